@@ -1,0 +1,72 @@
+"""What every test and doctest shares: the engine, silence, seeds, the folder of data sets.
+
+It lies at the root because the doctests of `lm/` need it as much as `tests/` does.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent
+BLOCKED = ("tensorflow", "tensorflow_text", "tensorflow_datasets", "seqio", "t5")
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that takes TensorFlow away."""
+    parser.addoption(
+        "--block-tensorflow",
+        action="store_true",
+        help="make importing TensorFlow, SeqIO and t5 an ImportError (with KERAS_BACKEND=jax)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Block TensorFlow before anything imports Keras."""
+    if config.getoption("--block-tensorflow"):
+        if os.environ["KERAS_BACKEND"] == "tensorflow":
+            raise pytest.UsageError("--block-tensorflow needs KERAS_BACKEND=jax")
+        sys.modules.update(dict.fromkeys(BLOCKED))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say which engine runs."""
+    blocked = ", TensorFlow blocked" if config.getoption("--block-tensorflow") else ""
+    return f"engine: {os.environ['KERAS_BACKEND']}{blocked}"
+
+
+@pytest.fixture(autouse=True)
+def fixed_seed() -> Iterator[None]:
+    """Start every test from the same seed and the default dtype, whatever ran before it."""
+    keras = sys.modules.get("keras")
+    if keras:
+        keras.utils.set_random_seed(0)
+    yield
+    if keras:
+        keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture(autouse=True)
+def doctest_names(request: pytest.FixtureRequest) -> None:
+    """Give doctests the names `keras`, `ops` and `np`."""
+    if isinstance(request.node, pytest.DoctestItem):
+        import keras
+        import numpy as np
+
+        names = request.getfixturevalue("doctest_namespace")
+        names.update(keras=keras, ops=keras.ops, np=np)
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of shared data sets; a test that needs it is skipped where it is absent."""
+    folder = Path(os.environ.get("LM_DATA_DIR") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no data sets at {folder}; set LM_DATA_DIR")
+    return folder

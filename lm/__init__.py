@@ -1,0 +1,21 @@
+"""One toolkit in which language models are trained, decoded and compared from gin files.
+
+Importing `lm` loads no framework; `lm.load` does when it is called.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lm.run import load as load
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs a framework when it is first asked for."""
+    if name == "load":
+        from lm.run import load
+
+        return load
+    raise AttributeError(f"module 'lm' has no attribute {name!r}")

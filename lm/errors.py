@@ -1,0 +1,28 @@
+"""The errors a user can cause: one line each, shown by the command line without a traceback."""
+
+
+class UserError(Exception):
+    """What the user can mend: the message is one line and says what to change.
+
+    Attributes:
+        exit_code: the exit status of the command line when this error ends it.
+
+    Example:
+        >>> str(UserError("data.txt:3: invalid UTF-8; convert the file or set on_error = 'skip'"))
+        "data.txt:3: invalid UTF-8; convert the file or set on_error = 'skip'"
+    """
+
+    exit_code = 1
+
+
+class ConfigError(UserError):
+    """A wrong flag, gin file or binding, found before any data or device is touched."""
+
+    exit_code = 2
+
+
+class LayerError(ConfigError, ValueError):
+    """A size that does not fit a layer, found while the model is built."""
+
+    # Keras appends the arguments of every enclosing call unless an error carries this mark.
+    _keras_call_info_injected = True

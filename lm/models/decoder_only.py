@@ -1,0 +1,84 @@
+"""Decoder-only language model: embed, one causal stack, logits."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from lm.models.prompt import last_token, real_tokens
+from lm.nn.branch import make
+from lm.nn.stack import StackState
+
+
+class DecoderState(NamedTuple):
+    """State of the one stack."""
+
+    decoder: StackState
+
+
+class DecoderOnly(keras.Model):
+    """`head(decoder(E[tokens]))`, [B, T] → [B, T, V].
+
+    Features: `decoder_input_tokens`, and where there are any `decoder_positions`,
+    `decoder_segment_ids`, `decoder_causal_attention` (a prefix whose tokens all see each other).
+
+    Args:
+        embedding: factory of the token embedding.
+        decoder: factory of the stack.
+        head: factory of a layer `(x, table) -> logits`.
+
+    Source: Radford et al. 2019 (GPT-2); prefix language models: Raffel et al. 2020, section 3.2.
+    """
+
+    def __init__(
+        self, *, embedding: Any, decoder: Any, head: Any, name: str = "decoder_only"
+    ) -> None:
+        super().__init__(name=name, autocast=False)
+        self.embedding = make(embedding, "embedding")
+        self.decoder = make(decoder, "decoder")
+        self.head = make(head, "head")
+        self.vocabulary_size = self.embedding.vocabulary_size
+
+    def build(self, features_shape: Any) -> None:
+        """Leaves it to the parts to build themselves, at their first call."""
+        del features_shape
+
+    def call(self, features: Mapping[str, Any]) -> Any:
+        x, _ = self.decoder(
+            self.embedding(features["decoder_input_tokens"]),
+            positions=features.get("decoder_positions"),
+            segments=features.get("decoder_segment_ids"),
+            prefix=features.get("decoder_causal_attention"),
+        )
+        return self.logits(x)
+
+    def logits(self, x: Any) -> Any:
+        return self.head(x, ops.convert_to_tensor(self.embedding.table))
+
+    def start(self, features: Mapping[str, Any], length: int) -> tuple[Any, DecoderState]:
+        """Reads the prompts in one call.
+
+        Args:
+            features: as for `call`; the first input token is the start token 0, the rest the
+                prompt, padded on the right where `decoder_segment_ids` is 0.
+            length: positions the state has room for, prompt included.
+
+        Returns:
+            The last token of each prompt, int32 [B], which is the first to `step` with, and the
+            state before it.
+        """
+        tokens = features["decoder_input_tokens"]
+        real = real_tokens(tokens, features.get("decoder_segment_ids"))
+        _, state = self.decoder(
+            self.embedding(tokens),
+            segments=real,
+            prefix=features.get("decoder_causal_attention"),
+            state=self.decoder.initial_state(tokens.shape[0], length),
+        )
+        return last_token(tokens, state.index), DecoderState(state)
+
+    def step(self, tokens: Any, state: DecoderState) -> tuple[Any, DecoderState]:
+        """Returns the logits [B, V] after one more token per row, int32 [B], and the state."""
+        x, decoder = self.decoder(self.embedding(tokens[:, None]), state=state.decoder)
+        return self.logits(x)[:, 0], DecoderState(decoder)

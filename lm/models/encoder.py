@@ -1,0 +1,58 @@
+"""Encoder: embed, one bidirectional stack, a head."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from lm.nn.branch import make
+
+
+class Encoder(keras.Model):
+    """`head(encoder(E[tokens] + E_type[types]))`.
+
+    Features: `encoder_input_tokens`, and where there are any `encoder_positions`,
+    `encoder_segment_ids` (packed examples, 0 for padding) and `encoder_token_types` (BERT's
+    sentence A or B; 0 by default).
+
+    Args:
+        embedding: factory of the token embedding.
+        encoder: factory of the stack.
+        head: factory of a layer `(x, table) -> y`: logits per token, or one vector per row.
+        token_type_embedding: factory of the embedding of token types, or None.
+
+    Source: Devlin et al. 2019 (https://arxiv.org/abs/1810.04805).
+    """
+
+    def __init__(
+        self,
+        *,
+        embedding: Any,
+        encoder: Any,
+        head: Any,
+        token_type_embedding: Any = None,
+        name: str = "encoder",
+    ) -> None:
+        super().__init__(name=name, autocast=False)
+        self.embedding = make(embedding, "embedding")
+        self.types = make(token_type_embedding, "types") if token_type_embedding else None
+        self.encoder = make(encoder, "stack")
+        self.head = make(head, "head")
+        self.vocabulary_size = self.embedding.vocabulary_size
+
+    def build(self, features_shape: Any) -> None:
+        """Leaves it to the parts to build themselves, at their first call."""
+        del features_shape
+
+    def call(self, features: Mapping[str, Any]) -> Any:
+        tokens = features["encoder_input_tokens"]
+        x = self.embedding(tokens)
+        if self.types:
+            x = x + self.types(features.get("encoder_token_types", ops.zeros_like(tokens)))
+        x, _ = self.encoder(
+            x,
+            positions=features.get("encoder_positions"),
+            segments=features.get("encoder_segment_ids"),
+        )
+        return self.head(x, ops.convert_to_tensor(self.embedding.table))

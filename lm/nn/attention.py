@@ -1,0 +1,260 @@
+"""Multi-head attention over the sequence itself or over a memory."""
+
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from lm.errors import LayerError
+from lm.nn.branch import Branch, Context, State, make
+from lm.nn.dropout import Dropout
+from lm.nn.initializers import initializer
+
+
+class KeyValue(NamedTuple):
+    """Keys and values, each [B, S, H, K]."""
+
+    key: Any
+    value: Any
+
+
+def attend(query: Any, key: Any, value: Any, mask: Any, bias: Any, dropout: Any) -> Any:
+    """Returns `softmax(q·kᵀ + bias) v`, [B, T, H, K]; the softmax runs in float32.
+
+    Args:
+        query: [B, T, H, K], already scaled.
+        key: [B, S, H, K].
+        value: [B, S, H, K].
+        mask: bool [B or 1, 1, T, S] or None; what it hides weighs exactly zero.
+        bias: float32 [B or 1, H, T, S] or None.
+        dropout: layer applied to the attention weights.
+    """
+    logits = ops.cast(ops.einsum("bthk,bshk->bhts", query, key), "float32")
+    if bias is not None:
+        logits = logits + bias
+    if mask is not None:
+        logits = ops.where(mask, logits, -1e9)
+    weights = dropout(ops.cast(ops.softmax(logits), value.dtype))
+    return ops.einsum("bhts,bshk->bthk", weights, value)
+
+
+def write(cache: Any, new: Any, index: Any) -> Any:
+    """Returns the cache with `new` at places index … index + T - 1 of every row.
+
+    Args:
+        cache: [B, L, H, K].
+        new: [B, T, H, K].
+        index: int32 [B].
+    """
+    capacity, count = cache.shape[1], new.shape[1]
+    offset = ops.arange(capacity, dtype="int32")[None] - index[:, None]  # [B, L]
+    inside = ops.logical_and(offset >= 0, offset < count)[:, :, None, None]
+    if count > 1:
+        rows = ops.clip(offset, 0, count - 1)[:, :, None, None]
+        new = ops.take_along_axis(new, rows, axis=1)  # [B, L, H, K]
+    return ops.where(inside, ops.cast(new, cache.dtype), cache)
+
+
+class Heads(keras.layers.Layer):
+    """The four matrices of multi-head attention: D → H·K for query, key and value, and back.
+
+    Args:
+        num_heads: number of heads H.
+        head_dim: width K of a head; None means D / H.
+        use_bias: whether the projections add a bias (GPT-2 and BERT do, T5 does not).
+        scale: factor on the query; None means K^-0.5, T5 uses 1.
+        kernel_initializer: name or factory for the initial values of the four matrices.
+        query_initializer, output_initializer: the same for one of them, where it differs.
+
+    Raises:
+        LayerError: if the width does not divide by the heads and `head_dim` is not given.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_heads: int,
+        head_dim: int | None,
+        use_bias: bool,
+        scale: float | None,
+        kernel_initializer: Any,
+        query_initializer: Any,
+        output_initializer: Any,
+        name: str = "heads",
+    ) -> None:
+        super().__init__(name=name, autocast=False)
+        self.num_heads = num_heads
+        self.head_dim: Any = head_dim
+        self.use_bias = use_bias
+        self.scale = scale
+        self.query_initializer = initializer(query_initializer or kernel_initializer)
+        self.key_initializer = initializer(kernel_initializer)
+        self.value_initializer = initializer(kernel_initializer)
+        self.output_initializer = initializer(output_initializer or kernel_initializer)
+
+    def build(self, x_shape: Any, memory_shape: Any) -> None:
+        width = x_shape[-1]
+        if self.head_dim is None and width % self.num_heads:
+            raise LayerError(
+                f"a width of {width} does not divide into num_heads = {self.num_heads}: "
+                "change HIDDEN_DIM or NUM_HEADS, or bind head_dim"
+            )
+        self.head_dim = self.head_dim or width // self.num_heads
+        self.scale = self.head_dim**-0.5 if self.scale is None else self.scale
+        inner = self.num_heads * self.head_dim
+        self.query_dense = self.dense("query", x_shape, inner, self.query_initializer)
+        self.key_dense = self.dense("key", memory_shape, inner, self.key_initializer)
+        self.value_dense = self.dense("value", memory_shape, inner, self.value_initializer)
+        merged_shape = (*x_shape[:-1], inner)
+        self.output_dense = self.dense("output", merged_shape, width, self.output_initializer)
+
+    def dense(self, name: str, input_shape: Any, units: int, kernel_initializer: Any) -> Any:
+        layer = keras.layers.Dense(
+            units,
+            use_bias=self.use_bias,
+            kernel_initializer=kernel_initializer,
+            name=name,
+        )
+        layer.build(input_shape)
+        return layer
+
+    def query(self, x: Any) -> Any:
+        """[B, T, D] → [B, T, H, K], scaled."""
+        return self.split(self.query_dense(x)) * self.scale
+
+    def key_value(self, x: Any) -> "KeyValue":
+        """[B, S, D] → two of [B, S, H, K]."""
+        return KeyValue(self.split(self.key_dense(x)), self.split(self.value_dense(x)))
+
+    def merge(self, x: Any) -> Any:
+        """[B, T, H, K] → [B, T, D]."""
+        return self.output_dense(ops.reshape(x, (-1, x.shape[1], self.num_heads * self.head_dim)))
+
+    def split(self, x: Any) -> Any:
+        return ops.reshape(x, (-1, x.shape[1], self.num_heads, self.head_dim))
+
+
+class SelfAttention(Branch):
+    """`softmax(q·kᵀ·scale + bias) v · W_o` with q, k, v projected from x, H heads side by side.
+
+    Args:
+        num_heads: number of heads H.
+        head_dim: width K of a head; None means D / H.
+        use_bias: whether the projections add a bias.
+        scale: factor on the query; None means K^-0.5; T5 uses 1 and a smaller initial query.
+        dropout: rate on the attention weights.
+        rotary: factory of a layer that turns queries and keys by their positions, or None.
+        kernel_initializer: name or factory for the initial values of the four matrices.
+        query_initializer, output_initializer: the same for one of them, where it differs.
+
+    State: keys and values of the positions so far, `KeyValue` of [B, L, H, K].
+
+    Source: Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762), section 3.2.
+    """
+
+    def __init__(  # noqa: PLR0913 - each one is a number or a choice of the papers
+        self,
+        *,
+        num_heads: int,
+        head_dim: int | None = None,
+        use_bias: bool = True,
+        scale: float | None = None,
+        dropout: float = 0.0,
+        rotary: Any = None,
+        kernel_initializer: Any = "glorot_uniform",
+        query_initializer: Any = None,
+        output_initializer: Any = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        self.heads = Heads(
+            num_heads=num_heads,
+            head_dim=head_dim,
+            use_bias=use_bias,
+            scale=scale,
+            kernel_initializer=kernel_initializer,
+            query_initializer=query_initializer,
+            output_initializer=output_initializer,
+        )
+        self.dropout = Dropout(rate=dropout, name="dropout")
+        self.rotary = make(rotary) if rotary else None
+
+    def build(self, x_shape: Any) -> None:
+        self.heads.build(x_shape, x_shape)
+
+    def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
+        x = ops.cast(x, self.compute_dtype)
+        query, new = self.heads.query(x), self.heads.key_value(x)
+        if self.rotary:
+            query = self.rotary(query, context.positions)
+            new = KeyValue(self.rotary(new.key, context.positions), new.value)
+        if state is None:
+            key, value = new
+        else:
+            key, value = state = KeyValue(
+                write(state.key, new.key, context.index),
+                write(state.value, new.value, context.index),
+            )
+        y = attend(query, key, value, context.mask, context.bias, self.dropout)
+        return self.heads.merge(y), state or ()
+
+    def initial_state(self, batch: int, length: int) -> State:
+        shape = (batch, length, self.heads.num_heads, self.heads.head_dim)
+        return KeyValue(ops.zeros(shape, self.compute_dtype), ops.zeros(shape, self.compute_dtype))
+
+
+class CrossAttention(Branch):
+    """`softmax(q·kᵀ·scale) v · W_o` with q projected from x, k and v from the memory.
+
+    Args:
+        num_heads: number of heads H.
+        head_dim: width K of a head; None means D / H.
+        use_bias: whether the projections add a bias.
+        scale: factor on the query; None means K^-0.5; T5 uses 1 and a smaller initial query.
+        dropout: rate on the attention weights.
+        kernel_initializer: name or factory for the initial values of the four matrices.
+        query_initializer, output_initializer: the same for one of them, where it differs.
+
+    State: keys and values of the memory, `KeyValue` of [B, S, H, K]: made by the call that is
+    given the memory, read by all later ones.
+
+    Source: Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762), section 3.2.3.
+    """
+
+    def __init__(  # noqa: PLR0913 - each one is a number or a choice of the papers
+        self,
+        *,
+        num_heads: int,
+        head_dim: int | None = None,
+        use_bias: bool = True,
+        scale: float | None = None,
+        dropout: float = 0.0,
+        kernel_initializer: Any = "glorot_uniform",
+        query_initializer: Any = None,
+        output_initializer: Any = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        self.heads = Heads(
+            num_heads=num_heads,
+            head_dim=head_dim,
+            use_bias=use_bias,
+            scale=scale,
+            kernel_initializer=kernel_initializer,
+            query_initializer=query_initializer,
+            output_initializer=output_initializer,
+        )
+        self.dropout = Dropout(rate=dropout, name="dropout")
+
+    # Keras hands over the shapes that a signature names.
+    def build(self, x_shape: Any, context_shape: Any) -> None:  # type: ignore[override]
+        self.heads.build(x_shape, context_shape.memory)
+
+    def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
+        query = self.heads.query(ops.cast(x, self.compute_dtype))
+        if context.memory is None:
+            memory = state
+        else:
+            memory = self.heads.key_value(ops.cast(context.memory, self.compute_dtype))
+        y = attend(query, memory.key, memory.value, context.memory_mask, None, self.dropout)
+        return self.heads.merge(y), () if state is None else memory

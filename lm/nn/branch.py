@@ -1,0 +1,100 @@
+"""The one interface of the house: a branch maps x to x of the same shape and may carry a state.
+
+Shapes by letter, here and in every file of `lm.nn`:
+    B batch, T new positions, S keys (memory positions or cache slots), L capacity of a cache,
+    D width, H heads, K head width, F hidden width, V vocabulary.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+
+State = Any
+"""A tree of tensors whose leaves all lead with the batch axis; `()` where nothing is kept."""
+
+
+class Context(NamedTuple):
+    """What a branch may know beside x: read only, made by the stack once per call.
+
+    Attributes:
+        positions: int32 [B, T], distance of every token from the start of its segment.
+        segments: int32 [B, T], 1, 2, … for the packed examples of a row and 0 for padding, or None.
+        mask: bool [B or 1, 1, T, S], True where a query may look at a key, or None.
+        bias: float32 [B or 1, H, T, S], added to attention logits, or None.
+        memory: [B, S, D], what cross-attention reads; None once its keys are in the state.
+        memory_mask: bool [B, 1, T or 1, S], or None.
+        index: int32 [B], positions already in the state; None without a state.
+    """
+
+    positions: Any = None
+    segments: Any = None
+    mask: Any = None
+    bias: Any = None
+    memory: Any = None
+    memory_mask: Any = None
+    index: Any = None
+
+
+class Branch(keras.layers.Layer):
+    """`(x, context, state) -> (y, state)` with y shaped like x.
+
+    Without a state the whole sequence is seen at once (training, scoring) and `()` comes back.
+    Given a state, a branch returns the state after the new positions, be they one or many, so
+    that prefill and step are the same call.
+
+    A branch does not let Keras cast its inputs: under mixed precision that would cast float32
+    states at every entry. It casts x itself.
+    """
+
+    def __init__(self, *, name: str | None = None) -> None:
+        super().__init__(name=name, autocast=False)
+
+    def build(self, x_shape: Any) -> None:
+        """Makes the variables; what is made of other layers leaves that to their first calls.
+
+        Without a `build` of ours Keras would trace `call` at every level of nesting, twice as often
+        per level.
+        """
+        del x_shape
+
+    def initial_state(self, batch: int, length: int) -> State:
+        """Returns the state before the first position, for at most `length` positions."""
+        del batch, length
+        return ()
+
+
+def make(factory: Callable[..., Any], name: str | None = None) -> Any:
+    """Calls a factory with a name that does not depend on what the process built before.
+
+    >>> make(keras.layers.Identity).name
+    'identity'
+    """
+    return factory(name=name or snake_case(factory.__name__))
+
+
+def make_all(factories: Any, prefix: str) -> list[Any]:
+    """Makes a list of layers named `<prefix>_<class>`; repeated classes are numbered."""
+    layers: list[Any] = []
+    for factory in factories:
+        name = f"{prefix}_{snake_case(factory.__name__)}"
+        repeats = sum(layer.name.startswith(name) for layer in layers)
+        layers.append(make(factory, f"{name}_{repeats}" if repeats else name))
+    return layers
+
+
+def chain(layers: list[Any], x: Any) -> Any:
+    """Applies layers in order."""
+    for layer in layers:
+        x = layer(x)
+    return x
+
+
+def snake_case(name: str) -> str:
+    """Returns a class name as Keras would name its instance.
+
+    >>> snake_case("RMSNorm"), snake_case("SelfAttention")
+    ('rms_norm', 'self_attention')
+    """
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

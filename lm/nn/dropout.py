@@ -1,0 +1,44 @@
+"""Dropout whose random state has a stable name, so that it can be saved and restored."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from lm.errors import LayerError
+
+
+class Dropout(keras.layers.Layer):
+    """Sets each element to zero with probability `rate` and scales the rest by 1 / (1 - rate).
+
+    Args:
+        rate: probability in [0, 1).
+        broadcast_axes: axes along which one draw serves all positions; `[1]` gives T5's dropout,
+            the same for every position of a sequence (Mesh TensorFlow and T5X do so).
+
+    Raises:
+        LayerError: if `rate` lies outside [0, 1).
+
+    Source: Srivastava et al. 2014 (https://jmlr.org/papers/v15/srivastava14a.html).
+    """
+
+    def __init__(
+        self, *, rate: float, broadcast_axes: Sequence[int] = (), name: str | None = None
+    ) -> None:
+        super().__init__(name=name)
+        if not 0 <= rate < 1:
+            raise LayerError(f"Dropout.rate must lie in [0, 1), got {rate}")
+        self.rate = rate
+        self.broadcast_axes = tuple(broadcast_axes)
+
+    def build(self, input_shape: Any) -> None:
+        del input_shape
+        if self.rate > 0:
+            # Keras' own dropout draws a global name ("seed_generator_12") for its state.
+            self.seed = keras.random.SeedGenerator(name="seed")
+
+    def call(self, x: Any, training: Any = None) -> Any:
+        if not training or self.rate == 0:
+            return x
+        shape = tuple(1 if axis in self.broadcast_axes else n for axis, n in enumerate(x.shape))
+        return keras.random.dropout(x, self.rate, noise_shape=shape, seed=self.seed)

@@ -1,0 +1,119 @@
+"""What stands on a stack: logits over the vocabulary, tied or not, and BERT's two heads."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from lm.nn.initializers import initializer
+from lm.nn.norm import LayerNorm
+
+
+class Logits(keras.layers.Layer):
+    """`x W`, [B, T, D] → [B, T, V], with a matrix of its own.
+
+    Args:
+        kernel_initializer: name or factory of the initial values.
+
+    Source: Raffel et al. 2020 (T5 1.1 unties input and output).
+    """
+
+    def __init__(
+        self, *, kernel_initializer: Any = "glorot_uniform", name: str | None = None
+    ) -> None:
+        super().__init__(name=name, autocast=False)
+        self.kernel_initializer = initializer(kernel_initializer)
+
+    def build(self, x_shape: Any, table_shape: Any) -> None:
+        self.kernel = self.add_weight(
+            shape=(x_shape[-1], table_shape[0]),
+            initializer=self.kernel_initializer,
+            name="kernel",
+        )
+
+    def call(self, x: Any, table: Any) -> Any:
+        del table
+        x = ops.cast(x, self.compute_dtype)
+        return ops.matmul(x, ops.cast(self.kernel, self.compute_dtype))
+
+
+class TiedLogits(keras.layers.Layer):
+    """`(x · D^scale_exponent) Eᵀ` with the table E of the embedding.
+
+    Args:
+        scale_exponent: 0 for GPT-2; T5 1.0 uses -0.5, because its embeddings have unit variance.
+
+    Source: Press, Wolf 2017 (https://arxiv.org/abs/1608.05859).
+    """
+
+    def __init__(self, *, scale_exponent: float = 0.0, name: str | None = None) -> None:
+        super().__init__(name=name, autocast=False)
+        self.scale_exponent = scale_exponent
+
+    def call(self, x: Any, table: Any) -> Any:
+        x = ops.cast(x, self.compute_dtype) * x.shape[-1] ** self.scale_exponent
+        return ops.matmul(x, ops.transpose(ops.cast(table, self.compute_dtype)))
+
+
+class MaskedLanguageHead(keras.layers.Layer):
+    """`norm(activation(x W + b)) Eᵀ + c`: BERT's prediction of masked tokens.
+
+    Args:
+        activation: function after the dense layer (BERT: GELU).
+        epsilon: of the norm.
+        kernel_initializer: name or factory of the initial values of W.
+
+    Source: Devlin et al. 2019 (https://arxiv.org/abs/1810.04805) and its release.
+    """
+
+    def __init__(
+        self,
+        *,
+        activation: Any,
+        epsilon: float = 1e-12,
+        kernel_initializer: Any = "glorot_uniform",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name, autocast=False)
+        self.activation = activation
+        self.kernel_initializer = initializer(kernel_initializer)
+        self.norm = LayerNorm(epsilon=epsilon, name="norm")
+
+    def build(self, x_shape: Any, table_shape: Any) -> None:
+        self.dense = keras.layers.Dense(
+            x_shape[-1], kernel_initializer=self.kernel_initializer, name="dense"
+        )
+        self.bias = self.add_weight(shape=(table_shape[0],), initializer="zeros", name="bias")
+
+    def call(self, x: Any, table: Any) -> Any:
+        x = self.norm(self.activation(self.dense(ops.cast(x, self.compute_dtype))))
+        logits = ops.matmul(x, ops.transpose(ops.cast(table, self.compute_dtype)))
+        return logits + ops.cast(self.bias, self.compute_dtype)
+
+
+class Pooler(keras.layers.Layer):
+    """`tanh(x_0 W + b)`, [B, T, D] → [B, D]: the first position stands for the whole.
+
+    Args:
+        kernel_initializer: name or factory of the initial values of W.
+
+    Source: Devlin et al. 2019 (https://arxiv.org/abs/1810.04805) and its release.
+    """
+
+    def __init__(
+        self, *, kernel_initializer: Any = "glorot_uniform", name: str | None = None
+    ) -> None:
+        super().__init__(name=name, autocast=False)
+        self.kernel_initializer = initializer(kernel_initializer)
+
+    def build(self, x_shape: Any) -> None:
+        self.dense = keras.layers.Dense(
+            x_shape[-1],
+            activation="tanh",
+            kernel_initializer=self.kernel_initializer,
+            name="dense",
+        )
+
+    def call(self, x: Any, table: Any) -> Any:
+        del table
+        return self.dense(ops.cast(x[:, 0], self.compute_dtype))

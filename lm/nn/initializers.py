@@ -1,0 +1,31 @@
+"""Initial values: factories are called once per variable.
+
+A Keras initializer draws its seed when it is made: one instance shared by two variables of the
+same shape would give both the same values. So layers take factories, and `initializer` calls them.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+
+def initializer(factory: str | Callable[[], Any]) -> Any:
+    """Returns a fresh Keras initializer from its name or a factory.
+
+    Layers call it in their constructors, while the scope of their gin bindings is alive.
+    """
+    return keras.initializers.get(factory) if isinstance(factory, str) else factory()
+
+
+class DepthScaledNormal(keras.initializers.RandomNormal):
+    """Normal with standard deviation `stddev / sqrt(2 · num_layers)`.
+
+    GPT-2 draws the two projections that end on the residual stream this way, so that the stream's
+    variance does not grow with depth.
+
+    Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.3.
+    """
+
+    def __init__(self, *, stddev: float, num_layers: int) -> None:
+        super().__init__(stddev=stddev / (2 * num_layers) ** 0.5)

@@ -1,0 +1,105 @@
+"""Absolute positions: learned, sinusoidal, rotary."""
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from lm.errors import LayerError
+from lm.nn.initializers import initializer
+
+
+class LearnedPosition(keras.layers.Layer):
+    """`x + P[position]` with a table P [max_sequence_length, D].
+
+    Args:
+        max_sequence_length: rows of the table; longer sequences are refused.
+        embeddings_initializer: name or factory of the table's initial values.
+
+    Raises:
+        LayerError: if the sequence is longer than the table.
+
+    Source: Gehring et al. 2017 (https://arxiv.org/abs/1705.03122); GPT-2 and BERT use it.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_sequence_length: int,
+        embeddings_initializer: Any = "uniform",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        self.max_sequence_length = max_sequence_length
+        self.embeddings_initializer = initializer(embeddings_initializer)
+
+    def build(self, x_shape: Any) -> None:
+        self.table = self.add_weight(
+            shape=(self.max_sequence_length, x_shape[-1]),
+            initializer=self.embeddings_initializer,
+            name="embeddings",
+        )
+
+    def call(self, x: Any, positions: Any) -> Any:
+        self.check_length(x.shape[1])
+        return x + ops.take(self.table, positions, axis=0)
+
+    def check_length(self, length: int) -> None:
+        if length > self.max_sequence_length:
+            raise LayerError(
+                f"{length} positions do not fit LearnedPosition.max_sequence_length = "
+                f"{self.max_sequence_length}: shorten TASK_FEATURE_LENGTHS or raise that binding"
+            )
+
+
+class SinusoidalPosition(keras.layers.Layer):
+    """`x + [sin(p · w), cos(p · w)]` with D/2 frequencies w from 1 down to 1 / max_wavelength.
+
+    Source: Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762), section 3.5.
+    Departures: as Tensor2Tensor, the sines fill the first half of the width and the cosines the
+    second (the paper interleaves them), and the slowest frequency is 1 / max_wavelength exactly.
+    """
+
+    def __init__(self, *, max_wavelength: float = 10_000.0, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.max_wavelength = max_wavelength
+
+    def call(self, x: Any, positions: Any) -> Any:
+        half = x.shape[-1] // 2
+        step = math.log(self.max_wavelength) / max(half - 1, 1)
+        frequencies = ops.exp(-step * ops.arange(half, dtype="float32"))
+        angles = ops.cast(positions, "float32")[..., None] * frequencies  # [B, T, D/2]
+        waves = ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
+        return x + ops.cast(waves, x.dtype)
+
+    def check_length(self, length: int) -> None:
+        """Any length fits."""
+
+
+class RotaryPosition(keras.layers.Layer):
+    """Turns each pair (x_i, x_{i+K/2}) of a query or key by the angle position · w_i.
+
+    `w_i = max_wavelength^(-i / (K/2))`, so that q·k depends on the distance of the two positions.
+
+    Args:
+        max_wavelength: the slowest pair turns once in about this many positions (times 2π).
+
+    Source: Su et al. 2021 (https://arxiv.org/abs/2104.09864), section 3.4.2.
+    Departures: pairs are (i, i + K/2) as in GPT-NeoX, not (2i, 2i + 1): the same up to a
+    permutation of the head's channels.
+    """
+
+    def __init__(self, *, max_wavelength: float = 10_000.0, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.max_wavelength = max_wavelength
+
+    def call(self, x: Any, positions: Any) -> Any:
+        half = x.shape[-1] // 2
+        exponents = ops.arange(half, dtype="float32") / half
+        angles = ops.cast(positions, "float32")[..., None, None] * ops.exp(
+            -math.log(self.max_wavelength) * exponents
+        )  # [B, T, 1, K/2]
+        sin, cos = ops.cast(ops.sin(angles), x.dtype), ops.cast(ops.cos(angles), x.dtype)
+        left, right = x[..., :half], x[..., half:]
+        return ops.concatenate([left * cos - right * sin, right * cos + left * sin], axis=-1)

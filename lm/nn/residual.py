@@ -1,0 +1,95 @@
+"""The residual around a branch: the order of norms and dropout is data, not an `if`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from lm.nn.branch import Branch, Context, State, chain, make, make_all
+
+
+class Residual(Branch):
+    """`close(x + after(branch(before(x))))`.
+
+    Pre-norm is `before = [norm]`, post-norm `close = [norm]`, sandwich norm `before` and `after`.
+
+    Args:
+        branch: factory of the branch.
+        before, after, close: factories of layers, applied in order at each place.
+
+    Source: He et al. 2016 (https://arxiv.org/abs/1512.03385); Xiong et al. 2020
+    (https://arxiv.org/abs/2002.04745) compare the two orders of the norm.
+    """
+
+    def __init__(
+        self,
+        *,
+        branch: Any,
+        before: Sequence[Any] = (),
+        after: Sequence[Any] = (),
+        close: Sequence[Any] = (),
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        self.branch = make(branch)
+        self.before = make_all(before, "before")
+        self.after = make_all(after, "after")
+        self.close = make_all(close, "close")
+
+    def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
+        y, state = self.branch(chain(self.before, x), context, state=state)
+        return chain(self.close, x + chain(self.after, y)), state
+
+    def initial_state(self, batch: int, length: int) -> State:
+        return self.branch.initial_state(batch, length)
+
+
+class Remat(Branch):
+    """Computes its branch again in the backward pass instead of keeping what it computed.
+
+    Args:
+        branch: factory of a branch or residual.
+
+    Source: Chen et al. 2016 (https://arxiv.org/abs/1604.06174).
+    """
+
+    def __init__(self, *, branch: Any, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.branch = make(branch)
+
+    def call(
+        self, x: Any, context: Context, state: State = None, training: Any = None
+    ) -> tuple[Any, State]:
+        if state is not None or not self.branch.built:
+            return self.branch(x, context, state=state)
+        # The second run happens outside this call and must see what the first saw: the same
+        # weights, training phase and random state. So weights enter as arguments, through which
+        # gradients flow, and integers (masks, seeds) by closure: TensorFlow adds to arguments.
+        variables = self.branch.variables
+        inputs = [*(ops.copy(v) for v in variables), *keras.tree.flatten(context)]
+        places = [i for i, value in enumerate(inputs) if is_float(value)]
+        seeds = [v for v in variables if not is_float(v)] if training else []
+
+        def run(x: Any, *floats: Any) -> tuple[Any, ...]:
+            now = list(inputs)
+            for i, value in zip(places, floats, strict=True):
+                now[i] = value
+            seen = keras.tree.pack_sequence_as(context, now[len(variables) :])
+            mapping = zip(variables, now[: len(variables)], strict=True)
+            with keras.StatelessScope(state_mapping=mapping) as scope:
+                y, _ = self.branch(x, seen, training=training)
+            return y, *(scope.get_current_value(seed) for seed in seeds)
+
+        y, *drawn = keras.remat(run)(x, *(inputs[i] for i in places))
+        for seed, value in zip(seeds, drawn, strict=True):
+            seed.assign(value)
+        return y, ()
+
+    def initial_state(self, batch: int, length: int) -> State:
+        return self.branch.initial_state(batch, length)
+
+
+def is_float(x: Any) -> bool:
+    """Whether x is a tensor or variable of real numbers, not None and not of integers."""
+    return x is not None and keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype))

@@ -1,0 +1,151 @@
+"""A stack repeats residuals and owns what they share: positions, masks, position bias, index."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from keras import ops
+
+from lm.nn.branch import Branch, Context, State, chain, make, make_all
+from lm.nn.masks import both, same_segment
+
+
+class StackState(NamedTuple):
+    """What a stack keeps between steps.
+
+    Attributes:
+        index: int32 [B], positions written so far in each row.
+        slots: int32 [B, L], the place of every cache slot, 0 … L - 1.
+        residuals: the states of the residuals.
+    """
+
+    index: Any
+    slots: Any
+    residuals: tuple[Any, ...]
+
+
+class Stack(Branch):
+    """Applies `num_layers` times the residuals of `layers`, in order.
+
+    Args:
+        num_layers: how often the list is repeated, each time with weights of its own.
+        layers: factories of residuals.
+        mask: who may look at whom: `masks.causal` or `masks.bidirectional`.
+        position: factory of a layer `(x, positions) -> x` for absolute positions, or None.
+        bias: factory of a layer `(query, key) -> [B or 1, H, T, S]` whose result every attention
+            of the stack adds to its logits, or None.
+        before, after: factories of layers around the whole stack.
+
+    State: `StackState`; positions and index advance by the real tokens of each row, so that
+    prompts of different lengths share a batch, padded on the right.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_layers: int,
+        layers: Sequence[Any],
+        mask: Callable[[Any, Any], Any],
+        position: Any = None,
+        bias: Any = None,
+        before: Sequence[Any] = (),
+        after: Sequence[Any] = (),
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        self.mask = mask
+        self.position = make(position) if position else None
+        self.bias = make(bias) if bias else None
+        self.before = make_all(before, "before")
+        self.residuals = [
+            make(factory, f"layer_{layer}_{i}")
+            for layer in range(num_layers)
+            for i, factory in enumerate(layers)
+        ]
+        self.after = make_all(after, "after")
+
+    def call(
+        self,
+        x: Any,
+        positions: Any = None,
+        segments: Any = None,
+        prefix: Any = None,
+        memory: Any = None,
+        memory_segments: Any = None,
+        state: State = None,
+    ) -> tuple[Any, State]:
+        """Returns (y [B, T, D], state after).
+
+        Args:
+            x: [B, T, D].
+            positions: int32 [B, T] inside each segment; by default counted along the row.
+            segments: int32 [B, T]; given a state, 1 marks the tokens that advance it.
+            prefix: int32 [B, T], 1 on the tokens that all see each other, or None.
+            memory: [B, S, D] for cross-attention; with a state only at the first call.
+            memory_segments: int32 [B, S].
+            state: `StackState` or None.
+        """
+        query, key = places(x, state)
+        if positions is None:
+            positions = query + ops.zeros_like(x[:, :, 0], dtype="int32")
+        context = Context(
+            positions=positions,
+            segments=segments,
+            mask=self.visible(query, key, segments if state is None else None, prefix),
+            bias=self.bias(query, key) if self.bias else None,
+            memory=memory,
+            memory_mask=visible_memory(segments if state is None else None, memory_segments),
+            index=None if state is None else state.index,
+        )
+        if self.position:
+            x = self.position(x, positions)
+        x = chain(self.before, x)
+        states = []
+        for i, residual in enumerate(self.residuals):
+            x, after = residual(x, context, state=state.residuals[i] if state else None)
+            states.append(after)
+        return chain(self.after, x), advance(state, segments, tuple(states), x.shape[1])
+
+    def visible(self, query: Any, key: Any, segments: Any, prefix: Any) -> Any:
+        """Returns bool [B or 1, 1, T, S]."""
+        mask = self.mask(query, key)
+        if prefix is not None:
+            capacity, count = key.shape[1], query.shape[1]
+            keys = ops.pad(prefix, [[0, 0], [0, capacity - count]])
+            mask = ops.logical_or(mask, both(prefix, keys))
+        if segments is not None:
+            mask = ops.logical_and(mask, same_segment(segments, segments))
+        return mask[:, None]
+
+    def initial_state(self, batch: int, length: int) -> StackState:
+        if self.position:
+            self.position.check_length(length)
+        return StackState(
+            index=ops.zeros((batch,), "int32"),
+            slots=ops.tile(ops.arange(length, dtype="int32")[None], (batch, 1)),
+            residuals=tuple(r.initial_state(batch, length) for r in self.residuals),
+        )
+
+
+def places(x: Any, state: StackState | None) -> tuple[Any, Any]:
+    """Returns the places in the row of queries [B or 1, T] and keys [B or 1, S]."""
+    new = ops.arange(x.shape[1], dtype="int32")[None]
+    if state is None:
+        return new, new
+    return state.index[:, None] + new, state.slots
+
+
+def visible_memory(segments: Any, memory_segments: Any) -> Any:
+    """Returns bool [B, 1, T or 1, S]: each example sees its own memory, never the padding."""
+    if memory_segments is None:
+        return None
+    if segments is None:
+        return memory_segments[:, None, None, :] > 0
+    return same_segment(segments, memory_segments)[:, None]
+
+
+def advance(state: StackState | None, segments: Any, residuals: tuple[Any, ...], count: int) -> Any:
+    """Returns the state after `count` positions, of which those in a segment were real."""
+    if state is None:
+        return ()
+    real = count if segments is None else ops.sum(ops.cast(segments > 0, "int32"), axis=1)
+    return StackState(state.index + real, state.slots, residuals)

@@ -1,0 +1,120 @@
+"""Every public branch, model and objective with a tiny factory: one line buys all properties.
+
+`tests/test_catalogue.py` fails while a public class of `lm.nn`, `lm.models` or `lm.objectives` is
+in none of the entries. A property that an entry cannot have is named in `lacks`:
+    causal  (branches, models) no position looks ahead
+    packed  (models) an output per token, so that packed examples can be told apart
+    steps   (models) `start` and `step`
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+from keras import activations
+
+from lm.config import load
+from lm.models.decoder_only import DecoderOnly
+from lm.nn import (
+    attention,
+    dropout,
+    embedding,
+    feedforward,
+    heads,
+    masks,
+    norm,
+    position,
+    relative,
+    residual,
+    stack,
+)
+from lm.objectives.token_prediction import TokenPrediction
+
+WIDTH = 16
+VOCABULARY_SIZE = 40
+MAX_LENGTH = 32
+
+
+class Case(NamedTuple):
+    """One entry: a name, a factory of no arguments but `name`, what it lacks."""
+
+    name: str
+    factory: Callable[..., Any]
+    lacks: tuple[str, ...] = ()
+
+
+def part(target: Callable[..., Any], **arguments: Any) -> Callable[..., Any]:
+    """Binds arguments, as gin does: the factory keeps the name of the class."""
+    return functools.wraps(target, updated=())(functools.partial(target, **arguments))
+
+
+def family(*files: str, **macros: Any) -> Callable[[], Any]:
+    """Returns a factory of the model that gin files under gin/models compose, made tiny."""
+    tiny = {"HIDDEN_DIM": WIDTH, "INTERMEDIATE_DIM": 24, "NUM_LAYERS": 2, "NUM_HEADS": 2}
+    tiny |= {"VOCABULARY_SIZE": VOCABULARY_SIZE, "DROPOUT_RATE": 0.3}
+    bindings = [f"{macro} = {value}" for macro, value in (tiny | macros).items()]
+
+    def make() -> Any:
+        config = load([f"models/{file}" for file in files], bindings, roots=["MODEL"])
+        return config.value("MODEL")()
+
+    return make
+
+
+RMS, LAYER = part(norm.RMSNorm), part(norm.LayerNorm)
+DROPOUT = part(dropout.Dropout, rate=0.3)
+ROTARY = part(position.RotaryPosition)
+
+SELF = part(attention.SelfAttention, num_heads=2)
+TURNED = part(attention.SelfAttention, num_heads=2, head_dim=6, use_bias=False, rotary=ROTARY)
+CROSS = part(attention.CrossAttention, num_heads=2)
+FEED = part(feedforward.FeedForward, intermediate_dim=24, activation=activations.relu)
+GATED = part(feedforward.GatedFeedForward, intermediate_dim=24, activation=activations.silu)
+PRE = part(residual.Residual, branch=SELF, before=[RMS], after=[DROPOUT])
+SANDWICH = part(residual.Residual, branch=TURNED, before=[LAYER], after=[LAYER, DROPOUT])
+CLOSED = part(residual.Residual, branch=GATED, after=[DROPOUT], close=[LAYER])
+
+BRANCHES = [
+    Case("self_attention", SELF),
+    Case("rotary_self_attention", TURNED),
+    Case("cross_attention", CROSS),
+    Case("feed_forward", FEED),
+    Case("gated_feed_forward", GATED),
+    Case("residual_pre", PRE),
+    Case("residual_sandwich", SANDWICH),
+    Case("residual_post", CLOSED),
+    Case("remat", part(residual.Remat, branch=PRE)),
+]
+
+EMBEDDING = part(embedding.TokenEmbedding, vocabulary_size=VOCABULARY_SIZE, hidden_dim=WIDTH)
+BIAS = part(relative.RelativeBias, num_heads=2, bidirectional=False)
+CAUSAL = part(stack.Stack, num_layers=2, layers=[SANDWICH, CLOSED], mask=masks.causal, bias=BIAS)
+ROTARY_MODEL = part(
+    DecoderOnly, embedding=EMBEDDING, decoder=CAUSAL, head=part(heads.Logits), name="decoder_only"
+)
+
+MODELS = [
+    Case("gpt2", family("gpt2/architecture.gin", MAX_SEQUENCE_LENGTH=MAX_LENGTH)),
+    Case("rotary", ROTARY_MODEL),
+    Case("t5", family("t5/architecture.gin", HEAD_DIM=6)),
+    Case("t5_1_1", family("t5_1_1/architecture.gin", HEAD_DIM=6)),
+    Case("transformer", family("transformer/architecture.gin")),
+    Case("bert", family("bert/architecture.gin"), lacks=("causal", "packed", "steps")),
+    Case(
+        "bert_masked",
+        family("bert/architecture.gin", "bert/masked.gin"),
+        lacks=("causal", "steps"),
+    ),
+]
+
+OBJECTIVES = [
+    Case("token_prediction", part(TokenPrediction, model=ROTARY_MODEL)),
+    Case("smoothed", part(TokenPrediction, model=ROTARY_MODEL, label_smoothing=0.1, z_loss=1e-2)),
+]
+
+
+def having(cases: list[Case], *properties: str) -> Any:
+    """Parametrises a test with the entries that lack none of the properties."""
+    chosen = [case for case in cases if not set(case.lacks) & set(properties)]
+    return pytest.mark.parametrize("case", chosen, ids=[case.name for case in chosen])

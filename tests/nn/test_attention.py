@@ -1,0 +1,72 @@
+"""Attention against NumPy: bias, mask, rotary positions, scale, another width of heads."""
+
+import numpy as np
+import pytest
+
+from lm.nn.attention import CrossAttention, SelfAttention
+from lm.nn.branch import Context
+from lm.nn.position import RotaryPosition
+from tests.built import noise
+from tests.catalogue import WIDTH, part
+from tests.engine import assert_near, fill
+from tests.nn import reference
+
+B, T, S, H, K = 2, 7, 5, 2, 6
+X, MEMORY = noise(1, B, T), noise(2, B, S)
+BIAS = np.random.default_rng(3).standard_normal((1, H, T, T)).astype("float32")
+MASK = np.tril(np.ones((B, T, T), bool)) & (np.arange(T) != 2)[None, None]
+MASK[:, :3, 0] = True
+POSITIONS = np.array([range(T), [0, 1, 2, 0, 1, 2, 3]], "int32")
+
+
+def made(factory, context, **arguments):
+    layer = factory(num_heads=H, name="attention", **arguments)
+    layer(X, context)
+    fill(layer)
+    return layer
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+@pytest.mark.parametrize(("head_dim", "scale"), [(None, None), (K, 1.0)])
+def test_self_attention(use_bias, head_dim, scale):
+    context = Context(mask=MASK[:, None], bias=BIAS)
+    layer = made(SelfAttention, context, use_bias=use_bias, head_dim=head_dim, scale=scale)
+    factor = scale or (head_dim or WIDTH // H) ** -0.5
+    wanted = reference.attention(X, X, reference.weights(layer), H, factor, MASK, BIAS)
+    assert_near(layer(X, context)[0], wanted, 1e-6)
+
+
+def test_rotary_self_attention():
+    context = Context(mask=MASK[:, None], positions=POSITIONS)
+    layer = made(SelfAttention, context, rotary=part(RotaryPosition))
+    wanted = reference.attention(
+        X,
+        X,
+        reference.weights(layer),
+        H,
+        (WIDTH // H) ** -0.5,
+        MASK,
+        turn=lambda x: reference.rotate(x, POSITIONS),
+    )
+    assert_near(layer(X, context)[0], wanted, 1e-6)
+
+
+def test_rotary_attention_sees_distances_alone():
+    layer = made(SelfAttention, Context(positions=POSITIONS), rotary=part(RotaryPosition))
+    here, there = (layer(X, Context(positions=POSITIONS + shift))[0] for shift in (0, 11))
+    assert_near(there, here, 1e-5)
+
+
+def test_cross_attention():
+    mask = np.ones((B, T, S), bool)
+    mask[1, :, 3:] = False
+    context = Context(memory=MEMORY, memory_mask=mask[:, None])
+    layer = made(CrossAttention, context)
+    scale = (WIDTH // H) ** -0.5
+    wanted = reference.attention(X, MEMORY, reference.weights(layer), H, scale, mask)
+    assert_near(layer(X, context)[0], wanted, 1e-6)
+
+
+def test_a_width_that_does_not_divide_is_refused():
+    with pytest.raises(ValueError, match="a width of 16 does not divide into num_heads = 3"):
+        SelfAttention(num_heads=3, name="attention")(X, Context())

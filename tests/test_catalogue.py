@@ -1,0 +1,49 @@
+"""The catalogue holds every public class, and its entries build under stable, given names."""
+
+import importlib
+import inspect
+import pkgutil
+
+import keras
+
+import lm.models
+import lm.nn
+import lm.objectives
+from tests import built
+from tests.catalogue import MODELS, OBJECTIVES, having
+
+ABSTRACT = {"Branch"}
+
+
+def public_layers():
+    """Yields the public layer and model classes that the model side of the library defines."""
+    for package in (lm.nn, lm.models, lm.objectives):
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            for name, value in vars(importlib.import_module(module.name)).items():
+                defined = inspect.isclass(value) and value.__module__ == module.name
+                if defined and issubclass(value, keras.layers.Layer) and name[0] != "_":
+                    yield value
+
+
+def test_every_public_class_is_in_the_catalogue():
+    entries = [built.branch(case.name) for case in built.KINDS["branch"]]
+    entries += [built.model(case.name) for case in MODELS]
+    entries += [built.objective(case.name) for case in OBJECTIVES]
+    held = {type(layer) for entry in entries for layer in entry._flatten_layers()}
+    missing = {layer.__name__ for layer in public_layers()} - {c.__name__ for c in held} - ABSTRACT
+    assert missing == set(), "add a line to tests/catalogue.py"
+
+
+@having(MODELS)
+def test_paths_do_not_depend_on_what_was_built_before(case):
+    paths = [v.path for v in built.model(case.name).variables]
+    again = [v.path for v in built.fresh_model(case).variables]
+    assert again == paths
+    assert len(set(paths)) == len(paths)
+    assert any("/dropout/seed/" in path for path in paths) or "rotary" in case.name
+
+
+@having(OBJECTIVES)
+def test_an_objective_prefixes_the_paths_of_its_model(case):
+    made = built.objective(case.name)
+    assert {v.path.split("/")[0] for v in made.variables} == {made.name}
