@@ -1,0 +1,84 @@
+"""Next-token, span and masked-token prediction: cross entropy at weighted positions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from lm.nn.branch import make
+from lm.objectives.objective import Ratio
+
+
+class TokenPrediction(keras.Model):
+    """`Σ w · (-log p(target) + z_loss · (log Z)²) / Σ w` over the positions of a batch.
+
+    Features: those of the model, and on its output side (`decoder_…`, or `encoder_…` where there
+    is no decoder) `…_target_tokens` and `…_loss_weights`.
+
+    Args:
+        model: factory of the model whose outputs are logits [B, T, V].
+        label_smoothing: mass ε spread evenly over the vocabulary, (1 - ε)·one-hot + ε/V.
+        z_loss: weight of (log Z)², which keeps the softmax normaliser near 1 (T5: 1e-4).
+
+    Source: Szegedy et al. 2016 (https://arxiv.org/abs/1512.00567) for label smoothing;
+    z loss: Mesh TensorFlow, Shazeer et al. 2018 (https://arxiv.org/abs/1811.02084).
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Any,
+        label_smoothing: float = 0.0,
+        z_loss: float = 0.0,
+        name: str = "token_prediction",
+    ) -> None:
+        super().__init__(name=name, autocast=False)
+        self.model = make(model)
+        self.label_smoothing = label_smoothing
+        self.z_loss = z_loss
+
+    def build(self, features_shape: Any) -> None:
+        """Leaves it to the model."""
+        del features_shape
+
+    def call(self, features: Mapping[str, Any]) -> Any:
+        return self.model(features)
+
+    def terms(self, features: Mapping[str, Any], outputs: Any) -> dict[str, Ratio]:
+        """Returns the sums to minimise ("loss") and to report, each a `Ratio`."""
+        targets, weights = targets_and_weights(features)
+        logits = ops.cast(outputs, "float32")
+        log_z = ops.logsumexp(logits, axis=-1)  # [B, T]
+        target_logits = at(logits, targets)
+        cross_entropy = log_z - target_logits
+        smooth = log_z - ops.mean(logits, axis=-1) if self.label_smoothing else cross_entropy
+        loss = (1 - self.label_smoothing) * cross_entropy + self.label_smoothing * smooth
+        z_loss = self.z_loss * ops.square(log_z)
+        # The same as an argmax but for ties, at a tenth of a CPU step less.
+        correct = ops.cast(target_logits >= ops.max(logits, axis=-1), "float32")
+        weight = ops.sum(weights)
+        return {
+            "loss": Ratio(ops.sum((loss + z_loss) * weights), weight),
+            "cross_entropy": Ratio(ops.sum(cross_entropy * weights), weight),
+            "accuracy": Ratio(ops.sum(correct * weights), weight),
+        }
+
+    def scores(self, features: Mapping[str, Any], outputs: Any) -> Any:
+        """Returns float32 [B], `Σ w · log p(target)` of every row."""
+        targets, weights = targets_and_weights(features)
+        logits = ops.cast(outputs, "float32")
+        log_probs = at(logits, targets) - ops.logsumexp(logits, axis=-1)
+        return ops.sum(log_probs * weights, axis=-1)
+
+
+def targets_and_weights(features: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Returns the targets, int32 [B, T], and their weights, float32 [B, T]."""
+    side = "decoder" if "decoder_target_tokens" in features else "encoder"
+    weights = ops.cast(features[f"{side}_loss_weights"], "float32")
+    return features[f"{side}_target_tokens"], weights
+
+
+def at(logits: Any, targets: Any) -> Any:
+    """Returns logits[b, t, targets[b, t]], [B, T]."""
+    return ops.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]

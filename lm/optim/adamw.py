@@ -1,0 +1,45 @@
+"""AdamW: Keras' rule under a fixed name, with the house's clipping, averaging and decay by path."""
+
+from typing import Any
+
+import keras
+
+from lm.optim.optimizer import UNDECAYED, Optimizer
+
+
+def adamw(
+    *,
+    learning_rate: Any,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-8,
+    weight_decay: float = 0.01,
+    clip_norm: float | None = None,
+    average: float | None = None,
+    undecayed: str = UNDECAYED,
+) -> Optimizer:
+    """Return AdamW: w <- w - lr * (m / (sqrt(v) + epsilon) + weight_decay * w).
+
+    Args:
+        learning_rate: a schedule or a number.
+        beta_1: decay of the mean of gradients.
+        beta_2: decay of the mean of squared gradients; 0.95 for GPT-like training.
+        epsilon: added to the root; 1e-6 in BERT.
+        weight_decay: per update and unit of learning rate; 0 is Adam.
+        clip_norm: largest global norm of the gradient; None does not clip.
+        average: decay of the moving average of the weights; None keeps no average.
+        undecayed: regular expression of the paths that are not decayed.
+
+    Source: Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101, algorithm 2.
+    Departures: the bias correction is folded into the rate, as in Keras, so that epsilon is
+    compared with the uncorrected root.
+    """
+    rule = keras.optimizers.AdamW(
+        learning_rate,
+        beta_1=beta_1,
+        beta_2=beta_2,
+        epsilon=epsilon,
+        weight_decay=weight_decay,
+        name="adamw",
+    )
+    return Optimizer(rule=rule, clip_norm=clip_norm, average=average, undecayed=undecayed)

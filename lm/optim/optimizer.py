@@ -1,0 +1,103 @@
+"""A Keras update rule, made safe to resume and to skip: what the engines drive."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+# Norm scales, biases and embeddings, by their paths.
+UNDECAYED = r"norm|scale|bias|beta|gamma|embed|(^|/)position"
+
+
+class Optimizer:
+    """w <- rule(w, clip(g)), decay by path, an optional moving average, and updates to refuse.
+
+    The rule's own clipping, averaging and accumulation stay off: they are done here or in the
+    engine, where a refused update can leave everything as it was.
+
+    Args:
+        rule: a Keras optimizer with a fixed name; it is built here and belongs to this object.
+        clip_norm: largest global norm of the gradient; None does not clip.
+        average: decay of the moving average of the weights (0.999 ...) used for evaluation; None
+            keeps no average.
+        undecayed: regular expression; a variable whose path it matches is never decayed.
+
+    Example:
+        >>> rule = keras.optimizers.AdamW(1e-3, weight_decay=0.1, name="adamw")
+        >>> Optimizer(rule=rule, clip_norm=1.0).clip_norm
+        1.0
+    """
+
+    def __init__(
+        self,
+        *,
+        rule: keras.optimizers.Optimizer,
+        clip_norm: float | None = None,
+        average: float | None = None,
+        undecayed: str = UNDECAYED,
+    ) -> None:
+        self.rule = rule
+        self.clip_norm = clip_norm
+        self.average = average
+        self.undecayed = undecayed
+        self.weights: list[Any] = []
+        self.averages: list[Any] = []
+
+    def build(self, weights: Sequence[Any]) -> None:
+        """Make the slots, and the averages as copies of the weights; call it once."""
+        self.weights = list(weights)
+        spared = [w for w in self.weights if re.search(self.undecayed, w.path.lower())]
+        self.rule.exclude_from_weight_decay(var_list=spared)
+        self.rule.build(self.weights)
+        if self.average is not None:
+            self.averages = [_copy(w) for w in self.weights]
+
+    def restart_averages(self) -> None:
+        """Set the averages to the weights, which were changed from outside."""
+        for mean, weight in zip(self.averages, self.weights, strict=False):
+            mean.assign(ops.copy(weight.value))
+
+    @property
+    def slots(self) -> list[Any]:
+        """The rule's variables: the count of updates, the learning rate if fixed, the moments."""
+        return self.rule.variables
+
+    @property
+    def variables(self) -> list[Any]:
+        """Slots and averages: everything the optimizer adds to the training state."""
+        return [*self.slots, *self.averages]
+
+    @property
+    def learning_rate(self) -> Any:
+        """The rate of the next update, a float32 scalar."""
+        return ops.cast(self.rule.learning_rate, "float32")
+
+    def apply(self, gradients: Sequence[Any], norm: Any) -> None:
+        """Change weights, slots and averages by one update.
+
+        Args:
+            gradients: one per weight, in the order of `build`.
+            norm: their global norm.
+        """
+        if self.clip_norm is not None:
+            scale = self.clip_norm / ops.maximum(norm, self.clip_norm)
+            gradients = [g * ops.cast(scale, g.dtype) for g in gradients]
+        self.rule.apply(gradients)
+        if self.average is not None:
+            for mean, weight in zip(self.averages, self.weights, strict=True):
+                mean.assign(mean + (1.0 - self.average) * (weight - mean))
+
+
+def global_norm(gradients: Sequence[Any]) -> Any:
+    """Return the square root of the sum of all squares, in float32."""
+    squares = [ops.sum(ops.square(ops.cast(g, "float32"))) for g in gradients]
+    return ops.sqrt(sum(squares))
+
+
+def _copy(weight: Any) -> Any:
+    """Return a variable of its own that starts at the weight's value."""
+    with keras.name_scope("average"):
+        name = weight.path.replace("/", "_")
+        return keras.Variable(ops.copy(weight), trainable=False, dtype=weight.dtype, name=name)

@@ -1,0 +1,155 @@
+"""Learning rates as functions of the number of updates made so far (0 at the first update).
+
+Every schedule is a `keras.optimizers.schedules.LearningRateSchedule`, computed in float32 inside
+the compiled step. Where a warm-up is given, the rate of update t is `peak * (t + 1) / warmup_steps`
+until it reaches the peak, so that the first update is not lost.
+"""
+
+import math
+from typing import Any, TypeAlias
+
+import keras
+from keras import ops
+
+Schedule: TypeAlias = keras.optimizers.schedules.LearningRateSchedule
+
+
+def _float(step: Any) -> Any:
+    """Return the step as float32 (exact up to 2^24 updates)."""
+    return ops.cast(step, "float32")
+
+
+def _ramp(step: Any, warmup_steps: int) -> Any:
+    """Return min(1, (step + 1) / warmup_steps); 1 without a warm-up."""
+    return ops.minimum(1.0, (step + 1.0) / max(warmup_steps, 1))
+
+
+def _progress(step: Any, warmup_steps: int, steps: int) -> Any:
+    """Return how far the decay has come: 0 at the end of the warm-up, 1 at `steps` and after."""
+    return ops.clip((step - warmup_steps) / max(steps - warmup_steps, 1), 0.0, 1.0)
+
+
+class Constant(Schedule):
+    """The same rate at every update; T5 fine-tunes with 0.001.
+
+    Args:
+        value: the rate.
+    """
+
+    def __init__(self, *, value: float) -> None:
+        self.value = value
+
+    def __call__(self, step: Any) -> Any:
+        """Return the rate of update `step`."""
+        return ops.full((), self.value, dtype="float32")
+
+
+class InverseSquareRoot(Schedule):
+    """factor / sqrt(max(step, warmup_steps)): constant first, then falling, never to zero.
+
+    Args:
+        factor: the numerator; 1 in T5.
+        warmup_steps: updates at the constant rate `factor / sqrt(warmup_steps)`; 10,000 in T5.
+
+    Example:
+        >>> float(InverseSquareRoot(warmup_steps=100)(0)), float(InverseSquareRoot()(40_000))
+        (0.10000000149011612, 0.004999999888241291)
+
+    Source: Raffel et al. 2020, https://arxiv.org/abs/1910.10683, section 3.1.2.
+    """
+
+    def __init__(self, *, factor: float = 1.0, warmup_steps: int = 10_000) -> None:
+        self.factor = factor
+        self.warmup_steps = warmup_steps
+
+    def __call__(self, step: Any) -> Any:
+        """Return the rate of update `step`."""
+        return self.factor * ops.rsqrt(ops.maximum(_float(step), float(self.warmup_steps)))
+
+
+class Noam(Schedule):
+    """factor * hidden_dim^-0.5 * min(t^-0.5, t * warmup_steps^-1.5) with t = step + 1.
+
+    Args:
+        hidden_dim: width of the model.
+        warmup_steps: updates of linear growth; 4,000 in the paper, 8,000 in Tensor2Tensor.
+        factor: 1 in the paper, 2 in Tensor2Tensor.
+
+    Source: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, equation 3.
+    """
+
+    def __init__(self, *, hidden_dim: int, warmup_steps: int = 4000, factor: float = 1.0) -> None:
+        self.scale = factor * hidden_dim**-0.5
+        self.warmup_steps = warmup_steps
+
+    def __call__(self, step: Any) -> Any:
+        """Return the rate of update `step`."""
+        t = _float(step) + 1.0
+        return self.scale * ops.minimum(ops.rsqrt(t), t * self.warmup_steps**-1.5)
+
+
+class Linear(Schedule):
+    """A straight line from the peak down to the floor, after a warm-up.
+
+    Args:
+        peak: the highest rate.
+        steps: updates until the floor, counted from the start of training.
+        floor: the last rate, kept after `steps`; BERT has 0.
+        warmup_steps: updates of linear growth before the decay.
+
+    Source: Devlin et al. 2019, https://arxiv.org/abs/1810.04805, appendix A.2.
+    """
+
+    def __init__(
+        self, *, peak: float, steps: int, floor: float = 0.0, warmup_steps: int = 0
+    ) -> None:
+        self.peak, self.steps, self.floor, self.warmup_steps = peak, steps, floor, warmup_steps
+
+    def __call__(self, step: Any) -> Any:
+        """Return the rate of update `step`."""
+        step = _float(step)
+        decay = 1.0 - _progress(step, self.warmup_steps, self.steps)
+        rate = self.floor + (self.peak - self.floor) * decay
+        return rate * _ramp(step, self.warmup_steps)
+
+
+class Cosine(Schedule):
+    """Half a cosine from the peak down to the floor, after a warm-up.
+
+    Args:
+        peak: the highest rate.
+        steps: updates until the floor, counted from the start of training.
+        floor: the last rate, kept after `steps`; GPT-3 and nanoGPT have a tenth of the peak.
+        warmup_steps: updates of linear growth before the decay.
+
+    Source: Loshchilov and Hutter 2017, https://arxiv.org/abs/1608.03983, equation 5, one cycle.
+    """
+
+    def __init__(
+        self, *, peak: float, steps: int, floor: float = 0.0, warmup_steps: int = 0
+    ) -> None:
+        self.peak, self.steps, self.floor, self.warmup_steps = peak, steps, floor, warmup_steps
+
+    def __call__(self, step: Any) -> Any:
+        """Return the rate of update `step`."""
+        step = _float(step)
+        turn = ops.cos(math.pi * _progress(step, self.warmup_steps, self.steps))
+        rate = self.floor + 0.5 * (self.peak - self.floor) * (1.0 + turn)
+        return rate * _ramp(step, self.warmup_steps)
+
+
+class Warmup(Schedule):
+    """Another schedule, its first updates scaled by min(1, (step + 1) / steps).
+
+    Args:
+        schedule: factory of the schedule to scale.
+        steps: updates of linear growth.
+    """
+
+    def __init__(self, *, schedule: Any, steps: int) -> None:
+        self.schedule = schedule()
+        self.steps = steps
+
+    def __call__(self, step: Any) -> Any:
+        """Return the rate of update `step`."""
+        return self.schedule(step) * _ramp(_float(step), self.steps)
