@@ -1,0 +1,93 @@
+"""Endless batches whose position can be saved: what a trainer sees of its data."""
+
+import time
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from lm.data import position
+from lm.data.mapping import mapped
+from lm.errors import UserError
+
+Batch = dict[str, np.ndarray]
+
+
+class Batches:
+    """An endless iterator of batches of one fixed shape.
+
+    A subclass says in its constructor what the rows are, and nothing else.
+
+    Args:
+        rows: rows of fixed shape without end, made by operations that can be saved.
+        facts: all that decides the rows, as plain JSON values.
+        batch_size: rows of the global batch.
+        prefetch: number of batches made ahead.
+        process_index: which process this is, of `process_count`.
+        process_count: number of processes; each makes the same global batches and takes an equal
+            share of the rows, so a position holds for any number of processes.
+
+    Attributes:
+        features: shapes and types of a batch, as a dict of `tf.TensorSpec`.
+        wait_seconds: time that the consumer has waited for batches.
+
+    Raises:
+        UserError: if the rows cannot be shared equally.
+    """
+
+    def __init__(
+        self,
+        *,
+        rows: tf.data.Dataset,
+        facts: Mapping[str, Any],
+        batch_size: int,
+        prefetch: int,
+        process_index: int,
+        process_count: int,
+    ):
+        if batch_size % process_count:
+            raise UserError(f"BATCH_SIZE = {batch_size} cannot be shared by {process_count}")
+        share = batch_size // process_count
+        start = share * process_index
+        batches = mapped(
+            rows.batch(batch_size, drop_remainder=True),
+            lambda batch: {name: x[start : start + share] for name, x in batch.items()},
+        )
+        self.features = batches.element_spec
+        self.wait_seconds = 0.0
+        self._facts = {**facts, "batch_size": batch_size}
+        self._iterator = iter(batches.prefetch(prefetch))
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        start = time.perf_counter()
+        tensors = next(self._iterator)
+        self.wait_seconds += time.perf_counter() - start
+        return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Returns all that decides the batches: files, tokenizers, lengths, seed and the like."""
+        return dict(self._facts)
+
+    def state(self) -> bytes:
+        """Returns the position, to be restored in this or another process.
+
+        Raises:
+            UserError: if an operation of the task's preprocessors cannot be saved.
+        """
+        return position.save(self._iterator, self._facts)
+
+    def restore(self, state: bytes, *, allow_changes: Collection[str] = ()) -> None:
+        """Goes to a saved position: the next batch is the one that followed `state()`.
+
+        Args:
+            state: what `state` returned.
+            allow_changes: names of facts of the fingerprint that may differ.
+
+        Raises:
+            UserError: naming what changed, with old and new value.
+        """
+        position.restore(self._iterator, state, self._facts, allow_changes=allow_changes)

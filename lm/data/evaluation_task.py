@@ -1,0 +1,130 @@
+"""One split of a task as an evaluation sees it: examples, texts, and the task's own metrics.
+
+Metric functions are called as SeqIO's Evaluator calls them: targets and predictions are texts that
+go through the task's postprocessor first, with the example and `is_target` at hand; score functions
+get the log-likelihood of each example's targets. `seqio.Evaluator` itself takes the names of
+registered tasks only, and a task read through another vocabulary is none.
+"""
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import seqio
+
+from lm.data import identity, lookup, stream
+from lm.data.metrics import Signed, TextSizes, text_sizes
+from lm.errors import UserError
+
+Example = Mapping[str, Any]
+Figures = dict[str, Any]
+
+
+class EvaluationTask:
+    """The examples of a split in order, their texts and metrics.
+
+    Args:
+        name: of a task.
+        split: the split.
+        lengths: TASK_FEATURE_LENGTHS, for preprocessors that ask for it.
+        vocabulary: replaces the task's own, if given.
+        limit: number of examples to take from the beginning; all by default.
+
+    Attributes:
+        name: of the task.
+        split: the split.
+        needs_predictions: whether a metric looks at generated texts.
+        needs_scores: whether a metric looks at log-likelihoods.
+
+    Raises:
+        UserError: naming what is unknown: task or split.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        split: str,
+        *,
+        lengths: Mapping[str, int],
+        vocabulary: seqio.Vocabulary | None = None,
+        limit: int | None = None,
+    ) -> None:
+        self.name = name
+        self.split = split
+        self.lengths = lengths
+        self.limit = limit
+        self.task = lookup.task(name, split, vocabulary)
+        self.needs_predictions = bool(self.task.predict_metric_fns)
+        self.needs_scores = bool(self.task.score_metric_fns)
+
+    @functools.cached_property
+    def examples(self) -> list[Example]:
+        """The examples as NumPy values, text as bytes: what SeqIO gives to postprocessors."""
+        examples = stream.one_pass(self.task, self.split, lengths=self.lengths, trims=("inputs",))
+        taken = examples.take(-1 if self.limit is None else self.limit)
+        return list(taken.as_numpy_iterator())
+
+    def ids(self, feature: str) -> list[list[int]]:
+        """Returns the ids of a feature of every example."""
+        return [[int(i) for i in example[feature]] for example in self.examples]
+
+    def texts(self, feature: str) -> list[str]:
+        """Returns the text of a feature, as it was before tokenizing if the task keeps it."""
+        kept = f"{feature}_pretokenized"
+        if all(kept in example for example in self.examples):
+            return [example[kept].decode(errors="replace") for example in self.examples]
+        vocabulary = self.task.output_features[feature].vocabulary
+        return [vocabulary.decode(ids) for ids in self.ids(feature)]
+
+    def sizes(self) -> TextSizes:
+        """Returns the sizes of the original targets; words as the task counts them, if it does."""
+        sizes = text_sizes(self.texts("targets"))
+        if all("words" in example for example in self.examples):
+            return sizes._replace(words=sum(int(example["words"]) for example in self.examples))
+        return sizes
+
+    def of_predictions(self, predictions: Sequence[str]) -> Figures:
+        """Returns the figures of generated texts, one text for each example."""
+        made = self._processed(predictions, is_target=False)
+        return _figures(self.task.predict_metric_fns, self._targets, made)
+
+    def of_scores(self, scores: Sequence[float]) -> Figures:
+        """Returns the figures of log-likelihoods, one for each example."""
+        return _figures(self.task.score_metric_fns, self._targets, list(scores))
+
+    def fingerprint(self) -> str:
+        """Returns a short hash of the data, the preprocessing and the vocabularies."""
+        facts = [
+            self.name,
+            identity.source(self.task.source, self.split),
+            identity.features(self.task.output_features),
+            identity.describe(list(self.task.preprocessors)),
+        ]
+        text = json.dumps(facts, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @functools.cached_property
+    def _targets(self) -> list[Any]:
+        return self._processed(self.texts("targets"), is_target=True)
+
+    def _processed(self, texts: Sequence[str], *, is_target: bool) -> list[Any]:
+        """Returns the texts as the task's metrics want them."""
+        return [
+            self.task.postprocess_fn(text, example=example, is_target=is_target)
+            for text, example in zip(texts, self.examples, strict=True)
+        ]
+
+
+def _figures(functions: Sequence[Callable[..., Any]], targets: Any, outputs: Any) -> Figures:
+    """Returns the figures of all functions in one dict, signatures beside what they sign."""
+    figures: Figures = {}
+    for function in functions:
+        for name, value in function(targets, outputs).items():
+            if name in figures:
+                raise UserError(f"two metric functions of a task return {name!r}; rename one")
+            figures[name] = float(getattr(value, "value", value))  # seqio.metrics.Scalar has one
+            if isinstance(value, Signed):
+                figures[f"{name}_signature"] = value.signature
+    return figures

@@ -1,0 +1,209 @@
+"""Metric functions for SeqIO tasks: `(targets, predictions)` → a dict of name and number.
+
+Figures are per cent where the field gives per cent (BLEU, chrF, ROUGE, exact match), and every
+one is computed on the whole corpus with no random part.
+"""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Texts = Sequence[str]
+References = Sequence[str] | Sequence[Sequence[str]]
+Scores = dict[str, float]
+
+
+class Signed(float):
+    """A figure that carries how it was computed.
+
+    Attributes:
+        signature: sacreBLEU's signature.
+    """
+
+    signature: str
+
+    def __new__(cls, value: float, signature: str) -> "Signed":
+        """Returns the number with its signature."""
+        made = super().__new__(cls, value)
+        made.signature = signature
+        return made
+
+
+def bleu(targets: References, predictions: Texts) -> Scores:
+    """Corpus BLEU of sacreBLEU: tokenizer 13a, cased, exponential smoothing.
+
+    Args:
+        targets: one reference per example, or a list of references for each.
+        predictions: the system's texts.
+
+    Returns:
+        `bleu`, 0 to 100; the value has an attribute `signature`.
+
+    Example:
+        >>> score = bleu(["a small dog", "the cat sat on the mat"],
+        ...              ["a small dog", "the cat is on the mat"])["bleu"]
+        >>> round(score, 1), score.signature[:25]
+        (45.4, 'nrefs:1|case:mixed|eff:no')
+    """
+    from sacrebleu.metrics import BLEU
+
+    return {"bleu": _sacre(BLEU(tokenize="13a"), targets, predictions)}
+
+
+def chrf(targets: References, predictions: Texts) -> Scores:
+    """Corpus chrF2 of sacreBLEU, 0 to 100; arguments as in `bleu`."""
+    from sacrebleu.metrics import CHRF
+
+    return {"chrf": _sacre(CHRF(), targets, predictions)}
+
+
+def rouge(targets: Texts, predictions: Texts) -> Scores:
+    """Mean F1 of ROUGE-1, -2, -L and -Lsum over the examples, 0 to 100, with Porter's stemmer.
+
+    The mean is over the examples themselves, not over random samples of them, so that the same
+    texts always have the same figures. Sentences of `rougeLsum` are separated by newlines.
+    """
+    from rouge_score.rouge_scorer import RougeScorer
+
+    names = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+    scorer = RougeScorer(names, use_stemmer=True)
+    pairs = [scorer.score(*pair) for pair in zip(targets, predictions, strict=True)]
+    return {name: 100 * _mean([pair[name].fmeasure for pair in pairs]) for name in names}
+
+
+def exact_match(targets: References, predictions: Texts) -> Scores:
+    """Share of predictions equal to the target (or one of them), 0 to 100; case counts."""
+    hits = [
+        prediction in ([target] if isinstance(target, str) else target)
+        for target, prediction in zip(targets, predictions, strict=True)
+    ]
+    return {"exact_match": 100 * _mean(hits)}
+
+
+def sequence_accuracy(targets: Sequence, predictions: Sequence) -> Scores:
+    """Share of predictions whose ids all equal the target's, 0 to 100.
+
+    Example:
+        >>> sequence_accuracy([[3, 1], [4, 5]], [[3, 1], [4, 6]])
+        {'sequence_accuracy': 50.0}
+    """
+    hits = [np.array_equal(*pair) for pair in zip(targets, predictions, strict=True)]
+    return {"sequence_accuracy": 100 * _mean(hits)}
+
+
+def accuracy(targets: Sequence, predictions: Sequence) -> Scores:
+    """Share of predicted labels equal to the target's, 0 to 100."""
+    hits = [target == guess for target, guess in zip(targets, predictions, strict=True)]
+    return {"accuracy": 100 * _mean(hits)}
+
+
+def edit_distance(targets: Texts, predictions: Texts) -> Scores:
+    """Word-level edit distance, lower case, words being runs of letters, digits and `_`.
+
+    Example:
+        >>> edit_distance(["a b", "a"], ["a c", "a"])["mean_edit"]
+        0.5
+    """
+    distances = [
+        _distance(_words(target), _words(guess))
+        for target, guess in zip(targets, predictions, strict=True)
+    ]
+    measures: dict[str, Callable] = {
+        "min": np.min, "max": np.max, "mean": np.mean, "median": np.median, "sum": np.sum
+    }  # fmt: skip
+    return {f"{name}_edit": float(measure(distances or [0])) for name, measure in measures.items()}
+
+
+class TextSizes(NamedTuple):
+    """Sizes of raw text, by which a log-likelihood is divided to compare tokenizers.
+
+    Attributes:
+        bytes: number of UTF-8 bytes.
+        characters: number of code points.
+        words: number of runs of characters between white space.
+        lines: number of texts.
+    """
+
+    bytes: int
+    characters: int
+    words: int
+    lines: int
+
+
+def text_sizes(texts: Texts) -> TextSizes:
+    """Counts bytes, characters, words and texts.
+
+    Example:
+        >>> text_sizes(["héllo wörld", "a"])
+        TextSizes(bytes=14, characters=12, words=3, lines=2)
+    """
+    return TextSizes(
+        bytes=sum(len(text.encode()) for text in texts),
+        characters=sum(map(len, texts)),
+        words=sum(len(text.split()) for text in texts),
+        lines=len(texts),
+    )
+
+
+def likelihood_figures(nats: float, tokens: int, sizes: TextSizes) -> Scores:
+    """Perplexities and bits of a corpus from the total negative log-likelihood L in nats.
+
+    per token exp(L / tokens), per word exp(L / words), per byte and character L / (n ln 2).
+
+    Example:
+        >>> sizes = TextSizes(bytes=8, characters=8, words=2, lines=1)
+        >>> figures = likelihood_figures(8 * math.log(2), 4, sizes)
+        >>> figures["bits_per_byte"], round(figures["word_perplexity"], 6)
+        (1.0, 16.0)
+    """
+    return {
+        "token_perplexity": _exp(nats, tokens),
+        "word_perplexity": _exp(nats, sizes.words),
+        "bits_per_byte": nats / (max(sizes.bytes, 1) * math.log(2)),
+        "bits_per_character": nats / (max(sizes.characters, 1) * math.log(2)),
+    }
+
+
+def _exp(nats: float, count: int) -> float:
+    """Returns exp(nats / count), infinity where it would overflow."""
+    with np.errstate(over="ignore"):
+        return float(np.exp(nats / max(count, 1)))
+
+
+def _sacre(metric: Any, targets: References, predictions: Texts) -> Signed:
+    """Returns the corpus score of a sacreBLEU metric, 0 for an empty corpus."""
+    if not predictions:
+        return Signed(0.0, "empty")
+    score = metric.corpus_score(list(predictions), _reference_streams(targets))
+    return Signed(score.score, str(metric.get_signature()))
+
+
+def _reference_streams(targets: References) -> list[list[str | None]]:
+    """Turns references per example into streams: the n-th reference of every example.
+
+    sacreBLEU wants streams; an example with fewer references has None in the others.
+    """
+    each = [[target] if isinstance(target, str) else list(target) for target in targets]
+    width = max(map(len, each))
+    return [[refs[n] if n < len(refs) else None for refs in each] for n in range(width)]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if len(values) else 0.0
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
+
+
+def _distance(a: Sequence, b: Sequence) -> int:
+    """Returns Levenshtein's distance of two sequences."""
+    row = list(range(len(b) + 1))
+    for i, left in enumerate(a, start=1):
+        diagonal, row[0] = row[0], i
+        for j, right in enumerate(b, start=1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (left != right))
+    return row[-1]

@@ -1,0 +1,147 @@
+"""The first examples of a task at its three stages: raw, tokenized, and as rows for a model."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import seqio
+import tensorflow as tf
+
+from lm.data import downloads, features, lookup, packing, registry, stream, tokens
+
+Example = dict[str, Any]
+POOL = 64  # examples from which rows are packed
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What there is to see of a task or mixture.
+
+    Attributes:
+        name: of the task or mixture.
+        split: the split that was read.
+        counts: number of examples of each task, None where nobody knows it.
+        vocabularies: of each feature.
+        raw: examples as their source gives them; of a mixture, from its tasks in turn.
+        tokens: examples after the task's preprocessors.
+        rows: the model's features.
+    """
+
+    name: str
+    split: str
+    counts: Mapping[str, int | None]
+    vocabularies: Mapping[str, seqio.Vocabulary]
+    raw: Sequence[Example]
+    tokens: Sequence[Example]
+    rows: Sequence[Example]
+
+
+def preview(
+    *,
+    name: str,
+    split: str,
+    number: int,
+    lengths: features.Lengths | None = None,
+    converter: Callable[[], features.Converter] | None = None,
+    vocabulary: seqio.Vocabulary | None = None,
+) -> Preview:
+    """Read the beginning of a split, in order, without tokenizing the rest.
+
+    Args:
+        name: name of a registered task or mixture.
+        split: name of the split.
+        number: how many examples, and how many rows at most.
+        lengths: TASK_FEATURE_LENGTHS; 128 of each feature by default.
+        converter: factory of a feature converter; by default a packing one that suits the task.
+        vocabulary: replaces the task's own.
+
+    Raises:
+        UserError: naming what is unknown or missing.
+    """
+    downloads.require(registry.get(name), split)  # before its splits: TFDS must be there to know
+    provider = lookup.provider(name, split, vocabulary)
+    parts = lookup.tasks(provider, split)
+    lengths = lengths or dict.fromkeys(provider.output_features, 128)
+    made = (converter or default_converter(provider))()
+    raw = [part.source.get_dataset(split=split, shuffle=False) for part in parts]
+    tokenized = [_tokenized(part, split, lengths) for part in parts]
+    pool = [stream.keep(part, (*made.task_features, "loss_weights")) for part in tokenized]
+    return Preview(
+        name=name,
+        split=split,
+        counts={part.name: part.num_input_examples(split) for part in parts},
+        vocabularies={key: value.vocabulary for key, value in provider.output_features.items()},
+        raw=list(islice(_in_turn(raw), number)),
+        tokens=list(islice(_in_turn(tokenized), number)),
+        rows=list(made(_interleaved(pool).take(POOL), lengths).take(number).as_numpy_iterator()),
+    )
+
+
+def default_converter(provider: lookup.Provider) -> Callable[[], Any]:
+    """A packing converter for the features that a task has."""
+    if "inputs" in provider.output_features:
+        return lambda: features.EncoderDecoder(pack=packing.FirstFit)
+    return lambda: features.LanguageModel(pack=packing.FirstFit)
+
+
+def piece(vocabulary: seqio.Vocabulary, token: int) -> str:
+    """What one id stands for, in visible characters.
+
+    Example:
+        >>> [piece(seqio.ByteVocabulary(), token) for token in (0, 1, 68, 35, 198)]
+        ['<pad>', '<eos>', 'A', '␣', '#198']
+    """
+    special = {vocabulary.pad_id: "<pad>", vocabulary.eos_id: "<eos>", vocabulary.unk_id: "<unk>"}
+    if token in special:
+        return special[token]
+    if isinstance(vocabulary, seqio.SentencePieceVocabulary):
+        return vocabulary.tokenizer.IdToPiece(int(token))
+    return visible(vocabulary.decode([int(token)])) or f"#{token}"
+
+
+def text(vocabulary: seqio.Vocabulary, ids: Sequence[int]) -> str:
+    """What ids stand for, in one line."""
+    return visible(vocabulary.decode([int(token) for token in ids])).replace("␣", " ")
+
+
+def visible(characters: str) -> str:
+    r"""The same with signs for what cannot be seen.
+
+    Example:
+        >>> visible("a b\n")
+        'a␣b↵'
+    """
+    signs = {" ": "␣", "\n": "↵", "\t": "⇥"}
+    return "".join(signs.get(c, c if c.isprintable() else repr(c)[1:-1]) for c in characters)
+
+
+def _tokenized(task: seqio.Task, split: str, lengths: features.Lengths) -> tf.data.Dataset:
+    dataset = tokens.examples(task, split)
+    return stream.preprocess(task, dataset, lengths=lengths, preprocessors=(), seed=0)
+
+
+def _in_turn(parts: Sequence[tf.data.Dataset]) -> Iterator[Example]:
+    """One example of each dataset after the other; those that have ended are passed over."""
+    waiting = [part.as_numpy_iterator() for part in parts]
+    while waiting:
+        current = waiting.pop(0)
+        if (example := next(current, None)) is not None:
+            yield {name: _plain(value) for name, value in example.items()}
+            waiting.append(current)
+
+
+def _plain(value: Any) -> Any:
+    """Bytes as text, arrays as lists, numbers as numbers."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, np.ndarray):
+        return [_plain(item) for item in value.tolist()]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _interleaved(parts: Sequence[tf.data.Dataset]) -> tf.data.Dataset:
+    """One example of each dataset in turn."""
+    turns = tf.data.Dataset.range(len(parts)).repeat()
+    return tf.data.Dataset.choose_from_datasets(list(parts), turns)

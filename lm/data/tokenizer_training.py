@@ -1,0 +1,203 @@
+"""Trains a SentencePiece model and writes it with the recipe that rebuilds it byte for byte."""
+
+import dataclasses
+import hashlib
+import io
+import os
+import platform
+import re
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import sentencepiece
+
+from lm.data import vocabulary
+from lm.data.tokenizer_corpus import Counts, TaskText, TextFiles, select, usable
+from lm.data.tokenizer_options import MODEL_TYPES, TrainerOptions
+from lm.errors import UserError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_SILENT = 2  # SentencePiece's level of errors
+_REPORTED = {
+    "too_long": "are longer than max_sentence_length",
+    "nul": "hold a NUL character",
+    "reserved": "hold the character U+2585, which SentencePiece reserves",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What a training made.
+
+    Attributes:
+        folder: where the tokenizer lies.
+        counts: sentences seen and used, and those left out by reason.
+        pieces: number of pieces of the model, sentinels not counted.
+        seconds: time of the training.
+    """
+
+    folder: Path
+    counts: dict[str, int]
+    pieces: int
+    seconds: float
+
+
+def train(
+    *,
+    name: str,
+    corpus: TextFiles | TaskText,
+    options: TrainerOptions,
+    output_dir: str = "tokenizers",
+    built_with: Mapping[str, str] | None = None,
+) -> Trained:
+    """Train a tokenizer and write `<output_dir>/<name>/{recipe.gin,*.model,*.vocab,SHA256SUMS}`.
+
+    Args:
+        name: name of the tokenizer, of its folder and of its files.
+        corpus: where the text comes from.
+        options: how the model is trained.
+        output_dir: folder of the tokenizer's folder.
+        built_with: what a recipe was made with, see `circumstances`; a warning says what differs.
+
+    Raises:
+        UserError: if the text is empty or too small, or an option is wrong.
+    """
+    _check(name, options)
+    started = time.monotonic()
+    counts = Counts()
+    sentences = select(usable(corpus, options.max_sentence_length, counts), options, counts)
+    _warn_of_losses(counts)
+    here = circumstances(corpus, sentences)
+    _compare(built_with or {}, here)
+    model = fit(sentences, options)
+    folder = Path(output_dir) / name
+    pieces = _write(folder, name, model, recipe(name, corpus, options, here))
+    return Trained(folder, dict(counts), pieces, time.monotonic() - started)
+
+
+def fit(sentences: list[str], options: TrainerOptions) -> bytes:
+    """The serialised model that SentencePiece trains on the sentences.
+
+    Raises:
+        UserError: SentencePiece's reason, and what to change.
+    """
+    if not sentences:
+        raise UserError(
+            "there is no sentence to train a tokenizer on; check the input or the split"
+        )
+    model = io.BytesIO()
+    sentencepiece.set_random_generator_seed(options.random_seed)
+    try:
+        sentencepiece.SentencePieceTrainer.Train(
+            sentence_iterator=iter(sentences),
+            model_writer=model,
+            minloglevel=_SILENT,
+            **options.for_sentencepiece(),
+        )
+    except (RuntimeError, ValueError, OSError) as error:
+        # "INTERNAL: src/trainer_interface.cc(744) [condition] reason"
+        reason = " ".join(str(error).split()).rpartition("] ")[2]
+        raise UserError(f"SentencePiece cannot train this model: {reason}") from error
+    return model.getvalue()
+
+
+def circumstances(corpus: TextFiles | TaskText, sentences: list[str]) -> dict[str, str]:
+    """What the bytes of a model depend on beside its options: the text and the versions.
+
+    Python's version is told for tasks, which may read the interpreter's own files.
+    """
+    digest = hashlib.sha256("\n".join(sentences).encode()).hexdigest()
+    python = {"python": platform.python_version()} if isinstance(corpus, TaskText) else {}
+    return python | {"sentencepiece": sentencepiece.__version__, "text sha256": digest}
+
+
+def recipe(
+    name: str,
+    corpus: TextFiles | TaskText,
+    options: TrainerOptions,
+    built_with: Mapping[str, str],
+) -> str:
+    """The gin file that rebuilds a tokenizer; every option is stated, so defaults may change."""
+    modules = [
+        "lm.data.tokenizer_corpus",
+        "lm.data.tokenizer_options",
+        "lm.data.tokenizer_training",
+    ]
+    modules += [module] if (module := getattr(corpus, "mixture_or_task_module", "")) else []
+    kind = type(corpus).__name__
+    lines = [
+        f"# The recipe of the tokenizer {name}; it is rebuilt, byte for byte, by",
+        f"#   lm tokenizer train --gin_file=tokenizers/{name}/recipe.gin",
+        "from __gin__ import dynamic_registration",
+        "",
+        *map(_import, modules),
+        "",
+        f"tokenizer_training.train.name = {name!r}",
+        f"tokenizer_training.train.corpus = @tokenizer_corpus.{kind}()",
+        "tokenizer_training.train.options = @tokenizer_options.TrainerOptions()",
+        f"tokenizer_training.train.built_with = {dict(built_with)!r}",
+        "",
+        *_bindings(f"tokenizer_corpus.{kind}", corpus),
+        "",
+        *_bindings("tokenizer_options.TrainerOptions", options),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _import(module: str) -> str:
+    package, _, name = module.rpartition(".")
+    return f"from {package} import {name}" if package else f"import {name}"
+
+
+def _bindings(target: str, values: Any) -> list[str]:
+    fields = dataclasses.asdict(values)
+    return [f"{target}.{field} = {value!r}" for field, value in fields.items()]
+
+
+def _check(name: str, options: TrainerOptions) -> None:
+    if not _NAME.fullmatch(name):
+        raise UserError(f"name={name!r}: use letters, digits, '_', '-' and '.' only")
+    if options.model_type not in MODEL_TYPES:
+        raise UserError(
+            f"model_type={options.model_type!r}: must be one of {', '.join(MODEL_TYPES)}"
+        )
+
+
+def _compare(recipe_facts: Mapping[str, str], here: Mapping[str, str]) -> None:
+    for fact, wanted in recipe_facts.items():
+        if here.get(fact, wanted) != wanted:
+            warnings.warn(
+                f"the recipe was made with {fact} {wanted[:16]}, this is {here[fact][:16]}: "
+                "the tokenizer may come out different",
+                stacklevel=3,
+            )
+
+
+def _warn_of_losses(counts: Counts) -> None:
+    for reason, text in _REPORTED.items():
+        if counts[reason]:
+            warnings.warn(f"{counts[reason]:,} sentences left out: they {text}", stacklevel=3)
+
+
+def _write(folder: Path, name: str, model: bytes, text: str) -> int:
+    """Write the files of a tokenizer, each whole or not at all; return the number of pieces."""
+    processor = sentencepiece.SentencePieceProcessor()
+    processor.LoadFromSerializedProto(model)
+    ids = range(processor.GetPieceSize())
+    pieces = [f"{processor.IdToPiece(i)}\t{processor.GetScore(i):g}\n" for i in ids]
+    contents = {
+        f"{name}.model": model,
+        f"{name}.vocab": "".join(pieces).encode(),
+        "recipe.gin": text.encode(),
+    }
+    sums = [f"{hashlib.sha256(contents[file]).hexdigest()}  {file}\n" for file in sorted(contents)]
+    contents[vocabulary.SUMS_FILE] = "".join(sums).encode()
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, data in contents.items():
+        temporary = folder / f".{file}.tmp"
+        temporary.write_bytes(data)
+        os.replace(temporary, folder / file)
+    return len(pieces)

@@ -1,0 +1,199 @@
+"""Vocabularies that a gin file can name: bytes (the default), SentencePiece models, characters.
+
+All of them keep 0 for padding, 1 for the end of a sequence and 2 for the unknown.
+"""
+
+import functools
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import sentencepiece
+import seqio
+
+from lm import resources
+from lm.data.characters import CharacterVocabulary
+from lm.errors import UserError
+
+SENTINELS = 100
+SPECIAL_IDS = {"pad_id": 0, "eos_id": 1, "unk_id": 2}
+SUMS_FILE = "SHA256SUMS"
+
+
+def byte_vocabulary(*, extra_ids: int = 0) -> seqio.ByteVocabulary:
+    """The 256 byte values of UTF-8 after the three special ids; needs no file.
+
+    Args:
+        extra_ids: number of sentinels at the end, for span corruption.
+
+    Example:
+        >>> byte_vocabulary().encode("a b")
+        [100, 35, 101]
+    """
+    return seqio.ByteVocabulary(extra_ids=extra_ids)
+
+
+def character_vocabulary(characters: str) -> CharacterVocabulary:
+    """One id per character of a fixed set.
+
+    Args:
+        characters: the set, each character once; their order gives the ids, from 3 on.
+
+    Raises:
+        UserError: if the set is empty or names a character twice.
+    """
+    try:
+        return CharacterVocabulary(characters)
+    except ValueError as error:
+        raise UserError(f"characters={characters!r}: {error}") from error
+
+
+def sentencepiece_vocabulary(
+    name_or_path: str, *, extra_ids: int = SENTINELS
+) -> seqio.SentencePieceVocabulary:
+    """A SentencePiece model, checked before any other library reads it.
+
+    Args:
+        name_or_path: a name under ``tokenizers/``, a folder with one ``.model``, or a model file.
+        extra_ids: number of sentinels after the pieces, ``<extra_id_0>`` being the last id.
+
+    Raises:
+        UserError: if there is no such model, it is damaged or differs from its SHA256SUMS, or its
+            padding, end and unknown ids are not 0, 1 and 2.
+    """
+    path = find_model(name_or_path)
+    verify_sums(path)
+    open_model(path)  # TF: a hostile model kills the process inside tensorflow_text
+    vocabulary = seqio.SentencePieceVocabulary(str(path), extra_ids)
+    try:
+        vocabulary.load_model()
+    except Exception as error:
+        raise UserError(f"{path}: {extra_ids} sentinels cannot be added ({error})") from error
+    return vocabulary
+
+
+def by_name(name_or_path: str) -> seqio.Vocabulary:
+    """The vocabulary that a user names: `byte`, or a SentencePiece model by its name or path."""
+    return byte_vocabulary() if name_or_path == "byte" else sentencepiece_vocabulary(name_or_path)
+
+
+def find_model(name_or_path: str) -> Path:
+    """The model file that a tokenizer's name, folder or path stands for.
+
+    Raises:
+        UserError: if nothing or more than one model is found.
+    """
+    path = Path(name_or_path)
+    folder = path if path.is_dir() else resources.tokenizers_folder() / name_or_path
+    if path.is_file():
+        return path.resolve()
+    models = sorted(folder.glob("*.model")) if folder.is_dir() else []
+    if len(models) != 1:
+        found = f"{folder} holds {len(models)} .model files" if folder.is_dir() else "no such file"
+        names = ", ".join(["byte", *tokenizer_names()])
+        raise UserError(
+            f"tokenizer {name_or_path!r}: {found}; give a .model file or a name (known: {names})"
+        )
+    return models[0].resolve()
+
+
+def tokenizer_names() -> list[str]:
+    """Names of the tokenizers that ship with the package."""
+    return sorted(model.parent.name for model in resources.tokenizers_folder().glob("*/*.model"))
+
+
+def verify_sums(model: Path) -> None:
+    """Compare a model with the SHA256SUMS beside it, when there is one that lists it.
+
+    Raises:
+        UserError: if the file's hash is not the stated one.
+    """
+    sums = model.parent / SUMS_FILE
+    if not sums.is_file():
+        return
+    lines = sums.read_text("utf-8", errors="replace").splitlines()
+    stated = {name.lstrip(" *"): sha for sha, _, name in (line.partition(" ") for line in lines)}
+    wanted = stated.get(model.name)
+    actual = hashlib.sha256(model.read_bytes()).hexdigest()
+    if wanted not in (None, actual):
+        raise UserError(
+            f"{model}: sha256 is {actual[:16]}…, {sums.name} says {wanted[:16]}…; "
+            "the file was changed or damaged, restore it or rebuild it by its recipe"
+        )
+
+
+def open_model(path: Path) -> sentencepiece.SentencePieceProcessor:
+    """Open a model with the SentencePiece library, which refuses damaged files cleanly.
+
+    Raises:
+        UserError: if it is no usable model or its special ids are not ours.
+    """
+    processor = sentencepiece.SentencePieceProcessor()
+    try:
+        data = path.read_bytes()
+        if not data:
+            raise RuntimeError("the file is empty")
+        processor.LoadFromSerializedProto(data)
+        processor.IdToPiece(list(range(processor.GetPieceSize())))
+        processor.DecodeIds(processor.EncodeAsIds("probe \u2581 1"))
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} is no usable SentencePiece model: {reason}") from error
+    _check_special_ids(path, processor)
+    return processor
+
+
+def _check_special_ids(path: Path, processor: sentencepiece.SentencePieceProcessor) -> None:
+    found = {name: getattr(processor, name)() for name in SPECIAL_IDS}
+    if found != SPECIAL_IDS:
+        raise UserError(
+            f"{path} has {_assignments(found)}, needed are {_assignments(SPECIAL_IDS)}: "
+            "train it again with these ids (lm tokenizer train does)"
+        )
+
+
+def _assignments(values: dict[str, int]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items())
+
+
+def decode(vocabulary: seqio.Vocabulary, ids: Iterable[int]) -> str:
+    """Text of ids up to the first end of sequence; SeqIO alone reads too large ids as unknown.
+
+    Raises:
+        UserError: if an id lies outside the vocabulary.
+    """
+    ids = [int(i) for i in ids]
+    last = vocabulary.vocab_size - 1
+    outside = [i for i in ids if not 0 <= i <= last]
+    if outside:
+        raise UserError(f"id {outside[0]} is outside the vocabulary (0..{last})")
+    return vocabulary.decode(ids)
+
+
+@functools.singledispatch
+def contents(vocabulary: seqio.Vocabulary) -> bytes:
+    """Everything that decides how a vocabulary reads and writes text, as bytes."""
+    texts = [vocabulary.decode([i]) for i in range(vocabulary.vocab_size)]
+    return repr(texts).encode()
+
+
+@contents.register
+def _(vocabulary: seqio.SentencePieceVocabulary) -> bytes:
+    return vocabulary.sp_model
+
+
+@contents.register
+def _(vocabulary: seqio.ByteVocabulary) -> bytes:
+    return b"UTF-8"
+
+
+def fingerprint(vocabulary: seqio.Vocabulary) -> str:
+    """A sha256 that two vocabularies share only if they are the same text-to-ids map.
+
+    Example:
+        >>> fingerprint(byte_vocabulary()) == fingerprint(byte_vocabulary(extra_ids=100))
+        False
+    """
+    specials = (vocabulary.pad_id, vocabulary.eos_id, vocabulary.unk_id, vocabulary.extra_ids)
+    head = f"{type(vocabulary).__name__} {specials} ".encode()
+    return hashlib.sha256(head + contents(vocabulary)).hexdigest()

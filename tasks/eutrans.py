@@ -1,0 +1,30 @@
+"""eutrans_es_en, eutrans_en_es: tourist phrases between Spanish and English.
+
+What: sentences of a hotel desk from a small vocabulary (EuTrans-I), tokenized, half synthetic:
+a translation model learns them within a minute.
+Source: `eutrans_es_en/*.txt` of the shared data folder, from github lvapeab/nmt-keras.
+Licence: the repository is MIT; the corpus states none.
+Splits: train 9,900, validation 100, test 2,996. The corpus repeats sentences, also across them.
+
+Metrics: BLEU, chrF. Example (eutrans_es_en):
+
+    inputs   lléveme el equipaje al coche .
+    targets  send my luggage to the car .
+"""
+
+from lm.data import sources
+from tasks.support import shared_data
+from tasks.support.translation import add_translation
+
+LANGUAGES = ("es", "en")
+FILES = {"train": "train", "validation": "dev", "test": "test"}
+
+SOURCE = sources.parallel_source(
+    {
+        split: {code: shared_data.path("eutrans_es_en", f"{name}.{code}.txt") for code in LANGUAGES}
+        for split, name in FILES.items()
+    }
+)
+
+add_translation("eutrans_es_en", SOURCE, keys={"inputs": "es", "targets": "en"})
+add_translation("eutrans_en_es", SOURCE, keys={"inputs": "en", "targets": "es"})

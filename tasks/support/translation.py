@@ -1,0 +1,52 @@
+"""Tasks of translation pairs, scored by BLEU and chrF.
+
+Registered with bytes; a run takes another vocabulary by its macro VOCABULARY, see
+`lm.data.registry.with_vocabulary`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import seqio
+
+from lm.data import metrics
+from lm.data.vocabulary import byte_vocabulary
+from tasks.support.text import KEPT, Steps
+
+MetricFunctions = Sequence[Callable[..., Mapping[str, float]]]
+
+
+def add_translation(
+    name: str,
+    source: seqio.DataSource,
+    *,
+    keys: Mapping[str, str],
+    prefix: str = "",
+    metric_fns: MetricFunctions = (metrics.bleu, metrics.chrf),
+    steps: Steps = KEPT,
+) -> seqio.Task:
+    """Register a task from `inputs` to `targets`.
+
+    Args:
+        name: the task's name.
+        source: examples with a feature of text for each language.
+        keys: the source's features by the task's names: `{"inputs": "en", "targets": "de"}`.
+        prefix: text before every input, such as `translate English to German: `, which tells a
+            model that learns several directions which one is meant.
+        metric_fns: SeqIO metric functions.
+        steps: `KEPT` or `STREAMED`.
+    """
+    rekey = partial(seqio.preprocessors.rekey, key_map=dict(keys))
+    start = partial(with_prefix, prefix=prefix)
+    features = {key: seqio.Feature(byte_vocabulary()) for key in ("inputs", "targets")}
+    preprocessors = [rekey, *([start] if prefix else []), *steps]
+    return seqio.TaskRegistry.add(
+        name, source, features, preprocessors=preprocessors, metric_fns=list(metric_fns)
+    )
+
+
+@seqio.map_over_dataset
+def with_prefix(example: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """Put a prefix before the inputs."""
+    return {**example, "inputs": prefix + example["inputs"]}

@@ -1,0 +1,64 @@
+"""wikitext2_eval: WikiText-2's validation and test articles, for word-level perplexity.
+
+What: good and featured Wikipedia articles, tokenized, rare words as `<unk>`; one document per
+article, text kept byte for byte.
+Source: `wikitext2_eval/{valid,test}.txt.gz` of the shared data folder, from github
+pytorch/examples.
+Licence: CC BY-SA 3.0 (Merity et al. 2016, https://arxiv.org/abs/1609.07843).
+Splits: validation 60 articles, test 62. There is no train split here: train on other text.
+
+Perplexity per word, as published, is exp(nats of the whole split / words), where a word is what
+stands between spaces and every line end counts as one more, `<eos>`: the feature `words` holds
+that number for each document, 217,646 and 245,569 in all. The line end is in the text, so no
+end-of-sequence id is added.
+
+Example (the beginning of a document):
+
+     = Homarus gammarus =
+
+     Homarus gammarus , known as the European lobster or common lobster , is a species of ...
+"""
+
+import re
+from collections.abc import Iterator
+from functools import partial
+
+from lm.data import files, readers, sources
+from tasks.support import shared_data
+from tasks.support.text import add_language_model
+
+FILES = {
+    "validation": shared_data.path("wikitext2_eval", "valid.txt.gz"),
+    "test": shared_data.path("wikitext2_eval", "test.txt.gz"),
+}
+TITLE = re.compile(r"^(?= = [^=\n]+ = $)", re.MULTILINE)  # before a heading of the first level
+
+
+def articles(split: str) -> Iterator[dict[str, str | int]]:
+    """The articles of a split with their words; joined they are the file."""
+    (text,) = readers.read_documents(FILES[split]())
+    before, first, *others = TITLE.split(text)
+    for article in (before + first, *others):
+        yield {"text": article, "words": count_words(article)}
+
+
+def count_words(text: str) -> int:
+    r"""Words between spaces, and one `<eos>` for every line end.
+
+    Example:
+        >>> count_words(" = A title = \n \n One . \n")
+        9
+    """
+    return len(text.split()) + text.count("\n")
+
+
+add_language_model(
+    "wikitext2_eval",
+    sources.examples_source(
+        "wikitext2_eval",
+        {split: partial(articles, split) for split in FILES},
+        fingerprint=lambda: {"files": files.fingerprint([path() for path in FILES.values()])},
+    ),
+    keys={"targets": "text", "words": "words"},
+    add_eos=False,
+)

@@ -1,0 +1,82 @@
+"""Metric functions on their golden values."""
+
+import json
+
+import numpy as np
+import pytest
+
+from lm.data import metrics
+
+SYSTEM = ["the cat is on the mat", "there is a dog"]
+REFERENCE = ["the cat sat on the mat", "there is a small dog"]
+
+
+def test_bleu_golden_with_signature():
+    """sacreBLEU's figure, and how it was made; the number is still a number to JSON."""
+    score = metrics.bleu(REFERENCE, SYSTEM)
+    assert score["bleu"] == pytest.approx(35.4037, abs=1e-4)
+    signature = score["bleu"].signature
+    assert signature.startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
+    assert json.loads(json.dumps(score))["bleu"] == score["bleu"]
+
+
+def test_bleu_takes_references_per_example():
+    """Also of different numbers: they are transposed to what sacreBLEU wants."""
+    several = [[REFERENCE[0], SYSTEM[0]], [REFERENCE[1]]]
+    assert metrics.bleu(several, SYSTEM)["bleu"] > metrics.bleu(REFERENCE, SYSTEM)["bleu"]
+    perfect = [[REFERENCE[0], SYSTEM[0]], [REFERENCE[1], SYSTEM[1]]]
+    assert metrics.bleu(perfect, SYSTEM)["bleu"] == pytest.approx(100)
+
+
+def test_bleu_is_cased():
+    """Upper case is another word."""
+    shouted = [text.upper() for text in SYSTEM]
+    assert metrics.bleu(REFERENCE, shouted)["bleu"] < 1
+
+
+def test_chrf_golden():
+    """chrF2."""
+    assert metrics.chrf(REFERENCE, SYSTEM)["chrf"] == pytest.approx(56.32, abs=5e-3)
+
+
+def test_rouge_golden_and_repeatable():
+    """F1 with the stemmer, the same at every call."""
+    target, guess = "the cat sat on the mat.\nit was happy.", "it was happy.\nthe cat sat on a mat."
+    scores = metrics.rouge([target], [guess])
+    expected = {"rouge1": 88.89, "rouge2": 62.5, "rougeL": 55.56, "rougeLsum": 88.89}
+    assert scores == pytest.approx(expected, abs=5e-3)
+    assert metrics.rouge([target] * 3, [guess] * 3) == pytest.approx(scores)
+
+
+def test_exact_match_and_accuracy():
+    """Case counts; several references count each."""
+    assert metrics.exact_match(["a", ["b", "c"]], ["A", "c"]) == {"exact_match": 50.0}
+    assert metrics.accuracy([1, 2], [1, 3]) == {"accuracy": 50.0}
+    pairs = ([np.array([1, 2])], [np.array([1, 2, 3])])
+    assert metrics.sequence_accuracy(*pairs) == {"sequence_accuracy": 0.0}
+
+
+def test_edit_distance_golden():
+    """One word of two differs."""
+    scores = metrics.edit_distance(["a b", "kitten sits"], ["a c", "kitten, sits!"])
+    assert scores == {
+        "min_edit": 0, "max_edit": 1, "mean_edit": 0.5, "median_edit": 0.5, "sum_edit": 1
+    }  # fmt: skip
+
+
+def test_empty_corpus():
+    """No example, no crash."""
+    assert metrics.bleu([], []) == {"bleu": 0.0}
+    assert metrics.rouge([], [])["rouge1"] == 0.0
+    assert metrics.exact_match([], []) == {"exact_match": 0.0}
+
+
+def test_likelihood_figures():
+    """1000 nats over known sizes; per word = per token to the power of tokens per word."""
+    sizes = metrics.text_sizes(["zwölf Boxkämpfer", "jagen"])
+    assert sizes == (23, 21, 3, 2)
+    figures = metrics.likelihood_figures(12.0, 6, sizes)
+    assert figures["token_perplexity"] == pytest.approx(np.exp(2))
+    assert figures["word_perplexity"] == pytest.approx(figures["token_perplexity"] ** 2)
+    assert figures["bits_per_byte"] == pytest.approx(12 / 23 / np.log(2))
+    assert metrics.likelihood_figures(1e6, 1, sizes)["token_perplexity"] == np.inf
