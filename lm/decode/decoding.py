@@ -1,0 +1,105 @@
+"""The settings of a search, and which search they mean."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lm.decode.beam import BeamSearch
+from lm.decode.choose import Filter, Picker, drawn_from, greedy, temperature, top_k, top_p
+from lm.decode.generator import Search
+from lm.decode.loop import Sampling
+from lm.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """Greedy search, unless a setting asks for a beam or for sampling.
+
+    Args:
+        max_new_tokens: longest text.
+        beam_size: width of a beam; 1 is no beam.
+        alpha: exponent of the beam's length penalty.
+        temperature: of sampling; None or 0 takes the most probable token, unless `top_k`, `top_p`
+            or `num_samples` ask for sampling, which is then at temperature 1.
+        top_k: tokens to draw from; None for all.
+        top_p: probability mass to draw from; None for all.
+        num_samples: texts drawn for each prompt, ranked by their probability (sample-and-rank).
+
+    Raises:
+        UserError: two settings exclude each other, or one is out of range.
+
+    Example:
+        >>> Decoding(beam_size=4, alpha=0.6).facts()
+        {'max_new_tokens': 128, 'beam_size': 4, 'alpha': 0.6}
+        >>> Decoding(top_k=40).facts()
+        {'max_new_tokens': 128, 'temperature': 1.0, 'top_k': 40}
+    """
+
+    max_new_tokens: int = 128
+    beam_size: int = 1
+    alpha: float = 0.0
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    num_samples: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be."""
+        for name in ("max_new_tokens", "beam_size", "num_samples"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.beam_size > 1 and self.samples:
+            raise UserError(
+                f"beam_size = {self.beam_size} searches and temperature, top_k, top_p and "
+                "num_samples draw: set one or the other"
+            )
+        if self.temperature == 0 and self.samples:
+            raise UserError("temperature = 0 draws nothing: leave top_k, top_p and num_samples out")
+        try:
+            self.search(eos_id=1)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+    @property
+    def samples(self) -> bool:
+        """Whether tokens are drawn."""
+        asked = [self.temperature or None, self.top_k, self.top_p]
+        return self.num_samples > 1 or any(setting is not None for setting in asked)
+
+    def search(self, *, eos_id: int) -> Search:
+        """Returns the search; `eos_id` is -1 where no token ends a text."""
+        if self.beam_size > 1:
+            return BeamSearch(
+                beam_size=self.beam_size,
+                max_new_tokens=self.max_new_tokens,
+                eos_id=eos_id,
+                alpha=self.alpha,
+            )
+        return Sampling(
+            pick=self.picker(),
+            max_new_tokens=self.max_new_tokens,
+            eos_id=eos_id,
+            num_samples=self.num_samples,
+        )
+
+    def picker(self) -> Picker:
+        """Returns the greedy picker, or one that draws after temperature, top-k and top-p."""
+        if not self.samples:
+            return greedy
+        filters: list[Filter] = []
+        if self.temperature is not None:
+            filters.append(temperature(self.temperature))
+        if self.top_k is not None:
+            filters.append(top_k(self.top_k))
+        if self.top_p is not None:
+            filters.append(top_p(self.top_p))
+        return drawn_from(filters)
+
+    def facts(self) -> dict[str, Any]:
+        """Returns the settings that count, for a record beside the results."""
+        settings = {name: value for name, value in asdict(self).items() if value is not None}
+        if self.samples:
+            settings.setdefault("temperature", 1.0)
+        idle = {"beam_size", "alpha"} if self.beam_size == 1 else {"num_samples"}
+        idle |= {"num_samples"} if self.num_samples == 1 else set()
+        order = Decoding.__dataclass_fields__
+        return {name: settings[name] for name in order if name in settings and name not in idle}

@@ -1,0 +1,73 @@
+"""Search over the real models, tiny, their weights at random."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from lm.decode.beam import BeamSearch
+from lm.decode.choose import drawn_from, greedy
+from lm.decode.loop import Sampling
+from lm.decode.prompts import answered, continued, translated
+from lm.decode.targets import after_encoder, after_inputs, after_prefix
+from tests import built
+
+PROMPTS = [[5, 9, 12], [7, 3, 8, 30, 2, 11, 4], [21]]
+LENGTH = 5
+KINDS = [
+    ("gpt2", continued, after_inputs),
+    ("rotary", answered, after_prefix),
+    ("t5", translated, after_encoder),
+    ("transformer", translated, after_encoder),
+]
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind[0])
+def kind(request):
+    name, prompt, row = request.param
+    return built.model(name), prompt, row
+
+
+def texts(model, prompt, search, prompts):
+    """Returns [[tokens]] of each prompt; not compiled, as compiling takes longer than running."""
+    rows = np.arange(len(prompts), dtype="int32")
+    inputs = {**prompt(prompts, 8), "rows": rows, "seed": np.array(1, "int32")}
+    decoded = search(model, keras.tree.map_structure(ops.convert_to_tensor, inputs))
+    tokens, lengths = (ops.convert_to_numpy(x) for x in decoded[:2])
+    return [
+        [row[: lengths[i, n]].tolist() for n, row in enumerate(found)]
+        for i, found in enumerate(tokens)
+    ]
+
+
+def test_greedy_search_takes_what_the_whole_row_finds_most_probable(kind):
+    model, prompt, row = kind
+    search = Sampling(pick=greedy, max_new_tokens=LENGTH, eos_id=-1)
+    made = [found[0] for found in texts(model, prompt, search, PROMPTS)]
+    features = row(list(zip(PROMPTS, made, strict=True)), 7, LENGTH)
+    best = ops.convert_to_numpy(ops.argmax(model(features), axis=-1))
+    for i, tokens in enumerate(made):
+        assert best[i][features["decoder_loss_weights"][i] > 0].tolist() == tokens
+
+
+SEARCHES = {
+    "sampling": Sampling(pick=drawn_from([]), max_new_tokens=LENGTH, eos_id=1),
+    "beam": BeamSearch(beam_size=3, max_new_tokens=LENGTH, eos_id=1, alpha=0.6),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("search", SEARCHES.values(), ids=SEARCHES)
+def test_prompts_in_one_batch_equal_one_by_one(kind, search):
+    model, prompt, _ = kind
+    together = texts(model, prompt, search, PROMPTS)
+    assert together[:1] == texts(model, prompt, search, PROMPTS[:1])
+    assert together[:2] == texts(model, prompt, search, PROMPTS[:2])
+
+
+@pytest.mark.slow
+def test_a_beam_of_one_is_greedy(kind):
+    model, prompt, _ = kind
+    one = BeamSearch(beam_size=1, max_new_tokens=LENGTH, eos_id=1, alpha=0.6)
+    first = Sampling(pick=greedy, max_new_tokens=LENGTH, eos_id=1)
+    assert texts(model, prompt, one, PROMPTS) == texts(model, prompt, first, PROMPTS)
