@@ -1,0 +1,28 @@
+"""Checkpoints: one folder each, complete or absent, verified before use.
+
+workdir/checkpoints/<step>/weights.safetensors    what inference needs
+                           averages.safetensors   the same names averaged, where kept
+                           state.safetensors      slots, seeds, metrics
+                           data_state             position in the data
+                           MANIFEST.json          step, tensors, hashes, facts
+                           MANIFEST.sha256        hash of the manifest
+"""
+
+from lm.checkpoint.folder import CheckpointError, DamagedError, Manifest, read, verify, write
+from lm.checkpoint.restore import assign, load_weights
+from lm.checkpoint.store import Store, best, find, latest
+
+__all__ = [
+    "CheckpointError",
+    "DamagedError",
+    "Manifest",
+    "Store",
+    "assign",
+    "best",
+    "find",
+    "latest",
+    "load_weights",
+    "read",
+    "verify",
+    "write",
+]

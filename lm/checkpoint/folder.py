@@ -1,0 +1,197 @@
+"""One checkpoint folder: complete or absent, and read only after its hashes hold."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors import numpy as safetensors
+
+from lm.errors import UserError
+
+FORMAT = 1
+MANIFEST, SEAL = "MANIFEST.json", "MANIFEST.sha256"
+TEMPORARY = ".tmp-"
+_MEBIBYTE = 2**20
+
+Groups = Mapping[str, Mapping[str, np.ndarray]]
+
+
+class CheckpointError(UserError):
+    """A checkpoint that cannot be written, or does not fit what it shall be loaded into."""
+
+
+class DamagedError(CheckpointError):
+    """A checkpoint whose files are not the ones that were written."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What a checkpoint holds.
+
+    Attributes:
+        step: batches consumed.
+        tensors: kind -> name -> {"shape": [...], "dtype": "float32"}.
+        files: file name -> {"bytes": n, "sha256": "..."}.
+        facts: configuration, data, versions, machine, metrics: plain JSON.
+        format: version of this layout.
+    """
+
+    step: int
+    tensors: dict[str, dict[str, dict[str, Any]]]
+    files: dict[str, dict[str, Any]]
+    facts: dict[str, Any]
+    format: int = FORMAT
+
+
+def write(
+    folder: Path, *, step: int, groups: Groups, data_state: bytes, facts: Mapping[str, Any]
+) -> Path:
+    """Write a checkpoint; whatever happens meanwhile, `folder` is complete or not there.
+
+    Everything goes to a temporary folder beside it; files and folder are flushed to the disk, then
+    renamed, then the renaming is flushed.
+
+    Args:
+        folder: the final place, `.../checkpoints/<step>`; what is there is replaced.
+        step: batches consumed.
+        groups: kind -> name -> array; one safetensors file per kind.
+        data_state: position in the data.
+        facts: plain JSON for the manifest.
+
+    Raises:
+        CheckpointError: the disk is full or not writable; the message names path and size.
+    """
+    temporary = folder.with_name(f"{TEMPORARY}{folder.name}-{os.getpid()}")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        _fill(temporary, step=step, groups=groups, data_state=data_state, facts=facts)
+        remove(folder)
+        temporary.rename(folder)
+        _flush(folder.parent)
+    except (OSError, SafetensorError) as error:
+        size = sum(array.nbytes for group in groups.values() for array in group.values())
+        message = _refusal(folder, error, size)
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise CheckpointError(message) from error
+    return folder
+
+
+def verify(folder: Path) -> Manifest:
+    """Return the manifest of a checkpoint whose every byte is as it was written.
+
+    Raises:
+        DamagedError: naming the first file that is missing, cut, or changed.
+        CheckpointError: the checkpoint is of a newer format.
+    """
+    manifest = manifest_of(folder)
+    for name, facts in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise DamagedError(f"{path} is missing")
+        if path.stat().st_size != facts["bytes"]:
+            raise DamagedError(f"{path} has {path.stat().st_size} bytes, not {facts['bytes']}")
+        if _sha256(path) != facts["sha256"]:
+            raise DamagedError(f"{path} was changed: its sha256 is not the manifest's")
+    return manifest
+
+
+def manifest_of(folder: Path) -> Manifest:
+    """Return the manifest of a checkpoint, itself verified; the other files are not read.
+
+    Raises:
+        DamagedError: the manifest is missing or changed.
+        CheckpointError: the checkpoint is of a newer format.
+    """
+    path = folder / MANIFEST
+    try:
+        text, seal = path.read_bytes(), (folder / SEAL).read_bytes()
+    except OSError as error:
+        raise DamagedError(f"{error.filename} cannot be read: {error.strerror}") from error
+    if hashlib.sha256(text).hexdigest().encode() != seal:
+        raise DamagedError(f"{path} was changed: its sha256 is not that of {SEAL}")
+    values = json.loads(text)
+    if values["format"] != FORMAT:
+        raise CheckpointError(
+            f"{folder} has checkpoint format {values['format']}, this version reads {FORMAT}; "
+            "use the version of lm that wrote it"
+        )
+    return Manifest(**values)
+
+
+def read(folder: Path, kind: str) -> dict[str, np.ndarray]:
+    """Return name -> array of one kind of tensors; call `verify` before."""
+    return safetensors.load_file(folder / f"{kind}.safetensors")
+
+
+def remove(folder: Path) -> None:
+    """Delete a checkpoint, never leaving half of one under its name."""
+    if folder.exists():
+        doomed = folder.with_name(f"{TEMPORARY}gone-{folder.name}-{os.getpid()}")
+        folder.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _fill(
+    folder: Path, *, step: int, groups: Groups, data_state: bytes, facts: Mapping[str, Any]
+) -> None:
+    """Write and flush the files of a checkpoint, the manifest and its seal last."""
+    for kind, group in groups.items():
+        arrays = {name: np.asarray(group[name], order="C") for name in sorted(group)}
+        safetensors.save_file(arrays, folder / f"{kind}.safetensors")
+    (folder / "data_state").write_bytes(data_state)
+    files = sorted(folder.iterdir())
+    manifest = Manifest(
+        step=step,
+        tensors={kind: _tensors(group) for kind, group in groups.items()},
+        files={f.name: {"bytes": f.stat().st_size, "sha256": _sha256(f)} for f in files},
+        facts=dict(facts),
+    )
+    text = json.dumps(dataclasses.asdict(manifest), indent=1, sort_keys=True).encode()
+    (folder / MANIFEST).write_bytes(text)
+    (folder / SEAL).write_text(hashlib.sha256(text).hexdigest())
+    for path in [*folder.iterdir(), folder]:
+        _flush(path)
+
+
+def _tensors(group: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
+    """Return name -> shape and dtype."""
+    return {
+        name: {"shape": list(array.shape), "dtype": str(array.dtype)}
+        for name, array in group.items()
+    }
+
+
+def _sha256(path: Path) -> str:
+    """Return the hash of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file's content, or a folder's entries, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _refusal(folder: Path, error: Exception, size: int) -> str:
+    """Return what to say of a failed save."""
+    reason = getattr(error, "strerror", None) or str(error)
+    try:
+        free = f"{shutil.disk_usage(folder.parent).free / _MEBIBYTE:.1f} MiB free"
+    except OSError:
+        free = "no such folder"
+    return (
+        f"cannot write checkpoint {folder} ({size / _MEBIBYTE:.1f} MiB needed, {free}): {reason}; "
+        "make room and run the same command again"
+    )

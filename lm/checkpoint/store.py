@@ -1,0 +1,208 @@
+"""The checkpoints of one run: saved by one thread, the last ones and the best kept."""
+
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from lm.checkpoint.folder import (
+    TEMPORARY,
+    CheckpointError,
+    DamagedError,
+    Groups,
+    Manifest,
+    manifest_of,
+    remove,
+    verify,
+    write,
+)
+from lm.errors import ConfigError
+
+FOLDER = "checkpoints"
+
+
+class Store:
+    """Saves in the background and finds the newest good checkpoint.
+
+    A save that fails is the run's failure: the next call raises its error.
+
+    Args:
+        workdir: the run folder.
+        keep: number of newest checkpoints to keep; the best is kept besides. None keeps all.
+        warn: called with one line when a damaged checkpoint is passed over; standard error by
+            default.
+    """
+
+    def __init__(
+        self,
+        workdir: str | Path,
+        *,
+        keep: int | None = None,
+        warn: Callable[[str], None] | None = None,
+    ) -> None:
+        self.folder = local(workdir) / FOLDER
+        self.keep = keep
+        self._warn = warn or _tell
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._pending: Future[None] | None = None
+
+    def clean(self) -> None:
+        """Delete what a killed process left half written; only the run's owner may."""
+        for path in self.folder.glob(f"{TEMPORARY}*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def newest(self) -> tuple[Path, Manifest] | None:
+        """Return the newest undamaged checkpoint and its manifest, None if none was written.
+
+        Raises:
+            DamagedError: all of them are damaged.
+            CheckpointError: the newest is of a newer format.
+        """
+        return _newest(self.folder, self._warn)
+
+    def save(
+        self, *, step: int, groups: Groups, data_state: bytes, facts: Mapping[str, Any]
+    ) -> None:
+        """Hand a checkpoint to the writer; waits for the one before.
+
+        Args:
+            step: batches consumed.
+            groups: kind -> name -> array; not to be changed afterwards.
+            data_state: position in the data.
+            facts: for the manifest; `metric` (lower is better) decides which one is the best.
+
+        Raises:
+            CheckpointError: the save before this one failed.
+        """
+        self.wait()
+        self._pending = self._writer.submit(
+            self._write, step=step, groups=groups, data_state=data_state, facts=facts
+        )
+
+    def poll(self) -> None:
+        """Raise the error of a save that has failed meanwhile."""
+        if self._pending is not None and self._pending.done():
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait for the save under way and raise its error."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def close(self) -> None:
+        """Wait for the save under way, raise its error, end the thread."""
+        try:
+            self.wait()
+        finally:
+            self._writer.shutdown()
+
+    def _write(self, *, step: int, **contents: Any) -> None:
+        """Write one checkpoint; once it reads back as written, delete those not to be kept."""
+        verify(write(self.folder / str(step), step=step, **contents))
+        if self.keep is None:
+            return
+        found = steps(self.folder)
+        kept = {*found[-self.keep :], _best(self.folder)}
+        for old in found:
+            if old not in kept:
+                remove(self.folder / str(old))
+
+
+def steps(folder: Path) -> list[int]:
+    """Return the steps of the checkpoints in a folder, ascending; unfinished ones do not count."""
+    if not folder.is_dir():
+        return []
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
+
+
+def latest(workdir: str | Path) -> Path:
+    """Return the newest undamaged checkpoint of a run.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    found = _newest(local(workdir) / FOLDER, _tell)
+    if found is None:
+        raise CheckpointError(f"{workdir} has no checkpoint; is it the --workdir of a run?")
+    return found[0]
+
+
+def best(workdir: str | Path) -> Path:
+    """Return the checkpoint of the lowest validation loss, the newest where none was validated.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    folder = local(workdir) / FOLDER
+    step = _best(folder)
+    return latest(workdir) if step is None else folder / str(step)
+
+
+def find(path: str | Path, checkpoint: str = "latest") -> Path:
+    """Return a checkpoint folder from a run folder or the folder itself.
+
+    Args:
+        path: a run folder, or one `checkpoints/<step>` folder.
+        checkpoint: "latest", "best" or a step; it is of use for a run folder only.
+
+    Raises:
+        CheckpointError: there is no such checkpoint.
+    """
+    path = local(path)
+    if (path / "MANIFEST.json").exists():
+        return path
+    if checkpoint in ("latest", "best"):
+        return latest(path) if checkpoint == "latest" else best(path)
+    folder = path / FOLDER / checkpoint
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"{path} has no checkpoint {checkpoint}; it has {steps(path / FOLDER)}"
+        )
+    return folder
+
+
+def local(path: str | Path) -> Path:
+    """Return a path on a POSIX disk; renaming and flushing are what a checkpoint rests on.
+
+    Raises:
+        ConfigError: the path is a URL.
+    """
+    if "://" in str(path):
+        raise ConfigError(f"{path}: give a local folder and copy it; URLs cannot be renamed safely")
+    return Path(path)
+
+
+def _newest(folder: Path, warn: Callable[[str], None]) -> tuple[Path, Manifest] | None:
+    """Return the newest checkpoint that is as it was written, passing over damaged ones."""
+    damage = ""
+    for step in reversed(steps(folder)):
+        try:
+            manifest = verify(folder / str(step))
+        except DamagedError as error:
+            damage = str(error)
+            warn(f"checkpoint {step} is damaged and passed over: {error}")
+        else:
+            return folder / str(step), manifest
+    if damage:
+        raise DamagedError(f"no checkpoint in {folder} is undamaged: {damage}")
+    return None
+
+
+def _best(folder: Path) -> int | None:
+    """Return the step of the lowest metric, None if no checkpoint has one."""
+    metrics = {}
+    for step in steps(folder):
+        try:
+            metrics[step] = manifest_of(folder / str(step)).facts.get("metric")
+        except CheckpointError:
+            continue
+    known = {step: metric for step, metric in metrics.items() if metric is not None}
+    return min(known, key=lambda step: known[step]) if known else None
+
+
+def _tell(line: str) -> None:
+    """Write a warning where results do not go."""
+    print(f"lm: {line}", file=sys.stderr)

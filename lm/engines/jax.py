@@ -1,0 +1,130 @@
+"""The step on JAX: state as donated arrays, `lax.scan` over microbatches, one compiled function."""
+
+from collections import deque
+from typing import Any
+
+import jax
+import keras
+import numpy as np
+
+from lm.engines.program import Features, Program
+from lm.optim.optimizer import Optimizer
+
+Arrays = list[Any]
+
+
+class Engine:
+    """Runs an objective and an optimizer, compiled.
+
+    Between steps the engine owns the state as arrays: the Keras variables are stale, on purpose
+    unreadable, until `pull()`. After it the variables own the state until the next step.
+
+    Args:
+        objective: a model with `terms`.
+        optimizer: its update rule.
+        features: a batch, or for each feature anything with its shape and dtype.
+        microbatches: parts of a batch whose gradients are summed before the update.
+    """
+
+    def __init__(
+        self, *, objective: Any, optimizer: Optimizer, features: Features, microbatches: int = 1
+    ) -> None:
+        self.program = Program(
+            objective=objective, optimizer=optimizer, features=features, microbatches=microbatches
+        )
+        self._state: Arrays | None = None
+        self._under_way: deque[Any] = deque(maxlen=3)
+        self._train = jax.jit(self._train_step, donate_argnums=0)
+        self._evaluate = jax.jit(self._evaluate_step)
+
+    def step(self, batch: Features) -> None:
+        """Make one update from a batch of NumPy arrays; does not wait for it.
+
+        It waits for the update two steps back: a signal is answered, and a batch let go, soon.
+        """
+        self._state, loss = self._train(self._owned(), dict(batch))
+        self._under_way.append(loss)
+        jax.block_until_ready(self._under_way[0])
+
+    def evaluate(self, batch: Features) -> dict[str, tuple[Any, Any]]:
+        """Return name -> (total, weight) of one batch, with averaged weights where kept."""
+        terms = self._evaluate(self._owned(), dict(batch))
+        return {name: (x[0], x[1]) for name, x in terms.items()}
+
+    def logs(self) -> dict[str, float]:
+        """Return the means of the log window and start a new one; waits for the device."""
+        self.pull()
+        logs = self.program.meter.read()
+        self.program.meter.reset()
+        return logs
+
+    def pull(self) -> None:
+        """Give the state to the Keras variables."""
+        if self._state is not None:
+            for variable, value in zip(self.program.variables, self._state, strict=True):
+                variable.assign(value)
+            self._state = None
+
+    def push(self) -> None:
+        """Take the state from the Keras variables, which the next step does by itself."""
+        self._owned()
+
+    def _owned(self) -> Arrays:
+        """Return the arrays of the state, taken from the variables if those own them."""
+        if self._state is None:
+            self._state = [v.value for v in self.program.variables]
+        return self._state
+
+    def _train_step(self, state: Arrays, batch: Features) -> tuple[Arrays, Any]:
+        """Return the state after one update, and the loss to wait for."""
+        program = self.program
+        weights, others, rest = self._divided(state)
+        gradients, terms, others = self._gradients(weights, others, batch)
+        mapping = zip(program.variables, [*weights, *others, *rest], strict=True)
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            program.update(gradients=gradients, terms=terms, before=state[: len(program.guarded)])
+        return [scope.get_current_value(v) for v in program.variables], terms["loss"]
+
+    def _gradients(self, weights: Arrays, others: Arrays, batch: Features) -> tuple:
+        """Return the summed gradients and terms of all microbatches, and the other state."""
+        differentiate = jax.grad(self._loss, has_aux=True)
+        if self.program.microbatches == 1:
+            gradients, (terms, others) = differentiate(weights, others, batch)
+            return gradients, terms, others
+
+        def add(carry: tuple, part: Features) -> tuple:
+            gradients, terms, others = carry
+            more, (more_terms, others) = differentiate(weights, others, part)
+            return (_sum(gradients, more), _sum(terms, more_terms), others), None
+
+        terms = {name: np.zeros(2, "float32") for name in self.program.terms}
+        zeros = ([np.zeros(w.shape, "float32") for w in weights], terms, others)
+        return jax.lax.scan(add, zeros, self.program.split(batch))[0]
+
+    def _loss(self, weights: Arrays, others: Arrays, batch: Features) -> tuple:
+        """Return the sum of losses, and beside it the terms and the other state after the pass."""
+        program = self.program
+        mapping = zip([*program.weights, *program.others], [*weights, *others], strict=True)
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            terms = program.forward(batch, training=True)
+        return terms["loss"][0], (terms, [scope.get_current_value(v) for v in program.others])
+
+    def _evaluate_step(self, state: Arrays, batch: Features) -> dict[str, Any]:
+        """Return the terms of one batch; what the pass would change in the state is dropped."""
+        program = self.program
+        values = list(zip(program.variables, state, strict=True))
+        with keras.StatelessScope(state_mapping=values):
+            averaged = program.averaged()
+        with keras.StatelessScope(state_mapping=[*values, *averaged]):
+            return program.forward(batch, training=False)
+
+    def _divided(self, state: Arrays) -> tuple[Arrays, Arrays, Arrays]:
+        """Return weights, other variables of the objective, and the rest."""
+        first = len(self.program.weights)
+        second = first + len(self.program.others)
+        return state[:first], state[first:second], state[second:]
+
+
+def _sum(left: Any, right: Any) -> Any:
+    """Return the sums of two trees, leaf by leaf."""
+    return jax.tree.map(jax.numpy.add, left, right)

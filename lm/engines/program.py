@@ -1,0 +1,115 @@
+"""The training state and the parts of a step that every engine shares."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from lm.engines.meter import Meter
+from lm.errors import UserError
+from lm.optim.optimizer import Optimizer, global_norm
+
+Features = Mapping[str, Any]
+
+
+class Program:
+    """An objective, an optimizer and a meter as lists of variables and functions over them.
+
+    Args:
+        objective: a model with `terms(features, outputs)`; it is built here if it is not yet.
+        optimizer: it is built here.
+        features: a batch, or for each feature anything with its shape and dtype.
+        microbatches: parts into which a batch is cut; the gradient is the whole batch's.
+
+    Raises:
+        UserError: the batch cannot be cut into equal parts, or two variables share a path.
+    """
+
+    def __init__(
+        self, *, objective: Any, optimizer: Optimizer, features: Features, microbatches: int = 1
+    ) -> None:
+        self.objective = objective
+        self.optimizer = optimizer
+        self.microbatches = microbatches
+        rows = next(iter(features.values())).shape[0]
+        if rows % microbatches:
+            raise UserError(
+                f"a batch of {rows} rows cannot be cut into {microbatches} equal parts; "
+                "change train.train.microbatches or BATCH_SIZE"
+            )
+        self.terms = _build(objective, features)
+        self.weights = objective.trainable_variables
+        self.others = objective.non_trainable_variables
+        optimizer.build(self.weights)
+        self.meter = Meter(self.terms)
+        _check_unique(self.variables)
+
+    @property
+    def guarded(self) -> list[Any]:
+        """What a refused update leaves alone: the objective's and the optimizer's variables."""
+        return [*self.weights, *self.others, *self.optimizer.variables]
+
+    @property
+    def variables(self) -> list[Any]:
+        """The whole training state."""
+        return [*self.guarded, *self.meter.variables]
+
+    def forward(self, features: Features, *, training: bool) -> dict[str, Any]:
+        """Return name -> float32 [2], the total and the weight of every term."""
+        outputs = self.objective(features, training=training)
+        terms = self.objective.terms(features, outputs)
+        return {
+            name: ops.stack([ops.cast(x, "float32") for x in ratio])
+            for name, ratio in terms.items()
+        }
+
+    def split(self, features: Features) -> dict[str, Any]:
+        """Return the features cut into microbatches, [B, ...] -> [microbatches, B', ...]."""
+        return {
+            name: ops.reshape(x, (self.microbatches, -1, *x.shape[1:]))
+            for name, x in features.items()
+        }
+
+    def update(
+        self, *, gradients: Sequence[Any], terms: Mapping[str, Any], before: Sequence[Any]
+    ) -> None:
+        """Make one update, or leave everything as it was where loss or gradient is not finite.
+
+        Args:
+            gradients: of the sum of losses, one per weight.
+            terms: name -> [2], summed over the microbatches.
+            before: values of `guarded` before the forward pass.
+        """
+        # An empty batch has no gradient: 0, not 0/0.
+        scale = ops.divide_no_nan(1.0, terms["loss"][1])
+        gradients = [g * ops.cast(scale, g.dtype) for g in gradients]
+        norm = global_norm(gradients)
+        accepted = ops.logical_and(ops.isfinite(terms["loss"][0]), ops.isfinite(norm))
+        rate = self.optimizer.learning_rate
+        self.optimizer.apply(gradients, norm)
+        for variable, old in zip(self.guarded, before, strict=True):
+            variable.assign(ops.where(accepted, variable.value, old))
+        self.meter.add(terms, norm=norm, learning_rate=rate, accepted=accepted)
+
+    def averaged(self) -> list[tuple[Any, Any]]:
+        """Return (weight, average) pairs: what evaluation puts in place of the weights."""
+        averages = self.optimizer.averages
+        return [(w, a.value) for w, a in zip(self.weights, averages, strict=False)]
+
+
+def _build(objective: Any, features: Features) -> list[str]:
+    """Run the objective on shapes alone, which builds it; return the names of its terms."""
+    shapes = {
+        name: keras.KerasTensor(tuple(x.shape), dtype=keras.backend.standardize_dtype(x.dtype))
+        for name, x in features.items()
+    }
+    return list(objective.terms(shapes, objective(shapes)))
+
+
+def _check_unique(variables: Sequence[Any]) -> None:
+    """Refuse two variables of one path: a checkpoint could not tell them apart."""
+    twice = [path for path, n in Counter(v.path for v in variables).items() if n > 1]
+    if twice:
+        raise UserError(f"variables share a path, give their layers names: {', '.join(twice)}")
