@@ -1,0 +1,122 @@
+"""A gin file that wants to run something is refused before anything of it is imported."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from lm import config
+from lm.errors import ConfigError
+from tests.config.conftest import Load
+
+HEAD = "from __gin__ import dynamic_registration\n"
+
+# What is refused by reading alone: the modules are never imported.
+UNREAD = {
+    "os": "import os\nX = @os.system()",
+    "os by another name": "import os as parts\nX = @parts.system()",
+    "from os": "from os import path\nX = @path.join()",
+    "subprocess": "import subprocess\nX = @subprocess.run()",
+    "builtins": "import builtins\nX = @builtins.exec()",
+    "sys": "import sys\nX = @sys.exit()",
+    "shutil": "import shutil\nX = @shutil.rmtree()",
+    "pickle": "import pickle\nX = @pickle.loads()",
+    "importlib": "import importlib\nX = @importlib.import_module()",
+    "a module that runs when imported": "import evil",
+    "a submodule": "import evil.twin",
+    "a lookalike of an own root": "import lmx",
+    "keras itself": "import keras\nX = @keras.saving.load_model()",
+    "keras.saving": "from keras import saving\nX = @saving.load_model()",
+    "keras.utils": "from keras import utils\nX = @utils.get_file()",
+    "keras internals": "from keras.src import saving",
+    "the command line": "from lm.cli import main\nX = @main.main()",
+    "the configuration": "from lm.config import admit\nX = @admit.import_module()",
+    "the main module": "import lm.__main__",
+    "gin's own name": "import os as gin",
+    "gin features": "from __gin__ import everything",
+    "without dynamic registration": "X = @os.system()",
+    "a walk through an import": "from parts import somewhere\nX = @somewhere.os.system()",
+    "an absolute include": "include '/etc/passwd'",
+    "an include that climbs": "include '../outside.gin'",
+    "an include through a link": "include 'link.gin'",
+}
+# What is refused once the admitted module is there, because the object is not its own.
+WALKS = {
+    "a module of an admitted one": "import parts\nX = @parts.os()",
+    "two names": "import parts\nX = @parts.os.system()",
+    "what it imported": "import parts\nX = @parts.system()",
+    "a dunder": "import parts\nX = @parts.__builtins__()",
+    "a loader": "import parts\nX = @parts.__loader__()",
+    "a bound target": "import parts\nparts.system.command = 'true'",
+    "an imported module": "from parts import somewhere",
+}
+KERAS = {
+    "a saved graph": "from keras import layers\nX = @layers.TFSMLayer()",
+    "a lambda": "from keras import layers\nX = @layers.Lambda()",
+    "a deserialiser": "from keras import layers\nX = @layers.deserialize()",
+    "a getter": "from keras import initializers\nX = @initializers.get()",
+    "a reader of files": "from keras import layers\nX = @layers.StringLookup()",
+}
+
+
+@pytest.fixture
+def trap(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Files to lure: modules that leave a trace when imported, gin files outside."""
+    inner = place / "inner"
+    inner.mkdir()
+    for name in ("evil", "lmx"):
+        (inner / f"{name}.py").write_text("open('trace', 'w')\n")
+    (place / "outside.gin").write_text("A = 1\n")
+    (inner / "link.gin").symlink_to(place / "outside.gin")
+    (inner / "parts.py").write_text((place / "parts.py").read_text())
+    monkeypatch.syspath_prepend(inner)
+    monkeypatch.chdir(inner)
+    return inner
+
+
+def refused(text: str, trap: Path, modules: list[str]) -> str:
+    """Load the text, which must be refused, and return why."""
+    (trap / "run.gin").write_text(HEAD * ("without" not in text) + text + "\n")
+    before = set(sys.modules)
+    with pytest.raises(ConfigError) as error:
+        config.load(["run.gin"], modules=modules)
+    assert not (trap / "trace").exists()
+    fresh = {name.split(".")[0] for name in set(sys.modules) - before}
+    assert not fresh & {"evil", "lmx", "shutil", "subprocess"}
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_refused_by_reading(name: str, trap: Path) -> None:
+    assert "run.gin:" in refused(UNREAD[name], trap, [])
+    assert "parts" not in sys.modules
+
+
+@pytest.mark.parametrize("name", WALKS)
+def test_refused_in_an_admitted_module(name: str, trap: Path) -> None:
+    assert "run.gin:" in refused(WALKS[name], trap, ["parts"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KERAS)
+def test_refused_in_keras(name: str, trap: Path) -> None:
+    assert "not admitted" in refused(KERAS[name], trap, [])
+
+
+def test_an_own_module_is_admitted_by_the_flag_alone(load: Load) -> None:
+    text = f"{HEAD}import parts\nparts.train.steps = 3\n"
+    with pytest.raises(ConfigError, match="add --gin_modules=parts"):
+        load(text, modules=[])
+    assert load(text).configured("parts.train")() == (None, 3, ())
+
+
+def test_a_search_path_admits_its_includes(load: Load, place: Path) -> None:
+    folder = place.parent / f"{place.name}-elsewhere"
+    folder.mkdir()
+    (folder / "more.gin").write_text("STEPS = 4\n")
+    text = f"{HEAD}import parts\nparts.train.steps = %STEPS\ninclude '{folder}/more.gin'\n"
+    with pytest.raises(ConfigError, match="outside the search folders"):
+        load(text)
+    loaded = load(text, search_paths=[str(folder)])
+    assert loaded.value("STEPS") == 4
