@@ -1,0 +1,157 @@
+"""A run folder as an object in Python: `lm.load(workdir)` with `generate`, `score`, `evaluate`."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+
+import lm
+from lm import checkpoint as checkpoints
+from lm import evaluate, generate, resources, score, trained
+from lm.config import parse, tasks
+from lm.data import registry, shapes
+from lm.data.vocabulary import fingerprint
+from lm.errors import ConfigError
+
+CONFIG = "config.gin"
+WIRING = ("runs/generate.gin", "runs/evaluate.gin")
+ENTRIES = ("lm.generate.generate", "lm.score.score", "lm.evaluate.evaluate")
+OBJECTIVE, TASK = "OBJECTIVE", "MIXTURE_OR_TASK_NAME"
+LENGTHS, CONVERTER = "TASK_FEATURE_LENGTHS", "FEATURE_CONVERTER"
+VOCABULARY, DTYPE_POLICY, SEED = "VOCABULARY", "DTYPE_POLICY", "RANDOM_SEED"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained model and the settings of its run.
+
+    Settings given to a method come before those of gin, and these before the defaults of
+    `lm.generate.generate`, `lm.score.score`, `lm.evaluate.evaluate`.
+
+    Attributes:
+        trained: model, vocabularies and facts.
+        config: the loaded configuration.
+        workdir: the run folder.
+        step: of the checkpoint.
+    """
+
+    trained: trained.Trained
+    config: parse.Config
+    workdir: Path
+    step: int
+
+    def generate(self, prompts: Sequence[generate.Prompt], **settings: Any) -> generate.Generated:
+        """Returns texts for prompts; settings are those of `lm.generate.generate`."""
+        return self._call("lm.generate.generate", prompts=prompts, **settings)
+
+    def score(self, examples: Sequence[Mapping[str, str]], **settings: Any) -> list[score.Score]:
+        """Returns the log-likelihoods of texts; settings are those of `lm.score.score`."""
+        return self._call("lm.score.score", examples=examples, **settings)
+
+    def evaluate(
+        self, mixture_or_task_name: str | None = None, **settings: Any
+    ) -> list[evaluate.Evaluated]:
+        """Returns figures on tasks; settings are those of `lm.evaluate.evaluate`."""
+        name = mixture_or_task_name or self.trained.task
+        tasks.find(name)
+        return self._call("lm.evaluate.evaluate", mixture_or_task_name=name, **settings)
+
+    def _call(self, entry: str, **settings: Any) -> Any:
+        return self.config.configured(entry)(trained=self.trained, **settings)
+
+
+def load(
+    workdir: str | Path,
+    checkpoint: str | int = "latest",
+    *,
+    gin_files: Sequence[str] = (),
+    bindings: Sequence[str] = (),
+    search_paths: Sequence[str] = (),
+    modules: Sequence[str] = (),
+) -> Run:
+    """Loads a run: its configuration, the model, the weights (averaged ones where it kept them).
+
+    gin holds one configuration at a time: what was loaded before is replaced.
+
+    Args:
+        workdir: the run folder, or one checkpoint folder in it.
+        checkpoint: `latest`, `best` or a step.
+        gin_files: files after the run's own, such as `decode/beam.gin`.
+        bindings: gin text after the files, such as `generate.generate.beam_size = 4`.
+        search_paths: folders of gin files.
+        modules: modules of your own that the run's gin files import.
+
+    Raises:
+        UserError: there is no such run or checkpoint, or it does not fit its configuration.
+
+    Example:
+        run = lm.load("/tmp/run", checkpoint="best")
+        run.generate(["def main("], temperature=0.8, seed=1).candidates[0][0].text
+    """
+    folder = checkpoints.find(workdir, str(checkpoint))
+    root = folder.parents[1]
+    own = root / CONFIG
+    if not own.is_file():
+        raise ConfigError(f"{root} has no {CONFIG}: is it the --workdir of a run?")
+    wiring = [str(resources.gin_folder() / name) for name in WIRING]
+    config = parse.load(
+        [*wiring, str(own), *gin_files],
+        bindings,
+        search_paths=search_paths,
+        modules=modules,
+        roots=[*ENTRIES, OBJECTIVE, CONVERTER],
+    )
+    made = build(config)
+    checkpoints.load_weights(made.objective, folder)
+    step = checkpoints.verify(folder).step
+    facts = {"step": step, "checkpoint": short_hash(folder / "MANIFEST.json")}
+    facts |= {"config": short_hash(own), "tokenizer": tokenizer(made), "lm": lm.__version__}
+    facts["seed"] = config.value(SEED) if config.has(SEED) else None
+    return Run(replace(made, facts=facts), config, root, step)
+
+
+def build(config: parse.Config) -> trained.Trained:
+    """Returns the model of a configuration with initial weights.
+
+    Raises:
+        ConfigError: the configuration lacks a macro.
+    """
+    lengths, converter = config.value(LENGTHS), config.value(CONVERTER)
+    vocabulary = config.value(VOCABULARY) if config.has(VOCABULARY) else None
+    name = config.value(TASK)
+    provider = registry.with_vocabulary(tasks.find(name), vocabulary)
+    return trained.Trained(
+        objective=objective(config, shapes.row_shapes(converter, lengths)),
+        features=provider.output_features,
+        task=name,
+        lengths=lengths,
+        converter=converter,
+        vocabulary=vocabulary,
+    )
+
+
+def objective(config: parse.Config, rows: Mapping[str, Any]) -> Any:
+    """Returns the objective of a configuration, its variables made for rows of these shapes."""
+    before = keras.config.dtype_policy()
+    try:
+        if config.has(DTYPE_POLICY):
+            keras.config.set_dtype_policy(config.value(DTYPE_POLICY))
+        made = config.value(OBJECTIVE)()
+        made({name: keras.KerasTensor((1, *shape), dtype) for name, (shape, dtype) in rows.items()})
+    finally:
+        keras.config.set_dtype_policy(before)
+    return made
+
+
+def tokenizer(made: trained.Trained) -> str:
+    """Returns kind and short hash of the vocabulary of the targets."""
+    vocabulary = made.features["targets"].vocabulary
+    return f"{type(vocabulary).__name__}:{fingerprint(vocabulary)[:12]}"
+
+
+def short_hash(path: Path) -> str:
+    """Returns the first 12 digits of a file's sha256; a manifest's stands for its whole folder."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]

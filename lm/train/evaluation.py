@@ -1,0 +1,92 @@
+"""Evaluation while training: exact sums over a whole split, per task."""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, NamedTuple
+
+
+class Figures(NamedTuple):
+    """The figures of one task."""
+
+    task: str
+    split: str
+    values: dict[str, float]
+
+
+class Evaluation:
+    """Loss, perplexity, accuracy and bits per byte of the tasks of a mixture.
+
+    Args:
+        mixture_or_task_name: a task, or a mixture whose tasks with this split are evaluated.
+        data: factory of one pass over a task, called with `mixture_or_task_name` and `split`.
+        split: name of the split.
+        steps: number of batches; the whole split by default. Bits per byte need the whole.
+    """
+
+    def __init__(
+        self,
+        *,
+        mixture_or_task_name: str,
+        data: Callable[..., Any],
+        split: str = "validation",
+        steps: int | None = None,
+    ) -> None:
+        self.split = split
+        self.steps = steps
+        from lm.data.evaluation import task_names
+
+        names = task_names(mixture_or_task_name, split)
+        self.batches = {n: data(mixture_or_task_name=n, split=split) for n in names}
+
+    def __call__(self, engine: Any) -> Iterator[Figures]:
+        """Yield the figures of each task with the engine's weights."""
+        for task, batches in self.batches.items():
+            sums = total(engine, islice(batches, self.steps))
+            size = text_bytes(batches) if self.steps is None else None
+            yield Figures(task, self.split, figures(sums, size))
+
+
+def total(engine: Any, batches: Iterable[Any]) -> dict[str, tuple[float, float]]:
+    """Return name -> (total, weight) over all batches, added in float64."""
+    sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for batch in batches:
+        for name, ratio in engine.evaluate(batch).items():
+            for i, x in enumerate(ratio):
+                sums[name][i] += float(x)
+    return {name: (pair[0], pair[1]) for name, pair in sums.items()}
+
+
+def figures(
+    sums: Mapping[str, tuple[float, float]], text_size: int | None = None
+) -> dict[str, float]:
+    """Return the means, the perplexity and, where the size of the text is known, bits per byte.
+
+    Args:
+        sums: name -> (total, weight); cross entropies in nats.
+        text_size: bytes of the text that was predicted.
+
+    Example:
+        >>> figures({"cross_entropy": (0.0, 10.0)}, 5)
+        {'cross_entropy': 0.0, 'token_perplexity': 1.0, 'bits_per_byte': 0.0}
+    """
+    values = {n: total / weight if weight else math.nan for n, (total, weight) in sums.items()}
+    nats, tokens = sums.get("cross_entropy", sums.get("loss", (0.0, 0.0)))
+    if tokens:
+        mean = nats / tokens
+        values["token_perplexity"] = math.exp(mean) if mean < _LARGEST else math.inf
+        if text_size:
+            values["bits_per_byte"] = nats / math.log(2) / text_size
+    return values
+
+
+def text_bytes(batches: Any) -> int | None:
+    """Return the bytes of the targets as text, None if the task does not keep it."""
+    try:
+        return sum(len(text.encode()) for text in batches.texts())
+    except (AttributeError, KeyError):
+        return None
+
+
+_LARGEST = 700.0  # exp of more is no float

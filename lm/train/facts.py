@@ -1,0 +1,150 @@
+"""What decides the bits of a run: configuration, data, versions, machine; and what changed."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from lm import __version__, config
+from lm.config.diff import resolved
+from lm.errors import ConfigError, UserError
+
+PACKAGES = ("keras", "numpy", "tensorflow", "jax", "seqio-nightly", "safetensors")
+# How long and how to look at it, and what `run` and `data` of `about` have; all else decides.
+HARMLESS = re.compile(
+    r"(.*/)?(lm\.train\.train\.(workdir|train_steps|\w*_period|keep|evaluations|samples"
+    r"|max_skipped|random_seed|microbatches|dtype_policy|partial|allow_change|initial_checkpoint_path)$"
+    r"|lm\.train\.(evaluation|samples)\.|lm\.data\.(pipeline|evaluation)\.evaluation_batches\."
+    r"|lm\.data\.pipeline\.Pipeline\.|lm\.(evaluate|generate|score)\.)"
+)
+ISA = ("avx", "avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")
+
+
+def about(data: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts of this process for the manifests of its checkpoints.
+
+    Args:
+        data: what decides the batches.
+        settings: arguments that decide the weights.
+    """
+    found = configuration()
+    return {
+        "config": found,
+        "config_hash": digest(found),
+        "data": json.loads(json.dumps(data)),
+        "data_hash": digest(data),
+        "run": dict(settings),
+        "machine": machine(),
+        "lm": __version__,
+    }
+
+
+def configuration() -> dict[str, str]:
+    """Return binding -> value, macros replaced, of what decides the weights; empty without gin."""
+    try:
+        bindings = config.loaded().bindings
+    except ConfigError:
+        return {}
+    return {n: value for n, value in resolved(bindings).items() if not HARMLESS.match(n)}
+
+
+def machine() -> dict[str, Any]:
+    """Return what bounds the promise of equal bits: same machine, same versions, same engine."""
+    return {
+        "engine": keras.backend.backend(),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in PACKAGES},
+        "architecture": platform.machine(),
+        "instructions": _instructions(),
+        "cores": len(os.sched_getaffinity(0)),
+        "environment": {
+            name: os.environ[name]
+            for name in ("TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS")
+            if name in os.environ
+        },
+    }
+
+
+def digest(value: Any) -> str:
+    """Return the first 16 hexadecimal digits of the hash of plain JSON."""
+    text = json.dumps(value, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return name -> (old, new) of what differs, "-" where it was or is not set.
+
+    Example:
+        >>> changes({"a": 1, "b": 2}, {"b": 3})
+        {'a': (1, '-'), 'b': (2, 3)}
+    """
+    new = json.loads(json.dumps(new))
+    pairs = {n: (old.get(n, "-"), new.get(n, "-")) for n in sorted({*old, *new})}
+    return {n: pair for n, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def refuse(
+    old: Mapping[str, Any], new: Mapping[str, Any], *, allow_change: Collection[str], run: Path
+) -> list[str]:
+    """Compare the facts of a run's checkpoint with those of this process.
+
+    Args:
+        old: `config`, `data` and `run` of the checkpoint.
+        new: the same of this process.
+        allow_change: names that may differ; the last part of a dotted name is enough.
+        run: the run folder, for the message.
+
+    Returns:
+        The names that differ and may.
+
+    Raises:
+        UserError: naming what differs, old and new.
+    """
+    found = {
+        name: pair
+        for part in ("config", "data", "run")
+        for name, pair in changes(old.get(part, {}), new[part]).items()
+    }
+    allowed = [n for n in found if any(n == a or n.endswith(f".{a}") for a in allow_change)]
+    refused = {n: pair for n, pair in found.items() if n not in allowed}
+    if refused:
+        told = "; ".join(f"{n} was {_short(a)}, is {_short(b)}" for n, (a, b) in refused.items())
+        last = sorted({name.rpartition(".")[2] for name in refused})
+        flags = " ".join(f"--allow-change={name}" for name in last)
+        raise UserError(f"{run} was begun otherwise: {told}. Take another --workdir, or {flags}")
+    return allowed
+
+
+def _short(value: Any) -> str:
+    """Return a value on a part of a line."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+def _version(name: str) -> str | None:
+    """Return the version of an installed distribution."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _instructions() -> list[str]:
+    """Return the vector instructions of the processor that decide how sums are ordered."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return []
+    match = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
+    flags = set(match[1].split()) if match else set()
+    return [name for name in ISA if name in flags]
+
+
+_SHOWN = 160

@@ -1,0 +1,143 @@
+"""The step loop: batches in, updates, and at their steps logs, evaluations and checkpoints."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from lm.checkpoint import Store
+from lm.errors import UserError
+from lm.train import state
+from lm.train.evaluation import Evaluation
+from lm.train.reports import Reports
+from lm.train.signals import Signals
+
+METRICS = ("cross_entropy", "loss")
+
+
+class Plan(NamedTuple):
+    """When what is due.
+
+    Attributes:
+        log: steps between log lines.
+        evaluate: steps between evaluations.
+        save: steps between checkpoints.
+        end: the last step, at which all three are due.
+        max_skipped: updates skipped in a row that end the run.
+    """
+
+    log: int
+    evaluate: int
+    save: int
+    end: int
+    max_skipped: int
+
+    def is_due(self, step: int, period: int) -> bool:
+        """Tell whether a step is a multiple of the period or the last one."""
+        return step % period == 0 or step == self.end
+
+
+class Loop:
+    """Trains from a step to the end.
+
+    Args:
+        engine: an engine of `lm.engines`, its state that of the step.
+        data: endless batches with `state()` and `wait_seconds`.
+        store: where checkpoints go.
+        reports: where figures go.
+        plan: what is due when.
+        evaluations: the first figures of the first one decide which checkpoint is the best.
+        samples: a writer of `lm.train.samples`, called after evaluations, or None.
+        facts: for the manifest of every checkpoint.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: Any,
+        data: Any,
+        store: Store,
+        reports: Reports,
+        plan: Plan,
+        evaluations: Sequence[Evaluation],
+        samples: Any,
+        facts: Mapping[str, Any],
+    ) -> None:
+        self.engine = engine
+        self.data = data
+        self.store = store
+        self.reports = reports
+        self.plan = plan
+        self.evaluations = evaluations
+        self.samples = samples
+        self.facts = facts
+
+    def run(self, step: int, signals: Signals) -> None:
+        """Train from a step to the end, or to the first signal.
+
+        Raises:
+            UserError: too many updates were skipped, or a checkpoint cannot be written.
+            SystemExit: 143 or 130 after a signal, the state saved.
+        """
+        if step == 0:
+            # Whatever cannot be saved is found out now.
+            self._save(step, metric=None)
+        begin = step
+        while step < self.plan.end:
+            # The first step compiles: its time is no step's time.
+            with self.reports.clock.aside("compilation" if step == begin else ""):
+                self.engine.step(next(self.data))
+            step += 1
+            self.reports.advance()
+            self.store.poll()
+            self._after(step, signals)
+        self.store.wait()
+
+    def _after(self, step: int, signals: Signals) -> None:
+        """Do what is due after a step."""
+        metric = None
+        if self.plan.is_due(step, self.plan.log):
+            self._log(step)
+        if self.plan.is_due(step, self.plan.evaluate):
+            metric = self._evaluate(step)
+        if signals.received or self.plan.is_due(step, self.plan.save):
+            self._save(step, metric=metric)
+        if signals.received:
+            self.store.wait()
+            self.reports.say(f"stopped at step {step}, saved; the same command goes on")
+            raise SystemExit(signals.exit_code)
+
+    def _log(self, step: int) -> None:
+        """Report the means of the window; end the run if nothing is learned any more."""
+        values = self.engine.logs()
+        self.reports.train(step, values, waited=self.data.wait_seconds)
+        if values["skipped_in_row"] >= self.plan.max_skipped:
+            raise UserError(
+                f"step {step}: loss or gradient not finite in the last "
+                f"{values['skipped_in_row']:.0f} steps, their updates skipped; go back to an "
+                "earlier checkpoint with a lower learning rate or clip_norm"
+            )
+
+    def _evaluate(self, step: int) -> float | None:
+        """Report all evaluations and samples; return what decides the best checkpoint."""
+        metrics = []
+        with self.reports.clock.aside("evaluate"):
+            for evaluation in self.evaluations:
+                for found in evaluation(self.engine):
+                    self.reports.evaluation(step, found)
+                    metrics += [found.values[name] for name in METRICS if name in found.values]
+            if self.samples is not None:
+                self.engine.pull()
+                objective = self.engine.program.objective
+                self.samples(objective, step=step, workdir=self.reports.workdir)
+            self.reports.draw()
+        return metrics[0] if metrics else None
+
+    def _save(self, step: int, *, metric: float | None) -> None:
+        """Hand the whole state to the writer."""
+        with self.reports.clock.aside("checkpoint"):
+            self.engine.pull()
+            self.store.save(
+                step=step,
+                groups=state.arrays(self.engine.program),
+                data_state=self.data.state(),
+                facts={**self.facts, "metric": metric},
+            )

@@ -1,0 +1,69 @@
+"""What a run tells: to the screen, to the journal, as a picture."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from lm.train import journal
+from lm.train.clock import Clock
+from lm.train.evaluation import Figures
+from lm.train.journal import Journal
+from lm.train.plot import plot
+from lm.train.progress import Progress
+
+
+class Reports:
+    """Everything that shows how a run does.
+
+    Args:
+        workdir: the run folder.
+        step: where training starts or goes on.
+        steps: where it ends.
+        rows: rows of a batch.
+    """
+
+    def __init__(self, *, workdir: Path, step: int, steps: int, rows: int) -> None:
+        self.workdir = workdir
+        self.rows = rows
+        self.clock = Clock()
+        self._journal = Journal(workdir, step=step)
+        self._progress = Progress(step=step, steps=steps)
+
+    def say(self, line: str) -> None:
+        """Show one line."""
+        self._progress.say(line)
+
+    def advance(self) -> None:
+        """Count one step."""
+        self._progress.advance()
+
+    def train(self, step: int, values: Mapping[str, float], *, waited: float) -> None:
+        """Report a log window.
+
+        Args:
+            step: its last step.
+            values: its means.
+            waited: seconds that the run has waited for data so far.
+        """
+        rates = self.clock.window(waited=waited)
+        per_second = rates["timing/steps_per_second"]
+        rates["timing/seqs_per_second"] = per_second * self.rows
+        rates["timing/target_tokens_per_second"] = per_second * values["target_tokens"]
+        self._journal.train(step, {**values, **rates})
+        self._progress.log(step, {**values, **rates})
+
+    def evaluation(self, step: int, found: Figures) -> None:
+        """Report the figures of one task."""
+        self._journal.evaluation(step, task=found.task, split=found.split, values=found.values)
+        shown = ", ".join(f"{n} {v:.4f}" for n, v in found.values.items() if math.isfinite(v))
+        self.say(f"step {step}: {found.task} {found.split}: {shown}")
+
+    def draw(self) -> None:
+        """Draw loss.png anew."""
+        plot(journal.rows(self.workdir / journal.METRICS), self.workdir / "loss.png")
+
+    def close(self) -> None:
+        """Draw a last time and close the files."""
+        self.draw()
+        self._journal.close()
+        self._progress.close()

@@ -1,0 +1,128 @@
+"""The entry function of training, `train.train` in gin."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from lm import engines
+from lm.checkpoint import Store
+from lm.checkpoint.store import local
+from lm.errors import ConfigError
+from lm.train import facts, records, start
+from lm.train.evaluation import Evaluation
+from lm.train.lock import lock
+from lm.train.loop import Loop, Plan
+from lm.train.reports import Reports
+from lm.train.signals import Signals
+
+Factory = Callable[[], Any]
+
+
+def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
+    *,
+    workdir: str,
+    objective: Factory,
+    optimizer: Factory,
+    train_data: Factory,
+    train_steps: int,
+    evaluations: Sequence[Callable[[], Evaluation]] = (),
+    samples: Factory | None = None,
+    eval_period: int = 1000,
+    save_period: int | None = None,
+    log_period: int = 100,
+    keep: int | None = 3,
+    random_seed: int = 0,
+    microbatches: int = 1,
+    dtype_policy: str = "float32",
+    max_skipped: int = 10,
+    initial_checkpoint_path: str | None = None,
+    partial: Sequence[str] = (),
+    allow_change: Sequence[str] = (),
+) -> None:
+    """Train, or go on where the run in the folder stopped, bit for bit.
+
+    Args:
+        workdir: the run folder.
+        objective: factory of the objective.
+        optimizer: factory of the optimizer.
+        train_data: factory of the endless batches.
+        train_steps: batches to consume in all.
+        evaluations: factories of what is evaluated; the first task decides the best checkpoint.
+        samples: factory of a writer of samples, called after evaluations.
+        eval_period: steps between evaluations.
+        save_period: steps between checkpoints; `eval_period` by default.
+        log_period: steps between log lines, which show the means since the last one.
+        keep: newest checkpoints to keep, besides the best; None keeps all.
+        random_seed: decides the initial weights and dropout.
+        microbatches: parts of a batch whose gradients are summed before the update.
+        dtype_policy: Keras' policy: float32, bfloat16 or mixed_bfloat16.
+        max_skipped: updates skipped in a row, for a loss or gradient that is not finite, that end
+            the run.
+        initial_checkpoint_path: run folder or checkpoint whose weights to start from; without
+            effect once the run has a checkpoint of its own.
+        partial: regular expressions of weights that may be missing or different there.
+        allow_change: names of settings or data facts that may differ from those the run began with.
+
+    Raises:
+        UserError: in one line, what is wrong and what to change.
+        SystemExit: 143 or 130 after a signal, the state saved.
+    """
+    folder = local(workdir)
+    save_period = eval_period if save_period is None else save_period
+    plan = Plan(log_period, eval_period, save_period, train_steps, max_skipped)
+    settings = {
+        "random_seed": random_seed,
+        "microbatches": microbatches,
+        "dtype_policy": dtype_policy,
+    }
+    with lock(folder), Signals() as signals, contextlib.closing(Store(folder, keep=keep)) as store:
+        _prepare(dtype_policy, random_seed)
+        data = train_data()
+        engine = engines.get()(
+            objective=objective(),
+            optimizer=optimizer(),
+            features=data.features,
+            microbatches=microbatches,
+        )
+        about = facts.about(data.fingerprint(), settings)
+        store.clean()
+        step = start.resume(
+            store=store, engine=engine, data=data, about=about, allow_change=allow_change
+        )
+        if step is None and initial_checkpoint_path is not None:
+            start.warm(engine=engine, path=initial_checkpoint_path, partial=partial)
+        records.write_config(folder)
+        records.write_model(folder, engine.program)
+        reports = Reports(workdir=folder, step=step or 0, steps=train_steps, rows=_rows(data))
+        with contextlib.closing(reports):
+            loop = Loop(
+                engine=engine,
+                data=data,
+                store=store,
+                reports=reports,
+                plan=plan,
+                evaluations=[make() for make in evaluations],
+                samples=None if samples is None else samples(),
+                facts=about,
+            )
+            loop.run(step or 0, signals)
+        records.write_operative(folder)
+
+
+def _prepare(dtype_policy: str, random_seed: int) -> None:
+    """Set what Keras keeps for the process: the precision and the source of seeds.
+
+    Raises:
+        ConfigError: the policy needs loss scaling.
+    """
+    if dtype_policy == "mixed_float16":
+        raise ConfigError("train.train.dtype_policy: float16 overflows; take mixed_bfloat16")
+    keras.config.set_dtype_policy(dtype_policy)
+    keras.utils.set_random_seed(random_seed)
+
+
+def _rows(data: Any) -> int:
+    """Return the rows of a batch."""
+    return int(next(iter(data.features.values())).shape[0])

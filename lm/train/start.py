@@ -1,0 +1,69 @@
+"""How a run begins: where it stopped, from other weights, or from nothing."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from lm.checkpoint import Store, find, load_weights
+from lm.train import facts, state
+from lm.train.progress import tell
+
+
+def resume(
+    *,
+    store: Store,
+    engine: Any,
+    data: Any,
+    about: Mapping[str, Any],
+    allow_change: Collection[str],
+) -> int | None:
+    """Give engine and data the state of the newest good checkpoint.
+
+    Args:
+        store: the run's checkpoints.
+        engine: built, its state arbitrary.
+        data: at any position.
+        about: facts of this process; see `lm.train.facts`.
+        allow_change: names of facts that may differ from the run's.
+
+    Returns:
+        The step of the checkpoint, None if there is none.
+
+    Raises:
+        UserError: the run was begun with other settings or data, or does not fit the model.
+    """
+    found = store.newest()
+    if found is None:
+        return None
+    folder, manifest = found
+    run = store.folder.parent
+    allowed = facts.refuse(manifest.facts, about, allow_change=allow_change, run=run)
+    moved = facts.changes(manifest.facts["machine"], about["machine"])
+    if moved:
+        told = "; ".join(f"{name}: {old} -> {new}" for name, (old, new) in moved.items())
+        tell(f"the machine is another one, results may differ in the last bits: {told}")
+    engine.pull()
+    state.restore(engine.program, folder)
+    data.restore((folder / "data_state").read_bytes(), allow_changes=allowed)
+    tell(f"resumed from step {manifest.step}")
+    return manifest.step
+
+
+def warm(*, engine: Any, path: str | Path, partial: Collection[str]) -> None:
+    """Start from the weights of another run; optimizer, seeds and data begin anew.
+
+    Args:
+        engine: built.
+        path: run folder (its newest checkpoint) or checkpoint folder.
+        partial: regular expressions of names that may be missing or different.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, or it does not fit.
+    """
+    folder = find(path)
+    engine.pull()
+    program = engine.program
+    for line in load_weights(program.objective, folder, partial=partial):
+        tell(f"admitted: {line}")
+    program.optimizer.restart_averages()
+    tell(f"started from the weights of {folder}")

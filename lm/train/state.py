@@ -1,0 +1,88 @@
+"""The training state as arrays for a checkpoint, and back."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import ml_dtypes  # noqa: F401 - teaches NumPy bfloat16
+import numpy as np
+
+from lm.checkpoint import assign, names, read
+from lm.engines import Program
+from lm.errors import UserError
+
+
+def groups(program: Program) -> dict[str, dict[str, Any]]:
+    """Return the training state by kind: kind -> name -> variable.
+
+    `weights` is what inference needs, `averages` (where kept) the same names averaged, `state` the
+    rest: seeds, slots, metrics.
+    """
+    seeds = [v for v in program.others if v.name == names.SEED]
+    state = [*seeds, *program.optimizer.slots, *program.meter.variables]
+    weights = names.weights(program.objective)
+    found = {"weights": weights, "state": {v.path: v for v in state}}
+    if program.optimizer.averages:
+        name = {v.path: n for n, v in weights.items()}
+        pairs = zip(program.weights, program.optimizer.averages, strict=True)
+        found["averages"] = {name[weight.path]: average for weight, average in pairs}
+    return found
+
+
+def arrays(program: Program) -> dict[str, dict[str, np.ndarray]]:
+    """Return copies of the training state; the engine must have been pulled.
+
+    Raises:
+        UserError: a number is not finite, so that a good checkpoint is never followed by a bad.
+    """
+    found = {
+        kind: {name: np.asarray(v.value).copy() for name, v in group.items()}
+        for kind, group in groups(program).items()
+    }
+    bad = [n for group in found.values() for n, x in group.items() if not _is_finite(x)]
+    if bad:
+        raise UserError(
+            f"not saved: {', '.join(bad[:8])} not finite; the last checkpoint is good: lower the "
+            "learning rate or clip the gradient"
+        )
+    return found
+
+
+def restore(program: Program, folder: Path) -> None:
+    """Give every variable its value in a verified checkpoint, strictly.
+
+    Raises:
+        CheckpointError: listing what differs.
+    """
+    for kind, group in groups(program).items():
+        stored = read(folder, kind) if (folder / f"{kind}.safetensors").exists() else {}
+        assign(group, stored, source=f"{folder} ({kind})")
+
+
+def sizes(variables: Mapping[str, Any]) -> str:
+    """Return a table of name, shape, dtype and count of numbers, the total last."""
+    width = max((len(name) for name in variables), default=0)
+    lines = [
+        f"{name:<{width}}  {tuple(v.shape)!s:<16} {_dtype(v):<9} {_size(v):>14,}"
+        for name, v in variables.items()
+    ]
+    total = sum(_size(v) for v in variables.values())
+    return "\n".join([*lines, f"Total number of parameters: {total}"])
+
+
+def _size(variable: Any) -> int:
+    """Return the count of numbers."""
+    return int(np.prod(variable.shape, dtype=np.int64))
+
+
+def _dtype(variable: Any) -> str:
+    """Return the name of the type."""
+    return keras.backend.standardize_dtype(variable.dtype)
+
+
+def _is_finite(array: np.ndarray) -> bool:
+    """Tell whether all numbers are finite; integers are."""
+    if array.dtype.kind in "iub":
+        return True
+    return bool(np.isfinite(array.astype("float32", copy=False)).all())

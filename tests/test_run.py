@@ -1,0 +1,121 @@
+"""`lm.load`: generating, scoring and evaluating from run folders."""
+
+import json
+import math
+import os
+
+import numpy as np
+import pytest
+
+import lm
+from lm.data.windows import window_batches
+from lm.errors import UserError
+from lm.results import write
+from lm.score import score_pairs
+from tests import tiny_run
+
+
+@pytest.fixture(scope="module", params=["continues", "answers"])
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def run(kind, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(kind)
+    os.environ["LM_CACHE_DIR"] = str(folder / "cache")
+    return lm.load(tiny_run.make(kind, folder))
+
+
+PROMPTS = ["ab", "cab", "b"]
+
+
+def test_prompts_together_equal_prompts_alone(run):
+    settings = {"max_new_tokens": 6}
+    together = run.generate(PROMPTS, **settings).candidates
+    alone = [run.generate([prompt], **settings).candidates[0] for prompt in PROMPTS]
+    assert [c[0].tokens for c in together] == [c[0].tokens for c in alone]
+    assert all(len(c[0].tokens) <= 6 for c in together)
+
+
+def test_the_score_of_what_it_wrote_is_its_log_probability(run):
+    settings = {"max_new_tokens": 5}
+    for prompt, found in zip(PROMPTS, run.generate(PROMPTS, **settings).candidates, strict=True):
+        trained = run.trained
+        pair = (trained.prompt_ids(prompt), found[0].tokens)
+        ((log_likelihood, correct),) = score_pairs(trained, [pair] * 4, batch_size=4)[:1]
+        assert math.isclose(log_likelihood, found[0].log_prob, rel_tol=1e-4)
+        assert correct == len(found[0].tokens)
+
+
+def test_a_beam_scores_at_least_as_much_as_greedy(run):
+    greedy = run.generate(PROMPTS, max_new_tokens=5).candidates
+    beams = run.generate(PROMPTS, max_new_tokens=5, beam_size=4).candidates
+    assert all(len(found) == 4 for found in beams)
+    for one, many in zip(greedy, beams, strict=True):
+        assert many[0].log_prob >= one[0].log_prob - 1e-4
+
+
+def test_scores_do_not_depend_on_the_batch(run):
+    examples = [{"inputs": text, "targets": text[::-1]} for text in tiny_run.TEXTS]
+    one, many = run.score(examples, batch_size=1), run.score(examples, batch_size=4)
+    np.testing.assert_allclose(
+        [s.log_likelihood for s in one], [s.log_likelihood for s in many], rtol=1e-5
+    )
+    assert [s.tokens for s in one] == [len(text) + 1 for text in tiny_run.TEXTS]
+    bits = [
+        -s.log_likelihood / math.log(2) / len(t) for s, t in zip(one, tiny_run.TEXTS, strict=True)
+    ]
+    np.testing.assert_allclose([s.bits_per_byte for s in one], bits)
+
+
+def test_an_evaluation_is_exact_whatever_the_batch(run):
+    examples = [{"inputs": text, "targets": text[::-1]} for text in tiny_run.TEXTS]
+    if run.trained.task == "tiny_text":
+        examples = [{"text": example["targets"]} for example in examples]
+    nats = -sum(score.log_likelihood for score in run.score(examples))
+    sizes = (sum(map(len, tiny_run.TEXTS)), len(" ".join(tiny_run.TEXTS).split()))
+    for batch_size in (1, 4):
+        (found,) = run.evaluate(batch_size=batch_size)
+        assert found.figures["examples"] == len(tiny_run.TEXTS)
+        assert found.figures["tokens"] == sizes[0] + len(tiny_run.TEXTS)
+        expected = [nats / sizes[0] / math.log(2), math.exp(nats / sizes[1])]
+        actual = [found.figures[name] for name in ("bits_per_byte", "word_perplexity")]
+        np.testing.assert_allclose(actual, expected, rtol=1e-5)
+        if "total_score" in found.figures:
+            np.testing.assert_allclose(found.figures["total_score"], -nats, rtol=1e-5)
+
+
+def test_rows_of_another_making_can_be_summed(run, kind):
+    if kind == "answers":
+        pytest.skip("windows are for language models")
+    (found,) = run.evaluate(batches=window_batches, batch_size=4)
+    characters = sum(map(len, tiny_run.TEXTS)) + len(tiny_run.TEXTS)
+    assert found.figures["tokens"] == characters - 1
+
+
+def test_every_record_says_how_it_came_to_be(run, kind):
+    (found,) = run.evaluate()
+    facts = {"task", "split", "tokenizer", "config", "data", "step", "checkpoint", "lm", "seed"}
+    assert facts <= set(found.facts)
+    assert found.facts["step"] == tiny_run.STEP
+    if kind == "answers":
+        assert found.figures["bleu_signature"].startswith("nrefs:1|case:mixed")
+        assert found.facts["decoding"] == {"max_new_tokens": 128}
+    folder = write(found, run.workdir)
+    task = found.facts["task"]
+    lines = (folder / f"{task}-{tiny_run.STEP:06}.jsonl").read_text().splitlines()
+    assert [json.loads(line)["targets"] for line in lines] == [t[::-1] for t in tiny_run.TEXTS]
+    last = (folder / f"{task}-metrics.jsonl").read_text().splitlines()[-1]
+    assert json.loads(last)["bits_per_byte"] == found.figures["bits_per_byte"]
+
+
+def test_unknown_things_are_named(run, tmp_path):
+    with pytest.raises(UserError, match="tiny_t"):
+        run.evaluate("tiny_tex")
+    with pytest.raises(UserError, match="checkpoint 3"):
+        lm.load(run.workdir, checkpoint=3)
+    with pytest.raises(UserError, match="no checkpoint"):
+        lm.load(tmp_path)
+    with pytest.raises(UserError, match="example 1"):
+        run.score([{"question": "a"}])

@@ -1,0 +1,165 @@
+"""The small parts of a run: lock, clock, events, journal, progress, facts, picture."""
+
+import io
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+
+from lm.errors import UserError
+from lm.train import facts, journal, plot
+from lm.train.clock import Clock
+from lm.train.evaluation import figures
+from lm.train.events import EventWriter
+from lm.train.lock import lock
+from lm.train.progress import Progress
+
+
+def test_a_second_trainer_is_refused_with_the_first_ones_number(tmp_path):
+    # The same lock without lm, whose import takes seconds.
+    code = (
+        "import fcntl, json, os, sys; file = open(sys.argv[1] + '/lock', 'w')\n"
+        "fcntl.flock(file, fcntl.LOCK_EX)\n"
+        "json.dump({'pid': os.getpid(), 'host': 'here'}, file); file.flush()\n"
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout.readline() == "held\n"
+        with (
+            pytest.raises(UserError, match=f"in use by process {process.pid} on here"),
+            lock(tmp_path),
+        ):
+            pass
+        process.kill()
+    with lock(tmp_path):
+        assert json.loads((tmp_path / "lock").read_text())["pid"] != process.pid
+
+
+def test_the_clock_leaves_out_what_is_done_beside_the_steps(monkeypatch):
+    now = iter([0.0, 0.0, 1.0, 6.0, 6.0, 8.0, 8.0, 10.0, 10.0, 10.0, 10.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(now))
+    clock = Clock()
+    with clock.aside("compilation"):
+        pass
+    for _ in range(2):
+        with clock.aside(""):
+            pass
+    rates = clock.window(waited=1.0)
+    assert rates["timing/steps_per_second"] == pytest.approx(2 / 5)
+    assert rates["timing/input_wait"] == pytest.approx(1 / 5)
+    assert rates["timing/compilation_seconds"] == 5.0
+
+
+def test_tensorboard_reads_what_is_written(tmp_path):
+    tensorflow = pytest.importorskip("tensorflow")
+    events = EventWriter(tmp_path, step=40)
+    events.scalars(300, {"loss": 1.5, "timing/uptime": 2.0})
+    events.close()
+    (path,) = tmp_path.iterdir()
+    found = []
+    for record in tensorflow.data.TFRecordDataset(str(path)):
+        event = tensorflow.compat.v1.Event()
+        event.ParseFromString(record.numpy())
+        found.append(event)
+    assert found[0].file_version == "brain.Event:2"
+    assert (found[1].session_log.status, found[1].step) == (1, 41)
+    values = {value.tag: value.simple_value for value in found[2].summary.value}
+    assert (found[2].step, values) == (300, {"loss": 1.5, "timing/uptime": 2.0})
+
+
+def test_the_journal_drops_rows_after_the_checkpoint_and_cut_lines(tmp_path):
+    first = journal.Journal(tmp_path, step=0)
+    for step in (1, 2, 3):
+        first.train(step, {"loss": float(step)})
+    first.close()
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 2, "spl')
+    second = journal.Journal(tmp_path, step=2)
+    second.evaluation(3, task="t", split="validation", values={"loss": math.nan})
+    second.close()
+    assert journal.rows(tmp_path / "metrics.jsonl") == [
+        {"step": 1, "split": "train", "loss": 1.0},
+        {"step": 2, "split": "train", "loss": 2.0},
+        {"step": 3, "split": "validation", "task": "t", "loss": None},
+    ]
+    assert (tmp_path / "training_eval" / "t").is_dir()
+
+
+VALUES = {
+    "loss": 2.0,
+    "accuracy": 0.5,
+    "skipped": 0,
+    "timing/target_tokens_per_second": 1234.0,
+    "timing/steps_per_second": 2.0,
+    "timing/input_wait": 0.25,
+}
+
+
+def test_progress_is_one_line_a_log_step_where_no_terminal_is():
+    stream = io.StringIO()
+    progress = Progress(step=0, steps=100, stream=stream)
+    progress.advance()
+    progress.log(40, VALUES)
+    progress.close()
+    line = (
+        "step 40/100: loss 2.0000, accuracy 0.500, 1.23k tokens/s, 25% waiting for data, 0m30s left"
+    )
+    assert stream.getvalue() == line + "\n"
+
+
+def test_progress_is_a_bar_on_a_terminal():
+    stream = io.StringIO()
+    stream.isatty = lambda: True
+    progress = Progress(step=10, steps=100, stream=stream)
+    progress.advance()
+    progress.log(11, VALUES)
+    progress.close()
+    assert "11/100" in stream.getvalue()
+    assert "loss 2.0000" in stream.getvalue()
+
+
+def test_figures_are_exact_over_the_sums():
+    found = figures({"loss": (12.0, 8.0), "cross_entropy": (8.0, 8.0)}, text_size=16)
+    assert found["loss"] == 1.5
+    assert found["token_perplexity"] == pytest.approx(math.e)
+    assert found["bits_per_byte"] == pytest.approx(8 / math.log(2) / 16)
+
+
+def test_facts_that_decide_nothing_do_not_count():
+    assert facts.HARMLESS.match("lm.train.train.train_steps")
+    assert facts.HARMLESS.match("lm.train.train.eval_period")
+    assert facts.HARMLESS.match("lm.data.evaluation.evaluation_batches.limit")
+    assert not facts.HARMLESS.match("lm.train.train.optimizer")
+    assert not facts.HARMLESS.match("lm.optim.schedules.Cosine.steps")
+
+
+def test_a_change_is_refused_unless_it_is_allowed(tmp_path):
+    old = {"config": {"a.b.rate": "1"}, "data": {"files": {"x": 1}}, "run": {}}
+    new = {"config": {"a.b.rate": "2"}, "data": {"files": {"x": 1}}, "run": {}}
+    with pytest.raises(UserError, match=r"a\.b\.rate was 1, is 2\. .*--allow-change=rate"):
+        facts.refuse(old, new, allow_change=[], run=tmp_path)
+    assert facts.refuse(old, new, allow_change=["rate"], run=tmp_path) == ["a.b.rate"]
+    assert facts.refuse(old, old, allow_change=[], run=tmp_path) == []
+
+
+def test_the_machine_is_told():
+    machine = facts.machine()
+    assert machine["cores"] >= 1
+    assert machine["versions"]["keras"]
+
+
+def test_the_picture_has_a_curve_for_training_and_every_task(tmp_path):
+    rows = [{"step": i, "split": "train", "loss": 5.0 - i / 50} for i in range(1, 101)]
+    rows += [{"step": i, "split": "validation", "task": "t", "loss": 4.0} for i in (50, 100)]
+    plot.plot(rows, tmp_path / "loss.png")
+    assert (tmp_path / "loss.png").stat().st_size > 10_000
+    plot.plot([], tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()

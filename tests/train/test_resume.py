@@ -1,0 +1,161 @@
+"""The same command goes on where the run stopped, and nothing tells the two apart."""
+
+import functools
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lm.checkpoint import CheckpointError, read, verify
+from lm.errors import UserError
+from lm.optim import adafactor
+from lm.train.journal import rows
+from tests.toy import Stream
+from tests.train.toy_run import Interrupted, run
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Return the folder of a run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    run(folder)
+    return folder
+
+
+def figures(folder):
+    """Return the rows of metrics.jsonl without the times."""
+    return [
+        {name: value for name, value in row.items() if not name.startswith("timing/")}
+        for row in rows(folder / "metrics.jsonl")
+    ]
+
+
+def assert_same_run(left, right, steps=(20,)):
+    for step in steps:
+        a, b = left / "checkpoints" / str(step), right / "checkpoints" / str(step)
+        assert (a / "data_state").read_bytes() == (b / "data_state").read_bytes()
+        for kind in verify(a).tensors:
+            stored = read(b, kind)
+            for name, array in read(a, kind).items():
+                np.testing.assert_array_equal(stored[name], array, err_msg=f"{step} {name}")
+    assert figures(left) == figures(right)
+
+
+def interrupted(at, number):
+    return functools.partial(Interrupted, at=at, number=number, pause=0.0)
+
+
+@pytest.mark.parametrize(
+    ("at", "number", "code"), [(7, signal.SIGTERM, 143), (14, signal.SIGINT, 130)]
+)
+def test_a_signal_saves_at_the_step_and_the_same_command_goes_on(whole, tmp_path, at, number, code):
+    handler = signal.getsignal(number)
+    with pytest.raises(SystemExit) as stop:
+        run(tmp_path, stream=interrupted(at, number))
+    assert signal.getsignal(number) == handler
+    assert stop.value.code == code
+    assert verify(tmp_path / "checkpoints" / str(at)).step == at
+    run(tmp_path)
+    assert_same_run(whole, tmp_path, steps=(16, 20))
+
+
+def test_a_kill_at_any_moment_loses_nothing_but_steps(whole, tmp_path):
+    command = [sys.executable, "-m", "tests.train.toy_run", str(tmp_path), "--pause=0.05"]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    while not (tmp_path / "checkpoints" / "8").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    # A save that the kill had cut off would look like this.
+    (tmp_path / "checkpoints" / ".tmp-12-1").mkdir()
+    run(tmp_path)
+    assert_same_run(whole, tmp_path)
+    assert not list((tmp_path / "checkpoints").glob(".tmp-*"))
+
+
+def test_a_damaged_checkpoint_is_passed_over(whole, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run(tmp_path, stream=interrupted(10, signal.SIGTERM))
+    damaged = tmp_path / "checkpoints" / "10" / "state.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    run(tmp_path)
+    shown = capsys.readouterr().err
+    assert "checkpoint 10 is damaged" in shown
+    assert "resumed from step 8" in shown
+    assert_same_run(whole, tmp_path)
+
+
+def test_a_finished_run_has_nothing_to_do(whole):
+    before = figures(whole)
+    run(whole)
+    assert figures(whole) == before
+
+
+def test_another_seed_or_data_is_refused_by_name_and_can_be_allowed(whole):
+    with pytest.raises(UserError, match=r"random_seed was 0, is 1.*--allow-change=random_seed"):
+        run(whole, random_seed=1)
+    with pytest.raises(UserError, match=r"seed was 0, is 3.*--allow-change=seed"):
+        run(whole, stream=functools.partial(Stream, seed=3))
+    run(whole, stream=functools.partial(Stream, seed=3), allow_change=["seed"])
+
+
+def test_another_optimizer_is_refused_by_the_names_of_its_slots(whole):
+    with pytest.raises(CheckpointError, match="adafactor/iteration is not in the checkpoint"):
+        run(whole, optimizer=functools.partial(adafactor, learning_rate=0.01, average=0.9))
+
+
+class Poisoned(Stream):
+    """Has batches that cannot be learned from, at some positions."""
+
+    def __init__(self, *, at):
+        super().__init__()
+        self.at = at
+
+    def __next__(self):
+        found = super().__next__()
+        if self.position in self.at:
+            found["decoder_loss_weights"][0, 0] = np.nan
+        return found
+
+
+def test_bad_batches_are_skipped_and_counted_and_many_in_a_row_end_the_run(tmp_path):
+    with pytest.raises(UserError, match="step 15: loss or gradient not finite in the last 4 steps"):
+        run(tmp_path, stream=functools.partial(Poisoned, at=(2, 12, 13, 14, 15)), max_skipped=4)
+    assert [row["skipped"] for row in figures(tmp_path) if row["split"] == "train"] == [1, 1, 5]
+    newest = tmp_path / "checkpoints" / "12"
+    for kind in verify(newest).tensors:
+        for name, array in read(newest, kind).items():
+            assert np.isfinite(array.astype("float64")).all(), name
+
+
+def test_weights_start_another_run_with_a_fresh_optimizer(whole, tmp_path):
+    run(tmp_path, initial_checkpoint_path=str(whole), train_steps=1)
+    start = tmp_path / "checkpoints" / "0"
+    last = read(whole / "checkpoints" / "20", "averages")
+    for kind in ("weights", "averages"):
+        for name, array in read(start, kind).items():
+            np.testing.assert_array_equal(array, last[name], err_msg=name)
+    assert read(start, "state")["adamw/iteration"] == 0
+
+
+def test_the_folder_holds_what_it_should(whole):
+    names = {path.name for path in whole.iterdir()}
+    assert {"metrics.jsonl", "model-info.txt", "loss.png", "train", "training_eval"} <= names
+    assert "Total number of parameters: 187" in (whole / "model-info.txt").read_text()
+    assert (whole / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_best_checkpoint_is_kept(tmp_path, whole):
+    metrics = {
+        int(path.name): verify(path).facts["metric"] for path in (whole / "checkpoints").iterdir()
+    }
+    assert {step for step, metric in metrics.items() if metric is not None} == {8, 16, 20}
+    losses = {row["step"]: row["loss"] for row in figures(whole) if row.get("task") == "toy"}
+    assert metrics[16] == losses[16]
