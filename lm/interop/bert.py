@@ -1,0 +1,49 @@
+"""Names of Hugging Face's BERT, with its pooler or its head for masked tokens."""
+
+from lm.interop.renaming import Family, Rule, dense, norm, same
+
+EMBEDDINGS, WORDS = "bert.embeddings", "bert.embeddings.word_embeddings.weight"
+BLOCK, LAYER = "bert.encoder.layer.{i}", "encoder/stack/layer_{i}"
+ATTENTION = f"{LAYER}_0/self_attention/heads"
+
+NEXT_SENTENCE = ("cls.seq_relationship.weight", "cls.seq_relationship.bias")
+POOLER = (*dense("bert.pooler.dense", "encoder/head/dense"),)
+TOKENS = (
+    *dense("cls.predictions.transform.dense", "encoder/head/dense"),
+    *norm("cls.predictions.transform.LayerNorm", "encoder/head/norm"),
+    same("cls.predictions.bias", "encoder/head/bias"),
+)
+
+
+def bert(head: tuple[Rule, ...], other: tuple[Rule, ...]) -> Family:
+    """BERT with one head; a release may hold the other one too."""
+    return Family(
+        rules=(
+            same(WORDS, "encoder/embedding/embeddings"),
+            same(f"{EMBEDDINGS}.token_type_embeddings.weight", "encoder/types/embeddings"),
+            same(
+                f"{EMBEDDINGS}.position_embeddings.weight",
+                "encoder/stack/learned_position/embeddings",
+            ),
+            *norm(f"{EMBEDDINGS}.LayerNorm", "encoder/stack/before_layer_norm"),
+            *dense(f"{BLOCK}.attention.self.query", f"{ATTENTION}/query"),
+            *dense(f"{BLOCK}.attention.self.key", f"{ATTENTION}/key"),
+            *dense(f"{BLOCK}.attention.self.value", f"{ATTENTION}/value"),
+            *dense(f"{BLOCK}.attention.output.dense", f"{ATTENTION}/output"),
+            *norm(f"{BLOCK}.attention.output.LayerNorm", f"{LAYER}_0/close_layer_norm"),
+            *dense(f"{BLOCK}.intermediate.dense", f"{LAYER}_1/feed_forward/hidden"),
+            *dense(f"{BLOCK}.output.dense", f"{LAYER}_1/feed_forward/output"),
+            *norm(f"{BLOCK}.output.LayerNorm", f"{LAYER}_1/close_layer_norm"),
+            *head,
+        ),
+        prefix="bert.",
+        copies={
+            "cls.predictions.decoder.weight": WORDS,
+            "cls.predictions.decoder.bias": "cls.predictions.bias",
+        },
+        unused=(f"{EMBEDDINGS}.position_ids", *NEXT_SENTENCE, *(rule.theirs for rule in other)),
+    )
+
+
+BERT = bert(POOLER, TOKENS)
+BERT_MASKED = bert(TOKENS, POOLER)

@@ -1,0 +1,46 @@
+"""Weights from and to Hugging Face's names, as NumPy arrays: no torch, no download."""
+
+import numpy as np
+
+from lm.errors import UserError
+from lm.interop.bert import BERT, BERT_MASKED
+from lm.interop.gpt2 import GPT2
+from lm.interop.renaming import Family, Tensors, to_ours, to_theirs
+from lm.interop.t5 import T5, T5_1_1
+
+FAMILIES = {
+    "bert": BERT,
+    "bert_masked": BERT_MASKED,
+    "gpt2": GPT2,
+    "t5": T5,
+    "t5_1_1": T5_1_1,
+}
+
+
+def weights_from(model_type: str, state_dict: Tensors) -> dict[str, np.ndarray]:
+    """Returns the tensors of a checkpoint under the paths of our variables.
+
+    Args:
+        model_type: "gpt2", "t5", "t5_1_1", "bert" (with pooler), "bert_masked" (token head).
+        state_dict: tensors by their names, as a safetensors file holds them.
+
+    Raises:
+        UserError: if the type is unknown or a tensor belongs to no variable of it.
+
+    Example:
+        >>> weights_from("gpt2", {"h.3.ln_1.weight": np.ones(2, "float32")})
+        {'decoder_only/decoder/layer_3_0/before_layer_norm/scale': array([1., 1.], dtype=float32)}
+    """
+    return to_ours(family(model_type), state_dict)
+
+
+def weights_to(model_type: str, weights: Tensors) -> dict[str, np.ndarray]:
+    """Returns our variables, by path, as a checkpoint with their names; the inverse."""
+    return to_theirs(family(model_type), weights)
+
+
+def family(model_type: str) -> Family:
+    """Returns the table of a model type."""
+    if model_type not in FAMILIES:
+        raise UserError(f"unknown model type {model_type!r}: known are {', '.join(FAMILIES)}")
+    return FAMILIES[model_type]

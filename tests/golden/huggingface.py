@@ -1,0 +1,158 @@
+"""Tiny random Hugging Face models with their outputs and gradients: the references of parity.
+
+Needs torch and transformers. `make golden` writes what `FAMILIES` compute to `<family>.npz`;
+the test marked `parity` computes it anew and compares with our models directly.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+FOLDER = Path(__file__).parent
+SIZES = {"vocab_size": 48}
+SEGMENTS = np.array([[1] * 10, [1] * 7 + [0] * 3], "int32")
+
+
+def gpt2() -> dict[str, np.ndarray]:
+    rates = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0)
+    config = transformers.GPT2Config(
+        **SIZES, **rates, n_positions=16, n_embd=16, n_layer=2, n_head=2, n_inner=24
+    )
+    tokens = draw_tokens()
+    features = {"decoder_input_tokens": tokens}
+    model = transformers.GPT2LMHeadModel(config)
+    return record(model, features, lambda: model(input_ids=torch.tensor(tokens).long()).logits)
+
+
+def bert() -> dict[str, np.ndarray]:
+    return from_bert(transformers.BertModel, lambda output: output.pooler_output)
+
+
+def bert_masked() -> dict[str, np.ndarray]:
+    return from_bert(transformers.BertForMaskedLM, lambda output: output.logits)
+
+
+def from_bert(make: Any, pick: Callable[[Any], Any]) -> dict[str, np.ndarray]:
+    config = transformers.BertConfig(
+        **SIZES,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=16,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    types = (np.arange(10)[None] >= np.array([[4], [5]])).astype("int32")
+    features = {
+        "encoder_input_tokens": draw_tokens(),
+        "encoder_segment_ids": SEGMENTS,
+        "encoder_token_types": types,
+    }
+    model = make(config)
+    tensors = {name: torch.tensor(array).long() for name, array in features.items()}
+    return record(
+        model,
+        features,
+        lambda: pick(
+            model(
+                input_ids=tensors["encoder_input_tokens"],
+                attention_mask=tensors["encoder_segment_ids"],
+                token_type_ids=tensors["encoder_token_types"],
+            )
+        ),
+    )
+
+
+def t5() -> dict[str, np.ndarray]:
+    return from_t5("relu", tied=True)
+
+
+def t5_1_1() -> dict[str, np.ndarray]:
+    return from_t5("gated-gelu", tied=False)
+
+
+def from_t5(activation: str, *, tied: bool) -> dict[str, np.ndarray]:
+    config = transformers.T5Config(
+        **SIZES,
+        d_model=16,
+        d_kv=6,
+        d_ff=24,
+        num_layers=2,
+        num_heads=2,
+        dropout_rate=0.0,
+        feed_forward_proj=activation,
+        tie_word_embeddings=tied,
+        decoder_start_token_id=0,
+    )
+    inputs, targets = draw_tokens(), draw_tokens(seed=1)
+    features = {
+        "encoder_input_tokens": inputs,
+        "encoder_segment_ids": SEGMENTS,
+        "decoder_input_tokens": targets,
+        "decoder_segment_ids": np.ones_like(targets),
+    }
+    model = transformers.T5ForConditionalGeneration(config)
+    if not tied:
+        # transformers 5 ties a new model in any case and unties only what it loads.
+        model.lm_head.weight = torch.nn.Parameter(torch.zeros(48, 16))
+    return record(
+        model,
+        features,
+        lambda: (
+            model(
+                input_ids=torch.tensor(inputs).long(),
+                attention_mask=torch.tensor(SEGMENTS).long(),
+                decoder_input_ids=torch.tensor(targets).long(),
+            ).logits
+        ),
+    )
+
+
+FAMILIES = {f.__name__: f for f in (gpt2, bert, bert_masked, t5, t5_1_1)}
+
+
+def draw_tokens(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(1, 48, (2, 10)).astype("int32")
+
+
+def record(
+    model: Any, features: dict[str, np.ndarray], run: Callable[[], Any]
+) -> dict[str, np.ndarray]:
+    """Returns weights, gradients of Σ cotangent · outputs, features and outputs."""
+    noise = np.random.default_rng(2)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            centre = 1.0 if parameter.ndim == 1 and name.endswith("weight") else 0.0
+            values = centre + 0.2 * noise.standard_normal(tuple(parameter.shape))
+            parameter.copy_(torch.tensor(values))
+    outputs = run()
+    cotangent = 0.2 * noise.standard_normal(tuple(outputs.shape)).astype("float32")
+    cotangent *= real_outputs(features, outputs.ndim)
+    (outputs * torch.tensor(cotangent)).sum().backward()
+    parameters = dict(model.named_parameters())
+    return {
+        **{f"weights/{name}": p.detach().numpy() for name, p in parameters.items()},
+        **{f"gradients/{name}": p.grad.numpy() for name, p in parameters.items()},
+        **{f"features/{name}": array for name, array in features.items()},
+        "outputs": outputs.detach().numpy(),
+        "cotangent": cotangent,
+    }
+
+
+def real_outputs(features: dict[str, np.ndarray], rank: int) -> np.ndarray:
+    """Marks the outputs that stand on real tokens; what padding computes is nobody's business."""
+    side = "decoder" if "decoder_input_tokens" in features else "encoder"
+    segments = features.get(f"{side}_segment_ids")
+    if segments is None or rank == 2:
+        return np.ones((1,) * rank, "float32")
+    return (segments > 0).astype("float32")[..., None]
+
+
+def write() -> None:
+    for name, compute in FAMILIES.items():
+        np.savez_compressed(FOLDER / f"{name}.npz", **compute())

@@ -1,0 +1,103 @@
+"""Our models on Hugging Face's weights give Hugging Face's outputs and gradients."""
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from keras import ops
+
+from lm.errors import UserError
+from lm.interop.huggingface import weights_from, weights_to
+from tests.catalogue import family
+from tests.engine import assert_all_near, assert_near, differentiate
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+TINY = {"VOCABULARY_SIZE": 48, "DROPOUT_RATE": 0.0}
+MODELS = {
+    "gpt2": family("gpt2/architecture.gin", MAX_SEQUENCE_LENGTH=16, **TINY),
+    "bert": family("bert/architecture.gin", MAX_SEQUENCE_LENGTH=16, **TINY),
+    "bert_masked": family(
+        "bert/architecture.gin", "bert/masked.gin", MAX_SEQUENCE_LENGTH=16, **TINY
+    ),
+    "t5": family("t5/architecture.gin", HEAD_DIM=6, **TINY),
+    "t5_1_1": family("t5_1_1/architecture.gin", HEAD_DIM=6, **TINY),
+}
+every = pytest.mark.parametrize("name", MODELS)
+
+
+def read(name):
+    with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
+        return dict(file)
+
+
+def group(arrays, prefix):
+    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+
+
+def check(name, reference):
+    """Compares outputs where the cotangent is not zero, and all gradients."""
+    features, cotangent = group(reference, "features/"), reference["cotangent"]
+    model = MODELS[name]()
+    model(features)
+    weights = weights_from(name, group(reference, "weights/"))
+    assert weights.keys() == {v.path for v in model.trainable_variables}
+    for variable in model.trainable_variables:
+        variable.assign(weights[variable.path])
+
+    def loss():
+        outputs = model(features)
+        return ops.sum(outputs * cotangent), outputs
+
+    outputs, gradients = differentiate(loss, model.trainable_variables)()
+    real = np.abs(cotangent).sum(-1, keepdims=True) > 0
+    assert_near(outputs * real, reference["outputs"] * real, 2e-5)
+    assert_all_near(gradients, weights_from(name, group(reference, "gradients/")), 2e-5)
+
+
+@every
+def test_golden_outputs_and_gradients(name):
+    check(name, read(name))
+
+
+@pytest.mark.parity
+@every
+def test_live_outputs_and_gradients(name):
+    pytest.importorskip("torch", reason="needs the extra `parity`")
+    check(name, importlib.import_module("tests.golden.huggingface").FAMILIES[name]())
+
+
+@every
+def test_there_and_back_again(name):
+    theirs = group(read(name), "weights/")
+    again = weights_to(name, weights_from(name, theirs))
+    prefix = "" if again.keys() == theirs.keys() else "bert."  # BertModel's names are bare.
+    assert again.keys() == {prefix + tensor for tensor in theirs}
+    for tensor, array in theirs.items():
+        np.testing.assert_array_equal(again[prefix + tensor], array, err_msg=tensor)
+
+
+def test_bare_names_copies_and_buffers_are_understood():
+    full = group(read("gpt2"), "weights/")
+    bare = {tensor.removeprefix("transformer."): array for tensor, array in full.items()}
+    bare |= {"lm_head.weight": full["transformer.wte.weight"], "h.0.attn.bias": np.ones((1, 1))}
+    ours = weights_from("gpt2", full)
+    assert weights_from("gpt2", bare).keys() == ours.keys()
+
+
+@pytest.mark.parametrize(
+    ("model_type", "tensor", "words"),
+    [
+        ("gpt3", "wte.weight", "unknown model type 'gpt3'"),
+        ("gpt2", "h.0.attn.rotary", "transformer.h.0.attn.rotary"),
+        ("t5", "lm_head.weight", "lm_head.weight"),
+    ],
+)
+def test_what_has_no_place_is_refused(model_type, tensor, words):
+    with pytest.raises(UserError, match=words):
+        weights_from(model_type, {tensor: np.zeros((2, 2), "float32")})
+
+
+def test_a_variable_without_a_name_is_refused():
+    with pytest.raises(UserError, match="decoder_only/adapter"):
+        weights_to("gpt2", {"decoder_only/adapter": np.zeros(2, "float32")})
