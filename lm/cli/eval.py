@@ -1,0 +1,61 @@
+"""`lm eval`: perplexities, bits per byte and a task's own metrics on a split."""
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+from lm.cli import output, run_flags
+
+if TYPE_CHECKING:
+    from lm.evaluate import Evaluated
+
+HELP = "evaluate a trained model on a task"
+EXAMPLE = """examples:
+  lm eval --workdir=/tmp/run
+  lm eval --workdir=/tmp/run --task=multi30k_ende --split=test --gin_file=decode/beam.gin
+  lm eval --workdir=/tmp/run --checkpoint=best --gin.evaluate.limit=100 --json
+
+Texts and figures go to WORKDIR/inference_eval/<task>/. Settings are those of evaluate.evaluate
+(batch_size, limit) and, for generated texts, of generate.generate."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's flags."""
+    run_flags.add(parser)
+    parser.add_argument("--task", metavar="NAME", help="task or mixture (default: the run's own)")
+    parser.add_argument("--split", metavar="NAME", help="split (default: validation)")
+    output.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate, write and print."""
+    from lm.results import write
+
+    loaded = run_flags.load(args)
+    settings = {"split": args.split} if args.split else {}
+    for found in loaded.evaluate(args.task, **settings):
+        write(found, loaded.workdir)
+        if args.json:
+            print(json.dumps(found.row(), ensure_ascii=False))
+        else:
+            _show(found)
+    return 0
+
+
+def _show(found: "Evaluated") -> None:
+    """Print the figures of one task as a table, and under it what they hold for."""
+    rows = [
+        [name, value] for name, value in found.figures.items() if isinstance(value, int | float)
+    ]
+    output.print_table(
+        [f"{found.facts['task']} {found.facts['split']}", ""],
+        [
+            [name, f"{value:,}" if isinstance(value, int) else f"{value:.4f}"]
+            for name, value in rows
+        ],
+    )
+    notes = {name: value for name, value in found.figures.items() if isinstance(value, str)}
+    for name, value in {**notes, **found.facts}.items():
+        if name not in ("task", "split"):
+            print(f"  {name}: {value}")
+    print()

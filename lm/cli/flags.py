@@ -1,0 +1,182 @@
+"""The flags that verbs share: gin files and bindings, the run folder, T5X's and t5's spellings.
+
+--gin_file=FILE           repeatable, later files win; searched in --gin_search_paths, the
+                          current folder, the package's own gin folder
+--gin.NAME=VALUE          one binding; a bare word or path is read as a string
+--gin_bindings=TEXT       the same in gin's own form: 'NAME = VALUE'
+--gin_search_paths=A,B    folders of gin files
+--gin_modules=A,B         modules of your own that gin files may import; imported at once
+--workdir=DIR             the run folder
+"""
+
+import argparse
+import ast
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lm.config.parse import Config
+    from lm.config.scan import Scan
+
+_GIN_FLAG = re.compile(r"--gin\.([^=]+)(?:=(.*))?\Z", re.DOTALL)
+# A value that starts like this is meant as gin; anything else that gin cannot read is a string.
+_GIN_VALUE = re.compile(r"[@%\[({'\"]")
+_ESCAPED_QUOTES = re.compile(r"\\(['\"])(.*)\\\1\Z", re.DOTALL)
+
+
+def add_gin(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that make a configuration."""
+    parser.add_argument(
+        "--gin_file", action="append", default=[], metavar="FILE", help="gin file; later ones win"
+    )
+    parser.add_argument(
+        "--gin_bindings",
+        "--gin_param",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="binding 'NAME = VALUE'; also written --gin.NAME=VALUE",
+    )
+    add_search(parser)
+
+
+def add_search(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say where gin files lie and what they may import."""
+    parser.add_argument(
+        "--gin_search_paths", default="", metavar="A,B", help="folders searched for gin files"
+    )
+    parser.add_argument(
+        "--gin_modules",
+        "--module_import",
+        action="append",
+        default=[],
+        metavar="A,B",
+        help="modules of your own that gin files may import",
+    )
+
+
+def add_workdir(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Add the flag of the run folder; `--model_dir` is t5's name for it."""
+    parser.add_argument(
+        "--workdir", "--model_dir", required=required, metavar="DIR", help="run folder"
+    )
+
+
+def load(
+    args: argparse.Namespace, *, roots: Sequence[str] = (), first: Sequence[str] = ()
+) -> "Config":
+    """Return the checked configuration that the flags name, parsed and locked in gin.
+
+    Args:
+        args: what the parser of `add_gin` read.
+        roots: what the verb calls or builds: full paths (`lm.train.train`) or macros (`MODEL`).
+        first: gin files to read before the flags' own, such as `run_config(args.workdir)`.
+
+    Raises:
+        ConfigError: anything wrong with the files, the bindings or the flags.
+    """
+    from lm import config
+
+    return config.load(
+        [*first, *args.gin_file], args.gin_bindings, search_paths(args), modules(args), roots=roots
+    )
+
+
+def scan(args: argparse.Namespace, *, first: Sequence[str] = ()) -> "Scan":
+    """Return what the flags' gin files say, without executing anything.
+
+    Raises:
+        ConfigError: a missing file, a syntax error, anything not admitted.
+    """
+    from lm.config.scan import scan as read
+
+    return read(
+        [*first, *args.gin_file],
+        args.gin_bindings,
+        search_paths=search_paths(args),
+        modules=modules(args),
+    )
+
+
+def run_config(workdir: str) -> list[str]:
+    """Return the gin file of a run folder, as a list.
+
+    Raises:
+        ConfigError: the folder holds none, so it is no run folder.
+    """
+    path = Path(workdir) / "config.gin"
+    if not path.is_file():
+        raise ConfigError(f"{workdir}: holds no config.gin, so it is no run folder")
+    return [str(path)]
+
+
+def search_paths(args: argparse.Namespace) -> list[str]:
+    """Return the folders of gin files."""
+    return split(args.gin_search_paths)
+
+
+def modules(args: argparse.Namespace) -> list[str]:
+    """Return the roots that gin files may import besides the package's own."""
+    return split(",".join(args.gin_modules))
+
+
+def split(names: str) -> list[str]:
+    """Return the parts of a comma list, empty ones dropped.
+
+    Example:
+        >>> split("a, b,")
+        ['a', 'b']
+    """
+    return [part.strip() for part in names.split(",") if part.strip()]
+
+
+def rewritten(words: Iterable[str]) -> list[str]:
+    r"""Return the words with `--gin.NAME=VALUE` made `--gin_bindings=NAME = VALUE`.
+
+    T5X's escaped quotes work and a bare word or path becomes a string. T5X's macro MODEL_DIR is
+    the flag `--workdir` here.
+
+    Example:
+        >>> rewritten(["--gin.TRAIN_STEPS=5", "--gin.TASK=ptb"])
+        ['--gin_bindings=TRAIN_STEPS = 5', "--gin_bindings=TASK = 'ptb'"]
+        >>> rewritten([r'--gin.NAME=\"x y\"', r'--gin.MODEL_DIR=\"/x\"'])
+        ['--gin_bindings=NAME = "x y"', '--workdir=/x']
+    """
+    return [_rewritten(word) for word in words]
+
+
+def _rewritten(word: str) -> str:
+    """Return one word, rewritten if it is a binding."""
+    match = _GIN_FLAG.match(word)
+    if not match:
+        return word
+    name, value = match.groups()
+    if not value:
+        raise ConfigError(f"{word}: a binding is written --gin.NAME=VALUE")
+    quoted = _quoted(value)
+    if name == "MODEL_DIR" and _is_literal(quoted):
+        return f"--workdir={ast.literal_eval(quoted)}"
+    return f"--gin_bindings={name} = {quoted}"
+
+
+def _quoted(value: str) -> str:
+    """Return the value as gin reads it, quoted when it is a bare word."""
+    escaped = _ESCAPED_QUOTES.match(value)
+    if escaped:
+        return f"{escaped[1]}{escaped[2]}{escaped[1]}"
+    if _GIN_VALUE.match(value) or _is_literal(value):
+        return value
+    return repr(value)
+
+
+def _is_literal(value: str) -> bool:
+    """Tell whether Python reads the value as a number, True, False or None."""
+    try:
+        ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return False
+    return True

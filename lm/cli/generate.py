@@ -1,0 +1,109 @@
+"""`lm generate`: texts for prompts from the command line, a file or standard input."""
+
+import argparse
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from lm.cli import run_flags
+from lm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lm.generate import Generated
+    from lm.run import Run
+
+HELP = "write texts for prompts with a trained model"
+EXAMPLE = """examples:
+  lm generate --workdir=/tmp/run --prompt="def main(" --gin.generate.temperature=0.8
+  lm generate --workdir=/tmp/run --input=test.en --output=test.de --gin_file=decode/beam.gin
+  echo "Two dogs play." | lm generate --workdir=/tmp/run --json
+
+An encoder-decoder answers a prompt, a language model goes on with it. A file has one prompt a line
+and its texts come out one a line, line ends inside them written \\n. Settings are those of
+generate.generate: max_new_tokens, beam_size, alpha, temperature, top_k, top_p, num_samples, seed,
+batch_size."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's flags."""
+    run_flags.add(parser)
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--prompt", metavar="TEXT", help="one prompt; may be empty")
+    source.add_argument("--input", metavar="FILE", help="one prompt a line (default: stdin)")
+    parser.add_argument("--output", metavar="FILE", help="where to write (default: stdout)")
+    parser.add_argument(
+        "--json", action="store_true", help="write one object a prompt, with all candidates"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the texts."""
+    prompts = _prompts(args)
+    trained = run_flags.load(args)
+    with _output(args.output) as out:
+        if args.prompt is not None and not args.json:
+            _write_one(trained, args.prompt, out)
+        else:
+            _write_lines(trained.generate(prompts), prompts, out, as_json=args.json)
+    return 0
+
+
+def _prompts(args: argparse.Namespace) -> list[str]:
+    """Return the prompts, read before the model is."""
+    if args.prompt is not None:
+        return [args.prompt]
+    try:
+        text = (
+            sys.stdin.read() if args.input in (None, "-") else Path(args.input).read_text("utf-8")
+        )
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"--input={args.input}: not UTF-8 at byte {error.start}") from error
+    return text.removesuffix("\n").split("\n") if text else []
+
+
+@contextlib.contextmanager
+def _output(path: str | None) -> Iterator[IO[str]]:
+    """Give the file to write to, or standard output."""
+    if path is None:
+        yield sys.stdout
+        return
+    with Path(path).open("w", encoding="utf-8") as file:
+        yield file
+
+
+def _write_one(run: "Run", prompt: str, out: IO[str]) -> None:
+    """Write the best text for one prompt as it stands; to a terminal, piece by piece."""
+    pieces = [] if run.trained.reader.reads_inputs else [prompt]
+
+    def show(piece: str) -> None:
+        # The prompt comes with the first piece: not before it has been found to fit.
+        out.write("".join(pieces) + piece)
+        out.flush()
+        pieces.clear()
+
+    if out.isatty():
+        candidates = run.generate([prompt], on_text=show).candidates[0]
+    else:
+        candidates = run.generate([prompt]).candidates[0]
+        show(candidates[0].text if candidates else "")
+    out.write("\n")
+
+
+def _write_lines(
+    generated: "Generated", prompts: list[str], out: IO[str], *, as_json: bool
+) -> None:
+    """Write one line for each prompt."""
+    for prompt, candidates in zip(prompts, generated.candidates, strict=True):
+        if as_json:
+            found = [
+                {"text": c.text, "log_prob": c.log_prob, "score": c.score, "tokens": len(c.tokens)}
+                for c in candidates
+            ]
+            record = {"prompt": prompt, "candidates": found, "decoding": generated.decoding}
+            out.write(json.dumps(record, ensure_ascii=False) + "\n")
+        else:
+            text = candidates[0].text if candidates else ""
+            out.write(text.replace("\n", "\\n") + "\n")

@@ -1,0 +1,109 @@
+"""`lm list`: what there is to train, on what, and with which tokenizer."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+from lm import resources
+from lm.cli import output
+
+HELP = "list gin files, models, tasks, mixtures or tokenizers"
+EXAMPLE = """examples:
+  lm list models
+  lm list tasks --json
+Tasks that t5 and TFDS register are not listed; they are found by their own names."""
+
+Row = dict[str, str]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the kind of thing to list."""
+    parser.add_argument("kind", choices=list(_KINDS), help="what to list")
+    output.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table."""
+    rows = list(_KINDS[args.kind]())
+    if args.json:
+        output.print_json(rows)
+    elif rows:
+        output.print_table(list(rows[0]), [list(row.values()) for row in rows])
+    else:
+        print(f"no {args.kind}")
+    return 0
+
+
+def configs(below: str = "") -> Iterator[Row]:
+    """Yield the gin files below a folder, with what their first line says."""
+    root = resources.gin_folder()
+    for path in sorted((root / below).rglob("*.gin")):
+        yield {"config": str(path.relative_to(root)), "about": _headline(path)}
+
+
+def models() -> Iterator[Row]:
+    """Yield the gin files of the models."""
+    return configs("models")
+
+
+def tokenizers() -> Iterator[Row]:
+    """Yield the tokenizers; the byte vocabulary needs no file."""
+    yield {"tokenizer": "byte", "about": "UTF-8 bytes; the default, needs no file"}
+    for folder in sorted(resources.tokenizers_folder().iterdir()):
+        if folder.is_dir():
+            recipe = folder / "recipe.gin"
+            about = _headline(recipe) if recipe.is_file() else ""
+            yield {"tokenizer": folder.name, "about": about}
+
+
+def tasks() -> Iterator[Row]:
+    """Yield the tasks that the package `tasks` registers, with their module's first line."""
+    from lm.data.listing import task_names
+
+    yield from _registered("task", task_names)
+
+
+def mixtures() -> Iterator[Row]:
+    """Yield the mixtures that the package `tasks` registers."""
+    from lm.data.listing import mixture_names
+
+    yield from _registered("mixture", mixture_names)
+
+
+def _registered(kind: str, names: Callable[[], set[str]]) -> Iterator[Row]:
+    """Yield the names that every module of `tasks` adds to a registry."""
+    import importlib
+
+    from lm.config import tasks as found
+
+    modules = [f"tasks.{module}" for module in found.modules()]
+    for module in modules:
+        before = names()
+        importlib.import_module(module)
+        for name in sorted(names() - before):
+            # A module may import others: a name belongs to the one that is called like it.
+            home = next((other for other in modules if other == f"tasks.{name}"), module)
+            yield {kind: name, "module": home, "about": _summary(sys.modules[home])}
+
+
+def _summary(module: ModuleType) -> str:
+    """Return the first line of a module's docstring, without the names it begins with."""
+    line = (module.__doc__ or "").strip().partition("\n")[0]
+    return line.partition(": ")[2] or line
+
+
+def _headline(path: Path) -> str:
+    """Return the comment at the head of a gin file."""
+    with path.open(encoding="utf-8") as file:
+        return file.readline().lstrip("# ").rstrip()
+
+
+_KINDS: dict[str, Callable[[], Iterator[Row]]] = {
+    "configs": configs,
+    "models": models,
+    "tasks": tasks,
+    "mixtures": mixtures,
+    "tokenizers": tokenizers,
+}

@@ -1,0 +1,162 @@
+"""The console script `lm`: finds the verb, runs it, turns its end into an exit code and one line.
+
+A verb is a module `lm.cli.<verb>` with `HELP` (one line), `add_arguments(parser)`,
+`run(args) -> int` and, as a rule, `EXAMPLE`. Importing it is cheap; what needs a framework is
+imported inside `run`.
+
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 130 interrupted (SIGINT), 143 SIGTERM.
+"""
+
+import argparse
+import importlib
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import NoReturn
+
+import lm
+from lm.cli import flags, quiet, signals
+from lm.errors import ConfigError, UserError
+
+VERBS = (
+    "train",
+    "eval",
+    "generate",
+    "score",
+    "summary",
+    "list",
+    "show",
+    "tokenizer",
+    "config",
+    "bench",
+)
+FAILED, INTERRUPTED, TERMINATED = 1, 130, 143
+# gin appends the calls that an error passed through, each with an address in memory.
+_GIN_TRAIL = "\n  In call to configurable"
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are ConfigErrors of one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the complaint; argparse would print the whole usage and exit."""
+        raise ConfigError(f"{message} (see `{self.prog} --help`)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        argv: the words after `lm`; those of the process when None.
+
+    Example:
+        >>> main(["--version"])  # doctest: +ELLIPSIS
+        lm ...
+        0
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    is_debug = "--debug" in words
+    if not is_debug:
+        quiet.install()
+    with signals.terminated():
+        command = [word for word in words if word != "--debug"]
+        return _guarded(lambda: _command(command), is_debug=is_debug)
+
+
+def _command(words: list[str]) -> int:
+    """Parse the words and run the verb that they name."""
+    verb, *rest = words or ["--help"]
+    if verb == "--version":
+        print(f"lm {lm.__version__}")
+        return 0
+    if verb in ("-h", "--help"):
+        print(_overview())
+        return 0
+    args = _parser(verb).parse_args(flags.rewritten(rest))
+    return args.run(args) or 0
+
+
+def _parser(verb: str) -> Parser:
+    """Return the parser of one verb; only that verb's module is imported."""
+    if verb not in VERBS:
+        from lm.config.suggest import did_you_mean
+
+        raise ConfigError(f"unknown command '{verb}'{did_you_mean(verb, VERBS)} (see `lm --help`)")
+    module = _module(verb)
+    parser = Parser(
+        prog=f"lm {verb}",
+        description=module.HELP,
+        epilog=getattr(module, "EXAMPLE", None),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--debug", action="store_true", help="show tracebacks and framework logs")
+    module.add_arguments(parser)
+    parser.set_defaults(run=module.run)
+    return parser
+
+
+def _module(verb: str) -> ModuleType:
+    """Import the module of a verb."""
+    return importlib.import_module(f"lm.cli.{verb}")
+
+
+def _overview() -> str:
+    """Return the text of `lm --help`."""
+    verbs = "\n".join(f"  {verb:<10} {_module(verb).HELP}" for verb in VERBS)
+    return (
+        "usage: lm [--version] [--help] COMMAND [...] [--debug]\n\n"
+        "Train, decode, evaluate and compare language models from gin files.\n\n"
+        f"commands:\n{verbs}\n\n"
+        "`lm COMMAND --help` shows the flags of a command and an example.\n\n"
+        "example:\n  lm train --gin_file=quickstart.gin --workdir=runs/quickstart"
+    )
+
+
+def _guarded(command: Callable[[], int], *, is_debug: bool) -> int:
+    """Run the command; return its exit code, having said in one line what went wrong."""
+    try:
+        code = command()
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return _complain("interrupted", INTERRUPTED)
+    except signals.Terminated:
+        return _complain("terminated", TERMINATED)
+    except BrokenPipeError:
+        return _abandon_stdout()
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else FAILED * bool(stop.code)
+    except Exception as error:
+        if is_debug:
+            traceback.print_exc()
+        return _complain(_one_line(error), getattr(error, "exit_code", FAILED))
+
+
+def _complain(message: str, code: int) -> int:
+    """Write the error line and return the code."""
+    print(f"lm: error: {message}", file=sys.stderr)
+    return code
+
+
+def _one_line(error: Exception) -> str:
+    """Return what to say of an error: a UserError speaks for itself, others name their type."""
+    told, _, calls = str(error).partition(_GIN_TRAIL)
+    text = " ".join(told.split())
+    if isinstance(error, UserError):
+        return text
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    scope = re.search(r"in scope '[^']*'", calls)
+    place = f" {scope[0]}" if scope else ""
+    kind = type(error).__name__
+    return f"{kind}: {text or 'no message'}{place} (--debug shows the traceback)"
+
+
+def _abandon_stdout() -> int:
+    """Let the interpreter's last flush go nowhere: the reader of the pipe has left."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return FAILED

@@ -1,0 +1,32 @@
+"""How verbs print results: a table for people, `--json` for machines."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from typing import Any
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add the flag that asks for JSON."""
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON value."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print rows under headers in aligned columns.
+
+    Example:
+        >>> print_table(["name", "size"], [["tiny", 1], ["base", 12]])
+        name  size
+        tiny  1
+        base  12
+    """
+    lines = [list(map(str, headers)), *(list(map(str, row)) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        print("  ".join(cells).rstrip())

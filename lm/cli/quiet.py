@@ -1,0 +1,109 @@
+"""Keeps the frameworks' own chatter off the user's terminal; Python's errors pass untouched.
+
+TensorFlow's C++ side writes about six lines while it is imported, before any logging level holds:
+they are caught at the file descriptor, and what is no log line is handed on. Levels do the rest.
+"""
+
+import contextlib
+import importlib.abc
+import importlib.machinery
+import logging
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
+
+# `I0000 00:00:1795.2 123 port.cc:153] text`, `2025-01-01 00:00:00.1: I tensorflow/...` and the two
+# lines that follow or precede them without a prefix.
+_NOISE = re.compile(
+    r"[IWE]\d{4} \d\d:\d\d:\d+\.\d+ +\d+ \S+:\d+\]"
+    r"|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IWE] "
+    r"|WARNING: All log messages before absl::InitializeLog"
+    r"|To enable the following instructions:"
+    r"|(SLF4J|Intel MKL|oneDNN)"
+)
+
+
+def install() -> None:
+    """Quieten TensorFlow and JAX in this process, whenever they are imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    logging.getLogger("jax._src.xla_bridge").setLevel(logging.ERROR)
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+@contextlib.contextmanager
+def without_chatter() -> Iterator[None]:
+    """Hold back what is written to file descriptor 2, then write all but the log lines."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+            caught.seek(0)
+            _write_rest(caught.read())
+
+
+def _write_rest(text: bytes) -> None:
+    """Write the lines that are not log lines."""
+    lines = text.decode("utf-8", "replace").splitlines(keepends=True)
+    sys.stderr.write("".join(line for line in lines if not _NOISE.match(line)))
+
+
+def _after_tensorflow(tensorflow: ModuleType) -> None:
+    """Quieten TensorFlow's Python loggers; leave the accelerators to JAX when it is the engine."""
+    from absl import logging as absl_logging
+
+    absl_logging.set_verbosity(absl_logging.ERROR)
+    tensorflow.get_logger().setLevel(logging.ERROR)
+    if os.environ.get("KERAS_BACKEND") == "jax":
+        tensorflow.config.set_visible_devices([], "GPU")
+
+
+_AFTER: dict[str, Callable[[ModuleType], None]] = {
+    "tensorflow": _after_tensorflow,
+    "jax": lambda module: None,
+}
+
+
+class _Loader(importlib.abc.Loader):
+    """Runs another loader without its chatter."""
+
+    def __init__(self, inner: importlib.abc.Loader) -> None:
+        self._inner = inner
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+        """Create the module as the wrapped loader does."""
+        return self._inner.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Execute the module silently, then set its levels; it keeps its own loader afterwards."""
+        module.__loader__ = self._inner
+        if module.__spec__:
+            module.__spec__.loader = self._inner
+        with without_chatter():
+            self._inner.exec_module(module)
+            _AFTER[module.__name__](module)
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Wraps the loaders of the frameworks' top packages."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Return the ordinary spec with a silent loader, for the frameworks only."""
+        if name not in _AFTER:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec and spec.loader:
+            spec.loader = _Loader(spec.loader)
+        return spec

@@ -1,0 +1,35 @@
+"""The flags of verbs that use a trained run, and the run that they name."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from lm.cli import flags
+
+if TYPE_CHECKING:
+    from lm.run import Run
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add run folder, checkpoint and the flags that change the run's configuration."""
+    flags.add_workdir(parser)
+    parser.add_argument(
+        "--checkpoint",
+        default="latest",
+        metavar="WHICH",
+        help="latest, best or a step (default: latest)",
+    )
+    flags.add_gin(parser)
+
+
+def load(args: argparse.Namespace) -> "Run":
+    """Load the run; gin files and bindings of the command line come after its own."""
+    from lm.run import load as load_run
+
+    return load_run(
+        args.workdir,
+        args.checkpoint,
+        gin_files=args.gin_file,
+        bindings=args.gin_bindings,
+        search_paths=flags.split(args.gin_search_paths),
+        modules=flags.split(",".join(args.gin_modules)),
+    )

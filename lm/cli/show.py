@@ -1,0 +1,105 @@
+"""`lm show TASK`: the first examples of a task, raw, tokenized and as a model gets them."""
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+from lm.cli import flags
+from lm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lm.data.preview import Preview
+
+HELP = "show a task's examples: raw, tokenized, and as the model's packed rows"
+EXAMPLE = """examples:
+  lm show python_docs
+  lm show multi30k_ende --split=validation --n=3
+  lm show multi30k_ende --gin_file=papers/transformer/multi30k_ende.gin
+  lm show --gin_file=my_task.gin
+  lm show tinyshakespeare_char --gin.TASK_FEATURE_LENGTHS="{'targets': 64}"
+
+Lengths, feature converter and vocabulary are those of the gin files' macros
+TASK_FEATURE_LENGTHS, FEATURE_CONVERTER and VOCABULARY, when they are bound."""
+
+TASK = "MIXTURE_OR_TASK_NAME"
+SETTINGS = {
+    "name": TASK,
+    "lengths": "TASK_FEATURE_LENGTHS",
+    "converter": "FEATURE_CONVERTER",
+    "vocabulary": "VOCABULARY",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's flags."""
+    parser.add_argument(
+        "task", metavar="TASK", nargs="?", help=f"task or mixture (default: gin's {TASK})"
+    )
+    parser.add_argument("--split", default="train", help="split to read (default: train)")
+    parser.add_argument("--n", type=int, default=2, help="number of examples and rows (default: 2)")
+    parser.add_argument(
+        "--tokenizer", metavar="NAME", help="'bytes', or a name or path of a SentencePiece model"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    flags.add_gin(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the task's examples."""
+    from lm.cli import preview_text
+    from lm.config import tasks
+    from lm.data.preview import preview
+
+    settings = _settings(args)
+    name = args.task or settings.get("name")
+    if name is None:
+        raise ConfigError(f"lm show needs a task's name, or a gin file that binds {TASK}")
+    tasks.find(name)
+    found = preview(**settings | {"name": name}, split=args.split, number=args.n)
+    if args.json:
+        print(json.dumps(_record(found), ensure_ascii=False))
+    else:
+        preview_text.show(found)
+    return 0
+
+
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Name, lengths, converter and vocabulary, as far as flags and gin files say them."""
+    settings: dict[str, Any] = {}
+    if args.gin_file or args.gin_bindings:
+        config = flags.load(args, roots=list(SETTINGS.values()))
+        settings = {k: config.value(macro) for k, macro in SETTINGS.items() if config.has(macro)}
+    if args.tokenizer:
+        settings["vocabulary"] = _vocabulary(args.tokenizer)
+    return settings
+
+
+def _vocabulary(name: str) -> Any:
+    """The bytes, or a SentencePiece model."""
+    from lm.data import vocabulary
+
+    if name == "bytes":
+        return vocabulary.byte_vocabulary()
+    return vocabulary.sentencepiece_vocabulary(name)
+
+
+def _record(found: "Preview") -> dict[str, Any]:
+    """The preview as plain values."""
+    from lm.data.vocabulary import fingerprint
+
+    return {
+        "name": found.name,
+        "split": found.split,
+        "examples": dict(found.counts),
+        "vocabularies": {
+            name: {
+                "kind": type(vocabulary).__name__,
+                "size": vocabulary.vocab_size,
+                "fingerprint": fingerprint(vocabulary),
+            }
+            for name, vocabulary in found.vocabularies.items()
+        },
+        "raw": list(found.raw),
+        "tokens": list(found.tokens),
+        "rows": [{name: value.tolist() for name, value in row.items()} for row in found.rows],
+    }

@@ -1,0 +1,263 @@
+"""`lm tokenizer`: train a SentencePiece model, encode, decode, and compare tokenizers on a text."""
+
+import argparse
+import dataclasses
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from lm.cli import flags
+from lm.data.tokenizer_options import MODEL_TYPES, TrainerOptions
+from lm.errors import ConfigError, UserError
+
+if TYPE_CHECKING:
+    from lm.data.tokenizer_corpus import TaskText, TextFiles
+
+HELP = "train, try and compare tokenizers"
+EXAMPLE = """examples:
+  lm tokenizer train --name=mine --input='texts/*.txt' --vocab_size=8000 --model_type=bpe
+  lm tokenizer train --gin_file=tokenizers/python_docs_4k/recipe.gin --output_dir=/tmp/rebuilt
+  echo 'Hello world' | lm tokenizer encode --tokenizer=python_docs_4k
+  lm tokenizer decode --tokenizer=byte --text='75 104 111'
+  lm tokenizer report --tokenizer=python_docs_4k --against=byte --task=python_docs"""
+TRAIN = "lm.data.tokenizer_training.train"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the four commands and their flags."""
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_train(_command(commands, "train", train, "train a model and write its folder"))
+    encode_parser = _command(commands, "encode", encode, "text to ids, one text a line")
+    _add_tokenizer(encode_parser)
+    encode_parser.add_argument("--output", choices=("ids", "pieces"), default="ids")
+    _add_text(encode_parser)
+    decode_parser = _command(commands, "decode", decode, "ids to text, one sequence a line")
+    _add_tokenizer(decode_parser)
+    _add_text(decode_parser)
+    _add_report(_command(commands, "report", report, "figures of a tokenizer on a text"))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the chosen command."""
+    return args.command(args)
+
+
+def _command(
+    commands: Any, name: str, function: Callable[[argparse.Namespace], int], text: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=text,
+        description=text,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS)
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", help="name of the tokenizer and of its folder")
+    parser.add_argument("--model_prefix", metavar="DIR/NAME", help="the same with --output_dir")
+    parser.add_argument("--output_dir", metavar="DIR", help="default: tokenizers")
+    _add_corpus(parser)
+    group = parser.add_argument_group(
+        "SentencePiece's own flags", "pad 0, eos 1, unk 2 and no bos are fixed"
+    )
+    for field in dataclasses.fields(TrainerOptions):
+        _add_option(group, field)
+    flags.add_gin(parser)
+
+
+def _add_option(group: Any, field: dataclasses.Field) -> None:
+    """Add the flag of one training option; only given ones reach the options."""
+    default = "" if field.default is dataclasses.MISSING else f"default: {field.default}"
+    keywords: dict[str, Any] = {"default": argparse.SUPPRESS, "help": default}
+    if field.type is bool:
+        keywords |= {"type": _truth, "nargs": "?", "const": True, "metavar": "true|false"}
+    elif field.type in (int, float, str):
+        keywords |= {"type": field.type, "metavar": field.type.__name__.upper()}
+    else:
+        keywords |= {"type": lambda text: tuple(text.split(",")), "metavar": "A,B"}
+    if field.name == "model_type":
+        keywords |= {"choices": MODEL_TYPES, "metavar": "|".join(MODEL_TYPES)}
+    group.add_argument(f"--{field.name}", **keywords)
+
+
+def _truth(text: str) -> bool:
+    """Read a flag's truth value as SentencePiece does."""
+    values = {"true": True, "1": True, "false": False, "0": False}
+    if text.lower() not in values:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return values[text.lower()]
+
+
+def _add_corpus(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--input", metavar="FILES", help="text files or globs, comma-separated")
+    parser.add_argument(
+        "--on_error", choices=("raise", "skip"), default="raise", help="what a bad line does"
+    )
+    parser.add_argument("--task", metavar="NAME", help="a registered task or mixture instead")
+    parser.add_argument("--split", help="its split; default: train, in a report validation")
+    parser.add_argument("--features", default="", metavar="A,B", help="its raw text features")
+
+
+def _add_tokenizer(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tokenizer", default="byte", metavar="NAME|PATH", help="default: byte (needs no file)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_text(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--text", action="append", help="repeatable; else --input, else stdin")
+    parser.add_argument("--input", metavar="FILE", help="a file, read line by line")
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    _add_tokenizer(parser)
+    parser.add_argument("--against", action="append", default=[], metavar="NAME|PATH")
+    parser.add_argument("--text", action="append", help="repeatable; else files, task or stdin")
+    _add_corpus(parser)
+
+
+def train(args: argparse.Namespace) -> int:
+    """Train from a recipe or from flags, and say what came of it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = _warn
+        made = _trained_by_recipe(args) if args.gin_file else _trained_by_flags(args)
+    left_out = {reason: n for reason, n in made.counts.items() if reason not in ("seen", "used")}
+    print(
+        f"{made.folder}: {made.pieces:,} pieces from {made.counts['used']:,} of "
+        f"{made.counts['seen']:,} sentences in {made.seconds:.1f} s; left out: {left_out or 'none'}"
+    )
+    return 0
+
+
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"lm: warning: {message}", file=sys.stderr)
+
+
+def _trained_by_recipe(args: argparse.Namespace) -> Any:
+    given = _options(args)
+    if given or args.name or args.input or args.task:
+        example = next(iter(given), "vocab_size")
+        raise ConfigError(
+            "a recipe's values are changed by bindings, such as "
+            f"--gin.tokenizer_options.TrainerOptions.{example}=VALUE"
+        )
+    config = flags.load(args, roots=[TRAIN])
+    folder = {"output_dir": args.output_dir} if args.output_dir else {}
+    return config.configured(TRAIN)(**folder)
+
+
+def _trained_by_flags(args: argparse.Namespace) -> Any:
+    from lm.data import tokenizer_training
+
+    prefix = Path(args.model_prefix or "")
+    name, options = args.name or prefix.name, _options(args)
+    if not name or "vocab_size" not in options:
+        raise ConfigError("give --gin_file=RECIPE, or --name, --vocab_size and --input or --task")
+    return tokenizer_training.train(
+        name=name,
+        corpus=_corpus(args, default_split="train"),
+        options=TrainerOptions(**options),
+        output_dir=args.output_dir or (str(prefix.parent) if args.model_prefix else "tokenizers"),
+    )
+
+
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    names = [field.name for field in dataclasses.fields(TrainerOptions)]
+    return {name: value for name, value in vars(args).items() if name in names}
+
+
+def _corpus(args: argparse.Namespace, *, default_split: str) -> "TextFiles | TaskText":
+    from lm.config import tasks
+    from lm.data.tokenizer_corpus import TaskText, TextFiles
+
+    if bool(args.input) == bool(args.task):
+        raise ConfigError("say where the text comes from: --input=FILES or --task=NAME")
+    if args.input:
+        return TextFiles(input=args.input, on_error=args.on_error)
+    tasks.find(args.task)
+    modules = [module for module in tasks.modules() if args.task.startswith(module)]
+    return TaskText(
+        mixture_or_task_name=args.task,
+        mixture_or_task_module=f"tasks.{max(modules, key=len)}" if modules else "",
+        split=args.split or default_split,
+        features=tuple(flags.split(args.features)),
+    )
+
+
+def encode(args: argparse.Namespace) -> int:
+    """Print the ids or the pieces of each text."""
+    from lm.data import tokenizer_report, vocabulary
+
+    tokenizer = vocabulary.by_name(args.tokenizer)
+    for text in _texts(args):
+        ids = [int(token) for token in tokenizer.encode(text)]
+        pieces = [tokenizer_report.piece_text(tokenizer, token) for token in ids]
+        shown = {"text": text, "ids": ids, "pieces": pieces}
+        plain = " ".join(map(str, ids if args.output == "ids" else pieces))
+        print(json.dumps(shown, ensure_ascii=False) if args.json else plain)
+    return 0
+
+
+def decode(args: argparse.Namespace) -> int:
+    """Print the text of each line of ids, up to its first end of sequence."""
+    from lm.data import vocabulary
+
+    tokenizer = vocabulary.by_name(args.tokenizer)
+    for line in _texts(args):
+        ids = _ids(line)
+        text = vocabulary.decode(tokenizer, ids)
+        shown = json.dumps({"ids": ids, "text": text}, ensure_ascii=False) if args.json else text
+        print(shown)
+    return 0
+
+
+def _ids(line: str) -> list[int]:
+    try:
+        return [int(word) for word in line.replace(",", " ").split()]
+    except ValueError as error:
+        raise UserError(f"{line[:60]!r} is no list of ids such as '12 7 1'") from error
+
+
+def _texts(args: argparse.Namespace) -> Iterator[str]:
+    """The texts of --text, the lines of --input, or those of standard input."""
+    if args.text:
+        yield from args.text
+    elif not args.input:
+        yield from _lines("stdin", sys.stdin.buffer)
+    elif not Path(args.input).is_file():
+        raise UserError(f"--input={args.input}: no such file")
+    else:
+        with open(args.input, "rb") as file:
+            yield from _lines(args.input, file)
+
+
+def _lines(name: str, file: BinaryIO) -> Iterator[str]:
+    for number, line in enumerate(file, start=1):
+        try:
+            yield line.decode().removesuffix("\n").removesuffix("\r")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{name}:{number}: invalid UTF-8; convert it") from error
+
+
+def report(args: argparse.Namespace) -> int:
+    """Print the figures of the tokenizers side by side."""
+    from lm.data import tokenizer_report, vocabulary
+
+    from_corpus = args.input or args.task
+    texts = list(_corpus(args, default_split="validation") if from_corpus else _texts(args))
+    names = [args.tokenizer, *args.against]
+    reports = {n: tokenizer_report.measure(vocabulary.by_name(n), texts) for n in names}
+    plain = {name: dataclasses.asdict(found) for name, found in reports.items()}
+    print(json.dumps(plain, ensure_ascii=False) if args.json else tokenizer_report.table(reports))
+    return 0

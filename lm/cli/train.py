@@ -1,0 +1,49 @@
+"""`lm train`: train, or go on where the run in the folder stopped."""
+
+import argparse
+
+from lm.cli import flags
+from lm.errors import ConfigError
+
+HELP = "train a model; the same command resumes"
+EXAMPLE = """examples:
+  lm train --gin_file=quickstart.gin --workdir=runs/quickstart
+  lm train --gin_file=runs/pretrain.gin --gin_file=models/gpt2/small.gin \\
+      --gin_file=objectives/token_prediction.gin --gin_file=features/language_model.gin \\
+      --gin_file=data/python_docs.gin --gin_file=optim/adamw.gin \\
+      --gin.TRAIN_STEPS=1000 --workdir=runs/mine
+
+SIGTERM and Ctrl-C save the state and end with 143 and 130; the same command goes on."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the verb."""
+    flags.add_gin(parser)
+    flags.add_workdir(parser, required=False)
+    parser.add_argument(
+        "--partial",
+        action="append",
+        metavar="REGEX",
+        help="weights that the initial checkpoint may lack or have otherwise; repeatable",
+    )
+    parser.add_argument(
+        "--allow-change",
+        action="append",
+        metavar="NAME",
+        help="a setting or data fact that may differ from what the run began with; repeatable",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train with the entry function `lm.train.train`."""
+    config = flags.load(args, roots=["lm.train.train"])
+    workdir = args.workdir
+    if workdir is None:
+        if not config.has("MODEL_DIR"):
+            raise ConfigError("no run folder: give --workdir=DIR")
+        workdir = config.value("MODEL_DIR")
+    given = {"partial": args.partial, "allow_change": args.allow_change}
+    config.configured("lm.train.train")(
+        workdir=workdir, **{name: value for name, value in given.items() if value is not None}
+    )
+    return 0

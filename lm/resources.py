@@ -1,0 +1,38 @@
+"""Where the data folders `gin/` and `tokenizers/` lie, in a checkout and in an installed wheel.
+
+They are found by path: as packages they would shadow the libraries `gin` and `tokenizers`.
+"""
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def folder(name: str) -> Path:
+    """Return the data folder of that name: the wheel's `lm/<name>`, else the checkout's.
+
+    Args:
+        name: `gin` or `tokenizers`.
+
+    Raises:
+        FileNotFoundError: the folder is in neither place, so the installation is broken.
+
+    Example:
+        >>> folder("gin").name
+        'gin'
+    """
+    places = [_PACKAGE / name, _PACKAGE.parent / name]
+    for place in places:
+        if place.is_dir():
+            return place
+    raise FileNotFoundError(f"no folder {name!r} in {' or '.join(str(p.parent) for p in places)}")
+
+
+def gin_folder() -> Path:
+    """Return the folder of the gin files."""
+    return folder("gin")
+
+
+def tokenizers_folder() -> Path:
+    """Return the folder of the tokenizer models."""
+    return folder("tokenizers")

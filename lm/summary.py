@@ -1,0 +1,79 @@
+"""What a model costs: parameters by module, floating-point operations per token, memory."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import keras
+
+from lm.engines.flops import matmul_flops
+
+BYTES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2, "int32": 4, "uint32": 4}
+
+
+class Summary(NamedTuple):
+    """The costs of a model.
+
+    Attributes:
+        parameters: trainable numbers.
+        flops_per_token: forward pass, 2 per multiply-add, divided by the output tokens.
+        length: tokens on each side at which `flops_per_token` was counted.
+        weights_bytes: of the trainable variables in their own types.
+        modules: parameters by module, in the order of the model.
+        shapes: path and shape of every trainable variable.
+    """
+
+    parameters: int
+    flops_per_token: int
+    length: int
+    weights_bytes: int
+    modules: dict[str, int]
+    shapes: dict[str, tuple[int, ...]]
+
+
+def summarise(model: Callable[[], Any], *, length: int) -> Summary:
+    """Builds a model of any size without allocating it and counts.
+
+    Args:
+        model: factory of the model.
+        length: tokens per sequence, on both sides of an encoder-decoder.
+    """
+    # Without the argument the scope would initialise all variables when it ends.
+    with keras.StatelessScope(initialize_variables=False):
+        built = model()
+        spec = keras.KerasTensor((1, length), "int32")
+        specs = {"encoder_input_tokens": spec, "decoder_input_tokens": spec}
+        flops = matmul_flops(built, specs)
+        variables = built.trainable_variables
+    shapes = {variable.path: tuple(variable.shape) for variable in variables}
+    return Summary(
+        parameters=sum(map(math.prod, shapes.values())),
+        flops_per_token=flops // length,
+        length=length,
+        weights_bytes=sum(math.prod(v.shape) * BYTES[v.dtype] for v in variables),
+        modules=parameters_by_module(shapes.items()),
+        shapes=shapes,
+    )
+
+
+def parameters_by_module(shapes: Iterable[tuple[str, tuple[int, ...]]]) -> dict[str, int]:
+    """Adds up parameters by module, layers of a stack together.
+
+    >>> parameters_by_module([("m/decoder/layer_0_1/feed_forward/hidden/kernel", (2, 3)),
+    ...                       ("m/decoder/layer_1_1/feed_forward/hidden/kernel", (2, 3))])
+    {'decoder/feed_forward': 12}
+    """
+    counts: Counter[str] = Counter()
+    for path, shape in shapes:
+        parts = [part for part in path.split("/")[1:-1] if not part.startswith("layer_")]
+        counts["/".join(parts[:2])] += math.prod(shape)
+    return dict(counts)
+
+
+def table(summary: Summary) -> str:
+    """Returns the parameters by module as text, the total last."""
+    width = max(len(module) for module in [*summary.modules, "parameters"])
+    rows = [f"{module:<{width}}  {n:>16,}" for module, n in summary.modules.items()]
+    total = [f"{'parameters':<{width}}  {summary.parameters:>16,}"]
+    return "\n".join([*rows, "-" * (width + 18), *total])

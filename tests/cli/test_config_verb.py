@@ -1,0 +1,96 @@
+"""`lm config` and `lm list` from the outside."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lm.cli import flags
+from lm.cli import list as listing
+from lm.cli.main import Parser
+
+
+def answer(verb: str, *words: str) -> int:
+    """Run a verb in this process, without the frame."""
+    import importlib
+
+    module = importlib.import_module(f"lm.cli.{verb}")
+    parser = Parser(prog=f"lm {verb}")
+    module.add_arguments(parser)
+    return module.run(parser.parse_args(flags.rewritten(words)))
+
+
+def test_explain_tells_value_file_and_line(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["explain", "NUM_LAYERS", "--gin_file=models/gpt2/small.gin"]
+    assert answer("config", *words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "NUM_LAYERS = 12"
+    assert "small.gin:" in lines[1]
+    assert "architecture.gin:" in lines[2]
+    assert lines[2].lstrip().startswith("overrides ")
+
+
+def test_explain_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["explain", "NUM_LAYERS", "--gin_file=models/gpt2/small.gin", "--gin.NUM_LAYERS=2"]
+    assert answer("config", *words, "--json") == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    assert (told["value"], told["origin"]) == ("2", "--gin.NUM_LAYERS")
+    assert [old["bound"] for old in told["overrides"]] == ["12", "%gin.REQUIRED"]
+
+
+def test_explain_reads_a_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config.gin").write_text("TRAIN_STEPS = 7\n")
+    assert answer("config", "explain", "TRAIN_STEPS", f"--workdir={tmp_path}") == 0
+    assert capsys.readouterr().out.startswith("TRAIN_STEPS = 7\n")
+
+
+def test_diff_of_two_sizes(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["diff", "models/gpt2/small.gin", "models/gpt2/medium.gin", "--json"]
+    assert answer("config", *words) == 0
+    pairs = {d["name"]: (d["first"], d["second"]) for d in json.loads(capsys.readouterr().out)}
+    assert pairs["decoder/lm.nn.stack.Stack.num_layers"] == ("12", "24")
+    assert pairs["lm.nn.embedding.TokenEmbedding.hidden_dim"] == ("768", "1024")
+    assert "lm.nn.norm.LayerNorm.epsilon" not in pairs
+
+
+def test_diff_of_a_file_and_a_run_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.gin").write_text("TRAIN_STEPS = 7\n")
+    (tmp_path / "other.gin").write_text("# The same.\nTRAIN_STEPS = 7\n")
+    assert answer("config", "diff", str(tmp_path), str(tmp_path / "other.gin")) == 0
+    assert capsys.readouterr().out == "no difference\n"
+
+
+def test_list_models_names_every_file_with_its_headline(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert answer("list", "models", "--json") == 0
+    rows = {row["config"]: row["about"] for row in json.loads(capsys.readouterr().out)}
+    assert rows["models/gpt2/small.gin"] == "GPT-2 small: 124,439,808 parameters."
+    assert all(rows.values())
+
+
+def test_list_configs_holds_the_models() -> None:
+    names = {row["config"] for row in listing.configs()}
+    assert {row["config"] for row in listing.models()} <= names
+
+
+def test_list_tokenizers_begins_with_bytes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer("list", "tokenizers") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["tokenizer", "about"]
+    assert lines[1].startswith("byte ")
+
+
+@pytest.mark.slow
+def test_list_tasks_names_what_the_package_registers() -> None:
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-m", "lm", "list", "tasks", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    rows = {row["task"]: row["module"] for row in json.loads(done.stdout)}
+    assert rows["python_docs"] == "tasks.python_docs"
+    assert rows["multi30k_ende"] == "tasks.multi30k"
+    assert done.stderr == ""
