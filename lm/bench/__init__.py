@@ -1,0 +1,1 @@
+"""How fast the machine, and a configured model on it, is."""

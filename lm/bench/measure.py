@@ -1,0 +1,169 @@
+"""Speed of a configured objective: training, scoring and generation on full-length batches."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from lm import engines
+from lm.bench.peak import matmul_peak, peak_memory
+from lm.decode.choose import greedy
+from lm.decode.compiled import Programs
+from lm.decode.loop import Sampling
+from lm.engines.flops import matmul_flops
+
+TRAINING_PASSES = 3  # forward, and backward for the activations and for the weights
+STEPS_PER_WINDOW = 4
+_FIRST_ID = 3  # 0 to 2 are padding, end and unknown
+
+Batch = dict[str, np.ndarray]
+
+
+class Speed(NamedTuple):
+    """Tokens per second of a kind of work.
+
+    Attributes:
+        tokens_per_second: median over the windows.
+        slowest: the lowest of a window.
+        fastest: the highest of a window.
+        first_call_seconds: the first call, which compiles.
+    """
+
+    tokens_per_second: float
+    slowest: float
+    fastest: float
+    first_call_seconds: float
+
+
+def synthetic_batch(model: Any, *, rows: int, inputs: int, targets: int) -> Batch:
+    """A full-length batch of random tokens with the features that the kind of model reads.
+
+    Args:
+        model: has `vocabulary_size`; an attribute `encoder` or `decoder` for each of its sides.
+        rows: B.
+        inputs: tokens per row of an encoder.
+        targets: tokens per row of a decoder.
+    """
+    draw = np.random.default_rng(0)
+    lengths = {"encoder": inputs, "decoder": targets}
+    sides = {side: n for side, n in lengths.items() if hasattr(model, side)}
+    batch: Batch = {}
+    for side, length in sides.items():
+        ids = draw.integers(_FIRST_ID, model.vocabulary_size, (2, rows, length), "int32")
+        batch[f"{side}_input_tokens"], batch[f"{side}_target_tokens"] = ids
+        batch[f"{side}_loss_weights"] = np.ones((rows, length), "float32")
+        batch[f"{side}_segment_ids"] = np.ones((rows, length), "int32")
+        batch[f"{side}_positions"] = np.tile(np.arange(length, dtype="int32"), (rows, 1))
+    if len(sides) > 1:  # only the decoder of an encoder-decoder has targets
+        del batch["encoder_target_tokens"], batch["encoder_loss_weights"]
+    return batch
+
+
+def speed(call: Callable[[], Any], *, tokens: int, windows: int) -> Speed:
+    """Times a call that does its work before it returns.
+
+    Args:
+        call: one window.
+        tokens: tokens that one window handles.
+        windows: number of timed windows, after the first call.
+    """
+    seconds = [_timed(call) for _ in range(windows + 1)]
+    rates = sorted(tokens / s for s in seconds[1:])
+    return Speed(statistics.median(rates), rates[0], rates[-1], seconds[0])
+
+
+def _timed(call: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def bench(
+    *, objective: Any, optimizer: Any, rows: int, inputs: int, targets: int, windows: int
+) -> dict[str, Any]:
+    """Measures an objective and returns the figures by name.
+
+    FLOPs are those of the forward pass's products, 2 per multiply-add; training counts three
+    forward passes. The share is of the fastest product of this process.
+
+    Args:
+        objective: has `model`.
+        optimizer: its update rule.
+        rows: batch size B.
+        inputs: tokens per row of an encoder.
+        targets: tokens per row of a decoder.
+        windows: timed windows, of `STEPS_PER_WINDOW` steps each.
+    """
+    batch = synthetic_batch(objective.model, rows=rows, inputs=inputs, targets=targets)
+    engine = engines.get()(objective=objective, optimizer=optimizer, features=_specs(batch))
+    tokens = rows * (targets if "decoder_input_tokens" in batch else inputs)
+    flops = matmul_flops(objective, _specs(batch)) // tokens
+    training = train_speed(engine, batch, tokens=tokens, windows=windows)
+    scoring = score_speed(engine, batch, tokens=tokens, windows=windows)
+    generation = generate_speed(objective.model, batch, new_tokens=targets // 2, windows=windows)
+    memory = peak_memory()
+    peaks = matmul_peak(keras.config.dtype_policy().compute_dtype)
+    achieved = TRAINING_PASSES * flops * training.tokens_per_second
+    return {
+        "engine": keras.backend.backend(),
+        "batch_size": rows,
+        "lengths": {"inputs": inputs, "targets": targets},
+        "parameters": sum(int(np.prod(w.shape)) for w in objective.trainable_variables),
+        "flops_per_token": flops,
+        "training": training._asdict(),
+        "training_flops_per_second": achieved,
+        "matmul_flops_per_second": peaks,
+        "share_of_matmul_peak": achieved / max(peaks.values()),
+        "scoring": scoring._asdict(),
+        "generation": generation._asdict() if generation else None,
+        "peak_memory_bytes": memory,
+    }
+
+
+def train_speed(engine: Any, batch: Batch, *, tokens: int, windows: int) -> Speed:
+    """Speed of training steps; compilation is the first step's time alone."""
+    compiling = _timed(lambda: (engine.step(batch), engine.logs()))
+
+    def window() -> None:
+        for _ in range(STEPS_PER_WINDOW):
+            engine.step(batch)
+        engine.logs()  # waits for the device
+
+    measured = speed(window, tokens=STEPS_PER_WINDOW * tokens, windows=windows)
+    return measured._replace(first_call_seconds=compiling)
+
+
+def score_speed(engine: Any, batch: Batch, *, tokens: int, windows: int) -> Speed:
+    """Speed of the loss without its gradient."""
+    waited = lambda: [float(x) for pair in engine.evaluate(batch).values() for x in pair]  # noqa: E731
+    return speed(waited, tokens=tokens, windows=windows)
+
+
+def generate_speed(model: Any, batch: Batch, *, new_tokens: int, windows: int) -> Speed | None:
+    """Speed of greedy search over the batch, prompts read included; None if it cannot generate."""
+    if not hasattr(model, "step"):
+        return None
+    search = Sampling(pick=greedy, max_new_tokens=new_tokens, eos_id=-1)
+    programs = Programs(model, search)
+    rows = len(next(iter(batch.values())))
+    inputs = _prompts(batch, new_tokens) | {
+        "rows": np.arange(rows, dtype="int32"),
+        "seed": np.array(0, "int32"),
+    }
+    return speed(lambda: programs(inputs), tokens=rows * new_tokens, windows=windows)
+
+
+def _prompts(batch: Batch, new_tokens: int) -> Batch:
+    """The encoder's whole input, or what leaves a decoder room for the new tokens."""
+    side = "encoder" if "encoder_input_tokens" in batch else "decoder"
+    width = batch[f"{side}_input_tokens"].shape[1]
+    width -= new_tokens if side == "decoder" else 0
+    names = (f"{side}_input_tokens", f"{side}_segment_ids")
+    return {name: batch[name][:, : max(width, 1)] for name in names}
+
+
+def _specs(batch: Mapping[str, np.ndarray]) -> dict[str, keras.KerasTensor]:
+    return {name: keras.KerasTensor(x.shape, str(x.dtype)) for name, x in batch.items()}
