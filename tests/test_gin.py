@@ -1,0 +1,47 @@
+"""Every gin file that is shipped loads, alone or in its place in a run."""
+
+from pathlib import Path
+
+import pytest
+
+from lm import config
+
+ROOT = Path(__file__).resolve().parents[1]
+TOKENIZERS = "lm.data.tokenizer_training.train"
+RUN = {
+    "runs": "gin/runs/pretrain.gin",
+    "models": "gin/models/transformer/base.gin",
+    "objectives": "gin/objectives/token_prediction.gin",
+    "features": "gin/features/language_model.gin",
+    "data": "gin/data/python_docs.gin",
+    "optim": "gin/optim/adamw.gin",
+}
+FILES = [
+    path.relative_to(ROOT).as_posix()
+    for folder in ("gin", "tokenizers")
+    for path in sorted((ROOT / folder).rglob("*.gin"))
+]
+
+
+STEPS, START = "TRAIN_STEPS = 1", "INITIAL_CHECKPOINT_PATH = 'run'"
+MUST_BE_SET = {"gin/runs/pretrain.gin": [STEPS], "gin/runs/finetune.gin": [STEPS, START]}
+
+
+def files_around(name: str) -> list[str]:
+    """A whole run in which the file stands for the one of its folder."""
+    folder = name.split("/")[1]
+    if name == "gin/models/bert/masked.gin":
+        return ["gin/models/bert/base.gin", name]
+    if folder in ("objectives", "features", "optim") or name in MUST_BE_SET:
+        return list((RUN | {folder: name}).values())
+    return [name]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_shipped_gin_file_loads(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    text = (ROOT / name).read_text(encoding="utf-8")
+    files = files_around(name)
+    given = MUST_BE_SET.get(files[0], [])
+    loaded = config.load(files, given, roots=[TOKENIZERS] if "tokenizer_training" in text else ())
+    assert loaded.bindings

@@ -1,0 +1,29 @@
+"""Bits per byte that gzip and xz need for a task's held-out text: what a model has to beat.
+
+`gzip -9` sees that text alone; `xz -9` is given the training text too, as the model was: the size
+of both together less the size of the training text. Arguments: task and split.
+"""
+
+import gzip
+import lzma
+import sys
+
+from lm.cli import quiet
+from lm.config import tasks
+
+
+def main(task: str = "python_docs", split: str = "validation") -> None:
+    """Print one line per compressor."""
+    quiet.install()  # before what loads TensorFlow
+    from lm.data.tokenizer_corpus import TaskText
+
+    tasks.find(task)
+    parts = [TaskText(mixture_or_task_name=task, split=name) for name in ("train", split)]
+    train, text = ("\n".join(part).encode() for part in parts)
+    given = len(lzma.compress(train + text, preset=9)) - len(lzma.compress(train, preset=9))
+    print(f"{task}, {split}: {len(text):,} bytes. Bits per byte of")
+    print(f"  gzip -9 alone                  {8 * len(gzip.compress(text, 9)) / len(text):.3f}")
+    print(f"  xz -9 given the training text  {8 * given / len(text):.3f}")
+
+
+main(*sys.argv[1:])
