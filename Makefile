@@ -1,0 +1,71 @@
+# make quickstart   train a small language model on real text, evaluate it, let it write
+# make test         the whole suite, on JAX with TensorFlow blocked and on TensorFlow
+# make check        format, lint, types, import layers, fast tests (< 3 minutes)
+# Each makes .venv when it is missing. Another Python: make PYTHON=python3.12 quickstart
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+REFERENCES := $(VENV)/installed-references
+INSTALL = $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --quiet \
+	-c constraints/$$($(BIN)/python -c '$(TAG)').txt
+
+RUN := runs/quickstart
+PROMPT := "Return a new list containing "
+
+# What runs on every engine; the rest of lm/ is TensorFlow's, JAX's or plain Python.
+NEUTRAL := $(wildcard $(foreach part,nn models objectives decode optim,tests/$(part) lm/$(part)) \
+	tests/engines tests/test_catalogue.py)
+
+.PHONY: quickstart test check parity golden format clean
+
+quickstart: $(INSTALLED)
+	$(BIN)/lm train --gin_file=gin/quickstart.gin --workdir=$(RUN)
+	$(BIN)/lm eval --workdir=$(RUN)
+	$(BIN)/python tools/compression.py
+	$(BIN)/lm generate --workdir=$(RUN) --prompt=$(PROMPT) --gin_file=decode/sample.gin
+
+test: $(INSTALLED)
+	KERAS_BACKEND=jax $(BIN)/pytest --block-tensorflow -m "not parity" $(NEUTRAL)
+	KERAS_BACKEND=tensorflow $(BIN)/pytest -m "not parity"
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy lm tasks
+	$(BIN)/lint-imports
+	$(BIN)/pytest --quiet -m "not slow and not parity"
+
+# Against other libraries, on the same random weights.
+parity: $(REFERENCES)
+	$(BIN)/pytest -m parity
+
+# Rewrites the golden files from these libraries: read the diff like code.
+golden: $(REFERENCES)
+	$(BIN)/python tools/golden.py
+
+format: $(INSTALLED)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+TAG = import sys; print("py%d%d" % sys.version_info[:2])
+SUPPORTED = import sys; v = sys.version_info; \
+	sys.exit(None if (3, 11) <= v < (3, 14) else "make: $(PYTHON) is Python %d.%d; seqlm needs \
+	3.11 to 3.13: make PYTHON=python3.12 $(MAKECMDGOALS)" % v[:2])
+
+# pip works from outside, so that a Python without ensurepip (Debian's) can do this too.
+$(INSTALLED): setup.py pyproject.toml $(wildcard constraints/*.txt)
+	@$(PYTHON) -c '$(SUPPORTED)'
+	@echo "make: installing into $(VENV); the first time it fetches about 1 GB"
+	@test -x $(BIN)/python || $(PYTHON) -m venv --without-pip $(VENV)
+	@$(INSTALL) pip -e ".[test]"
+	@touch $@
+
+$(REFERENCES): $(INSTALLED)
+	@echo "make: installing torch, transformers and ctranslate2"
+	@$(INSTALL) -e ".[test,parity]"
+	@touch $@

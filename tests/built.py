@@ -1,0 +1,74 @@
+"""Built, filled catalogue entries, each made once per process, and how to run a branch."""
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from lm.nn import masks, stack
+from tests.batches import batch, example
+from tests.catalogue import BRANCHES, MODELS, OBJECTIVES, VOCABULARY_SIZE, WIDTH, Case, part
+from tests.engine import fill, quick
+
+KINDS = {"branch": BRANCHES, "model": MODELS, "objective": OBJECTIVES}
+LENGTH = 12
+
+
+@functools.cache
+def branch(name: str) -> Any:
+    """Returns a stack of one branch, which hands it the context."""
+    case = find(BRANCHES, name)
+    mask = masks.bidirectional if "causal" in case.lacks else masks.causal
+    made = part(stack.Stack, num_layers=1, layers=[case.factory], mask=mask)(name="stack")
+    run(made, noise(0, 2, LENGTH))
+    fill(made)
+    return made
+
+
+@functools.cache
+def runner(name: str) -> Any:
+    """Returns `(x, **context) -> y` of a branch."""
+    return quick(functools.partial(run, branch(name)))
+
+
+@functools.cache
+def model(name: str) -> Any:
+    return fresh_model(find(MODELS, name))
+
+
+def fresh_model(case: Case) -> Any:
+    """Builds a model anew."""
+    made = case.factory()
+    made(batch(made, ROWS, LENGTH))
+    fill(made)
+    return made
+
+
+@functools.cache
+def objective(name: str) -> Any:
+    made = find(OBJECTIVES, name).factory()
+    made(batch(made.model, ROWS, LENGTH))
+    fill(made)
+    return made
+
+
+def find(cases: list[Case], name: str) -> Case:
+    return next(case for case in cases if case.name == name)
+
+
+def noise(seed: int, *shape: int) -> np.ndarray:
+    """Returns standard normal numbers; the last axis is the width."""
+    return np.random.default_rng(seed).standard_normal((*shape, WIDTH)).astype("float32")
+
+
+def run(made: Any, x: Any, segments: Any = None, memory: Any = None, **more: Any) -> Any:
+    """Runs a stack over x [B, T, D] with a memory at hand; returns its output alone."""
+    memory = MEMORY[: len(x)] if memory is None else memory
+    return made(x, segments=segments, memory=memory, **more)[0]
+
+
+MEMORY = noise(99, 2, 5)
+A = example(1, 4, 5, VOCABULARY_SIZE)
+B = example(2, 3, 7, VOCABULARY_SIZE)
+C = example(3, 6, 6, VOCABULARY_SIZE)
+ROWS = [[A, B], [C]]
