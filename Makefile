@@ -18,7 +18,7 @@ PROMPT := "Return a new list containing "
 NEUTRAL := $(wildcard $(foreach part,nn models objectives decode optim,tests/$(part) lm/$(part)) \
 	tests/engines tests/test_catalogue.py)
 
-.PHONY: quickstart test check parity golden format clean
+.PHONY: quickstart test check reliability parity golden format clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/lm train --gin_file=gin/quickstart.gin --workdir=$(RUN)
@@ -36,6 +36,10 @@ check: $(INSTALLED)
 	$(BIN)/mypy lm tasks
 	$(BIN)/lint-imports
 	$(BIN)/pytest --quiet -m "not slow and not parity"
+
+# All bars of reliability in long form; prints the table that README.md shows.
+reliability: $(INSTALLED)
+	$(BIN)/python -m tests.reliability
 
 # Against other libraries, on the same random weights.
 parity: $(REFERENCES)
