@@ -4,7 +4,6 @@ import pytest
 
 from tests.reliability.bar import all_bars
 
-
 CASES = [
     pytest.param(bar, marks=[pytest.mark.slow] * bar.slow, id=f"{bar.number}-{bar.name}")
     for bar in all_bars()
