@@ -7,6 +7,7 @@ import jax
 import keras
 import numpy as np
 
+from lm.engines.outcome import Outcome
 from lm.engines.program import Features, Program
 from lm.optim.optimizer import Optimizer
 
@@ -37,14 +38,15 @@ class Engine:
         self._train = jax.jit(self._train_step, donate_argnums=0)
         self._evaluate = jax.jit(self._evaluate_step)
 
-    def step(self, batch: Features) -> None:
+    def step(self, batch: Features) -> Outcome:
         """Make one update from a batch of NumPy arrays; does not wait for it.
 
         It waits for the update two steps back: a signal is answered, and a batch let go, soon.
         """
-        self._state, loss = self._train(self._owned(), dict(batch))
-        self._under_way.append(loss)
+        self._state, outcome = self._train(self._owned(), dict(batch))
+        self._under_way.append(outcome.accepted)
         jax.block_until_ready(self._under_way[0])
+        return outcome
 
     def evaluate(self, batch: Features) -> dict[str, tuple[Any, Any]]:
         """Return name -> (total, weight) of one batch, with averaged weights where kept."""
@@ -75,15 +77,17 @@ class Engine:
             self._state = [v.value for v in self.program.variables]
         return self._state
 
-    def _train_step(self, state: Arrays, batch: Features) -> tuple[Arrays, Any]:
-        """Return the state after one update, and the loss to wait for."""
+    def _train_step(self, state: Arrays, batch: Features) -> tuple[Arrays, Outcome]:
+        """Return the state after one update, and what became of it."""
         program = self.program
         weights, others, rest = self._divided(state)
         gradients, terms, others = self._gradients(weights, others, batch)
         mapping = zip(program.variables, [*weights, *others, *rest], strict=True)
         with keras.StatelessScope(state_mapping=mapping) as scope:
-            program.update(gradients=gradients, terms=terms, before=state[: len(program.guarded)])
-        return [scope.get_current_value(v) for v in program.variables], terms["loss"]
+            outcome = program.update(
+                gradients=gradients, terms=terms, before=state[: len(program.guarded)]
+            )
+        return [scope.get_current_value(v) for v in program.variables], outcome
 
     def _gradients(self, weights: Arrays, others: Arrays, batch: Features) -> tuple:
         """Return the summed gradients and terms of all microbatches, and the other state."""

@@ -7,11 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
-COUNTERS = ("skipped", "skipped_in_row")
+COUNTERS = ("skipped", "skipped_in_row", "rollbacks")
 
 
 class Meter:
-    """Per term (total, weight) since the last reset, the last rate, and counts of skipped updates.
+    """Per term (total, weight) since the last reset, the last rate, and counts of bad events.
 
     Args:
         terms: names of the objective's terms.
@@ -60,7 +60,7 @@ class Meter:
         return means | {name: np.asarray(v.value).item() for name, v in scalars.items()}
 
     def reset(self) -> None:
-        """Start a new window; counts of skipped updates go on."""
+        """Start a new window; the counts go on."""
         for variable in self.sums.values():
             variable.assign(np.zeros(2, "float32"))
 

@@ -8,8 +8,11 @@ import keras
 from keras import ops
 
 from lm.engines.meter import Meter
+from lm.engines.outcome import Outcome
 from lm.errors import UserError
-from lm.optim.optimizer import Optimizer, global_norm
+from lm.nn.reports import collect
+from lm.objectives.objective import Ratio
+from lm.optim.optimizer import Optimizer, global_norm, squares
 
 Features = Mapping[str, Any]
 
@@ -57,9 +60,17 @@ class Program:
         return [*self.guarded, *self.meter.variables]
 
     def forward(self, features: Features, *, training: bool) -> dict[str, Any]:
-        """Return name -> float32 [2], the total and the weight of every term."""
-        outputs = self.objective(features, training=training)
-        terms = self.objective.terms(features, outputs)
+        """Return name -> float32 [2], the total and the weight of every term.
+
+        These are the objective's own terms and what layers reported; the losses among the latter
+        are part of "loss", as a mean over its weight.
+        """
+        with collect() as reported:
+            outputs = self.objective(features, training=training)
+            terms = dict(self.objective.terms(features, outputs))
+        total, weight = terms["loss"]
+        terms["loss"] = Ratio(total + reported.loss() * weight, weight)
+        terms |= {name: Ratio(*sums) for name, sums in reported.figures().items()}
         return {
             name: ops.stack([ops.cast(x, "float32") for x in ratio])
             for name, ratio in terms.items()
@@ -74,7 +85,7 @@ class Program:
 
     def update(
         self, *, gradients: Sequence[Any], terms: Mapping[str, Any], before: Sequence[Any]
-    ) -> None:
+    ) -> Outcome:
         """Make one update, or leave everything as it was where loss or gradient is not finite.
 
         Args:
@@ -92,6 +103,8 @@ class Program:
         for variable, old in zip(self.guarded, before, strict=True):
             variable.assign(ops.where(accepted, variable.value, old))
         self.meter.add(terms, norm=norm, learning_rate=rate, accepted=accepted)
+        finite = ops.stack([ops.isfinite(square) for square in squares(gradients)])
+        return Outcome(accepted, dict(terms), finite)
 
     def averaged(self) -> list[tuple[Any, Any]]:
         """Return (weight, average) pairs: what evaluation puts in place of the weights."""
@@ -100,12 +113,16 @@ class Program:
 
 
 def _build(objective: Any, features: Features) -> list[str]:
-    """Run the objective on shapes alone, which builds it; return the names of its terms."""
+    """Run the objective on shapes alone, which builds it; return the names of all terms."""
     shapes = {
         name: keras.KerasTensor(tuple(x.shape), dtype=keras.backend.standardize_dtype(x.dtype))
         for name, x in features.items()
     }
-    return list(objective.terms(shapes, objective(shapes)))
+    with collect() as reported:
+        terms = objective.terms(shapes, objective(shapes))
+    if twice := set(terms) & set(reported.names):
+        raise UserError(f"a layer reports what is a term of the objective: {', '.join(twice)}")
+    return [*terms, *reported.names]
 
 
 def _check_unique(variables: Sequence[Any]) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from lm.engines.outcome import Outcome
 from lm.engines.program import Features, Program
 from lm.optim.optimizer import Optimizer
 
@@ -28,9 +29,9 @@ class Engine:
         self._train = tf.function(self._train_step, jit_compile=True, autograph=False)
         self._evaluate = tf.function(self._evaluate_step, jit_compile=True, autograph=False)
 
-    def step(self, batch: Features) -> None:
-        """Make one update from a batch."""
-        self._train(_tensors(batch))
+    def step(self, batch: Features) -> Outcome:
+        """Make one update from a batch; on an accelerator it does not wait for it."""
+        return self._train(_tensors(batch))
 
     def evaluate(self, batch: Features) -> dict[str, tuple[Any, Any]]:
         """Return name -> (total, weight) of one batch, with averaged weights where kept."""
@@ -48,12 +49,12 @@ class Engine:
     def push(self) -> None:
         """Nothing to do: the Keras variables are the state."""
 
-    def _train_step(self, batch: Features) -> None:
-        """Change the state by one update."""
+    def _train_step(self, batch: Features) -> Outcome:
+        """Change the state by one update; return what became of it."""
         # Keras' convert_to_tensor hands a variable back unread; identity reads it here and now.
         before = [tf.identity(v.value) for v in self.program.guarded]
         gradients, terms = self._gradients(batch)
-        self.program.update(gradients=gradients, terms=terms, before=before)
+        return self.program.update(gradients=gradients, terms=terms, before=before)
 
     def _gradients(self, batch: Features) -> tuple[list[Any], dict[str, Any]]:
         """Return the summed gradients and terms of all microbatches."""

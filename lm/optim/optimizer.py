@@ -92,8 +92,12 @@ class Optimizer:
 
 def global_norm(gradients: Sequence[Any]) -> Any:
     """Return the square root of the sum of all squares, in float32."""
-    squares = [ops.sum(ops.square(ops.cast(g, "float32"))) for g in gradients]
-    return ops.sqrt(sum(squares))
+    return ops.sqrt(sum(squares(gradients)))
+
+
+def squares(gradients: Sequence[Any]) -> list[Any]:
+    """Return the sum of squares of each gradient, in float32."""
+    return [ops.sum(ops.square(ops.cast(g, "float32"))) for g in gradients]
 
 
 def _copy(weight: Any) -> Any:

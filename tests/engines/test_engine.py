@@ -148,6 +148,19 @@ def test_a_bad_batch_changes_nothing_and_is_counted(bad):
     assert (logs["skipped"], logs["skipped_in_row"]) == (2, 0)
 
 
+def test_a_step_tells_whether_it_was_accepted_and_which_gradients_are_finite():
+    engine = make(optimizer="averaged", dropout=0.3)
+    good = engine.step(batch(1))
+    assert bool(good.accepted)
+    assert np.asarray(good.finite).all()
+    poisoned = batch(2)
+    poisoned["decoder_loss_weights"][0, 0] = np.inf
+    bad = engine.step(poisoned)
+    assert not bool(bad.accepted)
+    assert not np.asarray(bad.finite).any()
+    assert not np.isfinite(np.asarray(bad.terms["loss"])).all()
+
+
 def test_an_empty_batch_is_no_nan():
     engine = make(optimizer="adamw")
     empty = batch(0)
