@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from lm.nn.branch import Branch, Context, State, chain, make, make_all
+from lm.nn.reports import Report, collect, report_again
 
 
 class Residual(Branch):
@@ -70,6 +71,7 @@ class Remat(Branch):
         inputs = [*(ops.copy(v) for v in variables), *keras.tree.flatten(context)]
         places = [i for i, value in enumerate(inputs) if is_float(value)]
         seeds = [v for v in variables if not is_float(v)] if training else []
+        entries: list[Report] = []
 
         def run(x: Any, *floats: Any) -> tuple[Any, ...]:
             now = list(inputs)
@@ -77,13 +79,16 @@ class Remat(Branch):
                 now[i] = value
             seen = keras.tree.pack_sequence_as(context, now[len(variables) :])
             mapping = zip(variables, now[: len(variables)], strict=True)
-            with keras.StatelessScope(state_mapping=mapping) as scope:
+            with keras.StatelessScope(state_mapping=mapping) as scope, collect() as reported:
                 y, _ = self.branch(x, seen, training=training)
-            return y, *(scope.get_current_value(seed) for seed in seeds)
+            entries[:] = reported.entries
+            drawn = [scope.get_current_value(seed) for seed in seeds]
+            return y, *drawn, *reported.tensors()
 
-        y, *drawn = keras.remat(run)(x, *(inputs[i] for i in places))
-        for seed, value in zip(seeds, drawn, strict=True):
+        y, *others = keras.remat(run)(x, *(inputs[i] for i in places))
+        for seed, value in zip(seeds, others, strict=False):
             seed.assign(value)
+        report_again(entries, others[len(seeds) :])
         return y, ()
 
     def initial_state(self, batch: int, length: int) -> State:

@@ -1,0 +1,112 @@
+"""What layers inside a model tell the trainer: figures to log and losses to minimise.
+
+    with collect() as reported:
+        outputs = objective(features)
+    reported.figures(), reported.loss()
+
+A layer calls `report` whether or not anybody collects. Nothing is kept outside of `collect`, so
+scoring and decoding pay nothing and no value outlives the computation that made it.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+from keras import ops
+
+
+class Report(NamedTuple):
+    """A mean kept as its two sums, under a name.
+
+    Attributes:
+        name: of the figure; reports of the same name are added up.
+        total: float32 scalar, Σ weight · value.
+        weight: float32 scalar, Σ weight.
+        loss: what the mean is multiplied with and added to the loss; 0 is a mere figure.
+    """
+
+    name: str
+    total: Any
+    weight: Any
+    loss: float
+
+
+class Reports:
+    """What was reported, in order."""
+
+    def __init__(self) -> None:
+        self.entries: list[Report] = []
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the figures, each once."""
+        return list(dict.fromkeys(entry.name for entry in self.entries))
+
+    def figures(self) -> dict[str, tuple[Any, Any]]:
+        """Returns name -> (Σ total, Σ weight) over the layers that reported it."""
+        sums: dict[str, tuple[Any, Any]] = {}
+        for name, total, weight, _ in self.entries:
+            others = sums.get(name, (0.0, 0.0))
+            sums[name] = (others[0] + total, others[1] + weight)
+        return sums
+
+    def loss(self) -> Any:
+        """Returns `Σ loss · total / weight` over the reports, a float32 scalar."""
+        losses = [entry for entry in self.entries if entry.loss]
+        means = [e.loss * ops.divide_no_nan(e.total, e.weight) for e in losses]
+        return sum(means, start=ops.zeros((), "float32"))
+
+    def tensors(self) -> list[Any]:
+        """Returns totals and weights as a flat list, for a function that must return tensors."""
+        return [x for entry in self.entries for x in (entry.total, entry.weight)]
+
+
+_COLLECTING: ContextVar[Reports | None] = ContextVar("collecting", default=None)
+
+
+@contextmanager
+def collect() -> Iterator[Reports]:
+    """Opens a collection; an inner one hides the outer.
+
+    Example:
+        >>> with collect() as reported:
+        ...     report("dropped", 3.0, 4.0)
+        ...     report("dropped", 1.0, 4.0)
+        >>> [float(x) for x in reported.figures()["dropped"]]
+        [4.0, 8.0]
+    """
+    reports = Reports()
+    token = _COLLECTING.set(reports)
+    try:
+        yield reports
+    finally:
+        _COLLECTING.reset(token)
+
+
+def report(name: str, total: Any, weight: Any, *, loss: float = 0.0) -> None:
+    """Reports the mean `total / weight`, if anybody collects.
+
+    The names that a layer reports must be the same at every call, be it training or evaluation.
+
+    Args:
+        name: a name of letters, digits and underscores, e.g. "router_z_loss".
+        total: scalar, Σ weight · value.
+        weight: scalar, Σ weight.
+        loss: factor of the mean in the loss that is minimised; 0 for a mere figure.
+    """
+    reports = _COLLECTING.get()
+    if reports is not None:
+        pair = (ops.cast(total, "float32"), ops.cast(weight, "float32"))
+        reports.entries.append(Report(name, *pair, loss))
+
+
+def report_again(entries: Sequence[Report], tensors: Sequence[Any]) -> None:
+    """Reports what an inner collection held, with tensors that are valid outside of it.
+
+    Args:
+        entries: those of the inner collection.
+        tensors: its `tensors()`, as the function that it was opened in returned them.
+    """
+    for entry, total, weight in zip(entries, tensors[::2], tensors[1::2], strict=True):
+        report(entry.name, total, weight, loss=entry.loss)
