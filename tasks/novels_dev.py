@@ -1,6 +1,7 @@
-"""novels_dev: thirteen English novels of 1847 to 1911.
+"""novels_dev: thirteen English novels of 1847 to 1911; novels_dev_passages: the same in pieces.
 
-What: whole books, one document each.
+What: whole books, one document each; passages of about 2,000 characters, cut at blank lines, so
+that a mixture changes between books.
 Source: `novels_dev/{train,valid,test}/*.txt.gz` of the shared data folder, from github
 computationalstylistics/100_english_novels.
 Licence: public domain (every author died in 1936 or earlier).
@@ -13,20 +14,35 @@ Example (the beginning of a document):
     by Robert Louis Stevenson
 """
 
+from collections.abc import Iterator
+
 from lm.data import readers, sources
+from lm.data.report import Report
 from tasks.support import shared_data
 from tasks.support.text import add_language_model
 
 FOLDERS = {"train": "train", "validation": "valid", "test": "test"}
+FILES = {
+    split: shared_data.path("novels_dev", f"{name}/*.txt.gz") for split, name in FOLDERS.items()
+}
+PASSAGE = 2000
 
-add_language_model(
-    "novels_dev",
-    sources.text_source(
-        {
-            split: shared_data.path("novels_dev", f"{name}/*.txt.gz")
-            for split, name in FOLDERS.items()
-        },
-        reader=readers.read_documents,
-    ),
-    keys={"targets": "text"},
-)
+
+def read_passages(
+    paths: readers.Paths, *, on_error: str = "raise", report: Report | None = None
+) -> Iterator[str]:
+    """Yields each book in passages that end at the first blank line after `PASSAGE` characters."""
+    for book in readers.read_documents(paths, on_error=on_error, report=report):
+        start = 0
+        while start < len(book):
+            blank = book.find("\n\n", start + PASSAGE)
+            end = blank + 2 if blank >= 0 else len(book)
+            yield book[start:end]
+            start = end
+
+
+for _name, _reader in [
+    ("novels_dev", readers.read_documents),
+    ("novels_dev_passages", read_passages),
+]:
+    add_language_model(_name, sources.text_source(FILES, reader=_reader), keys={"targets": "text"})

@@ -32,6 +32,7 @@ VERBS = (
     "tokenizer",
     "config",
     "bench",
+    "compare",
 )
 FAILED, INTERRUPTED, TERMINATED = 1, 130, 143
 # gin appends the calls that an error passed through, each with an address in memory.

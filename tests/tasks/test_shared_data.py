@@ -96,3 +96,15 @@ def test_a_missing_folder_is_one_line_that_names_the_variable(monkeypatch, tmp_p
     source = sources.text_source({"train": shared_data.path("eutrans_es_en", "train.es.txt")})
     with pytest.raises(UserError, match=r"'eutrans_es_en': no folder .*nowhere.* set LM_DATA_DIR"):
         source.num_input_examples("train")
+
+
+def test_passages_of_a_novel_are_the_novel(data_dir):
+    del data_dir
+    whole, passages = (
+        "".join(_texts(name, "validation")) for name in ("novels_dev", "novels_dev_passages")
+    )
+    assert passages and whole.startswith(passages)
+    assert all(
+        novels_dev.PASSAGE <= len(text) < 10 * novels_dev.PASSAGE and text.endswith("\n\n")
+        for text in _texts("novels_dev_passages", "validation")
+    )

@@ -1,0 +1,118 @@
+"""`lm compare`: train several gin files for equal time and put their figures side by side."""
+
+import argparse
+import statistics
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lm.cli import flags, output
+from lm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lm.compare import Row
+
+HELP = "train several gin files for equal time and compare them"
+EXAMPLE = """examples:
+  lm compare papers/comparison --workdir=runs/comparison
+  lm compare papers/comparison --gin_file=papers/comparison/setting/thirty_minutes.gin \\
+      --workdir=runs/comparison_30
+
+A row is a gin file that defines TRAIN_SECONDS and may define SEEDS (default 1); a folder stands
+for the gin files in it. Files given by --gin_file are read after each row's own. Finished runs
+are skipped and an interrupted one is resumed, so the same command goes on. Nothing else should run
+on the machine meanwhile."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the verb."""
+    parser.add_argument("rows", nargs="+", metavar="ROW", help="a gin file, or a folder of them")
+    flags.add_gin(parser)
+    flags.add_workdir(parser)
+    output.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, then print one line for each row."""
+    files = [file for name in args.rows for file in _files(name, flags.search_paths(args))]
+    parameters, rows = {}, []
+    for file in files:
+        row, count = _row(file, args)
+        parameters[row.name] = count
+        rows.append(row)
+
+    from lm.compare import compare
+
+    found = compare(rows, Path(args.workdir))
+    found = [{"name": f["name"], "parameters": parameters[f["name"]], **f} for f in found]
+    if args.json:
+        output.print_json(found)
+    else:
+        tasks = sorted({task for figures in found for task in figures["bits_per_byte"]})
+        headers = ["row", "parameters", "steps", "seconds", "tokens/s", *tasks]
+        print("Bits per byte of held-out text; several seeds: mean (lowest to highest).")
+        output.print_table(headers, [_cells(figures, tasks) for figures in found])
+    return 0
+
+
+def _files(name: str, search_paths: list[str]) -> list[str]:
+    """Return the gin files that a word names: itself, or those of the folder."""
+    from lm.resources import gin_folder
+
+    for base in (*map(Path, search_paths), Path(), gin_folder()):
+        if (base / name).is_dir():
+            files = sorted(map(str, (base / name).glob("*.gin")))
+            if files:
+                return files
+    return [name]
+
+
+def _row(file: str, args: argparse.Namespace) -> "tuple[Row, int]":
+    """Return what a gin file asks for and the number of its parameters.
+
+    Raises:
+        ConfigError: it does not say how long to train.
+    """
+    from lm import config
+    from lm.compare import Row
+    from lm.summary import summarise
+
+    searched, modules = flags.search_paths(args), flags.modules(args)
+    given = [file, *args.gin_file]
+    loaded = config.load(
+        given, args.gin_bindings, searched, modules, roots=["lm.train.train", "MODEL"]
+    )
+    if not loaded.has("TRAIN_SECONDS"):
+        raise ConfigError(f"{file}: TRAIN_SECONDS is not defined; give --gin.TRAIN_SECONDS=300")
+    words = [f"--gin_file={name}" for name in given]
+    words += [f"--gin_bindings={binding}" for binding in args.gin_bindings]
+    words += [f"--gin_search_paths={','.join(searched)}"] if searched else []
+    words += [f"--gin_modules={','.join(modules)}"] if modules else []
+    seeds = loaded.value("SEEDS") if loaded.has("SEEDS") else 1
+    row = Row(Path(file).stem, tuple(words), float(loaded.value("TRAIN_SECONDS")), seeds)
+    length = max(loaded.value("TASK_FEATURE_LENGTHS").values())
+    return row, summarise(loaded.value("MODEL"), length=length).parameters
+
+
+def _cells(figures: dict[str, Any], tasks: list[str]) -> list[str]:
+    """Return one line of the table."""
+    return [
+        figures["name"],
+        f"{figures['parameters']:,}",
+        f"{figures['steps']:,}",
+        f"{figures['training_seconds']:.0f}",
+        f"{figures['tokens_per_second']:,.0f}",
+        *(_spread(figures["bits_per_byte"].get(task, [])) for task in tasks),
+    ]
+
+
+def _spread(values: list[float]) -> str:
+    """Return a mean, and the range of several.
+
+    Example:
+        >>> _spread([2.5]), _spread([1.0, 2.0])
+        ('2.500', '1.500 (1.000 to 2.000)')
+    """
+    if not values:
+        return "-"
+    mean = f"{statistics.fmean(values):.3f}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):.3f} to {max(values):.3f})"
