@@ -71,7 +71,8 @@ def write(
     temporary = folder.with_name(f"{TEMPORARY}{folder.name}-{os.getpid()}")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
+        _make(folder.parent)
+        temporary.mkdir()
         _fill(temporary, step=step, groups=groups, data_state=data_state, facts=facts)
         remove(folder)
         temporary.rename(folder)
@@ -117,13 +118,16 @@ def manifest_of(folder: Path) -> Manifest:
         raise DamagedError(f"{error.filename} cannot be read: {error.strerror}") from error
     if hashlib.sha256(text).hexdigest().encode() != seal:
         raise DamagedError(f"{path} was changed: its sha256 is not that of {SEAL}")
-    values = json.loads(text)
-    if values["format"] != FORMAT:
-        raise CheckpointError(
-            f"{folder} has checkpoint format {values['format']}, this version reads {FORMAT}; "
-            "use the version of lm that wrote it"
-        )
-    return Manifest(**values)
+    try:
+        values = json.loads(text)
+        if values["format"] != FORMAT:
+            raise CheckpointError(
+                f"{folder} has checkpoint format {values['format']}, this version reads {FORMAT}; "
+                "use the version of lm that wrote it"
+            )
+        return Manifest(**values)
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedError(f"{path} is no manifest: {error}") from error
 
 
 def read(folder: Path, kind: str) -> dict[str, np.ndarray]:
@@ -136,6 +140,8 @@ def remove(folder: Path) -> None:
     if folder.exists():
         doomed = folder.with_name(f"{TEMPORARY}gone-{folder.name}-{os.getpid()}")
         folder.rename(doomed)
+        # The name goes first, on the disk too: what is half deleted must not have it.
+        _flush(folder.parent)
         shutil.rmtree(doomed, ignore_errors=True)
 
 
@@ -159,6 +165,14 @@ def _fill(
     (folder / SEAL).write_text(hashlib.sha256(text).hexdigest())
     for path in [*folder.iterdir(), folder]:
         _flush(path)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder and those above it, so that the disk has every name on the way to it."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        _flush(path.parent)
 
 
 def _tensors(group: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:

@@ -30,7 +30,8 @@ class Store:
 
     Args:
         workdir: the run folder.
-        keep: number of newest checkpoints to keep; the best is kept besides. None keeps all.
+        keep: number of newest checkpoints to keep; besides them the best is kept, and the newest
+            that a run may go back to. None keeps all.
         warn: called with one line when a damaged checkpoint is passed over; standard error by
             default.
     """
@@ -53,14 +54,26 @@ class Store:
         for path in self.folder.glob(f"{TEMPORARY}*"):
             shutil.rmtree(path, ignore_errors=True)
 
-    def newest(self) -> tuple[Path, Manifest] | None:
+    def newest(self, *, before: int | None = None) -> tuple[Path, Manifest] | None:
         """Return the newest undamaged checkpoint and its manifest, None if none was written.
+
+        Args:
+            before: prefer the newest of a lower step, and after those the oldest.
 
         Raises:
             DamagedError: all of them are damaged.
             CheckpointError: the newest is of a newer format.
         """
-        return _newest(self.folder, self._warn)
+        return _newest(self.folder, self._warn, before)
+
+    def good(self) -> tuple[Path, Manifest] | None:
+        """Return the newest undamaged checkpoint that a run may go back to, None if there is none.
+
+        Raises:
+            CheckpointError: it is damaged.
+        """
+        step = _good(self.folder)
+        return None if step is None else (self.folder / str(step), verify(self.folder / str(step)))
 
     def save(
         self, *, step: int, groups: Groups, data_state: bytes, facts: Mapping[str, Any]
@@ -105,7 +118,7 @@ class Store:
         if self.keep is None:
             return
         found = steps(self.folder)
-        kept = {*found[-self.keep :], _best(self.folder)}
+        kept = {*found[-self.keep :], _best(self.folder), _good(self.folder)}
         for old in found:
             if old not in kept:
                 remove(self.folder / str(old))
@@ -175,12 +188,18 @@ def local(path: str | Path) -> Path:
     return Path(path)
 
 
-def _newest(folder: Path, warn: Callable[[str], None]) -> tuple[Path, Manifest] | None:
+def _newest(
+    folder: Path, warn: Callable[[str], None], before: int | None = None
+) -> tuple[Path, Manifest] | None:
     """Return the newest checkpoint that is as it was written, passing over damaged ones."""
     damage = ""
-    for step in reversed(steps(folder)):
+    found = steps(folder)
+    lower = [step for step in found if before is None or step < before]
+    for step in [*reversed(lower), *found[len(lower) :]]:
         try:
             manifest = verify(folder / str(step))
+            if manifest.step != step:
+                raise DamagedError(f"{folder / str(step)} holds step {manifest.step}")
         except DamagedError as error:
             damage = str(error)
             warn(f"checkpoint {step} is damaged and passed over: {error}")
@@ -193,14 +212,24 @@ def _newest(folder: Path, warn: Callable[[str], None]) -> tuple[Path, Manifest] 
 
 def _best(folder: Path) -> int | None:
     """Return the step of the lowest metric, None if no checkpoint has one."""
-    metrics = {}
+    known = _known(folder, "metric")
+    return min(known, key=lambda step: known[step]) if known else None
+
+
+def _good(folder: Path) -> int | None:
+    """Return the newest step that a run may go back to, None if there is none."""
+    return max((step for step, is_good in _known(folder, "good").items() if is_good), default=None)
+
+
+def _known(folder: Path, fact: str) -> dict[int, Any]:
+    """Return step -> value of a fact, for the readable checkpoints that have it."""
+    found = {}
     for step in steps(folder):
         try:
-            metrics[step] = manifest_of(folder / str(step)).facts.get("metric")
+            found[step] = manifest_of(folder / str(step)).facts.get(fact)
         except CheckpointError:
             continue
-    known = {step: metric for step, metric in metrics.items() if metric is not None}
-    return min(known, key=lambda step: known[step]) if known else None
+    return {step: value for step, value in found.items() if value is not None}
 
 
 def _tell(line: str) -> None:

@@ -25,9 +25,11 @@ def save(iterator: Any, facts: Mapping[str, Any]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         try:
             tf.train.Checkpoint(iterator=iterator).write(f"{folder}/{_NAME}")
-        except tf.errors.FailedPreconditionError as error:
+        except tf.errors.OpError as error:
             reason = str(error.message).splitlines()[0]
-            raise UserError(f"the data's position cannot be saved: {reason}") from error
+            raise UserError(
+                f"the data's position cannot be saved (by way of {folder}): {reason}"
+            ) from error
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
             for path in sorted(Path(folder).iterdir()):

@@ -10,10 +10,12 @@ class Clock:
 
     Attributes:
         beside: name -> seconds of the last time something was done beside the steps.
+        totals: name -> seconds of all times since the beginning.
     """
 
     def __init__(self) -> None:
         self.beside: dict[str, float] = {}
+        self.totals: dict[str, float] = {}
         self._birth = time.perf_counter()
         self._begin(waited=0.0)
 
@@ -25,6 +27,7 @@ class Clock:
         seconds = time.perf_counter() - start
         if name:
             self.beside[f"timing/{name}_seconds"] = seconds
+            self.totals[name] = self.totals.get(name, 0.0) + seconds
             self._left_out += seconds
         else:
             self._steps += 1

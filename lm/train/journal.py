@@ -37,6 +37,10 @@ class Journal:
         row = {"step": step, "split": split, "task": task}
         self._write(row, values, folder=f"training_eval/{task}")
 
+    def flush(self) -> None:
+        """Wait until the rows are on the disk."""
+        os.fsync(self._file.fileno())
+
     def close(self) -> None:
         """Close the files."""
         self._file.close()
@@ -65,5 +69,8 @@ def rewind(path: Path, step: int) -> None:
     """Drop the rows after a step: they will be written again, the same."""
     kept = [row for row in rows(path) if row["step"] <= step]
     temporary = path.with_name(f".tmp-{path.name}")
-    temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    with temporary.open("w") as file:
+        file.writelines(json.dumps(row) + "\n" for row in kept)
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(temporary, path)
