@@ -14,6 +14,9 @@ INSTALL = $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check in
 RUN := runs/quickstart
 PROMPT := "Return a new list containing "
 
+# A process for each core, at most four: each loads the frameworks.
+PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
+
 # What runs on every engine; the rest of lm/ is TensorFlow's, JAX's or plain Python.
 NEUTRAL := $(wildcard $(foreach part,nn models objectives decode optim,tests/$(part) lm/$(part)) \
 	tests/engines tests/test_catalogue.py)
@@ -27,15 +30,15 @@ quickstart: $(INSTALLED)
 	$(BIN)/lm generate --workdir=$(RUN) --prompt=$(PROMPT) --gin_file=decode/sample.gin
 
 test: $(INSTALLED)
-	KERAS_BACKEND=jax $(BIN)/pytest --block-tensorflow -m "not parity" $(NEUTRAL)
-	KERAS_BACKEND=tensorflow $(BIN)/pytest -m "not parity"
+	KERAS_BACKEND=jax $(PYTEST) --block-tensorflow -m "not parity" $(NEUTRAL)
+	KERAS_BACKEND=tensorflow $(PYTEST) -m "not parity"
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy lm tasks
 	$(BIN)/lint-imports
-	$(BIN)/pytest --quiet -m "not slow and not parity"
+	$(PYTEST) --quiet -m "not slow and not parity"
 
 # All bars of reliability in long form; prints the table that README.md shows.
 reliability: $(INSTALLED)
@@ -43,7 +46,7 @@ reliability: $(INSTALLED)
 
 # Against other libraries, on the same random weights.
 parity: $(REFERENCES)
-	$(BIN)/pytest -m parity
+	$(PYTEST) -m parity
 
 # Rewrites the golden files from these libraries: read the diff like code.
 golden: $(REFERENCES)

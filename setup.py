@@ -30,7 +30,14 @@ INSTALL = [
 ]
 
 EXTRAS = {
-    "test": ["hypothesis>=6.100", "import-linter>=2.0", "mypy>=1.10", "pytest>=8.3", "ruff>=0.9"],
+    "test": [
+        "hypothesis>=6.100",
+        "import-linter>=2.0",
+        "mypy>=1.10",
+        "pytest>=8.3",
+        "pytest-xdist>=3.6",
+        "ruff>=0.9",
+    ],
     "parity": ["ctranslate2>=4.5", "torch==2.13.0", "transformers>=4.50"],
     "jax-gpu": ["jax[cuda12]"],
     "jax-tpu": ["jax[tpu]"],

@@ -100,7 +100,8 @@ def test_padding_changes_nothing(case):
     tight, wide = (batch(made, [[B]], length) for length in (7, 11))
     run = forward(case.name)
     y, z = run(tight), run(wide)
-    assert_near(z[:, :7] if len(z.shape) == 3 else z, y, 1e-6)
+    # Rows of another width take other kernels, which add in another order.
+    assert_near(z[:, :7] if len(z.shape) == 3 else z, y, 3e-6)
     noisy = redrawn(wide, lambda s: s == 0, *sides(wide))
     kept = (slice(None), slice(7)) if len(z.shape) == 3 else slice(None)
     np.testing.assert_array_equal(numpy(run(noisy))[kept], numpy(z)[kept])
