@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from lm.checkpoint import Store
-from lm.errors import UserError
 from lm.train import state
 from lm.train.evaluation import Evaluation
+from lm.train.guard import Done, Guard
 from lm.train.reports import Reports
 from lm.train.signals import Signals
 
@@ -21,7 +23,8 @@ class Plan(NamedTuple):
         evaluate: steps between evaluations.
         save: steps between checkpoints.
         end: the last step, at which all three are due.
-        max_skipped: updates skipped in a row that end the run.
+        max_skipped: updates skipped in a row that are too many.
+        max_rollbacks: times that the run then goes back instead of ending.
     """
 
     log: int
@@ -29,6 +32,7 @@ class Plan(NamedTuple):
     save: int
     end: int
     max_skipped: int
+    max_rollbacks: int
 
     def is_due(self, step: int, period: int) -> bool:
         """Tell whether a step is a multiple of the period or the last one."""
@@ -69,6 +73,13 @@ class Loop:
         self.evaluations = evaluations
         self.samples = samples
         self.facts = facts
+        self.guard = Guard(
+            engine=engine,
+            store=store,
+            max_skipped=plan.max_skipped,
+            max_rollbacks=plan.max_rollbacks,
+            say=reports.say,
+        )
 
     def run(self, step: int, signals: Signals) -> None:
         """Train from a step to the end, or to the first signal.
@@ -84,37 +95,34 @@ class Loop:
         while step < self.plan.end:
             # The first step compiles: its time is no step's time.
             with self.reports.clock.aside("compilation" if step == begin else ""):
-                self.engine.step(next(self.data))
+                batch = next(self.data)
+                outcome = self.engine.step(batch)
             step += 1
             self.reports.advance()
             self.store.poll()
-            self._after(step, signals)
+            self._after(Done(step, batch, outcome), signals)
         self.store.wait()
 
-    def _after(self, step: int, signals: Signals) -> None:
+    def _after(self, done: Done, signals: Signals) -> None:
         """Do what is due after a step."""
-        metric = None
-        if self.plan.is_due(step, self.plan.log):
+        step, metric, stop = done.step, None, signals.received is not None
+        periods = (self.plan.log, self.plan.evaluate, self.plan.save)
+        log, evaluate, save = (self.plan.is_due(step, period) for period in periods)
+        went_back = self.guard.look(done, wait=stop or log or evaluate or save)
+        if log:
             self._log(step)
-        if self.plan.is_due(step, self.plan.evaluate):
+        if evaluate:
             metric = self._evaluate(step)
-        if signals.received or self.plan.is_due(step, self.plan.save):
+        if stop or save or went_back:
             self._save(step, metric=metric)
-        if signals.received:
+        if stop:
             self.store.wait()
             self.reports.say(f"stopped at step {step}, saved; the same command goes on")
             raise SystemExit(signals.exit_code)
 
     def _log(self, step: int) -> None:
-        """Report the means of the window; end the run if nothing is learned any more."""
-        values = self.engine.logs()
-        self.reports.train(step, values, waited=self.data.wait_seconds)
-        if values["skipped_in_row"] >= self.plan.max_skipped:
-            raise UserError(
-                f"step {step}: loss or gradient not finite in the last "
-                f"{values['skipped_in_row']:.0f} steps, their updates skipped; go back to an "
-                "earlier checkpoint with a lower learning rate or clip_norm"
-            )
+        """Report the means of the window."""
+        self.reports.train(step, self.engine.logs(), waited=self.data.wait_seconds)
 
     def _evaluate(self, step: int) -> float | None:
         """Report all evaluations and samples; return what decides the best checkpoint."""
@@ -134,10 +142,29 @@ class Loop:
     def _save(self, step: int, *, metric: float | None) -> None:
         """Hand the whole state to the writer."""
         with self.reports.clock.aside("checkpoint"):
+            self.reports.flush()
             self.engine.pull()
+            groups = self._arrays(step)
+            # Only a step that every run saves can be gone back to, also by an interrupted one.
+            is_good = self.guard.is_good and step % self.plan.save == 0
             self.store.save(
                 step=step,
-                groups=state.arrays(self.engine.program),
+                groups=groups,
                 data_state=self.data.state(),
-                facts={**self.facts, "metric": metric},
+                facts={
+                    **self.facts,
+                    "good": is_good,
+                    "metric": metric,
+                    "batches": self.data.digest,
+                },
             )
+
+    def _arrays(self, step: int) -> dict[str, dict[str, np.ndarray]]:
+        """Return the whole state; one that an update broke is taken back, where it may be."""
+        try:
+            return state.arrays(self.engine.program)
+        except state.NotFiniteError as error:
+            if step % self.plan.save:  # an interrupted run must not go back where others would not
+                raise
+            self.guard.go_back(f"step {step}: {error}")
+            return state.arrays(self.engine.program)
