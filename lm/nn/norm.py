@@ -53,3 +53,28 @@ class RMSNorm(keras.layers.Layer):
         mean_square = ops.mean(ops.square(x), axis=-1, keepdims=True)
         y = x * ops.rsqrt(mean_square + self.epsilon) * self.scale
         return ops.cast(y, self.compute_dtype)
+
+
+class ScaleNorm(keras.layers.Layer):
+    """`x / sqrt(mean(x²) + epsilon) · scale` over the last axis, with one number for the scale.
+
+    Args:
+        epsilon: added to the mean square.
+
+    Source: Nguyen, Salazar 2019 (https://arxiv.org/abs/1910.05895), section 2.2; FLASH uses it.
+    Departures: the root of the mean, not of the sum: the scale starts at 1 instead of sqrt(D).
+    """
+
+    def __init__(self, *, epsilon: float = 1e-5, name: str | None = None) -> None:
+        super().__init__(name=name, autocast=False)
+        self.epsilon = epsilon
+
+    def build(self, input_shape: Any) -> None:
+        del input_shape
+        self.scale = self.add_weight(shape=(), initializer="ones", name="scale")
+
+    def call(self, x: Any) -> Any:
+        x = ops.cast(x, "float32")
+        mean_square = ops.mean(ops.square(x), axis=-1, keepdims=True)
+        y = x * ops.rsqrt(mean_square + self.epsilon) * self.scale
+        return ops.cast(y, self.compute_dtype)

@@ -66,12 +66,32 @@ class SinusoidalPosition(keras.layers.Layer):
         self.max_wavelength = max_wavelength
 
     def call(self, x: Any, positions: Any) -> Any:
-        half = x.shape[-1] // 2
-        step = math.log(self.max_wavelength) / max(half - 1, 1)
-        frequencies = ops.exp(-step * ops.arange(half, dtype="float32"))
-        angles = ops.cast(positions, "float32")[..., None] * frequencies  # [B, T, D/2]
-        waves = ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
-        return x + ops.cast(waves, x.dtype)
+        return x + ops.cast(waves(positions, x.shape[-1], self.max_wavelength), x.dtype)
+
+    def check_length(self, length: int) -> None:
+        """Any length fits."""
+
+
+class ScaledSinusoidalPosition(keras.layers.Layer):
+    """`x + scale · [sin(p · w), cos(p · w)]`: `SinusoidalPosition` with one learned scale.
+
+    The scale starts at D^-0.5, so that the waves begin as small as embeddings that are drawn
+    with a deviation of 0.02.
+
+    Source: Hua et al. 2022 (https://arxiv.org/abs/2202.10447), appendix.
+    """
+
+    def __init__(self, *, max_wavelength: float = 10_000.0, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.max_wavelength = max_wavelength
+
+    def build(self, x_shape: Any) -> None:
+        start = keras.initializers.Constant(x_shape[-1] ** -0.5)
+        self.scale = self.add_weight(shape=(), initializer=start, name="scale")
+
+    def call(self, x: Any, positions: Any) -> Any:
+        added = self.scale * waves(positions, x.shape[-1], self.max_wavelength)
+        return x + ops.cast(added, x.dtype)
 
     def check_length(self, length: int) -> None:
         """Any length fits."""
@@ -95,11 +115,29 @@ class RotaryPosition(keras.layers.Layer):
         self.max_wavelength = max_wavelength
 
     def call(self, x: Any, positions: Any) -> Any:
-        half = x.shape[-1] // 2
-        exponents = ops.arange(half, dtype="float32") / half
-        angles = ops.cast(positions, "float32")[..., None, None] * ops.exp(
-            -math.log(self.max_wavelength) * exponents
-        )  # [B, T, 1, K/2]
-        sin, cos = ops.cast(ops.sin(angles), x.dtype), ops.cast(ops.cos(angles), x.dtype)
-        left, right = x[..., :half], x[..., half:]
-        return ops.concatenate([left * cos - right * sin, right * cos + left * sin], axis=-1)
+        angles = rotary_angles(positions, x.shape[-1], self.max_wavelength)  # [B, T, K/2]
+        return rotate(x, angles[..., None, :])
+
+
+def waves(positions: Any, width: int, max_wavelength: float) -> Any:
+    """Returns `[sin(p · w), cos(p · w)]`, float32 [B, T, D]."""
+    half = width // 2
+    step = math.log(max_wavelength) / max(half - 1, 1)
+    frequencies = ops.exp(-step * ops.arange(half, dtype="float32"))
+    angles = ops.cast(positions, "float32")[..., None] * frequencies  # [B, T, D/2]
+    return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
+
+
+def rotary_angles(positions: Any, width: int, max_wavelength: float) -> Any:
+    """Returns `position · max_wavelength^(-i / (K/2))`, float32 [B, T, K/2]."""
+    exponents = ops.arange(width // 2, dtype="float32") / (width // 2)
+    frequencies = ops.exp(-math.log(max_wavelength) * exponents)
+    return ops.cast(positions, "float32")[..., None] * frequencies
+
+
+def rotate(x: Any, angles: Any) -> Any:
+    """Turns the pairs (x_i, x_{i+K/2}) of x [..., K] by angles [..., K/2]."""
+    half = x.shape[-1] // 2
+    sin, cos = ops.cast(ops.sin(angles), x.dtype), ops.cast(ops.cos(angles), x.dtype)
+    left, right = x[..., :half], x[..., half:]
+    return ops.concatenate([left * cos - right * sin, right * cos + left * sin], axis=-1)

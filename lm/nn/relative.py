@@ -1,4 +1,4 @@
-"""T5's relative position bias: one learned number per head and bucket of distances."""
+"""Relative position biases: T5's buckets, a number per distance, a rotary product."""
 
 import math
 from typing import Any
@@ -6,7 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from lm.errors import LayerError
 from lm.nn.initializers import initializer
+from lm.nn.position import rotary_angles, rotate
 
 
 def bucket(distance: Any, *, num_buckets: int, max_distance: int, bidirectional: bool) -> Any:
@@ -88,3 +90,107 @@ class RelativeBias(keras.layers.Layer):
         )
         values = ops.take(self.table, buckets, axis=0)  # [B or 1, T, S, H]
         return ops.transpose(values, (0, 3, 1, 2))
+
+
+class ToeplitzBias(keras.layers.Layer):
+    """`bias[t, s] = w[s - t + n - 1]`: one learned number per distance, for a single head.
+
+    Args:
+        max_sequence_length: n; the table has 2n - 1 numbers.
+        embeddings_initializer: name or factory of the table's initial values.
+
+    Raises:
+        LayerError: in `check_length`, if a sequence is longer than the table.
+
+    Example:
+        >>> bias = ToeplitzBias(max_sequence_length=3, name="bias")
+        >>> places = ops.arange(3)[None]
+        >>> _ = bias(places, places)
+        >>> bias.table.assign(ops.arange(5.0))
+        >>> print(np.asarray(bias(places, places))[0, 0])
+        [[2. 3. 4.]
+         [1. 2. 3.]
+         [0. 1. 2.]]
+
+    Source: Hua et al. 2022 (https://arxiv.org/abs/2202.10447), appendix: for lengths up to 512.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_sequence_length: int,
+        embeddings_initializer: Any = "zeros",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name, autocast=False)
+        self.max_sequence_length = max_sequence_length
+        self.embeddings_initializer = initializer(embeddings_initializer)
+
+    def build(self, query_shape: Any) -> None:
+        del query_shape
+        self.table = self.add_weight(
+            shape=(2 * self.max_sequence_length - 1,),
+            initializer=self.embeddings_initializer,
+            name="embeddings",
+        )
+
+    def call(self, query: Any, key: Any) -> Any:
+        """Returns float32 [B or 1, 1, T, S] from places [B or 1, T] and [B or 1, S]."""
+        distance = key[:, None, None, :] - query[:, None, :, None]
+        last = self.max_sequence_length - 1  # what lies further apart is masked
+        return ops.take(self.table, ops.clip(distance + last, 0, 2 * last), axis=0)
+
+    def check_length(self, length: int) -> None:
+        if length > self.max_sequence_length:
+            raise LayerError(
+                f"{length} positions do not fit ToeplitzBias.max_sequence_length = "
+                f"{self.max_sequence_length}: shorten them, raise that binding, or bind "
+                "relative.RotaryBias, which has no longest distance"
+            )
+
+
+class RotaryBias(keras.layers.Layer):
+    """`bias[t, s] = ⟨turn(a, t), turn(c, s)⟩` with two learned vectors, for a single head.
+
+    The product depends on s - t alone, and every length fits.
+
+    Args:
+        dim: width of the two vectors, even (FLASH: 128).
+        max_wavelength: as of `position.RotaryPosition`.
+        kernel_initializer: name or factory of the initial values of both vectors.
+
+    Source: Hua et al. 2022 (https://arxiv.org/abs/2202.10447), appendix: for lengths above 512.
+    """
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        max_wavelength: float = 10_000.0,
+        kernel_initializer: Any = "glorot_uniform",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name, autocast=False)
+        self.dim = dim
+        self.max_wavelength = max_wavelength
+        self.initializers = [initializer(kernel_initializer) for _ in "ac"]
+
+    def build(self, query_shape: Any) -> None:
+        del query_shape
+        self.query_vector, self.key_vector = (
+            self.add_weight(shape=(self.dim,), initializer=each, name=f"{side}_bias")
+            for side, each in zip(("query", "key"), self.initializers, strict=True)
+        )
+
+    def call(self, query: Any, key: Any) -> Any:
+        """Returns float32 [B or 1, 1, T, S] from places [B or 1, T] and [B or 1, S]."""
+        left, right = self.turn(self.query_vector, query), self.turn(self.key_vector, key)
+        return ops.matmul(left, ops.swapaxes(right, 1, 2))[:, None]
+
+    def turn(self, vector: Any, places: Any) -> Any:
+        return rotate(
+            ops.cast(vector, "float32"), rotary_angles(places, self.dim, self.max_wavelength)
+        )
+
+    def check_length(self, length: int) -> None:
+        """Any length fits."""

@@ -1,0 +1,213 @@
+"""The gated attention unit: attention of one head inside a gated linear unit.
+
+Shapes by letter: B batch, T new positions, S keys, D width, F hidden width of the gate and of the
+values, K width of queries and keys, N heads of a unit.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+from lm.errors import LayerError
+from lm.nn.attention import KeyValue, write
+from lm.nn.branch import Branch, Context, State, make
+from lm.nn.feedforward import dense
+from lm.nn.initializers import initializer
+
+Kernel = Callable[[Any, Any, Any, Any, int], Any]
+"""`(query [B, T, K], key [B, S, K], bias, mask, n) -> weights [B, T, S]`, float32."""
+
+
+def products(query: Any, key: Any) -> Any:
+    """Returns `q·kᵀ`, float32 [B, T, S]."""
+    return ops.cast(ops.einsum("btk,bsk->bts", query, key), "float32")
+
+
+def squared_relu(query: Any, key: Any, bias: Any, mask: Any, length: int) -> Any:
+    """Returns `relu(q·kᵀ / n + bias)²`, zero where masked: the kernel of GAU and FLASH."""
+    weights = ops.square(ops.relu(products(query, key) / length + bias))
+    return ops.where(mask, weights, 0.0)
+
+
+def softmax(query: Any, key: Any, bias: Any, mask: Any, length: int) -> Any:
+    """Returns `softmax(q·kᵀ K^-0.5 + bias)`: ordinary attention; n does not enter."""
+    del length
+    logits = products(query, key) * query.shape[-1] ** -0.5 + bias
+    return ops.softmax(ops.where(mask, logits, -1e9))
+
+
+class GatedUnit(keras.layers.Layer):
+    """`(u ⊙ a) W_o + b_o` around an attended a: what GAU and FLASH share.
+
+        u = φ(x W_u + b_u), v = φ(x W_v + b_v), z = φ(x W_z + b_z)
+        head_i = turn(z ⊙ γ_i + β_i)                 queries and keys, of one z
+        y = (u ⊙ a) W_o + b_o                        a is made from the heads and v
+
+    Args:
+        intermediate_dim: F, the width of u and v (2·D in the paper).
+        head_dim: K, the width of z (128 in the paper).
+        num_heads: N, how many heads the branch around it asks for; not to be bound.
+        activation: φ; the paper's is swish.
+        rotary: factory of a layer that turns the heads by their positions, or None.
+        kernel_initializer: name or factory of the initial values of the matrices and of γ.
+
+    Raises:
+        LayerError: if a width is not positive, or odd where the heads are turned.
+
+    Source: Hua et al. 2022 (https://arxiv.org/abs/2202.10447), section 3.1 and appendix.
+    Departures: three matrices stand for the one D → 2F + K, so that each can be split over
+    devices; the numbers are the same.
+    """
+
+    def __init__(
+        self,
+        *,
+        intermediate_dim: int,
+        head_dim: int,
+        num_heads: int,
+        activation: Any = keras.activations.silu,
+        rotary: Any = None,
+        kernel_initializer: Any = "glorot_uniform",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name, autocast=False)
+        positive(GatedUnit, intermediate_dim=intermediate_dim, head_dim=head_dim)
+        if rotary and head_dim % 2:
+            raise LayerError(
+                f"GatedUnit.head_dim = {head_dim} is odd and cannot be turned in pairs: "
+                "change HEAD_DIM or bind GatedUnit.rotary = None"
+            )
+        self.intermediate_dim, self.head_dim = intermediate_dim, head_dim
+        self.num_heads = num_heads
+        self.activation = activation
+        self.rotary = make(rotary) if rotary else None
+        widths = {"gate": intermediate_dim, "value": intermediate_dim, "base": head_dim}
+        self.gate, self.value, self.base = (
+            dense(part, width, use_bias=True, kernel_initializer=initializer(kernel_initializer))
+            for part, width in widths.items()
+        )
+        self.head_initializer = initializer(kernel_initializer)
+        self.output_initializer = initializer(kernel_initializer)
+
+    def build(self, x_shape: Any) -> None:
+        for part in (self.gate, self.value, self.base):
+            part.build(x_shape)
+        shape = (self.num_heads, self.head_dim)
+        self.scale = self.add_weight(
+            shape=shape, initializer=self.head_initializer, name="head_scale"
+        )
+        self.offset = self.add_weight(shape=shape, initializer="zeros", name="head_bias")
+        self.output_dense = dense(
+            "output", x_shape[-1], use_bias=True, kernel_initializer=self.output_initializer
+        )
+        self.output_dense.build((*x_shape[:-1], self.intermediate_dim))
+
+    def split(self, x: Any, positions: Any) -> tuple[Any, Any, list[Any]]:
+        """[B, T, D] → gate [B, T, F], value [B, T, F], N heads of [B, T, K]."""
+        base = self.activation(self.base(x))[:, :, None]  # [B, T, 1, K]
+        heads = base * ops.cast(self.scale, base.dtype) + ops.cast(self.offset, base.dtype)
+        if self.rotary:
+            heads = self.rotary(heads, positions)
+        gate, value = self.activation(self.gate(x)), self.activation(self.value(x))
+        return gate, value, ops.unstack(heads, self.num_heads, axis=2)
+
+    def merge(self, gate: Any, attended: Any) -> Any:
+        """Two of [B, T, F] → [B, T, D]."""
+        return self.output_dense(gate * attended)
+
+
+class GatedAttentionUnit(Branch):
+    """`(u ⊙ (A v)) W_o` with `A = kernel(q, k)` of one head: attention and feed-forward in one.
+
+    With the squared ReLU, `A = relu(q·kᵀ / n + b)² ⊙ mask`: nothing is normalised over the keys,
+    so n must not depend on what happens to share the row. It is a number of the model,
+    `max_sequence_length`: one model gives a sequence the same result alone, packed, padded
+    and step by step. Two units replace a Transformer layer of attention and feed-forward.
+
+    Args:
+        unit: factory of the `GatedUnit`.
+        kernel: `squared_relu` or `softmax`.
+        max_sequence_length: n.
+        bias: factory of a relative bias `(query, key) -> [B or 1, 1, T, S]`, or None.
+
+    State: keys and values of the positions so far, `KeyValue` of [B, L, 1, K] and [B, L, 1, F].
+
+    Raises:
+        LayerError: if n is not positive, the bias is too short, or the stack has a bias.
+
+    Source: Hua et al. 2022 (https://arxiv.org/abs/2202.10447), section 3.1; the model made of it
+    is called FLASH-Quad.
+    Departures: n is fixed. Divided by the length of each batch, the weights of a model that was
+    trained at one length are wrong by a square at another.
+    """
+
+    def __init__(
+        self,
+        *,
+        unit: Any,
+        kernel: Kernel,
+        max_sequence_length: int,
+        bias: Any = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        positive(GatedAttentionUnit, max_sequence_length=max_sequence_length)
+        self.unit = unit(num_heads=2, name="unit")
+        self.kernel = kernel
+        self.length = max_sequence_length
+        self.bias = make(bias) if bias else None
+
+    def build(self, x_shape: Any) -> None:
+        self.unit.build(x_shape)
+
+    def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
+        refuse_bias_of_stack(self, context)
+        gate, value, (query, key) = self.unit.split(
+            ops.cast(x, self.compute_dtype), context.positions
+        )
+        if state is not None:
+            state = KeyValue(
+                write(state.key, key[:, :, None], context.index),
+                write(state.value, value[:, :, None], context.index),
+            )
+            key, value = state.key[:, :, 0], state.value[:, :, 0]
+        bias = self.relative(query.shape[1], key.shape[1], context.index)
+        weights = self.kernel(query, key, bias, context.mask[:, 0], self.length)
+        attended = ops.einsum("bts,bsf->btf", ops.cast(weights, value.dtype), value)
+        return self.unit.merge(gate, attended), state or ()
+
+    def relative(self, queries: int, keys: int, index: Any) -> Any:
+        """Returns the bias between places in the row, [B or 1, T, S], or 0."""
+        if self.bias is None:
+            return 0.0
+        self.bias.check_length(keys)
+        first = 0 if index is None else index[:, None]
+        query = first + ops.arange(queries, dtype="int32")[None]
+        return self.bias(query, ops.arange(keys, dtype="int32")[None])[:, 0]
+
+    def initial_state(self, batch: int, length: int) -> State:
+        shape = (batch, length, 1)
+        return KeyValue(
+            ops.zeros((*shape, self.unit.head_dim), self.compute_dtype),
+            ops.zeros((*shape, self.unit.intermediate_dim), self.compute_dtype),
+        )
+
+
+def positive(owner: type, **sizes: int) -> None:
+    """Refuses sizes that are no positive whole numbers, naming the binding."""
+    for name, size in sizes.items():
+        if not isinstance(size, int) or size < 1:
+            raise LayerError(
+                f"{owner.__name__}.{name} must be a whole number from 1 on, got {size!r}"
+            )
+
+
+def refuse_bias_of_stack(branch: Branch, context: Context) -> None:
+    """A bias that the stack shares has the heads of a Transformer: it would be left out."""
+    if context.bias is not None:
+        owner = type(branch).__name__
+        raise LayerError(
+            f"{owner} has one head and a bias of its own: bind {owner}.bias and Stack.bias = None"
+        )
