@@ -1,4 +1,7 @@
-"""The step on JAX: state as donated arrays, `lax.scan` over microbatches, one compiled function."""
+"""The step on JAX: state as donated arrays, `lax.scan` over microbatches, one compiled function.
+
+On a mesh the compiled function takes and returns global arrays; XLA adds the communication.
+"""
 
 from collections import deque
 from typing import Any
@@ -9,6 +12,8 @@ import numpy as np
 
 from lm.engines.outcome import Outcome
 from lm.engines.program import Features, Program
+from lm.mesh.arrays import Placement
+from lm.mesh.mesh import Mesh
 from lm.optim.optimizer import Optimizer
 
 Arrays = list[Any]
@@ -25,32 +30,41 @@ class Engine:
         optimizer: its update rule.
         features: a batch, or for each feature anything with its shape and dtype.
         microbatches: parts of a batch whose gradients are summed before the update.
+        mesh: the devices over which batch and state are split; None is one device. The variables
+            are made inside `mesh.over(...)`.
     """
 
     def __init__(
-        self, *, objective: Any, optimizer: Optimizer, features: Features, microbatches: int = 1
+        self,
+        *,
+        objective: Any,
+        optimizer: Optimizer,
+        features: Features,
+        microbatches: int = 1,
+        mesh: Mesh | None = None,
     ) -> None:
         self.program = Program(
             objective=objective, optimizer=optimizer, features=features, microbatches=microbatches
         )
         self._state: Arrays | None = None
         self._under_way: deque[Any] = deque(maxlen=3)
-        self._train = jax.jit(self._train_step, donate_argnums=0)
-        self._evaluate = jax.jit(self._evaluate_step)
+        self._placement = None if mesh is None else Placement(mesh)
+        self._train = jax.jit(self._train_step, donate_argnums=0, **self._outputs(state=True))
+        self._evaluate = jax.jit(self._evaluate_step, **self._outputs(state=False))
 
     def step(self, batch: Features) -> Outcome:
         """Make one update from a batch of NumPy arrays; does not wait for it.
 
         It waits for the update two steps back: a signal is answered, and a batch let go, soon.
         """
-        self._state, outcome = self._train(self._owned(), dict(batch))
+        self._state, outcome = self._train(self._owned(), self._placed(batch))
         self._under_way.append(outcome.accepted)
         jax.block_until_ready(self._under_way[0])
         return outcome
 
     def evaluate(self, batch: Features) -> dict[str, tuple[Any, Any]]:
         """Return name -> (total, weight) of one batch, with averaged weights where kept."""
-        terms = self._evaluate(self._owned(), dict(batch))
+        terms = self._evaluate(self._owned(), self._placed(batch))
         return {name: (x[0], x[1]) for name, x in terms.items()}
 
     def logs(self) -> dict[str, float]:
@@ -76,6 +90,18 @@ class Engine:
         if self._state is None:
             self._state = [v.value for v in self.program.variables]
         return self._state
+
+    def _placed(self, batch: Features) -> Features:
+        """Return the batch as the arrays of a step."""
+        return dict(batch) if self._placement is None else self._placement.batch(batch)
+
+    def _outputs(self, *, state: bool) -> dict[str, Any]:
+        """Return where a step leaves the state, which is where it was, and figures: everywhere."""
+        if self._placement is None:
+            return {}
+        whole = self._placement.whole
+        kept = [v.value.sharding for v in self.program.variables]
+        return {"out_shardings": (kept, whole) if state else whole}
 
     def _train_step(self, state: Arrays, batch: Features) -> tuple[Arrays, Outcome]:
         """Return the state after one update, and what became of it."""
@@ -103,7 +129,10 @@ class Engine:
 
         terms = {name: np.zeros(2, "float32") for name in self.program.terms}
         zeros = ([np.zeros(w.shape, "float32") for w in weights], terms, others)
-        return jax.lax.scan(add, zeros, self.program.split(batch))[0]
+        parts = self.program.split(batch)
+        if self._placement is not None:
+            parts = self._placement.microbatches(parts)
+        return jax.lax.scan(add, zeros, parts)[0]
 
     def _loss(self, weights: Arrays, others: Arrays, batch: Features) -> tuple:
         """Return the sum of losses, and beside it the terms and the other state after the pass."""

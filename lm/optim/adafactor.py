@@ -104,9 +104,14 @@ class Adafactor(keras.optimizers.Optimizer):
         axes = factored_axes(variable.shape, self.min_factored)
         dropped = {"square": None} if axes is None else {"row": axes[1], "column": axes[0]}
         stem = variable.path.replace("/", "_")
+        # On a mesh a whole moment lies where its weight does; rows and columns are everywhere.
+        layout = getattr(variable, "_layout", None) if axes is None else None
         return [
             self.add_variable(
-                _without(variable.shape, axis), dtype="float32", name=f"{stem}_{kind}"
+                _without(variable.shape, axis),
+                dtype="float32",
+                layout=layout,
+                name=f"{stem}_{kind}",
             )
             for kind, axis in dropped.items()
         ]

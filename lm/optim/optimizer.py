@@ -104,4 +104,11 @@ def _copy(weight: Any) -> Any:
     """Return a variable of its own that starts at the weight's value."""
     with keras.name_scope("average"):
         name = weight.path.replace("/", "_")
-        return keras.Variable(ops.copy(weight), trainable=False, dtype=weight.dtype, name=name)
+        return keras.Variable(
+            ops.copy(weight),
+            trainable=False,
+            dtype=weight.dtype,
+            name=name,
+            # As Keras does for slots: on a mesh a copy lies where its weight does.
+            layout=getattr(weight, "_layout", None),
+        )

@@ -1,0 +1,151 @@
+"""The logical axes of every variable, by the end of its path, and the rules that split them.
+
+The names are T5X's: vocab, embed, mlp, heads, kv, joined_kv (heads times kv), relpos_buckets,
+abspos_buckets, expert, expert_mlp, unmodeled; `batch` is the rows of a batch.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from lm.errors import ConfigError
+
+Axes = tuple[str, ...]
+Split = tuple[str | None, ...]
+Rules = Sequence[tuple[str, str | Sequence[str] | None]]
+
+BATCH = "batch"
+AXES: dict[str, Axes] = {
+    r"types/embeddings": ("unmodeled", "embed"),
+    r"embedding/embeddings": ("vocab", "embed"),
+    r"learned_position/embeddings": ("abspos_buckets", "embed"),
+    r"relative_bias/embeddings": ("relpos_buckets", "heads"),
+    r"heads/(query|key|value)/kernel": ("embed", "joined_kv"),
+    r"heads/(query|key|value)/bias": ("joined_kv",),
+    r"heads/output/kernel": ("joined_kv", "embed"),
+    r"(gated_)?feed_forward/(gate|hidden)/kernel": ("embed", "mlp"),
+    r"(gated_)?feed_forward/(gate|hidden)/bias": ("mlp",),
+    r"(gated_)?feed_forward/output/kernel": ("mlp", "embed"),
+    r"head/kernel": ("embed", "vocab"),
+    r"head/bias": ("vocab",),
+    r"head/dense/kernel": ("embed", "unmodeled"),
+}
+# What to change where a size does not divide.
+MACROS = {
+    "batch": "BATCH_SIZE",
+    "vocab": "VOCABULARY_SIZE",
+    "embed": "HIDDEN_DIM",
+    "mlp": "INTERMEDIATE_DIM",
+    "heads": "NUM_HEADS",
+    "joined_kv": "NUM_HEADS",
+    "expert": "NUM_EXPERTS",
+    "expert_mlp": "INTERMEDIATE_DIM",
+}
+
+
+class Layout(NamedTuple):
+    """How one variable lies on a mesh.
+
+    Attributes:
+        shape: of the whole variable.
+        axes: its logical axes; empty where the table has none.
+        split: for each dimension the mesh axis over which it is split, or None.
+    """
+
+    shape: tuple[int, ...]
+    axes: Axes
+    split: Split
+
+
+def whole_path(pattern: str) -> str:
+    """Return the regular expression of all paths that end in the pattern, from a name's start.
+
+    >>> bool(re.fullmatch(whole_path("head/kernel"), "gpt/head/kernel"))
+    True
+    >>> bool(re.fullmatch(whole_path("head/kernel"), "gpt/ahead/kernel"))
+    False
+    """
+    return rf"(?:.*/)?(?:{pattern})"
+
+
+def split(axes: Axes, rules: Rules) -> Split:
+    """Return the mesh axis of each logical axis: the first rule wins, a mesh axis is used once.
+
+    Example:
+        >>> rules = [("heads", "model"), ("embed", "model"), ("embed", "data"), ("vocab", "model")]
+        >>> split(("embed", "heads"), rules), split(("vocab", "embed"), rules)
+        (('data', 'model'), (None, 'model'))
+
+    Source: the priority of T5X's `logical_axis_rules` (Roberts et al. 2022,
+    https://arxiv.org/abs/2203.17189).
+    """
+    found: dict[int, str | None] = {}
+    for name, place in rules:
+        for i in [i for i, axis in enumerate(axes) if axis == name and i not in found]:
+            if isinstance(place, str) and place not in found.values():
+                found[i] = place
+            elif place is None:
+                found[i] = None
+    return tuple(found.get(i) for i in range(len(axes)))
+
+
+def lay(
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    table: Mapping[str, Axes],
+    rules: Rules,
+    sizes: Mapping[str, int],
+) -> dict[str, Layout]:
+    """Return path -> layout of every variable.
+
+    Args:
+        shapes: path -> shape.
+        table: end of path, a regular expression -> logical axes.
+        rules: logical axis -> mesh axis.
+        sizes: mesh axis -> number of devices.
+
+    Raises:
+        ConfigError: a matrix that no entry of the table knows, or a dimension that shall be split
+            and does not divide: nothing that is meant to be split is silently left whole.
+    """
+    return {path: _lay(path, tuple(shape), table, rules, sizes) for path, shape in shapes.items()}
+
+
+def _lay(
+    path: str,
+    shape: tuple[int, ...],
+    table: Mapping[str, Axes],
+    rules: Rules,
+    sizes: Mapping[str, int],
+) -> Layout:
+    """Return the layout of one variable."""
+    axes = _axes(path, shape, table)
+    places = split(axes, rules) if axes else (None,) * len(shape)
+    for axis, place, size in zip(axes, places, shape, strict=bool(axes)):
+        if place is not None and size % sizes[place]:
+            raise ConfigError(
+                f"{path} {list(shape)}: {size} along '{axis}' do not divide by the mesh axis "
+                f"'{place}' of {sizes[place]}; change {MACROS.get(axis, 'the size')}, the mesh's "
+                f"shape, or put ('{axis}', None) first in mesh.Mesh.rules"
+            )
+    return Layout(shape, axes, places)
+
+
+def _axes(path: str, shape: tuple[int, ...], table: Mapping[str, Axes]) -> Axes:
+    """Return the logical axes of a variable; a vector that the table does not know has none."""
+    found = [pattern for pattern in table if re.fullmatch(whole_path(pattern), path)]
+    if len(found) > 1:
+        raise ConfigError(f"{path}: {' and '.join(found)} of the mesh's axes both match; keep one")
+    if found and len(table[found[0]]) != len(shape):
+        raise ConfigError(
+            f"{path} {list(shape)}: '{found[0]}' of the mesh's axes names {len(table[found[0]])} "
+            "axes"
+        )
+    if not found and len(shape) > 1:
+        end = "/".join(path.split("/")[-2:])
+        names = ", ".join(f"'<axis {i}>'" for i in range(len(shape)))
+        raise ConfigError(
+            f"{path} {list(shape)} has no logical axes, so no rule can split it; bind "
+            f"mesh.Mesh.axes = {{'{end}': ({names})}}"
+        )
+    return table[found[0]] if found else ()

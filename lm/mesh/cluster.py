@@ -1,0 +1,100 @@
+"""Several processes of one run: how they find each other, agree, wait, and share arrays.
+
+Each process drives its own devices and runs the same program: every one iterates the same global
+batches, and a step begins everywhere or nowhere.
+"""
+
+import os
+from typing import Any
+
+import keras
+import numpy as np
+
+from lm.errors import ConfigError
+
+ADDRESSES, PROCESSES, INDEX = (
+    f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")
+)
+
+
+def addressed() -> None:
+    """Join the processes that Keras' three environment variables name.
+
+    `KERAS_DISTRIBUTION_JOB_ADDRESSES` is host:port of process 0, `KERAS_DISTRIBUTION_NUM_PROCESSES`
+    and `KERAS_DISTRIBUTION_PROCESS_ID` are what they say.
+
+    Raises:
+        ConfigError: one of them is not set.
+    """
+    missing = [name for name in (ADDRESSES, PROCESSES, INDEX) if not os.environ.get(name)]
+    if missing:
+        raise ConfigError(
+            f"CLUSTER = @cluster.addressed needs {', '.join(missing)} in the environment of every "
+            "process; on a TPU pod or under Slurm take @cluster.detected"
+        )
+    _join(*(os.environ[name] for name in (ADDRESSES, PROCESSES, INDEX)))
+
+
+def detected() -> None:
+    """Join the processes that JAX finds by itself: a TPU pod, Slurm, Open MPI, Kubernetes."""
+    _join(None, None, None)
+
+
+def count() -> int:
+    """Return the number of processes."""
+    import jax
+
+    return jax.process_count()
+
+
+def index() -> int:
+    """Return which process this is; process 0 writes."""
+    import jax
+
+    return jax.process_index()
+
+
+def agree(number: int) -> int:
+    """Return the largest number that any process gives; all must call it."""
+    from jax.experimental import multihost_utils
+
+    return int(np.max(multihost_utils.process_allgather(np.int32(number))))
+
+
+def wait(reason: str) -> None:
+    """Return when all processes have called it.
+
+    Args:
+        reason: what for, the same everywhere.
+    """
+    from jax.experimental import multihost_utils
+
+    multihost_utils.sync_global_devices(reason)
+
+
+def whole(array: Any) -> np.ndarray:
+    """Return a copy of a whole array; where processes share it, all must call this.
+
+    Args:
+        array: of any engine.
+    """
+    if getattr(array, "is_fully_addressable", True):
+        return np.asarray(array).copy()
+    if array.is_fully_replicated:
+        return np.array(array.addressable_data(0))
+    from jax.experimental import multihost_utils
+
+    return np.array(multihost_utils.process_allgather(array, tiled=True))
+
+
+def _join(address: str | None, processes: str | None, number: str | None) -> None:
+    """Start JAX's distributed runtime, once a process."""
+    import jax
+
+    if jax.distributed.is_initialized():
+        return
+    keras.distribution.initialize(
+        address,
+        None if processes is None else int(processes),
+        None if number is None else int(number),
+    )

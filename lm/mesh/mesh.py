@@ -1,0 +1,233 @@
+"""A grid of devices over which batches and weights are split, by rules on logical axes."""
+
+import contextlib
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import keras
+
+from lm.errors import ConfigError
+from lm.mesh.axes import AXES, BATCH, Axes, Layout, Rules, lay, split, whole_path
+
+REST = -1
+
+
+class Mesh:
+    """Devices in a grid with named axes, and the rules of what is split over which.
+
+    The batch is split over the mesh axes of the rule `batch`; every variable over those of its
+    logical axes, the first rule winning and a mesh axis being used once per array. What no rule
+    splits is whole on every device. XLA adds the communication; results do not depend on the mesh.
+
+    Args:
+        shape: mesh axis -> number of devices; one may be -1: all that the others leave.
+        rules: pairs of a logical axis and a mesh axis or None; `batch` may name several.
+        axes: logical axes of variables beyond those of `lm.mesh.axes`: the end of a path, a
+            regular expression -> one name per dimension.
+        cluster: joins the processes of a cluster, called once before the devices are counted;
+            None is one process. See `lm.mesh.cluster`.
+
+    Raises:
+        ConfigError: the engine is not JAX, or a rule names an axis that does not exist.
+
+    Source: the names and priorities of T5X (Roberts et al. 2022,
+    https://arxiv.org/abs/2203.17189, section 2).
+    """
+
+    def __init__(
+        self,
+        *,
+        shape: Mapping[str, int],
+        rules: Rules,
+        axes: Mapping[str, Axes] | None = None,
+        cluster: Callable[[], None] | None = None,
+    ) -> None:
+        if keras.backend.backend() != "jax":
+            raise ConfigError(
+                f"train.train.mesh: {keras.backend.backend()} trains on one device; "
+                "use KERAS_BACKEND=jax"
+            )
+        self.shape = dict(shape)
+        self.rules = [(name, place) for name, place in rules]
+        self.own = {end: tuple(names) for end, names in (axes or {}).items()}
+        self.cluster = cluster
+        self._grid: Any = None
+        self._check_names()
+
+    @property
+    def table(self) -> dict[str, Axes]:
+        """The logical axes of all variables that are known, by the end of the path."""
+        return AXES | self.own
+
+    @property
+    def batch_axes(self) -> tuple[str, ...]:
+        """The mesh axes over which the rows of a batch are split, those of one device too."""
+        places = [place for name, place in self.rules if name == BATCH and place is not None]
+        return () if not places else _names(places[0])
+
+    @property
+    def shards(self) -> int:
+        """The number of parts into which the rows of a batch are split."""
+        return math.prod(self.shape[axis] for axis in self.batch_axes)
+
+    @property
+    def grid(self) -> Any:
+        """The devices as `keras.distribution.DeviceMesh`; neighbours talk most."""
+        if self._grid is None:
+            from jax.experimental import mesh_utils
+
+            devices = mesh_utils.create_device_mesh(tuple(self.shape.values()))
+            self._grid = keras.distribution.DeviceMesh(
+                tuple(self.shape.values()), list(self.shape), devices
+            )
+        return self._grid
+
+    def start(self) -> None:
+        """Join the cluster and count its devices; before anything else that uses JAX.
+
+        Raises:
+            ConfigError: the shape is not that of so many devices.
+        """
+        import jax
+
+        if self.cluster is not None:
+            self.cluster()
+        self.resolve(jax.device_count())
+
+    def resolve(self, devices: int) -> None:
+        """Fill in the axis whose size is -1.
+
+        Args:
+            devices: how many there are.
+
+        Raises:
+            ConfigError: the shape is not that of so many devices.
+        """
+        known = math.prod(size for size in self.shape.values() if size != REST)
+        if REST in self.shape.values() and devices % known == 0:
+            self.shape = {n: devices // known if s == REST else s for n, s in self.shape.items()}
+        if math.prod(self.shape.values()) != devices:
+            told = " x ".join(f"{name} {size}" for name, size in self.shape.items())
+            raise ConfigError(
+                f"mesh.Mesh.shape is {told}, but there are {devices} devices; change the shape "
+                f"({', '.join(f'{name.upper()}_DEVICES' for name in self.shape)})"
+            )
+
+    def layouts(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Layout]:
+        """Return path -> layout of every variable.
+
+        Args:
+            shapes: path -> shape.
+
+        Raises:
+            ConfigError: naming a variable that cannot be split as the rules say, a rule that
+                matches nothing, or a mesh axis that splits nothing.
+        """
+        if not self._splits_variables():
+            return {path: Layout(s, (), (None,) * len(s)) for path, s in shapes.items()}
+        found = lay(shapes, table=self.table, rules=self.rules, sizes=self.shape)
+        for end in self.own:
+            if not any(re.fullmatch(whole_path(end), path) for path in shapes):
+                raise ConfigError(f"mesh.Mesh.axes: '{end}' is the end of no variable's path")
+        used = {place for layout in found.values() for place in layout.split}
+        for axis, size in self.shape.items():
+            if size > 1 and axis not in used and axis not in self.batch_axes:
+                raise ConfigError(
+                    f"the mesh axis '{axis}' of {size} devices splits no variable of this model; "
+                    "take another file of gin/mesh or change mesh.Mesh.rules"
+                )
+        return found
+
+    def check_rows(self, rows: int, microbatches: int = 1) -> None:
+        """Refuse a batch that cannot be split evenly.
+
+        Raises:
+            ConfigError: naming the bindings.
+        """
+        part = rows // microbatches
+        if part % self.shards:
+            cut = f" in {microbatches} microbatches" if microbatches > 1 else ""
+            over = " x ".join(f"{axis} {self.shape[axis]}" for axis in self.batch_axes)
+            raise ConfigError(
+                f"BATCH_SIZE = {rows}{cut} does not divide by the mesh axes of a batch ({over}); "
+                f"make it a multiple of {self.shards * microbatches} or change mesh.Mesh.shape"
+            )
+
+    @contextlib.contextmanager
+    def over(
+        self, *, objective: Callable[[], Any], features: Mapping[str, Any], microbatches: int = 1
+    ) -> Iterator[None]:
+        """Check everything on shapes alone, then let Keras lay out the variables that are made.
+
+        Args:
+            objective: factory of the objective; one is built without allocating it.
+            features: a batch, or for each feature anything with its shape and dtype.
+            microbatches: parts into which a batch is cut.
+
+        Raises:
+            ConfigError: what does not fit, before a device holds anything.
+        """
+        distribution = self.distribution()
+        self.check_rows(next(iter(features.values())).shape[0], microbatches)
+        self.layouts(shapes_of(objective, features))
+        before = keras.distribution.distribution()
+        keras.distribution.set_distribution(distribution)
+        try:
+            yield
+        finally:
+            keras.distribution.set_distribution(before)
+
+    def distribution(self) -> Any:
+        """Return the layouts as `keras.distribution.ModelParallel`; variables match by path."""
+        layouts = keras.distribution.LayoutMap(self.grid)
+        for end, names in self.table.items():
+            places = split(names, self.rules)
+            if any(places):
+                layouts[whole_path(end)] = places
+        first = next(iter(self.shape))
+        return keras.distribution.ModelParallel(layout_map=layouts, batch_dim_name=first)
+
+    def _splits_variables(self) -> bool:
+        """Whether a rule splits anything beside the batch over more than one device."""
+        places = [p for name, p in self.rules if name != BATCH and isinstance(p, str)]
+        return any(self.shape[place] > 1 for place in places)
+
+    def _check_names(self) -> None:
+        """Refuse rules over names that nothing has."""
+        known = {BATCH} | {name for names in self.table.values() for name in names}
+        for name, place in self.rules:
+            if name not in known:
+                raise ConfigError(
+                    f"mesh.Mesh.rules: no variable has the logical axis '{name}'; known are "
+                    f"{', '.join(sorted(known))}"
+                )
+            for axis in _names(place):
+                if axis not in self.shape:
+                    raise ConfigError(
+                        f"mesh.Mesh.rules: '{name}' lies over '{axis}', which is no axis of "
+                        f"mesh.Mesh.shape ({', '.join(self.shape)})"
+                    )
+
+
+def shapes_of(
+    objective: Callable[[], Any], features: Mapping[str, Any]
+) -> dict[str, tuple[int, ...]]:
+    """Return path -> shape of an objective's or model's variables; nothing is allocated."""
+    with keras.StatelessScope(initialize_variables=False):
+        built = objective()
+        built(
+            {
+                name: keras.KerasTensor(tuple(x.shape), keras.backend.standardize_dtype(x.dtype))
+                for name, x in features.items()
+            }
+        )
+        return {v.path: tuple(v.shape) for v in built.variables}
+
+
+def _names(place: Any) -> tuple[str, ...]:
+    """Return the mesh axes of a rule."""
+    if place is None:
+        return ()
+    return (place,) if isinstance(place, str) else tuple(place)
