@@ -1,7 +1,9 @@
 """`lm train`: train, or go on where the run in the folder stopped."""
 
 import argparse
+from pathlib import Path
 
+from lm import lock
 from lm.cli import flags
 from lm.errors import ConfigError
 
@@ -32,17 +34,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a setting or data fact that may differ from what the run began with; repeatable",
     )
+    parser.add_argument(
+        "--replay_batch",
+        metavar="FILE",
+        help="run one refused batch (WORKDIR/refused/<step>.safetensors) alone and report on it",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Train with the entry function `lm.train.train`."""
+    if args.workdir:
+        lock.check(Path(args.workdir))
     config = flags.load(args, roots=["lm.train.train"])
     workdir = args.workdir
     if workdir is None:
         if not config.has("MODEL_DIR"):
             raise ConfigError("no run folder: give --workdir=DIR")
         workdir = config.value("MODEL_DIR")
-    given = {"partial": args.partial, "allow_change": args.allow_change}
+    given = {
+        "partial": args.partial,
+        "allow_change": args.allow_change,
+        "replay_batch": args.replay_batch,
+    }
     config.configured("lm.train.train")(
         workdir=workdir, **{name: value for name, value in given.items() if value is not None}
     )

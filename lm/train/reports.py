@@ -7,6 +7,7 @@ from pathlib import Path
 from lm.train import journal
 from lm.train.clock import Clock
 from lm.train.evaluation import Figures
+from lm.train.goodput import Goodput, told
 from lm.train.journal import Journal
 from lm.train.plot import plot
 from lm.train.progress import Progress
@@ -20,12 +21,14 @@ class Reports:
         step: where training starts or goes on.
         steps: where it ends.
         rows: rows of a batch.
+        started: Unix time at which this process began with the run.
     """
 
-    def __init__(self, *, workdir: Path, step: int, steps: int, rows: int) -> None:
+    def __init__(self, *, workdir: Path, step: int, steps: int, rows: int, started: float) -> None:
         self.workdir = workdir
         self.rows = rows
         self.clock = Clock()
+        self.goodput = Goodput(workdir, step=step, started=started)
         self._journal = Journal(workdir, step=step)
         self._progress = Progress(step=step, steps=steps)
 
@@ -35,6 +38,7 @@ class Reports:
 
     def advance(self) -> None:
         """Count one step."""
+        self.goodput.advance(self.clock.totals)
         self._progress.advance()
 
     def train(self, step: int, values: Mapping[str, float], *, waited: float) -> None:
@@ -45,7 +49,10 @@ class Reports:
             values: its means.
             waited: seconds that the run has waited for data so far.
         """
+        self.clock.totals["input"] = waited
         rates = self.clock.window(waited=waited)
+        shares = self.goodput.shares()
+        rates |= {f"timing/{name}": shares[name] for name in ("goodput", "executed", "useful")}
         per_second = rates["timing/steps_per_second"]
         rates["timing/seqs_per_second"] = per_second * self.rows
         rates["timing/target_tokens_per_second"] = per_second * values["target_tokens"]
@@ -58,6 +65,10 @@ class Reports:
         shown = ", ".join(f"{n} {v:.4f}" for n, v in found.values.items() if math.isfinite(v))
         self.say(f"step {step}: {found.task} {found.split}: {shown}")
 
+    def flush(self) -> None:
+        """Wait until all figures are on the disk: a checkpoint is about to rely on them."""
+        self._journal.flush()
+
     def draw(self) -> None:
         """Draw loss.png anew."""
         plot(journal.rows(self.workdir / journal.METRICS), self.workdir / "loss.png")
@@ -66,4 +77,6 @@ class Reports:
         """Draw a last time and close the files."""
         self.draw()
         self._journal.close()
+        self.say(told(self.goodput.shares()))
+        self.goodput.close()
         self._progress.close()

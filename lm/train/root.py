@@ -1,6 +1,7 @@
 """The entry function of training, `train.train` in gin."""
 
 import contextlib
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,9 +11,10 @@ from lm import engines
 from lm.checkpoint import Store
 from lm.checkpoint.store import local
 from lm.errors import ConfigError
+from lm.lock import lock
 from lm.train import facts, records, start
+from lm.train.consumed import Consumed
 from lm.train.evaluation import Evaluation
-from lm.train.lock import lock
 from lm.train.loop import Loop, Plan
 from lm.train.reports import Reports
 from lm.train.signals import Signals
@@ -69,6 +71,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         UserError: in one line, what is wrong and what to change.
         SystemExit: 143 or 130 after a signal, the state saved.
     """
+    started = time.time()
     folder = local(workdir)
     save_period = eval_period if save_period is None else save_period
     plan = Plan(log_period, eval_period, save_period, train_steps, max_skipped)
@@ -79,7 +82,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
     }
     with lock(folder), Signals() as signals, contextlib.closing(Store(folder, keep=keep)) as store:
         _prepare(dtype_policy, random_seed)
-        data = train_data()
+        data = Consumed(train_data())
         engine = engines.get()(
             objective=objective(),
             optimizer=optimizer(),
@@ -95,7 +98,13 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
             start.warm(engine=engine, path=initial_checkpoint_path, partial=partial)
         records.write_config(folder)
         records.write_model(folder, engine.program)
-        reports = Reports(workdir=folder, step=step or 0, steps=train_steps, rows=_rows(data))
+        reports = Reports(
+            workdir=folder,
+            step=step or 0,
+            steps=train_steps,
+            rows=_rows(data),
+            started=started,
+        )
         with contextlib.closing(reports):
             loop = Loop(
                 engine=engine,

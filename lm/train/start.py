@@ -45,6 +45,7 @@ def resume(
     engine.pull()
     state.restore(engine.program, folder)
     data.restore((folder / "data_state").read_bytes(), allow_changes=allowed)
+    data.digest = manifest.facts.get("batches", "")
     tell(f"resumed from step {manifest.step}")
     return manifest.step
 

@@ -9,11 +9,11 @@ import sys
 import pytest
 
 from lm.errors import UserError
+from lm.lock import check, lock
 from lm.train import facts, journal, plot
 from lm.train.clock import Clock
 from lm.train.evaluation import figures
 from lm.train.events import EventWriter
-from lm.train.lock import lock
 from lm.train.progress import Progress
 
 
@@ -38,7 +38,10 @@ def test_a_second_trainer_is_refused_with_the_first_ones_number(tmp_path):
             lock(tmp_path),
         ):
             pass
+        with pytest.raises(UserError, match=f"in use by process {process.pid} on here"):
+            check(tmp_path)
         process.kill()
+    check(tmp_path)
     with lock(tmp_path):
         assert json.loads((tmp_path / "lock").read_text())["pid"] != process.pid
 

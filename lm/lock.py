@@ -1,0 +1,73 @@
+"""One trainer per run folder."""
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from lm.errors import UserError
+
+NAME = "lock"
+
+
+@contextlib.contextmanager
+def lock(workdir: Path) -> Iterator[None]:
+    """Hold the run folder while the body runs; the system lets go when the process dies.
+
+    Args:
+        workdir: the run folder; it is made if it is not there.
+
+    Raises:
+        UserError: another process holds it (the message names its host and number), or it cannot
+            be written.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        file = (workdir / NAME).open("a+")
+    except OSError as error:
+        raise UserError(
+            f"cannot write the run folder {workdir}: {error.strerror}; mend that, or give another "
+            "--workdir"
+        ) from error
+    with file:
+        _take(file, workdir)
+        file.truncate(0)
+        file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+        file.flush()
+        yield
+
+
+def check(workdir: Path) -> None:
+    """Refuse a run folder that another process holds, before anything slow is begun.
+
+    Raises:
+        UserError: naming the host and number of the other process.
+    """
+    if (workdir / NAME).is_file():
+        with contextlib.suppress(OSError), (workdir / NAME).open() as file:
+            _take(file, workdir)
+
+
+def _take(file: IO[str], workdir: Path) -> None:
+    """Lock an open file, without waiting."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        raise UserError(
+            f"{workdir} is in use by {_owner(file.read())}; wait for it to end, "
+            "or give another --workdir"
+        ) from None
+
+
+def _owner(text: str) -> str:
+    """Return who holds the lock, as far as the file tells."""
+    try:
+        owner = json.loads(text)
+        return f"process {owner['pid']} on {owner['host']}"
+    except (ValueError, KeyError):
+        return "another process"
