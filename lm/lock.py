@@ -12,6 +12,8 @@ from typing import IO
 from lm.errors import UserError
 
 NAME = "lock"
+# Who starts the processes of a cluster numbers them: the launch script, Slurm, Open MPI, a TPU pod.
+_RANKS = ("KERAS_DISTRIBUTION_PROCESS_ID", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "TPU_WORKER_ID")
 
 
 @contextlib.contextmanager
@@ -44,10 +46,13 @@ def lock(workdir: Path) -> Iterator[None]:
 def check(workdir: Path) -> None:
     """Refuse a run folder that another process holds, before anything slow is begun.
 
+    Of the processes of a cluster the first one does: the others share its run.
+
     Raises:
         UserError: naming the host and number of the other process.
     """
-    if (workdir / NAME).is_file():
+    is_first = all(os.environ.get(name, "0") == "0" for name in _RANKS)
+    if is_first and (workdir / NAME).is_file():
         with contextlib.suppress(OSError), (workdir / NAME).open() as file:
             _take(file, workdir)
 
