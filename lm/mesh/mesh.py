@@ -76,12 +76,12 @@ class Mesh:
     def grid(self) -> Any:
         """The devices as `keras.distribution.DeviceMesh`; neighbours talk most."""
         if self._grid is None:
+            import jax
             from jax.experimental import mesh_utils
 
-            devices = mesh_utils.create_device_mesh(tuple(self.shape.values()))
-            self._grid = keras.distribution.DeviceMesh(
-                tuple(self.shape.values()), list(self.shape), devices
-            )
+            sizes = tuple(self.shape.values())
+            devices = mesh_utils.create_device_mesh(sizes, jax.devices()[: math.prod(sizes)])
+            self._grid = keras.distribution.DeviceMesh(sizes, list(self.shape), devices)
         return self._grid
 
     def start(self) -> None:

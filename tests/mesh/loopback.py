@@ -1,0 +1,102 @@
+"""Trains in several processes over loopback: the frameworks are imported once, then forked.
+
+python -m tests.mesh.loopback FOLDER     prints JSON, one record a run
+"""
+
+import json
+import os
+import shutil
+import socket
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lm.checkpoint import Store
+from lm.cli.main import main as command
+from tests.reliability import experiment
+
+HALF, END = 4, 8
+CLUSTER = """\
+from __gin__ import dynamic_registration
+from lm import train
+from lm.mesh import cluster
+include 'mesh/data.gin'
+CLUSTER = @cluster.addressed
+BATCH_SIZE = 8
+EVAL_PERIOD = 4
+train.train.save_period = 4
+train.train.log_period = 1
+train.train.keep = None
+"""
+
+
+def train(workdir: Path, files: Sequence[Path], steps: int, processes: int) -> list[int]:
+    """Returns the exit statuses of the processes of one run."""
+    address = f"127.0.0.1:{free_port()}"
+    children = []
+    for index in range(processes):
+        child = os.fork()
+        if child == 0:
+            become(workdir, files, steps, address, processes, index)
+        children.append(child)
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+
+def become(
+    workdir: Path, files: Sequence[Path], steps: int, address: str, processes: int, index: int
+) -> None:
+    """Runs `lm train` as one of the processes and ends."""
+    log = os.open(f"{workdir}.{index}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    names = ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")
+    for name, value in zip(names, (address, processes, index), strict=True):
+        os.environ[f"KERAS_DISTRIBUTION_{name}"] = str(value)
+    words = ["train", f"--workdir={workdir}", f"--gin.TRAIN_STEPS={steps}"]
+    words += [f"--gin_file={file}" for file in files]
+    code = 1
+    try:
+        code = command(words)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def told(workdir: Path) -> dict[str, Any]:
+    """Returns what a run has come to: its last checkpoint's batches and the losses by step."""
+    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    newest = Store(workdir).newest()
+    assert newest is not None
+    return {
+        "step": newest[1].step,
+        "batches": newest[1].facts["batches"],
+        "losses": {row["step"]: row["loss"] for row in rows if row["split"] == "train"},
+        "evaluated": {row["step"]: row["loss"] for row in rows if row["split"] == "validation"},
+    }
+
+
+def run(folder: Path) -> dict[str, Any]:
+    os.environ["LM_CACHE_DIR"] = str(folder / "cache")
+    files = [experiment.write(folder / "data", steps=END), folder / "data" / "mesh.gin"]
+    files[1].write_text(CLUSTER)
+    codes = {"one": train(folder / "one", files, END, 1)}
+    codes["two"] = train(folder / "two", files, HALF, 2)
+    for name, processes in (("two_then_one", 1), ("two_then_four", 4)):
+        shutil.copytree(folder / "two", folder / name)
+        codes[name] = train(folder / name, files, END, processes)
+    return {name: {"codes": found, **told(folder / name)} for name, found in codes.items()}
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(Path(sys.argv[1]))))
