@@ -12,6 +12,7 @@ from lm.engines.outcome import Outcome
 from lm.errors import UserError
 from lm.nn.reports import collect
 from lm.objectives.objective import Ratio
+from lm.optim.guard import guard
 from lm.optim.optimizer import Optimizer, global_norm, squares
 
 Features = Mapping[str, Any]
@@ -99,9 +100,8 @@ class Program:
         norm = global_norm(gradients)
         accepted = ops.logical_and(ops.isfinite(terms["loss"][0]), ops.isfinite(norm))
         rate = self.optimizer.learning_rate
-        self.optimizer.apply(gradients, norm)
-        for variable, old in zip(self.guarded, before, strict=True):
-            variable.assign(ops.where(accepted, variable.value, old))
+        with guard(self.optimizer.rule, variables=self.guarded, before=before, accepted=accepted):
+            self.optimizer.apply(gradients, norm)
         self.meter.add(terms, norm=norm, learning_rate=rate, accepted=accepted)
         finite = ops.stack([ops.isfinite(square) for square in squares(gradients)])
         return Outcome(accepted, dict(terms), finite)
