@@ -1,5 +1,6 @@
 """Multi-head attention over the sequence itself or over a memory."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -16,6 +17,14 @@ class KeyValue(NamedTuple):
 
     key: Any
     value: Any
+
+
+class SelfAttentionState(NamedTuple):
+    """Keys and values so far, [B, L, H, K] each, and the states of what follows the projections."""
+
+    key: Any
+    value: Any
+    projections: tuple[State, ...] = ()
 
 
 def attend(query: Any, key: Any, value: Any, mask: Any, bias: Any, dropout: Any) -> Any:
@@ -55,8 +64,21 @@ def write(cache: Any, new: Any, index: Any) -> Any:
     return ops.where(inside, ops.cast(new, cache.dtype), cache)
 
 
+def width_of_a_head(width: int, num_heads: int) -> int:
+    """Returns D / H, or refuses what does not divide."""
+    if width % num_heads:
+        raise LayerError(
+            f"a width of {width} does not divide into num_heads = {num_heads}: "
+            "change HIDDEN_DIM or NUM_HEADS, or bind head_dim"
+        )
+    return width // num_heads
+
+
 class Heads(keras.layers.Layer):
     """The four matrices of multi-head attention: D → H·K for query, key and value, and back.
+
+    Self-attention takes the three projections apart (`project`), lets what it was given follow
+    each of them, and asks which is query, key and value (`roles`).
 
     Args:
         num_heads: number of heads H.
@@ -69,6 +91,8 @@ class Heads(keras.layers.Layer):
     Raises:
         LayerError: if the width does not divide by the heads and `head_dim` is not given.
     """
+
+    projections = ("query", "key", "value")
 
     def __init__(
         self,
@@ -94,12 +118,7 @@ class Heads(keras.layers.Layer):
 
     def build(self, x_shape: Any, memory_shape: Any) -> None:
         width = x_shape[-1]
-        if self.head_dim is None and width % self.num_heads:
-            raise LayerError(
-                f"a width of {width} does not divide into num_heads = {self.num_heads}: "
-                "change HIDDEN_DIM or NUM_HEADS, or bind head_dim"
-            )
-        self.head_dim = self.head_dim or width // self.num_heads
+        self.head_dim = self.head_dim or width_of_a_head(width, self.num_heads)
         self.scale = self.head_dim**-0.5 if self.scale is None else self.scale
         inner = self.num_heads * self.head_dim
         self.query_dense = self.dense("query", x_shape, inner, self.query_initializer)
@@ -126,6 +145,15 @@ class Heads(keras.layers.Layer):
         """[B, S, D] → two of [B, S, H, K]."""
         return KeyValue(self.split(self.key_dense(x)), self.split(self.value_dense(x)))
 
+    def project(self, x: Any) -> tuple[Any, ...]:
+        """[B, T, D] → [B, T, H, K] for each of `projections`, not yet scaled."""
+        return self.split(self.query_dense(x)), *self.key_value(x)
+
+    def roles(self, projected: Sequence[Any]) -> tuple[Any, Any, Any]:
+        """Returns query (scaled), key and value, [B, T, H, K] each."""
+        query, key, value = projected
+        return query * self.scale, key, value
+
     def merge(self, x: Any) -> Any:
         """[B, T, H, K] → [B, T, D]."""
         return self.output_dense(ops.reshape(x, (-1, x.shape[1], self.num_heads * self.head_dim)))
@@ -144,10 +172,14 @@ class SelfAttention(Branch):
         scale: factor on the query; None means K^-0.5; T5 uses 1 and a smaller initial query.
         dropout: rate on the attention weights.
         rotary: factory of a layer that turns queries and keys by their positions, or None.
+        heads: factory of the projections, given the numbers here; None means `Heads`. Primer's
+            `SharedHeads` makes query and key from one projection.
+        after_projection: factory of a branch that follows each projection, over [B, T, H, K], or
+            None. Primer: `CausalConvolution`.
         kernel_initializer: name or factory for the initial values of the four matrices.
         query_initializer, output_initializer: the same for one of them, where it differs.
 
-    State: keys and values of the positions so far, `KeyValue` of [B, L, H, K].
+    State: `SelfAttentionState`: keys and values of the positions so far.
 
     Source: Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762), section 3.2.
     """
@@ -161,13 +193,15 @@ class SelfAttention(Branch):
         scale: float | None = None,
         dropout: float = 0.0,
         rotary: Any = None,
+        heads: Any = None,
+        after_projection: Any = None,
         kernel_initializer: Any = "glorot_uniform",
         query_initializer: Any = None,
         output_initializer: Any = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        self.heads = Heads(
+        self.heads = (heads or Heads)(
             num_heads=num_heads,
             head_dim=head_dim,
             use_bias=use_bias,
@@ -178,29 +212,42 @@ class SelfAttention(Branch):
         )
         self.dropout = Dropout(rate=dropout, name="dropout")
         self.rotary = make(rotary) if rotary else None
+        followed = self.heads.projections if after_projection else ()
+        self.after = [make(after_projection, f"after_{name}") for name in followed]
 
     def build(self, x_shape: Any) -> None:
         self.heads.build(x_shape, x_shape)
 
     def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
         x = ops.cast(x, self.compute_dtype)
-        query, new = self.heads.query(x), self.heads.key_value(x)
+        projected, after = self.follow(self.heads.project(x), context, state)
+        query, key, value = self.heads.roles(projected)
         if self.rotary:
             query = self.rotary(query, context.positions)
-            new = KeyValue(self.rotary(new.key, context.positions), new.value)
-        if state is None:
-            key, value = new
-        else:
-            key, value = state = KeyValue(
-                write(state.key, new.key, context.index),
-                write(state.value, new.value, context.index),
-            )
+            key = self.rotary(key, context.positions)
+        if state is not None:
+            key = write(state.key, key, context.index)
+            value = write(state.value, value, context.index)
+            state = SelfAttentionState(key, value, after)
         y = attend(query, key, value, context.mask, context.bias, self.dropout)
         return self.heads.merge(y), state or ()
 
+    def follow(
+        self, projected: tuple[Any, ...], context: Context, state: State
+    ) -> tuple[Sequence[Any], tuple[State, ...]]:
+        """Returns each projection after its branch, and the states of those branches."""
+        if not self.after:
+            return projected, ()
+        before = state.projections if state else [None] * len(self.after)
+        pairs = zip(self.after, projected, before, strict=True)
+        outputs, states = zip(*(f(x, context, state=s) for f, x, s in pairs), strict=True)
+        return outputs, states
+
     def initial_state(self, batch: int, length: int) -> State:
         shape = (batch, length, self.heads.num_heads, self.heads.head_dim)
-        return KeyValue(ops.zeros(shape, self.compute_dtype), ops.zeros(shape, self.compute_dtype))
+        key, value = (ops.zeros(shape, self.compute_dtype) for _ in range(2))
+        after = tuple(branch.initial_state(batch, length) for branch in self.after)
+        return SelfAttentionState(key, value, after)
 
 
 class CrossAttention(Branch):

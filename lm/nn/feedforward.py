@@ -1,11 +1,12 @@
 """Position-wise feed-forward branches, plain and gated."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from lm.nn.branch import Branch, Context, State
+from lm.nn.branch import Branch, Context, State, chain, make_all
 from lm.nn.dropout import Dropout
 from lm.nn.initializers import initializer
 
@@ -20,9 +21,20 @@ def gelu_erf(x: Any) -> Any:
     return keras.activations.gelu(x, approximate=False)
 
 
-def dense(name: str, units: int, use_bias: Any, kernel_initializer: Any) -> Any:
-    """Returns a named dense layer."""
-    return keras.layers.Dense(
+def squared_relu(x: Any) -> Any:
+    """`max(x, 0)²` with derivative `2 max(x, 0)` (So et al. 2021); float16 overflows from x = 256.
+
+    >>> print(np.asarray(squared_relu(ops.array([-2.0, 3.0]))))
+    [0. 9.]
+    """
+    return ops.square(ops.relu(x))
+
+
+def dense(
+    name: str, units: int, use_bias: Any, kernel_initializer: Any, factory: Any = None
+) -> Any:
+    """Returns a named dense layer, or one that another factory makes of the same arguments."""
+    return (factory or keras.layers.Dense)(
         units, use_bias=use_bias, kernel_initializer=kernel_initializer, name=name
     )
 
@@ -35,37 +47,46 @@ class FeedForward(Branch):
         activation: function of the hidden layer, e.g. `keras.activations.relu`.
         use_bias: whether the two matrices add a bias.
         dropout: rate on the hidden layer.
+        inner: factories of layers between the hidden layer and W_out, such as a norm.
         kernel_initializer: name or factory for the initial values of both matrices.
         output_initializer: the same for W_out, where it differs.
+        matrix: factory of the dense layers; None is Keras' Dense. Experts: `moe.ExpertDense`.
 
     Source: Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762), section 3.3.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each one is a number or a choice of the papers
         self,
         *,
         intermediate_dim: int,
         activation: Any,
         use_bias: bool = True,
         dropout: float = 0.0,
+        inner: Sequence[Any] = (),
         kernel_initializer: Any = "glorot_uniform",
         output_initializer: Any = None,
+        matrix: Any = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
         self.activation = activation
         self.dropout = Dropout(rate=dropout, name="dropout")
-        self.hidden = dense("hidden", intermediate_dim, use_bias, initializer(kernel_initializer))
+        self.matrix = matrix
+        drawn = initializer(kernel_initializer)
+        self.hidden = dense("hidden", intermediate_dim, use_bias, drawn, matrix)
+        self.inner = make_all(inner, "inner")
         self.use_bias = use_bias
         self.output_initializer = initializer(output_initializer or kernel_initializer)
 
     def build(self, x_shape: Any) -> None:
-        self.output_dense = dense("output", x_shape[-1], self.use_bias, self.output_initializer)
+        self.output_dense = dense(
+            "output", x_shape[-1], self.use_bias, self.output_initializer, self.matrix
+        )
 
     def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
         del context, state
         hidden = self.activation(self.hidden(ops.cast(x, self.compute_dtype)))  # [B, T, F]
-        return self.output_dense(self.dropout(hidden)), ()
+        return self.output_dense(chain(self.inner, self.dropout(hidden))), ()
 
 
 class GatedFeedForward(Branch):
@@ -80,6 +101,7 @@ class GatedFeedForward(Branch):
         use_bias: whether the three matrices add a bias.
         dropout: rate on the hidden product.
         kernel_initializer: name or factory for the initial values of the three matrices.
+        matrix: factory of the dense layers; None is Keras' Dense. Experts: `moe.ExpertDense`.
 
     Source: Shazeer 2020 (https://arxiv.org/abs/2002.05202); T5 1.1 uses the tanh GELU.
     """
@@ -92,18 +114,23 @@ class GatedFeedForward(Branch):
         use_bias: bool = False,
         dropout: float = 0.0,
         kernel_initializer: Any = "glorot_uniform",
+        matrix: Any = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
         self.activation = activation
         self.use_bias = use_bias
-        self.gate = dense("gate", intermediate_dim, use_bias, initializer(kernel_initializer))
-        self.hidden = dense("hidden", intermediate_dim, use_bias, initializer(kernel_initializer))
+        self.matrix = matrix
+        drawn = initializer(kernel_initializer), initializer(kernel_initializer)
+        self.gate = dense("gate", intermediate_dim, use_bias, drawn[0], matrix)
+        self.hidden = dense("hidden", intermediate_dim, use_bias, drawn[1], matrix)
         self.dropout = Dropout(rate=dropout, name="dropout")
         self.output_initializer = initializer(kernel_initializer)
 
     def build(self, x_shape: Any) -> None:
-        self.output_dense = dense("output", x_shape[-1], self.use_bias, self.output_initializer)
+        self.output_dense = dense(
+            "output", x_shape[-1], self.use_bias, self.output_initializer, self.matrix
+        )
 
     def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
         del context, state

@@ -29,3 +29,19 @@ class DepthScaledNormal(keras.initializers.RandomNormal):
 
     def __init__(self, *, stddev: float, num_layers: int) -> None:
         super().__init__(stddev=stddev / (2 * num_layers) ** 0.5)
+
+
+class CurrentFirst(keras.initializers.Initializer):
+    """1/2 for the current position, 1/(2k) for each of the k - 1 before: taps [k, ...] of a filter.
+
+    >>> print(np.asarray(CurrentFirst()((2, 1))))
+    [[0.5 ]
+     [0.25]]
+
+    Source: So et al. 2021 (https://arxiv.org/abs/2109.08668), its release.
+    """
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+        """Returns the initial values."""
+        taps = keras.ops.full(shape, 0.5 / shape[0], dtype=dtype)
+        return keras.ops.concatenate([keras.ops.full_like(taps[:1], 0.5), taps[1:]], axis=0)
