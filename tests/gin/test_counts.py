@@ -11,10 +11,29 @@ from tests.golden import trees
 COUNTS = {
     "bert/base": 109_482_240,
     "bert/large": 335_141_888,
+    "evolved_transformer/mobile": 7_242_496,
+    "evolved_transformer/small": 47_885_472,
+    "evolved_transformer/base": 64_064_512,
+    "evolved_transformer/large": 131_191_296,
+    "evolved_transformer/big": 221_714_432,
+    "evolved_transformer/deep": 218_069_120,
+    "evolved_transformer_lm/small": 38_070_272,
+    "evolved_transformer_lm/medium": 109_640_832,
+    "flash/base": 112_002_050,
+    "flash_quad/base": 111_983_642,
+    "gau/base": 112_040_425,
     "gpt2/small": 124_439_808,
     "gpt2/medium": 354_823_168,
     "gpt2/large": 774_030_080,
     "gpt2/xl": 1_557_611_200,
+    "primer/small": 35_371_264,
+    "primer/medium": 109_749_120,
+    "primer/large": 536_685_056,
+    "primer_ez/small": 35_380_480,
+    "primer_ez/medium": 109_776_768,
+    "primer_ez/large": 536_758_784,
+    "primer_ez_t5/base": 223_069_440,
+    "primer_t5/base": 223_061_760,
     "t5/small": 60_506_624,
     "t5/base": 222_903_552,
     "t5/large": 737_668_096,
@@ -27,8 +46,22 @@ COUNTS = {
     "t5_1_1/xxl": 11_135_332_352,
     "transformer/base": 61_147_136,
     "transformer/big": 210_374_656,
+    "transformer_plus_plus/small": 35_337_968,
+    "transformer_plus_plus/medium": 109_686_912,
+    "transformer_plus_plus/large": 536_602_144,
+    "vanilla/small": 35_352_832,
+    "vanilla/medium": 109_693_824,
+    "vanilla/large": 536_537_600,
 }
-SHALLOW = {"bert/base", "gpt2/small", "t5/small", "t5_1_1/small", "transformer/base"}
+SHALLOW = {
+    "bert/base",
+    "evolved_transformer/mobile",
+    "gpt2/small",
+    "primer/small",
+    "t5/small",
+    "t5_1_1/small",
+    "transformer/base",
+}
 
 
 # What takes more than a few seconds to build is slow; `make test` runs all.
@@ -56,9 +89,27 @@ def test_variable_tree(name):
     assert trees.tree(name) == trees.path(name).read_text(encoding="utf-8")
 
 
-def test_bert_with_the_token_head():
-    counted = trees.summary("models/bert/base.gin", "models/bert/masked.gin")
-    assert counted.parameters == 109_514_298
+# 24 units of 3,641,728 each without norm and bias; FLASH has two more heads of 2 · 128.
+MASKED = {
+    "bert": 109_514_298,
+    "gau": 112_040_425 + 768 * 769 + 2 * 768 + 32_000,
+    "flash": 112_002_050 + 768 * 769 + 2 * 768 + 32_000,
+}
+
+
+@pytest.mark.parametrize("family", MASKED)
+def test_with_the_token_head(family):
+    head = f"models/{'bert' if family == 'bert' else 'gau'}/masked.gin"
+    counted = trees.summary(f"models/{family}/base.gin", head)
+    assert counted.parameters == MASKED[family]
+
+
+@pytest.mark.slow
+def test_units_of_flash():
+    """24 units with their ScaleNorms, without the relative bias: the count of the equations."""
+    modules = trees.summary("models/flash_quad/base.gin").modules
+    units = modules["decoder/gated_attention_unit"] - 24 * 2 * 128
+    assert units + modules["decoder/before_scale_norm"] == 24 * 3_641_729 == 87_401_496
 
 
 def test_t5_1_1_tied_has_the_size_of_t5():

@@ -9,7 +9,17 @@ from lm.summary import Summary, summarise
 
 FOLDER = Path(__file__).parent / "trees"
 GIN = Path(__file__).parents[2] / "gin"
-SIZES = ["bert/base", "gpt2/small", "t5/small", "t5_1_1/small", "transformer/base"]
+SIZES = [
+    "bert/base",
+    "evolved_transformer/mobile",
+    "flash/base",
+    "gau/base",
+    "gpt2/small",
+    "primer/small",
+    "t5/small",
+    "t5_1_1/small",
+    "transformer/base",
+]
 
 
 @functools.cache
