@@ -93,7 +93,6 @@ def environment(engine: str, cache: Path) -> dict[str, str]:
         "LM_CACHE_DIR": str(cache / "data"),
         "MPLBACKEND": "Agg",
         "TF_CPP_MIN_LOG_LEVEL": "3",
-        "TF_XLA_FLAGS": f"--tf_xla_persistent_cache_directory={cache / 'compiled'}",
         "JAX_COMPILATION_CACHE_DIR": str(cache / "compiled"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
