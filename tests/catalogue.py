@@ -3,8 +3,9 @@
 `tests/test_catalogue.py` fails while a public class of `lm.nn`, `lm.models` or `lm.objectives` is
 in none of the entries. A property that an entry cannot have is named in `lacks`:
     causal  (branches, models) no position looks ahead
-    packed  (models) an output per token, so that packed examples can be told apart
-    steps   (models) `start` and `step`
+    packed  (branches, models) packed examples can be told apart and change nothing in each other
+    steps   (branches, models) `start` and `step`; step by step equals all at once
+    padding (branches) more padding changes nothing
 """
 
 import functools
@@ -23,10 +24,13 @@ from lm.nn import (
     feedforward,
     heads,
     masks,
+    moe,
+    noisy,
     norm,
     position,
     relative,
     residual,
+    routers,
     stack,
 )
 from lm.objectives.token_prediction import TokenPrediction
@@ -75,6 +79,24 @@ PRE = part(residual.Residual, branch=SELF, before=[RMS], after=[DROPOUT])
 SANDWICH = part(residual.Residual, branch=TURNED, before=[LAYER], after=[LAYER, DROPOUT])
 CLOSED = part(residual.Residual, branch=GATED, after=[DROPOUT], close=[LAYER])
 
+
+def mixture(router: Any, factor: float | None = None, expert: Any = FEED) -> Any:
+    """A mixture of experts; without a factor nothing is dropped."""
+    return part(
+        moe.MixtureOfExperts,
+        router=router,
+        expert=part(expert, matrix=moe.ExpertDense),
+        capacity_factor=factor,
+        eval_capacity_factor=factor,
+        min_capacity=1,
+    )
+
+
+SWITCH = part(routers.SwitchRouter, num_experts=4)
+TOP_TWO = part(routers.TopTwoRouter, num_experts=4)
+TWO_LEVELS = part(noisy.HierarchicalRouter, num_groups=2, experts_per_group=3, k=2)
+EXPERT_CHOICE = part(routers.ExpertChoiceRouter, num_experts=4)
+
 BRANCHES = [
     Case("self_attention", SELF),
     Case("rotary_self_attention", TURNED),
@@ -85,6 +107,50 @@ BRANCHES = [
     Case("residual_sandwich", SANDWICH),
     Case("residual_post", CLOSED),
     Case("remat", part(residual.Remat, branch=PRE)),
+    Case("switch", mixture(SWITCH)),
+    Case("top_two", mixture(TOP_TWO, expert=GATED)),
+    Case("noisy_top_k", mixture(part(noisy.NoisyTopKRouter, num_experts=4, k=2))),
+    Case("two_levels", mixture(TWO_LEVELS)),
+    Case("switch_capacity", mixture(SWITCH, 0.7), lacks=("packed", "padding", "steps")),
+    Case("top_two_capacity", mixture(TOP_TWO, 0.7), lacks=("causal", "packed", "padding")),
+    Case("expert_choice", mixture(EXPERT_CHOICE, 1.0), lacks=("causal", "packed", "padding")),
+]
+
+EMBEDDING = part(embedding.TokenEmbedding, vocabulary_size=VOCABULARY_SIZE, hidden_dim=WIDTH)
+BIAS = part(relative.RelativeBias, num_heads=2, bidirectional=False)
+CAUSAL = part(stack.Stack, num_layers=2, layers=[SANDWICH, CLOSED], mask=masks.causal, bias=BIAS)
+FUNNEL = "funnel/architecture.gin", "funnel/masked.gin"
+THREE_BLOCKS = {"NUM_LAYERS": None, "BLOCK_SIZES": [1, 1, 1], "MAX_SEGMENTS": 2}
+ROTARY_MODEL = part(
+    DecoderOnly, embedding=EMBEDDING, decoder=CAUSAL, head=part(heads.Logits), name="decoder_only"
+)
+
+UNITS = {"NUM_LAYERS": 1, "NUM_HEADS": None, "HEAD_DIM": 6}
+
+MODELS = [
+    Case("gpt2", family("gpt2/architecture.gin", MAX_SEQUENCE_LENGTH=MAX_LENGTH)),
+    Case("rotary", ROTARY_MODEL),
+    Case("t5", family("t5/architecture.gin", HEAD_DIM=6)),
+    Case("t5_1_1", family("t5_1_1/architecture.gin", HEAD_DIM=6)),
+    Case("transformer", family("transformer/architecture.gin")),
+    Case("evolved_transformer", family("evolved_transformer/architecture.gin", NUM_LAYERS=1)),
+    Case("evolved_transformer_lm", family("evolved_transformer_lm/architecture.gin")),
+    Case("primer", family("primer/architecture.gin", HEAD_DIM=6, DROPOUT_RATE=0.3)),
+    Case("primer_ez_t5", family("primer_ez_t5/architecture.gin", HEAD_DIM=6, NUM_LAYERS=1)),
+    Case("gau", family("gau/architecture.gin", MAX_SEQUENCE_LENGTH=MAX_LENGTH, **UNITS)),
+    Case("flash", family("flash/architecture.gin", CHUNK_SIZE=4, **UNITS)),
+    Case(
+        "flash_masked",
+        family("flash/architecture.gin", "gau/masked.gin", CHUNK_SIZE=4, **UNITS),
+        lacks=("causal", "steps"),
+    ),
+    Case("bert", family("bert/architecture.gin"), lacks=("causal", "packed", "steps")),
+    Case(
+        "bert_masked",
+        family("bert/architecture.gin", "bert/masked.gin"),
+        lacks=("causal", "steps"),
+    ),
+    Case("funnel", family(*FUNNEL, **THREE_BLOCKS), lacks=("causal", "steps")),
 ]
 
 EMBEDDING = part(embedding.TokenEmbedding, vocabulary_size=VOCABULARY_SIZE, hidden_dim=WIDTH)

@@ -1,5 +1,6 @@
 """Who may look at whom, as functions of places in the row: a stack is given one of them."""
 
+from collections.abc import Callable
 from typing import Any
 
 from keras import ops
@@ -28,3 +29,13 @@ def same_segment(query: Any, key: Any) -> Any:
 def both(query: Any, key: Any) -> Any:
     """Returns bool [B, T, S]: True where query and key are both marked (a bidirectional prefix)."""
     return ops.logical_and(query[:, :, None] > 0, key[:, None, :] > 0)
+
+
+def sees_ahead(mask: Callable[[Any, Any], Any]) -> bool:
+    """Tells whether a mask lets a query look at a later place.
+
+    >>> sees_ahead(causal), sees_ahead(bidirectional)
+    (False, True)
+    """
+    here, ahead = ops.zeros((1, 1), "int32"), ops.ones((1, 1), "int32")
+    return bool(ops.convert_to_numpy(mask(here, ahead)).any())

@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
+from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, State, chain, make, make_all
-from lm.nn.masks import both, same_segment
+from lm.nn.masks import both, same_segment, sees_ahead
 
 
 class StackState(NamedTuple):
@@ -35,6 +36,9 @@ class Stack(Branch):
             of the stack adds to its logits, or None.
         before, after: factories of layers around the whole stack.
 
+    Raises:
+        LayerError: if something in `layers` looks ahead and `mask` does not.
+
     State: `StackState`; positions and index advance by the real tokens of each row, so that
     prompts of different lengths share a batch, padded on the right.
     """
@@ -62,6 +66,8 @@ class Stack(Branch):
             for i, factory in enumerate(layers)
         ]
         self.after = make_all(after, "after")
+        if not sees_ahead(mask):
+            refuse_looking_ahead(self.residuals)
 
     def call(
         self,
@@ -149,3 +155,17 @@ def advance(state: StackState | None, segments: Any, residuals: tuple[Any, ...],
         return ()
     real = count if segments is None else ops.sum(ops.cast(segments > 0, "int32"), axis=1)
     return StackState(state.index + real, state.slots, residuals)
+
+
+def refuse_looking_ahead(residuals: Sequence[Any]) -> None:
+    """Refuses layers whose result at a position depends on later ones whatever the mask says.
+
+    Such a layer has an attribute `looks_ahead`: the binding by which it was chosen.
+    """
+    for residual in residuals:
+        for layer in residual._flatten_layers():
+            if binding := getattr(layer, "looks_ahead", None):
+                raise LayerError(
+                    f"{binding}: {type(layer).__name__} depends on later tokens, which "
+                    "stack.Stack.mask = @masks.causal hides; bind another one in this stack"
+                )
