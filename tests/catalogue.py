@@ -119,43 +119,6 @@ BRANCHES = [
 EMBEDDING = part(embedding.TokenEmbedding, vocabulary_size=VOCABULARY_SIZE, hidden_dim=WIDTH)
 BIAS = part(relative.RelativeBias, num_heads=2, bidirectional=False)
 CAUSAL = part(stack.Stack, num_layers=2, layers=[SANDWICH, CLOSED], mask=masks.causal, bias=BIAS)
-FUNNEL = "funnel/architecture.gin", "funnel/masked.gin"
-THREE_BLOCKS = {"NUM_LAYERS": None, "BLOCK_SIZES": [1, 1, 1], "MAX_SEGMENTS": 2}
-ROTARY_MODEL = part(
-    DecoderOnly, embedding=EMBEDDING, decoder=CAUSAL, head=part(heads.Logits), name="decoder_only"
-)
-
-UNITS = {"NUM_LAYERS": 1, "NUM_HEADS": None, "HEAD_DIM": 6}
-
-MODELS = [
-    Case("gpt2", family("gpt2/architecture.gin", MAX_SEQUENCE_LENGTH=MAX_LENGTH)),
-    Case("rotary", ROTARY_MODEL),
-    Case("t5", family("t5/architecture.gin", HEAD_DIM=6)),
-    Case("t5_1_1", family("t5_1_1/architecture.gin", HEAD_DIM=6)),
-    Case("transformer", family("transformer/architecture.gin")),
-    Case("evolved_transformer", family("evolved_transformer/architecture.gin", NUM_LAYERS=1)),
-    Case("evolved_transformer_lm", family("evolved_transformer_lm/architecture.gin")),
-    Case("primer", family("primer/architecture.gin", HEAD_DIM=6, DROPOUT_RATE=0.3)),
-    Case("primer_ez_t5", family("primer_ez_t5/architecture.gin", HEAD_DIM=6, NUM_LAYERS=1)),
-    Case("gau", family("gau/architecture.gin", MAX_SEQUENCE_LENGTH=MAX_LENGTH, **UNITS)),
-    Case("flash", family("flash/architecture.gin", CHUNK_SIZE=4, **UNITS)),
-    Case(
-        "flash_masked",
-        family("flash/architecture.gin", "gau/masked.gin", CHUNK_SIZE=4, **UNITS),
-        lacks=("causal", "steps"),
-    ),
-    Case("bert", family("bert/architecture.gin"), lacks=("causal", "packed", "steps")),
-    Case(
-        "bert_masked",
-        family("bert/architecture.gin", "bert/masked.gin"),
-        lacks=("causal", "steps"),
-    ),
-    Case("funnel", family(*FUNNEL, **THREE_BLOCKS), lacks=("causal", "steps")),
-]
-
-EMBEDDING = part(embedding.TokenEmbedding, vocabulary_size=VOCABULARY_SIZE, hidden_dim=WIDTH)
-BIAS = part(relative.RelativeBias, num_heads=2, bidirectional=False)
-CAUSAL = part(stack.Stack, num_layers=2, layers=[SANDWICH, CLOSED], mask=masks.causal, bias=BIAS)
 ROTARY_MODEL = part(
     DecoderOnly, embedding=EMBEDDING, decoder=CAUSAL, head=part(heads.Logits), name="decoder_only"
 )
