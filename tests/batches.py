@@ -10,6 +10,7 @@ import numpy as np
 from lm.models.decoder_only import DecoderOnly
 from lm.models.encoder import Encoder
 from lm.models.encoder_decoder import EncoderDecoder
+from lm.models.funnel import Funnel
 
 Example = tuple[list[int], list[int]]
 Row = Sequence[Example]
@@ -40,6 +41,7 @@ def encoder_decoder(rows: Sequence[Row], length: int) -> Batch:
 MAKERS: dict[type, Callable[[Sequence[Row], int], Batch]] = {
     DecoderOnly: decoder_only,
     Encoder: encoder,
+    Funnel: encoder,
     EncoderDecoder: encoder_decoder,
 }
 

@@ -54,10 +54,14 @@ def part(target: Callable[..., Any], **arguments: Any) -> Callable[..., Any]:
 
 
 def family(*files: str, **macros: Any) -> Callable[[], Any]:
-    """Returns a factory of the model that gin files under gin/models compose, made tiny."""
+    """Returns a factory of the model that gin files under gin/models compose, made tiny.
+
+    A macro of None is left as the files have it.
+    """
     tiny = {"HIDDEN_DIM": WIDTH, "INTERMEDIATE_DIM": 24, "NUM_LAYERS": 2, "NUM_HEADS": 2}
     tiny |= {"VOCABULARY_SIZE": VOCABULARY_SIZE, "DROPOUT_RATE": 0.3}
-    bindings = [f"{macro} = {value}" for macro, value in (tiny | macros).items()]
+    given = {macro: value for macro, value in (tiny | macros).items() if value is not None}
+    bindings = [f"{macro} = {value}" for macro, value in given.items()]
 
     def make() -> Any:
         config = load([f"models/{file}" for file in files], bindings, roots=["MODEL"])
@@ -119,6 +123,8 @@ BRANCHES = [
 EMBEDDING = part(embedding.TokenEmbedding, vocabulary_size=VOCABULARY_SIZE, hidden_dim=WIDTH)
 BIAS = part(relative.RelativeBias, num_heads=2, bidirectional=False)
 CAUSAL = part(stack.Stack, num_layers=2, layers=[SANDWICH, CLOSED], mask=masks.causal, bias=BIAS)
+FUNNEL = "funnel/architecture.gin", "funnel/masked.gin"
+THREE_BLOCKS = {"NUM_LAYERS": None, "BLOCK_SIZES": [1, 1, 1], "MAX_SEGMENTS": 2}
 ROTARY_MODEL = part(
     DecoderOnly, embedding=EMBEDDING, decoder=CAUSAL, head=part(heads.Logits), name="decoder_only"
 )
@@ -135,6 +141,7 @@ MODELS = [
         family("bert/architecture.gin", "bert/masked.gin"),
         lacks=("causal", "steps"),
     ),
+    Case("funnel", family(*FUNNEL, **THREE_BLOCKS), lacks=("causal", "steps")),
 ]
 
 OBJECTIVES = [

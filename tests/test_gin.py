@@ -30,8 +30,8 @@ MUST_BE_SET = {"gin/runs/pretrain.gin": [STEPS], "gin/runs/finetune.gin": [STEPS
 def files_around(name: str) -> list[str]:
     """A whole run in which the file stands for the one of its folder."""
     folder = name.split("/")[1]
-    if name == "gin/models/bert/masked.gin":
-        return ["gin/models/bert/base.gin", name]
+    if name.endswith("/masked.gin"):
+        return [name.replace("masked", "b4_4_4" if "funnel" in name else "base"), name]
     if folder in ("objectives", "features", "optim") or name in MUST_BE_SET:
         return list((RUN | {folder: name}).values())
     return [name]

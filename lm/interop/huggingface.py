@@ -4,6 +4,7 @@ import numpy as np
 
 from lm.errors import UserError
 from lm.interop.bert import BERT, BERT_MASKED
+from lm.interop.funnel import FUNNEL
 from lm.interop.gpt2 import GPT2
 from lm.interop.renaming import Family, Tensors, to_ours, to_theirs
 from lm.interop.t5 import T5, T5_1_1
@@ -11,6 +12,8 @@ from lm.interop.t5 import T5, T5_1_1
 FAMILIES = {
     "bert": BERT,
     "bert_masked": BERT_MASKED,
+    "funnel": FUNNEL,
+    "funnel_base": FUNNEL,
     "gpt2": GPT2,
     "t5": T5,
     "t5_1_1": T5_1_1,
@@ -21,7 +24,8 @@ def weights_from(model_type: str, state_dict: Tensors) -> dict[str, np.ndarray]:
     """Returns the tensors of a checkpoint under the paths of our variables.
 
     Args:
-        model_type: "gpt2", "t5", "t5_1_1", "bert" (with pooler), "bert_masked" (token head).
+        model_type: "gpt2", "t5", "t5_1_1", "bert" (with pooler), "bert_masked" (token head),
+            "funnel", "funnel_base" (without its decoder).
         state_dict: tensors by their names, as a safetensors file holds them.
 
     Raises:

@@ -22,6 +22,11 @@ COUNTS = {
     "flash/base": 112_002_050,
     "flash_quad/base": 111_983_642,
     "gau/base": 112_040_425,
+    "funnel/b4_4_4": 130_973_184,
+    "funnel/b6_3x2_3x2": 130_973_184,
+    "funnel/b6_6_6": 177_057_792,
+    "funnel/b8_8_8": 386_127_872,
+    "funnel/b10_10_10": 468_021_248,
     "gpt2/small": 124_439_808,
     "gpt2/medium": 354_823_168,
     "gpt2/large": 774_030_080,
@@ -115,3 +120,19 @@ def test_units_of_flash():
 def test_t5_1_1_tied_has_the_size_of_t5():
     counted = trees.summary("models/t5_1_1/base.gin", bindings=TIED)
     assert counted.parameters == COUNTS["t5/base"]
+
+
+FUNNEL_ENCODERS = {
+    "funnel/b4_4_4": 115_611_648,
+    "funnel/b6_3x2_3x2": 115_611_648,
+    "funnel/b6_6_6": 161_696_256,
+    "funnel/b8_8_8": 358_830_080,
+    "funnel/b10_10_10": 440_723_456,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", FUNNEL_ENCODERS)
+def test_funnel_without_its_decoder(size):
+    counted = trees.summary(f"models/{size}.gin", bindings=("NUM_DECODER_LAYERS = 0",))
+    assert counted.parameters == FUNNEL_ENCODERS[size]

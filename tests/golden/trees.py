@@ -14,6 +14,7 @@ SIZES = [
     "evolved_transformer/mobile",
     "flash/base",
     "gau/base",
+    "funnel/b4_4_4",
     "gpt2/small",
     "primer/small",
     "t5/small",

@@ -8,18 +8,23 @@ import pytest
 from keras import ops
 
 from lm.errors import UserError
+from lm.interop.huggingface import family as family_of
 from lm.interop.huggingface import weights_from, weights_to
 from tests.catalogue import family
 from tests.engine import assert_all_near, assert_near, differentiate
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TINY = {"VOCABULARY_SIZE": 48, "DROPOUT_RATE": 0.0}
+FUNNEL = "funnel/architecture.gin"
+BLOCKS = {"NUM_LAYERS": None, "BLOCK_SIZES": [2, 1, 1], "BLOCK_REPEATS": [1, 2, 1]}
 MODELS = {
     "gpt2": family("gpt2/architecture.gin", MAX_SEQUENCE_LENGTH=16, **TINY),
     "bert": family("bert/architecture.gin", MAX_SEQUENCE_LENGTH=16, **TINY),
     "bert_masked": family(
         "bert/architecture.gin", "bert/masked.gin", MAX_SEQUENCE_LENGTH=16, **TINY
     ),
+    "funnel": family(FUNNEL, NUM_DECODER_LAYERS=1, **BLOCKS, **TINY),
+    "funnel_base": family(FUNNEL, NUM_DECODER_LAYERS=0, **BLOCKS, **TINY),
     "t5": family("t5/architecture.gin", HEAD_DIM=6, **TINY),
     "t5_1_1": family("t5_1_1/architecture.gin", HEAD_DIM=6, **TINY),
 }
@@ -71,7 +76,8 @@ def test_live_outputs_and_gradients(name):
 def test_there_and_back_again(name):
     theirs = group(read(name), "weights/")
     again = weights_to(name, weights_from(name, theirs))
-    prefix = "" if again.keys() == theirs.keys() else "bert."  # BertModel's names are bare.
+    # The names of BertModel and FunnelModel are bare.
+    prefix = "" if again.keys() == theirs.keys() else family_of(name).prefix
     assert again.keys() == {prefix + tensor for tensor in theirs}
     for tensor, array in theirs.items():
         np.testing.assert_array_equal(again[prefix + tensor], array, err_msg=tensor)

@@ -1,0 +1,197 @@
+"""The Funnel-Transformer: blocks on ever shorter rows, and a decoder back to all tokens."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from lm.errors import LayerError
+from lm.nn.branch import chain, make, make_all
+from lm.nn.dropout import Dropout
+from lm.nn.funnel_attention import RelativeContext, Waves, waves
+from lm.nn.funnel_pooling import Places, Row, Windows, halve, starts, upsample
+from lm.nn.masks import same_segment
+from lm.nn.reports import report
+
+CLS_TYPE = 2
+
+
+class FunnelStack(keras.layers.Layer):
+    """`h_0 = block_0(x); h_b = block_b(halve(h_{b-1}))`, decoded as `layers(upsample(h) + h_0)`.
+
+    The first layer of a block b > 0 has halved queries and residuals and reads the keys and
+    values of the row before (pool-query-only). The first token of every example, [CLS], is never
+    averaged with another and neither places nor types count where it looks or is looked at.
+
+    Examples that share a row are moved to places where one grid of windows serves them all
+    (`funnel_pooling.Places`): packed, each gets what it gets alone. A row with more than
+    `max_segments` examples has no room for that: its outputs are NaN, never silently wrong, and
+    the figure `crowded_rows` counts it. Examples begin at place 0 and follow each other.
+
+    Args:
+        block_sizes: layers of each block, e.g. [4, 4, 4]; the row is halved before each but the
+            first.
+        block_repeats: how often in a row each layer of a block is applied; B6-3x2-3x2 has sizes
+            [6, 3, 3] and repeats [1, 2, 2].
+        num_decoder_layers: layers on the full row after upsampling; 0 returns the last block's
+            output [B, T', D].
+        layers: factories of the residuals that make a layer.
+        windows: factory of the rule about what is left over at the end of an example,
+            `funnel_pooling.CompleteWindows` or `funnel_pooling.AllWindows`.
+        max_segments: the most examples in a row; each but the first costs at most
+            2^(blocks - 1) - 1 places more (`AllWindows`: twice that).
+        wave_dropout: rate on the sinusoids of queries and distances.
+        before: factories of layers before the first block.
+
+    Raises:
+        LayerError: if a number is out of range, or the row is too short to be halved so often.
+
+    Source: Dai et al. 2020 (https://arxiv.org/abs/2006.03236), section 2 and appendix A.
+    Departures: a mean covers the real tokens of a window, where the release averages padding in;
+    a window is padding only if both places are (as the release; Hugging Face: if one is). Hugging
+    Face does not halve rows of two or fewer; here they are refused.
+    """
+
+    def __init__(  # noqa: PLR0913 - each one is a number or a choice of the paper
+        self,
+        *,
+        block_sizes: Sequence[int],
+        block_repeats: Sequence[int] | None = None,
+        num_decoder_layers: int,
+        layers: Sequence[Any],
+        windows: Any,
+        max_segments: int = 1,
+        wave_dropout: float = 0.0,
+        before: Sequence[Any] = (),
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name, autocast=False)
+        repeats = [1] * len(block_sizes) if block_repeats is None else block_repeats
+        check(block_sizes, repeats, num_decoder_layers, max_segments)
+        self.repeats = tuple(repeats)
+        self.max_segments = max_segments
+        self.windows: Windows = windows()
+        self.before = make_all(before, "before")
+        self.blocks = [
+            [make_layer(layers, f"layer_{block}_{i}") for i in range(size)]
+            for block, size in enumerate(block_sizes)
+        ]
+        self.decoder = [make_layer(layers, f"layer_decoder_{i}") for i in range(num_decoder_layers)]
+        self.wave_dropout = Dropout(rate=wave_dropout, name="wave_dropout")
+
+    def build(self, x_shape: Any) -> None:
+        """Reads the width; the variables are made by the parts at their first call."""
+        self.width = x_shape[-1]
+
+    def call(self, x: Any, segments: Any = None, types: Any = None) -> Any:
+        """Returns [B, T, D], or without a decoder the last block's output [B, T', D].
+
+        Args:
+            x: [B, T, D].
+            segments: int32 [B, T], 1, 2, … for the examples of a row and 0 for padding; None is
+                one full example.
+            types: int32 [B, T], token types of which 2 equals all; None is one type.
+        """
+        x = ops.cast(chain(self.before, x), self.compute_dtype)
+        if segments is None:
+            return self.apply(x, Row(ops.ones((1, x.shape[1]), "int32"), types))
+        crowded = ops.sum(ops.cast(starts(segments)[:, 1:], "int32"), 1) >= self.max_segments
+        report("crowded_rows", ops.sum(ops.cast(crowded, "float32")), x.shape[0])
+        y = self.apply_on_grid(x, Row(segments, types))
+        return ops.where(crowded[:, None, None], ops.cast(float("nan"), y.dtype), y)
+
+    def apply_on_grid(self, x: Any, row: Row) -> Any:
+        """Applies blocks and decoder where every example of a row starts on the grid."""
+        if self.max_segments == 1:
+            return self.apply(x, row)
+        places = Places(
+            row.segments,
+            windows=self.windows,
+            stride=2 ** (len(self.blocks) - 1),
+            max_segments=self.max_segments,
+        )
+        y = self.apply(places.move(x), places.move_row(row))
+        return places.back(y) if self.decoder else y
+
+    def apply(self, x: Any, row: Row) -> Any:
+        """Applies the blocks and the decoder to rows whose examples lie on the grid."""
+        full_row, full = row, self.context(row, 1, row, 1)
+        x = first = self.run(self.blocks[0], self.repeats[0], x, full, full)
+        for block, layers in enumerate(self.blocks[1:], 1):
+            self.check_length(x.shape[1])
+            memory, memory_row = x, row
+            x, row = halve(x, row, self.windows)
+            halving = self.context(row, 2**block, memory_row, 2 ** (block - 1), memory)
+            after = self.context(row, 2**block, row, 2**block)
+            x = self.run(layers, self.repeats[block], x, halving, after)
+        if not self.decoder:
+            return x
+        x = first + upsample(x, row, full_row, 2 ** (len(self.blocks) - 1))
+        return self.run(self.decoder, 1, x, full, full)
+
+    def run(
+        self, layers: Any, repeats: int, x: Any, first: RelativeContext, after: RelativeContext
+    ) -> Any:
+        """Applies layers, each `repeats` times; the very first application has its own context."""
+        context = first
+        for layer in layers:
+            for _ in range(repeats):
+                for residual in layer:
+                    x, _ = residual(x, context)
+                context = after
+        return x
+
+    def context(
+        self, row: Row, stride: int, keys: Row, key_stride: int, memory: Any = None
+    ) -> RelativeContext:
+        """Returns what the layers with these queries and keys share."""
+        count, size = row.segments.shape[1], keys.segments.shape[1]
+        query, key, distance = (
+            ops.convert_to_tensor(wave, self.compute_dtype)
+            for wave in waves(count, stride, size, key_stride, self.width)
+        )
+        inner, inner_keys = (ops.logical_not(starts(one.segments)) for one in (row, keys))
+        return RelativeContext(
+            mask=same_segment(row.segments, keys.segments)[:, None],
+            related=ops.logical_and(inner[:, :, None], inner_keys[:, None, :])[:, None],
+            same_type=None if row.types is None else same_type(row.types, keys.types),
+            waves=Waves(self.wave_dropout(query), key, self.wave_dropout(distance)),
+            memory=memory,
+        )
+
+    def check_length(self, length: int) -> None:
+        """Refuses to halve what is one window already."""
+        if length <= 2:  # noqa: PLR2004 - [CLS] and one window
+            raise LayerError(
+                f"FunnelStack.block_sizes has {len(self.blocks)} blocks, for which a row is halved "
+                f"{len(self.blocks) - 1} times, but {length} places are left before the last: "
+                "raise TASK_FEATURE_LENGTHS or take fewer blocks"
+            )
+
+
+def make_layer(factories: Sequence[Any], name: str) -> list[Any]:
+    """Makes the residuals of one layer."""
+    return [make(factory, f"{name}_{i}") for i, factory in enumerate(factories)]
+
+
+def same_type(types: Any, key_types: Any) -> Any:
+    """Returns bool [B, 1, T, S]: equal token types, or one of them is that of [CLS]."""
+    query, key = types[:, None, :, None], key_types[:, None, None, :]
+    either = ops.logical_or(ops.equal(query, CLS_TYPE), ops.equal(key, CLS_TYPE))
+    return ops.logical_or(ops.equal(query, key), either)
+
+
+def check(sizes: Sequence[int], repeats: Sequence[int], decoder: int, segments: int) -> None:
+    """Refuses numbers that are out of range, naming the binding."""
+    if not sizes or min(sizes) < 1:
+        raise LayerError(f"FunnelStack.block_sizes must be a list of numbers ≥ 1, got {sizes!r}")
+    if len(repeats) != len(sizes) or min(repeats) < 1:
+        raise LayerError(
+            f"FunnelStack.block_repeats must be {len(sizes)} numbers ≥ 1, one for each of "
+            f"block_sizes = {list(sizes)}, got {list(repeats)}"
+        )
+    if decoder < 0:
+        raise LayerError(f"FunnelStack.num_decoder_layers must be ≥ 0, got {decoder}")
+    if segments < 1:
+        raise LayerError(f"FunnelStack.max_segments must be ≥ 1, got {segments}")
