@@ -88,6 +88,15 @@ class Noam(Schedule):
         return self.scale * ops.minimum(ops.rsqrt(t), t * self.warmup_steps**-1.5)
 
 
+def noam_peak(*, hidden_dim: int, warmup_steps: int = 8000, factor: float = 2.0) -> float:
+    """Return the highest rate of `Noam`, for schedules that go on from it in another way.
+
+    >>> round(noam_peak(hidden_dim=512), 6)
+    0.000988
+    """
+    return factor * hidden_dim**-0.5 * warmup_steps**-0.5
+
+
 class Linear(Schedule):
     """A straight line from the peak down to the floor, after a warm-up.
 
@@ -114,26 +123,35 @@ class Linear(Schedule):
 
 
 class Cosine(Schedule):
-    """Half a cosine from the peak down to the floor, after a warm-up.
+    """Half a cosine from the peak down to the floor, after a warm-up: a single cycle.
 
     Args:
         peak: the highest rate.
         steps: updates until the floor, counted from the start of training.
         floor: the last rate, kept after `steps`; GPT-3 and nanoGPT have a tenth of the peak.
         warmup_steps: updates of linear growth before the decay.
+        hold_steps: updates at the peak between the two; the Evolved Transformer's settings for
+            Adafactor hold it instead of growing.
 
     Source: Loshchilov and Hutter 2017, https://arxiv.org/abs/1608.03983, equation 5, one cycle.
     """
 
     def __init__(
-        self, *, peak: float, steps: int, floor: float = 0.0, warmup_steps: int = 0
+        self,
+        *,
+        peak: float,
+        steps: int,
+        floor: float = 0.0,
+        warmup_steps: int = 0,
+        hold_steps: int = 0,
     ) -> None:
         self.peak, self.steps, self.floor, self.warmup_steps = peak, steps, floor, warmup_steps
+        self.decay_from = warmup_steps + hold_steps
 
     def __call__(self, step: Any) -> Any:
         """Return the rate of update `step`."""
         step = _float(step)
-        turn = ops.cos(math.pi * _progress(step, self.warmup_steps, self.steps))
+        turn = ops.cos(math.pi * _progress(step, self.decay_from, self.steps))
         rate = self.floor + 0.5 * (self.peak - self.floor) * (1.0 + turn)
         return rate * _ramp(step, self.warmup_steps)
 

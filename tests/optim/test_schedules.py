@@ -57,3 +57,14 @@ def test_a_keras_optimizer_follows_the_schedule():
         rule.apply([np.ones(1, "float32")])
         steps.append(float(weight[0]))
     np.testing.assert_allclose(np.diff([0.0, *steps]), [-1.0, -0.5, 0.0])
+
+
+def test_cosine_holds_its_peak():
+    schedule = schedules.Cosine(peak=1.0, steps=30, warmup_steps=4, hold_steps=6)
+    np.testing.assert_allclose(rates(schedule, 0, 5, 10, 20, 30), [0.25, 1, 1, 0.5, 0], atol=1e-6)
+
+
+def test_noams_peak_is_where_noam_turns():
+    noam = schedules.Noam(hidden_dim=64, warmup_steps=100, factor=2.0)
+    peak = schedules.noam_peak(hidden_dim=64, warmup_steps=100, factor=2.0)
+    assert rates(noam, 99)[0] == pytest.approx(peak)
