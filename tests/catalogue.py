@@ -19,14 +19,19 @@ from lm.config import load
 from lm.models.decoder_only import DecoderOnly
 from lm.nn import (
     attention,
+    convolution,
     dropout,
     embedding,
+    evolved,
     feedforward,
+    flash,
+    gau,
     heads,
     masks,
     moe,
     noisy,
     norm,
+    parallel,
     position,
     relative,
     residual,
@@ -82,6 +87,13 @@ GATED = part(feedforward.GatedFeedForward, intermediate_dim=24, activation=activ
 PRE = part(residual.Residual, branch=SELF, before=[RMS], after=[DROPOUT])
 SANDWICH = part(residual.Residual, branch=TURNED, before=[LAYER], after=[LAYER, DROPOUT])
 CLOSED = part(residual.Residual, branch=GATED, after=[DROPOUT], close=[LAYER])
+CONVOLUTION = part(convolution.CausalConvolution)
+TAPPED = part(attention.SelfAttention, num_heads=2, rotary=ROTARY, after_projection=CONVOLUTION)
+TOEPLITZ = part(relative.ToeplitzBias, max_sequence_length=MAX_LENGTH)
+UNIT = part(gau.GatedUnit, intermediate_dim=24, head_dim=6, rotary=ROTARY)
+TURNED_BIAS = part(relative.RotaryBias, dim=6)
+QUADRATIC = part(gau.GatedAttentionUnit, unit=UNIT, max_sequence_length=MAX_LENGTH)
+CHUNKS = part(flash.MixedChunkAttention, unit=UNIT, chunk_size=4, mask=masks.causal)
 
 
 def mixture(router: Any, factor: float | None = None, expert: Any = FEED) -> Any:
@@ -111,6 +123,21 @@ BRANCHES = [
     Case("residual_sandwich", SANDWICH),
     Case("residual_post", CLOSED),
     Case("remat", part(residual.Remat, branch=PRE)),
+    Case("gau", part(QUADRATIC, kernel=gau.squared_relu, bias=TOEPLITZ)),
+    Case("gau_softmax", part(QUADRATIC, kernel=gau.softmax, bias=TURNED_BIAS)),
+    Case("flash", part(CHUNKS, kernel=gau.squared_relu, bias=TOEPLITZ)),
+    Case("flash_softmax", part(CHUNKS, kernel=gau.softmax, normalizer=flash.one_chunk)),
+    Case(
+        "flash_bidirectional",
+        part(CHUNKS, kernel=gau.squared_relu, mask=masks.bidirectional, bias=TURNED_BIAS),
+        lacks=("causal",),
+    ),
+    Case("parallel", part(parallel.Parallel, branches=[SELF, CROSS], after=[DROPOUT])),
+    Case("causal_convolution", CONVOLUTION),
+    Case("convolved_self_attention", TAPPED),
+    Case("gated_linear_unit", part(evolved.GatedLinearUnit)),
+    Case("evolved_encoder", part(evolved.EvolvedEncoderConvolution, norm=LAYER), lacks=("causal",)),
+    Case("evolved_decoder", part(evolved.EvolvedDecoderConvolution, norm=LAYER)),
     Case("switch", mixture(SWITCH)),
     Case("top_two", mixture(TOP_TWO, expert=GATED)),
     Case("noisy_top_k", mixture(part(noisy.NoisyTopKRouter, num_experts=4, k=2))),
@@ -129,12 +156,25 @@ ROTARY_MODEL = part(
     DecoderOnly, embedding=EMBEDDING, decoder=CAUSAL, head=part(heads.Logits), name="decoder_only"
 )
 
+UNITS = {"NUM_LAYERS": 1, "NUM_HEADS": None, "HEAD_DIM": 6}
+
 MODELS = [
     Case("gpt2", family("gpt2/architecture.gin", MAX_SEQUENCE_LENGTH=MAX_LENGTH)),
     Case("rotary", ROTARY_MODEL),
     Case("t5", family("t5/architecture.gin", HEAD_DIM=6)),
     Case("t5_1_1", family("t5_1_1/architecture.gin", HEAD_DIM=6)),
     Case("transformer", family("transformer/architecture.gin")),
+    Case("evolved_transformer", family("evolved_transformer/architecture.gin", NUM_LAYERS=1)),
+    Case("evolved_transformer_lm", family("evolved_transformer_lm/architecture.gin")),
+    Case("primer", family("primer/architecture.gin", HEAD_DIM=6, DROPOUT_RATE=0.3)),
+    Case("primer_ez_t5", family("primer_ez_t5/architecture.gin", HEAD_DIM=6, NUM_LAYERS=1)),
+    Case("gau", family("gau/architecture.gin", MAX_SEQUENCE_LENGTH=MAX_LENGTH, **UNITS)),
+    Case("flash", family("flash/architecture.gin", CHUNK_SIZE=4, **UNITS)),
+    Case(
+        "flash_masked",
+        family("flash/architecture.gin", "gau/masked.gin", CHUNK_SIZE=4, **UNITS),
+        lacks=("causal", "steps"),
+    ),
     Case("bert", family("bert/architecture.gin"), lacks=("causal", "packed", "steps")),
     Case(
         "bert_masked",
