@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -10,9 +10,9 @@ import numpy as np
 
 from lm import engines
 from lm.bench.peak import matmul_peak, peak_memory
-from lm.decode.choose import greedy
 from lm.decode.compiled import Programs
-from lm.decode.loop import Sampling
+from lm.decode.decoding import Decoding
+from lm.decode.loop import Decoded
 from lm.engines.flops import matmul_flops
 
 TRAINING_PASSES = 3  # forward, and backward for the activations and for the weights
@@ -70,19 +70,32 @@ def speed(call: Callable[[], Any], *, tokens: int, windows: int) -> Speed:
         tokens: tokens that one window handles.
         windows: number of timed windows, after the first call.
     """
-    seconds = [_timed(call) for _ in range(windows + 1)]
-    rates = sorted(tokens / s for s in seconds[1:])
-    return Speed(statistics.median(rates), rates[0], rates[-1], seconds[0])
+    return rates([timed(call) for _ in range(windows + 1)], tokens)
 
 
-def _timed(call: Callable[[], Any]) -> float:
+def rates(seconds: Sequence[float], tokens: int) -> Speed:
+    """Returns the speed of windows that took so long, the first of them left out."""
+    found = sorted(tokens / s for s in seconds[1:])
+    return Speed(statistics.median(found), found[0], found[-1], seconds[0])
+
+
+def timed(call: Callable[[], Any]) -> float:
+    """Returns the seconds of a call."""
     started = time.perf_counter()
     call()
     return time.perf_counter() - started
 
 
 def bench(
-    *, objective: Any, optimizer: Any, rows: int, inputs: int, targets: int, windows: int
+    *,
+    objective: Any,
+    optimizer: Any,
+    rows: int,
+    inputs: int,
+    targets: int,
+    new_tokens: int,
+    beams: int,
+    windows: int,
 ) -> dict[str, Any]:
     """Measures an objective and returns the figures by name.
 
@@ -95,15 +108,19 @@ def bench(
         rows: batch size B.
         inputs: tokens per row of an encoder.
         targets: tokens per row of a decoder.
+        new_tokens: to generate for each prompt.
+        beams: width of the search; 1 is greedy.
         windows: timed windows, of `STEPS_PER_WINDOW` steps each.
     """
     batch = synthetic_batch(objective.model, rows=rows, inputs=inputs, targets=targets)
-    engine = engines.get()(objective=objective, optimizer=optimizer, features=_specs(batch))
+    engine = engines.get()(objective=objective, optimizer=optimizer, features=specs(batch))
     tokens = rows * (targets if "decoder_input_tokens" in batch else inputs)
-    flops = matmul_flops(objective, _specs(batch)) // tokens
+    flops = matmul_flops(objective, specs(batch)) // tokens
     training = train_speed(engine, batch, tokens=tokens, windows=windows)
     scoring = score_speed(engine, batch, tokens=tokens, windows=windows)
-    generation = generate_speed(objective.model, batch, new_tokens=targets // 2, windows=windows)
+    generation = generate_speed(
+        objective.model, batch, new_tokens=new_tokens, beams=beams, windows=windows
+    )
     memory = peak_memory()
     peaks = matmul_peak(keras.config.dtype_policy().compute_dtype)
     achieved = TRAINING_PASSES * flops * training.tokens_per_second
@@ -125,7 +142,7 @@ def bench(
 
 def train_speed(engine: Any, batch: Batch, *, tokens: int, windows: int) -> Speed:
     """Speed of training steps; compilation is the first step's time alone."""
-    compiling = _timed(lambda: (engine.step(batch), engine.logs()))
+    compiling = timed(lambda: (engine.step(batch), engine.logs()))
 
     def window() -> None:
         for _ in range(STEPS_PER_WINDOW):
@@ -142,21 +159,29 @@ def score_speed(engine: Any, batch: Batch, *, tokens: int, windows: int) -> Spee
     return speed(waited, tokens=tokens, windows=windows)
 
 
-def generate_speed(model: Any, batch: Batch, *, new_tokens: int, windows: int) -> Speed | None:
-    """Speed of greedy search over the batch, prompts read included; None if it cannot generate."""
+def generate_speed(
+    model: Any, batch: Batch, *, new_tokens: int, beams: int, windows: int
+) -> Speed | None:
+    """Speed of a search over the batch, prompts read included; None if it cannot generate."""
     if not hasattr(model, "step"):
         return None
-    search = Sampling(pick=greedy, max_new_tokens=new_tokens, eos_id=-1)
-    programs = Programs(model, search)
     rows = len(next(iter(batch.values())))
-    inputs = _prompts(batch, new_tokens) | {
-        "rows": np.arange(rows, dtype="int32"),
-        "seed": np.array(0, "int32"),
-    }
-    return speed(lambda: programs(inputs), tokens=rows * new_tokens, windows=windows)
+    search = search_call(model, prompts_of(batch, new_tokens), new_tokens=new_tokens, beams=beams)
+    return speed(search, tokens=rows * new_tokens, windows=windows)
 
 
-def _prompts(batch: Batch, new_tokens: int) -> Batch:
+def search_call(
+    model: Any, prompts: Batch, *, new_tokens: int, beams: int
+) -> Callable[[], Decoded]:
+    """Returns a call that makes as many tokens for each prompt; no token ends a text."""
+    search = Decoding(max_new_tokens=new_tokens, beam_size=beams).search(eos_id=-1)
+    programs = Programs(model, search)
+    rows = len(next(iter(prompts.values())))
+    inputs = prompts | {"rows": np.arange(rows, dtype="int32"), "seed": np.array(0, "int32")}
+    return lambda: programs(inputs)
+
+
+def prompts_of(batch: Batch, new_tokens: int) -> Batch:
     """The encoder's whole input, or what leaves a decoder room for the new tokens."""
     side = "encoder" if "encoder_input_tokens" in batch else "decoder"
     width = batch[f"{side}_input_tokens"].shape[1]
@@ -165,5 +190,6 @@ def _prompts(batch: Batch, new_tokens: int) -> Batch:
     return {name: batch[name][:, : max(width, 1)] for name in names}
 
 
-def _specs(batch: Mapping[str, np.ndarray]) -> dict[str, keras.KerasTensor]:
+def specs(batch: Mapping[str, np.ndarray]) -> dict[str, keras.KerasTensor]:
+    """Returns the shapes and types of a batch."""
     return {name: keras.KerasTensor(x.shape, str(x.dtype)) for name, x in batch.items()}

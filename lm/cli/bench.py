@@ -21,7 +21,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--length", type=int, help="tokens per row; default: TASK_FEATURE_LENGTHS, else 128"
     )
+    parser.add_argument(
+        "--new_tokens", type=int, help="to generate for each prompt; default: half the length"
+    )
+    parser.add_argument("--beam_size", type=int, default=1, help="of the search (default 1)")
     parser.add_argument("--windows", type=int, default=8, help="timed windows (default 8)")
+    parser.add_argument(
+        "--against",
+        choices=("transformers", "ctranslate2"),
+        help="run the same model there too, in turn (needs the extra `parity`)",
+    )
+    parser.add_argument(
+        "--only", choices=("training", "generation"), help="with --against: one kind of work"
+    )
     output.add_json(parser)
 
 
@@ -29,22 +41,39 @@ def run(args: argparse.Namespace) -> int:
     """Measure and print the figures."""
     config = flags.load(args, roots=["MODEL"])
 
-    from lm.bench.measure import bench
-
     lengths = _lengths(args, config)
-    figures = bench(
-        objective=_objective(config),
-        optimizer=_optimizer(config),
-        rows=args.batch_size or _value(config, "BATCH_SIZE", DEFAULT_BATCH_SIZE),
-        inputs=lengths["inputs"],
-        targets=lengths["targets"],
-        windows=args.windows,
-    )
+    settings = {
+        "objective": _objective(config),
+        "optimizer": _optimizer(config),
+        "rows": args.batch_size or _value(config, "BATCH_SIZE", DEFAULT_BATCH_SIZE),
+        "inputs": lengths["inputs"],
+        "targets": lengths["targets"],
+        "new_tokens": args.new_tokens or lengths["targets"] // 2,
+        "beams": args.beam_size,
+        "windows": args.windows,
+    }
+    figures, rows = _compare(args, settings) if args.against else _bench(settings)
     if args.json:
         output.print_json(figures)
     else:
-        output.print_table(["", "figure"], _rows(figures))
+        output.print_table(["", "figure"], rows)
     return 0
+
+
+def _bench(settings: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    from lm.bench.measure import bench
+
+    figures = bench(**settings)
+    return figures, _rows(figures)
+
+
+def _compare(
+    args: argparse.Namespace, settings: dict[str, Any]
+) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    from lm.bench.compare import compare
+
+    figures = compare(**settings, against=args.against, only=args.only)
+    return figures, _compared(figures)
 
 
 def _value(config: Any, macro: str, default: Any) -> Any:
@@ -99,3 +128,19 @@ def _rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
 def _rate(speed: dict[str, float]) -> str:
     low, high = speed["slowest"], speed["fastest"]
     return f"{speed['tokens_per_second']:,.0f} (windows {low:,.0f} to {high:,.0f})"
+
+
+def _compared(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    """Returns one line for us and for each way in which the peer did the same work."""
+    lines = []
+    for work in ("training", "generation"):
+        found = figures.get(work, {"speeds": {}, "ratios": {}})
+        for name, speed in found["speeds"].items():
+            who = name if name == "ours" else f"{figures['against']} {name}"
+            line = f"{_rate(speed)} tokens/s"
+            if name in found["ratios"]:
+                line += f"; ours {found['ratios'][name]:.2f} times as fast"
+            if name in found.get("same_tokens", {}):
+                line += f"; {found['same_tokens'][name]:.1%} of the tokens the same"
+            lines.append((f"{work}, {who}", line))
+    return lines

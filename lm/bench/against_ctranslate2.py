@@ -1,0 +1,84 @@
+"""The same model in CTranslate2, converted from its twin in transformers: generation alone."""
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ctranslate2
+import numpy as np
+from ctranslate2.converters import transformers as converters
+
+from lm.bench import against_transformers
+from lm.bench.sizes import Sizes
+
+
+class Numbers:
+    """A tokenizer whose tokens are their numbers, which is all a converter asks for."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.bos_token = self.pad_token = "0"
+        self.eos_token, self.unk_token = "1", "2"
+
+    def get_vocab(self) -> dict[str, int]:
+        """Returns token -> id."""
+        return {str(i): i for i in range(self.size)}
+
+    def convert_ids_to_tokens(self, number: int) -> str:
+        """Returns the token of an id."""
+        return str(number)
+
+
+def build(sizes: Sizes, *, compute_type: str) -> Any:
+    """Returns a generator or translator with the weights of the model.
+
+    Args:
+        sizes: of the model.
+        compute_type: "float32" or "int8".
+    """
+    twin = against_transformers.build(sizes)
+    kind = "GPT2Config" if sizes.model_type == "gpt2" else "T5Config"
+    spec = converters._MODEL_LOADERS[kind](twin, Numbers(twin.config.vocab_size))
+    runner = ctranslate2.Generator if sizes.model_type == "gpt2" else ctranslate2.Translator
+    with tempfile.TemporaryDirectory() as folder:
+        spec.validate()
+        spec.optimize(quantization="int8" if compute_type == "int8" else None)
+        spec.save(folder)
+        return runner(
+            folder,
+            device="cpu",
+            compute_type=compute_type,
+            inter_threads=1,
+            intra_threads=len(os.sched_getaffinity(0)),
+        )
+
+
+def generation(
+    runner: Any, prompts: Mapping[str, np.ndarray], *, new_tokens: int, beams: int
+) -> Callable[[], np.ndarray]:
+    """Returns a call that searches as many new tokens for each prompt; no token ends a text."""
+    settings = {"beam_size": beams, "max_batch_size": 0, "length_penalty": 0.0}
+    if "encoder_input_tokens" in prompts:
+        texts = _texts(prompts["encoder_input_tokens"])
+        settings |= {"max_decoding_length": new_tokens, "min_decoding_length": new_tokens}
+
+        def search() -> np.ndarray:
+            found = runner.translate_batch(texts, **settings)
+            return np.array([[int(t) for t in x.hypotheses[0]] for x in found], "int32")
+
+        return search
+    texts = _texts(prompts["decoder_input_tokens"])
+    settings |= {"max_length": new_tokens, "min_length": new_tokens}
+
+    def write() -> np.ndarray:
+        found = runner.generate_batch(
+            texts, include_prompt_in_result=False, sampling_topk=1, **settings
+        )
+        return np.array([x.sequences_ids[0] for x in found], "int32")
+
+    return write
+
+
+def _texts(tokens: np.ndarray) -> list[list[str]]:
+    return [[str(token) for token in row] for row in tokens]

@@ -1,0 +1,163 @@
+"""The same work by us and by another library, window by window in turn, in one process."""
+
+import importlib
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from lm import engines
+from lm.bench.measure import (
+    STEPS_PER_WINDOW,
+    Batch,
+    Speed,
+    prompts_of,
+    rates,
+    search_call,
+    specs,
+    synthetic_batch,
+    timed,
+)
+from lm.bench.sizes import Sizes, sizes
+from lm.errors import UserError
+
+PEERS = ("transformers", "ctranslate2")
+WORKS = ("training", "generation")
+PAUSE = 0.3  # seconds in which the other library's waiting threads go to sleep
+
+Calls = dict[str, Callable[[], Any]]
+
+
+def compare(  # noqa: PLR0913 - the numbers of a measurement, keyword-only
+    *,
+    objective: Any,
+    optimizer: Any,
+    rows: int,
+    inputs: int,
+    targets: int,
+    new_tokens: int,
+    beams: int,
+    windows: int,
+    against: str,
+    only: str | None = None,
+) -> dict[str, Any]:
+    """Measures us and a peer on the same shapes and weights; returns the figures by kind of work.
+
+    Args:
+        objective: has `model`, of a type that `lm.interop` names.
+        optimizer: its update rule.
+        rows: batch size B.
+        inputs: tokens per row of an encoder.
+        targets: tokens per row of a decoder.
+        new_tokens: to generate for each prompt.
+        beams: width of the search; 1 is greedy.
+        windows: timed windows of each.
+        against: one of `PEERS`.
+        only: one of `WORKS`, or None for all that the peer can do.
+
+    Raises:
+        UserError: the peer is not installed, or does not know such a model or work.
+    """
+    peer = load(against)
+    batch = synthetic_batch(objective.model, rows=rows, inputs=inputs, targets=targets)
+    engine = engines.get()(objective=objective, optimizer=optimizer, features=specs(batch))
+    found = sizes(objective.model)
+    figures: dict[str, Any] = {"against": against, "model_type": found.model_type, "rows": rows}
+    prompts = prompts_of(batch, new_tokens)
+    ours = search_call(objective.model, prompts, new_tokens=new_tokens, beams=beams)
+    if only != "training":
+        calls = {"ours": lambda: ours().tokens[:, 0]}
+        calls |= _searches(peer, against, found, prompts, new_tokens=new_tokens, beams=beams)
+        same = _agreement(calls)
+        speeds = alternate(calls, tokens=rows * new_tokens, windows=windows)
+        told = {"new_tokens": new_tokens, "beams": beams, "same_tokens": same}
+        figures["generation"] = {**told, **_ratios(speeds)}
+    if only != "generation" and hasattr(peer, "training"):
+        length = batch["decoder_target_tokens"].shape[1]
+        calls = {"ours": _steps(lambda: engine.step(batch), engine.logs)}
+        calls |= _trainings(peer, found, batch)
+        speeds = alternate(calls, tokens=STEPS_PER_WINDOW * rows * length, windows=windows)
+        figures["training"] = _ratios(speeds)
+    return figures
+
+
+def load(against: str) -> Any:
+    """Returns the module that runs a peer.
+
+    Raises:
+        UserError: the extra is not installed.
+    """
+    try:
+        return importlib.import_module(f"lm.bench.against_{against}")
+    except ImportError as error:
+        raise UserError(
+            f"--against={against} needs {error.name}: install the extra `parity` "
+            "(pip install 'seqlm[parity]', or make parity in a checkout)"
+        ) from error
+
+
+def alternate(calls: Calls, *, tokens: int, windows: int) -> dict[str, Speed]:
+    """Times calls in turn, so that what else the machine does hits all of them.
+
+    Args:
+        calls: name -> one window, which does its work before it returns.
+        tokens: that a window handles.
+        windows: of each, after the first.
+    """
+    seconds: dict[str, list[float]] = {name: [timed(call)] for name, call in calls.items()}
+    for _ in range(windows):
+        for name, call in calls.items():
+            time.sleep(PAUSE)
+            seconds[name].append(timed(call))
+    return {name: rates(found, tokens) for name, found in seconds.items()}
+
+
+def _ratios(speeds: Mapping[str, Speed]) -> dict[str, Any]:
+    """Returns the speeds and how many times as fast as each peer we are, by medians."""
+    ours = speeds["ours"].tokens_per_second
+    return {
+        "speeds": {name: speed._asdict() for name, speed in speeds.items()},
+        "ratios": {
+            name: ours / speed.tokens_per_second for name, speed in speeds.items() if name != "ours"
+        },
+    }
+
+
+def _agreement(calls: Calls) -> dict[str, float]:
+    """Returns the share of tokens that each peer chooses as we do."""
+    found = {name: np.asarray(call()) for name, call in calls.items()}
+    ours = found.pop("ours")
+    return {name: float(np.mean(tokens == ours)) for name, tokens in found.items()}
+
+
+def _steps(step: Callable[[], Any], wait: Callable[[], Any]) -> Callable[[], None]:
+    """Returns one window of training."""
+
+    def window() -> None:
+        for _ in range(STEPS_PER_WINDOW):
+            step()
+        wait()
+
+    return window
+
+
+def _trainings(peer: Any, found: Sizes, batch: Batch) -> Calls:
+    """Returns the peer's training, eager and compiled."""
+    return {
+        name: _steps(peer.training(peer.build(found), batch, compiled=compiled), lambda: None)
+        for name, compiled in {"eager": False, "compiled": True}.items()
+    }
+
+
+def _searches(
+    peer: Any, against: str, found: Sizes, prompts: Batch, *, new_tokens: int, beams: int
+) -> Calls:
+    """Returns the peer's searches by the numbers they compute with."""
+    settings = {"new_tokens": new_tokens, "beams": beams}
+    if against == "transformers":
+        return {"float32": peer.generation(peer.build(found), prompts, **settings)}
+    return {
+        kind: peer.generation(peer.build(found, compute_type=kind), prompts, **settings)
+        for kind in ("float32", "int8")
+    }
