@@ -5,7 +5,7 @@
 A pipeline is decided by its arguments and its files: the same ones give the same batches.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import seqio
@@ -14,6 +14,7 @@ from lm.data import identity, lookup, stream
 from lm.data.batches import Batches
 from lm.data.evaluation import EvaluationBatches, evaluation_batches, task_names
 from lm.data.features import Converter
+from lm.errors import UserError
 
 __all__ = ["EvaluationBatches", "Pipeline", "evaluation_batches", "task_facts", "task_names"]
 
@@ -37,8 +38,12 @@ class Pipeline(Batches):
         process_index: which process this is, of `process_count`; see `Batches`.
         process_count: number of processes.
 
+    Attributes:
+        vocabulary_sizes: feature and task -> number of ids of its tokenizer.
+
     Raises:
-        UserError: naming what is unknown: task, split, feature or length.
+        UserError: naming what is unknown: task, split, feature or length; or the task of which no
+            example is left.
 
     Example (gin):
         pipeline.Pipeline.mixture_or_task_name = %MIXTURE_OR_TASK_NAME
@@ -73,6 +78,8 @@ class Pipeline(Batches):
             features=(*made.task_features, "loss_weights"),
             trims=made.trims,
         )
+        self.vocabulary_sizes = vocabulary_sizes(provider, split, made.task_features)
+        _require_examples(provider, split, made, lengths=lengths, preprocessors=preprocessors)
         prepared = made.prepare(examples, lengths).shuffle(shuffle_buffer, seed=seed)
         super().__init__(
             rows=made.assemble(prepared, lengths),
@@ -101,3 +108,36 @@ def task_facts(provider: lookup.Provider, split: str) -> dict[str, Any]:
         "features": {task.name: identity.features(task.output_features) for task in tasks},
         "rates": stream.rates(provider, split),
     }
+
+
+def vocabulary_sizes(
+    provider: lookup.Provider, split: str, names: Collection[str]
+) -> dict[str, int]:
+    """Returns the number of ids of every tokenizer that the features use, by feature and task."""
+    return {
+        f"{name!r} in {task.name}": int(feature.vocabulary.vocab_size)
+        for task in lookup.tasks(provider, split)
+        for name, feature in task.output_features.items()
+        if name in names
+    }
+
+
+def _require_examples(
+    provider: lookup.Provider,
+    split: str,
+    made: Converter,
+    *,
+    lengths: Mapping[str, int],
+    preprocessors: Sequence[stream.Preprocessor],
+) -> None:
+    """Finds out with one pass, up to its first example, what would be waited for without end."""
+    for task in lookup.tasks(provider, split):
+        examples = stream.one_pass(
+            task, split, lengths=lengths, trims=made.trims, preprocessors=preprocessors
+        )
+        kept = stream.keep(examples, (*made.task_features, "loss_weights"))
+        if not any(True for _ in made.prepare(kept, lengths).take(1)):
+            raise UserError(
+                f"{task.name}/{split}: no example is left after preprocessing; look at it with "
+                f"`lm show {task.name}`, and at TASK_FEATURE_LENGTHS = {dict(lengths)}"
+            )

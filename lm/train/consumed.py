@@ -36,6 +36,11 @@ class Consumed:
         return self.data.features
 
     @property
+    def vocabulary_sizes(self) -> Mapping[str, int]:
+        """Where it is used -> number of ids of a tokenizer; empty if the data do not tell."""
+        return getattr(self.data, "vocabulary_sizes", {})
+
+    @property
     def wait_seconds(self) -> float:
         """Time that the run has waited for batches."""
         return self.data.wait_seconds

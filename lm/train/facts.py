@@ -20,9 +20,9 @@ PACKAGES = ("keras", "numpy", "tensorflow", "jax", "seqio-nightly", "safetensors
 # How long and how to look at it, and what `run` and `data` of `about` have; all else decides.
 HARMLESS = re.compile(
     r"(.*/)?(lm\.train\.train\.(workdir|train_steps|\w*_period|keep|evaluations|samples"
-    r"|max_skipped|random_seed|microbatches|dtype_policy|partial|allow_change|initial_checkpoint_path)$"
+    r"|max_skipped|max_rollbacks|replay_batch|mesh|random_seed|microbatches|dtype_policy|partial|allow_change|initial_checkpoint_path)$"
     r"|lm\.train\.(evaluation|samples)\.|lm\.data\.(pipeline|evaluation)\.evaluation_batches\."
-    r"|lm\.data\.pipeline\.Pipeline\.|lm\.(evaluate|generate|score)\.)"
+    r"|lm\.data\.pipeline\.Pipeline\.|lm\.(evaluate|generate|mesh|score)\.)"
 )
 ISA = ("avx", "avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lm.checkpoint import Store
-from lm.train import state
+from lm.train import checks, state
 from lm.train.evaluation import Evaluation
 from lm.train.guard import Done, Guard
 from lm.train.reports import Reports
@@ -96,6 +96,8 @@ class Loop:
             # The first step compiles: its time is no step's time.
             with self.reports.clock.aside("compilation" if step == begin else ""):
                 batch = next(self.data)
+                if step == begin:
+                    checks.first_batch(self.engine.program.objective, batch)
                 outcome = self.engine.step(batch)
             step += 1
             self.reports.advance()

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,7 +63,9 @@ def write(workdir: Path, refused: Refused) -> Path:
     arrays = {name: np.ascontiguousarray(array) for name, array in refused.batch.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        numpy.save_file(arrays, path, metadata={_KEY: json.dumps(about)})
+        temporary = folder / f".tmp-{refused.step}-{os.getpid()}"  # several processes may write
+        numpy.save_file(arrays, temporary, metadata={_KEY: json.dumps(about)})
+        os.replace(temporary, path)
         for old in sorted(folder.glob("*.safetensors"), key=_step)[:-KEPT]:
             old.unlink()
     except (OSError, SafetensorError) as error:

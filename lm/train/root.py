@@ -12,12 +12,13 @@ from lm.checkpoint import Store
 from lm.checkpoint.store import local
 from lm.errors import ConfigError
 from lm.lock import lock
-from lm.train import facts, records, start
+from lm.train import checks, facts, records, refused, start
 from lm.train.consumed import Consumed
 from lm.train.evaluation import Evaluation
 from lm.train.loop import Loop, Plan
+from lm.train.replay import replay
 from lm.train.reports import Reports
-from lm.train.signals import Signals
+from lm.train.team import Team
 
 Factory = Callable[[], Any]
 
@@ -37,8 +38,11 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
     keep: int | None = 3,
     random_seed: int = 0,
     microbatches: int = 1,
+    mesh: Factory | None = None,
     dtype_policy: str = "float32",
     max_skipped: int = 10,
+    max_rollbacks: int = 0,
+    replay_batch: str | None = None,
     initial_checkpoint_path: str | None = None,
     partial: Sequence[str] = (),
     allow_change: Sequence[str] = (),
@@ -59,9 +63,13 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         keep: newest checkpoints to keep, besides the best; None keeps all.
         random_seed: decides the initial weights and dropout.
         microbatches: parts of a batch whose gradients are summed before the update.
+        mesh: factory of the devices to train on, a file of `gin/mesh`; None is one device.
         dtype_policy: Keras' policy: float32, bfloat16 or mixed_bfloat16.
         max_skipped: updates skipped in a row, for a loss or gradient that is not finite, that end
-            the run.
+            the run or, where it may, take it back.
+        max_rollbacks: times that the run goes back to its last good checkpoint and on with the data
+            after the bad ones, instead of ending with exit code 1.
+        replay_batch: file of a batch whose update was refused; it is run alone, nothing is trained.
         initial_checkpoint_path: run folder or checkpoint whose weights to start from; without
             effect once the run has a checkpoint of its own.
         partial: regular expressions of weights that may be missing or different there.
@@ -72,33 +80,54 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         SystemExit: 143 or 130 after a signal, the state saved.
     """
     started = time.time()
+    kept = None if replay_batch is None else refused.read(replay_batch)
     folder = local(workdir)
     save_period = eval_period if save_period is None else save_period
-    plan = Plan(log_period, eval_period, save_period, train_steps, max_skipped)
+    plan = Plan(log_period, eval_period, save_period, train_steps, max_skipped, max_rollbacks)
     settings = {
         "random_seed": random_seed,
         "microbatches": microbatches,
         "dtype_policy": dtype_policy,
     }
-    with lock(folder), Signals() as signals, contextlib.closing(Store(folder, keep=keep)) as store:
+    team = Team(mesh)
+    with contextlib.ExitStack() as held:
+        if team.is_first:
+            held.enter_context(lock(folder))
+        signals = held.enter_context(team.signals())
+        store = held.enter_context(contextlib.closing(team.store(Store(folder, keep=keep))))
         _prepare(dtype_policy, random_seed)
         data = Consumed(train_data())
-        engine = engines.get()(
-            objective=objective(),
-            optimizer=optimizer(),
-            features=data.features,
-            microbatches=microbatches,
-        )
+        with team.over(objective, data.features, microbatches):
+            _prepare(dtype_policy, random_seed)
+            engine = engines.get()(
+                objective=objective(),
+                optimizer=optimizer(),
+                features=data.features,
+                microbatches=microbatches,
+                **team.options,
+            )
+        checks.sizes(engine.program.objective, data.vocabulary_sizes)
         about = facts.about(data.fingerprint(), settings)
         store.clean()
         step = start.resume(
-            store=store, engine=engine, data=data, about=about, allow_change=allow_change
+            store=store,
+            engine=engine,
+            data=data,
+            about=about,
+            allow_change=allow_change,
+            before=kept and kept.step,
         )
+        team.meet(step)
         if step is None and initial_checkpoint_path is not None:
             start.warm(engine=engine, path=initial_checkpoint_path, partial=partial)
-        records.write_config(folder)
-        records.write_model(folder, engine.program)
-        reports = Reports(
+        if kept is not None:
+            replay(kept=kept, step=step or 0, engine=engine, data=data, signals=signals)
+            return
+        if team.is_first:
+            records.write_config(folder)
+            records.write_model(folder, engine.program)
+        reports = team.reports(
+            Reports,
             workdir=folder,
             step=step or 0,
             steps=train_steps,
@@ -113,11 +142,13 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
                 reports=reports,
                 plan=plan,
                 evaluations=[make() for make in evaluations],
-                samples=None if samples is None else samples(),
+                samples=samples() if samples is not None and team.size == 1 else None,
                 facts=about,
             )
             loop.run(step or 0, signals)
-        records.write_operative(folder)
+        if team.is_first:
+            records.write_operative(folder)
+        team.part()
 
 
 def _prepare(dtype_policy: str, random_seed: int) -> None:

@@ -16,6 +16,7 @@ def resume(
     data: Any,
     about: Mapping[str, Any],
     allow_change: Collection[str],
+    before: int | None = None,
 ) -> int | None:
     """Give engine and data the state of the newest good checkpoint.
 
@@ -25,6 +26,7 @@ def resume(
         data: at any position.
         about: facts of this process; see `lm.train.facts`.
         allow_change: names of facts that may differ from the run's.
+        before: a step that the checkpoint shall precede, if one does.
 
     Returns:
         The step of the checkpoint, None if there is none.
@@ -32,7 +34,7 @@ def resume(
     Raises:
         UserError: the run was begun with other settings or data, or does not fit the model.
     """
-    found = store.newest()
+    found = store.newest(before=before)
     if found is None:
         return None
     folder, manifest = found

@@ -11,6 +11,11 @@ import numpy as np
 from lm.checkpoint import assign, names, read
 from lm.engines import Program
 from lm.errors import UserError
+from lm.mesh import cluster
+
+
+class NotFiniteError(UserError):
+    """A state that must not be saved."""
 
 
 def groups(program: Program) -> dict[str, dict[str, Any]]:
@@ -34,18 +39,15 @@ def arrays(program: Program) -> dict[str, dict[str, np.ndarray]]:
     """Return copies of the training state; the engine must have been pulled.
 
     Raises:
-        UserError: a number is not finite, so that a good checkpoint is never followed by a bad.
+        NotFiniteError: so that a good checkpoint is never followed by a bad one.
     """
     found = {
-        kind: {name: np.asarray(v.value).copy() for name, v in group.items()}
+        kind: {name: cluster.whole(v.value) for name, v in group.items()}
         for kind, group in groups(program).items()
     }
     bad = [n for group in found.values() for n, x in group.items() if not _is_finite(x)]
     if bad:
-        raise UserError(
-            f"not saved: {', '.join(bad[:8])} not finite; the last checkpoint is good: lower the "
-            "learning rate or clip the gradient"
-        )
+        raise NotFiniteError(f"not saved: {', '.join(bad[:8])} not finite after an update")
     return found
 
 

@@ -8,6 +8,7 @@ import textwrap
 import numpy as np
 import pytest
 import seqio
+import tensorflow as tf
 
 from lm.data import features, packing, pipeline, stream
 from lm.errors import UserError
@@ -227,3 +228,25 @@ def test_unknown_names_are_one_line(task):
         make(task, split="dev")
     with pytest.raises(UserError, match="no length for 'targets'"):
         make(task, lengths={"inputs": 3})
+
+
+def gone(dataset):
+    """A preprocessor that leaves nothing."""
+    return dataset.filter(lambda example: tf.size(example["targets"]) > 1000)
+
+
+def test_a_task_of_which_nothing_is_left_is_named():
+    """An endless stream of nothing would be waited for without end."""
+    toy.task("pipeline_some", {"train": toy.numbered(4)})
+    toy.task("pipeline_none", {"train": toy.numbered(4)}, preprocessors=[gone])
+    seqio.MixtureRegistry.remove("pipeline_both")
+    seqio.MixtureRegistry.add("pipeline_both", [("pipeline_some", 1), ("pipeline_none", 1)])
+    for name in ("pipeline_none", "pipeline_both"):
+        with pytest.raises(UserError, match=r"pipeline_none/train: no example is left"):
+            make(name)
+
+
+def test_the_sizes_of_the_vocabularies_are_told(task):
+    """By feature and task, for the trainer to compare with the model."""
+    sizes = make(task).vocabulary_sizes
+    assert sizes == {"'inputs' in pipeline_task": 259, "'targets' in pipeline_task": 259}

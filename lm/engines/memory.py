@@ -1,0 +1,160 @@
+"""How much memory a training state needs, from shapes alone, and how much there is."""
+
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+
+from lm.errors import UserError
+from lm.optim.optimizer import Optimizer
+
+_GIBIBYTE = 2**30
+_UNLIMITED = 2**60
+
+
+class Need(NamedTuple):
+    """Bytes that a step cannot do without; activations and a compiler's copies come on top.
+
+    Attributes:
+        weights: all variables of the objective.
+        slots: those of the optimizer, averages included.
+        gradients: one number per trainable weight.
+        batch: the features of one batch.
+    """
+
+    weights: int
+    slots: int
+    gradients: int
+    batch: int
+
+    @property
+    def total(self) -> int:
+        """The sum."""
+        return sum(self)
+
+    @property
+    def checkpoint(self) -> int:
+        """Bytes of one checkpoint on the disk."""
+        return self.weights + self.slots
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{name} {gibibytes(size)}" for name, size in self._asdict().items())
+        return f"{gibibytes(self.total)} ({parts})"
+
+
+def need(
+    *,
+    model: Callable[[], Any],
+    optimizer: Callable[[], Optimizer] | None,
+    features: Mapping[str, Any],
+) -> Need:
+    """Return what a model of any size needs; nothing is allocated.
+
+    Args:
+        model: factory of the model or objective.
+        optimizer: factory of the optimizer; None for inference.
+        features: for each feature anything with its shape and dtype.
+    """
+    shapes = {
+        name: keras.KerasTensor(tuple(x.shape), keras.backend.standardize_dtype(x.dtype))
+        for name, x in features.items()
+    }
+    made = None if optimizer is None else optimizer()
+    # Without the argument the scope would make all variables when it ends.
+    with keras.StatelessScope(initialize_variables=False):
+        built = model()
+        built(shapes)
+        slots, gradients = 0, 0
+        if made is not None:
+            made.rule._var_key = id  # TF: Keras would key weights by values, which these have not
+            made.rule.build(built.trainable_variables)
+            gradients = size(built.trainable_variables)
+            slots = size(made.slots) + (0 if made.average is None else gradients)
+        return Need(size(built.variables), slots, gradients, size(shapes.values()))
+
+
+def available() -> int:
+    """Return the bytes that this process may still take: of the accelerator, else of the host."""
+    found = _accelerator()
+    return min(_host(), _control_group()) if found is None else found
+
+
+def require(needed: Need) -> None:
+    """Refuse what cannot fit, before it is allocated and compiled.
+
+    Raises:
+        UserError: with what it takes, what is there and what to change.
+    """
+    free = available()
+    if needed.total > free:
+        raise UserError(
+            f"too little memory: at least {needed}, free are {gibibytes(free)}; take a smaller "
+            "model, an optimizer with smaller slots (optim/adafactor.gin), a smaller BATCH_SIZE, "
+            "or more devices"
+        )
+
+
+def size(tensors: Iterable[Any]) -> int:
+    """Return the bytes of variables or of what has a shape and a dtype."""
+    return sum(
+        math.prod(x.shape) * _bytes(keras.backend.standardize_dtype(x.dtype)) for x in tensors
+    )
+
+
+def gibibytes(number: int) -> str:
+    """Return bytes in GiB.
+
+    Example:
+        >>> gibibytes(3 * 2**29)
+        '1.50 GiB'
+    """
+    return f"{number / _GIBIBYTE:.2f} GiB"
+
+
+def _bytes(dtype: str) -> int:
+    """Return the bytes of one number.
+
+    Example:
+        >>> _bytes("bfloat16"), _bytes("float32"), _bytes("uint32"), _bytes("bool")
+        (2, 4, 4, 1)
+    """
+    bits = "".join(character for character in dtype if character.isdigit())
+    return {"bool": 1, "bfloat16": 2}.get(dtype) or int(bits) // 8
+
+
+def _accelerator() -> int | None:
+    """Return the free bytes of this process' first accelerator, None if there is none."""
+    if keras.backend.backend() != "jax":
+        return None
+    import jax
+
+    facts = jax.local_devices()[0].memory_stats() or {}
+    if "bytes_limit" not in facts:
+        return None
+    return (facts["bytes_limit"] - facts.get("bytes_in_use", 0)) * jax.local_device_count()
+
+
+def _host() -> int:
+    """Return the bytes of memory that are free or can be freed, swap included."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    facts = {name: int(rest.split()[0]) * 1024 for name, rest in (x.split(":") for x in lines)}
+    return facts["MemAvailable"] + facts.get("SwapFree", 0)
+
+
+def _control_group() -> int:
+    """Return the bytes that the control group of this process may still take."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit, used = ((folder / name).read_text() for name in ("memory.max", "memory.current"))
+        reclaimable = dict(
+            line.split() for line in (folder / "memory.stat").read_text().splitlines()
+        )["inactive_file"]
+        return int(limit) - int(used) + int(reclaimable)
+    except (OSError, ValueError, KeyError):  # no limit reads "max"
+        return _UNLIMITED

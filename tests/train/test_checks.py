@@ -1,0 +1,62 @@
+"""What is wrong with vocabulary, ids or an empty batch is said before the first step."""
+
+import keras
+import numpy as np
+import pytest
+
+from lm.errors import ConfigError, UserError
+from lm.nn.embedding import TokenEmbedding
+from lm.train import checks
+from tests.toy import Stream
+from tests.train.toy_run import run
+
+
+class Model(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.embedding = TokenEmbedding(vocabulary_size=11, hidden_dim=4)
+
+
+def features(**changes):
+    tokens = np.arange(8, dtype="int32").reshape(2, 4)
+    weights = np.ones((2, 4), "float32")
+    return {"decoder_input_tokens": tokens, "decoder_loss_weights": weights} | changes
+
+
+def test_a_tokenizer_with_more_ids_than_rows_is_refused():
+    with pytest.raises(ConfigError, match=r"'targets' in x has 12 ids, .* VOCABULARY_SIZE = 12"):
+        checks.sizes(Model(), {"'inputs' in x": 3, "'targets' in x": 12})
+
+
+def test_rows_that_no_id_reaches_are_told(capsys):
+    checks.sizes(Model(), {"'targets' in x": 9})
+    checks.sizes(Model(), {})
+    assert capsys.readouterr().err == ""
+    checks.sizes(Model(), {"'targets' in x": 4})
+    assert "has 4 ids, VOCABULARY_SIZE = 11" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("bad", [-1, 11])
+def test_ids_outside_the_vocabulary_are_refused(bad):
+    wrong = np.full((2, 4), bad, "int32")
+    with pytest.raises(UserError, match=f"id {bad} in decoder_target_tokens, .* rows 0 to 10"):
+        checks.first_batch(Model(), features(decoder_target_tokens=wrong))
+
+
+def test_a_batch_without_a_target_is_refused():
+    checks.first_batch(Model(), features())
+    with pytest.raises(UserError, match="nothing to learn from"):
+        checks.first_batch(Model(), features(decoder_loss_weights=np.zeros((2, 4), "float32")))
+
+
+class Empty(Stream):
+    def __next__(self):
+        found = super().__next__()
+        found["decoder_loss_weights"][:] = 0.0
+        return found
+
+
+def test_the_trainer_looks_before_it_compiles(tmp_path):
+    with pytest.raises(UserError, match="nothing to learn from"):
+        run(tmp_path, stream=Empty)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["0"]
