@@ -195,8 +195,8 @@ class MixedChunkAttention(Branch):
         seen = keras.tree.map_structure(lambda x: ops.reshape(x, (-1, *x.shape[2:])), found)
         place = ops.arange(width, dtype="int32")[None] + left
         other = ops.arange(seen.key.shape[1], dtype="int32")[None]
-        mine = same_segment(asked.segments, seen.segments)  # [B·G, W, S]
-        together = mine & same_segment(asked.chunk, seen.chunk) & self.mask(place, other)
+        mine = same_segment(asked.segments, seen.segments) & self.mask(place, other)  # [B·G, W, S]
+        together = mine & same_segment(asked.chunk, seen.chunk)
         apart = mine & self.mask(asked.chunk - 1, seen.chunk)
         bias = self.bias(place, other)[:, 0] if self.bias else 0.0
         weights = self.kernel(asked.key, seen.key, bias, together, self.chunk_size)
