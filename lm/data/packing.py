@@ -12,6 +12,7 @@ from typing import Protocol
 import tensorflow as tf
 
 from lm.data.mapping import mapped
+from lm.errors import ConfigError
 
 Lengths = Mapping[str, int]
 Features = dict[str, tf.Tensor]
@@ -77,6 +78,11 @@ class FirstFit:
 
     Args:
         group: number of examples that are packed together.
+        max_examples: the most examples in a row, for models that need to know (Funnel); None is
+            as many as fit.
+
+    Raises:
+        ConfigError: if `max_examples` is less than 1.
 
     Example:
         >>> examples = {"targets": tf.ragged.constant([[3, 9, 1], [5, 1]])}
@@ -88,15 +94,20 @@ class FirstFit:
         [[0, 1, 2, 0, 1, 0]]
     """
 
-    def __init__(self, *, group: int = 256):
+    def __init__(self, *, group: int = 256, max_examples: int | None = None):
+        if max_examples is not None and max_examples < 1:
+            raise ConfigError(f"FirstFit.max_examples must be at least 1, got {max_examples}")
         self.group = group
+        self.most = group if max_examples is None else max_examples
 
     def rows(self, examples: Ragged, lengths: Lengths) -> Features:
         """Returns as many rows as the examples need."""
         sizes = [tf.cast(examples[name].row_lengths(), tf.int32) for name in lengths]
-        row, segment, starts = _first_fit(tf.stack(sizes, 1), list(lengths.values()))
+        # An example takes one of the places for examples, beside those for its tokens.
+        each = tf.stack([*sizes, tf.ones_like(sizes[0])], 1)
+        row, segment, starts = _first_fit(each, [*lengths.values(), self.most])
         made: Features = {}
-        for start, (name, length) in zip(tf.unstack(starts, axis=1), lengths.items(), strict=True):
+        for start, (name, length) in zip(tf.unstack(starts, axis=1), lengths.items(), strict=False):
             made |= _scatter(name, examples[name], (row, segment, start), length)
         return made
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lm.data import packing
+from lm.errors import ConfigError
 from tests.data.toy import dataset_of, ragged, rows_of
 
 LENGTHS = {"inputs": 7, "targets": 5}
@@ -105,3 +106,12 @@ def test_float_features_keep_their_type(maker):
     rows = maker.rows({"w": ragged([[1.0, 0.5], [0.25]], tf.float32)}, {"w": 3})
     assert rows["w"].dtype == tf.float32
     assert rows["w"].numpy().sum() == 1.75
+
+
+def test_rows_hold_no_more_examples_than_allowed():
+    group = {"targets": ragged([[1], [2], [3, 4], [5]])}
+    rows = packing.FirstFit(max_examples=2).rows(group, {"targets": 5})
+    assert rows["targets"].numpy().tolist() == [[1, 2, 0, 0, 0], [3, 4, 5, 0, 0]]
+    assert rows["targets_segment_ids"].numpy().tolist() == [[1, 2, 0, 0, 0], [1, 1, 2, 0, 0]]
+    with pytest.raises(ConfigError, match="max_examples must be at least 1, got 0"):
+        packing.FirstFit(max_examples=0)
