@@ -39,6 +39,8 @@ COUNTS = {
     "primer_ez/large": 536_758_784,
     "primer_ez_t5/base": 223_069_440,
     "primer_t5/base": 223_061_760,
+    "switch_primer_ez/medium": 548_668_032,
+    "switch_vanilla/medium": 548_585_088,
     "t5/small": 60_506_624,
     "t5/base": 222_903_552,
     "t5/large": 737_668_096,
