@@ -1,0 +1,36 @@
+"""The rows of the comparison differ in nothing but the model, which is as large in all of them."""
+
+import math
+
+import pytest
+
+from lm import config
+from lm.summary import summarise
+from tests.golden import trees
+
+ROWS = sorted(path.stem for path in (trees.GIN / "papers/comparison").glob("*.gin"))
+SHARED = ("MIXTURE_OR_TASK_NAME", "TASK_FEATURE_LENGTHS", "BATCH_SIZE", "VOCABULARY_SIZE")
+SHARED += ("LEARNING_RATE", "FINAL_LEARNING_RATE", "WARMUP_STEPS", "WEIGHT_DECAY", "TRAIN_SECONDS")
+VANILLA = 4_204_160
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", ROWS)
+def test_rows_are_as_large_as_the_vanilla_one(row):
+    loaded = config.load([f"papers/comparison/{row}.gin"], roots=["lm.train.train", "MODEL"])
+    said = {name: loaded.value(name) for name in SHARED}
+    assert said == {
+        "MIXTURE_OR_TASK_NAME": "docs_and_novels",
+        "TASK_FEATURE_LENGTHS": {"targets": 256},
+        "BATCH_SIZE": 8,
+        "VOCABULARY_SIZE": 4096,
+        "LEARNING_RATE": 2e-3,
+        "FINAL_LEARNING_RATE": 1e-4,
+        "WARMUP_STEPS": 100,
+        "WEIGHT_DECAY": 0.1,
+        "TRAIN_SECONDS": 300,
+    }
+    shapes = summarise(loaded.value("MODEL"), length=256).shapes
+    used = {path: 1 / 8 if "/experts/" in path else 1 for path in shapes}  # one of eight a token
+    parameters = sum(used[path] * math.prod(shape) for path, shape in shapes.items())
+    assert parameters == pytest.approx(VANILLA, rel=0.03)
