@@ -2,11 +2,16 @@
 
 import argparse
 import json
+import os
 
 from lm.cli import flags
+from lm.errors import ConfigError
 
 HELP = "count a model's parameters, FLOPs and memory without allocating it"
-EXAMPLE = "example:\n  lm summary --gin_file=models/t5_1_1/xxl.gin --length=512"
+EXAMPLE = """example:
+  lm summary --gin_file=models/t5_1_1/xxl.gin --length=512
+  lm summary --mesh --gin_file=models/t5_1_1/xxl.gin --gin_file=optim/adafactor.gin \\
+    --gin_file=mesh/data_model.gin --gin.DATA_DEVICES=2 --gin.MODEL_DEVICES=8 --device_memory=32"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,11 +21,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--length", type=int, default=512, help="tokens per sequence for FLOPs (default 512)"
     )
     parser.add_argument("--variables", action="store_true", help="list every variable's shape")
+    parser.add_argument(
+        "--mesh",
+        action="store_true",
+        help="bytes per device on the MESH of a file of gin/mesh, with the slots of OPTIMIZER",
+    )
+    parser.add_argument(
+        "--batch_size", type=int, default=32, help="rows of the global batch on a mesh (default 32)"
+    )
+    parser.add_argument(
+        "--device_memory", type=float, metavar="GB", help="say whether it fits on such devices"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the summary of the macro MODEL."""
+    if args.mesh:
+        return _run_mesh(args)
     model = flags.load(args, roots=["MODEL"]).value("MODEL")
 
     from lm.summary import summarise, table
@@ -38,4 +56,34 @@ def run(args: argparse.Namespace) -> int:
         f"\n{summary.weights_bytes / 2**20:,.1f} MiB of weights; "
         f"{summary.flops_per_token / 1e6:,.1f} MFLOP per token forward at length {summary.length}"
     )
+    return 0
+
+
+def _run_mesh(args: argparse.Namespace) -> int:
+    """Print the bytes per device of a training step."""
+    # Meshes are JAX's, and nothing here needs a device.
+    os.environ |= {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    config = flags.load(args, roots=["MODEL", "MESH", "OPTIMIZER"])
+    if not config.has("MESH"):
+        raise ConfigError(
+            "--mesh needs one: --gin_file=mesh/data_model.gin, or another of gin/mesh"
+        )
+
+    from lm.mesh.memory import memory, table, verdict
+
+    found = memory(
+        config.value("MESH")(),
+        model=config.value("MODEL"),
+        optimizer=config.value("OPTIMIZER") if config.has("OPTIMIZER") else None,
+        rows=args.batch_size,
+        length=args.length,
+    )
+    told = None if args.device_memory is None else verdict(found, args.device_memory)
+    if args.json:
+        print(json.dumps({**found._asdict(), "verdict": told}))
+        return 0
+    print(f"{found.devices} devices, {found.rows} of {args.batch_size} rows on each\n")
+    print(table(found))
+    if told:
+        print(f"\n{told}")
     return 0

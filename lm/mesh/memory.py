@@ -1,0 +1,183 @@
+"""What a training run needs on each device of a mesh, from shapes alone."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import keras
+
+from lm.errors import ConfigError
+from lm.mesh.axes import Layout, Split
+from lm.mesh.kept import kept
+from lm.mesh.mesh import REST, Mesh
+
+_FLOAT = 4  # bytes; gradients are summed in float32
+
+
+class Memory(NamedTuple):
+    """Bytes on one device.
+
+    Attributes:
+        devices: number of devices.
+        rows: of the batch, on one device.
+        weights: trainable or not.
+        gradients: one float32 per weight.
+        slots: of the optimizer, None if no optimizer is given.
+        averages: of the weights, where the optimizer keeps them.
+        activations: what the backward pass reads, an upper bound: XLA may keep less.
+        activations_remat: the same where every residual is computed again.
+    """
+
+    devices: int
+    rows: int
+    weights: int
+    gradients: int
+    slots: int | None
+    averages: int
+    activations: int
+    activations_remat: int
+
+    @property
+    def state(self) -> int:
+        """Everything but the activations."""
+        return self.weights + self.gradients + (self.slots or 0) + self.averages
+
+
+def memory(
+    mesh: Mesh,
+    *,
+    model: Callable[[], Any],
+    optimizer: Callable[[], Any] | None,
+    rows: int,
+    length: int,
+) -> Memory:
+    """Return what a step needs; nothing is allocated and no device is looked for.
+
+    Args:
+        mesh: its shape without -1.
+        model: factory of the model.
+        optimizer: factory of the optimizer.
+        rows: of the global batch.
+        length: tokens per sequence, on both sides of an encoder-decoder.
+
+    Raises:
+        ConfigError: the model or the batch does not fit the mesh.
+    """
+    if REST in mesh.shape.values():
+        names = [f"{name.upper()}_DEVICES" for name, size in mesh.shape.items() if size == REST]
+        raise ConfigError(f"a mesh of how many devices? Set {names[0]}, as --gin.{names[0]}=4")
+    mesh.check_rows(rows)
+    share = rows // mesh.shards
+    spec = jax.ShapeDtypeStruct((share, length), "int32")
+    features = {"encoder_input_tokens": spec, "decoder_input_tokens": spec}
+    rule = None if optimizer is None else optimizer()
+    with keras.StatelessScope(initialize_variables=False):
+        made = model()
+        made({name: keras.KerasTensor(x.shape, "int32") for name, x in features.items()})
+        layouts = mesh.layouts({v.path: tuple(v.shape) for v in made.variables})
+        trainable = {v.path: layouts[v.path] for v in made.trainable_variables}
+        slots, averages = _optimizer(rule, made.trainable_variables, trainable, mesh.shape)
+    weights = sum(
+        _size(layouts[v.path].shape, layouts[v.path].split, mesh.shape) * _bytes(v)
+        for v in made.variables
+    )
+    activations = kept(
+        model,
+        features=features,
+        splits={path: _inside(layout.split, mesh) for path, layout in layouts.items()},
+        sizes=mesh.shape,
+    )
+    return Memory(
+        devices=math.prod(mesh.shape.values()),
+        rows=share,
+        weights=weights,
+        gradients=_FLOAT * sum(_size(x.shape, x.split, mesh.shape) for x in trainable.values()),
+        slots=slots,
+        averages=averages,
+        activations=activations.all,
+        activations_remat=activations.remat,
+    )
+
+
+def _optimizer(
+    optimizer: Any,
+    weights: list[Any],
+    layouts: Mapping[str, Layout],
+    sizes: Mapping[str, int],
+) -> tuple[int | None, int]:
+    """Return the bytes of slots and of averages on one device.
+
+    A slot of its weight's shape lies where the weight does; rows, columns and counts everywhere.
+    """
+    if optimizer is None:
+        return None, 0
+    optimizer.rule.build(weights)
+    by_name = {(path.replace("/", "_"), x.shape): x.split for path, x in layouts.items()}
+    slots = 0
+    for slot in optimizer.rule.variables:
+        shape = tuple(slot.shape)
+        owners = [
+            split for (name, of), split in by_name.items() if of == shape and name in slot.path
+        ]
+        slots += _size(shape, owners[0] if owners else (None,) * len(shape), sizes) * _bytes(slot)
+    if optimizer.average is None:
+        return slots, 0
+    averages = sum(
+        _size(layouts[w.path].shape, layouts[w.path].split, sizes) * _bytes(w) for w in weights
+    )
+    return slots, averages
+
+
+def _inside(split: Split, mesh: Mesh) -> Split:
+    """Return the split without the axes of the batch: weights split over those are gathered."""
+    return tuple(None if axis in mesh.batch_axes else axis for axis in split)
+
+
+def _size(shape: tuple[int, ...], split: Split, sizes: Mapping[str, int]) -> int:
+    """Return the numbers of a variable on one device."""
+    return math.prod(shape) // math.prod(sizes[axis] for axis in split if axis)
+
+
+def _bytes(variable: Any) -> int:
+    """Return the bytes of one number."""
+    return jax.numpy.dtype(keras.backend.standardize_dtype(variable.dtype)).itemsize
+
+
+def table(found: Memory) -> str:
+    """Return the bytes as text, in MiB."""
+    rows = {
+        "weights": found.weights,
+        "gradients": found.gradients,
+        "slots": found.slots,
+        "averages": found.averages or None,
+        "activations kept": found.activations,
+        "activations kept, remat": found.activations_remat,
+        "total": found.state + found.activations,
+        "total, remat": found.state + found.activations_remat,
+    }
+    lines = [
+        f"{name:<24}{size / _MEBIBYTE:>14,.1f}" for name, size in rows.items() if size is not None
+    ]
+    return "\n".join([f"{'MiB on each device':<24}{'':>14}", *lines])
+
+
+def verdict(found: Memory, gigabytes: float) -> str:
+    """Return whether that fits on devices of so many GB (10^9 bytes).
+
+    Example:
+        >>> verdict(Memory(16, 2, 5, 5, 1, 0, 30 * 10**9, 10**9), 32)
+        'fits on 16 x 32 GB'
+        >>> verdict(Memory(16, 2, 5, 5, 1, 0, 40 * 10**9, 10**9), 32)
+        'fits on 16 x 32 GB with remat only'
+    """
+    room = gigabytes * 1e9
+    place = f"{found.devices} x {gigabytes:g} GB"
+    if found.state + found.activations <= room:
+        return f"fits on {place}"
+    if found.state + found.activations_remat <= room:
+        return f"fits on {place} with remat only"
+    return f"does not fit on {place}: split the model over more devices or take a smaller batch"
+
+
+_MEBIBYTE = 2**20
