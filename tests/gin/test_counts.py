@@ -31,6 +31,8 @@ COUNTS = {
     "gpt2/medium": 354_823_168,
     "gpt2/large": 774_030_080,
     "gpt2/xl": 1_557_611_200,
+    "moe/small_8": 322_855_680,
+    "moe/small_32": 1_003_107_072,
     "primer/small": 35_371_264,
     "primer/medium": 109_749_120,
     "primer/large": 536_685_056,
@@ -41,6 +43,16 @@ COUNTS = {
     "primer_t5/base": 223_061_760,
     "switch_primer_ez/medium": 548_668_032,
     "switch_vanilla/medium": 548_585_088,
+    "st_moe/base": 700_641_024,
+    "st_moe/xl": 8_889_972_736,
+    "st_moe/32b": 269_104_613_376,
+    "switch/base_8": 619_339_008,
+    "switch/base_16": 1_072_397_568,
+    "switch/base_32": 1_978_514_688,
+    "switch/base_64": 3_790_748_928,
+    "switch/base_128": 7_415_217_408,
+    "switch/base_256": 14_664_154_368,
+    "switch/large_128": 26_309_291_008,
     "t5/small": 60_506_624,
     "t5/base": 222_903_552,
     "t5/large": 737_668_096,
@@ -138,3 +150,18 @@ FUNNEL_ENCODERS = {
 def test_funnel_without_its_decoder(size):
     counted = trees.summary(f"models/{size}.gin", bindings=("NUM_DECODER_LAYERS = 0",))
     assert counted.parameters == FUNNEL_ENCODERS[size]
+
+
+def test_what_sparse_layers_add():
+    """No release states these: each of n layers brings experts, a router and for ST-MoE a twin."""
+
+    def added(n, width, hidden, matrices, experts, twins):
+        one = matrices * width * hidden
+        return n * ((experts - 1) * one + width * experts + twins * (one + width))
+
+    assert COUNTS["st_moe/base"] - COUNTS["t5_1_1/base"] == added(6, 768, 2048, 3, 16, 1)
+    assert COUNTS["switch/base_64"] - COUNTS["t5/base"] == added(12, 768, 3072, 2, 64, 0)
+    biases = 6 * 7 * (3072 + 768)
+    assert COUNTS["moe/small_8"] - COUNTS["gpt2/small"] == (
+        added(6, 768, 3072, 2, 8, 0) + 6 * 768 * 8 + biases
+    )

@@ -17,6 +17,7 @@ SIZES = [
     "funnel/b4_4_4",
     "gpt2/small",
     "primer/small",
+    "switch/base_8",
     "t5/small",
     "t5_1_1/small",
     "transformer/base",

@@ -1,0 +1,239 @@
+"""Routers against their equations in NumPy, their losses, and who sees whom through a capacity."""
+
+import math
+
+import numpy as np
+import pytest
+from keras import ops
+
+from lm.errors import LayerError
+from lm.nn.noisy import HierarchicalRouter, NoisyTopKRouter, Scores, squared_variation, stays
+from lm.nn.reports import collect
+from lm.nn.routers import ExpertChoiceRouter, SwitchRouter, TopTwoRouter
+from tests.built import WIDTH, noise
+from tests.engine import assert_near, fill, numpy
+from tests.nn import reference
+
+E, S = 4, 12
+X = noise(1, 2, S)
+REAL = np.array([[1] * 12, [0, 0] + [1] * 7 + [0] * 3], "bool")
+SETTINGS = {
+    SwitchRouter: {"num_experts": E, "z_loss": 1e-3},
+    TopTwoRouter: {"num_experts": E, "z_loss": 1e-3},
+    ExpertChoiceRouter: {"num_experts": E, "z_loss": 1e-3},
+    NoisyTopKRouter: {"num_experts": E, "k": 2},
+    HierarchicalRouter: {"num_groups": 3, "experts_per_group": 2, "k": 1},
+}
+every = pytest.mark.parametrize("kind", SETTINGS)
+
+
+def made(kind, **changes):
+    router = kind(**SETTINGS[kind] | changes, name="router")
+    router(X, REAL, capacity=S)
+    fill(router)
+    return router
+
+
+def routed(router, capacity, x=X, training=None):
+    with collect() as reported:
+        routing = router(x, ops.convert_to_tensor(REAL), capacity=capacity, training=training)
+    means = {name: [float(y) for y in pair] for name, pair in reported.figures().items()}
+    return *(numpy(y) for y in routing), means
+
+
+def probabilities(router, name="scores/kernel"):
+    return reference.softmax(X.astype("float64") @ reference.weights(router)[name])
+
+
+def seats(choices, capacity):
+    """Hands out places: choices are lists of (token, expert), all of the first before the next."""
+    taken, places = dict.fromkeys(range(E), 0), {}
+    for token, expert in choices:
+        if taken[expert] < capacity:
+            places[token, expert] = expert * capacity + taken[expert]
+        taken[expert] += 1
+    return places
+
+
+@pytest.mark.parametrize("capacity", [2, S])
+@pytest.mark.parametrize(("kind", "k"), [(SwitchRouter, 1), (TopTwoRouter, 2)])
+def test_tokens_choose(kind, k, capacity):
+    router = made(kind)
+    place, gate, load, means = routed(router, capacity)
+    p = probabilities(router)
+    order = np.argsort(-p, axis=-1)[..., :k]
+    gates = np.take_along_axis(p, order, -1)
+    gates = gates / (gates.sum(-1, keepdims=True) + 1e-9) if k == 2 else gates
+    assert_near(gate, gates, 1e-6)
+    for g in range(2):
+        tokens = [s for s in range(S) if REAL[g, s]]
+        choices = [(s, order[g, s, i]) for i in range(k) for s in tokens]
+        found = seats(choices, capacity)
+        for s in range(S):
+            for i in range(k):
+                kept = found.get((s, order[g, s, i]), E * capacity)
+                assert (place[g, s, i] == E * capacity) == (kept == E * capacity)
+                assert capacity == S or place[g, s, i] == kept
+    wanted = np.repeat(REAL[..., None], k, -1)
+    np.testing.assert_array_equal(load, np.bincount(order[wanted], minlength=E))
+    balance = 0.0
+    for g in range(2):
+        f = np.bincount(order[g, REAL[g], 0], minlength=E) / REAL[g].sum()
+        balance += REAL[g].sum() * E * (f * p[g, REAL[g]].mean(0)).sum()
+    assert_near(means["router_balance_loss"], [balance, REAL.sum()], 1e-6)
+    logits = X.astype("float64") @ reference.weights(router)["scores/kernel"]
+    squares = np.log(np.exp(logits[REAL]).sum(-1)) ** 2
+    assert_near(means["router_z_loss"], [squares.sum(), REAL.sum()], 1e-6)
+
+
+def test_experts_choose():
+    router, capacity = made(ExpertChoiceRouter), 3
+    place, gate, load, _ = routed(router, capacity)
+    p = probabilities(router) * REAL[..., None]
+    assert_near(gate, p, 1e-6)
+    for g in range(2):
+        for e in range(E):
+            best = np.argsort(-p[g, :, e], kind="stable")[:capacity]
+            held = np.flatnonzero(place[g, :, e] < E * capacity)
+            np.testing.assert_array_equal(held, np.sort(best))
+            assert place[g, best, e].tolist() == [e * capacity + i for i in range(capacity)]
+    assert load.tolist() == [2 * capacity] * E
+
+
+def test_two_levels():
+    router = made(HierarchicalRouter)
+    place, gate, _, means = routed(router, S)
+    kernels = {v.path.split("router/")[1]: numpy(v.value) for v in router.trainable_variables}
+    first, second = (X @ kernels[f"{level}/scores/kernel"] for level in ("primary", "secondary"))
+    groups = first.argmax(-1)
+    inner = second.reshape(2, S, 3, 2)
+    expert = groups * 2 + np.take_along_axis(inner, groups[..., None, None], 2)[..., 0, :].argmax(
+        -1
+    )
+    assert (place[..., 0] // S)[REAL].tolist() == expert[REAL].tolist()
+    np.testing.assert_array_equal(gate[REAL], 1)
+    counts = np.bincount(expert[REAL], minlength=6)
+    assert means["router_importance_loss"][0] == pytest.approx(
+        counts.var() / counts.mean() ** 2, rel=1e-5
+    )
+    # Without noise the load is a count: Load_primary_i · (count of j in i) / |X_i|.
+    assert means["router_load_loss"][0] == pytest.approx(means["router_importance_loss"][0])
+
+
+def test_noisy_gates_are_a_softmax_over_the_k_largest():
+    router = made(NoisyTopKRouter)
+    place, gate, _, means = routed(router, S)
+    logits = X.astype("float64") @ reference.weights(router)["scores/kernel"]
+    order = np.argsort(-logits, axis=-1)[..., :2]
+    gates = reference.softmax(np.take_along_axis(logits, order, -1))
+    assert_near(gate, gates, 1e-6)
+    assert (place // S)[REAL].tolist() == order[REAL].tolist()
+    importance = sum(np.bincount(order[REAL][:, i], gates[REAL][:, i], E) for i in range(2))
+    load = np.bincount(order[REAL].reshape(-1), minlength=E)
+    for name, x in {"importance": importance, "load": load}.items():
+        expected = x.var() / x.mean() ** 2
+        assert means[f"router_{name}_loss"][0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_load_is_the_probability_to_stay_among_the_k_largest():
+    draw, k = np.random.default_rng(0), 2
+    clean = draw.standard_normal((2000, 8))
+    deviation = np.log1p(np.exp(draw.standard_normal((2000, 8)))) + 1e-2
+    noisy = clean + deviation * draw.standard_normal((2000, 8))
+    expected = np.zeros((2000, 8))
+    for e in range(8):
+        threshold = np.sort(np.delete(noisy, e, axis=1), axis=1)[:, -k]
+        z = (clean[:, e] - threshold) / deviation[:, e]
+        expected[:, e] = [(1 + math.erf(v / math.sqrt(2))) / 2 for v in z]
+    found = numpy(stays(Scores(*(x.astype("float32") for x in (clean, noisy, deviation))), None, k))
+    assert_near(found, expected, 1e-5)
+    assert found.sum(-1).mean() == pytest.approx(k, abs=0.05)
+
+
+def test_noise_is_drawn_in_training_alone():
+    router = made(NoisyTopKRouter, num_experts=16, k=4)
+    still, again, one, two = (routed(router, S, training=t)[1] for t in (None, False, True, True))
+    np.testing.assert_array_equal(still, again)
+    assert np.abs(one - still).max() > 1e-3
+    assert np.abs(one - two).max() > 1e-3
+
+
+def test_second_choices_are_dropped_by_chance_in_training_alone():
+    router = made(TopTwoRouter, second_threshold=1.0)
+    whole = (routed(router, S)[0] < E * S)[REAL]
+    kept = (routed(router, S, training=True)[0] < E * S)[REAL]
+    assert whole.all()
+    assert kept[:, 0].all()
+    assert 0 < kept[:, 1].sum() < len(kept)
+
+
+@every
+def test_places_are_used_once(kind):
+    router, capacity = made(kind), 2
+    place = routed(router, capacity, training=True)[0]
+    for held in place:
+        used = held[held < router.num_experts * capacity]
+        assert len(set(used.tolist())) == len(used)
+        assert (np.bincount(used // capacity, minlength=router.num_experts) <= capacity).all()
+
+
+@pytest.mark.parametrize("kind", [SwitchRouter, TopTwoRouter])
+def test_uniform_routing_has_a_balance_loss_of_one(kind):
+    router = made(kind)
+    router.scores.kernel.assign(np.zeros((WIDTH, E)))
+    total, weight = routed(router, S)[3]["router_balance_loss"]
+    assert total / weight == pytest.approx(1.0)
+
+
+def test_squared_variation_of_a_one_hot_load():
+    assert float(squared_variation(np.array([7, 0, 0, 0, 0], "float32"))) == pytest.approx(4)
+
+
+def places_of_the_past(kind, capacity):
+    """Returns where the first half of a row goes, for two different second halves."""
+    router = made(kind, jitter=0.0) if kind is SwitchRouter else made(kind)
+    other = X.copy()
+    other[:, S // 2 :] = noise(5, 2, S - S // 2)
+    first = [routed(router, capacity, x)[0][:, : S // 2] for x in (X, other)]
+    return [np.where(p < router.num_experts * capacity, p // capacity, -1) for p in first]
+
+
+@pytest.mark.parametrize(
+    ("kind", "capacity", "leaks"),
+    [
+        (SwitchRouter, S, False),
+        (SwitchRouter, 1, False),
+        (TopTwoRouter, S, False),
+        (TopTwoRouter, 2, True),
+        (NoisyTopKRouter, S, False),
+        (NoisyTopKRouter, 2, True),
+        (HierarchicalRouter, S, False),
+        (ExpertChoiceRouter, 2, True),
+    ],
+)
+def test_which_routers_let_the_future_move_the_past(kind, capacity, leaks):
+    one, other = places_of_the_past(kind, capacity)
+    assert (one != other).any() == leaks
+
+
+def test_under_a_capacity_the_past_moves_the_future():
+    """So packed examples meet: the first of a row may take the last place of an expert."""
+    router = made(SwitchRouter, jitter=0.0)
+    other = X.copy()
+    other[:, : S // 2] = noise(6, 2, S // 2)
+    late = [routed(router, 1, x)[0][:, S // 2 :] for x in (X, other)]
+    assert (late[0] != late[1]).any()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: SwitchRouter(num_experts=0), "at least 1, got 0: change NUM_EXPERTS"),
+        (lambda: TopTwoRouter(num_experts=1), "at least 2, got 1"),
+        (lambda: NoisyTopKRouter(num_experts=4, k=5), "NoisyTopKRouter.k must lie in 1 … 4"),
+        (lambda: SwitchRouter(num_experts=4, jitter=1.0), "jitter"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused(make, words):
+    with pytest.raises(LayerError, match=words):
+        make()
