@@ -1,0 +1,30 @@
+"""Step time, tokens per second and peak memory of equal models, from short to long rows.
+
+    python tools/lengths.py --lengths=512,1024,2048,4096,8192
+    KERAS_BACKEND=jax python tools/lengths.py --dtype_policy=mixed_bfloat16 --tokens=65536
+Every batch has the same number of tokens; a cell that ran out of memory is left out.
+"""
+
+import argparse
+import sys
+
+sys.path.pop(0)  # a neighbour of this file has the name of a module of Python
+
+from lm.bench.lengths import HEADERS, cells, row
+from lm.cli import output, quiet
+
+quiet.install()  # in the process of every cell, too
+MODELS = "transformer", "transformer_plus_plus", "flash_quad", "flash"
+FILES = [f"bench/lengths/{model}.gin" for model in MODELS]
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gin_file", nargs="+", default=FILES)
+    parser.add_argument("--lengths", default="512,1024,2048,4096,8192")
+    parser.add_argument("--tokens", type=int, default=8192)
+    parser.add_argument("--windows", type=int, default=2)
+    parser.add_argument("--dtype_policy", default="float32")
+    given = vars(parser.parse_args())
+    lengths = [int(length) for length in given.pop("lengths").split(",")]
+    found = cells(given.pop("gin_file"), lengths, **given)
+    output.print_table(HEADERS, [row(cell) for cell in found if cell])
