@@ -32,6 +32,8 @@ VERBS = (
     "tokenizer",
     "config",
     "bench",
+    "verify-resume",
+    "doctor",
     "compare",
 )
 FAILED, INTERRUPTED, TERMINATED = 1, 130, 143
@@ -102,12 +104,12 @@ def _parser(verb: str) -> Parser:
 
 def _module(verb: str) -> ModuleType:
     """Import the module of a verb."""
-    return importlib.import_module(f"lm.cli.{verb}")
+    return importlib.import_module(f"lm.cli.{verb.replace('-', '_')}")
 
 
 def _overview() -> str:
     """Return the text of `lm --help`."""
-    verbs = "\n".join(f"  {verb:<10} {_module(verb).HELP}" for verb in VERBS)
+    verbs = "\n".join(f"  {verb:<13} {_module(verb).HELP}" for verb in VERBS)
     return (
         "usage: lm [--version] [--help] COMMAND [...] [--debug]\n\n"
         "Train, decode, evaluate and compare language models from gin files.\n\n"

@@ -1,0 +1,91 @@
+"""`lm doctor`: is everything there, whose files are these, is there room."""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lm.cli import flags, output
+
+if TYPE_CHECKING:
+    from lm.config.parse import Config
+    from lm.doctor import Finding
+
+HELP = "check the installation, and room and memory for a gin file"
+EXAMPLE = """examples:
+  lm doctor
+  lm doctor --gin_file=quickstart.gin --workdir=runs/quickstart --json
+
+Exit code 0: nothing is wrong; 1: a row is BAD. Every such row says what to do."""
+
+_LENGTH = 512
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's flags."""
+    flags.add_gin(parser)
+    parser.add_argument(
+        "--workdir", default="runs", metavar="DIR", help="where runs will lie (default: runs)"
+    )
+    output.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print a row per check."""
+    from lm import doctor
+
+    findings = list(doctor.examine(args.workdir))
+    if args.gin_file or args.gin_bindings:
+        findings += _of_a_run(args)
+    if args.json:
+        output.print_json([found._asdict() for found in findings])
+    else:
+        output.print_table(["check", "verdict", "found"], [found[:3] for found in findings])
+        for found in findings:
+            if found.advice:
+                print(f"{found.check}: {found.advice}")
+    return int(any(found.verdict == doctor.BAD for found in findings))
+
+
+def _of_a_run(args: argparse.Namespace) -> Iterator["Finding"]:
+    """Yield what memory and disk a configured run needs."""
+    bindings = flags.scan(args).bindings
+    macros = {binding.written for binding in bindings} & {"MODEL", "OPTIMIZER"}
+    is_run = any(binding.target == "lm.train.train" for binding in bindings)
+    config = flags.load(args, roots=["lm.train.train"] if is_run else sorted(macros))
+
+    from lm import doctor
+    from lm.engines import memory
+
+    needed = memory.need(
+        model=config.value("MODEL"),
+        optimizer=config.value("OPTIMIZER") if config.has("OPTIMIZER") else None,
+        features=_features(config),
+    )
+    free = memory.available()
+    fits = needed.total <= free
+    yield doctor.Finding(
+        "memory",
+        doctor.GOOD if fits else doctor.BAD,
+        f"{memory.gibibytes(free)} free, at least {needed} needed",
+        "" if fits else "a smaller model, optim/adafactor.gin, a smaller BATCH_SIZE, a mesh",
+    )
+    kept = 4 if config.has("OPTIMIZER") else 1  # three, and the one being written
+    yield doctor.disk("this run", Path(args.workdir), kept * needed.checkpoint)
+
+
+def _features(config: "Config") -> dict[str, "object"]:
+    """Return shapes of a batch as the macros say, or of one row."""
+    import keras
+
+    rows = config.value("BATCH_SIZE") if config.has("BATCH_SIZE") else 1
+    lengths = config.value("TASK_FEATURE_LENGTHS") if config.has("TASK_FEATURE_LENGTHS") else {}
+    length = sum(lengths.values()) or _length(config)
+    spec = keras.KerasTensor((rows, length), "int32")
+    return {"encoder_input_tokens": spec, "decoder_input_tokens": spec}
+
+
+def _length(config: "Config") -> int:
+    """Return a length that the positions of the model admit."""
+    longest = config.value("MAX_SEQUENCE_LENGTH") if config.has("MAX_SEQUENCE_LENGTH") else _LENGTH
+    return min(longest, _LENGTH)

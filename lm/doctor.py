@@ -1,0 +1,219 @@
+"""What an installation needs to work, looked at without importing a framework."""
+
+import hashlib
+import os
+import platform
+import shutil
+import tempfile
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from importlib import metadata
+from itertools import combinations
+from pathlib import Path
+from typing import NamedTuple
+
+from lm.data import files
+
+GOOD, NOTE, BAD = "good", "note", "BAD"
+# Distributions that bring the same folder: whichever was installed last has overwritten the other.
+RIVALS = (
+    ("seqio", "seqio-nightly"),
+    ("tensorflow-datasets", "tfds-nightly"),
+    ("tensorflow", "tensorflow-cpu", "tf-nightly"),
+    ("keras", "keras-nightly"),
+)
+_GIBIBYTE = 2**30
+_LITTLE_DISK = 5
+_COMPARED = 40
+
+
+class Finding(NamedTuple):
+    """One row.
+
+    Attributes:
+        check: what was looked at.
+        verdict: GOOD, NOTE (works, but) or BAD.
+        value: what was found.
+        advice: what to do, in one line; empty where nothing is to be done.
+    """
+
+    check: str
+    verdict: str
+    value: str
+    advice: str = ""
+
+
+def examine(workdir: str = "runs") -> Iterator[Finding]:
+    """Yield a finding per row of `lm doctor`.
+
+    Args:
+        workdir: where run folders will lie.
+    """
+    yield python()
+    yield from packages()
+    yield from rivals()
+    yield from devices()
+    yield data_sets()
+    for name, folder in {"cache": files.cache_dir(), "run folders": Path(workdir)}.items():
+        yield writable(name, folder)
+        yield disk(name, folder)
+
+
+def python() -> Finding:
+    """Look at the interpreter."""
+    found = platform.python_version()
+    wanted = str(metadata.metadata("seqlm")["Requires-Python"])
+    from packaging.specifiers import SpecifierSet
+
+    is_fit = SpecifierSet(wanted).contains(found)
+    return Finding(
+        "Python", GOOD if is_fit else BAD, found, "" if is_fit else f"take Python {wanted}"
+    )
+
+
+def packages() -> Iterator[Finding]:
+    """Look whether every required distribution is there in a version that will do."""
+    from packaging.requirements import Requirement
+
+    for text in metadata.requires("seqlm") or []:
+        needed = Requirement(text)
+        if needed.marker is not None and not needed.marker.evaluate({"extra": ""}):
+            continue
+        found = _version(needed.name)
+        if found is None or not needed.specifier.contains(found, prereleases=True):
+            advice = f"pip install '{needed}' (with -c constraints/pyXYZ.txt of the checkout)"
+            yield Finding(needed.name, BAD, found or "not installed", advice)
+        else:
+            yield Finding(needed.name, GOOD, found)
+
+
+def rivals() -> Iterator[Finding]:
+    """Look at distributions that own the same files: whose are they now?"""
+    for group in RIVALS:
+        present = [name for name in group if _version(name)]
+        for left, right in combinations(present, 2):
+            yield _rivalry(left, right)
+
+
+def _rivalry(left: str, right: str) -> Finding:
+    """Compare the files that two distributions claim with what lies there."""
+    kept = {name: 0 for name in (left, right)}
+    claims = {name: _claims(name) for name in kept}
+    disputed = [
+        path
+        for path in sorted(claims[left].keys() & claims[right].keys())
+        if claims[left][path] != claims[right][path]
+    ]
+    for path in disputed[:_COMPARED]:
+        actual = _recorded_hash(path)
+        for name in kept:
+            kept[name] += claims[name][path] == actual
+    check, value = f"{left} and {right}", f"{len(disputed)} files in dispute"
+    repair = f"pip uninstall {left} {right}, then pip install {right}"
+    compared = min(len(disputed), _COMPARED)
+    if not disputed:
+        return Finding(check, GOOD, "no file in dispute")
+    whole = [name for name, number in kept.items() if number == compared]
+    if whole:
+        advice = f"works as it is; uninstalling one breaks both, then: {repair}"
+        return Finding(check, NOTE, f"{value}, all are those of {whole[0]}", advice)
+    return Finding(check, BAD, f"{value}, a mixture of both", repair)
+
+
+def devices() -> Iterator[Finding]:
+    """Look at processors and accelerators, and whether the engine has what it takes to use them."""
+    yield Finding("cores", GOOD, str(len(os.sched_getaffinity(0))))
+    engine = os.environ.get("KERAS_BACKEND", "tensorflow")
+    is_known = engine in ("tensorflow", "jax")
+    advice = "" if is_known else "set KERAS_BACKEND to tensorflow or jax"
+    yield Finding("engine", GOOD if is_known else BAD, engine, advice)
+    graphics = sorted(Path("/dev").glob("nvidia[0-9]*"))
+    if graphics:
+        plugin = next((n for n in _distributions() if n.startswith("jax-cuda")), None)
+        is_used = engine == "jax" and plugin is not None
+        advice = "" if is_used else "pip install '.[jax-gpu]' and set KERAS_BACKEND=jax"
+        yield Finding("NVIDIA GPU", GOOD if is_used else NOTE, str(len(graphics)), advice)
+    if list(Path("/dev").glob("accel[0-9]*")):
+        is_used = engine == "jax" and _version("libtpu") is not None
+        advice = "" if is_used else "pip install '.[jax-tpu]' and set KERAS_BACKEND=jax"
+        yield Finding("TPU", GOOD if is_used else NOTE, "present", advice)
+
+
+def data_sets() -> Finding:
+    """Look at the folder of local data sets."""
+    folder = files.data_dir()
+    if folder.is_dir() and os.access(folder, os.R_OK | os.X_OK):
+        return Finding("data sets", GOOD, f"{folder} ({len(list(folder.iterdir()))} entries)")
+    advice = "set LM_DATA_DIR to the folder of your data sets; tasks of local files need it"
+    return Finding("data sets", NOTE, f"{folder} is not there", advice)
+
+
+def writable(name: str, folder: Path) -> Finding:
+    """Try to write where a folder is or would be made."""
+    place = _existing(folder)
+    try:
+        with tempfile.NamedTemporaryFile(dir=place) as file:
+            file.write(b"x")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        flag = "LM_CACHE_DIR" if name == "cache" else "--workdir"
+        advice = f"give another folder by {flag}"
+        return Finding(f"{name}: writable", BAD, f"{folder}: {error.strerror}", advice)
+    return Finding(f"{name}: writable", GOOD, str(folder))
+
+
+def disk(name: str, folder: Path, needed: int = 0) -> Finding:
+    """Look at the free space where a folder is or would be made.
+
+    Args:
+        name: of the folder.
+        folder: the folder.
+        needed: bytes that a run will write there, if that is known.
+    """
+    free = shutil.disk_usage(_existing(folder)).free
+    value = f"{free / _GIBIBYTE:.1f} GiB free"
+    if needed > free:
+        advice = f"{needed / _GIBIBYTE:.1f} GiB are needed: make room or lower train.train.keep"
+        return Finding(f"{name}: disk", BAD, value, advice)
+    little = free < _LITTLE_DISK * _GIBIBYTE and not needed
+    advice = "checkpoints and caches fill it soon: make room" if little else ""
+    return Finding(f"{name}: disk", NOTE if little else GOOD, value, advice)
+
+
+def _existing(folder: Path) -> Path:
+    """Return the folder, or the nearest one above it that is there."""
+    folder = folder.expanduser().absolute()
+    return next(place for place in (folder, *folder.parents) if place.is_dir())
+
+
+def _version(name: str) -> str | None:
+    """Return the version of an installed distribution."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _distributions() -> list[str]:
+    """Return the names of all installed distributions."""
+    return [str(found.name).lower() for found in metadata.distributions() if found.name]
+
+
+def _claims(name: str) -> dict[Path, str]:
+    """Return file -> recorded hash of the Python files of a distribution."""
+    found = metadata.distribution(name)
+    return {
+        Path(str(path.locate())): path.hash.value
+        for path in found.files or []
+        if path.hash is not None and path.suffix == ".py"
+    }
+
+
+def _recorded_hash(path: Path) -> str:
+    """Return the hash of a file as installers record it; empty if the file is gone."""
+    try:
+        digest = hashlib.sha256(path.read_bytes()).digest()
+    except OSError:
+        return ""
+    return urlsafe_b64encode(digest).rstrip(b"=").decode()
