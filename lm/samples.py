@@ -1,5 +1,6 @@
 """Texts a model writes while it is trained: `samples/<step:06>.txt` in the run folder."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,10 @@ def write_samples(  # noqa: PLR0913 - the settings of a sample
     made = generate(trained=trained, prompts=prompts, batch_size=count, **settings)
     path = workdir / FOLDER / f"{step:06}.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(map(entry, titles, made.candidates)), encoding="utf-8")
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(map(entry, titles, made.candidates))
+        file.flush()
+        os.fsync(file.fileno())
     return path
 
 

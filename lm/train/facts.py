@@ -24,6 +24,13 @@ HARMLESS = re.compile(
     r"|lm\.train\.(evaluation|samples)\.|lm\.data\.(pipeline|evaluation)\.evaluation_batches\."
     r"|lm\.data\.pipeline\.Pipeline\.|lm\.(evaluate|generate|mesh|score)\.)"
 )
+ENVIRONMENT = (
+    "TF_ENABLE_ONEDNN_OPTS",
+    "XLA_FLAGS",
+    "TF_XLA_FLAGS",
+    "OMP_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+)
 ISA = ("avx", "avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")
 
 
@@ -64,12 +71,27 @@ def machine() -> dict[str, Any]:
         "architecture": platform.machine(),
         "instructions": _instructions(),
         "cores": len(os.sched_getaffinity(0)),
-        "environment": {
-            name: os.environ[name]
-            for name in ("TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS")
-            if name in os.environ
-        },
+        "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
+        "devices": sorted(keras.distribution.list_devices()),
     }
+
+
+def told(found: Mapping[str, Any]) -> str:
+    """Return in one line on what equal bits depend.
+
+    Args:
+        found: of `machine`.
+    """
+    versions = found["versions"]
+    parts = [
+        f"{found['engine']} {versions.get(found['engine'])}, keras {versions['keras']}",
+        f"Python {found['python']}",
+        f"{found['architecture']} with {' '.join(found['instructions']) or 'no vector unit named'}",
+        f"{found['cores']} cores",
+        f"devices {' '.join(found['devices'])}",
+        *(f"{name}={value}" for name, value in found["environment"].items()),
+    ]
+    return f"equal bits are promised on: {', '.join(parts)}"
 
 
 def digest(value: Any) -> str:

@@ -16,6 +16,7 @@ from lm.train import checks, facts, records, refused, start
 from lm.train.consumed import Consumed
 from lm.train.evaluation import Evaluation
 from lm.train.loop import Loop, Plan
+from lm.train.progress import tell
 from lm.train.replay import replay
 from lm.train.reports import Reports
 from lm.train.team import Team
@@ -108,6 +109,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
             )
         checks.sizes(engine.program.objective, data.vocabulary_sizes)
         about = facts.about(data.fingerprint(), settings)
+        tell(facts.told(about["machine"]))
         store.clean()
         step = start.resume(
             store=store,

@@ -8,6 +8,9 @@ from lm.checkpoint import Store, find, load_weights
 from lm.train import facts, state
 from lm.train.progress import tell
 
+# Data facts with which the saved position still means something: the next unseen example.
+POSITION_HOLDS = {"batch_size", "seed"}
+
 
 def resume(
     *,
@@ -45,9 +48,16 @@ def resume(
         told = "; ".join(f"{name}: {old} -> {new}" for name, (old, new) in moved.items())
         tell(f"the machine is another one, results may differ in the last bits: {told}")
     engine.pull()
-    state.restore(engine.program, folder)
-    data.restore((folder / "data_state").read_bytes(), allow_changes=allowed)
+    if any(name.rpartition(".")[2] == "optimizer" for name in {*allowed, *allow_change}):
+        state.restore_for_another_optimizer(engine.program, folder, step=manifest.step)
+    else:
+        state.restore(engine.program, folder)
+    changed = facts.changes(manifest.facts["data"], about["data"]).keys()
     data.digest = manifest.facts.get("batches", "")
+    if changed <= POSITION_HOLDS:
+        data.restore((folder / "data_state").read_bytes(), allow_changes=allowed)
+    else:
+        tell(f"{', '.join(sorted(changed))} changed: the data are read from their beginning")
     tell(f"resumed from step {manifest.step}")
     return manifest.step
 

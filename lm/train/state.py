@@ -1,5 +1,6 @@
 """The training state as arrays for a checkpoint, and back."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import keras
 import ml_dtypes  # noqa: F401 - teaches NumPy bfloat16
 import numpy as np
 
-from lm.checkpoint import assign, names, read
+from lm.checkpoint import CheckpointError, assign, names, read
 from lm.engines import Program
 from lm.errors import UserError
 from lm.mesh import cluster
@@ -57,9 +58,47 @@ def restore(program: Program, folder: Path) -> None:
     Raises:
         CheckpointError: listing what differs.
     """
-    for kind, group in groups(program).items():
-        stored = read(folder, kind) if (folder / f"{kind}.safetensors").exists() else {}
-        assign(group, stored, source=f"{folder} ({kind})")
+    found = groups(program)
+    left = {path.stem for path in folder.glob("*.safetensors")} - found.keys()
+    if left:
+        raise CheckpointError(
+            f"{folder} has {', '.join(sorted(left))}, which this optimizer does not keep; "
+            "take the settings it was made with, or --allow-change=optimizer"
+        )
+    for kind, group in found.items():
+        assign(group, _stored(folder, kind), source=f"{folder} ({kind})")
+
+
+def restore_for_another_optimizer(program: Program, folder: Path, *, step: int) -> None:
+    """Give every variable its value but slots that the checkpoint lacks; those begin anew.
+
+    Args:
+        program: just built.
+        folder: of a verified checkpoint, made with another optimizer.
+        step: of the checkpoint; the count of updates goes on from it.
+
+    Raises:
+        CheckpointError: listing what differs in weights, seeds or metrics.
+    """
+    found = groups(program)
+    for kind in ("weights", "state"):
+        stored = _stored(folder, kind)
+        free = {v.path for v in program.optimizer.slots} | stored.keys() - found[kind].keys()
+        partial = [f"^{re.escape(name)}$" for name in free] if kind == "state" else []
+        assign(found[kind], stored, source=f"{folder} ({kind})", partial=partial)
+    iterations = program.optimizer.rule.iterations
+    if iterations.path not in _stored(folder, "state"):
+        iterations.assign(step)
+    averages = _stored(folder, "averages")
+    if averages and "averages" in found:
+        assign(found["averages"], averages, source=f"{folder} (averages)")
+    else:
+        program.optimizer.restart_averages()
+
+
+def _stored(folder: Path, kind: str) -> dict[str, np.ndarray]:
+    """Return name -> array of one kind, nothing where the checkpoint has none."""
+    return read(folder, kind) if (folder / f"{kind}.safetensors").exists() else {}
 
 
 def sizes(variables: Mapping[str, Any]) -> str:

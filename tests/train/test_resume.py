@@ -1,6 +1,7 @@
 """The same command goes on where the run stopped, and nothing tells the two apart."""
 
 import functools
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from lm.checkpoint import CheckpointError, read, verify
 from lm.errors import UserError
-from lm.optim import adafactor
+from lm.optim import adafactor, adamw
 from lm.train.journal import rows
 from tests.toy import Stream
 from tests.train.toy_run import Interrupted, run
@@ -159,3 +160,29 @@ def test_the_best_checkpoint_is_kept(tmp_path, whole):
     assert {step for step, metric in metrics.items() if metric is not None} == {8, 16, 20}
     losses = {row["step"]: row["loss"] for row in figures(whole) if row.get("task") == "toy"}
     assert metrics[16] == losses[16]
+
+
+def test_another_optimizer_may_be_allowed_and_begins_anew(whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "run")
+    slots = functools.partial(adafactor, learning_rate=0.01, average=0.9)
+    run(tmp_path / "run", optimizer=slots, allow_change=["optimizer"], train_steps=21)
+    new, old = (read(tmp_path / "run" / "checkpoints" / str(step), "state") for step in (21, 20))
+    assert new["adafactor/iteration"] == 21
+    assert not any(name.startswith("adamw") for name in new)
+    assert any(name.startswith("adamw") for name in old)
+
+
+def test_averages_that_nobody_keeps_any_more_are_refused(whole):
+    with pytest.raises(CheckpointError, match=r"has averages, which .*--allow-change=optimizer"):
+        run(whole, optimizer=functools.partial(adamw, learning_rate=0.01))
+
+
+def test_other_data_are_read_from_their_beginning(whole, tmp_path, capsys):
+    class Longer(Stream):
+        def fingerprint(self):
+            return {**super().fingerprint(), "lengths": 7}
+
+    shutil.copytree(whole, tmp_path / "run")
+    run(tmp_path / "run", stream=Longer, allow_change=["lengths"], train_steps=21)
+    assert "lengths changed: the data are read from their beginning" in capsys.readouterr().err
+    assert (tmp_path / "run" / "checkpoints" / "21" / "data_state").read_bytes() == b"1"

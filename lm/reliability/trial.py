@@ -1,0 +1,130 @@
+"""A run of `lm train` that is killed and gone on with, beside one that is left alone."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from lm.errors import UserError
+from lm.reliability.compare import Comparison, compare
+from lm.train.goodput import attempts
+
+_TICK = 0.02
+
+
+class Trial(NamedTuple):
+    """What was tried and what came of it.
+
+    Attributes:
+        kills: for each kill, the last step that the process had made.
+        comparison: of the two runs.
+    """
+
+    kills: list[int]
+    comparison: Comparison
+
+
+def verify_resume(
+    *,
+    flags: Sequence[str],
+    workdir: Path,
+    steps: int,
+    kills: int,
+    seed: int,
+    say: Callable[[str], None],
+) -> Trial:
+    """Train twice from the same command, once killed at random moments, and compare.
+
+    Args:
+        flags: of `lm train`, without its run folder.
+        workdir: holds the folders `whole` and `parts`, and the output of both beside them.
+        steps: TRAIN_STEPS of the trial.
+        kills: number of SIGKILLs.
+        seed: decides the moments.
+        say: called with a line about what is going on.
+
+    Raises:
+        UserError: a run failed by itself, or the folder holds another trial.
+    """
+    if any((workdir / name).exists() for name in ("whole", "parts")):
+        raise UserError(f"{workdir} holds runs already; give another --workdir")
+    workdir.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "lm", "train", *flags, *_bindings(steps, kills)]
+    say(f"the whole run: {steps} steps")
+    _run(command, workdir / "whole")
+    rng, found = random.Random(seed), []
+    for number in range(kills):
+        left = steps - _reached(workdir / "parts")[0]
+        goal = rng.randint(1, max(1, left // (kills - number + 1)))
+        reached = _kill(command, workdir / "parts", goal, rng)
+        if reached is None:
+            break
+        found.append(reached)
+        say(f"kill {number + 1}: SIGKILL after step {reached}")
+    say("the killed run to its end")
+    _run(command, workdir / "parts")
+    return Trial(found, compare(workdir / "whole", workdir / "parts"))
+
+
+def _bindings(steps: int, kills: int) -> list[str]:
+    """Return what makes a run short and full of events."""
+    save = max(1, steps // (2 * kills + 2))
+    return [
+        f"--gin.TRAIN_STEPS={steps}",
+        f"--gin.EVAL_PERIOD={max(1, steps // 2)}",
+        f"--gin.lm.train.train.save_period={save}",
+        f"--gin.lm.train.train.log_period={max(1, save)}",
+    ]
+
+
+def _run(command: list[str], workdir: Path) -> None:
+    """Run the command to its end."""
+    with _log(workdir).open("ab") as log:
+        words = [*command, f"--workdir={workdir}"]
+        status = subprocess.run(words, stdout=log, stderr=log, check=False).returncode
+    if status:
+        raise _failed(workdir, status)
+
+
+def _kill(command: list[str], workdir: Path, goal: int, rng: random.Random) -> int | None:
+    """Run the command and kill it some moments after it made so many steps; return the last one.
+
+    Returns:
+        None if it got to the end before.
+    """
+    before = len(attempts(workdir)) if workdir.exists() else 0
+    with _log(workdir).open("ab") as log:
+        process = subprocess.Popen([*command, f"--workdir={workdir}"], stdout=log, stderr=log)
+        while process.poll() is None:
+            _, executed, number = _reached(workdir)
+            if number > before and executed >= goal:
+                time.sleep(rng.random() ** 3)
+                break
+            time.sleep(_TICK)
+        process.send_signal(signal.SIGKILL)
+        status = process.wait()
+    if status not in (0, -signal.SIGKILL):
+        raise _failed(workdir, status)
+    return None if status == 0 else _reached(workdir)[0]
+
+
+def _reached(workdir: Path) -> tuple[int, int, int]:
+    """Return the last step, the steps of the last process, and the number of processes."""
+    lines = attempts(workdir) if workdir.exists() else []
+    return (lines[-1]["step"], lines[-1]["executed"], len(lines)) if lines else (0, 0, 0)
+
+
+def _failed(workdir: Path, status: int) -> UserError:
+    """Return what to say of a run that failed by itself: its last line."""
+    lines = _log(workdir).read_text(errors="replace").split("\n")
+    last = next((line for line in reversed(lines) if "error" in line), "")
+    return UserError(f"lm train ended with {status}: {last.removeprefix('lm: error: ')}")
+
+
+def _log(workdir: Path) -> Path:
+    """Return the file of a run's output."""
+    return workdir.with_suffix(".log")
