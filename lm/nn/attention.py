@@ -13,14 +13,14 @@ from lm.nn.initializers import initializer
 
 
 class KeyValue(NamedTuple):
-    """Keys and values, each [B, S, H, K]."""
+    """Keys and values, each [B, S, H, K], or by head [B, H, S, K]."""
 
     key: Any
     value: Any
 
 
 class SelfAttentionState(NamedTuple):
-    """Keys and values so far, [B, L, H, K] each, and the states of what follows the projections."""
+    """Keys and values so far, [B, H, L, K] each, and the states of what follows the projections."""
 
     key: Any
     value: Any
@@ -38,29 +38,45 @@ def attend(query: Any, key: Any, value: Any, mask: Any, bias: Any, dropout: Any)
         bias: float32 [B or 1, H, T, S] or None.
         dropout: layer applied to the attention weights.
     """
-    logits = ops.cast(ops.einsum("bthk,bshk->bhts", query, key), "float32")
+    return attend_by_head(query, by_head(key), by_head(value), mask, bias, dropout)
+
+
+def attend_by_head(query: Any, key: Any, value: Any, mask: Any, bias: Any, dropout: Any) -> Any:
+    """Returns what `attend` does, from keys and values [B, H, S, K], as products read them.
+
+    A cache that lies so is not turned at every step.
+    """
+    logits = ops.cast(ops.einsum("bthk,bhsk->bhts", query, key), "float32")
     if bias is not None:
         logits = logits + bias
     if mask is not None:
         logits = ops.where(mask, logits, -1e9)
     weights = dropout(ops.cast(ops.softmax(logits), value.dtype))
-    return ops.einsum("bhts,bshk->bthk", weights, value)
+    return ops.einsum("bhts,bhsk->bthk", weights, value)
 
 
-def write(cache: Any, new: Any, index: Any) -> Any:
+def by_head(x: Any) -> Any:
+    """[B, S, H, K] → [B, H, S, K]."""
+    return ops.transpose(x, (0, 2, 1, 3))
+
+
+def write(cache: Any, new: Any, index: Any, axis: int = 1) -> Any:
     """Returns the cache with `new` at places index … index + T - 1 of every row.
 
     Args:
-        cache: [B, L, H, K].
-        new: [B, T, H, K].
+        cache: [B, L, …], or with its L places along another axis.
+        new: [B, T, …], likewise.
         index: int32 [B].
+        axis: of the places.
     """
-    capacity, count = cache.shape[1], new.shape[1]
+    capacity, count = cache.shape[axis], new.shape[axis]
+    along = [1] * len(cache.shape)
+    along[0], along[axis] = -1, capacity
     offset = ops.arange(capacity, dtype="int32")[None] - index[:, None]  # [B, L]
-    inside = ops.logical_and(offset >= 0, offset < count)[:, :, None, None]
+    inside = ops.reshape(ops.logical_and(offset >= 0, offset < count), along)
     if count > 1:
-        rows = ops.clip(offset, 0, count - 1)[:, :, None, None]
-        new = ops.take_along_axis(new, rows, axis=1)  # [B, L, H, K]
+        rows = ops.reshape(ops.clip(offset, 0, count - 1), along)
+        new = ops.take_along_axis(new, rows, axis=axis)  # as the cache
     return ops.where(inside, ops.cast(new, cache.dtype), cache)
 
 
@@ -225,11 +241,12 @@ class SelfAttention(Branch):
         if self.rotary:
             query = self.rotary(query, context.positions)
             key = self.rotary(key, context.positions)
+        key, value = by_head(key), by_head(value)
         if state is not None:
-            key = write(state.key, key, context.index)
-            value = write(state.value, value, context.index)
+            key = write(state.key, key, context.index, axis=2)
+            value = write(state.value, value, context.index, axis=2)
             state = SelfAttentionState(key, value, after)
-        y = attend(query, key, value, context.mask, context.bias, self.dropout)
+        y = attend_by_head(query, key, value, context.mask, context.bias, self.dropout)
         return self.heads.merge(y), state or ()
 
     def follow(
@@ -244,7 +261,7 @@ class SelfAttention(Branch):
         return outputs, states
 
     def initial_state(self, batch: int, length: int) -> State:
-        shape = (batch, length, self.heads.num_heads, self.heads.head_dim)
+        shape = (batch, self.heads.num_heads, length, self.heads.head_dim)
         key, value = (ops.zeros(shape, self.compute_dtype) for _ in range(2))
         after = tuple(branch.initial_state(batch, length) for branch in self.after)
         return SelfAttentionState(key, value, after)
@@ -262,7 +279,7 @@ class CrossAttention(Branch):
         kernel_initializer: name or factory for the initial values of the four matrices.
         query_initializer, output_initializer: the same for one of them, where it differs.
 
-    State: keys and values of the memory, `KeyValue` of [B, S, H, K]: made by the call that is
+    State: keys and values of the memory, `KeyValue` of [B, H, S, K]: made by the call that is
     given the memory, read by all later ones.
 
     Source: Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762), section 3.2.3.
@@ -302,6 +319,7 @@ class CrossAttention(Branch):
         if context.memory is None:
             memory = state
         else:
-            memory = self.heads.key_value(ops.cast(context.memory, self.compute_dtype))
-        y = attend(query, memory.key, memory.value, context.memory_mask, None, self.dropout)
+            new = self.heads.key_value(ops.cast(context.memory, self.compute_dtype))
+            memory = KeyValue(by_head(new.key), by_head(new.value))
+        y = attend_by_head(query, memory.key, memory.value, context.memory_mask, None, self.dropout)
         return self.heads.merge(y), () if state is None else memory
