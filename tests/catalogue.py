@@ -158,6 +158,8 @@ ROTARY_MODEL = part(
 
 UNITS = {"NUM_LAYERS": 1, "NUM_HEADS": None, "HEAD_DIM": 6}
 
+ONE_PAIR = {"NUM_LAYERS": 1, "NUM_EXPERTS": 4, "EVAL_CAPACITY_FACTOR": "None"}
+
 MODELS = [
     Case("gpt2", family("gpt2/architecture.gin", MAX_SEQUENCE_LENGTH=MAX_LENGTH)),
     Case("rotary", ROTARY_MODEL),
@@ -182,6 +184,8 @@ MODELS = [
         lacks=("causal", "steps"),
     ),
     Case("funnel", family(*FUNNEL, **THREE_BLOCKS), lacks=("causal", "steps")),
+    Case("switch", family("switch/architecture.gin", HEAD_DIM=6, **ONE_PAIR)),
+    Case("moe", family("moe/architecture.gin", MAX_SEQUENCE_LENGTH=MAX_LENGTH, **ONE_PAIR)),
 ]
 
 OBJECTIVES = [

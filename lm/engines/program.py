@@ -119,7 +119,8 @@ def _build(objective: Any, features: Features) -> list[str]:
         for name, x in features.items()
     }
     with collect() as reported:
-        terms = objective.terms(shapes, objective(shapes))
+        # As in training: what only training refuses is found here, before the first step.
+        terms = objective.terms(shapes, objective(shapes, training=True))
     if twice := set(terms) & set(reported.names):
         raise UserError(f"a layer reports what is a term of the objective: {', '.join(twice)}")
     return [*terms, *reported.names]

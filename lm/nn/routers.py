@@ -78,8 +78,7 @@ class SwitchRouter(keras.layers.Layer):
     def call(self, x: Any, real: Any, capacity: int) -> Routing:
         """Returns where x [G, S, D] goes; `real` is bool [G, S], False on padding."""
         logits = self.scores(self.jitter(ops.cast(x, "float32")))
-        report_z_loss(logits, real, self.z_loss)
-        probabilities = ops.softmax(logits)  # [G, S, E]
+        probabilities = softmax(logits, real, self.z_loss)  # [G, S, E]
         gate, expert = largest(probabilities, 1)
         report_balance(probabilities, expert[..., 0], real, self.balance_loss)
         return seated(expert, gate, real[..., None], self.num_experts, capacity)
@@ -130,8 +129,7 @@ class TopTwoRouter(keras.layers.Layer):
     def call(self, x: Any, real: Any, capacity: int, training: Any = None) -> Routing:
         """Returns where x [G, S, D] goes; `real` is bool [G, S], False on padding."""
         logits = self.scores(self.jitter(ops.cast(x, "float32")))
-        report_z_loss(logits, real, self.z_loss)
-        probabilities = ops.softmax(logits)
+        probabilities = softmax(logits, real, self.z_loss)
         gate, expert = largest(probabilities, 2)  # [G, S, 2]
         report_balance(probabilities, expert[..., 0], real, self.balance_loss)
         gate = gate / (ops.sum(gate, axis=-1, keepdims=True) + 1e-9)
@@ -182,8 +180,8 @@ class ExpertChoiceRouter(keras.layers.Layer):
     def call(self, x: Any, real: Any, capacity: int) -> Routing:
         """Returns where x [G, S, D] goes; `real` is bool [G, S], False on padding."""
         logits = self.scores(self.jitter(ops.cast(x, "float32")))
-        report_z_loss(logits, real, self.z_loss)
-        probabilities = ops.softmax(logits) * ops.cast(real[..., None], "float32")  # [G, S, E]
+        probabilities = softmax(logits, real, self.z_loss)
+        probabilities = probabilities * ops.cast(real[..., None], "float32")  # [G, S, E]
         # The rank of every token at every expert: the inverse of the order by probability.
         order = ops.argsort(-ops.stop_gradient(probabilities), axis=1)
         rank = ops.cast(ops.argsort(order, axis=1), "int32")
@@ -242,6 +240,18 @@ def scores(name: str, num_experts: int, kernel_initializer: Any) -> Any:
     )
 
 
+def softmax(logits: Any, real: Any, z_loss: float) -> Any:
+    """Returns the softmax over experts and reports the mean of `(log Σ exp(logits))²`.
+
+    Source: Zoph et al. 2022 (https://arxiv.org/abs/2202.08906), equation 5.
+    """
+    weight = ops.cast(real, "float32")
+    log_z = ops.logsumexp(logits, axis=-1, keepdims=True)
+    squares = ops.square(log_z[..., 0])
+    report("router_z_loss", ops.sum(squares * weight), ops.sum(weight), loss=z_loss)
+    return ops.exp(logits - log_z)
+
+
 def largest(x: Any, count: int) -> tuple[Any, Any]:
     """Returns the largest entries of [G, S, E] and which they are, [G, S, count] each.
 
@@ -291,16 +301,6 @@ def report_balance(probabilities: Any, first: Any, real: Any, loss: float) -> No
     together = ops.sum(wants * ops.sum(probabilities * weight, axis=1), axis=-1, keepdims=True)
     total = experts * ops.sum(ops.divide_no_nan(together, tokens))
     report("router_balance_loss", total, ops.sum(tokens), loss=loss)
-
-
-def report_z_loss(logits: Any, real: Any, loss: float) -> None:
-    """Reports the mean of `(log Σ exp(logits))²` over the tokens.
-
-    Source: Zoph et al. 2022 (https://arxiv.org/abs/2202.08906), equation 5.
-    """
-    weight = ops.cast(real, "float32")
-    squares = ops.square(ops.logsumexp(logits, axis=-1))
-    report("router_z_loss", ops.sum(squares * weight), ops.sum(weight), loss=loss)
 
 
 def report_load(load: Any, real: Any, place: Any, nowhere: int) -> None:
