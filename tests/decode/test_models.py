@@ -17,6 +17,7 @@ LENGTH = 5
 KINDS = [
     ("gpt2", continued, after_inputs),
     ("rotary", answered, after_prefix),
+    ("flash", continued, after_inputs),
     ("t5", translated, after_encoder),
     ("transformer", translated, after_encoder),
 ]
