@@ -125,14 +125,37 @@ def manifest_of(folder: Path) -> Manifest:
                 f"{folder} has checkpoint format {values['format']}, this version reads {FORMAT}; "
                 "use the version of lm that wrote it"
             )
-        return Manifest(**values)
-    except (ValueError, KeyError, TypeError) as error:
+        return _checked(Manifest(**values))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedError(f"{path} is no manifest: {error}") from error
 
 
 def read(folder: Path, kind: str) -> dict[str, np.ndarray]:
-    """Return name -> array of one kind of tensors; call `verify` before."""
-    return safetensors.load_file(folder / f"{kind}.safetensors")
+    """Return name -> array of one kind of tensors; call `verify` before.
+
+    Raises:
+        DamagedError: the file is no safetensors, whatever its hash says.
+    """
+    path = folder / f"{kind}.safetensors"
+    try:
+        return safetensors.load_file(path)
+    except (OSError, SafetensorError, ValueError, KeyError, OverflowError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DamagedError(f"{path} is no safetensors file: {reason}") from error
+
+
+def _checked(manifest: Manifest) -> Manifest:
+    """Return a manifest that another hand may have written, if its parts are what they should be.
+
+    Raises:
+        TypeError: a part is of another type, or a file lies elsewhere.
+    """
+    parts = (manifest.tensors, manifest.files, manifest.facts, *manifest.files.values())
+    if not isinstance(manifest.step, int) or not all(isinstance(part, dict) for part in parts):
+        raise TypeError("step, tensors, files or facts are of another type")
+    if elsewhere := [name for name in manifest.files if Path(name).name != name]:
+        raise TypeError(f"{elsewhere[0]!r} lies outside the folder")
+    return manifest
 
 
 def remove(folder: Path) -> None:

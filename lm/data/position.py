@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Collection, Mapping
@@ -14,6 +15,7 @@ from lm.errors import UserError
 
 _FACTS = "pipeline.json"
 _NAME = "iterator"
+_LARGEST = 4 * 2**30
 
 
 def save(iterator: Any, facts: Mapping[str, Any]) -> bytes:
@@ -57,11 +59,14 @@ def restore(
         UserError: naming the facts that differ, with old and new value.
     """
     with tempfile.TemporaryDirectory() as folder, _opened(state) as archive:
-        check(json.loads(archive.read(_FACTS)), facts, allow_changes=allow_changes)
-        for name in archive.namelist():
-            Path(folder, Path(name).name).write_bytes(archive.read(name))
-        reader = tf.train.Checkpoint(iterator=iterator)
-        reader.read(f"{folder}/{_NAME}").assert_existing_objects_matched()
+        check(_facts(archive), facts, allow_changes=allow_changes)
+        try:
+            _unpack(archive, Path(folder))
+            reader = tf.train.Checkpoint(iterator=iterator)
+            reader.read(f"{folder}/{_NAME}").assert_existing_objects_matched()
+        except (tf.errors.OpError, AssertionError, ValueError, zipfile.BadZipFile) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"the saved position in the data is damaged: {reason}") from error
 
 
 def check(
@@ -84,6 +89,26 @@ def _opened(state: bytes) -> zipfile.ZipFile:
         return zipfile.ZipFile(io.BytesIO(state))
     except zipfile.BadZipFile as error:
         raise UserError("the saved position in the data is damaged") from error
+
+
+def _facts(archive: zipfile.ZipFile) -> dict[str, Any]:
+    """Returns what the pipeline was made of when the position was saved."""
+    try:
+        found = json.loads(archive.read(_FACTS))
+        if isinstance(found, dict):
+            return found
+        raise ValueError(f"{_FACTS} is no object")
+    except (KeyError, ValueError, RecursionError, zipfile.BadZipFile) as error:
+        raise UserError(f"the saved position in the data is damaged: {error}") from error
+
+
+def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
+    """Writes the files of an archive into a folder, none of them elsewhere, none held whole."""
+    if sum(entry.file_size for entry in archive.infolist()) > _LARGEST:
+        raise ValueError(f"it would unpack to more than {_LARGEST >> 20} MiB")
+    for name in archive.namelist():
+        with archive.open(name) as source, Path(folder, Path(name).name).open("wb") as target:
+            shutil.copyfileobj(source, target)
 
 
 def _short(facts: Mapping[str, Any], name: str) -> str:
