@@ -14,6 +14,7 @@ from lm.optim import adamw
 from lm.train import probe, refused, state
 from lm.train.journal import rows
 from tests.toy import Stream, Toy, batch
+from tests.train.compiled_once import compiled_once
 from tests.train.toy_run import run
 
 IN_A_ROW = (12, 13, 14, 15)
@@ -21,21 +22,7 @@ IN_A_ROW = (12, 13, 14, 15)
 
 @pytest.fixture(scope="module", autouse=True)
 def _compiled_once():
-    """Let every run of this file take the first one's compiled engine, its state set anew."""
-    make, held = engines.get(), []
-
-    def reused(**parts):
-        if not held:
-            engine = make(**parts)
-            held.extend([engine, [np.asarray(v.value).copy() for v in engine.program.variables]])
-        engine, start = held
-        engine.pull()
-        for variable, value in zip(engine.program.variables, start, strict=True):
-            variable.assign(value)
-        return engine
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engines, "get", lambda: reused)
+    with compiled_once():
         yield
 
 
@@ -140,6 +127,7 @@ def test_going_back_takes_the_last_good_state_and_passes_the_data(rolled_back):
     assert (last["step"], last["rollbacks"], last["skipped"]) == (20, 1, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [12, 14, 17])
 def test_an_interrupted_run_goes_back_the_same_way(rolled_back, tmp_path, at):
     limits = {"max_skipped": 4, "max_rollbacks": 1}
@@ -161,7 +149,7 @@ def test_one_refused_update_may_be_too_many(tmp_path):
         run(tmp_path, stream=poisoned((7,)), max_skipped=1)
 
 
-@pytest.mark.parametrize("step", [12, 14])
+@pytest.mark.parametrize("step", [12, pytest.param(14, marks=pytest.mark.slow)])
 def test_a_kept_batch_runs_alone_from_the_state_that_it_met(rolled_back, capsys, step):
     before = sorted(path.name for path in (rolled_back / "checkpoints").iterdir())
     file = rolled_back / "refused" / f"{step}.safetensors"
