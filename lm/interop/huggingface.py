@@ -7,6 +7,7 @@ from lm.interop.bert import BERT, BERT_MASKED
 from lm.interop.funnel import FUNNEL
 from lm.interop.gpt2 import GPT2
 from lm.interop.renaming import Family, Tensors, to_ours, to_theirs
+from lm.interop.switch import SWITCH, apart, together
 from lm.interop.t5 import T5, T5_1_1
 
 FAMILIES = {
@@ -15,6 +16,7 @@ FAMILIES = {
     "funnel": FUNNEL,
     "funnel_base": FUNNEL,
     "gpt2": GPT2,
+    "switch": SWITCH,
     "t5": T5,
     "t5_1_1": T5_1_1,
 }
@@ -25,7 +27,7 @@ def weights_from(model_type: str, state_dict: Tensors) -> dict[str, np.ndarray]:
 
     Args:
         model_type: "gpt2", "t5", "t5_1_1", "bert" (with pooler), "bert_masked" (token head),
-            "funnel", "funnel_base" (without its decoder).
+            "funnel", "funnel_base" (without its decoder), "switch".
         state_dict: tensors by their names, as a safetensors file holds them.
 
     Raises:
@@ -35,12 +37,12 @@ def weights_from(model_type: str, state_dict: Tensors) -> dict[str, np.ndarray]:
         >>> weights_from("gpt2", {"h.3.ln_1.weight": np.ones(2, "float32")})
         {'decoder_only/decoder/layer_3_0/before_layer_norm/scale': array([1., 1.], dtype=float32)}
     """
-    return to_ours(family(model_type), state_dict)
+    return to_ours(family(model_type), together(state_dict))
 
 
 def weights_to(model_type: str, weights: Tensors) -> dict[str, np.ndarray]:
     """Returns our variables, by path, as a checkpoint with their names; the inverse."""
-    return to_theirs(family(model_type), weights)
+    return apart(to_theirs(family(model_type), weights))
 
 
 def family(model_type: str) -> Family:

@@ -113,6 +113,45 @@ def from_t5(activation: str, *, tied: bool) -> dict[str, np.ndarray]:
     )
 
 
+def switch() -> dict[str, np.ndarray]:
+    """Two layers, the second sparse; 3 places an expert, so that tokens are dropped."""
+    config = transformers.SwitchTransformersConfig(
+        **SIZES,
+        d_model=16,
+        d_kv=6,
+        d_ff=24,
+        num_layers=2,
+        num_decoder_layers=2,
+        num_sparse_encoder_layers=1,
+        num_sparse_decoder_layers=1,
+        num_heads=2,
+        num_experts=4,
+        expert_capacity=3,
+        router_jitter_noise=0.0,
+        dropout_rate=0.0,
+        decoder_start_token_id=0,
+    )
+    inputs, targets = draw_tokens(), draw_tokens(seed=1)
+    features = {
+        "encoder_input_tokens": inputs,
+        "encoder_segment_ids": SEGMENTS,
+        "decoder_input_tokens": targets,
+        "decoder_segment_ids": np.ones_like(targets),
+    }
+    model = transformers.SwitchTransformersForConditionalGeneration(config)
+    return record(
+        model,
+        features,
+        lambda: (
+            model(
+                input_ids=torch.tensor(inputs).long(),
+                attention_mask=torch.tensor(SEGMENTS).long(),
+                decoder_input_ids=torch.tensor(targets).long(),
+            ).logits
+        ),
+    )
+
+
 def funnel() -> dict[str, np.ndarray]:
     return from_funnel(transformers.FunnelModel, "relative_shift")
 
@@ -148,7 +187,9 @@ def from_funnel(make: Any, attention_type: str) -> dict[str, np.ndarray]:
     )
 
 
-FAMILIES = {f.__name__: f for f in (gpt2, bert, bert_masked, t5, t5_1_1, funnel, funnel_base)}
+FAMILIES = {
+    f.__name__: f for f in (gpt2, bert, bert_masked, t5, t5_1_1, switch, funnel, funnel_base)
+}
 
 
 def draw_tokens(seed: int = 0, length: int = 10) -> np.ndarray:
@@ -172,11 +213,17 @@ def record(
     parameters = dict(model.named_parameters())
     return {
         **{f"weights/{name}": p.detach().numpy() for name, p in parameters.items()},
-        **{f"gradients/{name}": p.grad.numpy() for name, p in parameters.items()},
+        **{f"gradients/{name}": gradient(p) for name, p in parameters.items()},
         **{f"features/{name}": array for name, array in features.items()},
         "outputs": outputs.detach().numpy(),
         "cotangent": cotangent,
     }
+
+
+def gradient(parameter: Any) -> np.ndarray:
+    """Returns zeros for what the outputs do not depend on, such as an expert without tokens."""
+    found = parameter.grad
+    return np.zeros(tuple(parameter.shape), "float32") if found is None else found.numpy()
 
 
 def real_outputs(features: dict[str, np.ndarray], rank: int) -> np.ndarray:

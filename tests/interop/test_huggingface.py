@@ -25,6 +25,15 @@ MODELS = {
     ),
     "funnel": family(FUNNEL, NUM_DECODER_LAYERS=1, **BLOCKS, **TINY),
     "funnel_base": family(FUNNEL, NUM_DECODER_LAYERS=0, **BLOCKS, **TINY),
+    # 3 places an expert for rows of 10, as the reference has them.
+    "switch": family(
+        "switch/architecture.gin",
+        HEAD_DIM=6,
+        NUM_EXPERTS=4,
+        EVAL_CAPACITY_FACTOR=1.2,
+        MIN_CAPACITY=1,
+        **{**TINY, "NUM_LAYERS": 1},
+    ),
     "t5": family("t5/architecture.gin", HEAD_DIM=6, **TINY),
     "t5_1_1": family("t5_1_1/architecture.gin", HEAD_DIM=6, **TINY),
 }
