@@ -275,8 +275,10 @@ def tokens_of_example(segments: Any, positions: Any) -> Any:
     """
     place = ops.arange(segments.shape[1], dtype="int32")[None]
     following = ops.concatenate([segments[:, 1:], -ops.ones_like(segments[:, :1])], axis=1)
-    ends = ops.where(ops.equal(segments, following), segments.shape[1], place)
-    last = ops.associative_scan(ops.minimum, ends, reverse=True, axis=1)
+    is_end = ops.not_equal(segments, following)
+    ends = ops.sort(ops.where(is_end, place, segments.shape[1]), axis=1)
+    before = ops.cumsum(ops.cast(is_end, "int32"), axis=1) - ops.cast(is_end, "int32")
+    last = ops.take_along_axis(ends, before, axis=1)
     return positions + 1 + last - place
 
 

@@ -13,6 +13,7 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.attention import KeyValue, write
 from lm.nn.branch import Branch, Context, State, make
+from lm.nn.dropout import Dropout
 from lm.nn.feedforward import dense
 from lm.nn.initializers import initializer
 
@@ -50,6 +51,7 @@ class GatedUnit(keras.layers.Layer):
         head_dim: K, the width of z (128 in the paper).
         num_heads: N, how many heads the branch around it asks for; not to be bound.
         activation: φ; the paper's is swish.
+        dropout: rate on u ⊙ a.
         rotary: factory of a layer that turns the heads by their positions, or None.
         kernel_initializer: name or factory of the initial values of the matrices and of γ.
 
@@ -68,6 +70,7 @@ class GatedUnit(keras.layers.Layer):
         head_dim: int,
         num_heads: int,
         activation: Any = keras.activations.silu,
+        dropout: float = 0.0,
         rotary: Any = None,
         kernel_initializer: Any = "glorot_uniform",
         name: str | None = None,
@@ -82,6 +85,7 @@ class GatedUnit(keras.layers.Layer):
         self.intermediate_dim, self.head_dim = intermediate_dim, head_dim
         self.num_heads = num_heads
         self.activation = activation
+        self.dropout = Dropout(rate=dropout, name="dropout")
         self.rotary = make(rotary) if rotary else None
         widths = {"gate": intermediate_dim, "value": intermediate_dim, "base": head_dim}
         self.gate, self.value, self.base = (
@@ -115,7 +119,7 @@ class GatedUnit(keras.layers.Layer):
 
     def merge(self, gate: Any, attended: Any) -> Any:
         """Two of [B, T, F] → [B, T, D]."""
-        return self.output_dense(gate * attended)
+        return self.output_dense(self.dropout(gate * attended))
 
 
 class GatedAttentionUnit(Branch):
