@@ -3,6 +3,7 @@
 On a mesh the compiled function takes and returns global arrays; XLA adds the communication.
 """
 
+import contextlib
 from collections import deque
 from typing import Any
 
@@ -95,6 +96,12 @@ class Engine:
         """Return the batch as the arrays of a step."""
         return dict(batch) if self._placement is None else self._placement.batch(batch)
 
+    def _layouts(self) -> Any:
+        """Return a context in which Keras lays out what layers return."""
+        if self._placement is None:
+            return contextlib.nullcontext()
+        return self._placement.distribution.scope()
+
     def _outputs(self, *, state: bool) -> dict[str, Any]:
         """Return where a step leaves the state, which is where it was, and figures: everywhere."""
         if self._placement is None:
@@ -138,7 +145,7 @@ class Engine:
         """Return the sum of losses, and beside it the terms and the other state after the pass."""
         program = self.program
         mapping = zip([*program.weights, *program.others], [*weights, *others], strict=True)
-        with keras.StatelessScope(state_mapping=mapping) as scope:
+        with self._layouts(), keras.StatelessScope(state_mapping=mapping) as scope:
             terms = program.forward(batch, training=True)
         return terms["loss"][0], (terms, [scope.get_current_value(v) for v in program.others])
 

@@ -15,10 +15,14 @@ class Placement:
 
     Args:
         mesh: the mesh; its devices must be there.
+
+    Attributes:
+        distribution: Keras' layouts of variables and of what layers return.
     """
 
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
+        self.distribution = mesh.distribution()
         devices = mesh.grid.backend_mesh
         self.whole = NamedSharding(devices, PartitionSpec())
         self.rows = NamedSharding(devices, PartitionSpec(mesh.batch_axes))

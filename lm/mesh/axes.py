@@ -1,7 +1,8 @@
 """The logical axes of every variable, by the end of its path, and the rules that split them.
 
 The names are T5X's: vocab, embed, mlp, heads, kv, joined_kv (heads times kv), relpos_buckets,
-abspos_buckets, expert, expert_mlp, unmodeled; `batch` is the rows of a batch.
+abspos_buckets, expert, expert_mlp, expert_replicas (groups of tokens), unmodeled; `batch` is the
+rows of a batch.
 """
 
 import re
@@ -48,9 +49,20 @@ AXES: dict[str, Axes] = {
     r"unit/base/kernel": ("embed", "kv"),
     r"unit/head_(scale|bias)": ("unmodeled", "kv"),
     r"unit/output/kernel": ("mlp", "embed"),
+    r"router/scores/kernel": ("embed", "unmodeled"),
+    r"(gating|primary|secondary)/(scores|noise)/kernel": ("embed", "unmodeled"),
+    r"experts/(gate|hidden)/kernel": ("expert", "embed", "expert_mlp"),
+    r"experts/(gate|hidden)/bias": ("expert", "expert_mlp"),
+    r"experts/output/kernel": ("expert", "expert_mlp", "embed"),
+    r"experts/output/bias": ("expert", "embed"),
     r"head/kernel": ("embed", "vocab"),
     r"head/bias": ("vocab",),
     r"head/dense/kernel": ("embed", "unmodeled"),
+}
+# The same of what layers return, where XLA shall not choose: tokens go to the devices of their
+# experts, all to all.
+OUTPUTS: dict[str, Axes] = {
+    r"to_experts": ("expert", "expert_replicas", "embed"),
 }
 # What to change where a size does not divide.
 MACROS = {

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from lm.errors import ConfigError
-from lm.mesh.axes import AXES, BATCH, Axes, Layout, Rules, lay, split, whole_path
+from lm.mesh.axes import AXES, BATCH, OUTPUTS, Axes, Layout, Rules, lay, split, whole_path
 
 REST = -1
 
@@ -182,7 +182,9 @@ class Mesh:
     def distribution(self) -> Any:
         """Return the layouts as `keras.distribution.ModelParallel`; variables match by path."""
         layouts = keras.distribution.LayoutMap(self.grid)
-        for end, names in self.table.items():
+        # Keras asks for the layout of what a layer returns under the layer's path + "/output".
+        outputs = {f"{end}/output": names for end, names in OUTPUTS.items()}
+        for end, names in (self.table | outputs).items():
             places = split(names, self.rules)
             if any(places):
                 layouts[whole_path(end)] = places
@@ -196,7 +198,8 @@ class Mesh:
 
     def _check_names(self) -> None:
         """Refuse rules over names that nothing has."""
-        known = {BATCH} | {name for names in self.table.values() for name in names}
+        every = (self.table | OUTPUTS).values()
+        known = {BATCH} | {name for names in every for name in names}
         for name, place in self.rules:
             if name not in known:
                 raise ConfigError(

@@ -9,7 +9,8 @@ import numpy as np
 from lm.objectives.token_prediction import TokenPrediction
 from tests.batches import batch, example
 from tests.built import find
-from tests.catalogue import MODELS, VOCABULARY_SIZE, part
+from tests.catalogue import MODELS as CATALOGUE
+from tests.catalogue import VOCABULARY_SIZE, Case, family, part
 
 ROWS, LENGTH = 16, 16
 
@@ -18,15 +19,26 @@ class Family(NamedTuple):
     """A model of the catalogue and the meshes, files of gin/mesh, that it shall run on."""
 
     name: str
-    meshes: tuple[str, ...] = ("data", "data_model")
+    meshes: tuple[str, ...] = ("data_model",)
 
 
 FAMILIES = [
-    Family("gpt2"),
-    Family("bert_masked"),
-    Family("t5"),
-    Family("t5_1_1"),
-    Family("transformer"),
+    Family("gpt2_short", ("data", "data_model", "data_sharded")),
+    Family("bert_short"),
+    Family("t5_short"),
+    Family("evolved_transformer"),
+    Family("primer"),
+    Family("flash"),
+    Family("funnel"),
+    Family("switch", ("data_expert", "data_expert_model")),
+]
+ONE = {"NUM_LAYERS": 1}
+SHORT = {**ONE, "MAX_SEQUENCE_LENGTH": LENGTH}
+MODELS = [
+    *CATALOGUE,
+    Case("gpt2_short", family("gpt2/architecture.gin", **SHORT)),
+    Case("bert_short", family("bert/architecture.gin", "bert/masked.gin", **SHORT)),
+    Case("t5_short", family("t5_1_1/architecture.gin", HEAD_DIM=6, **ONE)),
 ]
 
 

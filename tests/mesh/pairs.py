@@ -19,7 +19,7 @@ from lm.optim import adamw
 from lm.train import state
 from tests.mesh.families import features, objective
 
-FAMILY = "gpt2"
+FAMILY = "gpt2_short"
 BEFORE, AFTER = 3, 10
 SHAPES = [{"data": 1}, {"data": 2}, {"data": 2, "model": 2}, {"data": 4, "model": 2}]
 

@@ -1,7 +1,7 @@
 """Runs in a process of its own with eight devices and writes what the tests look at as JSON.
 
     XLA_FLAGS=--xla_force_host_platform_device_count=8 KERAS_BACKEND=jax \
-        python -m tests.mesh.worker FILE.json
+        python -m tests.mesh.worker FILE.json FAMILY:MESH ...
 """
 
 import contextlib
@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,15 @@ import numpy as np
 
 from lm import config
 from lm.engines import get
+from lm.mesh.memory import memory
 from lm.optim import Optimizer
+from tests.built import find
 from tests.engine import fill
-from tests.mesh.families import FAMILIES, features, objective
+from tests.mesh.families import LENGTH, MODELS, ROWS, features, objective
 
 COLLECTIVES = "all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute"
-MICROBATCHES = {"gpt2": 2}
+MICROBATCHES = {"gpt2_short": 2}
+EVALUATED = ("gpt2_short",)
 
 
 def mesh(name: str, *bindings: str) -> Any:
@@ -42,7 +46,7 @@ def engine(name: str, grid: Any = None) -> Any:
         keras.utils.set_random_seed(0)
         made = get()(
             objective=make(),
-            optimizer=Optimizer(rule=keras.optimizers.SGD(1.0, momentum=0.9, name="sgd")),
+            optimizer=rule(),
             features=shapes,
             microbatches=microbatches,
             mesh=grid,
@@ -52,15 +56,27 @@ def engine(name: str, grid: Any = None) -> Any:
 
 
 def answers(made: Any, name: str) -> dict[str, Any]:
-    """Returns loss, gradients and evaluated loss of one step."""
+    """Returns loss, gradients and collectives of one step, and for some the evaluated loss."""
     made.pull()
     before = weights(made)
-    evaluated = {n: [float(x) for x in pair] for n, pair in made.evaluate(features(name)).items()}
+    evaluated = made.evaluate(features(name))["loss"] if name in EVALUATED else ()
+    counts = compiled(made, name)
     made.step(features(name))
     logs = made.logs()
     after = weights(made)
-    gradients = {path: before[path] - after[path] for path in before}
-    return {"loss": logs["loss"], "evaluated": evaluated["loss"], "gradients": gradients}
+    return {
+        "loss": logs["loss"],
+        "evaluated": [float(x) for x in evaluated],
+        "gradients": {path: before[path] - after[path] for path in before},
+        "collectives": counts,
+    }
+
+
+def compiled(made: Any, name: str) -> dict[str, int]:
+    """Compiles the step ahead; returns how often each collective stands in it."""
+    batch = made._placed(features(name))
+    made._train = made._train.lower(made._owned(), batch).compile()
+    return Counter(re.findall(rf"\b({COLLECTIVES})(?:-start)?\(", made._train.as_text()))
 
 
 def weights(made: Any) -> dict[str, np.ndarray]:
@@ -74,11 +90,10 @@ def compared(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
         path: float(np.abs(g - other["gradients"][path]).max() / max(1.0, np.abs(g).max()))
         for path, g in one["gradients"].items()
     }
+    pairs = zip(one["evaluated"], other["evaluated"], strict=True)
     return {
         "loss": abs(one["loss"] - other["loss"]),
-        "evaluated": max(
-            abs(a - b) / a for a, b in zip(one["evaluated"], other["evaluated"], strict=True)
-        ),
+        "evaluated": max((abs(a - b) / a for a, b in pairs), default=0.0),
         "gradients": max(gaps.values()),
         "worst": max(gaps, key=lambda path: gaps[path]),
     }
@@ -92,37 +107,50 @@ def shards(made: Any) -> dict[str, Any]:
     }
 
 
-def collectives(made: Any, name: str) -> dict[str, int]:
-    """Returns how often each collective stands in the compiled step."""
-    placed = made._placed(features(name))
-    text = made._train.lower(made._owned(), placed).compile().as_text()
-    return Counter(re.findall(rf"\b({COLLECTIVES})(?:-start)?\(", text))
-
-
 def state_bytes(made: Any) -> int:
     """Returns the bytes of the state on the first device."""
     first = [v.value.addressable_shards[0].data.nbytes for v in made.program.variables]
     return sum(first)
 
 
-def run() -> dict[str, Any]:
+def foretold(name: str, grid: Any) -> dict[str, int]:
+    """Returns what `lm summary --mesh` says of the same step."""
+    return memory(
+        grid,
+        model=find(MODELS, name).factory,
+        optimizer=rule,
+        rows=ROWS,
+        length=LENGTH,
+    )._asdict()
+
+
+def rule() -> Optimizer:
+    """Returns an update rule whose first update is the gradient."""
+    return Optimizer(rule=keras.optimizers.SGD(1.0, momentum=0.9, name="sgd"))
+
+
+def run(pairs: Sequence[str]) -> dict[str, Any]:
+    """Returns a record of every pair `family:mesh`; one device is asked once a family."""
     found: dict[str, Any] = {}
-    for family in FAMILIES:
-        alone = engine(family.name)
-        expected = answers(alone, family.name)
-        found[family.name] = {"one": {"bytes": state_bytes(alone)}}
-        for name in family.meshes:
+    asked = [pair.split(":") for pair in pairs]
+    for family in dict.fromkeys(name for name, _ in asked):
+        alone = engine(family)
+        expected = answers(alone, family)
+        for name in (place for other, place in asked if other == family):
             grid = mesh(name)
-            made = engine(family.name, grid)
-            found[family.name][name] = {
+            made = engine(family, grid)
+            got = answers(made, family)
+            found[f"{family}:{name}"] = {
                 "shape": grid.shape,
-                "difference": compared(expected, answers(made, family.name)),
+                "difference": compared(expected, got),
                 "shards": shards(made),
-                "collectives": collectives(made, family.name),
+                "collectives": got["collectives"],
                 "bytes": state_bytes(made),
+                "one": state_bytes(alone),
+                "foretold": foretold(family, grid) if family in EVALUATED else None,
             }
     return found
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(json.dumps(run()))
+    Path(sys.argv[1]).write_text(json.dumps(run(sys.argv[2:])))

@@ -1,0 +1,99 @@
+"""Eight devices compute what one does, and hold what the rules say; see worker.py."""
+
+import functools
+import json
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+from lm.mesh.axes import AXES, split, whole_path
+from tests.mesh.families import FAMILIES
+from tests.mesh.process import python
+
+SHORTEST = "gpt2_short"
+FAST = {(SHORTEST, "data_model")}
+LATER = pytest.mark.slow
+# Their convolutions along the length want what a mesh has split.
+GATHERING = {"evolved_transformer", "primer"}
+PLACES = {
+    "data": {},
+    "data_model": dict.fromkeys(("vocab", "mlp", "expert_mlp", "heads", "joined_kv"), "model"),
+    "data_sharded": {"embed": "data"},
+    "data_expert": {"expert": "expert"},
+}
+PLACES["data_expert_model"] = PLACES["data_model"] | PLACES["data_expert"]
+PAIRS = [(family.name, mesh) for family in FAMILIES for mesh in family.meshes]
+CASES = [pytest.param(*pair, marks=[LATER] * (pair not in FAST)) for pair in PAIRS]
+
+
+@functools.cache
+def found(is_fast: bool, folder: Path) -> dict:
+    """One process for the fast pairs, one for all the others."""
+    file = folder / f"mesh-{is_fast}.json"
+    asked = [f"{name}:{mesh}" for name, mesh in PAIRS if ((name, mesh) in FAST) == is_fast]
+    python("tests.mesh.worker", str(file), *asked)
+    return json.loads(file.read_text())
+
+
+@pytest.fixture
+def made(tmp_path_factory, name, mesh):
+    pairs = found((name, mesh) in FAST, tmp_path_factory.getbasetemp())
+    return pairs[f"{name}:{mesh}"]
+
+
+@pytest.mark.parametrize(("name", "mesh"), CASES)
+def test_loss_and_gradients_equal_those_of_one_device(made, name, mesh):
+    difference = made["difference"]
+    assert difference["loss"] <= 1e-5
+    assert difference["evaluated"] <= 1e-5
+    assert difference["gradients"] <= 1e-5, difference["worst"]
+
+
+@pytest.mark.parametrize(("name", "mesh"), CASES)
+def test_every_variable_and_slot_lies_as_the_rules_say(made, name, mesh):
+    expected = {
+        path: on_each(path, shape, made["shape"], mesh)
+        for path, (shape, _) in made["shards"].items()
+    }
+    assert {path: shard for path, (_, shard) in made["shards"].items()} == expected
+    parted = sum(shape != shard for shape, shard in made["shards"].values())
+    assert (parted > 0) == (mesh != "data")
+
+
+def on_each(path: str, shape: list[int], sizes: dict[str, int], mesh: str) -> list[int]:
+    """Returns the shape of a weight, or of a slot under its weight's name, on one device."""
+    weight = path.removeprefix("sgd/").removesuffix("_momentum")
+    ends = [end for end in AXES if re.fullmatch(whole_path(end), weight)]
+    if weight != path:
+        ends = [end for end in AXES if re.fullmatch(f"(.*_)?({end.replace('/', '_')})", weight)]
+    axes = AXES[max(ends, key=len)] if ends else ("unmodeled",) * len(shape)
+    places = split(axes, list(PLACES[mesh].items()))
+    return [n // (sizes[p] if p else 1) for n, p in zip(shape, places, strict=True)]
+
+
+@pytest.mark.parametrize(("name", "mesh"), CASES)
+def test_the_compiled_step_communicates_as_its_layout_asks(made, name, mesh):
+    counts = made["collectives"]
+    assert counts["all-reduce"] >= 1
+    if mesh == "data_model" and name not in GATHERING:
+        # What is split stays split: no weight is gathered.
+        assert counts.get("all-gather", 0) == 0
+    if mesh == "data":
+        assert counts["all-reduce"] == 1
+
+
+@pytest.mark.parametrize(("name", "mesh"), CASES)
+def test_a_device_holds_its_share_of_the_state(made, name, mesh):
+    whole = sum(math.prod(shape) for shape, _ in made["shards"].values())
+    share = sum(math.prod(shard) for _, shard in made["shards"].values())
+    assert made["bytes"] == pytest.approx(made["one"] * share / whole, rel=0.02)
+
+
+@pytest.mark.parametrize(("name", "mesh"), [case for case in CASES if case.values[0] == SHORTEST])
+def test_the_summary_foretells_what_a_device_holds(made, name, mesh):
+    state = made["foretold"]["weights"] + made["foretold"]["slots"]
+    assert state <= made["bytes"] <= state + 300  # the meter of the step
+    assert made["foretold"]["devices"] == 8
+    assert 0 < made["foretold"]["activations_remat"] < made["foretold"]["activations"]
