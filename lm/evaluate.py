@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lm.data import evaluation
-from lm.data.evaluation_task import EvaluationTask
+from lm.data.evaluation_task import EvaluationTask, short_hash
 from lm.data.metrics import likelihood_figures
 from lm.generate import Generated
 from lm.score import row_sums, score_pairs
@@ -24,7 +24,8 @@ class Evaluated(NamedTuple):
 
     Attributes:
         figures: metric name → value.
-        facts: task, split, tokenizer, decode settings, checkpoint, hashes of data and config.
+        facts: task, split, tokenizer, decode settings, checkpoint, seed, hashes of task, data,
+            prompts (ids as the model reads them) and config.
         columns: inputs, targets and, if the task asks for them, predictions and scores; each one
             value an example.
     """
@@ -108,7 +109,9 @@ def evaluated(
     names = [name for name in ("inputs", "targets") if name in task.task.output_features]
     columns: dict[str, list[Any]] = {name: task.texts(name) for name in names}
     facts: dict[str, Any] = {"task": task.name, "split": task.split}
-    facts["data"] = task.fingerprint()
+    facts |= {"task_version": task.version(), "data": task.fingerprint()}
+    if trained.writes:
+        facts["prompts"] = short_hash([read for read, _ in pairs(trained, task)])
     own: dict[str, float] = {}
     if rows is None or task.needs_scores:
         sums = score_pairs(trained, pairs(trained, task), batch_size=batch_size)

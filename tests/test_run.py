@@ -97,7 +97,7 @@ def test_rows_of_another_making_can_be_summed(run, kind):
 def test_every_record_says_how_it_came_to_be(run, kind):
     (found,) = run.evaluate()
     facts = {"task", "split", "tokenizer", "config", "data", "step", "checkpoint", "lm", "seed"}
-    assert facts <= set(found.facts)
+    assert facts | {"task_version", "prompts"} <= set(found.facts)
     assert found.facts["step"] == tiny_run.STEP
     if kind == "answers":
         assert found.figures["bleu_signature"].startswith("nrefs:1|case:mixed")

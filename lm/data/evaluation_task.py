@@ -102,8 +102,13 @@ class EvaluationTask:
             identity.features(self.task.output_features),
             identity.describe(list(self.task.preprocessors)),
         ]
-        text = json.dumps(facts, sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return short_hash(facts)
+
+    def version(self) -> str:
+        """Returns a short hash of what the task does with its data: code and settings alone."""
+        task = self.task
+        steps = [*task.preprocessors, task.postprocess_fn, *task.metric_fns]
+        return short_hash([self.name, identity.describe(steps), sorted(task.output_features)])
 
     @functools.cached_property
     def _targets(self) -> list[Any]:
@@ -115,6 +120,12 @@ class EvaluationTask:
             self.task.postprocess_fn(text, example=example, is_target=is_target)
             for text, example in zip(texts, self.examples, strict=True)
         ]
+
+
+def short_hash(facts: Any) -> str:
+    """Returns the first 12 hexadecimal digits of the hash of plain values."""
+    text = json.dumps(facts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _figures(functions: Sequence[Callable[..., Any]], targets: Any, outputs: Any) -> Figures:

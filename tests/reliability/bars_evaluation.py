@@ -1,0 +1,72 @@
+"""Bar 15: an evaluation gives the same again, whatever the batch, and says of what it is."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+import lm
+import lm.run
+from lm.evaluate import Evaluated
+from lm.results import write
+from tests import tiny_run
+from tests.reliability.bar import Bar, Result
+
+SIZES = (8, 1, 32)
+MUST_SAY = ("task_version", "data", "prompts", "checkpoint", "config", "tokenizer", "seed", "lm")
+
+
+def repeated(trials: int, folder: Path) -> Result:
+    """Evaluate again and again, in batches of several sizes, a generating and a scoring model."""
+    os.environ["LM_CACHE_DIR"] = str(folder / "cache")
+    failures = []
+    for kind in ("answers", "continues"):
+        (folder / kind).mkdir()
+        run = lm.load(tiny_run.make(kind, folder / kind))
+        first = run.evaluate(batch_size=SIZES[0])[0]
+        for trial in range(trials):
+            size = SIZES[trial % len(SIZES)]
+            found = run.evaluate(batch_size=size)[0]
+            told = differing(first, found, is_same_size=size == SIZES[0])
+            told += ["other texts"] * (texts(run, size) != texts(run, SIZES[0]))
+            failures += [f"{kind}, batches of {size}: {line}" for line in told]
+        lacking = [name for name in MUST_SAY if name not in first.facts]
+        failures += [f"{kind}: the record lacks {lacking}"] * bool(lacking)
+        write(first, run.workdir)
+    return Result(2 * trials, failures, f"batches of {', '.join(map(str, sorted(SIZES)))}")
+
+
+def texts(run: lm.run.Run, batch_size: int) -> list[str]:
+    """Return what the model writes greedily for all texts of the task, so many at a time."""
+    made = run.generate(tiny_run.TEXTS, batch_size=batch_size, max_new_tokens=8)
+    return [found[0].text for found in made.candidates]
+
+
+def differing(first: Evaluated, found: Evaluated, *, is_same_size: bool) -> list[str]:
+    """Return what differs; scores may by 1e-5 where the batches had other sizes."""
+    told = [] if found.facts == first.facts else ["other facts"]
+    for name, column in first.columns.items():
+        if name != "score" and found.columns[name] != column:
+            told.append(f"other {name}s")
+    limit = 0.0 if is_same_size else 1e-5
+    pairs = {name: (first.columns[name], found.columns[name]) for name in first.columns}
+    if "score" in pairs and not np.allclose(*pairs["score"], rtol=limit, atol=0.0):
+        told.append("other scores")
+    names = [n for n, value in first.figures.items() if isinstance(value, int | float)]
+    values = [[row.figures[n] for n in names] for row in (first, found)]
+    if not np.allclose(*values, rtol=limit, atol=0.0, equal_nan=True):
+        told.append(f"other figures: {values}")
+    return told
+
+
+BARS = [
+    Bar(
+        15,
+        "evaluation",
+        "again and in other batches: equal texts, scores within 1e-5; the record names all hashes",
+        repeated,
+        short=2,
+        long=9,
+        slow=True,
+    ),
+]
