@@ -116,7 +116,12 @@ MASKED = {
 }
 
 
-@pytest.mark.parametrize("family", MASKED)
+HEADED = [
+    pytest.param(family, marks=() if family == "bert" else pytest.mark.slow) for family in MASKED
+]
+
+
+@pytest.mark.parametrize("family", HEADED)
 def test_with_the_token_head(family):
     head = f"models/{'bert' if family == 'bert' else 'gau'}/masked.gin"
     counted = trees.summary(f"models/{family}/base.gin", head)
