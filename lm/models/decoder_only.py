@@ -8,6 +8,7 @@ from keras import ops
 
 from lm.models.prompt import last_token, real_tokens
 from lm.nn.branch import make
+from lm.nn.heads import Factors
 from lm.nn.stack import StackState
 
 
@@ -45,13 +46,22 @@ class DecoderOnly(keras.Model):
         del features_shape
 
     def call(self, features: Mapping[str, Any]) -> Any:
+        return self.logits(self.hidden(features))
+
+    def factors(self, features: Mapping[str, Any]) -> Factors:
+        """Returns what the logits of `call` are the product of, once the model is built."""
+        table = ops.convert_to_tensor(self.embedding.table)
+        return self.head.factors(self.hidden(features), table)
+
+    def hidden(self, features: Mapping[str, Any]) -> Any:
+        """Returns what the head reads, [B, T, D]."""
         x, _ = self.decoder(
             self.embedding(features["decoder_input_tokens"]),
             positions=features.get("decoder_positions"),
             segments=features.get("decoder_segment_ids"),
             prefix=features.get("decoder_causal_attention"),
         )
-        return self.logits(x)
+        return x
 
     def logits(self, x: Any) -> Any:
         return self.head(x, ops.convert_to_tensor(self.embedding.table))

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from lm.nn.branch import make
+from lm.nn.heads import Factors
 
 
 class Encoder(keras.Model):
@@ -46,6 +47,15 @@ class Encoder(keras.Model):
         del features_shape
 
     def call(self, features: Mapping[str, Any]) -> Any:
+        return self.head(self.hidden(features), ops.convert_to_tensor(self.embedding.table))
+
+    def factors(self, features: Mapping[str, Any]) -> Factors:
+        """Returns what the logits of `call` are the product of, once the model is built."""
+        table = ops.convert_to_tensor(self.embedding.table)
+        return self.head.factors(self.hidden(features), table)
+
+    def hidden(self, features: Mapping[str, Any]) -> Any:
+        """Returns what the head reads, [B, T, D]."""
         tokens = features["encoder_input_tokens"]
         x = self.embedding(tokens)
         if self.types:
@@ -55,4 +65,4 @@ class Encoder(keras.Model):
             positions=features.get("encoder_positions"),
             segments=features.get("encoder_segment_ids"),
         )
-        return self.head(x, ops.convert_to_tensor(self.embedding.table))
+        return x

@@ -1,12 +1,32 @@
 """What stands on a stack: logits over the vocabulary, tied or not, and BERT's two heads."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
 from lm.nn.initializers import initializer
 from lm.nn.norm import LayerNorm
+
+
+class Factors(NamedTuple):
+    """`x kernelᵀ + bias`: logits [..., V] before the product is made.
+
+    Attributes:
+        x: [..., D].
+        kernel: [V, D].
+        bias: [V], or () where there is none.
+    """
+
+    x: Any
+    kernel: Any
+    bias: Any = ()
+
+
+def whole(factors: Factors) -> Any:
+    """Returns the logits, [..., V]."""
+    logits = ops.matmul(factors.x, ops.transpose(factors.kernel))
+    return logits if isinstance(factors.bias, tuple) else logits + factors.bias
 
 
 class Logits(keras.layers.Layer):
@@ -32,9 +52,13 @@ class Logits(keras.layers.Layer):
         )
 
     def call(self, x: Any, table: Any) -> Any:
+        return whole(self.factors(x, table))
+
+    def factors(self, x: Any, table: Any) -> Factors:
+        """Returns what the logits are the product of."""
         del table
-        x = ops.cast(x, self.compute_dtype)
-        return ops.matmul(x, ops.cast(self.kernel, self.compute_dtype))
+        kernel = ops.cast(self.kernel, self.compute_dtype)
+        return Factors(ops.cast(x, self.compute_dtype), ops.transpose(kernel))
 
 
 class TiedLogits(keras.layers.Layer):
@@ -51,8 +75,12 @@ class TiedLogits(keras.layers.Layer):
         self.scale_exponent = scale_exponent
 
     def call(self, x: Any, table: Any) -> Any:
+        return whole(self.factors(x, table))
+
+    def factors(self, x: Any, table: Any) -> Factors:
+        """Returns what the logits are the product of."""
         x = ops.cast(x, self.compute_dtype) * x.shape[-1] ** self.scale_exponent
-        return ops.matmul(x, ops.transpose(ops.cast(table, self.compute_dtype)))
+        return Factors(x, ops.cast(table, self.compute_dtype))
 
 
 class MaskedLanguageHead(keras.layers.Layer):
@@ -86,9 +114,13 @@ class MaskedLanguageHead(keras.layers.Layer):
         self.bias = self.add_weight(shape=(table_shape[0],), initializer="zeros", name="bias")
 
     def call(self, x: Any, table: Any) -> Any:
+        return whole(self.factors(x, table))
+
+    def factors(self, x: Any, table: Any) -> Factors:
+        """Returns what the logits are the product of."""
         x = self.norm(self.activation(self.dense(ops.cast(x, self.compute_dtype))))
-        logits = ops.matmul(x, ops.transpose(ops.cast(table, self.compute_dtype)))
-        return logits + ops.cast(self.bias, self.compute_dtype)
+        table, bias = (ops.cast(y, self.compute_dtype) for y in (table, self.bias))
+        return Factors(x, table, bias)
 
 
 class Pooler(keras.layers.Layer):

@@ -7,6 +7,8 @@ import keras
 from keras import ops
 
 from lm.nn.branch import make
+from lm.nn.heads import Factors
+from lm.objectives.cross_entropy import Target, flat, log_probabilities, sums
 from lm.objectives.objective import Ratio
 
 
@@ -20,6 +22,8 @@ class TokenPrediction(keras.Model):
         model: factory of the model whose outputs are logits [B, T, V].
         label_smoothing: mass ε spread evenly over the vocabulary, (1 - ε)·one-hot + ε/V.
         z_loss: weight of (log Z)², which keeps the softmax normaliser near 1 (T5: 1e-4).
+        chunks: parts in which logits are made, used and dropped, for large vocabularies; None
+            makes them whole.
 
     Source: Szegedy et al. 2016 (https://arxiv.org/abs/1512.00567) for label smoothing;
     z loss: Mesh TensorFlow, Shazeer et al. 2018 (https://arxiv.org/abs/1811.02084).
@@ -31,24 +35,36 @@ class TokenPrediction(keras.Model):
         model: Any,
         label_smoothing: float = 0.0,
         z_loss: float = 0.0,
+        chunks: int | None = None,
         name: str = "token_prediction",
     ) -> None:
         super().__init__(name=name, autocast=False)
         self.model = make(model)
         self.label_smoothing = label_smoothing
         self.z_loss = z_loss
+        self.chunks: Any = chunks
 
     def build(self, features_shape: Any) -> None:
         """Leaves it to the model."""
         del features_shape
 
     def call(self, features: Mapping[str, Any]) -> Any:
-        return self.model(features)
+        if self.chunks is None or not self.model.built:
+            outputs = self.model(features)  # makes the weights, under the names they always have
+        return outputs if self.chunks is None else self.model.factors(features)
 
     def terms(self, features: Mapping[str, Any], outputs: Any) -> dict[str, Ratio]:
         """Returns the sums to minimise ("loss") and to report, each a `Ratio`."""
         targets, weights = targets_and_weights(features)
-        logits = ops.cast(outputs, "float32")
+        sums = self.sums if self.chunks is None else self.sums_by_parts
+        weight = ops.sum(weights)
+        names = ("loss", "cross_entropy", "accuracy")
+        totals = sums(outputs, targets, weights)
+        return {name: Ratio(total, weight) for name, total in zip(names, totals, strict=True)}
+
+    def sums(self, logits: Any, targets: Any, weights: Any) -> tuple[Any, Any, Any]:
+        """Returns Σ w·loss, Σ w·cross entropy and Σ w·correct of logits [B, T, V]."""
+        logits = ops.cast(logits, "float32")
         log_z = ops.logsumexp(logits, axis=-1)  # [B, T]
         target_logits = at(logits, targets)
         cross_entropy = log_z - target_logits
@@ -57,18 +73,31 @@ class TokenPrediction(keras.Model):
         z_loss = self.z_loss * ops.square(log_z)
         # The same as an argmax but for ties, at a tenth of a CPU step less.
         correct = ops.cast(target_logits >= ops.max(logits, axis=-1), "float32")
-        weight = ops.sum(weights)
-        return {
-            "loss": Ratio(ops.sum((loss + z_loss) * weights), weight),
-            "cross_entropy": Ratio(ops.sum(cross_entropy * weights), weight),
-            "accuracy": Ratio(ops.sum(correct * weights), weight),
-        }
+        found = (loss + z_loss, cross_entropy, correct)
+        return tuple(ops.sum(value * weights) for value in found)
+
+    def sums_by_parts(self, factors: Factors, targets: Any, weights: Any) -> tuple[Any, Any, Any]:
+        """Returns the same without ever holding all logits."""
+        target = Target(ops.reshape(targets, (-1,)), ops.reshape(weights, (-1,)))
+        found = sums(
+            flat(factors),
+            target,
+            chunks=self.chunks,
+            label_smoothing=self.label_smoothing,
+            z_loss=self.z_loss,
+        )
+        return found[0], found[1], found[2]
 
     def scores(self, features: Mapping[str, Any], outputs: Any) -> Any:
         """Returns float32 [B], `Σ w · log p(target)` of every row."""
         targets, weights = targets_and_weights(features)
-        logits = ops.cast(outputs, "float32")
-        log_probs = at(logits, targets) - ops.logsumexp(logits, axis=-1)
+        if self.chunks is None:
+            logits = ops.cast(outputs, "float32")
+            log_probs = at(logits, targets) - ops.logsumexp(logits, axis=-1)
+        else:
+            tokens = ops.reshape(targets, (-1,))
+            log_probs = log_probabilities(flat(outputs), tokens, chunks=self.chunks)
+            log_probs = ops.reshape(log_probs, targets.shape)
         return ops.sum(log_probs * weights, axis=-1)
 
 
