@@ -1,13 +1,14 @@
 """Endless batches whose position can be saved: what a trainer sees of its data."""
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from lm.data import position
+from lm.data.buckets import bucketed
 from lm.data.mapping import mapped
 from lm.errors import UserError
 
@@ -15,7 +16,7 @@ Batch = dict[str, np.ndarray]
 
 
 class Batches:
-    """An endless iterator of batches of one fixed shape.
+    """An endless iterator of batches of one fixed shape, or of one for each length bucket.
 
     A subclass says in its constructor what the rows are, and nothing else.
 
@@ -27,9 +28,10 @@ class Batches:
         process_index: which process this is, of `process_count`.
         process_count: number of processes; each makes the same global batches and takes an equal
             share of the rows, so a position holds for any number of processes.
+        length_buckets: widths to which batches of shorter rows are cut; see `lm.data.buckets`.
 
     Attributes:
-        features: shapes and types of a batch, as a dict of `tf.TensorSpec`.
+        features: shapes and types of a batch, the widest there is, as a dict of `tf.TensorSpec`.
         wait_seconds: time that the consumer has waited for batches.
 
     Raises:
@@ -45,18 +47,26 @@ class Batches:
         prefetch: int,
         process_index: int,
         process_count: int,
+        length_buckets: Sequence[int] = (),
     ):
         if batch_size % process_count:
             raise UserError(f"BATCH_SIZE = {batch_size} cannot be shared by {process_count}")
         share = batch_size // process_count
         start = share * process_index
         batches = mapped(
-            rows.batch(batch_size, drop_remainder=True),
+            bucketed(rows, batch_size, length_buckets)
+            if length_buckets
+            else rows.batch(batch_size, drop_remainder=True),
             lambda batch: {name: x[start : start + share] for name, x in batch.items()},
         )
-        self.features = batches.element_spec
+        self.features = {
+            name: tf.TensorSpec([share, *row.shape], row.dtype)
+            for name, row in rows.element_spec.items()
+        }
         self.wait_seconds = 0.0
         self._facts = {**facts, "batch_size": batch_size}
+        if length_buckets:
+            self._facts["length_buckets"] = list(length_buckets)
         self._iterator = iter(batches.prefetch(prefetch))
 
     def __iter__(self) -> Iterator[Batch]:

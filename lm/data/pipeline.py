@@ -34,6 +34,8 @@ class Pipeline(Batches):
             `lm.data.denoising.span_corruption`.
         shuffle_buffer: number of examples, after long ones are split, among which the next is
             drawn at random. A stored task is besides shuffled as a whole. 1 draws in order.
+        length_buckets: widths to which batches of shorter rows are cut, e.g. [32, 64]; each is one
+            more shape to compile for. Rows that are packed are full and gain nothing.
         prefetch: number of batches made ahead.
         process_index: which process this is, of `process_count`; see `Batches`.
         process_count: number of processes.
@@ -63,6 +65,7 @@ class Pipeline(Batches):
         vocabulary: seqio.Vocabulary | None = None,
         preprocessors: Sequence[stream.Preprocessor] = (),
         shuffle_buffer: int = 1024,
+        length_buckets: Sequence[int] = (),
         prefetch: int = 4,
         process_index: int = 0,
         process_count: int = 1,
@@ -92,6 +95,7 @@ class Pipeline(Batches):
                 "shuffle_buffer": shuffle_buffer,
             },
             batch_size=batch_size,
+            length_buckets=length_buckets,
             prefetch=prefetch,
             process_index=process_index,
             process_count=process_count,
