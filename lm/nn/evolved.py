@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, State, make
 from lm.nn.convolution import Convolution, SeparableConvolution, around, behind
 from lm.nn.dropout import Dropout
@@ -59,6 +60,9 @@ class EvolvedEncoderConvolution(Branch):
         norm: factory of the norm over the 4D channels.
         dropout: rate on both halves of the sum.
 
+    Raises:
+        LayerError: where a state is asked for, that is in a decoder.
+
     Source: So, Liang, Le 2019 (https://arxiv.org/abs/1901.11117), figure 3; Tensor2Tensor's
     `evolved_transformer_encoder`.
     Departures: Tensor2Tensor sets padding to zero before each convolution; here a neighbour in
@@ -86,6 +90,12 @@ class EvolvedEncoderConvolution(Branch):
         right = self.right_dropout(ops.relu(self.right(around(x, 3, segments))))  # [B, T, D/2]
         hidden = self.norm(left + widened(right, 4 * width))
         return widened(self.last(around(hidden, 9, segments)), width), ()
+
+    def initial_state(self, batch: int, length: int) -> State:
+        raise LayerError(
+            "EvolvedEncoderConvolution looks ahead and cannot decode: "
+            "bind EvolvedDecoderConvolution in the decoder's layers"
+        )
 
 
 class Tails(NamedTuple):

@@ -179,3 +179,9 @@ def test_zero_weights_take_the_block_out_of_the_cell(factory):
 def test_heads_are_doubled_up_to_sixteen():
     heads = [double_heads(num_heads=n) for n in (1, 4, 8, 12, 16, 32)]
     assert heads == [2, 8, 16, 16, 16, 32]
+
+
+def test_what_looks_ahead_cannot_decode():
+    layer = EvolvedEncoderConvolution(norm=NORM, name="block")
+    with pytest.raises(ValueError, match="looks ahead and cannot decode: bind EvolvedDecoder"):
+        layer.initial_state(1, T)
