@@ -24,6 +24,7 @@ CLUSTER = """\
 from __gin__ import dynamic_registration
 from lm import train
 from lm.mesh import cluster
+from lm.optim import adamw
 from lm.optim import schedules
 include 'mesh/data.gin'
 CLUSTER = @cluster.addressed
@@ -31,6 +32,8 @@ BATCH_SIZE = 8
 schedules.Cosine.steps = 8
 EVAL_PERIOD = 4
 train.train.evaluations = []
+train.train.microbatches = 1
+adamw.adamw.average = None
 train.train.samples = None
 train.train.save_period = 4
 train.train.log_period = 1
