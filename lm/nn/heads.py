@@ -29,6 +29,17 @@ def whole(factors: Factors) -> Any:
     return logits if isinstance(factors.bias, tuple) else logits + factors.bias
 
 
+def step(factors: Factors) -> Any:
+    """Returns the logits [B, 1, V] of one position per row, without a bias.
+
+    Made as kernel xᵀ and turned: so a processor reads a table, by far the larger factor, in order,
+    in half the time for up to a few dozen rows.
+    """
+    turned = ops.matmul(factors.kernel, ops.transpose(factors.x[:, 0]))  # [V, B]
+    # With its third axis XLA does not turn the product itself back.
+    return ops.transpose(turned[:, :, None], (1, 2, 0))
+
+
 class Logits(keras.layers.Layer):
     """`x W`, [B, T, D] → [B, T, V], with a matrix of its own.
 
@@ -75,7 +86,9 @@ class TiedLogits(keras.layers.Layer):
         self.scale_exponent = scale_exponent
 
     def call(self, x: Any, table: Any) -> Any:
-        return whole(self.factors(x, table))
+        factors = self.factors(x, table)
+        is_step = len(x.shape) == _ROWS_AND_POSITIONS and x.shape[1] == 1
+        return step(factors) if is_step else whole(factors)
 
     def factors(self, x: Any, table: Any) -> Factors:
         """Returns what the logits are the product of."""
@@ -149,3 +162,6 @@ class Pooler(keras.layers.Layer):
     def call(self, x: Any, table: Any) -> Any:
         del table
         return self.dense(ops.cast(x[:, 0], self.compute_dtype))
+
+
+_ROWS_AND_POSITIONS = 3

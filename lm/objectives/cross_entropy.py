@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import keras
 from keras import ops
 
 from lm.nn.heads import Factors, whole
@@ -33,6 +34,8 @@ def sums(
         label_smoothing: ε.
         z_loss: weight of (log Z)².
     """
+    if keras.utils.is_keras_tensor(factors.x):
+        return keras.KerasTensor((3,), "float32")  # shapes alone: nothing to differentiate
     from_end = -factors.x.shape[0] % chunks
     target = Target(*(ops.pad(part, [[0, from_end]]) for part in target))
     size = target.tokens.shape[0] // chunks

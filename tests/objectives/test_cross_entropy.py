@@ -1,12 +1,15 @@
 """Logits in parts: sums, scores and gradients as of logits made whole; never more than a part."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from lm.nn.heads import Logits, MaskedLanguageHead, TiedLogits
+from lm import engines
+from lm.nn.heads import Factors, Logits, MaskedLanguageHead, TiedLogits, step, whole
 from lm.objectives import cross_entropy
 from lm.objectives.token_prediction import TokenPrediction
+from lm.optim import adamw
 from tests.batches import batch
 from tests.built import ROWS
 from tests.catalogue import MODELS, part
@@ -61,6 +64,21 @@ def test_parts_equal_the_whole(head, settings, chunks):
     assert_near(scores_by_parts, scores, 1e-5)
 
 
+def test_an_engine_builds_and_trains_it():
+    logs = []
+    for chunks in (None, 4):
+        keras.utils.set_random_seed(0)  # the same dropout
+        objective, features = made("tied", chunks)
+        optimizer = adamw(learning_rate=1e-3)
+        engine = engines.get()(objective=objective, optimizer=optimizer, features=features)
+        for _ in range(2):
+            engine.step(features)
+        logs.append(engine.logs())
+    assert logs[0].keys() == logs[1].keys()
+    for name in ("loss", "cross_entropy", "accuracy", "grad_norm"):
+        assert logs[1][name] == pytest.approx(logs[0][name], rel=1e-5)
+
+
 def test_no_more_logits_exist_than_a_part(monkeypatch):
     objective, features = made("tied", 4)
     seen = []
@@ -73,3 +91,10 @@ def test_no_more_logits_exist_than_a_part(monkeypatch):
     monkeypatch.setattr(cross_entropy, "whole", watched)
     outcome(objective, features)
     assert set(seen) <= {8, 30 - 3 * 8} and seen
+
+
+def test_the_logits_of_a_step_are_the_same_product():
+    draw = np.random.default_rng(1)
+    x, table = (draw.standard_normal(shape).astype("float32") for shape in ((3, 1, 8), (5, 8)))
+    assert_near(step(Factors(ops.convert_to_tensor(x), table)), x @ table.T, 1e-6)
+    assert_near(whole(Factors(x, ops.convert_to_tensor(table))), x @ table.T, 1e-6)
