@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -76,6 +77,19 @@ def need(
         return Need(size(built.variables), slots, gradients, size(shapes.values()))
 
 
+def at_least(objective: Any, optimizer: Optimizer, features: Mapping[str, Any]) -> Need:
+    """Return what a built objective needs for training, the optimizer's own slots left out.
+
+    Args:
+        objective: built on shapes; its variables need no values.
+        optimizer: not yet built.
+        features: for each feature anything with its shape and dtype.
+    """
+    gradients = size(objective.trainable_variables)
+    averages = 0 if optimizer.average is None else gradients
+    return Need(size(objective.variables), averages, gradients, size(features.values()))
+
+
 def available() -> int:
     """Return the bytes that this process may still take: of the accelerator, else of the host."""
     found = _accelerator()
@@ -91,9 +105,9 @@ def require(needed: Need) -> None:
     free = available()
     if needed.total > free:
         raise UserError(
-            f"too little memory: at least {needed}, free are {gibibytes(free)}; take a smaller "
-            "model, an optimizer with smaller slots (optim/adafactor.gin), a smaller BATCH_SIZE, "
-            "or more devices"
+            f"too little memory: at least {needed} are needed, {gibibytes(free)} free; take a "
+            "smaller model (HIDDEN_DIM, NUM_LAYERS), a smaller BATCH_SIZE, or a mesh of devices; "
+            "`lm doctor --gin_file=F` tells the need with all of the optimizer's slots"
         )
 
 
@@ -121,12 +135,12 @@ def _bytes(dtype: str) -> int:
         >>> _bytes("bfloat16"), _bytes("float32"), _bytes("uint32"), _bytes("bool")
         (2, 4, 4, 1)
     """
-    bits = "".join(character for character in dtype if character.isdigit())
-    return {"bool": 1, "bfloat16": 2}.get(dtype) or int(bits) // 8
+    bits = re.search(r"\d+", dtype)
+    return int(bits[0]) // 8 if bits else 1
 
 
 def _accelerator() -> int | None:
-    """Return the free bytes of this process' first accelerator, None if there is none."""
+    """Return the free bytes of all accelerators, None if there are none."""
     if keras.backend.backend() != "jax":
         return None
     import jax
@@ -134,7 +148,7 @@ def _accelerator() -> int | None:
     facts = jax.local_devices()[0].memory_stats() or {}
     if "bytes_limit" not in facts:
         return None
-    return (facts["bytes_limit"] - facts.get("bytes_in_use", 0)) * jax.local_device_count()
+    return (facts["bytes_limit"] - facts.get("bytes_in_use", 0)) * jax.device_count()
 
 
 def _host() -> int:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from lm.engines import memory
 from lm.engines.meter import Meter
 from lm.engines.outcome import Outcome
 from lm.errors import UserError
@@ -28,7 +29,8 @@ class Program:
         microbatches: parts into which a batch is cut; the gradient is the whole batch's.
 
     Raises:
-        UserError: the batch cannot be cut into equal parts, or two variables share a path.
+        UserError: the batch cannot be cut into equal parts, memory is too small, or two variables
+            share a path.
     """
 
     def __init__(
@@ -43,7 +45,12 @@ class Program:
                 f"a batch of {rows} rows cannot be cut into {microbatches} equal parts; "
                 "change train.train.microbatches or BATCH_SIZE"
             )
-        self.terms = _build(objective, features)
+        # Shapes first: what cannot fit is refused before it is allocated and compiled.
+        with keras.StatelessScope(initialize_variables=False):
+            self.terms = _build(objective, features)
+            memory.require(memory.at_least(objective, optimizer, features))
+        with keras.StatelessScope():
+            pass  # its end makes the variables
         self.weights = objective.trainable_variables
         self.others = objective.non_trainable_variables
         optimizer.build(self.weights)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from lm.engines import get
+from lm.engines import get, memory
 from lm.errors import UserError
 from lm.optim import Optimizer, adamw
 from tests.toy import Toy, batch
@@ -159,6 +159,14 @@ def test_a_step_tells_whether_it_was_accepted_and_which_gradients_are_finite():
     assert not bool(bad.accepted)
     assert not np.asarray(bad.finite).any()
     assert not np.isfinite(np.asarray(bad.terms["loss"])).all()
+
+
+def test_what_cannot_fit_is_refused_before_anything_is_allocated(monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 1000)
+    toy = Toy()
+    with pytest.raises(UserError, match=r"too little memory: .* `lm doctor"):
+        get()(objective=toy, optimizer=OPTIMIZERS["adamw"](), features=batch(0))
+    assert [v._value for v in toy.trainable_variables] == [None] * 3
 
 
 def test_an_empty_batch_is_no_nan():
