@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from lm.nn.branch import make
+from lm.nn.heads import Factors
 
 
 class Funnel(keras.Model):
@@ -31,7 +32,7 @@ class Funnel(keras.Model):
         super().__init__(name=name, autocast=False)
         self.embedding = make(embedding, "embedding")
         self.encoder = make(encoder, "stack")
-        self.head = make(head, "head") if head else None
+        self.head: Any = make(head, "head") if head else None
         self.vocabulary_size = self.embedding.vocabulary_size
 
     def build(self, features_shape: Any) -> None:
@@ -39,11 +40,20 @@ class Funnel(keras.Model):
         del features_shape
 
     def call(self, features: Mapping[str, Any]) -> Any:
-        x = self.encoder(
+        x = self.hidden(features)
+        if self.head is None:
+            return x
+        return self.head(x, ops.convert_to_tensor(self.embedding.table))
+
+    def factors(self, features: Mapping[str, Any]) -> Factors:
+        """Returns what the logits of `call` are the product of, once the model is built."""
+        table = ops.convert_to_tensor(self.embedding.table)
+        return self.head.factors(self.hidden(features), table)
+
+    def hidden(self, features: Mapping[str, Any]) -> Any:
+        """Returns what the head reads: [B, T, D], or [B, T', D] where the stack has no decoder."""
+        return self.encoder(
             self.embedding(features["encoder_input_tokens"]),
             segments=features.get("encoder_segment_ids"),
             types=features.get("encoder_token_types"),
         )
-        if self.head is None:
-            return x
-        return self.head(x, ops.convert_to_tensor(self.embedding.table))
