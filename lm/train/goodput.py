@@ -56,10 +56,6 @@ class Goodput:
         self._line["now"] = round(time.time(), 3)
         self._write()
 
-    def rewind(self, step: int) -> None:
-        """Note that this process goes on from an earlier step."""
-        self._line["step"] = step
-
     def shares(self) -> dict[str, float]:
         """Return the shares of the run so far; see `shares`."""
         return shares([*self._before, self._line])
@@ -101,7 +97,7 @@ def shares(lines: list[dict[str, Any]]) -> dict[str, float]:
         >>> again = {"begin": 20, "step": 40, "executed": 20, "started": 45, "now": 75, "start": 10}
         >>> found = shares([first, again])
         >>> found["useful"], found["executed"], round(found["goodput"], 3), found["down"]
-        (40, 50, 0.571, 5)
+        (40, 50, 0.571, 5.0)
     """
     total = sum(line["now"] - line["started"] for line in lines) or 1.0
     beside = {name: sum(line.get(name, 0.0) for line in lines) for name in ASIDE}

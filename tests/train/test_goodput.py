@@ -1,0 +1,62 @@
+"""What a run says of its useful steps holds across processes, however they ended."""
+
+import json
+
+import pytest
+
+from lm.train.consumed import Consumed
+from lm.train.goodput import ATTEMPTS, WIDTH, Goodput, attempts, shares, told
+from tests.toy import Stream
+
+
+def test_a_killed_process_leaves_its_last_figures(tmp_path):
+    first = Goodput(tmp_path, step=0, started=0.0)
+    for _ in range(5):
+        first.advance({"compilation": 1.0, "unknown": 3.0})
+    # Not closed: it was killed. The next one goes on from step 3.
+    second = Goodput(tmp_path, step=3, started=0.0)
+    second.advance({})
+    second.close()
+    lines = attempts(tmp_path)
+    assert [(line["begin"], line["step"], line["executed"]) for line in lines] == [
+        (0, 5, 5),
+        (3, 4, 1),
+    ]
+    assert lines[0]["compilation"] == 1.0
+    found = shares(lines)
+    assert (found["useful"], found["executed"]) == (4, 6)
+    assert found == second.shares()
+    assert told(found).startswith("goodput: 4 of 6 executed steps useful (66.7 %), ")
+
+
+def test_a_broken_line_ends_the_file_and_is_written_over(tmp_path):
+    Goodput(tmp_path, step=0, started=0.0).close()
+    with (tmp_path / ATTEMPTS).open("ab") as file:
+        file.write(b'{"process":')
+    assert len(attempts(tmp_path)) == 1
+    Goodput(tmp_path, step=1, started=0.0).close()
+    assert [line["begin"] for line in attempts(tmp_path)] == [0, 1]
+    assert (tmp_path / ATTEMPTS).stat().st_size == 2 * WIDTH
+
+
+def test_the_classes_are_shares_of_one_whole():
+    lines = [
+        {"begin": 0, "step": 10, "executed": 10, "started": 0.0, "now": 20.0, "start": 4.0},
+        {"begin": 8, "step": 12, "executed": 4, "started": 30.0, "now": 40.0, "checkpoint": 2.0},
+    ]
+    found = shares(json.loads(json.dumps(lines)))
+    parts = ("goodput", "repeated", "start", "compilation", "evaluate", "checkpoint", "input")
+    assert sum(found[name] for name in parts) == pytest.approx(1.0)
+    assert found["repeated"] == pytest.approx(16 * 0.2 / 30)
+    assert found["down"] == 10.0
+
+
+def test_only_the_same_sequence_of_batches_has_the_digest():
+    digests = []
+    for seed, count in ((0, 3), (0, 3), (1, 3), (0, 4)):
+        data = Consumed(Stream(seed=seed))
+        for _ in range(count):
+            next(data)
+        digests.append(data.digest)
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3
