@@ -28,7 +28,7 @@ class Row(NamedTuple):
 
 
 class Windows(Protocol):
-    """Which windows of an example are kept. Methods take numbers or integer tensors."""
+    """Which windows of an example are kept: n tokens → so many windows, owned by its segment."""
 
     def length(self, length: int) -> int:
         """Returns the length of a row of this length after one halving."""
@@ -150,8 +150,8 @@ def starts(segments: Any) -> Any:
 class Places:
     """A wider row in which every example starts at a multiple of the stride.
 
-    `move` takes tokens there and `back` brings them home, each a product with a matrix of zeros
-    and ones, whose gradients are products too.
+    `move(x) = M x` takes tokens there and `back(y) = Mᵀ y` brings them home, M a matrix of zeros
+    and ones: the gradients are products too.
 
     Args:
         segments: int32 [B, T].
