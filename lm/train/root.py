@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -85,29 +85,16 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
     folder = local(workdir)
     save_period = eval_period if save_period is None else save_period
     plan = Plan(log_period, eval_period, save_period, train_steps, max_skipped, max_rollbacks)
-    settings = {
-        "random_seed": random_seed,
-        "microbatches": microbatches,
-        "dtype_policy": dtype_policy,
-    }
+    settings = dict(random_seed=random_seed, microbatches=microbatches, dtype_policy=dtype_policy)
     team = Team(mesh)
     with contextlib.ExitStack() as held:
         if team.is_first:
             held.enter_context(lock(folder))
         signals = held.enter_context(team.signals())
         store = held.enter_context(contextlib.closing(team.store(Store(folder, keep=keep))))
-        _prepare(dtype_policy, random_seed)
+        _prepare(settings)
         data = Consumed(train_data())
-        with team.over(objective, data.features, microbatches):
-            _prepare(dtype_policy, random_seed)
-            engine = engines.get()(
-                objective=objective(),
-                optimizer=optimizer(),
-                features=data.features,
-                microbatches=microbatches,
-                **team.options,
-            )
-        checks.sizes(engine.program.objective, data.vocabulary_sizes)
+        engine = _engine(team, objective, optimizer, data, settings)
         about = facts.about(data.fingerprint(), settings)
         tell(facts.told(about["machine"]))
         store.clean()
@@ -153,16 +140,37 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         team.part()
 
 
-def _prepare(dtype_policy: str, random_seed: int) -> None:
+def _engine(
+    team: Team,
+    objective: Factory,
+    optimizer: Factory,
+    data: Consumed,
+    settings: Mapping[str, Any],
+) -> Any:
+    """Return the engine, its state laid out over the team's devices and compared with the data."""
+    with team.over(objective, data.features, settings["microbatches"]):
+        _prepare(settings)
+        engine = engines.get()(
+            objective=objective(),
+            optimizer=optimizer(),
+            features=data.features,
+            microbatches=settings["microbatches"],
+            **team.options,
+        )
+    checks.sizes(engine.program.objective, data.vocabulary_sizes)
+    return engine
+
+
+def _prepare(settings: Mapping[str, Any]) -> None:
     """Set what Keras keeps for the process: the precision and the source of seeds.
 
     Raises:
         ConfigError: the policy needs loss scaling.
     """
-    if dtype_policy == "mixed_float16":
+    if settings["dtype_policy"] == "mixed_float16":
         raise ConfigError("train.train.dtype_policy: float16 overflows; take mixed_bfloat16")
-    keras.config.set_dtype_policy(dtype_policy)
-    keras.utils.set_random_seed(random_seed)
+    keras.config.set_dtype_policy(settings["dtype_policy"])
+    keras.utils.set_random_seed(settings["random_seed"])
 
 
 def _rows(data: Any) -> int:
