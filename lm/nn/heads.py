@@ -29,6 +29,20 @@ def whole(factors: Factors) -> Any:
     return logits if isinstance(factors.bias, tuple) else logits + factors.bias
 
 
+def from_table(factors: Factors) -> Any:
+    """Returns the logits as `whole` does, where the kernel lies in memory as a table [V, D].
+
+    The table is turned before the product, over a third axis lest XLA turns the product instead.
+    The gradient of the table is then made as [D, V], which on a processor takes half the time.
+    """
+    count, width = factors.kernel.shape
+    turned = ops.transpose(ops.reshape(factors.kernel, (count, width, 1)), (1, 0, 2))
+    rows = ops.reshape(factors.x, (-1, width))
+    logits = ops.matmul(rows, ops.reshape(turned, (width, count)))
+    logits = ops.reshape(logits, (-1, *factors.x.shape[1:-1], count))
+    return logits if isinstance(factors.bias, tuple) else logits + factors.bias
+
+
 def step(factors: Factors) -> Any:
     """Returns the logits [B, 1, V] of one position per row, without a bias.
 
@@ -88,7 +102,7 @@ class TiedLogits(keras.layers.Layer):
     def call(self, x: Any, table: Any) -> Any:
         factors = self.factors(x, table)
         is_step = len(x.shape) == _ROWS_AND_POSITIONS and x.shape[1] == 1
-        return step(factors) if is_step else whole(factors)
+        return step(factors) if is_step else from_table(factors)
 
     def factors(self, x: Any, table: Any) -> Factors:
         """Returns what the logits are the product of."""
@@ -127,7 +141,7 @@ class MaskedLanguageHead(keras.layers.Layer):
         self.bias = self.add_weight(shape=(table_shape[0],), initializer="zeros", name="bias")
 
     def call(self, x: Any, table: Any) -> Any:
-        return whole(self.factors(x, table))
+        return from_table(self.factors(x, table))
 
     def factors(self, x: Any, table: Any) -> Factors:
         """Returns what the logits are the product of."""

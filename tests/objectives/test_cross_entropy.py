@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from lm import engines
-from lm.nn.heads import Factors, Logits, MaskedLanguageHead, TiedLogits, step, whole
+from lm.nn.heads import Factors, Logits, MaskedLanguageHead, TiedLogits, from_table, step, whole
 from lm.objectives import cross_entropy
 from lm.objectives.token_prediction import TokenPrediction
 from lm.optim import adamw
@@ -93,8 +93,9 @@ def test_no_more_logits_exist_than_a_part(monkeypatch):
     assert set(seen) <= {8, 30 - 3 * 8} and seen
 
 
-def test_the_logits_of_a_step_are_the_same_product():
+def test_logits_are_the_same_product_however_they_are_made():
     draw = np.random.default_rng(1)
     x, table = (draw.standard_normal(shape).astype("float32") for shape in ((3, 1, 8), (5, 8)))
     assert_near(step(Factors(ops.convert_to_tensor(x), table)), x @ table.T, 1e-6)
+    assert_near(from_table(Factors(x, ops.convert_to_tensor(table))), x @ table.T, 1e-6)
     assert_near(whole(Factors(x, ops.convert_to_tensor(table))), x @ table.T, 1e-6)

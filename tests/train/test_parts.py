@@ -11,7 +11,7 @@ import pytest
 from lm.errors import UserError
 from lm.lock import check, lock
 from lm.train import facts, journal, plot
-from lm.train.clock import Clock
+from lm.train.clock import Clock, age
 from lm.train.evaluation import figures
 from lm.train.events import EventWriter
 from lm.train.progress import Progress
@@ -59,6 +59,7 @@ def test_the_clock_leaves_out_what_is_done_beside_the_steps(monkeypatch):
     assert rates["timing/steps_per_second"] == pytest.approx(2 / 5)
     assert rates["timing/input_wait"] == pytest.approx(1 / 5)
     assert rates["timing/compilation_seconds"] == 5.0
+    assert 0 < rates["timing/first_step_seconds"] == pytest.approx(age(), abs=60)
 
 
 def test_tensorboard_reads_what_is_written(tmp_path):
