@@ -18,6 +18,8 @@ KINDS = [
     ("gpt2", continued, after_inputs),
     ("rotary", answered, after_prefix),
     ("flash", continued, after_inputs),
+    ("primer", continued, after_inputs),
+    ("evolved_transformer", translated, after_encoder),
     ("t5", translated, after_encoder),
     ("transformer", translated, after_encoder),
 ]
