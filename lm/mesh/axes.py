@@ -62,7 +62,7 @@ AXES: dict[str, Axes] = {
 # The same of what layers return, where XLA shall not choose: tokens go to the devices of their
 # experts, all to all.
 OUTPUTS: dict[str, Axes] = {
-    r"to_experts": ("expert", "expert_replicas", "embed"),
+    r"(to|from)_experts": ("expert", "expert_replicas", "unmodeled", "unmodeled"),
 }
 # What to change where a size does not divide.
 MACROS = {

@@ -67,6 +67,7 @@ class MixtureOfExperts(Branch):
         self.min_capacity = int(positive("min_capacity", min_capacity) or 1)
         self.group_size = positive("group_size", group_size)
         self.to_experts = ToExperts(num_experts=self.router.num_experts, name="to_experts")
+        self.from_experts = keras.layers.Identity(name="from_experts")
         self.to_tokens = ToTokens(name="to_tokens")
 
     def call(
@@ -93,7 +94,10 @@ class MixtureOfExperts(Branch):
         places = (chosen // choices, routing.place)
         gates = ops.reshape(routing.gate, (-1, tokens * choices, 1))
         gates = to_places(gates, chosen, ops.reshape(routing.place, (-1, tokens * choices, 1)))
-        y, _ = self.experts(self.to_experts(x, *places), Context())  # [E, G · C, D]
+        there = self.to_experts(x, *places)  # [E, G, C, D]
+        experts, _, _, width = there.shape
+        y, _ = self.experts(ops.reshape(there, (experts, -1, width)), Context())
+        y = self.from_experts(ops.reshape(y, ops.shape(there)))
         return self.to_tokens(y, gates, *places)
 
     def group(self, x: Any, state: State) -> int:
@@ -119,9 +123,10 @@ class MixtureOfExperts(Branch):
 
 
 class ToExperts(keras.layers.Layer):
-    """x of the token at each place: [G, S, D] → [E, G · C, D], 0 at places that are free.
+    """x of the token at each place: [G, S, D] → [E, G, C, D], 0 at places that are free.
 
-    A layer of its own, for what a mesh splits is named by the path of a layer.
+    A layer of its own, as `from_experts` is: what a mesh splits is named by the path of a layer.
+    Between the two tokens lie with their experts, outside of them with their groups.
     """
 
     def __init__(self, *, num_experts: int, name: str | None = None) -> None:
@@ -132,17 +137,15 @@ class ToExperts(keras.layers.Layer):
         y = to_places(x, token, place)  # [G, P, D]
         capacity, width = token.shape[1] // self.num_experts, x.shape[-1]
         y = ops.reshape(y, (-1, self.num_experts, capacity, width))
-        return ops.reshape(ops.transpose(y, (1, 0, 2, 3)), (self.num_experts, -1, width))
+        return ops.transpose(y, (1, 0, 2, 3))
 
 
 class ToTokens(keras.layers.Layer):
-    """Σ over a token's places of gate · y there: [E, G · C, D] → [G, S, D]."""
+    """Σ over a token's places of gate · y there: [E, G, C, D] → [G, S, D]."""
 
     def call(self, y: Any, gate: Any, token: Any, place: Any) -> Any:
-        experts, _, width = y.shape
-        capacity = token.shape[1] // experts
-        y = ops.reshape(y, (experts, -1, capacity, width))
-        y = ops.reshape(ops.transpose(y, (1, 0, 2, 3)), (-1, experts * capacity, width))
+        y = ops.transpose(y, (1, 0, 2, 3))
+        y = ops.reshape(y, (-1, token.shape[1], y.shape[-1]))  # [G, P, D]
         return from_places(y * ops.cast(gate, y.dtype), token, place)
 
 
