@@ -63,11 +63,12 @@ class Nursery:
 
     def __exit__(self, *_: object) -> None:
         self._in.close()
-        self._process.wait(60)
         self._out.close()
+        self._process.terminate()
+        self._process.wait()
 
     def run(
-        self, *words: str, log: Path, end: Mapping[str, Any] | None = None, limit: float = 300
+        self, *words: str, log: Path, end: Mapping[str, Any] | None = None, limit: float = 900
     ) -> int:
         """Run one command to its end; return its exit status, −n after signal n.
 
@@ -75,7 +76,7 @@ class Nursery:
             words: after `lm`.
             log: file that its output is appended to.
             end: how it shall kill itself; see above.
-            limit: seconds after which it is killed, and the status is None's place: −9.
+            limit: seconds after which it is killed.
         """
         ask = {"words": words, "log": str(log), "end": end or {}, "limit": limit}
         self._in.write(json.dumps(ask) + "\n")

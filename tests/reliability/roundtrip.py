@@ -1,0 +1,55 @@
+"""`python -m tests.reliability.roundtrip save|load FOLDER MODEL ...`: one half of bar 2.
+
+`save` fills a model with noise, its optimizer too, and writes all of it and the logits of a batch;
+`load`, in a process of its own, restores it and writes what it has then.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lm.checkpoint import write
+from lm.engines import Program
+from lm.objectives.token_prediction import TokenPrediction
+from lm.optim import adamw
+from lm.train import state
+from tests.batches import batch
+from tests.built import LENGTH, ROWS, find
+from tests.catalogue import MODELS
+
+
+def program(name: str) -> tuple[Program, dict[str, np.ndarray]]:
+    """Return the training state of a model of the catalogue, built anew, and a batch."""
+
+    def model(**_: object) -> Any:
+        return find(MODELS, name).factory()
+
+    objective = TokenPrediction(model=model)
+    features = batch(objective.model, ROWS, LENGTH)
+    optimizer = adamw(learning_rate=0.01, average=0.9)
+    return Program(objective=objective, optimizer=optimizer, features=features), features
+
+
+def half(mode: str, folder: Path, name: str) -> None:
+    """Fill and save, or restore and save again."""
+    made, features = program(name)
+    if mode == "save":
+        noise = np.random.default_rng(0)
+        for variable in made.variables:
+            kind = str(variable.dtype)
+            wide = noise.normal(0, 0.2, variable.shape)
+            value = wide if "float" in kind else noise.integers(0, 99, variable.shape)
+            variable.assign(np.abs(value).astype(kind))
+    else:
+        state.restore(made, folder / "save" / name / "1")
+    place = folder / mode / name
+    place.mkdir(parents=True)
+    write(place / "1", step=1, groups=state.arrays(made), data_state=b"", facts={})
+    np.save(place / "logits.npy", np.asarray(made.objective(features, training=False)))
+
+
+if __name__ == "__main__":
+    for model in sys.argv[3:]:
+        half(sys.argv[1], Path(sys.argv[2]), model)
