@@ -26,3 +26,7 @@ class LayerError(ConfigError, ValueError):
 
     # Keras appends the arguments of every enclosing call unless an error carries this mark.
     _keras_call_info_injected = True
+
+    def __init__(self, message: str) -> None:
+        # Keras makes errors of a symbolic call anew, inside a paragraph of its own.
+        super().__init__(message.rpartition("Error encountered:")[2].strip())

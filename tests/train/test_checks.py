@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from lm.errors import ConfigError, UserError
+from lm.errors import ConfigError, LayerError, UserError
 from lm.nn.embedding import TokenEmbedding
+from lm.nn.position import LearnedPosition
 from lm.train import checks
 from tests.toy import Stream
 from tests.train.toy_run import run
@@ -47,6 +48,25 @@ def test_a_batch_without_a_target_is_refused():
     checks.first_batch(Model(), features())
     with pytest.raises(UserError, match="nothing to learn from"):
         checks.first_batch(Model(), features(decoder_loss_weights=np.zeros((2, 4), "float32")))
+
+
+class Positioned(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.embedding = TokenEmbedding(vocabulary_size=11, hidden_dim=4)
+        self.position = LearnedPosition(max_sequence_length=4)
+
+    def build(self, shape):
+        """The parts build themselves."""
+
+    def call(self, tokens):
+        return self.position(self.embedding(tokens), tokens)
+
+
+def test_a_row_longer_than_the_positions_is_refused_on_shapes_alone_in_plain_words():
+    with pytest.raises(LayerError) as error:
+        Positioned()(keras.KerasTensor((2, 6), "int32"))
+    assert str(error.value).startswith("6 positions do not fit LearnedPosition.max_sequence_length")
 
 
 class Empty(Stream):
