@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 
 from lm.checkpoint import Store
 from lm.engines.outcome import Outcome
 from lm.errors import UserError
+from lm.mesh import cluster
 from lm.train import probe, refused, state
 from lm.train.refused import Refused
 
@@ -104,6 +106,8 @@ class Guard:
         """
         self.engine.pull()
         self.store.wait()
+        if keras.backend.backend() == "jax" and cluster.count() > 1:
+            cluster.wait("the checkpoint to go back to")
         rollbacks = self._count("rollbacks")
         good = self.store.good() if rollbacks < self.max_rollbacks else None
         if good is None:
