@@ -92,7 +92,7 @@ def test_a_row_of_one_chunk_without_its_linear_part_is_a_gated_attention_unit(ki
     )
     context = Context(positions=place, mask=numpy(MASKS[kind](place, place))[:, None])
     unit(X, context)
-    scale, offset = np.array(layer.unit.scale.value), np.array(layer.unit.offset.value)
+    scale, offset = (np.array(numpy(v)) for v in (layer.unit.scale, layer.unit.offset))
     scale[2:], offset[2:] = 0, 0
     layer.unit.scale.assign(scale)
     layer.unit.offset.assign(offset)
