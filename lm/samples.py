@@ -46,7 +46,7 @@ def write_samples(  # noqa: PLR0913 - the settings of a sample
     settings: dict[str, Any] = {"max_new_tokens": room(trained, max_new_tokens, beginning)}
     if trained.reader.reads_inputs:
         prompts = [ids(e["inputs"])[: trained.lengths.get("inputs")] for e in chosen]
-        titles = [f"{e['inputs_pretokenized']}\n-> {e['targets_pretokenized']}" for e in chosen]
+        titles = [asked(trained, example) for example in chosen]
     else:
         texts = [ids(example["targets"]) for example in chosen[1:]]
         prompts = [[], *(text[: min(beginning, len(text) // 2)] for text in texts)]
@@ -60,6 +60,14 @@ def write_samples(  # noqa: PLR0913 - the settings of a sample
         file.flush()
         os.fsync(file.fileno())
     return path
+
+
+def asked(trained: Trained, example: Mapping[str, Any]) -> str:
+    """Returns inputs and targets as text; what a preprocessor made of a text is tokens alone."""
+    if "inputs_pretokenized" in example:
+        return f"{example['inputs_pretokenized']}\n-> {example['targets_pretokenized']}"
+    inputs, targets = (trained.text(ids(example[name])) for name in ("inputs", "targets"))
+    return f"{inputs}\n-> {targets}"
 
 
 def room(trained: Trained, max_new_tokens: int, beginning: int) -> int:

@@ -1,8 +1,12 @@
 """Texts written while training."""
 
 import lm
+from lm.data.denoising import span_corruption
 from lm.data.evaluation_task import EvaluationTask
-from lm.samples import write_samples
+from lm.data.features import EncoderDecoder
+from lm.data.vocabulary import byte_vocabulary
+from lm.samples import asked, write_samples
+from lm.train.samples import Samples
 from tests import tiny_run
 
 
@@ -15,3 +19,19 @@ def test_a_language_model_goes_on_with_nothing_and_with_held_out_beginnings(tmp_
     titles = [line for line in first.splitlines() if line.startswith(("'", '"'))]
     assert titles == ["''", "'bac '", "'b'"]
     assert write_samples(step=4, **settings).read_text() == first
+
+
+def test_samples_see_what_the_preprocessors_of_training_made(tmp_path):
+    trained = lm.load(tiny_run.make("continues", tmp_path)).trained
+    vocabulary = byte_vocabulary(extra_ids=100)
+    samples = Samples(
+        mixture_or_task_name="tiny_text",
+        lengths={"inputs": 16, "targets": 8},
+        converter=EncoderDecoder,
+        vocabulary=vocabulary,
+        preprocessors=[span_corruption],
+    )
+    trained.features["targets"] = samples._made["features"]["targets"]
+    inputs, targets = asked(trained, samples.examples[0]).split("\n-> ")
+    assert inputs != targets
+    assert vocabulary.vocab_size - 1 in samples.examples[0]["inputs"]

@@ -72,12 +72,12 @@ def _jax_flops(call: Callable[[Any], Any], specs: Mapping[str, Any]) -> int:
 
 def _jax_equations(jaxpr: Any, repeats: int) -> Iterator[tuple[int, Any]]:
     """Walks a program and its inner ones; the body of a scan counts once per iteration."""
-    import jax
+    from jax.extend.core import jaxprs_in_params
 
     for equation in jaxpr.eqns:
         yield repeats, equation
         inner = repeats * equation.params.get("length", 1)
-        for program in jax.core.jaxprs_in_params(equation.params):
+        for program in jaxprs_in_params(equation.params):
             yield from _jax_equations(program, inner)
 
 

@@ -33,7 +33,7 @@ class Report(NamedTuple):
 
 
 class Reports:
-    """What was reported, in order."""
+    """What was reported, in order: `figure = Σ total / Σ weight` over the reports of a name."""
 
     def __init__(self) -> None:
         self.entries: list[Report] = []

@@ -1,6 +1,6 @@
 """Texts that the model writes while it is trained, in `samples/` of the run folder."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ class Samples:
         lengths: TASK_FEATURE_LENGTHS.
         converter: factory of the feature converter of the training.
         vocabulary: replaces the task's own, if given.
+        preprocessors: SeqIO preprocessors that follow the task's own, those of the training.
         split: where the examples come from.
         count: number of texts.
     """
@@ -27,6 +28,7 @@ class Samples:
         lengths: Mapping[str, int],
         converter: Callable[..., Any],
         vocabulary: Any = None,
+        preprocessors: Sequence[Callable[..., Any]] = (),
         split: str = "validation",
         count: int = 3,
     ) -> None:
@@ -35,7 +37,12 @@ class Samples:
         name = evaluation.task_names(mixture_or_task_name, split)[0]
         shared = {"lengths": lengths, "converter": converter, "vocabulary": vocabulary}
         batches = evaluation.evaluation_batches(
-            mixture_or_task_name=name, split=split, batch_size=1, limit=count, **shared
+            mixture_or_task_name=name,
+            split=split,
+            batch_size=1,
+            limit=count,
+            preprocessors=preprocessors,
+            **shared,
         )
         self.count = count
         self.examples = batches.examples
