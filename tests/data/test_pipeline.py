@@ -217,7 +217,8 @@ def test_the_fingerprint_names_files_and_tokenizers(task):
     assert facts["mixture_or_task_name"] == task
     assert len(facts["features"][task]["targets"]["vocabulary"]) == 64
     assert facts["sources"][task]["split"] == "train"
-    assert facts["converter"] == ["EncoderDecoder", {"maker": ["FirstFit", {"group": 256}]}]
+    maker = ["FirstFit", {"group": 256, "most": 256}]
+    assert facts["converter"] == ["EncoderDecoder", {"maker": maker}]
 
 
 def test_unknown_names_are_one_line(task):
