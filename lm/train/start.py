@@ -9,7 +9,7 @@ from lm.train import facts, state
 from lm.train.progress import tell
 
 # Data facts with which the saved position still means something: the next unseen example.
-POSITION_HOLDS = {"batch_size", "seed"}
+POSITION_HOLDS = {"seed"}
 
 
 def resume(
