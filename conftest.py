@@ -3,6 +3,7 @@
 It lies at the root because the doctests of `lm/` need it as much as `tests/` does.
 """
 
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent
 BLOCKED = ("tensorflow", "tensorflow_text", "tensorflow_datasets", "seqio", "t5")
+
+# What compares with other libraries imports them; they are the extra `parity`.
+collect_ignore_glob = [] if importlib.util.find_spec("torch") else ["lm/bench/against_*.py"]
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -26,7 +26,8 @@ FILES = [
 STEPS, START = "TRAIN_STEPS = 1", "INITIAL_CHECKPOINT_PATH = 'run'"
 MUST_BE_SET = {"gin/runs/pretrain.gin": [STEPS], "gin/runs/finetune.gin": [STEPS, START]}
 
-MASKED = {
+AFTER = {
+    "gin/papers/comparison/setting/five_minutes.gin": "gin/models/vanilla/small.gin",
     "gin/models/bert/masked.gin": "gin/models/bert/base.gin",
     "gin/models/funnel/masked.gin": "gin/models/funnel/b4_4_4.gin",
     "gin/models/gau/masked.gin": "gin/models/flash/base.gin",
@@ -36,8 +37,8 @@ MASKED = {
 def files_around(name: str) -> list[str]:
     """A whole run in which the file stands for the one of its folder."""
     folder = name.split("/")[1]
-    if name in MASKED:
-        return [MASKED[name], name]
+    if name in AFTER:
+        return [AFTER[name], name]
     if folder in ("objectives", "features", "optim") or name in MUST_BE_SET:
         return list((RUN | {folder: name}).values())
     return [name]

@@ -16,6 +16,7 @@ SMALL = {
     "train": "--gin_file=tiny.gin --gin.BATCH_SIZE=2 --gin.EVAL_PERIOD=2 --gin.TRAIN_STEPS=2",
     "eval": "--gin.evaluate.limit=3",
     "generate": "--gin.generate.max_new_tokens=4",
+    "verify-resume": "--gin_file=tiny.gin --gin.BATCH_SIZE=2 --steps=4 --kills=1",
 }
 SMALLER = {
     "--gin_file=models/t5_1_1/xxl.gin": "--gin_file=models/t5_1_1/small.gin",

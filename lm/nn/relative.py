@@ -106,7 +106,7 @@ class ToeplitzBias(keras.layers.Layer):
         >>> bias = ToeplitzBias(max_sequence_length=3, name="bias")
         >>> places = ops.arange(3)[None]
         >>> _ = bias(places, places)
-        >>> bias.table.assign(ops.arange(5.0))
+        >>> _ = bias.table.assign(ops.arange(5.0))
         >>> print(np.asarray(bias(places, places))[0, 0])
         [[2. 3. 4.]
          [1. 2. 3.]

@@ -1,6 +1,7 @@
 """`lm bench --against`: a peer with the same weights, in turn, and what we say without it."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -64,8 +65,9 @@ def test_windows_alternate_and_the_ratio_is_of_medians(monkeypatch):
 
 
 def test_a_missing_extra_is_one_line(monkeypatch, capsys):
-    monkeypatch.setitem(__import__("sys").modules, "ctranslate2", None)
-    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "lm.bench.against_ctranslate2", raising=False)
+    monkeypatch.setitem(sys.modules, "ctranslate2", None)
+    monkeypatch.setitem(sys.modules, "torch", None)
     assert main(["bench", *flags("gpt2"), "--against=ctranslate2"]) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "extra `parity`" in error

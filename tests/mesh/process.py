@@ -21,12 +21,12 @@ def environment(devices: int = 8) -> dict[str, str]:
     }
 
 
-def python(module: str, *words: str) -> str:
+def python(module: str, *words: str, devices: int = 8) -> str:
     """Runs a module of the tests in such a process; returns what it printed."""
     done = subprocess.run(
         [sys.executable, "-m", module, *words],
         cwd=ROOT,
-        env=environment(),
+        env=environment(devices),
         capture_output=True,
         text=True,
         check=False,

@@ -9,9 +9,8 @@ from tests.mesh.process import python
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    return json.loads(
-        python("tests.mesh.loopback", str(tmp_path_factory.mktemp("runs"))).splitlines()[-1]
-    )
+    said = python("tests.mesh.loopback", str(tmp_path_factory.mktemp("runs")), devices=1)
+    return json.loads(said.splitlines()[-1])
 
 
 pytestmark = pytest.mark.slow
