@@ -86,7 +86,7 @@ def test_readme_names_gin_files_that_are_there() -> None:
 @pytest.mark.parametrize("command", [line for line in readme_commands() if line.startswith("lm ")])
 def test_readme_commands_parse(command: str) -> None:
     verb, *words = shlex.split(command, comments=True)[1:]
-    module = importlib.import_module(f"lm.cli.{verb}")
+    module = importlib.import_module(f"lm.cli.{verb.replace('-', '_')}")
     parser = argparse.ArgumentParser(prog=f"lm {verb}", allow_abbrev=False, exit_on_error=False)
     module.add_arguments(parser)
     assert parser.parse_args(flags.rewritten(words))
