@@ -1,6 +1,6 @@
 # make quickstart   train a small language model on real text, evaluate it, let it write
 # make test         the whole suite, on JAX with TensorFlow blocked and on TensorFlow
-# make check        format, lint, types, import layers, fast tests (< 3 minutes)
+# make check        format, lint, types, import layers, fast tests (3 to 4 minutes)
 # Each makes .venv when it is missing. Another Python: make PYTHON=python3.12 quickstart
 
 PYTHON ?= python3
