@@ -83,10 +83,7 @@ def _row(file: str, args: argparse.Namespace) -> "tuple[Row, int]":
     )
     if not loaded.has("TRAIN_SECONDS"):
         raise ConfigError(f"{file}: TRAIN_SECONDS is not defined; give --gin.TRAIN_SECONDS=300")
-    words = [f"--gin_file={name}" for name in given]
-    words += [f"--gin_bindings={binding}" for binding in args.gin_bindings]
-    words += [f"--gin_search_paths={','.join(searched)}"] if searched else []
-    words += [f"--gin_modules={','.join(modules)}"] if modules else []
+    words = [f"--gin_file={file}", *flags.words(args)]
     seeds = loaded.value("SEEDS") if loaded.has("SEEDS") else 1
     row = Row(Path(file).stem, tuple(words), float(loaded.value("TRAIN_SECONDS")), seeds)
     length = max(loaded.value("TASK_FEATURE_LENGTHS").values())

@@ -102,6 +102,16 @@ def scan(args: argparse.Namespace, *, first: Sequence[str] = ()) -> "Scan":
     )
 
 
+def words(args: argparse.Namespace) -> list[str]:
+    """Return the flags of `add_gin` as they were given, for another `lm` command."""
+    return [
+        *(f"--gin_file={name}" for name in args.gin_file),
+        *(f"--gin_bindings={text}" for text in args.gin_bindings),
+        *(f"--gin_modules={names}" for names in args.gin_modules),
+        f"--gin_search_paths={args.gin_search_paths}",
+    ]
+
+
 def run_config(workdir: str) -> list[str]:
     """Return the gin file of a run folder, as a list.
 

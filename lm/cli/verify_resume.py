@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
     with _folder(args.workdir) as workdir:
         trial = verify_resume(
-            flags=_flags(args),
+            flags=flags.words(args),
             workdir=workdir,
             steps=args.steps,
             kills=args.kills,
@@ -56,16 +56,6 @@ def run(args: argparse.Namespace) -> int:
         f"{len(found.differences)} differ"
     )
     return 1 if found.differences else 0
-
-
-def _flags(args: argparse.Namespace) -> list[str]:
-    """Return the flags that make the configuration, to be given to `lm train`."""
-    return [
-        *(f"--gin_file={name}" for name in args.gin_file),
-        *(f"--gin_bindings={text}" for text in args.gin_bindings),
-        *(f"--gin_modules={names}" for names in args.gin_modules),
-        f"--gin_search_paths={args.gin_search_paths}",
-    ]
 
 
 @contextlib.contextmanager

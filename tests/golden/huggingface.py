@@ -89,28 +89,11 @@ def from_t5(activation: str, *, tied: bool) -> dict[str, np.ndarray]:
         tie_word_embeddings=tied,
         decoder_start_token_id=0,
     )
-    inputs, targets = draw_tokens(), draw_tokens(seed=1)
-    features = {
-        "encoder_input_tokens": inputs,
-        "encoder_segment_ids": SEGMENTS,
-        "decoder_input_tokens": targets,
-        "decoder_segment_ids": np.ones_like(targets),
-    }
     model = transformers.T5ForConditionalGeneration(config)
     if not tied:
         # transformers 5 ties a new model in any case and unties only what it loads.
         model.lm_head.weight = torch.nn.Parameter(torch.zeros(48, 16))
-    return record(
-        model,
-        features,
-        lambda: (
-            model(
-                input_ids=torch.tensor(inputs).long(),
-                attention_mask=torch.tensor(SEGMENTS).long(),
-                decoder_input_ids=torch.tensor(targets).long(),
-            ).logits
-        ),
-    )
+    return from_encoder_decoder(model)
 
 
 def switch() -> dict[str, np.ndarray]:
@@ -131,6 +114,11 @@ def switch() -> dict[str, np.ndarray]:
         dropout_rate=0.0,
         decoder_start_token_id=0,
     )
+    model = transformers.SwitchTransformersForConditionalGeneration(config)
+    return from_encoder_decoder(model)
+
+
+def from_encoder_decoder(model: Any) -> dict[str, np.ndarray]:
     inputs, targets = draw_tokens(), draw_tokens(seed=1)
     features = {
         "encoder_input_tokens": inputs,
@@ -138,7 +126,6 @@ def switch() -> dict[str, np.ndarray]:
         "decoder_input_tokens": targets,
         "decoder_segment_ids": np.ones_like(targets),
     }
-    model = transformers.SwitchTransformersForConditionalGeneration(config)
     return record(
         model,
         features,

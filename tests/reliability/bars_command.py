@@ -98,7 +98,7 @@ def _ended(ending: Ending, words: list[str]) -> tuple[int, float, bool, str]:
         process.stdout.close()
         told = process.stderr.read()
     elif ending.signal:
-        time.sleep(_after_start(process.pid))
+        _wait_for_imports(process.pid)
         begin = time.perf_counter()
         process.send_signal(ending.signal)
         told = process.communicate()[1]
@@ -115,7 +115,7 @@ def _ended(ending: Ending, words: list[str]) -> tuple[int, float, bool, str]:
     return status, seconds, is_left, " ".join(told.split())[-300:]
 
 
-def _after_start(process: int) -> float:
+def _wait_for_imports(process: int) -> None:
     """Wait until a process has used a second of its processor: imports are under way."""
     ticks = os.sysconf("SC_CLK_TCK")
     for _ in range(600):
@@ -123,7 +123,6 @@ def _after_start(process: int) -> float:
         if (int(fields[11]) + int(fields[12])) / ticks > 1.0:
             break
         time.sleep(0.05)
-    return 0.0
 
 
 def double_launch(trials: int, folder: Path) -> Result:
