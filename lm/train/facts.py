@@ -15,6 +15,7 @@ import keras
 from lm import __version__, config
 from lm.config.diff import resolved
 from lm.errors import ConfigError, UserError
+from lm.train.code import code
 
 PACKAGES = ("keras", "numpy", "tensorflow", "jax", "seqio-nightly", "safetensors")
 # How long and how to look at it, and what `run` and `data` of `about` have; all else decides.
@@ -49,6 +50,7 @@ def about(data: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any
         "data_hash": digest(data),
         "run": dict(settings),
         "machine": machine(),
+        "code": code(),
         "lm": __version__,
     }
 

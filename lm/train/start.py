@@ -43,10 +43,7 @@ def resume(
     folder, manifest = found
     run = store.folder.parent
     allowed = facts.refuse(manifest.facts, about, allow_change=allow_change, run=run)
-    moved = facts.changes(manifest.facts["machine"], about["machine"])
-    if moved:
-        told = "; ".join(f"{name}: {old} -> {new}" for name, (old, new) in moved.items())
-        tell(f"the machine is another one, results may differ in the last bits: {told}")
+    _warn(manifest.facts, about)
     engine.pull()
     if any(name.rpartition(".")[2] == "optimizer" for name in {*allowed, *allow_change}):
         state.restore_for_another_optimizer(engine.program, folder, step=manifest.step)
@@ -60,6 +57,20 @@ def resume(
         tell(f"{', '.join(sorted(changed))} changed: the data are read from their beginning")
     tell(f"resumed from step {manifest.step}")
     return manifest.step
+
+
+def _warn(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Tell of another machine and of other code, which no run can always avoid."""
+    warnings = {
+        "machine": "the machine is another one, results may differ in the last bits",
+        "code": "the code is not what the run was last made by, results may differ",
+    }
+    for part, warning in warnings.items():
+        # Checkpoints of an older version do not know their code.
+        found = facts.changes(old.get(part, new[part]), new[part])
+        if found:
+            told = "; ".join(f"{name}: {was} -> {now}" for name, (was, now) in found.items())
+            tell(f"{warning}: {told}")
 
 
 def warm(*, engine: Any, path: str | Path, partial: Collection[str]) -> None:

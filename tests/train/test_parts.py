@@ -1,16 +1,20 @@
 """The small parts of a run: lock, clock, events, journal, progress, facts, picture."""
 
+import importlib
 import io
 import json
 import math
+import shutil
 import subprocess
 import sys
+import types
 
 import pytest
 
+from lm import config
 from lm.errors import UserError
 from lm.lock import check, lock
-from lm.train import facts, journal, plot
+from lm.train import code, facts, journal, plot
 from lm.train.clock import Clock, age
 from lm.train.evaluation import figures
 from lm.train.events import EventWriter
@@ -158,6 +162,34 @@ def test_the_machine_is_told():
     machine = facts.machine()
     assert machine["cores"] >= 1
     assert machine["versions"]["keras"]
+
+
+def test_a_part_of_the_code_is_known_by_what_its_files_hold(tmp_path, monkeypatch):
+    before = code.code()
+    assert before == code.code()
+    assert {"lm", "lm.nn", "lm.train"} <= before.keys()
+    shutil.copytree(code.LM, tmp_path / "lm", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(code, "LM", tmp_path / "lm")
+    assert code.code() == before, "it does not matter where the files lie"
+    with (tmp_path / "lm" / "nn" / "attention.py").open("a") as file:
+        file.write("# another line\n")
+    changed = {name for name, (_, _) in facts.changes(before, code.code()).items()}
+    assert changed == {"lm.nn"}
+
+
+def test_the_code_of_the_tasks_that_gin_files_name_counts(tmp_path, monkeypatch):
+    importlib.import_module("tasks.support")
+    for name in ("tasks.mine", "yours"):
+        module = types.ModuleType(name)
+        module.__file__ = str(tmp_path / f"{name}.py")
+        monkeypatch.setitem(sys.modules, name, module)
+        (tmp_path / f"{name}.py").write_text("X = 1\n")
+    named = config.Config((), ("lm.nn", "tasks.mine", "yours"))
+    monkeypatch.setattr(config, "loaded", lambda: named)
+    before = code.code()
+    assert {"tasks.mine", "tasks.support", "yours"} <= before.keys()
+    (tmp_path / "yours.py").write_text("X = 2\n")
+    assert facts.changes(before, code.code()).keys() == {"yours"}
 
 
 def test_the_picture_has_a_curve_for_training_and_every_task(tmp_path):

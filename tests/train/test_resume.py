@@ -1,6 +1,7 @@
 """The same command goes on where the run stopped, and nothing tells the two apart."""
 
 import functools
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from lm.checkpoint import CheckpointError, read, verify
 from lm.errors import UserError
 from lm.optim import adafactor, adamw
+from lm.train import facts
 from lm.train.journal import rows
 from tests.toy import Stream
 from tests.train.toy_run import Interrupted, run
@@ -105,6 +107,20 @@ def test_another_seed_or_data_is_refused_by_name_and_can_be_allowed(whole):
     with pytest.raises(UserError, match=r"seed was 0, is 3.*--allow-change=seed"):
         run(whole, stream=functools.partial(Stream, seed=3))
     run(whole, stream=functools.partial(Stream, seed=3), allow_change=["seed"])
+
+
+def test_other_code_or_another_machine_is_told_once_and_not_refused(whole, monkeypatch, capsys):
+    run(whole)
+    assert "results may differ" not in capsys.readouterr().err
+    found = facts.code() | {"lm.nn": "other"}
+    monkeypatch.setattr(facts, "code", lambda: found)
+    monkeypatch.setattr(facts, "PACKAGES", ("keras", "jax", "tensorflow"))
+    run(whole)
+    warnings = [x for x in capsys.readouterr().err.splitlines() if "results may differ" in x]
+    assert len(warnings) == 2
+    machine, code = warnings
+    assert machine.startswith("the machine is another one, results may differ in the last bits: v")
+    assert re.fullmatch(r"the code is not what .*may differ: lm\.nn: \w{12} -> other", code)
 
 
 def test_another_optimizer_is_refused_by_the_names_of_its_slots(whole):
