@@ -75,7 +75,7 @@ def memory(
     with keras.StatelessScope(initialize_variables=False):
         made = model()
         made({name: keras.KerasTensor(x.shape, "int32") for name, x in features.items()})
-        layouts = mesh.layouts({v.path: tuple(v.shape) for v in made.variables})
+        layouts = mesh.layouts_of(made)
         trainable = {v.path: layouts[v.path] for v in made.trainable_variables}
         slots, averages = _optimizer(rule, made.trainable_variables, trainable, mesh.shape)
     weights = sum(

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from lm.errors import ConfigError
+from lm.mesh import heads
 from lm.mesh.axes import AXES, BATCH, OUTPUTS, Axes, Layout, Rules, lay, split, whole_path
 
 REST = -1
@@ -140,6 +141,16 @@ class Mesh:
                 )
         return found
 
+    def layouts_of(self, made: Any) -> dict[str, Layout]:
+        """Return path -> layout of every variable of a built model or objective.
+
+        Raises:
+            ConfigError: as of `layouts`, or a head would lie on several devices.
+        """
+        found = self.layouts({v.path: tuple(v.shape) for v in made.variables})
+        heads.refuse_cut(made, found, self.shape)
+        return found
+
     def check_rows(self, rows: int, microbatches: int = 1) -> None:
         """Refuse a batch that cannot be split evenly.
 
@@ -171,7 +182,7 @@ class Mesh:
         """
         distribution = self.distribution()
         self.check_rows(next(iter(features.values())).shape[0], microbatches)
-        self.layouts(shapes_of(objective, features))
+        self.layouts_of(_shaped(objective, features))
         before = keras.distribution.distribution()
         keras.distribution.set_distribution(distribution)
         try:
@@ -214,10 +225,8 @@ class Mesh:
                     )
 
 
-def shapes_of(
-    objective: Callable[[], Any], features: Mapping[str, Any]
-) -> dict[str, tuple[int, ...]]:
-    """Return path -> shape of an objective's or model's variables; nothing is allocated."""
+def _shaped(objective: Callable[[], Any], features: Mapping[str, Any]) -> Any:
+    """Return an objective whose variables have paths and shapes; nothing is allocated."""
     with keras.StatelessScope(initialize_variables=False):
         built = objective()
         built(
@@ -226,7 +235,7 @@ def shapes_of(
                 for name, x in features.items()
             }
         )
-        return {v.path: tuple(v.shape) for v in built.variables}
+    return built
 
 
 def _names(place: Any) -> tuple[str, ...]:

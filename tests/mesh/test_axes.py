@@ -47,6 +47,20 @@ def test_a_size_that_does_not_divide_is_refused_with_what_to_change():
     }
 
 
+@pytest.mark.parametrize(
+    ("path", "shape", "message"),
+    [
+        ("gpt/decoder/l/feed_forward/hidden/kernel", (8, 9), r"9 along 'mlp'.*INTERMEDIATE_DIM"),
+        ("gpt/decoder/l/feed_forward/hidden/kernel", (6, 8), r"6 along 'embed'.*HIDDEN_DIM"),
+        ("gpt/decoder/l/heads/query/kernel", (8, 9), r"9 along 'joined_kv'.*NUM_HEADS"),
+        ("t5/decoder/relative_bias/embeddings", (32, 3), r"3 along 'heads'.*NUM_HEADS"),
+    ],
+)
+def test_widths_and_heads_that_do_not_divide_name_their_bindings(path, shape, message):
+    with pytest.raises(ConfigError, match=message):
+        laid({path: shape}, rules=[*RULES, ("embed", "data")])
+
+
 def test_a_matrix_that_no_rule_knows_is_refused():
     with pytest.raises(ConfigError, match=r"new/kernel \[8, 8\] has no logical axes.*new/kernel"):
         laid({"gpt/decoder/new/kernel": (8, 8)})

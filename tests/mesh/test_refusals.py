@@ -5,6 +5,9 @@ import pytest
 
 from lm.errors import ConfigError
 from lm.mesh import Mesh, cluster
+from tests.batches import batch
+from tests.built import LENGTH, ROWS, find
+from tests.mesh.families import MODELS
 
 RULES = [("batch", "data"), ("vocab", "model"), ("mlp", "model")]
 SHAPES = {"gpt/embedding/embeddings": (40, 8), "gpt/decoder/layer_norm/scale": (8,)}
@@ -58,6 +61,18 @@ def test_what_splits_nothing_is_refused(on_jax):
     own = make({"data": 1, "model": 2}, axes={"nowhere/kernel": ("embed", "mlp")})
     with pytest.raises(ConfigError, match="'nowhere/kernel' is the end of no variable's path"):
         own.layouts(SHAPES)
+
+
+@pytest.mark.parametrize("name", ["gpt2_short", pytest.param("funnel", marks=pytest.mark.slow)])
+def test_a_head_is_not_split_over_devices(on_jax, name):
+    with keras.StatelessScope(initialize_variables=False):
+        made = find(MODELS, name).factory()
+        made(batch(made, ROWS, LENGTH))
+    rules = [("batch", "data"), ("joined_kv", "model")]
+    make({"data": 1, "model": 2}, rules).layouts_of(made)
+    with pytest.raises(ConfigError, match=r"heads do not divide by.*NUM_HEADS.*MODEL_DEVICES"):
+        make({"data": 1, "model": 4}, rules).layouts_of(made)
+    make({"data": 1, "model": 4}, [("joined_kv", None), ("embed", "model")]).layouts_of(made)
 
 
 def test_a_batch_over_two_axes_has_as_many_parts_as_both(on_jax):
