@@ -16,16 +16,21 @@ EXAMPLE = """examples:
   lm compare papers/comparison --workdir=runs/comparison
   lm compare papers/comparison --gin_file=papers/comparison/setting/thirty_minutes.gin \\
       --workdir=runs/comparison_30
+  lm compare papers/multi30k/mobile_transformer.gin papers/multi30k/mobile_evolved.gin \\
+      --seconds=600 --seeds=2 --workdir=runs/mobile
 
-A row is a gin file that defines TRAIN_SECONDS and may define SEEDS (default 1); a folder stands
-for the gin files in it. Files given by --gin_file are read after each row's own. Finished runs
-are skipped and an interrupted one is resumed, so the same command goes on. Nothing else should run
-on the machine meanwhile."""
+A row is a gin file that defines TRAIN_SECONDS and may define SEEDS (default 1), unless --seconds
+and --seeds say so; a folder stands for the gin files in it. Files given by --gin_file are read
+after each row's own. Finished runs are skipped and an interrupted one is resumed, so the same
+command goes on. Nothing else should run on the machine meanwhile."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the verb."""
     parser.add_argument("rows", nargs="+", metavar="ROW", help="a gin file, or a folder of them")
+    seconds, seeds = flags.above_zero(float), flags.above_zero(int)
+    parser.add_argument("--seconds", type=seconds, help="of training, for every row")
+    parser.add_argument("--seeds", type=seeds, help="number of runs of every row")
     flags.add_gin(parser)
     flags.add_workdir(parser)
     output.add_json(parser)
@@ -81,11 +86,12 @@ def _row(file: str, args: argparse.Namespace) -> "tuple[Row, int]":
     loaded = config.load(
         given, args.gin_bindings, searched, modules, roots=["lm.train.train", "MODEL"]
     )
-    if not loaded.has("TRAIN_SECONDS"):
-        raise ConfigError(f"{file}: TRAIN_SECONDS is not defined; give --gin.TRAIN_SECONDS=300")
+    seconds = args.seconds or (loaded.has("TRAIN_SECONDS") and loaded.value("TRAIN_SECONDS"))
+    if not seconds:
+        raise ConfigError(f"{file}: TRAIN_SECONDS is not defined; give --seconds=300")
+    seeds = args.seeds or (loaded.value("SEEDS") if loaded.has("SEEDS") else 1)
     words = [f"--gin_file={file}", *flags.words(args)]
-    seeds = loaded.value("SEEDS") if loaded.has("SEEDS") else 1
-    row = Row(Path(file).stem, tuple(words), float(loaded.value("TRAIN_SECONDS")), seeds)
+    row = Row(Path(file).stem, tuple(words), float(seconds), seeds)
     length = max(loaded.value("TASK_FEATURE_LENGTHS").values())
     return row, summarise(loaded.value("MODEL"), length=length).parameters
 

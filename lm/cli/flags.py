@@ -12,9 +12,9 @@
 import argparse
 import ast
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lm.errors import ConfigError
 
@@ -100,6 +100,19 @@ def scan(args: argparse.Namespace, *, first: Sequence[str] = ()) -> "Scan":
         search_paths=search_paths(args),
         modules=modules(args),
     )
+
+
+def above_zero(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return the type of a flag, such as `above_zero(int)`, that refuses 0 and less."""
+
+    def read(text: str) -> Any:
+        value = kind(text)
+        if not value > 0:
+            raise argparse.ArgumentTypeError(f"must be above 0, got {text}")
+        return value
+
+    read.__name__ = kind.__name__
+    return read
 
 
 def words(args: argparse.Namespace) -> list[str]:

@@ -36,7 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "task", metavar="TASK", nargs="?", help=f"task or mixture (default: gin's {TASK})"
     )
     parser.add_argument("--split", default="train", help="split to read (default: train)")
-    parser.add_argument("--n", type=int, default=2, help="number of examples and rows (default: 2)")
+    parser.add_argument(
+        "--n",
+        type=flags.above_zero(int),
+        default=2,
+        help="number of examples and rows (default: 2)",
+    )
     parser.add_argument(
         "--tokenizer", metavar="NAME", help="'bytes', or a name or path of a SentencePiece model"
     )

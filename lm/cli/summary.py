@@ -18,7 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the verb."""
     flags.add_gin(parser)
     parser.add_argument(
-        "--length", type=int, default=512, help="tokens per sequence for FLOPs (default 512)"
+        "--length",
+        type=flags.above_zero(int),
+        default=512,
+        help="tokens per sequence for FLOPs (default 512)",
     )
     parser.add_argument("--variables", action="store_true", help="list every variable's shape")
     parser.add_argument(
@@ -27,10 +30,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="bytes per device on the MESH of a file of gin/mesh, with the slots of OPTIMIZER",
     )
     parser.add_argument(
-        "--batch_size", type=int, default=32, help="rows of the global batch on a mesh (default 32)"
+        "--batch_size",
+        type=flags.above_zero(int),
+        default=32,
+        help="rows of the global batch on a mesh (default 32)",
     )
     parser.add_argument(
-        "--device_memory", type=float, metavar="GB", help="say whether it fits on such devices"
+        "--device_memory",
+        type=flags.above_zero(float),
+        metavar="GB",
+        help="say whether it fits on such devices",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

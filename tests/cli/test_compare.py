@@ -71,7 +71,21 @@ def test_other_seconds_in_the_same_folder_are_refused(trained, tmp_path):
 def test_a_row_must_say_how_long(tmp_path, capsys):
     (tmp_path / "row.gin").write_text(ROW.format(more=""))
     assert main(["compare", str(tmp_path), f"--workdir={tmp_path}"]) == 2
-    assert "row.gin: TRAIN_SECONDS is not defined" in capsys.readouterr().err
+    assert "row.gin: TRAIN_SECONDS is not defined; give --seconds=" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["--seconds=0", "--seeds=-1", "--seconds=nan"])
+def test_nothing_to_train_is_refused(flag, tmp_path, capsys):
+    assert main(["compare", "quickstart.gin", f"--workdir={tmp_path}", flag]) == 2
+    assert f"must be above 0, got {flag.partition('=')[2]}" in capsys.readouterr().err
+
+
+def test_flags_say_seconds_and_seeds(trained, tmp_path, capsys):
+    (tmp_path / "row.gin").write_text(ROW.format(more="TRAIN_SECONDS = 1"))
+    words = ["compare", str(tmp_path / "row.gin"), f"--workdir={tmp_path}/runs", "--json"]
+    assert main([*words, "--seconds=10", "--seeds=2"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["steps"], found["seeds"]) == (40, 2)
 
 
 @pytest.mark.slow
