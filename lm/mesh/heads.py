@@ -21,7 +21,7 @@ def refuse_cut(made: Any, layouts: Mapping[str, Layout], sizes: Mapping[str, int
         ConfigError: naming the layer and the bindings.
     """
     for layer in made._flatten_layers():
-        heads = getattr(layer, "num_heads", None)
+        heads: Any = getattr(layer, "num_heads", None)
         for axis in () if heads is None else _split_over(layer, layouts):
             if heads % sizes[axis]:
                 raise ConfigError(
