@@ -15,8 +15,10 @@ from typing import Any, NamedTuple
 
 from lm.errors import UserError
 from lm.train import journal
+from lm.train.plot import plot_by_time
 
 MEASURED_STEPS, WINDOW = 48, 8
+PICTURE = "comparison.png"
 _RATE = "timing/steps_per_second"
 _NOTHING_ELSE = ("train.train.evaluations=[]", "train.train.samples=None")
 
@@ -42,7 +44,8 @@ def compare(rows: Sequence[Row], workdir: Path) -> list[dict[str, Any]]:
 
     Args:
         rows: what to compare.
-        workdir: holds `<row>/steps.json` and a run folder `<row>/<seed>` for each seed.
+        workdir: holds `<row>/steps.json`, a run folder `<row>/<seed>` for each seed, and a picture
+            of the first of each.
 
     Raises:
         UserError: a run failed; its own error stands above.
@@ -56,6 +59,7 @@ def compare(rows: Sequence[Row], workdir: Path) -> list[dict[str, Any]]:
             if not final(run, steps):
                 _train(row, run, steps, f"--gin.RANDOM_SEED={seed}", f"--gin.EVAL_PERIOD={steps}")
         found.append(figures(row, runs, steps))
+    _draw(rows, workdir)
     return found
 
 
@@ -106,6 +110,14 @@ def figures(row: Row, runs: Sequence[Path], steps: int) -> dict[str, Any]:
         "training_seconds": steps / _median(logs, _RATE),
         "bits_per_byte": bits,
     }
+
+
+def _draw(rows: Sequence[Row], workdir: Path) -> None:
+    """Draw every row's run of seed 0."""
+    logs = {row.name: journal.rows(workdir / row.name / "0" / journal.METRICS) for row in rows}
+    plot_by_time(
+        {name: (log, _median(log, _RATE)) for name, log in logs.items()}, workdir / PICTURE
+    )
 
 
 def _train(row: Row, folder: Path, steps: int, *words: str) -> None:

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         parameters[row.name] = count
         rows.append(row)
 
-    from lm.compare import compare
+    from lm.compare import PICTURE, compare
 
     found = compare(rows, Path(args.workdir))
     found = [{"name": f["name"], "parameters": parameters[f["name"]], **f} for f in found]
@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
         headers = ["row", "parameters", "steps", "seconds", "tokens/s", *tasks]
         print("Bits per byte of held-out text; several seeds: mean (lowest to highest).")
         output.print_table(headers, [_cells(figures, tasks) for figures in found])
+        print(f"training losses by time: {Path(args.workdir) / PICTURE}")
     return 0
 
 

@@ -86,6 +86,7 @@ def test_flags_say_seconds_and_seeds(trained, tmp_path, capsys):
     assert main([*words, "--seconds=10", "--seeds=2"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
     assert (found["steps"], found["seeds"]) == (40, 2)
+    assert not (tmp_path / "runs" / compare.PICTURE).exists()  # these logs hold no loss
 
 
 @pytest.mark.slow

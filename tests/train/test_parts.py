@@ -199,3 +199,11 @@ def test_the_picture_has_a_curve_for_training_and_every_task(tmp_path):
     assert (tmp_path / "loss.png").stat().st_size > 10_000
     plot.plot([], tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
+
+
+def test_pictures_of_several_runs(tmp_path):
+    rows = [{"step": step, "split": "train", "loss": 9 / step} for step in range(1, 30)]
+    plot.plot_by_time({"gpt": (rows, 2.0), "gau": (rows[:9], 1.0)}, tmp_path / "two.png")
+    assert (tmp_path / "two.png").read_bytes().startswith(b"\x89PNG")
+    plot.plot_by_time({"gpt": ([], 2.0)}, tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
