@@ -54,11 +54,12 @@ def index() -> int:
     return jax.process_index()
 
 
-def agree(number: int) -> int:
-    """Return the largest number that any process gives; all must call it."""
+def agree(*numbers: int) -> list[int]:
+    """Return of each number the largest that any process gives; all must call it."""
     from jax.experimental import multihost_utils
 
-    return int(np.max(multihost_utils.process_allgather(np.int32(number))))
+    given = multihost_utils.process_allgather(np.array([numbers], np.int32), tiled=True)
+    return np.max(given, axis=0).tolist()
 
 
 def wait(reason: str) -> None:

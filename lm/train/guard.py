@@ -106,8 +106,7 @@ class Guard:
         """
         self.engine.pull()
         self.store.wait()
-        if keras.backend.backend() == "jax" and cluster.count() > 1:
-            cluster.wait("the checkpoint to go back to")
+        _meet("the checkpoint to go back to")
         rollbacks = self._count("rollbacks")
         good = self.store.good() if rollbacks < self.max_rollbacks else None
         if good is None:
@@ -117,6 +116,7 @@ class Guard:
             )
         folder, manifest = good
         self._restore(folder)
+        _meet("the state gone back to")  # before the first process saves, and deletes, again
         self.say(f"{reason}; went back to the state of step {manifest.step}, past these batches")
 
     def _keep(self, done: Done) -> None:
@@ -159,3 +159,9 @@ class Guard:
     @property
     def _workdir(self) -> Path:
         return self.store.folder.parent
+
+
+def _meet(reason: str) -> None:
+    """Wait for the other processes, where there are any."""
+    if keras.backend.backend() == "jax" and cluster.count() > 1:
+        cluster.wait(reason)

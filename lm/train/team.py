@@ -1,6 +1,7 @@
 """A run on a mesh, in one process or several: the first writes, all agree and wait."""
 
 import contextlib
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -69,7 +70,7 @@ class Team:
         if self.size == 1:
             return
         found = -1 if step is None else step
-        if cluster.agree(found) != found or cluster.agree(-found) != -found:
+        if cluster.agree(found, -found) != [found, -found]:
             raise UserError(
                 "the processes find different checkpoints; --workdir must be one folder that all "
                 "of them see"
@@ -84,15 +85,18 @@ class Team:
 class Agreed:
     """The signals of all processes: the first that any received, known to all at one step.
 
-    They ask each other at every 8th step, which costs them one small exchange.
+    They ask each other when the slowest has made as many steps as fit into a second, at least one
+    and at most 8: a signal waits for little more than the step under way, and short steps do not
+    pay for the exchange.
     """
 
-    PERIOD = 8
+    MOST = 8
 
     def __init__(self) -> None:
         self._own = Signals()
-        self._asked = 0
         self._found: int | None = None
+        self._period = self._left = 1
+        self._since = time.monotonic()
 
     def __enter__(self) -> "Agreed":
         self._own.__enter__()
@@ -109,15 +113,23 @@ class Agreed:
     @property
     def received(self) -> int | None:
         """The signal, or None; the loop looks once a step, in every process."""
-        self._asked += 1
-        if self._found is None and self._asked % self.PERIOD == 0:
-            self._found = cluster.agree(self._own.received or 0) or None
+        self._left -= 1
+        if self._found is None and self._left == 0:
+            self._ask()
         return self._found
 
     @property
     def exit_code(self) -> int:
         """128 + the signal's number."""
         return 0 if self._found is None else 128 + self._found
+
+    def _ask(self) -> None:
+        """Exchange signals, and the milliseconds of a step, which decide when to ask again."""
+        took = int(1000 * (time.monotonic() - self._since) / self._period)
+        number, slowest = cluster.agree(self._own.received or 0, took)
+        self._found = number or None
+        self._period = self._left = max(1, min(self.MOST, 1000 // max(slowest, 1)))
+        self._since = time.monotonic()
 
 
 class Reader:

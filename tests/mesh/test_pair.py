@@ -1,0 +1,57 @@
+"""Two processes of one run decide alike: when a signal comes, and when an update is refused."""
+
+import json
+
+import pytest
+
+from tests.mesh.process import python
+
+pytestmark = pytest.mark.slow
+SIGNALS = {"term_both": 143, "term_second": 143, "interrupt_first": 130}
+END = 24
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    said = python("tests.mesh.pair", str(tmp_path_factory.mktemp("pair")), devices=1)
+    return json.loads(said.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_a_signal_to_any_process_stops_all_at_one_step_with_its_code(runs, name):
+    found = runs[name]
+    assert found["codes"] == [SIGNALS[name]] * 2
+    assert 5 <= found["newest"] < END
+    assert found["saves"][0][-1][0] == found["newest"]
+    assert f"stopped at step {found['newest']}, saved" in found["log"]
+
+
+def test_the_same_command_goes_on_bit_for_bit(runs):
+    assert runs["resumed"]["codes"] == [0, 0]
+    assert runs["resumed"]["saves"][0][-1] == runs["whole"]["saves"][0][-1]
+    assert runs["resumed"]["log"].count("resumed from step") == 1
+
+
+@pytest.mark.parametrize("name", ["whole", *SIGNALS, "resumed", "single", "back", "stopped"])
+def test_both_processes_have_the_same_state_at_the_same_steps(runs, name):
+    first, second = runs[name]["saves"]
+    assert first == second
+    assert len(first) >= 2
+
+
+def test_single_refused_updates_are_skipped_by_both(runs):
+    assert runs["single"]["codes"] == [0, 0]
+    assert runs["single"]["refused"] == [3, 9, 21]
+
+
+def test_both_go_back_together_as_one_process_does(runs):
+    assert runs["back"]["codes"] == [0, 0]
+    assert "went back to the state of step 8" in runs["back"]["log"]
+    assert runs["back_one"]["codes"] == [0]
+    steps = [[step for step, _ in runs[name]["saves"][0]] for name in ("back", "back_one")]
+    assert steps[0] == steps[1] == [0, 8, 15, 16, END]
+
+
+def test_both_stop_together(runs):
+    assert runs["stopped"]["codes"] == [1, 1]
+    assert runs["stopped"]["newest"] == 8
