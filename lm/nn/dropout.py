@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
 from lm.errors import LayerError
+from lm.nn.random import uniform
 
 
 class Dropout(keras.layers.Layer):
@@ -40,5 +42,7 @@ class Dropout(keras.layers.Layer):
     def call(self, x: Any, training: Any = None) -> Any:
         if not training or self.rate == 0:
             return x
-        shape = tuple(1 if axis in self.broadcast_axes else n for axis, n in enumerate(x.shape))
-        return keras.random.dropout(x, self.rate, noise_shape=shape, seed=self.seed)
+        axes = enumerate(ops.shape(x))
+        shape = tuple(1 if axis in self.broadcast_axes else n for axis, n in axes)
+        kept = uniform(shape, self.seed) >= self.rate
+        return ops.where(kept, x / (1 - self.rate), ops.zeros_like(x))

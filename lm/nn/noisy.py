@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from lm.errors import LayerError
+from lm.nn.random import normal
 from lm.nn.reports import report
 from lm.nn.routers import Routing, counted, largest, scores, seated
 
@@ -160,7 +161,7 @@ class NoisyScores(keras.layers.Layer):
         if not training:
             return Scores(clean, clean, ())
         deviation = ops.softplus(self.noise(x)) + 1e-2
-        noise = keras.random.normal(ops.shape(clean), dtype="float32", seed=self.seed)
+        noise = normal(ops.shape(clean), self.seed)
         return Scores(clean, clean + noise * deviation, deviation)
 
 

@@ -21,6 +21,7 @@ from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.initializers import initializer
+from lm.nn.random import uniform
 from lm.nn.reports import report
 
 
@@ -135,7 +136,7 @@ class TopTwoRouter(keras.layers.Layer):
         gate = gate / (ops.sum(gate, axis=-1, keepdims=True) + 1e-9)
         wanted = ops.repeat(real[..., None], 2, axis=-1)
         if training and self.second_threshold > 0:
-            draw = keras.random.uniform(ops.shape(gate), dtype="float32", seed=self.seed)
+            draw = uniform(ops.shape(gate), self.seed)
             kept = draw * self.second_threshold < gate
             wanted = ops.logical_and(wanted, ops.logical_or(kept, ops.arange(2) == 0))
         return seated(expert, gate, wanted, self.num_experts, capacity)
@@ -215,8 +216,8 @@ class Jitter(keras.layers.Layer):
     def call(self, x: Any, training: Any = None) -> Any:
         if not training or not self.width:
             return x
-        low, high = 1 - self.width, 1 + self.width
-        return x * keras.random.uniform(ops.shape(x), low, high, x.dtype, seed=self.seed)
+        drawn = 1 + self.width * (2 * uniform(ops.shape(x), self.seed) - 1)
+        return x * ops.cast(drawn, x.dtype)
 
 
 def counted(num_experts: int, at_least: int = 1) -> int:

@@ -1,0 +1,83 @@
+"""Random numbers as hashes of a seed and a place: cheap everywhere, the same on every engine.
+
+Keras' random functions differ by engine, and XLA spends some 300 ns on each number that TensorFlow
+draws on a CPU: more on the jitter of a router than on its experts. These cost a few.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+_ROTATIONS = np.array([[13, 15, 26, 6], [17, 29, 16, 24]], "uint32")
+_PARITY = 0x1BD11BDA
+
+
+def uniform(shape: Sequence[Any], seed: Any) -> Any:
+    """Returns numbers of U(0, 1), float32, 0 and 1 left out.
+
+    Args:
+        shape: of the result, one axis at least.
+        seed: a `keras.random.SeedGenerator`, which goes on by one draw.
+    """
+    key = word(seed.next())
+    rows, columns = shape[0], math.prod(shape[1:])
+    row = word(ops.arange(rows, dtype="int32"))[:, None]
+    column = word(ops.arange(columns, dtype="int32"))[None]
+    bits, _ = threefry((key[0], key[1]), (row + 0 * column, column + 0 * row))
+    return ops.reshape(between_0_and_1(bits), shape)
+
+
+def normal(shape: Sequence[Any], seed: Any) -> Any:
+    """Returns numbers of N(0, 1), `√2 erfinv(2u - 1)` with u uniform; arguments as there."""
+    return math.sqrt(2) * ops.erfinv(2 * uniform(shape, seed) - 1)
+
+
+def threefry(key: tuple[Any, Any], counter: tuple[Any, Any]) -> tuple[Any, Any]:
+    """Returns two words of 32 random bits for every counter: Threefry-2x32 with 20 rounds.
+
+    Args:
+        key: two uint32 tensors.
+        counter: two uint32 tensors; shapes broadcast against the key's.
+
+    Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
+
+    Example:
+        >>> zero = ops.zeros((), "uint32")
+        >>> [hex(int(word)) for word in threefry((zero, zero), (zero, zero))]
+        ['0x6b200159', '0x99ba4efe']
+    """
+    keys = ops.stack([*key, ops.bitwise_xor(ops.bitwise_xor(*key), word(_PARITY))])
+    rotations = ops.convert_to_tensor(_ROTATIONS)
+
+    def four_rounds(group: Any, words: tuple[Any, Any]) -> tuple[Any, Any]:
+        x, y = words
+        by = ops.take(rotations, group % 2, axis=0)
+        for i in range(4):
+            x = x + y
+            y = ops.bitwise_xor(rotated(y, by[i]), x)
+        x = x + ops.take(keys, (group + 1) % 3, axis=0)
+        y = y + ops.take(keys, (group + 2) % 3, axis=0) + word(group + 1)
+        return x, y
+
+    # A loop, because XLA compiles 20 rounds in a row for minutes once they are fused: every round
+    # uses both words twice.
+    return ops.fori_loop(0, 5, four_rounds, (counter[0] + key[0], counter[1] + key[1]))
+
+
+def between_0_and_1(bits: Any) -> Any:
+    """Returns uint32 bits as float32 strictly between 0 and 1: their upper 23 and a half."""
+    high = ops.cast(ops.right_shift(bits, word(9)), "float32")
+    return (high + 0.5) * 2.0**-23
+
+
+def rotated(x: Any, by: int) -> Any:
+    """Rotates the 32 bits of every word to the left."""
+    return ops.bitwise_or(ops.left_shift(x, by), ops.right_shift(x, word(32) - by))
+
+
+def word(value: Any) -> Any:
+    """Returns integers as uint32."""
+    return ops.cast(value, "uint32")
