@@ -11,6 +11,13 @@ from ctranslate2.converters import transformers as converters
 
 from lm.bench import against_transformers
 from lm.bench.sizes import Sizes
+from lm.errors import UserError
+
+KINDS = {
+    "gpt2": ("GPT2Config", ctranslate2.Generator),
+    "t5": ("T5Config", ctranslate2.Translator),
+    "t5_1_1": ("T5Config", ctranslate2.Translator),
+}
 
 
 class Numbers:
@@ -36,11 +43,17 @@ def build(sizes: Sizes, *, compute_type: str) -> Any:
     Args:
         sizes: of the model.
         compute_type: "float32" or "int8".
+
+    Raises:
+        UserError: CTranslate2 has no such model.
     """
+    if sizes.model_type not in KINDS:
+        raise UserError(
+            f"CTranslate2 runs {', '.join(KINDS)}, not {sizes.model_type}: --against=transformers"
+        )
+    kind, runner = KINDS[sizes.model_type]
     twin = against_transformers.build(sizes)
-    kind = "GPT2Config" if sizes.model_type == "gpt2" else "T5Config"
     spec = converters._MODEL_LOADERS[kind](twin, Numbers(twin.config.vocab_size))
-    runner = ctranslate2.Generator if sizes.model_type == "gpt2" else ctranslate2.Translator
     with tempfile.TemporaryDirectory() as folder:
         spec.validate()
         spec.optimize(quantization="int8" if compute_type == "int8" else None)

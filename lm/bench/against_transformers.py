@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from transformers.models.bert.modeling_bert import BertLMPredictionHead
 
 from lm.bench.sizes import Sizes
 
@@ -14,12 +15,7 @@ Batch = Mapping[str, np.ndarray]
 
 def build(sizes: Sizes) -> Any:
     """Returns the twin of a model, its weights loaded strictly."""
-    config = _gpt2(sizes) if sizes.model_type == "gpt2" else _t5(sizes)
-    kinds = {"gpt2": transformers.GPT2LMHeadModel}
-    model = kinds.get(sizes.model_type, transformers.T5ForConditionalGeneration)(config)
-    if "lm_head.weight" in sizes.weights:
-        # A new model is tied whatever its configuration says.
-        model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.lm_head.weight))
+    model = MAKERS[sizes.model_type](sizes)
     tensors = {name: torch.tensor(array) for name, array in sizes.weights.items()}
     missing, unknown = model.load_state_dict(tensors, strict=False)
     absent = [name for name in missing if name not in _TIED]
@@ -29,7 +25,7 @@ def build(sizes: Sizes) -> Any:
 
 
 def training(model: Any, batch: Batch, *, compiled: bool) -> Callable[[], Any]:
-    """Returns a step of AdamW on the batch.
+    """Returns a step of AdamW on the batch, which returns its loss.
 
     Args:
         model: of `build`.
@@ -37,26 +33,26 @@ def training(model: Any, batch: Batch, *, compiled: bool) -> Callable[[], Any]:
         compiled: whether `torch.compile` makes one graph of forward and loss.
     """
     tensors = {name: torch.tensor(x).long() for name, x in batch.items() if x.dtype.kind == "i"}
-    inputs = {"input_ids": tensors["decoder_input_tokens"]}
-    if "encoder_input_tokens" in tensors:
-        inputs = {
-            "input_ids": tensors["encoder_input_tokens"],
-            "decoder_input_ids": tensors["decoder_input_tokens"],
-        }
-    targets = tensors["decoder_target_tokens"].flatten()
+    inputs = _inputs(tensors)
+    targets = next(x for name, x in tensors.items() if name.endswith("target_tokens")).flatten()
+    settings, extra = _ROUTED if hasattr(model, "router_aux_loss_coef") else _PLAIN
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.01)
 
     def loss() -> Any:
-        logits = model(**inputs, use_cache=False).logits
-        return torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets)
+        found = model(**inputs, **settings, use_cache=False)
+        return torch.nn.functional.cross_entropy(found.logits.flatten(0, 1), targets) + extra(
+            model, found
+        )
 
     forward = torch.compile(loss) if compiled else loss
 
-    def step() -> None:
+    def step() -> Any:
         model.train()
         optimizer.zero_grad(set_to_none=True)
-        forward().backward()
+        found = forward()
+        found.backward()
         optimizer.step()
+        return found.detach()
 
     return step
 
@@ -91,37 +87,127 @@ def generation(
 
 def _gpt2(sizes: Sizes) -> Any:
     vocabulary, width = sizes.weights["transformer.wte.weight"].shape
-    rates = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), sizes.dropout)
-    return transformers.GPT2Config(
+    numbers = sizes.numbers
+    rates = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), numbers["dropout"])
+    config = transformers.GPT2Config(
         **rates,
         vocab_size=vocabulary,
         n_positions=len(sizes.weights["transformer.wpe.weight"]),
         n_embd=width,
-        n_layer=sizes.num_layers,
-        n_head=sizes.num_heads,
+        n_layer=numbers["num_layers"],
+        n_head=numbers["num_heads"],
         n_inner=sizes.weights["transformer.h.0.mlp.c_fc.weight"].shape[1],
         bos_token_id=0,
         eos_token_id=1,
     )
+    return transformers.GPT2LMHeadModel(config)
 
 
 def _t5(sizes: Sizes) -> Any:
-    vocabulary, width = sizes.weights["shared.weight"].shape
     tied = sizes.model_type == "t5"
     hidden = sizes.weights["encoder.block.0.layer.1.DenseReluDense.wo.weight"].shape[1]
-    return transformers.T5Config(
-        vocab_size=vocabulary,
-        d_model=width,
-        d_kv=sizes.head_dim,
+    config = transformers.T5Config(
+        **_encoder_decoder(sizes),
         d_ff=hidden,
-        num_layers=sizes.num_layers,
-        num_heads=sizes.num_heads,
-        dropout_rate=sizes.dropout,
         feed_forward_proj="relu" if tied else "gated-gelu",
         tie_word_embeddings=tied,
-        pad_token_id=0,
-        decoder_start_token_id=0,
     )
+    model = transformers.T5ForConditionalGeneration(config)
+    if not tied:
+        # A new model is tied whatever its configuration says.
+        model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.lm_head.weight))
+    return model
 
 
-_TIED = ("lm_head.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
+def _switch(sizes: Sizes) -> Any:
+    """Switch, whose stacks have as many places an expert as ours have for such rows."""
+    numbers = sizes.numbers
+    config = transformers.SwitchTransformersConfig(
+        **_encoder_decoder(sizes),
+        d_ff=sizes.weights["encoder.block.0.layer.1.mlp.wo.weight"].shape[1],
+        num_decoder_layers=numbers["num_layers"],
+        num_sparse_encoder_layers=numbers["num_sparse_layers"],
+        num_sparse_decoder_layers=numbers["num_sparse_layers"],
+        num_experts=numbers["num_experts"],
+        router_jitter_noise=numbers["jitter"],
+        # There all sparse layers of a stack are one for the losses, here each has its own.
+        router_aux_loss_coef=numbers["balance_loss"] * numbers["num_sparse_layers"],
+        router_z_loss_coef=numbers["z_loss"] * numbers["num_sparse_layers"],
+    )
+    model = transformers.SwitchTransformersForConditionalGeneration(config)
+    for side, capacity in numbers["capacity"].items():
+        for layer in getattr(model, side).modules():
+            if hasattr(layer, "expert_capacity"):
+                layer.expert_capacity = capacity
+    return model
+
+
+def _encoder_decoder(sizes: Sizes) -> dict[str, Any]:
+    """Returns what T5 and Switch say alike."""
+    vocabulary, width = sizes.weights["shared.weight"].shape
+    return {
+        "vocab_size": vocabulary,
+        "d_model": width,
+        "d_kv": sizes.numbers["head_dim"],
+        "num_layers": sizes.numbers["num_layers"],
+        "num_heads": sizes.numbers["num_heads"],
+        "dropout_rate": sizes.numbers["dropout"],
+        "pad_token_id": 0,
+        "decoder_start_token_id": 0,
+    }
+
+
+def _funnel(sizes: Sizes) -> Any:
+    """Funnel with BERT's head in place of its own, which has no layer before the table."""
+    numbers, table = sizes.numbers, sizes.weights["funnel.embeddings.word_embeddings.weight"]
+    rates = dict.fromkeys(("hidden_dropout", "attention_dropout"), numbers["dropout"])
+    blocks = {name: numbers[name] for name in ("block_sizes", "block_repeats")}
+    vocabulary, width = table.shape
+    config = transformers.FunnelConfig(
+        **rates,
+        **blocks,
+        num_decoder_layers=numbers["num_decoder_layers"],
+        vocab_size=vocabulary,
+        d_model=width,
+        n_head=numbers["num_heads"],
+        d_head=numbers["head_dim"],
+        d_inner=sizes.weights["funnel.encoder.blocks.0.0.ffn.linear_1.weight"].shape[0],
+    )
+    model = transformers.FunnelForMaskedLM(config)
+    head = transformers.BertConfig(vocab_size=vocabulary, hidden_size=width, hidden_act="gelu_new")
+    model.lm_head = BertLMPredictionHead(head)
+    model.lm_head.decoder.weight = model.funnel.embeddings.word_embeddings.weight
+    model.lm_head.decoder.bias = model.lm_head.bias
+    return model
+
+
+def _inputs(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the arguments of a twin: the encoder's tokens, if it has one, come first."""
+    sides = [side for side in ("encoder", "decoder") if f"{side}_input_tokens" in tensors]
+    names = ("input_ids", "decoder_input_ids")
+    return {name: tensors[f"{side}_input_tokens"] for name, side in zip(names, sides, strict=False)}
+
+
+def _router_losses(model: Any, found: Any) -> Any:
+    """Returns the weighted losses of the routers of both stacks."""
+    z_loss = found.encoder_z_loss + found.decoder_z_loss
+    aux_loss = found.encoder_aux_loss + found.decoder_aux_loss
+    return model.router_z_loss_coef * z_loss + model.router_aux_loss_coef * aux_loss
+
+
+_PLAIN = ({}, lambda model, found: 0.0)
+_ROUTED = ({"output_router_logits": True}, _router_losses)
+_TIED = (
+    "lm_head.weight",
+    "encoder.embed_tokens.weight",
+    "decoder.embed_tokens.weight",
+    "lm_head.decoder.weight",
+    "lm_head.decoder.bias",
+)
+MAKERS = {
+    "gpt2": _gpt2,
+    "t5": _t5,
+    "t5_1_1": _t5,
+    "switch": _switch,
+    "funnel_masked": _funnel,
+}

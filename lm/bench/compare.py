@@ -20,6 +20,7 @@ from lm.bench.measure import (
     timed,
 )
 from lm.bench.sizes import Sizes, sizes
+from lm.engines.outcome import Outcome
 from lm.errors import UserError
 
 PEERS = ("transformers", "ctranslate2")
@@ -62,11 +63,16 @@ def compare(  # noqa: PLR0913 - the numbers of a measurement, keyword-only
     peer = load(against)
     batch = synthetic_batch(objective.model, rows=rows, inputs=inputs, targets=targets)
     engine = engines.get()(objective=objective, optimizer=optimizer, features=specs(batch))
-    found = sizes(objective.model)
-    figures: dict[str, Any] = {"against": against, "model_type": found.model_type, "rows": rows}
-    prompts = prompts_of(batch, new_tokens)
-    ours = search_call(objective.model, prompts, new_tokens=new_tokens, beams=beams)
-    if only != "training":
+    found = sizes(objective.model, batch)
+    figures: dict[str, Any] = {
+        "against": against,
+        "model_type": found.model_type,
+        "rows": rows,
+        "parameters": sum(tensor.size for tensor in found.weights.values()),
+    }
+    if only != "training" and hasattr(objective.model, "step"):
+        prompts = prompts_of(batch, new_tokens)
+        ours = search_call(objective.model, prompts, new_tokens=new_tokens, beams=beams)
         calls = {"ours": lambda: ours().tokens[:, 0]}
         calls |= _searches(peer, against, found, prompts, new_tokens=new_tokens, beams=beams)
         same = _agreement(calls)
@@ -74,11 +80,14 @@ def compare(  # noqa: PLR0913 - the numbers of a measurement, keyword-only
         told = {"new_tokens": new_tokens, "beams": beams, "same_tokens": same}
         figures["generation"] = {**told, **_ratios(speeds)}
     if only != "generation" and hasattr(peer, "training"):
-        length = batch["decoder_target_tokens"].shape[1]
-        calls = {"ours": _steps(lambda: engine.step(batch), engine.logs)}
-        calls |= _trainings(peer, found, batch)
+        length = targets if hasattr(objective.model, "decoder") else inputs
+        steps = {"ours": lambda: engine.step(batch), **_trainings(peer, found, batch)}
+        done: dict[str, list[Any]] = {name: [] for name in steps}
+        calls = {name: _window(step, done[name]) for name, step in steps.items()}
+        calls["ours"] = _waited(calls["ours"], engine.logs)
         speeds = alternate(calls, tokens=STEPS_PER_WINDOW * rows * length, windows=windows)
-        figures["training"] = _ratios(speeds)
+        losses = {name: _loss(outcomes[0]) for name, outcomes in done.items()}
+        figures["training"] = {"first_loss": losses, **_ratios(speeds)}
     return figures
 
 
@@ -131,21 +140,36 @@ def _agreement(calls: Calls) -> dict[str, float]:
     return {name: float(np.mean(tokens == ours)) for name, tokens in found.items()}
 
 
-def _steps(step: Callable[[], Any], wait: Callable[[], Any]) -> Callable[[], None]:
-    """Returns one window of training."""
+def _loss(done: Any) -> float:
+    """Returns the mean loss of a step: of ours by its two sums, of a peer's as it is."""
+    total, weight = done.terms["loss"] if isinstance(done, Outcome) else (done, 1.0)
+    return float(total) / float(weight)
+
+
+def _window(step: Callable[[], Any], done: list[Any]) -> Callable[[], None]:
+    """Returns one window of training, which keeps what its steps return."""
 
     def window() -> None:
         for _ in range(STEPS_PER_WINDOW):
-            step()
-        wait()
+            done.append(step())
 
     return window
+
+
+def _waited(window: Callable[[], Any], wait: Callable[[], Any]) -> Callable[[], None]:
+    """Returns the window with a wait for the device at its end."""
+
+    def waited() -> None:
+        window()
+        wait()
+
+    return waited
 
 
 def _trainings(peer: Any, found: Sizes, batch: Batch) -> Calls:
     """Returns the peer's training, eager and compiled."""
     return {
-        name: _steps(peer.training(peer.build(found), batch, compiled=compiled), lambda: None)
+        name: peer.training(peer.build(found), batch, compiled=compiled)
         for name, compiled in {"eager": False, "compiled": True}.items()
     }
 

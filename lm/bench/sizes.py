@@ -1,14 +1,22 @@
 """What another library must know to build the same model: its type, numbers and weights."""
 
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lm.errors import UserError
-from lm.interop.huggingface import weights_to
+from lm.interop.bert import TOKENS
+from lm.interop.funnel import FUNNEL
+from lm.interop.huggingface import family
+from lm.interop.renaming import Family, to_theirs
+from lm.interop.switch import apart
+from lm.nn.attention import SelfAttention
 from lm.nn.dropout import Dropout
+from lm.nn.moe import MixtureOfExperts
 
-TYPES = ("gpt2", "t5", "t5_1_1")
+Batch = Mapping[str, np.ndarray]
+Numbers = dict[str, Any]
 
 
 class Sizes(NamedTuple):
@@ -17,46 +25,113 @@ class Sizes(NamedTuple):
     Attributes:
         model_type: one of `TYPES`.
         weights: tensors under Hugging Face's names.
-        num_layers: of each stack.
-        num_heads: of each attention.
-        head_dim: width of a head.
-        dropout: rate of training.
+        numbers: what the shapes of weights do not tell; always `num_heads`, `head_dim`, and
+            `dropout`, the rate of training.
     """
 
     model_type: str
     weights: dict[str, np.ndarray]
-    num_layers: int
-    num_heads: int
-    head_dim: int
-    dropout: float
+    numbers: Numbers
 
 
-def sizes(model: Any) -> Sizes:
+class Kind(NamedTuple):
+    """How a type of model is told.
+
+    Attributes:
+        family: its names.
+        read: model and batch -> its numbers beside those of all.
+    """
+
+    family: Family
+    read: Callable[[Any, Batch], Numbers]
+
+
+def sizes(model: Any, batch: Batch) -> Sizes:
     """Reads off a built model what its twin needs.
+
+    Args:
+        model: of a composition that `TYPES` names.
+        batch: what it is measured on.
 
     Raises:
         UserError: no other library has this composition.
     """
     model_type, weights = _named({_path(w.path): np.asarray(w.value) for w in model.weights})
-    residuals = model.decoder.residuals
-    heads = residuals[0].branch.heads
-    branches = len({type(residual.branch) for residual in residuals})
-    rates = {x.rate for x in model._flatten_layers() if isinstance(x, Dropout)}
-    return Sizes(
-        model_type=model_type,
-        weights=weights,
-        num_layers=len(residuals) // branches,
-        num_heads=heads.num_heads,
-        head_dim=heads.head_dim,
-        dropout=max(rates, default=0.0),
-    )
+    heads = _first(model, "head_dim")
+    rates = {x.rate for x in _all(model, Dropout)}
+    numbers = {
+        "num_heads": heads.num_heads,
+        "head_dim": heads.head_dim,
+        "dropout": max(rates, default=0.0),
+    }
+    return Sizes(model_type, weights, numbers | TYPES[model_type].read(model, batch))
+
+
+def stacked(model: Any, batch: Batch) -> Numbers:
+    """Returns the layers of each stack."""
+    del batch
+    return {"num_layers": len(_all(model.decoder, SelfAttention))}
+
+
+def sparse(model: Any, batch: Batch) -> Numbers:
+    """Returns the layers of each stack, how many of them have experts, and what routes there."""
+    sides = ("encoder", "decoder")
+    lengths = {side: batch[f"{side}_input_tokens"].shape[1] for side in sides}
+    mixtures = _all(model.decoder, MixtureOfExperts)
+    one = mixtures[0]
+    return {
+        **stacked(model, batch),
+        "num_sparse_layers": len(mixtures),
+        "num_experts": one.router.num_experts,
+        "capacity": {
+            side: one.capacity(n, state=None, training=True) for side, n in lengths.items()
+        },
+        "jitter": one.router.jitter.width,
+        "balance_loss": one.router.balance_loss,
+        "z_loss": one.router.z_loss,
+    }
+
+
+def shortening(model: Any, batch: Batch) -> Numbers:
+    """Returns the layers of each block and of the decoder."""
+    del batch
+    return {
+        "block_sizes": [len(block) for block in model.encoder.blocks],
+        "block_repeats": list(model.encoder.repeats),
+        "num_decoder_layers": len(model.encoder.decoder),
+    }
+
+
+# BERT's head for masked tokens on Funnel; what is published there has the table and a bias alone.
+FUNNEL_MASKED = Family(
+    rules=(
+        *FUNNEL.rules,
+        *(
+            rule._replace(
+                theirs=rule.theirs.replace("cls.predictions", "lm_head"),
+                ours=tuple(path.replace("encoder/", "funnel/") for path in rule.ours),
+            )
+            for rule in TOKENS
+        ),
+    ),
+    prefix="",
+    copies={},
+    unused=(),
+)
+TYPES = {
+    "gpt2": Kind(family("gpt2"), stacked),
+    "t5": Kind(family("t5"), stacked),
+    "t5_1_1": Kind(family("t5_1_1"), stacked),
+    "switch": Kind(family("switch"), sparse),
+    "funnel_masked": Kind(FUNNEL_MASKED, shortening),
+}
 
 
 def _named(ours: dict[str, np.ndarray]) -> tuple[str, dict[str, np.ndarray]]:
     """Returns the first type whose table names every variable, and the weights under its names."""
-    for model_type in TYPES:
+    for model_type, kind in TYPES.items():
         try:
-            return model_type, weights_to(model_type, ours)
+            return model_type, apart(to_theirs(kind.family, ours))
         except (KeyError, UserError):
             continue
     raise UserError(f"--against compares {', '.join(TYPES)}; this model is composed otherwise")
@@ -64,6 +139,16 @@ def _named(ours: dict[str, np.ndarray]) -> tuple[str, dict[str, np.ndarray]]:
 
 def _path(path: str) -> str:
     """Leaves out what stands before the model's own name."""
-    names = ("decoder_only/", "encoder_decoder/")
+    names = ("decoder_only/", "encoder_decoder/", "funnel/")
     places = [path.find(name) for name in names if name in path]
     return path[min(places) :] if places else path
+
+
+def _all(layer: Any, kind: type) -> list[Any]:
+    """Returns the layers of a kind inside another, in order."""
+    return [x for x in layer._flatten_layers() if isinstance(x, kind)]
+
+
+def _first(layer: Any, attribute: str) -> Any:
+    """Returns the first layer that has an attribute."""
+    return next(x for x in layer._flatten_layers() if hasattr(x, attribute))

@@ -132,7 +132,7 @@ def _rate(speed: dict[str, float]) -> str:
 
 def _compared(figures: dict[str, Any]) -> list[tuple[str, str]]:
     """Returns one line for us and for each way in which the peer did the same work."""
-    lines = []
+    lines = [("parameters of each", f"{figures['parameters']:,}")]
     for work in ("training", "generation"):
         found = figures.get(work, {"speeds": {}, "ratios": {}})
         for name, speed in found["speeds"].items():
@@ -140,6 +140,8 @@ def _compared(figures: dict[str, Any]) -> list[tuple[str, str]]:
             line = f"{_rate(speed)} tokens/s"
             if name in found["ratios"]:
                 line += f"; ours {found['ratios'][name]:.2f} times as fast"
+            if name in found.get("first_loss", {}):
+                line += f"; first loss {found['first_loss'][name]:.4f}"
             if name in found.get("same_tokens", {}):
                 line += f"; {found['same_tokens'][name]:.1%} of the tokens the same"
             lines.append((f"{work}, {who}", line))

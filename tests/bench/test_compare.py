@@ -6,15 +6,28 @@ import sys
 import numpy as np
 import pytest
 
+from lm import engines
 from lm.bench import compare, measure
+from lm.bench.sizes import sizes
 from lm.cli.main import main
+from lm.config import load
+from lm.objectives.token_prediction import TokenPrediction
+from lm.optim import adamw
 
-TINY = ["HIDDEN_DIM=32", "INTERMEDIATE_DIM=64", "NUM_LAYERS=2", "NUM_HEADS=2", "VOCABULARY_SIZE=64"]
+TINY = ["HIDDEN_DIM=32", "INTERMEDIATE_DIM=64", "NUM_HEADS=2", "VOCABULARY_SIZE=64"]
+ALSO = {
+    "gpt2": ["NUM_LAYERS=2"],
+    "t5_1_1": ["NUM_LAYERS=2"],
+    # Without jitter, so that both losses can be the same.
+    "switch": ["NUM_LAYERS=1", "NUM_EXPERTS=4", "JITTER=0.0", "MIN_CAPACITY=1"],
+    "funnel": ["BLOCK_SIZES=[1,1,1]", "NUM_DECODER_LAYERS=1"],
+}
 SIZES = ["--batch_size=2", "--length=16", "--new_tokens=4", "--windows=1", "--json"]
 
 
 def flags(name):
-    return [f"--gin_file=bench/{name}.gin", *(f"--gin.{binding}" for binding in TINY), *SIZES]
+    bindings = (f"--gin.{binding}" for binding in [*TINY, *ALSO[name]])
+    return [f"--gin_file=bench/{name}.gin", *bindings, *SIZES]
 
 
 class Twin:
@@ -30,27 +43,44 @@ class Twin:
         return lambda: np.full((2, new_tokens), beams, "int32")
 
     def training(self, model, batch, *, compiled):
-        return lambda: None
+        return lambda: 2.5
 
 
 @pytest.mark.parametrize(
-    ("name", "model_type", "norm"),
+    ("name", "model_type", "norm", "numbers"),
     [
-        ("gpt2", "gpt2", "transformer.h.1.ln_2.weight"),
-        ("t5_1_1", "t5_1_1", "decoder.block.1.layer.2.layer_norm.weight"),
+        ("gpt2", "gpt2", "transformer.h.1.ln_2.weight", {"num_layers": 2}),
+        ("t5_1_1", "t5_1_1", "decoder.block.1.layer.2.layer_norm.weight", {"num_layers": 2}),
+        (
+            "switch",
+            "switch",
+            "decoder.block.1.layer.2.layer_norm.weight",
+            {"num_layers": 2, "num_experts": 4, "capacity": {"encoder": 5, "decoder": 5}},
+        ),
+        (
+            "funnel",
+            "funnel_masked",
+            "lm_head.transform.LayerNorm.weight",
+            {"block_sizes": [1, 1, 1], "block_repeats": [1, 1, 1], "num_decoder_layers": 1},
+        ),
     ],
 )
-def test_a_peer_is_told_sizes_and_weights(monkeypatch, capsys, name, model_type, norm):
+def test_a_peer_is_told_sizes_and_weights(monkeypatch, capsys, name, model_type, norm, numbers):
     twin = Twin()
     monkeypatch.setattr(compare, "load", lambda against: twin)
     monkeypatch.setattr(compare, "PAUSE", 0.0)
     assert main(["bench", *flags(name), "--against=transformers"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["model_type"] == model_type == twin.sizes.model_type
-    assert (twin.sizes.num_layers, twin.sizes.num_heads) == (2, 2)
+    assert numbers.items() <= twin.sizes.numbers.items()
+    assert twin.sizes.numbers["num_heads"] == 2
     assert twin.sizes.weights[norm].shape == (32,)
+    assert found["parameters"] == sum(w.size for w in twin.sizes.weights.values())
     assert set(found["training"]["ratios"]) == {"eager", "compiled"}
-    assert found["generation"]["same_tokens"]["float32"] <= 1.0
+    assert found["training"]["first_loss"]["eager"] == 2.5
+    assert 3 < found["training"]["first_loss"]["ours"] < 12
+    # A Funnel writes no text.
+    assert ("generation" in found) == (name != "funnel")
 
 
 def test_windows_alternate_and_the_ratio_is_of_medians(monkeypatch):
@@ -80,3 +110,20 @@ def test_a_peer_with_the_same_weights_writes_the_same(capsys, name, against):
     assert main(["bench", *flags(name), f"--against={against}", "--only=generation"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["generation"]["same_tokens"]["float32"] == 1.0
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("name", ["gpt2", "t5_1_1", "switch", "funnel"])
+def test_a_twin_has_our_loss_and_trains(name):
+    torch_side = pytest.importorskip("lm.bench.against_transformers", reason="extra `parity`")
+    config = load([f"bench/{name}.gin"], [f"{b}" for b in [*TINY, *ALSO[name]]], roots=["MODEL"])
+    objective = TokenPrediction(model=config.value("MODEL"))
+    batch = measure.synthetic_batch(objective.model, rows=2, inputs=16, targets=16)
+    engine = engines.get()(objective=objective, optimizer=adamw(learning_rate=1e-4), features=batch)
+    step = torch_side.training(
+        torch_side.build(sizes(objective.model, batch)), batch, compiled=False
+    )
+    ours, theirs = compare._loss(engine.step(batch)), compare._loss(step())
+    # Where a stack has one sparse layer the losses of the routers are the same, too.
+    assert theirs == pytest.approx(ours, rel=1e-5)
+    assert compare._loss(step()) < theirs
