@@ -62,7 +62,7 @@ def cell(file: str, length: int, tokens: int, windows: int, dtype_policy: str) -
     import keras
 
     from lm import engines
-    from lm.bench.measure import synthetic_batch, train_speed
+    from lm.bench.measure import Repeated, synthetic_batch, train_speed
     from lm.config import load
     from lm.objectives.token_prediction import TokenPrediction
     from lm.optim import adamw
@@ -73,7 +73,7 @@ def cell(file: str, length: int, tokens: int, windows: int, dtype_policy: str) -
     batch = synthetic_batch(objective.model, rows=rows, inputs=length, targets=length)
     specs = {name: keras.KerasTensor(x.shape, str(x.dtype)) for name, x in batch.items()}
     engine = engines.get()(objective=objective, optimizer=adamw(learning_rate=1e-4), features=specs)
-    speed = train_speed(engine, batch, tokens=rows * length, windows=windows)
+    speed, _ = train_speed(engine, Repeated(batch), tokens=rows * length, windows=windows)
     return Cell(
         model=file,
         parameters=sum(math.prod(v.shape) for v in objective.trainable_variables),

@@ -86,7 +86,26 @@ def timed(call: Callable[[], Any]) -> float:
     return time.perf_counter() - started
 
 
-def bench(
+class Repeated:
+    """One batch again and again, as a pipeline that nobody waits for.
+
+    Args:
+        batch: what to repeat.
+
+    Attributes:
+        wait_seconds: zero.
+    """
+
+    wait_seconds = 0.0
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+
+    def __next__(self) -> Batch:
+        return self.batch
+
+
+def bench(  # noqa: PLR0913 - the numbers of a measurement, keyword-only
     *,
     objective: Any,
     optimizer: Any,
@@ -96,6 +115,7 @@ def bench(
     new_tokens: int,
     beams: int,
     windows: int,
+    data: Any = None,
 ) -> dict[str, Any]:
     """Measures an objective and returns the figures by name.
 
@@ -111,15 +131,19 @@ def bench(
         new_tokens: to generate for each prompt.
         beams: width of the search; 1 is greedy.
         windows: timed windows, of `STEPS_PER_WINDOW` steps each.
+        data: batches to train and score on, with `wait_seconds`; None repeats a synthetic one,
+            for which nobody waits.
     """
-    batch = synthetic_batch(objective.model, rows=rows, inputs=inputs, targets=targets)
+    made = synthetic_batch(objective.model, rows=rows, inputs=inputs, targets=targets)
+    batches = Repeated(made) if data is None else data
+    batch = next(batches)
     engine = engines.get()(objective=objective, optimizer=optimizer, features=specs(batch))
     tokens = rows * (targets if "decoder_input_tokens" in batch else inputs)
     flops = matmul_flops(objective, specs(batch)) // tokens
-    training = train_speed(engine, batch, tokens=tokens, windows=windows)
+    training, waited = train_speed(engine, batches, tokens=tokens, windows=windows)
     scoring = score_speed(engine, batch, tokens=tokens, windows=windows)
     generation = generate_speed(
-        objective.model, batch, new_tokens=new_tokens, beams=beams, windows=windows
+        objective.model, made, new_tokens=new_tokens, beams=beams, windows=windows
     )
     memory = peak_memory()
     peaks = matmul_peak(keras.config.dtype_policy().compute_dtype)
@@ -131,6 +155,7 @@ def bench(
         "parameters": sum(int(np.prod(w.shape)) for w in objective.trainable_variables),
         "flops_per_token": flops,
         "training": training._asdict(),
+        "input_wait": None if data is None else waited,
         "training_flops_per_second": achieved,
         "matmul_flops_per_second": peaks,
         "share_of_matmul_peak": achieved / max(peaks.values()),
@@ -140,17 +165,27 @@ def bench(
     }
 
 
-def train_speed(engine: Any, batch: Batch, *, tokens: int, windows: int) -> Speed:
-    """Speed of training steps; compilation is the first step's time alone."""
-    compiling = timed(lambda: (engine.step(batch), engine.logs()))
+def train_speed(engine: Any, batches: Any, *, tokens: int, windows: int) -> tuple[Speed, float]:
+    """Speed of training steps, and the share of their time spent waiting for batches.
 
-    def window() -> None:
+    Compilation is the first step's time alone. The share is the median over the windows of what
+    `lm train` writes down as `timing/input_wait`.
+    """
+    compiling = timed(lambda: (engine.step(next(batches)), engine.logs()))
+    shares = []
+
+    def steps() -> None:
         for _ in range(STEPS_PER_WINDOW):
-            engine.step(batch)
+            engine.step(next(batches))
         engine.logs()  # waits for the device
 
+    def window() -> None:
+        waited = batches.wait_seconds
+        seconds = timed(steps)
+        shares.append((batches.wait_seconds - waited) / seconds)
+
     measured = speed(window, tokens=STEPS_PER_WINDOW * tokens, windows=windows)
-    return measured._replace(first_call_seconds=compiling)
+    return measured._replace(first_call_seconds=compiling), statistics.median(shares[1:])
 
 
 def score_speed(engine: Any, batch: Batch, *, tokens: int, windows: int) -> Speed:

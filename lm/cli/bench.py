@@ -11,6 +11,8 @@ EXAMPLE = """example:
       --gin.HIDDEN_DIM=256 --gin.INTERMEDIATE_DIM=1024 --gin.NUM_LAYERS=4 --gin.NUM_HEADS=4 \\
       --gin.VOCABULARY_SIZE=8192"""
 MACROS = ("OBJECTIVE", "MODEL", "OPTIMIZER", "BATCH_SIZE", "TASK_FEATURE_LENGTHS")
+PIPELINE = "lm.data.pipeline.Pipeline"
+DATA = ("MIXTURE_OR_TASK_NAME", "TASK_FEATURE_LENGTHS", "FEATURE_CONVERTER")
 DEFAULT_BATCH_SIZE, DEFAULT_LENGTH = 8, 128
 
 
@@ -52,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         "beams": args.beam_size,
         "windows": args.windows,
     }
-    figures, rows = _compare(args, settings) if args.against else _bench(settings)
+    figures, rows = _compare(args, settings) if args.against else _bench(config, settings)
     if args.json:
         output.print_json(figures)
     else:
@@ -60,11 +62,29 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _bench(settings: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+def _bench(config: Any, settings: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     from lm.bench.measure import bench
 
-    figures = bench(**settings)
+    figures = bench(**settings, data=_data(config, settings))
     return figures, _rows(figures)
+
+
+def _data(config: Any, settings: dict[str, Any]) -> Any:
+    """The batches of the task that the gin files name, or None where they name none."""
+    if not all(config.has(macro) for macro in DATA):
+        return None
+    from lm.config import tasks
+
+    name, lengths, converter = (config.value(macro) for macro in DATA)
+    tasks.find(name)
+    return config.configured(PIPELINE)(
+        mixture_or_task_name=name,
+        lengths={feature: settings[feature] for feature in lengths},
+        converter=converter,
+        batch_size=settings["rows"],
+        vocabulary=_value(config, "VOCABULARY", None),
+        seed=0,
+    )
 
 
 def _compare(
@@ -89,19 +109,17 @@ def _lengths(args: argparse.Namespace, config: Any) -> dict[str, int]:
 
 
 def _objective(config: Any) -> Any:
-    from lm.nn.branch import make
     from lm.objectives.token_prediction import TokenPrediction
 
     if config.has("OBJECTIVE"):
-        return make(config.value("OBJECTIVE"))
+        return config.value("OBJECTIVE")()
     return TokenPrediction(model=config.value("MODEL"))
 
 
 def _optimizer(config: Any) -> Any:
-    from lm.nn.branch import make
     from lm.optim import adamw
 
-    return make(config.value("OPTIMIZER")) if config.has("OPTIMIZER") else adamw(learning_rate=1e-4)
+    return config.value("OPTIMIZER")() if config.has("OPTIMIZER") else adamw(learning_rate=1e-4)
 
 
 def _rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
@@ -120,8 +138,10 @@ def _rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
         ("compile and first step", f"{training['first_call_seconds']:.1f} s"),
         ("peak memory", f"{figures['peak_memory_bytes'] / 2**20:,.0f} MiB"),
     ]
+    if figures["input_wait"] is not None:
+        rows.insert(5, ("waiting for data", f"{figures['input_wait']:.1%} of a training step"))
     if figures["generation"]:
-        rows.insert(9, ("generation tokens/s", _rate(figures["generation"])))
+        rows.insert(-2, ("generation tokens/s", _rate(figures["generation"])))
     return rows
 
 

@@ -46,6 +46,40 @@ def test_speed_counts_neither_the_first_call_nor_the_mean(monkeypatch):
     assert found == measure.Speed(4.0, 2.0, 8.0, 10)
 
 
+class Engine:
+    """An engine that does nothing."""
+
+    def step(self, batch):
+        assert batch == "batch"
+
+    def logs(self):
+        pass
+
+
+class Slow:
+    """Batches that take a second each, by a clock that knows nothing else but half a step."""
+
+    def __init__(self):
+        self.wait_seconds = self.now = 0.0
+
+    def __next__(self):
+        self.wait_seconds += 1.0
+        self.now += 2.0
+        return "batch"
+
+
+def test_waiting_for_data_is_a_share_of_the_step(monkeypatch):
+    data = Slow()
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: data.now)
+    found, waited = measure.train_speed(Engine(), data, tokens=6, windows=2)
+    assert waited == 0.5
+    assert found == measure.Speed(3.0, 3.0, 3.0, 2.0)
+    ticks = iter(range(100))
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: next(ticks))
+    repeated = measure.Repeated("batch")
+    assert measure.train_speed(Engine(), repeated, tokens=6, windows=1)[1] == 0.0
+
+
 def test_peak_is_the_best_of_what_is_installed(monkeypatch):
     peaks = peak.matmul_peak("float32", sizes=(16, 32))
     assert set(peaks) <= {"numpy", "tensorflow", "jax"} and min(peaks.values()) > 0
@@ -65,6 +99,7 @@ def test_bench_prints_the_figures_that_summary_counts(monkeypatch, capsys):
     assert main(["summary", *MODEL, "--length=16", "--json"]) == 0
     counted = json.loads(capsys.readouterr().out)
     assert found["parameters"] == counted["parameters"]
+    assert found["input_wait"] is None
     assert found["flops_per_token"] == counted["flops_per_token"]
     for work in ("training", "scoring", "generation"):
         assert 0 < found[work]["slowest"] <= found[work]["fastest"]
@@ -76,3 +111,14 @@ def test_bench_prints_the_figures_that_summary_counts(monkeypatch, capsys):
 def test_bench_says_which_macro_is_missing(capsys):
     assert main(["bench", "--batch_size=2"]) == 2
     assert "MODEL" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_bench_of_a_task_says_how_long_it_waits_for_data(monkeypatch, capsys):
+    monkeypatch.setattr(measure, "matmul_peak", lambda dtype: {"numpy": 1e9})
+    sizes = ["--batch_size=2", "--length=16", "--windows=1"]
+    tiny = [f"--gin.{binding}" for binding in TINY]
+    assert main(["bench", "--gin_file=quickstart.gin", *tiny, *sizes, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert 0 <= found["input_wait"] <= 1
+    assert found["lengths"]["targets"] == 16
