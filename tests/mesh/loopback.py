@@ -3,20 +3,18 @@
 python -m tests.mesh.loopback FOLDER     prints JSON, one record a run
 """
 
+import functools
 import json
 import os
 import shutil
-import socket
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from lm.checkpoint import Store
 from lm.cli.main import main as command
+from tests.mesh.forked import ended, forked, free_address
 from tests.reliability import experiment
 
 HALF, END = 4, 8
@@ -43,44 +41,19 @@ train.train.keep = None
 
 def train(workdir: Path, files: Sequence[Path], steps: int, processes: int) -> list[int]:
     """Returns the exit statuses of the processes of one run."""
-    address = f"127.0.0.1:{free_port()}"
-    children = []
-    for index in range(processes):
-        child = os.fork()
-        if child == 0:
-            become(workdir, files, steps, address, processes, index)
-        children.append(child)
-    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-
-
-def become(
-    workdir: Path, files: Sequence[Path], steps: int, address: str, processes: int, index: int
-) -> None:
-    """Runs `lm train` as one of the processes and ends."""
-    log = os.open(f"{workdir}.{index}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    names = ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")
-    for name, value in zip(names, (address, processes, index), strict=True):
-        os.environ[f"KERAS_DISTRIBUTION_{name}"] = str(value)
     words = ["train", f"--workdir={workdir}", f"--gin.TRAIN_STEPS={steps}"]
     words += [f"--gin_file={file}" for file in files]
-    code = 1
-    try:
-        code = command(words)
-        jax.distributed.shutdown()
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    address = free_address()
+    return ended(
+        [
+            forked(
+                functools.partial(command, words),
+                log=Path(f"{workdir}.{index}.log"),
+                place=(address, processes, index),
+            )
+            for index in range(processes)
+        ]
+    )
 
 
 def told(workdir: Path) -> dict[str, Any]:
