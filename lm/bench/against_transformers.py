@@ -195,7 +195,8 @@ def _router_losses(model: Any, found: Any) -> Any:
     return model.router_z_loss_coef * z_loss + model.router_aux_loss_coef * aux_loss
 
 
-_PLAIN = ({}, lambda model, found: 0.0)
+# What a twin is called with besides its inputs, and what its outputs add to the loss.
+_PLAIN: tuple[dict[str, Any], Callable[[Any, Any], Any]] = ({}, lambda model, found: 0.0)
 _ROUTED = ({"output_router_logits": True}, _router_losses)
 _TIED = (
     "lm_head.weight",
