@@ -1,5 +1,6 @@
 """Multi-head attention over the sequence itself or over a memory."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -46,13 +47,24 @@ def attend_by_head(query: Any, key: Any, value: Any, mask: Any, bias: Any, dropo
 
     A cache that lies so is not turned at every step.
     """
-    logits = ops.cast(ops.einsum("bthk,bhsk->bhts", query, key), "float32")
+    logits = ops.cast(products(query, key), "float32")
     if bias is not None:
         logits = logits + bias
     if mask is not None:
         logits = ops.where(mask, logits, -1e9)
     weights = dropout(ops.cast(ops.softmax(logits), value.dtype))
     return ops.einsum("bhts,bhsk->bthk", weights, value)
+
+
+def products(query: Any, key: Any) -> Any:
+    """Returns `q·kᵀ`, [B, H, T, S], of queries [B, T, H, K] and keys [B, H, S, K].
+
+    A single query is the vector of a product that reads the keys as they lie; with queries first
+    XLA would turn all keys on a processor, at every step of a search.
+    """
+    if query.shape[1] == 1:
+        return ops.einsum("bhsk,bhk->bhs", key, query[:, 0])[:, :, None]
+    return ops.einsum("bthk,bhsk->bhts", query, key)
 
 
 def by_head(x: Any) -> Any:
@@ -69,14 +81,29 @@ def write(cache: Any, new: Any, index: Any, axis: int = 1) -> Any:
         index: int32 [B].
         axis: of the places.
     """
+    return (write_one if new.shape[axis] == 1 else write_many)(cache, new, index, axis)
+
+
+def write_one(cache: Any, new: Any, index: Any, axis: int) -> Any:
+    """Writes one place of every row as a scatter, which in a compiled loop copies no cache."""
+    shape = cache.shape
+    rows = math.prod(shape[:axis])
+    places = ops.repeat(index, rows // shape[0])
+    places = ops.stack([ops.arange(rows, dtype="int32"), places], axis=1)
+    updates = ops.reshape(ops.cast(new, cache.dtype), (rows, *shape[axis + 1 :]))
+    flat = ops.reshape(cache, (rows, *shape[axis:]))
+    return ops.reshape(ops.scatter_update(flat, places, updates), shape)
+
+
+def write_many(cache: Any, new: Any, index: Any, axis: int) -> Any:
+    """Writes several places of every row, such as a prompt's, by choosing for each place."""
     capacity, count = cache.shape[axis], new.shape[axis]
     along = [1] * len(cache.shape)
     along[0], along[axis] = -1, capacity
     offset = ops.arange(capacity, dtype="int32")[None] - index[:, None]  # [B, L]
     inside = ops.reshape(ops.logical_and(offset >= 0, offset < count), along)
-    if count > 1:
-        rows = ops.reshape(ops.clip(offset, 0, count - 1), along)
-        new = ops.take_along_axis(new, rows, axis=axis)  # as the cache
+    rows = ops.reshape(ops.clip(offset, 0, count - 1), along)
+    new = ops.take_along_axis(new, rows, axis=axis)  # as the cache
     return ops.where(inside, ops.cast(new, cache.dtype), cache)
 
 
