@@ -8,13 +8,15 @@ import keras
 import numpy as np
 
 from lm.engines import Program
+from lm.mesh import cluster
 
 
 def activations(program: Program, batch: Mapping[str, Any]) -> list[str]:
     """Return the paths of the layers whose output is not finite, in the order they finish.
 
     The pass is a training pass with the state as it is; nothing of the state changes. Layers that
-    are recomputed in the backward pass (`Remat`) are seen from outside on JAX.
+    are recomputed in the backward pass (`Remat`) are seen from outside on JAX. All processes of a
+    run must call this: what a layer returns may be split over them.
 
     Args:
         program: objective and state; the engine must have been pulled.
@@ -67,7 +69,7 @@ def _looking(layer: Any, tell: Callable[[str], None]) -> Callable[..., Any]:
 def _is_finite(x: Any) -> bool:
     """Tell whether a tensor is finite; what is none, or has no value yet, counts as finite."""
     try:
-        array = np.asarray(keras.ops.convert_to_numpy(x)) if keras.ops.is_tensor(x) else np.zeros(0)
+        array = cluster.whole(x) if keras.ops.is_tensor(x) else np.zeros(0)
     except (TypeError, NotImplementedError):
         return True
     if array.dtype.kind in "iub":

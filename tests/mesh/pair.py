@@ -13,7 +13,6 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,10 +25,9 @@ from lm.errors import UserError
 from lm.mesh import Mesh, cluster
 from lm.train import team
 from lm.train.goodput import attempts
-from tests.mesh.loopback import free_port
+from tests.mesh.forked import ended, forked, free_address
 from tests.reliability.bars_finite import Poisoned
-from tests.toy import Stream
-from tests.train.toy_run import Interrupted, run
+from tests.train.toy_run import run
 
 STEPS, AT, PAUSE = 24, 5, 0.05
 SIGNALS = {
@@ -46,23 +44,42 @@ def runs(folder: Path) -> dict[str, Any]:
     """Makes all runs; returns the exit codes of the processes and what each saved."""
     jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    slow = functools.partial(Interrupted, at=0, number=0, pause=PAUSE)
-    found = {"whole": both(folder / "whole", Stream)}
+    quick, slow, row = (
+        functools.partial(Trouble, at=at, pause=pause)
+        for at, pause in ((SINGLE, 0.0), (SINGLE, PAUSE), (ROW, 0.0))
+    )
+    found = {"whole": both(folder / "whole", quick)}
     for name, sent in SIGNALS.items():
         found[name] = both(folder / name, slow, sent)
-    found["resumed"] = both(folder / "term_second", Stream)
-    single, row = (functools.partial(Poisoned, at=at) for at in (SINGLE, ROW))
-    found["single"] = both(folder / "single", single)
+    found["resumed"] = both(folder / "term_second", quick)
     found["back"] = both(folder / "back", row, max_skipped=3, max_rollbacks=1)
-    found["back_one"] = one(folder / "back_one", row, max_skipped=3, max_rollbacks=1)
     found["stopped"] = both(folder / "stopped", row, max_skipped=3)
     return found
 
 
+class Trouble(Poisoned):
+    """Has bad batches, at a pace that a signal can be sent at."""
+
+    def __init__(self, *, at: dict[int, float], pause: float) -> None:
+        super().__init__(at=at)
+        self.pause = pause
+
+    def __next__(self) -> dict[str, np.ndarray]:
+        time.sleep(self.pause)
+        return super().__next__()
+
+
 def both(workdir: Path, stream: Any, sent: Sequence[tuple[int, int]] = (), **more: Any) -> Any:
     """Trains in two processes, sends signals at a step; returns codes and what each saved."""
-    address = f"127.0.0.1:{free_port()}"
-    children = [start(workdir, stream, (address, 2, index), **more) for index in (0, 1)]
+    address = free_address()
+    children = [
+        forked(
+            functools.partial(trained, workdir, stream, index, **more),
+            log=Path(f"{workdir}.{index}.log"),
+            place=(address, 2, index),
+        )
+        for index in (0, 1)
+    ]
     while sent and reached(workdir) < AT:
         time.sleep(0.01)
     for index, number in sent:
@@ -70,41 +87,12 @@ def both(workdir: Path, stream: Any, sent: Sequence[tuple[int, int]] = (), **mor
     return record(workdir, children)
 
 
-def one(workdir: Path, stream: Any, **more: Any) -> Any:
-    """Trains in one process; returns the same."""
-    return record(workdir, [start(workdir, stream, None, **more)])
-
-
-def start(workdir: Path, stream: Any, place: tuple[str, int, int] | None, **more: Any) -> int:
-    """Forks a process that trains; returns its number."""
-    child = os.fork()
-    if child:
-        return child
-    index = place[2] if place else 0
-    log = os.open(f"{workdir}.{index}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    code = 1
-    try:
-        code = trained(workdir, stream, place, **more)
-        jax.distributed.shutdown()
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def trained(workdir: Path, stream: Any, place: tuple[str, int, int] | None, **more: Any) -> int:
+def trained(workdir: Path, stream: Any, index: int, **more: Any) -> int:
     """Trains as one of the processes; returns the exit code that the command would have."""
-    mesh = None
-    if place is not None:
-        names = (cluster.ADDRESSES, cluster.PROCESSES, cluster.INDEX)
-        os.environ |= dict(zip(names, map(str, place), strict=True))
-        rules = [("batch", "data")]
-        mesh = functools.partial(Mesh, shape={"data": 2}, rules=rules, cluster=cluster.addressed)
-    note_saves(Path(f"{workdir}.{place[2] if place else 0}.saves"))
+    mesh = functools.partial(
+        Mesh, shape={"data": 2}, rules=[("batch", "data")], cluster=cluster.addressed
+    )
+    note_saves(Path(f"{workdir}.{index}.saves"))
     try:
         run(workdir, stream=stream, mesh=mesh, **SETTINGS | more)
     except SystemExit as stop:
@@ -143,7 +131,7 @@ def reached(workdir: Path) -> int:
 
 def record(workdir: Path, children: Sequence[int]) -> dict[str, Any]:
     """Waits for the processes of a run; returns how they ended and what they saved and said."""
-    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    codes = ended(children)
     places = range(len(children))
     saves = [Path(f"{workdir}.{i}.saves").read_text().splitlines() for i in places]
     newest = Store(workdir).newest()
