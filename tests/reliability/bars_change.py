@@ -15,13 +15,13 @@ from lm.data import vocabulary
 VOCABULARY = @vocabulary.byte_vocabulary()
 vocabulary.byte_vocabulary.extra_ids = 1
 """
-# What is changed -> (flags, what the message must say).
+# What is changed -> (flags, what the message must say); FOLDER is that of the bar.
 CHANGES = {
     "batch": (["--gin.BATCH_SIZE=8"], "batch_size was 4, is 8"),
     "data file": ([], "sources was"),
     "optimizer": (["--gin.LEARNING_RATE=0.5"], "peak was"),
     "seed": (["--gin.RANDOM_SEED=7"], "seed was 0, is 7"),
-    "tokenizer": (["--gin_file={folder}/tokenizer.gin"], "features was"),
+    "tokenizer": (["--gin_file=FOLDER/tokenizer.gin"], "features was"),
     "mixture": (["--gin.user.mixture.temperature=4.0"], "rates was"),
     "accumulation": (["--gin.train.train.microbatches=4"], "microbatches was 2, is 4"),
     "lengths": (["--gin.TASK_FEATURE_LENGTHS={'targets': 24}"], "lengths was"),
@@ -55,7 +55,7 @@ def _refused(nursery: Nursery, words: list[str], name: str, folder: Path) -> lis
     before = text.read_text()
     if name == "data file":
         text.write_text(before + "one more line\n")
-    command = [*words, *(flag.format(folder=folder) for flag in flags), f"--workdir={workdir}"]
+    command = [*words, *(flag.replace("FOLDER", str(folder)) for flag in flags), f"--workdir={workdir}"]
     status = nursery.run(*command, log=log)
     said = log.read_text().strip().splitlines()[-1]
     wrong = [] if status == 1 and expected in said else [f"status {status}: {said}"]

@@ -17,7 +17,8 @@ def roundtrip(trials: int, folder: Path) -> Result:
     """Save models on one process, load them in another: tensors and logits bit for bit."""
     from tests.catalogue import MODELS
 
-    names = [case.name for case in MODELS][:trials]
+    # A bare encoder has a vector for each token, and no logits to train.
+    names = [case.name for case in MODELS if "packed" not in case.lacks][:trials]
     engines = ("tensorflow", "jax") if trials > FEW else ("jax",)
     failures, tensors = [], 0
     for engine in engines:
