@@ -55,7 +55,8 @@ def _refused(nursery: Nursery, words: list[str], name: str, folder: Path) -> lis
     before = text.read_text()
     if name == "data file":
         text.write_text(before + "one more line\n")
-    command = [*words, *(flag.replace("FOLDER", str(folder)) for flag in flags), f"--workdir={workdir}"]
+    more = [flag.replace("FOLDER", str(folder)) for flag in flags]
+    command = [*words, *more, f"--workdir={workdir}"]
     status = nursery.run(*command, log=log)
     said = log.read_text().strip().splitlines()[-1]
     wrong = [] if status == 1 and expected in said else [f"status {status}: {said}"]
