@@ -7,7 +7,8 @@ process would be but for the seconds of importing.
 
 A child can be told to kill itself: {"file": n} is SIGKILL just before the n-th time it opens,
 renames or removes something in its run folder, {"step": n, "after": s} that many seconds after it
-asked for its n-th batch; another signal is {"step": n, "signal": 15}.
+asked for its n-th batch; another signal is {"step": n, "signal": 15}. {"pace": s} makes every step
+that much longer.
 """
 
 import importlib
@@ -146,6 +147,8 @@ def prepare(end: Mapping[str, Any], words: Sequence[str]) -> None:
     if "file" in end:
         workdir = next(w.partition("=")[2] for w in words if w.startswith("--workdir="))
         sys.addaudithook(_at_file(int(end["file"]), workdir))
+    if "pace" in end:
+        _at_pace(end["pace"])
     if "step" in end:
         _at_step(int(end["step"]), end.get("signal", signal.SIGKILL), end.get("after", 0.0))
 
@@ -162,6 +165,19 @@ def _at_file(count: int, workdir: str) -> Any:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     return hook
+
+
+def _at_pace(seconds: float) -> None:
+    """Sleep before every batch."""
+    from lm.train.consumed import Consumed
+
+    ask = Consumed.__next__
+
+    def asked(self: Any) -> Any:
+        time.sleep(seconds)
+        return ask(self)
+
+    Consumed.__next__ = asked  # type: ignore[method-assign]
 
 
 def _at_step(count: int, number: int, after: float) -> None:
