@@ -50,21 +50,22 @@ def threefry(key: tuple[Any, Any], counter: tuple[Any, Any]) -> tuple[Any, Any]:
         ['0x6b200159', '0x99ba4efe']
     """
     keys = ops.stack([*key, ops.bitwise_xor(ops.bitwise_xor(*key), word(_PARITY))])
-    rotations = ops.convert_to_tensor(_ROTATIONS)
-
-    def four_rounds(group: Any, words: tuple[Any, Any]) -> tuple[Any, Any]:
-        x, y = words
-        by = ops.take(rotations, group % 2, axis=0)
-        for i in range(4):
-            x = x + y
-            y = ops.bitwise_xor(rotated(y, by[i]), x)
-        x = x + ops.take(keys, (group + 1) % 3, axis=0)
-        y = y + ops.take(keys, (group + 2) % 3, axis=0) + word(group + 1)
-        return x, y
-
     # A loop, because XLA compiles 20 rounds in a row for minutes once they are fused: every round
-    # uses both words twice.
-    return ops.fori_loop(0, 5, four_rounds, (counter[0] + key[0], counter[1] + key[1]))
+    # uses both words twice. Its body closes over nothing, so that JAX compiles it once.
+    start = (counter[0] + key[0], counter[1] + key[1], keys)
+    return ops.fori_loop(0, 5, four_rounds, start)[:2]
+
+
+def four_rounds(group: Any, words: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+    """Returns the words and the keys after four rounds of `threefry` and a key more."""
+    x, y, keys = words
+    by = ops.take(ops.convert_to_tensor(_ROTATIONS), group % 2, axis=0)
+    for i in range(4):
+        x = x + y
+        y = ops.bitwise_xor(rotated(y, by[i]), x)
+    x = x + ops.take(keys, (group + 1) % 3, axis=0)
+    y = y + ops.take(keys, (group + 2) % 3, axis=0) + word(group + 1)
+    return x, y, keys
 
 
 def between_0_and_1(bits: Any) -> Any:
