@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import NoReturn
 
+REMINDER = 2.0  # seconds after which a process that has not ended is told again
+
 
 class Terminated(BaseException):
     """The process was asked to end by SIGTERM; not an Exception, so that no handler swallows it."""
@@ -15,6 +17,12 @@ class Terminated(BaseException):
 def _raise(number: int, frame: FrameType | None) -> NoReturn:
     """Handle SIGTERM once; a second one ends the process at once."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, REMINDER, REMINDER)
+    raise Terminated
+
+
+def _remind(number: int, frame: FrameType | None) -> NoReturn:
+    """Handle SIGALRM: what was raised was lost, as in a destructor or a module's bare `except`."""
     raise Terminated
 
 
@@ -24,8 +32,11 @@ def terminated() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _raise)
+    handlers = {signal.SIGTERM: _raise, signal.SIGALRM: _remind}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
