@@ -10,7 +10,7 @@ from tests.golden import trees
 
 ROWS = sorted(path.stem for path in (trees.GIN / "papers/comparison").glob("*.gin"))
 SHARED = ("MIXTURE_OR_TASK_NAME", "TASK_FEATURE_LENGTHS", "BATCH_SIZE", "VOCABULARY_SIZE")
-SHARED += ("LEARNING_RATE", "FINAL_LEARNING_RATE", "WARMUP_STEPS", "WEIGHT_DECAY", "TRAIN_SECONDS")
+SHARED += ("LEARNING_RATE", "FINAL_LEARNING_RATE", "WARMUP_STEPS", "HOLD_STEPS", "TRAIN_SECONDS")
 VANILLA = 4_204_160
 
 
@@ -24,10 +24,10 @@ def test_rows_are_as_large_as_the_vanilla_one(row):
         "TASK_FEATURE_LENGTHS": {"targets": 256},
         "BATCH_SIZE": 8,
         "VOCABULARY_SIZE": 4096,
-        "LEARNING_RATE": 2e-3,
-        "FINAL_LEARNING_RATE": 1e-4,
+        "LEARNING_RATE": 0.05,
+        "FINAL_LEARNING_RATE": 1e-3,
         "WARMUP_STEPS": 100,
-        "WEIGHT_DECAY": 0.1,
+        "HOLD_STEPS": 0,
         "TRAIN_SECONDS": 300,
     }
     shapes = summarise(loaded.value("MODEL"), length=256).shapes
