@@ -1,39 +1,52 @@
-"""SIGTERM as an exception, so that files are closed and the exit code is 143."""
+"""SIGTERM and SIGINT as exceptions, so that files are closed; exit codes 143 and 130."""
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
 from typing import NoReturn
 
-REMINDER = 2.0  # seconds after which a process that has not ended is told again
+REMINDER = 1.0  # seconds after which a process that has not ended is told again
 
 
 class Terminated(BaseException):
     """The process was asked to end by SIGTERM; not an Exception, so that no handler swallows it."""
 
 
+ERRORS = {signal.SIGTERM: Terminated, signal.SIGINT: KeyboardInterrupt}
+
+
 def _raise(number: int, frame: FrameType | None) -> NoReturn:
-    """Handle SIGTERM once; a second one ends the process at once."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    """Handle a signal once; a second one ends the process at once."""
+    error = ERRORS[signal.Signals(number)]
+
+    def remind(number: int, frame: FrameType | None) -> None:
+        # Nothing is being handled: the error was lost, as in a destructor or a bare `except` of a
+        # module that was being imported.
+        if sys.exception() is None:
+            raise error
+
+    signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGALRM, remind)
     signal.setitimer(signal.ITIMER_REAL, REMINDER, REMINDER)
-    raise Terminated
-
-
-def _remind(number: int, frame: FrameType | None) -> NoReturn:
-    """Handle SIGALRM: what was raised was lost, as in a destructor or a module's bare `except`."""
-    raise Terminated
+    raise error
 
 
 @contextlib.contextmanager
 def terminated() -> Iterator[None]:
-    """Turn SIGTERM into `Terminated` while the body runs, where Python allows it."""
+    """Turn SIGTERM into `Terminated` while the body runs, where Python allows it.
+
+    Neither it nor the `KeyboardInterrupt` of SIGINT can be swallowed for good.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    handlers = {signal.SIGTERM: _raise, signal.SIGALRM: _remind}
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    before = {number: signal.getsignal(number) for number in (*ERRORS, signal.SIGALRM)}
+    signal.signal(signal.SIGTERM, _raise)
+    if before[signal.SIGINT] is signal.default_int_handler:  # a shell's background job ignores it
+        signal.signal(signal.SIGINT, _raise)
     try:
         yield
     finally:

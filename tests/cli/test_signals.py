@@ -1,4 +1,4 @@
-"""SIGTERM as an exception, raised again where the first was lost."""
+"""SIGTERM and SIGINT as exceptions, raised again where the first was lost."""
 
 import contextlib
 import os
@@ -10,24 +10,51 @@ import pytest
 from lm.cli import signals
 
 
-def asked_to_end():
-    """Sends SIGTERM to this process, which handles it here."""
-    os.kill(os.getpid(), signal.SIGTERM)
+@pytest.fixture(autouse=True)
+def as_in_a_terminal():
+    """Lets SIGINT interrupt; a worker of the suite ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+every = pytest.mark.parametrize(("number", "error"), signals.ERRORS.items())
+
+
+def asked_to_end(number):
+    """Sends a signal to this process, which handles it here."""
+    os.kill(os.getpid(), number)
     time.sleep(5)
 
 
-def test_a_request_to_end_is_raised_and_handlers_are_put_back():
-    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGALRM)
-    with pytest.raises(signals.Terminated), signals.terminated():
-        asked_to_end()
-    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGALRM)) == before
+@every
+def test_a_request_to_end_is_raised_and_handlers_are_put_back(number, error):
+    handled = (*signals.ERRORS, signal.SIGALRM)
+    before = [signal.getsignal(number) for number in handled]
+    with pytest.raises(error), signals.terminated():
+        asked_to_end(number)
+    assert [signal.getsignal(number) for number in handled] == before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
-def test_a_request_that_somebody_swallowed_is_raised_again(monkeypatch):
+@every
+def test_a_request_that_somebody_swallowed_is_raised_again(number, error, monkeypatch):
     monkeypatch.setattr(signals, "REMINDER", 0.05)
-    with pytest.raises(signals.Terminated), signals.terminated():
+    with pytest.raises(error), signals.terminated():
         with contextlib.suppress(BaseException):
-            asked_to_end()
+            asked_to_end(number)
         time.sleep(5)
         pytest.fail("the process went on")
+
+
+@every
+def test_whoever_cleans_up_is_not_reminded(number, error, monkeypatch):
+    monkeypatch.setattr(signals, "REMINDER", 0.05)
+    steps = []
+    with pytest.raises(error), signals.terminated():
+        try:
+            asked_to_end(number)
+        finally:
+            time.sleep(0.3)
+            steps.append("cleaned up")
+    assert steps
