@@ -50,11 +50,11 @@ def compare(rows: Sequence[Row], workdir: Path) -> list[dict[str, Any]]:
     Raises:
         UserError: a run failed; its own error stands above.
     """
+    # All rows are planned before the first is trained: only this part needs the machine to itself.
+    plans = [planned_steps(row, workdir / row.name / "steps.json") for row in rows]
     found = []
-    for row in rows:
-        folder = workdir / row.name
-        steps = planned_steps(row, folder / "steps.json")
-        runs = [folder / str(seed) for seed in range(row.seeds)]
+    for row, steps in zip(rows, plans, strict=True):
+        runs = [workdir / row.name / str(seed) for seed in range(row.seeds)]
         for seed, run in enumerate(runs):
             if not final(run, steps):
                 _train(row, run, steps, f"--gin.RANDOM_SEED={seed}", f"--gin.EVAL_PERIOD={steps}")
