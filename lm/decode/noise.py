@@ -21,7 +21,7 @@ def row_keys(seed: Any, rows: Any, samples: int) -> Any:
         samples: texts drawn for a row.
     """
     row, sample = word(rows)[:, None], word(ops.arange(samples, dtype="int32"))[None]
-    first, second = threefry((word(seed), word(0)), (row + 0 * sample, sample + 0 * row))
+    first, second = threefry((word(seed), word(0)), (row, sample))
     keys = ops.stack([ops.reshape(first, (-1,)), ops.reshape(second, (-1,))], axis=1)
     return ops.cast(keys, "int32")
 
@@ -35,5 +35,5 @@ def gumbel(keys: Any, step: Any, count: int) -> Any:
         count: numbers per row.
     """
     places = word(ops.arange(count, dtype="int32"))[None]
-    bits, _ = threefry((word(keys[:, :1]), word(keys[:, 1:])), (places, word(step) + 0 * places))
+    bits, _ = threefry((word(keys[:, :1]), word(keys[:, 1:])), (places, word(step)))
     return -ops.log(-ops.log(between_0_and_1(bits)))

@@ -26,7 +26,7 @@ def uniform(shape: Sequence[Any], seed: Any) -> Any:
     rows, columns = shape[0], math.prod(shape[1:])
     row = word(ops.arange(rows, dtype="int32"))[:, None]
     column = word(ops.arange(columns, dtype="int32"))[None]
-    bits, _ = threefry((key[0], key[1]), (row + 0 * column, column + 0 * row))
+    bits, _ = threefry((key[0], key[1]), (row, column))
     return ops.reshape(between_0_and_1(bits), shape)
 
 
@@ -52,7 +52,8 @@ def threefry(key: tuple[Any, Any], counter: tuple[Any, Any]) -> tuple[Any, Any]:
     keys = ops.stack([*key, ops.bitwise_xor(ops.bitwise_xor(*key), word(_PARITY))])
     # A loop, because XLA compiles 20 rounds in a row for minutes once they are fused: every round
     # uses both words twice. Its body closes over nothing, so that JAX compiles it once.
-    start = (counter[0] + key[0], counter[1] + key[1], keys)
+    x, y = counter[0] + key[0], counter[1] + key[1]
+    start = (x + 0 * y, y + 0 * x, keys)  # both of the shape that the loop gives them
     return ops.fori_loop(0, 5, four_rounds, start)[:2]
 
 
