@@ -15,11 +15,11 @@ text is not searched that might win by outgrowing others. Hence a beam of 1 is g
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import keras
 from keras import ops
 
-from lm.decode.loop import Decoded, capacity, repeat
+from lm.decode.loop import Decoded, capacity
 from lm.decode.rank import best_first, take
+from lm.decode.rows import reorder, spread
 
 NEVER = float("-inf")
 
@@ -96,7 +96,7 @@ class BeamSearch:
         tokens = ops.zeros((batch, beams, self.max_new_tokens), "int32")
         never = ops.full((batch, beams), NEVER, "float32")
         first = ops.where(ops.arange(beams)[None] == 0, 0.0, never)
-        token, state = repeat((token, state), beams)
+        token, state = spread((token, state), beams, room=self.max_new_tokens)
         return Beams(
             count=ops.zeros((), "int32"),
             token=token,
@@ -179,11 +179,3 @@ class BeamSearch:
     def penalty(self, length: Any) -> Any:
         """((5 + length) / 6)^alpha."""
         return ((5.0 + ops.cast(length, "float32")) / 6.0) ** self.alpha
-
-
-def reorder(state: Any, parents: Any) -> Any:
-    """Gives every beam the state of its parent; parents are int32 [B, K]."""
-    batch, beams = parents.shape
-    rows = ops.arange(batch, dtype="int32")[:, None] * beams + parents
-    rows = ops.reshape(rows, (-1,))
-    return keras.tree.map_structure(lambda x: ops.take(x, rows, axis=0), state)

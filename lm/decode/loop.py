@@ -5,20 +5,19 @@ Search sees a model as two functions:
     start(features, length) -> (tokens [B], state)    reads the prompts
     step(tokens [B], state) -> (logits [B, V], state) one token further
 
-Every leaf of a state leads with the batch axis, so that rows are repeated and reordered by one
-map over the tree. R = B · N are the rows when N texts are made for each of B prompts; M is the
-number of new tokens at most.
+Every leaf of a state leads with the batch axis. R = B · N are the rows when N texts are made for
+each of B prompts (`lm.decode.rows`); M is the number of new tokens at most.
 """
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import keras
 from keras import ops
 
 from lm.decode.choose import Picker
 from lm.decode.noise import row_keys
 from lm.decode.rank import best_first
+from lm.decode.rows import repeat
 
 
 class Decoded(NamedTuple):
@@ -150,13 +149,6 @@ def capacity(inputs: Mapping[str, Any], max_new_tokens: int) -> int:
     """Returns the decoder positions a search needs; the last new token is never fed."""
     prompt = inputs.get("decoder_input_tokens")
     return (1 if prompt is None else prompt.shape[1]) + max_new_tokens - 1
-
-
-def repeat(tree: Any, times: int) -> Any:
-    """Repeats every row `times` times, next to each other, in all leaves of a tree."""
-    if times == 1:
-        return tree
-    return keras.tree.map_structure(lambda x: ops.repeat(x, times, axis=0), tree)
 
 
 def log_probability(logits: Any, token: Any) -> Any:

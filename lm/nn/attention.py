@@ -1,6 +1,5 @@
 """Multi-head attention over the sequence itself or over a memory."""
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -9,6 +8,7 @@ from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, State, make
+from lm.nn.cache import Cache, Shared, by_prompt, write
 from lm.nn.dropout import Dropout
 from lm.nn.initializers import initializer
 
@@ -21,10 +21,9 @@ class KeyValue(NamedTuple):
 
 
 class SelfAttentionState(NamedTuple):
-    """Keys and values so far, [B, H, L, K] each, and the states of what follows the projections."""
+    """`KeyValue` of [B, H, L, K] so far, and the states of what follows the projections."""
 
-    key: Any
-    value: Any
+    cache: Cache
     projections: tuple[State, ...] = ()
 
 
@@ -56,6 +55,23 @@ def attend_by_head(query: Any, key: Any, value: Any, mask: Any, bias: Any, dropo
     return ops.einsum("bhts,bhsk->bthk", weights, value)
 
 
+def attend_together(query: Any, kept: KeyValue, mask: Any, bias: Any, dropout: Any) -> Any:
+    """Returns what N texts find in what is kept for their prompt, [B·N, T, H, K].
+
+    Args:
+        query: [B·N, T, H, K], already scaled.
+        kept: two of [B, H, S, K].
+        mask: bool [B·N, 1, T, S] or None.
+        bias: float32 [B·N, H, T, S] or None.
+        dropout: layer applied to the attention weights.
+    """
+    prompts = kept.key.shape[0]
+    mask, bias = (None if x is None else by_prompt(x, prompts) for x in (mask, bias))
+    together = ops.reshape(query, (prompts, -1, *query.shape[2:]))
+    y = attend_by_head(together, kept.key, kept.value, mask, bias, dropout)
+    return ops.reshape(y, query.shape)
+
+
 def products(query: Any, key: Any) -> Any:
     """Returns `q·kᵀ`, [B, H, T, S], of queries [B, T, H, K] and keys [B, H, S, K].
 
@@ -70,41 +86,6 @@ def products(query: Any, key: Any) -> Any:
 def by_head(x: Any) -> Any:
     """[B, S, H, K] → [B, H, S, K]."""
     return ops.transpose(x, (0, 2, 1, 3))
-
-
-def write(cache: Any, new: Any, index: Any, axis: int = 1) -> Any:
-    """Returns the cache with `new` at places index … index + T - 1 of every row.
-
-    Args:
-        cache: [B, L, …], or with its L places along another axis.
-        new: [B, T, …], likewise.
-        index: int32 [B].
-        axis: of the places.
-    """
-    return (write_one if new.shape[axis] == 1 else write_many)(cache, new, index, axis)
-
-
-def write_one(cache: Any, new: Any, index: Any, axis: int) -> Any:
-    """Writes one place of every row as a scatter, which in a compiled loop copies no cache."""
-    shape = cache.shape
-    rows = math.prod(shape[:axis])
-    places = ops.repeat(index, rows // shape[0])
-    places = ops.stack([ops.arange(rows, dtype="int32"), places], axis=1)
-    updates = ops.reshape(ops.cast(new, cache.dtype), (rows, *shape[axis + 1 :]))
-    flat = ops.reshape(cache, (rows, *shape[axis:]))
-    return ops.reshape(ops.scatter_update(flat, places, updates), shape)
-
-
-def write_many(cache: Any, new: Any, index: Any, axis: int) -> Any:
-    """Writes several places of every row, such as a prompt's, by choosing for each place."""
-    capacity, count = cache.shape[axis], new.shape[axis]
-    along = [1] * len(cache.shape)
-    along[0], along[axis] = -1, capacity
-    offset = ops.arange(capacity, dtype="int32")[None] - index[:, None]  # [B, L]
-    inside = ops.reshape(ops.logical_and(offset >= 0, offset < count), along)
-    rows = ops.reshape(ops.clip(offset, 0, count - 1), along)
-    new = ops.take_along_axis(new, rows, axis=axis)  # as the cache
-    return ops.where(inside, ops.cast(new, cache.dtype), cache)
 
 
 def width_of_a_head(width: int, num_heads: int) -> int:
@@ -269,12 +250,15 @@ class SelfAttention(Branch):
             query = self.rotary(query, context.positions)
             key = self.rotary(key, context.positions)
         key, value = by_head(key), by_head(value)
-        if state is not None:
-            key = write(state.key, key, context.index, axis=2)
-            value = write(state.value, value, context.index, axis=2)
-            state = SelfAttentionState(key, value, after)
-        y = attend_by_head(query, key, value, context.mask, context.bias, self.dropout)
-        return self.heads.merge(y), state or ()
+        if state is None:
+            y = attend_by_head(query, key, value, context.mask, context.bias, self.dropout)
+            return self.heads.merge(y), ()
+        kept = KeyValue(
+            write(state.cache.tree.key, key, context.slot),
+            write(state.cache.tree.value, value, context.slot),
+        )
+        y = attend_together(query, kept, context.mask, context.bias, self.dropout)
+        return self.heads.merge(y), SelfAttentionState(Cache(kept), after)
 
     def follow(
         self, projected: tuple[Any, ...], context: Context, state: State
@@ -291,7 +275,7 @@ class SelfAttention(Branch):
         shape = (batch, self.heads.num_heads, length, self.heads.head_dim)
         key, value = (ops.zeros(shape, self.compute_dtype) for _ in range(2))
         after = tuple(branch.initial_state(batch, length) for branch in self.after)
-        return SelfAttentionState(key, value, after)
+        return SelfAttentionState(Cache(KeyValue(key, value)), after)
 
 
 class CrossAttention(Branch):
@@ -306,8 +290,8 @@ class CrossAttention(Branch):
         kernel_initializer: name or factory for the initial values of the four matrices.
         query_initializer, output_initializer: the same for one of them, where it differs.
 
-    State: keys and values of the memory, `KeyValue` of [B, H, S, K]: made by the call that is
-    given the memory, read by all later ones.
+    State: keys and values of the memory, `Shared` `KeyValue` of [B, H, S, K]: made by the call
+    that is given the memory, read by all later ones.
 
     Source: Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762), section 3.2.3.
     """
@@ -344,9 +328,9 @@ class CrossAttention(Branch):
     def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
         query = self.heads.query(ops.cast(x, self.compute_dtype))
         if context.memory is None:
-            memory = state
-        else:
-            new = self.heads.key_value(ops.cast(context.memory, self.compute_dtype))
-            memory = KeyValue(by_head(new.key), by_head(new.value))
-        y = attend_by_head(query, memory.key, memory.value, context.memory_mask, None, self.dropout)
-        return self.heads.merge(y), () if state is None else memory
+            y = attend_together(query, state.tree, context.memory_mask, None, self.dropout)
+            return self.heads.merge(y), state
+        new = self.heads.key_value(ops.cast(context.memory, self.compute_dtype))
+        memory = KeyValue(by_head(new.key), by_head(new.value))
+        y = attend_by_head(query, *memory, context.memory_mask, None, self.dropout)
+        return self.heads.merge(y), () if state is None else Shared(memory)

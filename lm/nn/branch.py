@@ -26,6 +26,8 @@ class Context(NamedTuple):
         memory: [B, S, D], what cross-attention reads; None once its keys are in the state.
         memory_mask: bool [B, 1, T or 1, S], or None.
         index: int32 [B], positions already in the state; None without a state.
+        key_places: int32 [B or 1, S], the place in the row of every key.
+        slot: int32 scalar, where in the caches new keys are written; None without a state.
     """
 
     positions: Any = None
@@ -35,6 +37,8 @@ class Context(NamedTuple):
     memory: Any = None
     memory_mask: Any = None
     index: Any = None
+    key_places: Any = None
+    slot: Any = None
 
 
 class Branch(keras.layers.Layer):

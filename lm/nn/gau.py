@@ -11,8 +11,9 @@ import keras
 from keras import ops
 
 from lm.errors import LayerError
-from lm.nn.attention import KeyValue, write
+from lm.nn.attention import KeyValue
 from lm.nn.branch import Branch, Context, State, make
+from lm.nn.cache import Cache, by_prompt, write
 from lm.nn.dropout import Dropout
 from lm.nn.feedforward import dense
 from lm.nn.initializers import initializer
@@ -136,7 +137,8 @@ class GatedAttentionUnit(Branch):
         max_sequence_length: n.
         bias: factory of a relative bias `(query, key) -> [B or 1, 1, T, S]`, or None.
 
-    State: keys and values of the positions so far, `KeyValue` of [B, L, 1, K] and [B, L, 1, F].
+    State: keys and values of the positions so far, `Cache` of `KeyValue` of [B, 1, L, K] and
+    [B, 1, L, F].
 
     Raises:
         LayerError: if n is not positive, the bias is too short, or the stack has a bias.
@@ -171,32 +173,42 @@ class GatedAttentionUnit(Branch):
         gate, value, (query, key) = self.unit.split(
             ops.cast(x, self.compute_dtype), context.positions
         )
-        if state is not None:
-            state = KeyValue(
-                write(state.key, key[:, :, None], context.index),
-                write(state.value, value[:, :, None], context.index),
-            )
-            key, value = state.key[:, :, 0], state.value[:, :, 0]
-        bias = self.relative(query.shape[1], key.shape[1], context.index)
-        weights = self.kernel(query, key, bias, context.mask[:, 0], self.length)
-        attended = ops.einsum("bts,bsf->btf", ops.cast(weights, value.dtype), value)
-        return self.unit.merge(gate, attended), state or ()
+        query, key, value = query[:, None], key[:, None], value[:, None]  # one head
+        places = ops.arange(x.shape[1], dtype="int32")[None]
+        if state is None:
+            self.check_length(x.shape[1])
+            bias = self.relative(places, places)
+            return self.unit.merge(gate, self.attend(query, key, value, bias, context.mask)), ()
+        kept = KeyValue(
+            write(state.tree.key, key, context.slot),
+            write(state.tree.value, value, context.slot),
+        )
+        bias = self.relative(context.index[:, None] + places, context.key_places)
+        prompts = kept.key.shape[0]
+        query, bias, mask = (by_prompt(x, prompts) for x in (query, bias, context.mask))
+        attended = self.attend(query, *kept, bias, mask)
+        return self.unit.merge(gate, ops.reshape(attended, gate.shape)), Cache(kept)
 
-    def relative(self, queries: int, keys: int, index: Any) -> Any:
-        """Returns the bias between places in the row, [B or 1, T, S], or 0."""
+    def attend(self, query: Any, key: Any, value: Any, bias: Any, mask: Any) -> Any:
+        """Returns `A v`, [B, T, F], of arguments that lead with [B or 1, 1 head]."""
+        weights = self.kernel(query[:, 0], key[:, 0], bias[:, 0], mask[:, 0], self.length)
+        return ops.einsum("bts,bsf->btf", ops.cast(weights, value.dtype), value[:, 0])
+
+    def relative(self, query: Any, key: Any) -> Any:
+        """Returns the bias between places [B or 1, T] and [B or 1, S], [B or 1, 1, T, S or 1]."""
         if self.bias is None:
-            return 0.0
-        self.bias.check_length(keys)
-        first = 0 if index is None else index[:, None]
-        query = first + ops.arange(queries, dtype="int32")[None]
-        return self.bias(query, ops.arange(keys, dtype="int32")[None])[:, 0]
+            return ops.zeros((query.shape[0], 1, query.shape[1], 1))
+        return self.bias(query, key)
+
+    def check_length(self, length: int) -> None:
+        if self.bias:
+            self.bias.check_length(length)
 
     def initial_state(self, batch: int, length: int) -> State:
-        shape = (batch, length, 1)
-        return KeyValue(
-            ops.zeros((*shape, self.unit.head_dim), self.compute_dtype),
-            ops.zeros((*shape, self.unit.intermediate_dim), self.compute_dtype),
-        )
+        self.check_length(length)
+        key = ops.zeros((batch, 1, length, self.unit.head_dim), self.compute_dtype)
+        value = ops.zeros((batch, 1, length, self.unit.intermediate_dim), self.compute_dtype)
+        return Cache(KeyValue(key, value))
 
 
 def positive(owner: type, **sizes: int) -> None:

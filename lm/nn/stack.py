@@ -7,6 +7,7 @@ from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, State, chain, make, make_all
+from lm.nn.cache import NEVER, Slots, empty_slots, enter
 from lm.nn.masks import both, same_segment, sees_ahead
 
 
@@ -15,12 +16,12 @@ class StackState(NamedTuple):
 
     Attributes:
         index: int32 [B], positions written so far in each row.
-        slots: int32 [B, L], the place of every cache slot, 0 … L - 1.
+        slots: what the slots of the caches hold.
         residuals: the states of the residuals.
     """
 
     index: Any
-    slots: Any
+    slots: Slots
     residuals: tuple[Any, ...]
 
 
@@ -90,7 +91,9 @@ class Stack(Branch):
             memory_segments: int32 [B, S].
             state: `StackState` or None.
         """
-        query, key = places(x, state)
+        query = places(x, state)
+        slots = enter(state.slots, real(query, segments)) if state else None
+        key = slots.places if slots else query
         if positions is None:
             positions = query + ops.zeros_like(x[:, :, 0], dtype="int32")
         context = Context(
@@ -101,6 +104,8 @@ class Stack(Branch):
             memory=memory,
             memory_mask=visible_memory(segments if state is None else None, memory_segments),
             index=None if state is None else state.index,
+            key_places=key,
+            slot=slots.next if slots else None,
         )
         if self.position:
             x = self.position(x, positions)
@@ -109,7 +114,7 @@ class Stack(Branch):
         for i, residual in enumerate(self.residuals):
             x, after = residual(x, context, state=state.residuals[i] if state else None)
             states.append(after)
-        return chain(self.after, x), advance(state, segments, tuple(states), x.shape[1])
+        return chain(self.after, x), advance(state, slots, segments, tuple(states), x.shape[1])
 
     def visible(self, query: Any, key: Any, segments: Any, prefix: Any) -> Any:
         """Returns bool [B or 1, 1, T, S]."""
@@ -127,17 +132,20 @@ class Stack(Branch):
             self.position.check_length(length)
         return StackState(
             index=ops.zeros((batch,), "int32"),
-            slots=ops.tile(ops.arange(length, dtype="int32")[None], (batch, 1)),
+            slots=empty_slots(batch, length),
             residuals=tuple(r.initial_state(batch, length) for r in self.residuals),
         )
 
 
-def places(x: Any, state: StackState | None) -> tuple[Any, Any]:
-    """Returns the places in the row of queries [B or 1, T] and keys [B or 1, S]."""
+def places(x: Any, state: StackState | None) -> Any:
+    """Returns the places in the row of new positions, [B or 1, T]."""
     new = ops.arange(x.shape[1], dtype="int32")[None]
-    if state is None:
-        return new, new
-    return state.index[:, None] + new, state.slots
+    return new if state is None else state.index[:, None] + new
+
+
+def real(places: Any, segments: Any) -> Any:
+    """Returns the places [B, T] of what is in a segment, and `NEVER` for padding."""
+    return places if segments is None else ops.where(segments > 0, places, NEVER)
 
 
 def visible_memory(segments: Any, memory_segments: Any) -> Any:
@@ -149,12 +157,17 @@ def visible_memory(segments: Any, memory_segments: Any) -> Any:
     return same_segment(segments, memory_segments)[:, None]
 
 
-def advance(state: StackState | None, segments: Any, residuals: tuple[Any, ...], count: int) -> Any:
+def advance(
+    state: StackState | None, slots: Any, segments: Any, residuals: tuple[Any, ...], count: int
+) -> Any:
     """Returns the state after `count` positions, of which those in a segment were real."""
     if state is None:
         return ()
-    real = count if segments is None else ops.sum(ops.cast(segments > 0, "int32"), axis=1)
-    return StackState(state.index + real, state.slots, residuals)
+    if segments is None:
+        segments = ops.ones((state.index.shape[0], count), "int32")
+    counts = ops.sum(ops.cast(segments > 0, "int32"), axis=1)
+    written = ops.max(counts) * slots.is_own.shape[1]
+    return StackState(state.index + counts, slots._replace(next=slots.next + written), residuals)
 
 
 def refuse_looking_ahead(residuals: Sequence[Any]) -> None:

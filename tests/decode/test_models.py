@@ -17,6 +17,7 @@ LENGTH = 5
 KINDS = [
     ("gpt2", continued, after_inputs),
     ("rotary", answered, after_prefix),
+    ("gau", continued, after_inputs),
     ("flash", continued, after_inputs),
     ("primer", continued, after_inputs),
     ("evolved_transformer", translated, after_encoder),

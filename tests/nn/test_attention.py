@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lm.nn.attention import CrossAttention, SelfAttention, attend_by_head, write
+from lm.nn.attention import CrossAttention, SelfAttention, attend_by_head
 from lm.nn.branch import Context
 from lm.nn.position import RotaryPosition
 from tests.built import noise
@@ -70,19 +70,6 @@ def test_cross_attention():
 def test_a_width_that_does_not_divide_is_refused():
     with pytest.raises(ValueError, match="a width of 16 does not divide into num_heads = 3"):
         SelfAttention(num_heads=3, name="attention")(X, Context())
-
-
-@pytest.mark.parametrize("count", [1, 3])
-@pytest.mark.parametrize(("axis", "shape"), [(1, (2, 7)), (2, (2, 3, 7))])
-def test_places_are_written_in_every_row_at_its_own_index(axis, shape, count):
-    index = np.array([4, 0], "int32")
-    cache = noise(1, *shape)
-    new = noise(2, *shape[:axis], count)
-    expected = cache.copy()
-    for row, first in enumerate(index):
-        places = np.moveaxis(expected[row], axis - 1, 0)
-        places[first : first + count] = np.moveaxis(new[row], axis - 1, 0)
-    np.testing.assert_array_equal(np.asarray(write(cache, new, index, axis)), expected)
 
 
 def test_one_query_attends_as_it_does_among_others():

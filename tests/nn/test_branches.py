@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from lm.decode.rows import reorder, spread
 from tests.built import LENGTH, MEMORY, branch, noise, run, runner
 from tests.catalogue import BRANCHES, having
 from tests.engine import assert_all_near, assert_near, differentiate, jit, numpy, quick
@@ -58,6 +59,24 @@ def test_step_by_step_equals_all_at_once(case):
         assert_near(y, np.take_along_axis(whole, places[..., None], axis=1), 1e-6)
         prompts = [p + advance for p in prompts]
     assert numpy(state.index).tolist() == list(prompts)
+
+
+@steps
+def test_texts_of_a_prompt_that_share_its_caches_equal_each_alone(case):
+    made, prompts, texts = branch(case.name), np.array([3, 5]), 3
+    x, rows = noise(3, 2, LENGTH), np.repeat([0, 1], texts)
+    real = (np.arange(5) < prompts[:, None]).astype("int32")
+    _, state = made(x[:, :5], state=made.initial_state(2, LENGTH), segments=real, memory=MEMORY)
+    state, past, now = spread(state, texts, room=LENGTH - 5), x[rows], prompts[rows]
+    whole = quick(lambda x: made(x, memory=MEMORY[rows])[0])
+    step = quick(lambda x, state: made(x, state=state))
+    each = np.arange(len(rows))
+    for i, parents in enumerate([[[0, 1, 2], [0, 1, 2]], [[1, 1, 0], [2, 0, 2]], [[2, 1, 1]] * 2]):
+        past[each, now] = new = noise(20 + i, len(rows))
+        y, state = step(new[:, None], state)
+        assert_near(y[:, 0], numpy(whole(past))[each, now], 1e-6)
+        state = reorder(state, np.array(parents, "int32"))
+        past, now = past[texts * rows + np.ravel(parents)], now + 1
 
 
 @causal

@@ -1,0 +1,40 @@
+"""Rows of a state: repeated, spread, reordered; what is shared stays."""
+
+import numpy as np
+
+from lm.decode.rows import reorder, repeat, spread
+from lm.nn.cache import NEVER, Cache, Shared, Slots
+from tests.engine import numpy
+
+PLACES = np.array([[0, 1, NEVER], [0, NEVER, NEVER]], "int32")
+STATE = (
+    np.array([5, 6]),
+    (Cache(np.ones((2, 1, 3, 4))), Shared(np.zeros((2, 8)))),
+    Slots(PLACES, np.ones((2, 1), bool), np.int32(2)),
+)
+
+
+def test_repeated_rows_have_caches_of_their_own():
+    own, (cache, shared), slots = repeat(STATE, 2)
+    assert numpy(own).tolist() == [5, 5, 6, 6]
+    assert cache.tree.shape == (4, 1, 3, 4)
+    assert shared.tree.shape == (2, 8)
+    np.testing.assert_array_equal(numpy(slots.places), np.repeat(PLACES, 2, axis=0))
+    assert slots.is_own.shape == (4, 1)
+
+
+def test_spread_rows_share_caches_with_room_for_each():
+    own, (cache, shared), slots = spread(STATE, 2, room=1)
+    assert numpy(own).tolist() == [5, 5, 6, 6]
+    assert cache.tree.shape == (2, 1, 4, 4)
+    assert shared.tree.shape == (2, 8)
+    assert numpy(slots.places)[1].tolist() == [0, 1, NEVER, NEVER]
+    assert numpy(slots.is_own).tolist() == [[True, False], [False, True]] * 2
+
+
+def test_reordered_rows_inherit_places_and_keep_their_slots():
+    state = spread(STATE, 2, room=1)
+    own, (cache, _), slots = reorder((np.arange(4), *state[1:]), np.array([[1, 1], [0, 1]]))
+    assert numpy(own).tolist() == [1, 1, 2, 3]
+    assert cache is state[1][0]
+    np.testing.assert_array_equal(slots.is_own, state[2].is_own)
