@@ -18,16 +18,17 @@ DEFAULT_BATCH_SIZE, DEFAULT_LENGTH = 8, 128
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the verb."""
+    count = flags.above_zero(int)
     flags.add_gin(parser)
-    parser.add_argument("--batch_size", type=int, help="default: BATCH_SIZE, else 8")
+    parser.add_argument("--batch_size", type=count, help="default: BATCH_SIZE, else 8")
     parser.add_argument(
-        "--length", type=int, help="tokens per row; default: TASK_FEATURE_LENGTHS, else 128"
+        "--length", type=count, help="tokens per row; default: TASK_FEATURE_LENGTHS, else 128"
     )
     parser.add_argument(
-        "--new_tokens", type=int, help="to generate for each prompt; default: half the length"
+        "--new_tokens", type=count, help="to generate for each prompt; default: half the length"
     )
-    parser.add_argument("--beam_size", type=int, default=1, help="of the search (default 1)")
-    parser.add_argument("--windows", type=int, default=8, help="timed windows (default 8)")
+    parser.add_argument("--beam_size", type=count, default=1, help="of the search (default 1)")
+    parser.add_argument("--windows", type=count, default=8, help="timed windows (default 8)")
     parser.add_argument(
         "--against",
         choices=("transformers", "ctranslate2"),
