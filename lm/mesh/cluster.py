@@ -4,7 +4,9 @@ Each process drives its own devices and runs the same program: every one iterate
 batches, and a step begins everywhere or nowhere.
 """
 
+import atexit
 import os
+import sys
 from typing import Any
 
 import keras
@@ -14,6 +16,15 @@ from lm.errors import ConfigError
 
 ADDRESSES, PROCESSES, INDEX = (
     f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")
+)
+
+_LOST = (
+    "Connection reset",
+    "Connection closed",
+    "Socket closed",
+    "UNAVAILABLE",
+    "heartbeat",
+    "NCCL",
 )
 
 
@@ -71,6 +82,31 @@ def wait(reason: str) -> None:
     from jax.experimental import multihost_utils
 
     multihost_utils.sync_global_devices(reason)
+
+
+def is_lost(error: BaseException) -> bool:
+    """Tell whether an error of the engine means that another process cannot be reached.
+
+    >>> is_lost(RuntimeError("UNKNOWN: Gloo all-to-all failed: Connection reset by peer"))
+    True
+    >>> is_lost(RuntimeError("INVALID_ARGUMENT: shapes differ"))
+    False
+    """
+    return any(word in str(error) for word in _LOST)
+
+
+def leave() -> None:
+    """Have this process end with exit code 1 as soon as it is done with its own affairs.
+
+    JAX would wait at the exit for the heartbeat of a process that is gone, and then abort.
+    """
+
+    def end() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
+
+    atexit.register(end)
 
 
 def whole(array: Any) -> np.ndarray:

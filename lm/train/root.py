@@ -123,7 +123,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
             rows=_rows(data),
             started=started,
         )
-        with contextlib.closing(reports):
+        with contextlib.closing(reports), team.together():
             loop = Loop(
                 engine=engine,
                 data=data,

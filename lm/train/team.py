@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -75,6 +75,24 @@ class Team:
                 "the processes find different checkpoints; --workdir must be one folder that all "
                 "of them see"
             )
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Return a context for what the processes do together.
+
+        Raises:
+            UserError: another process has ended or cannot be reached.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            if self.size == 1 or not cluster.is_lost(error):
+                raise
+            cluster.leave()
+            raise UserError(
+                f"another process of the run has ended ({str(error).splitlines()[0]}); give all "
+                "of them their command again: the run goes on from its newest checkpoint"
+            ) from error
 
     def part(self) -> None:
         """Wait until the first has written everything."""

@@ -1,5 +1,6 @@
 """Processes of one run on this machine: forked after the frameworks are imported."""
 
+import atexit
 import os
 import socket
 import sys
@@ -7,9 +8,21 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import jax
-
 from lm.mesh import cluster
+
+
+def started(works: Sequence[Callable[[], int]], workdir: Path) -> list[int]:
+    """Starts the processes of one run, each with its function; returns their numbers.
+
+    Args:
+        works: of each process, what it does; it returns the exit code.
+        workdir: the run folder; what process i says is appended to `<workdir>.<i>.log`.
+    """
+    address = free_address()
+    return [
+        forked(work, log=Path(f"{workdir}.{index}.log"), place=(address, len(works), index))
+        for index, work in enumerate(works)
+    ]
 
 
 def forked(work: Callable[[], int], *, log: Path, place: tuple[str, int, int]) -> int:
@@ -31,7 +44,7 @@ def forked(work: Callable[[], int], *, log: Path, place: tuple[str, int, int]) -
     code = 1
     try:
         code = work()
-        jax.distributed.shutdown()
+        atexit._run_exitfuncs()  # JAX's takes leave of the other processes
     except BaseException:
         traceback.print_exc()
     finally:

@@ -20,7 +20,7 @@ from lm.train import train
 from lm.train.journal import rows
 from tests.mesh import pairs
 from tests.mesh.families import features, objective
-from tests.mesh.forked import ended, forked, free_address
+from tests.mesh.forked import ended, started
 from tests.mesh.pairs import FAMILY
 from tests.toy import Stream
 
@@ -60,16 +60,8 @@ def runs(folder: Path) -> dict[str, Any]:
 
 def made(workdir: Path, steps: int, *, processes: int = 1, **grid: Any) -> dict[str, Any]:
     """Trains in new processes; returns what came of it."""
-    address = free_address()
-    children = [
-        forked(
-            functools.partial(trained, workdir, steps, **grid),
-            log=Path(f"{workdir}.{index}.log"),
-            place=(address, processes, index),
-        )
-        for index in range(processes)
-    ]
-    codes = ended(children)
+    work = functools.partial(trained, workdir, steps, **grid)
+    codes = ended(started([work] * processes, workdir))
     newest = Store(workdir).newest()
     assert newest is not None, Path(f"{workdir}.0.log").read_text()[-2000:]
     train_rows = [row for row in rows(workdir / "metrics.jsonl") if row["split"] == "train"]

@@ -14,7 +14,7 @@ from typing import Any
 
 from lm.checkpoint import Store
 from lm.cli.main import main as command
-from tests.mesh.forked import ended, forked, free_address
+from tests.mesh.forked import ended, started
 from tests.reliability import experiment
 
 HALF, END = 4, 8
@@ -43,17 +43,7 @@ def train(workdir: Path, files: Sequence[Path], steps: int, processes: int) -> l
     """Returns the exit statuses of the processes of one run."""
     words = ["train", f"--workdir={workdir}", f"--gin.TRAIN_STEPS={steps}"]
     words += [f"--gin_file={file}" for file in files]
-    address = free_address()
-    return ended(
-        [
-            forked(
-                functools.partial(command, words),
-                log=Path(f"{workdir}.{index}.log"),
-                place=(address, processes, index),
-            )
-            for index in range(processes)
-        ]
-    )
+    return ended(started([functools.partial(command, words)] * processes, workdir))
 
 
 def told(workdir: Path) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from lm.errors import UserError
 from lm.mesh import Mesh, cluster
 from lm.train import team
 from lm.train.goodput import attempts
-from tests.mesh.forked import ended, forked, free_address
+from tests.mesh.forked import ended, started
 from tests.reliability.bars_finite import Poisoned
 from tests.train.toy_run import run
 
@@ -35,6 +35,7 @@ SIGNALS = {
     "term_second": [(1, signal.SIGTERM)],
     "interrupt_first": [(0, signal.SIGINT)],
 }
+ALONE = {"first_killed": [(0, signal.SIGKILL)], "second_killed": [(1, signal.SIGKILL)]}
 SINGLE = {3: np.nan, 9: np.inf, 21: np.nan}
 ROW = dict.fromkeys(range(13, 16), np.nan)
 SETTINGS = {"train_steps": STEPS, "eval_period": STEPS, "save_period": 8, "evaluations": []}
@@ -51,6 +52,8 @@ def runs(folder: Path) -> dict[str, Any]:
     found = {"whole": both(folder / "whole", quick)}
     for name, sent in SIGNALS.items():
         found[name] = both(folder / name, slow, sent)
+    for name, sent in ALONE.items():
+        found[name] = both(folder / name, slow, sent, save_period=2)
     found["resumed"] = both(folder / "term_second", quick)
     found["back"] = both(folder / "back", row, max_skipped=3, max_rollbacks=1)
     found["stopped"] = both(folder / "stopped", row, max_skipped=3)
@@ -71,15 +74,8 @@ class Trouble(Poisoned):
 
 def both(workdir: Path, stream: Any, sent: Sequence[tuple[int, int]] = (), **more: Any) -> Any:
     """Trains in two processes, sends signals at a step; returns codes and what each saved."""
-    address = free_address()
-    children = [
-        forked(
-            functools.partial(trained, workdir, stream, index, **more),
-            log=Path(f"{workdir}.{index}.log"),
-            place=(address, 2, index),
-        )
-        for index in (0, 1)
-    ]
+    works = [functools.partial(trained, workdir, stream, index, **more) for index in (0, 1)]
+    children = started(works, workdir)
     while sent and reached(workdir) < AT:
         time.sleep(0.01)
     for index, number in sent:
@@ -140,7 +136,7 @@ def record(workdir: Path, children: Sequence[int]) -> dict[str, Any]:
         "saves": [[json.loads(line) for line in lines] for lines in saves],
         "newest": newest and newest[1].step,
         "refused": sorted(int(path.stem) for path in (workdir / "refused").glob("*.safetensors")),
-        "log": Path(f"{workdir}.0.log").read_text(),
+        "logs": [Path(f"{workdir}.{i}.log").read_text() for i in places],
     }
 
 

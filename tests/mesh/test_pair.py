@@ -23,13 +23,27 @@ def test_a_signal_to_any_process_stops_all_at_one_step_with_its_code(runs, name)
     assert found["codes"] == [SIGNALS[name]] * 2
     assert 5 <= found["newest"] < END
     assert found["saves"][0][-1][0] == found["newest"]
-    assert f"stopped at step {found['newest']}, saved" in found["log"]
+    assert f"stopped at step {found['newest']}, saved" in found["logs"][0]
+
+
+def test_a_process_that_is_left_alone_ends_with_one_line(runs):
+    found = runs["second_killed"]
+    assert found["codes"] == [1, -9]
+    assert found["logs"][0].count("another process of the run has ended") == 1
+    assert "Traceback" not in found["logs"][0]
+    assert found["newest"] >= 2
+
+
+def test_without_the_first_process_the_others_end(runs):
+    found = runs["first_killed"]
+    assert found["codes"][0] == -9
+    assert found["codes"][1] in (1, -6)  # JAX may abort it before it has said why
 
 
 def test_the_same_command_goes_on_bit_for_bit(runs):
     assert runs["resumed"]["codes"] == [0, 0]
     assert runs["resumed"]["saves"][0][-1] == runs["whole"]["saves"][0][-1]
-    assert runs["resumed"]["log"].count("resumed from step") == 1
+    assert runs["resumed"]["logs"][0].count("resumed from step") == 1
 
 
 @pytest.mark.parametrize("name", ["whole", *SIGNALS, "resumed", "back", "stopped"])
@@ -46,7 +60,7 @@ def test_single_refused_updates_are_skipped_and_kept_once(runs):
 
 def test_both_go_back_together(runs):
     assert runs["back"]["codes"] == [0, 0]
-    assert "went back to the state of step 8" in runs["back"]["log"]
+    assert "went back to the state of step 8" in runs["back"]["logs"][0]
     assert [step for step, _ in runs["back"]["saves"][1]] == [0, 8, 15, 16, END]
 
 
