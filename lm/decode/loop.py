@@ -5,8 +5,8 @@ Search sees a model as two functions:
     start(features, length) -> (tokens [B], state)    reads the prompts
     step(tokens [B], state) -> (logits [B, V], state) one token further
 
-Every leaf of a state leads with the batch axis. R = B · N are the rows when N texts are made for
-each of B prompts (`lm.decode.rows`); M is the number of new tokens at most.
+A state is a tree of tensors that lead with the batch axis. R = B · N are the rows when N texts are
+made for each of B prompts (`lm.decode.rows`); M is the number of new tokens at most.
 """
 
 from collections.abc import Mapping

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import keras
 
 State = Any
-"""A tree of tensors whose leaves all lead with the batch axis; `()` where nothing is kept."""
+"""A tree of tensors that lead with the batch axis, but for those that `lm.nn.cache` marks as shared
+by the texts of a prompt; `()` where nothing is kept."""
 
 
 class Context(NamedTuple):
