@@ -19,7 +19,7 @@ from lm.train.plot import plot_by_time
 
 MEASURED_STEPS, WINDOW = 48, 8
 PICTURE = "comparison.png"
-_RATE = "timing/steps_per_second"
+_RATE, _TOKENS = "timing/steps_per_second", "timing/target_tokens_per_second"
 _NOTHING_ELSE = ("train.train.evaluations=[]", "train.train.samples=None")
 
 
@@ -51,20 +51,21 @@ def compare(rows: Sequence[Row], workdir: Path) -> list[dict[str, Any]]:
         UserError: a run failed; its own error stands above.
     """
     # All rows are planned before the first is trained: only this part needs the machine to itself.
-    plans = [planned_steps(row, workdir / row.name / "steps.json") for row in rows]
+    plans = [planned(row, workdir / row.name / "steps.json") for row in rows]
     found = []
-    for row, steps in zip(rows, plans, strict=True):
+    for row, plan in zip(rows, plans, strict=True):
+        steps = plan["steps"]
         runs = [workdir / row.name / str(seed) for seed in range(row.seeds)]
         for seed, run in enumerate(runs):
             if not final(run, steps):
                 _train(row, run, steps, f"--gin.RANDOM_SEED={seed}", f"--gin.EVAL_PERIOD={steps}")
-        found.append(figures(row, runs, steps))
+        found.append(figures(row, runs, plan))
     _draw(rows, workdir)
     return found
 
 
-def planned_steps(row: Row, path: Path) -> int:
-    """Return how many steps fit the seconds: measured once, then read from the file.
+def planned(row: Row, path: Path) -> dict[str, Any]:
+    """Return how many steps fit the seconds, and at which speed: measured once, then read.
 
     Raises:
         UserError: the file was written for other seconds.
@@ -76,7 +77,7 @@ def planned_steps(row: Row, path: Path) -> int:
                 f"{path}: planned for {plan['seconds']:g} s, not {row.seconds:g} s; "
                 "give another --workdir"
             )
-        return plan["steps"]
+        return plan
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / row.name
         nothing = [f"--gin.{binding}" for binding in _NOTHING_ELSE]
@@ -86,7 +87,7 @@ def planned_steps(row: Row, path: Path) -> int:
     plan = {"seconds": row.seconds, "steps_per_second": rate, "steps": round(rate * row.seconds)}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(plan) + "\n")
-    return plan["steps"]
+    return plan
 
 
 def final(run: Path, steps: int) -> list[dict[str, Any]]:
@@ -95,19 +96,20 @@ def final(run: Path, steps: int) -> list[dict[str, Any]]:
     return [row for row in rows if row["step"] == steps and row["split"] != journal.TRAIN]
 
 
-def figures(row: Row, runs: Sequence[Path], steps: int) -> dict[str, Any]:
-    """Return one line: steps, speed, and bits per byte of each task by seed."""
+def figures(row: Row, runs: Sequence[Path], plan: dict[str, Any]) -> dict[str, Any]:
+    """Return one line: steps, speed when it was planned, and bits per byte of each task by seed."""
     logs = [line for run in runs for line in journal.rows(run / journal.METRICS)]
+    tokens_per_step = _median(logs, _TOKENS) / _median(logs, _RATE)
     bits: dict[str, list[float]] = {}
     for run in runs:
-        for found in final(run, steps):
+        for found in final(run, plan["steps"]):
             bits.setdefault(found["task"], []).append(found["bits_per_byte"])
     return {
         "name": row.name,
-        "steps": steps,
+        "seconds": row.seconds,
+        "steps": plan["steps"],
         "seeds": len(runs),
-        "tokens_per_second": _median(logs, "timing/target_tokens_per_second"),
-        "training_seconds": steps / _median(logs, _RATE),
+        "tokens_per_second": plan["steps_per_second"] * tokens_per_step,
         "bits_per_byte": bits,
     }
 

@@ -22,7 +22,8 @@ EXAMPLE = """examples:
 A row is a gin file that defines TRAIN_SECONDS and may define SEEDS (default 1), unless --seconds
 and --seeds say so; a folder stands for the gin files in it. Files given by --gin_file are read
 after each row's own. Finished runs are skipped and an interrupted one is resumed, so the same
-command goes on. Nothing else should run on the machine meanwhile."""
+command goes on. How many steps fit the seconds is measured for all rows at the beginning: nothing
+else should run on the machine until the first row is trained."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,7 +104,7 @@ def _cells(figures: dict[str, Any], tasks: list[str]) -> list[str]:
         figures["name"],
         f"{figures['parameters']:,}",
         f"{figures['steps']:,}",
-        f"{figures['training_seconds']:.0f}",
+        f"{figures['seconds']:g}",
         f"{figures['tokens_per_second']:,.0f}",
         *(_spread(figures["bits_per_byte"].get(task, [])) for task in tasks),
     ]

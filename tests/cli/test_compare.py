@@ -46,7 +46,7 @@ def test_seconds_become_steps_and_finished_runs_are_skipped(trained, tmp_path):
     (found,) = compare.compare([row], tmp_path)
     assert trained == [("gpt", "gpt", compare.MEASURED_STEPS), ("gpt", "0", 40), ("gpt", "1", 40)]
     assert found["bits_per_byte"] == {"docs": [0.2, 0.3]}
-    assert (found["steps"], found["training_seconds"], found["tokens_per_second"]) == (40, 10, 400)
+    assert (found["steps"], found["seconds"], found["tokens_per_second"]) == (40, 10, 400)
     assert compare.compare([row], tmp_path) == [found]
     assert len(trained) == 3
     compare.compare([row._replace(seeds=3)], tmp_path)
@@ -55,11 +55,20 @@ def test_seconds_become_steps_and_finished_runs_are_skipped(trained, tmp_path):
 
 def test_a_run_short_of_its_last_step_goes_on(trained, tmp_path):
     (tmp_path / "gpt").mkdir()
-    (tmp_path / "gpt/steps.json").write_text(json.dumps({"seconds": 10.0, "steps": 40}))
+    plan = {"seconds": 10.0, "steps_per_second": 4.0, "steps": 40}
+    (tmp_path / "gpt/steps.json").write_text(json.dumps(plan))
     row = compare.Row("gpt", (), seconds=10.0, seeds=1)
     assert compare.final(tmp_path / "gpt/0", 40) == []
     compare.compare([row], tmp_path)
     assert trained == [("gpt", "0", 40)]
+
+
+def test_the_speed_is_that_of_the_plan_whatever_ran_beside_a_run(trained, tmp_path):
+    (tmp_path / "gpt").mkdir()
+    plan = {"seconds": 10.0, "steps_per_second": 8.0, "steps": 80}
+    (tmp_path / "gpt/steps.json").write_text(json.dumps(plan))
+    (found,) = compare.compare([compare.Row("gpt", (), seconds=10.0, seeds=1)], tmp_path)
+    assert found["tokens_per_second"] == 800
 
 
 def test_other_seconds_in_the_same_folder_are_refused(trained, tmp_path):
