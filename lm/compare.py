@@ -60,7 +60,7 @@ def compare(rows: Sequence[Row], workdir: Path) -> list[dict[str, Any]]:
             if not final(run, steps):
                 _train(row, run, steps, f"--gin.RANDOM_SEED={seed}", f"--gin.EVAL_PERIOD={steps}")
         found.append(figures(row, runs, plan))
-    _draw(rows, workdir)
+    _draw(rows, plans, workdir)
     return found
 
 
@@ -114,12 +114,16 @@ def figures(row: Row, runs: Sequence[Path], plan: dict[str, Any]) -> dict[str, A
     }
 
 
-def _draw(rows: Sequence[Row], workdir: Path) -> None:
-    """Draw every row's run of seed 0."""
-    logs = {row.name: journal.rows(workdir / row.name / "0" / journal.METRICS) for row in rows}
-    plot_by_time(
-        {name: (log, _median(log, _RATE)) for name, log in logs.items()}, workdir / PICTURE
-    )
+def _draw(rows: Sequence[Row], plans: Sequence[dict[str, Any]], workdir: Path) -> None:
+    """Draw every row's run of seed 0, at the speed it was planned with."""
+    curves = {
+        row.name: (
+            journal.rows(workdir / row.name / "0" / journal.METRICS),
+            plan["steps_per_second"],
+        )
+        for row, plan in zip(rows, plans, strict=True)
+    }
+    plot_by_time(curves, workdir / PICTURE)
 
 
 def _train(row: Row, folder: Path, steps: int, *words: str) -> None:
