@@ -1,12 +1,13 @@
 """Processes of one run on this machine: forked after the frameworks are imported."""
 
-import atexit
 import os
 import socket
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import jax
 
 from lm.mesh import cluster
 
@@ -44,7 +45,7 @@ def forked(work: Callable[[], int], *, log: Path, place: tuple[str, int, int]) -
     code = 1
     try:
         code = work()
-        atexit._run_exitfuncs()  # JAX's takes leave of the other processes
+        jax.distributed.shutdown()
     except BaseException:
         traceback.print_exc()
     finally:

@@ -94,7 +94,9 @@ def trained(workdir: Path, stream: Any, index: int, **more: Any) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     except UserError as error:
-        print(error, file=sys.stderr)
+        print(error, file=sys.stderr, flush=True)
+        if "another process of the run has ended" in str(error):
+            os._exit(1)  # as `cluster.leave` has it; JAX would wait for the other's heartbeat
         return 1
     return 0
 
