@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 REMINDER = 1.0  # seconds after which a process that has not ended is told again
 
@@ -35,6 +35,25 @@ def _raise(number: int, frame: FrameType | None) -> NoReturn:
 
 
 @contextlib.contextmanager
+def _no_word_of_lost_errors() -> Iterator[None]:
+    """Keep Python from printing an error of ours that a destructor or a collector's hook lost.
+
+    It is raised again a moment later; only a traceback would be left of the first.
+    """
+    before = sys.unraisablehook
+
+    def hook(lost: Any) -> None:
+        if lost.exc_type not in ERRORS.values():
+            before(lost)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+
+
+@contextlib.contextmanager
 def terminated() -> Iterator[None]:
     """Turn SIGTERM into `Terminated` while the body runs, where Python allows it.
 
@@ -48,7 +67,8 @@ def terminated() -> Iterator[None]:
     if before[signal.SIGINT] is signal.default_int_handler:  # a shell's background job ignores it
         signal.signal(signal.SIGINT, _raise)
     try:
-        yield
+        with _no_word_of_lost_errors():
+            yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():

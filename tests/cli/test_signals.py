@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 import time
 
 import pytest
@@ -45,6 +46,30 @@ def test_a_request_that_somebody_swallowed_is_raised_again(number, error, monkey
             asked_to_end(number)
         time.sleep(5)
         pytest.fail("the process went on")
+
+
+@every
+def test_a_request_that_a_destructor_lost_is_raised_again_without_a_word(
+    number, error, monkeypatch, capsys
+):
+    monkeypatch.setattr(signals, "REMINDER", 0.05)
+    monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)  # pytest's keeps them
+
+    class Closing:
+        def __init__(self, act):
+            self.act = act
+
+        def __del__(self):
+            self.act()
+
+    with pytest.raises(error), signals.terminated():
+        Closing(lambda: 1 / 0)
+        Closing(lambda: asked_to_end(number))
+        time.sleep(5)
+        pytest.fail("the process went on")
+    said = capsys.readouterr().err
+    assert said.count("Traceback") == 1
+    assert "ZeroDivisionError" in said
 
 
 @every
