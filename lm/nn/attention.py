@@ -253,12 +253,9 @@ class SelfAttention(Branch):
         if state is None:
             y = attend_by_head(query, key, value, context.mask, context.bias, self.dropout)
             return self.heads.merge(y), ()
-        kept = KeyValue(
-            write(state.cache.tree.key, key, context.slot),
-            write(state.cache.tree.value, value, context.slot),
-        )
-        y = attend_together(query, kept, context.mask, context.bias, self.dropout)
-        return self.heads.merge(y), SelfAttentionState(Cache(kept), after)
+        cache = write(state.cache, KeyValue(key, value), context.slot)
+        y = attend_together(query, cache.tree, context.mask, context.bias, self.dropout)
+        return self.heads.merge(y), SelfAttentionState(cache, after)
 
     def follow(
         self, projected: tuple[Any, ...], context: Context, state: State

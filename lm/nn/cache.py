@@ -10,6 +10,7 @@ Shapes by letter: B prompts, N texts of each, R = B · N rows, T new positions, 
 
 from typing import Any, NamedTuple
 
+import keras
 from keras import ops
 
 NEVER = 2**30
@@ -58,8 +59,15 @@ def enter(slots: Slots, places: Any) -> Slots:
     return slots._replace(places=ops.slice_update(slots.places, (0, slots.next), new))
 
 
-def write(cache: Any, new: Any, slot: Any) -> Any:
-    """Returns a cache [B, H, L, K] with `new`, [R, H, T, K], in the slots from `slot` on."""
+def write(cache: Cache, new: Any, slot: Any) -> Cache:
+    """Returns the cache with a tree of `new`, [R, H, T, K] each, in the slots from `slot` on."""
+    return Cache(
+        keras.tree.map_structure(lambda kept, x: write_into(kept, x, slot), cache.tree, new)
+    )
+
+
+def write_into(cache: Any, new: Any, slot: Any) -> Any:
+    """Writes one tensor of a cache, [B, H, L, K]."""
     new = ops.cast(by_prompt(new, cache.shape[0]), cache.dtype)
     if new.shape[2] == 1:
         return write_one(cache, new, slot)

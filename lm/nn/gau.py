@@ -179,15 +179,12 @@ class GatedAttentionUnit(Branch):
             self.check_length(x.shape[1])
             bias = self.relative(places, places)
             return self.unit.merge(gate, self.attend(query, key, value, bias, context.mask)), ()
-        kept = KeyValue(
-            write(state.tree.key, key, context.slot),
-            write(state.tree.value, value, context.slot),
-        )
+        cache = write(state, KeyValue(key, value), context.slot)
         bias = self.relative(context.index[:, None] + places, context.key_places)
-        prompts = kept.key.shape[0]
-        query, bias, mask = (by_prompt(x, prompts) for x in (query, bias, context.mask))
-        attended = self.attend(query, *kept, bias, mask)
-        return self.unit.merge(gate, ops.reshape(attended, gate.shape)), Cache(kept)
+        key, value = cache.tree
+        query, bias, mask = (by_prompt(x, key.shape[0]) for x in (query, bias, context.mask))
+        attended = self.attend(query, key, value, bias, mask)
+        return self.unit.merge(gate, ops.reshape(attended, gate.shape)), cache
 
     def attend(self, query: Any, key: Any, value: Any, bias: Any, mask: Any) -> Any:
         """Returns `A v`, [B, T, F], of arguments that lead with [B or 1, 1 head]."""

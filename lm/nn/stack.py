@@ -92,8 +92,9 @@ class Stack(Branch):
             state: `StackState` or None.
         """
         query = places(x, state)
-        slots = enter(state.slots, real(query, segments)) if state else None
-        key = slots.places if slots else query
+        if state:
+            state = state._replace(slots=enter(state.slots, real(query, segments)))
+        key = state.slots.places if state else query
         if positions is None:
             positions = query + ops.zeros_like(x[:, :, 0], dtype="int32")
         context = Context(
@@ -105,7 +106,7 @@ class Stack(Branch):
             memory_mask=visible_memory(segments if state is None else None, memory_segments),
             index=None if state is None else state.index,
             key_places=key,
-            slot=slots.next if slots else None,
+            slot=state.slots.next if state else None,
         )
         if self.position:
             x = self.position(x, positions)
@@ -114,7 +115,7 @@ class Stack(Branch):
         for i, residual in enumerate(self.residuals):
             x, after = residual(x, context, state=state.residuals[i] if state else None)
             states.append(after)
-        return chain(self.after, x), advance(state, slots, segments, tuple(states), x.shape[1])
+        return chain(self.after, x), advance(state, segments, tuple(states), x.shape[1])
 
     def visible(self, query: Any, key: Any, segments: Any, prefix: Any) -> Any:
         """Returns bool [B or 1, 1, T, S]."""
@@ -157,17 +158,16 @@ def visible_memory(segments: Any, memory_segments: Any) -> Any:
     return same_segment(segments, memory_segments)[:, None]
 
 
-def advance(
-    state: StackState | None, slots: Any, segments: Any, residuals: tuple[Any, ...], count: int
-) -> Any:
+def advance(state: StackState | None, segments: Any, residuals: tuple[Any, ...], count: int) -> Any:
     """Returns the state after `count` positions, of which those in a segment were real."""
     if state is None:
         return ()
     if segments is None:
         segments = ops.ones((state.index.shape[0], count), "int32")
     counts = ops.sum(ops.cast(segments > 0, "int32"), axis=1)
-    written = ops.max(counts) * slots.is_own.shape[1]
-    return StackState(state.index + counts, slots._replace(next=slots.next + written), residuals)
+    written = ops.max(counts) * state.slots.is_own.shape[1]
+    slots = state.slots._replace(next=state.slots.next + written)
+    return StackState(state.index + counts, slots, residuals)
 
 
 def refuse_looking_ahead(residuals: Sequence[Any]) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lm.nn.cache import NEVER, Slots, by_prompt, empty_slots, enter, write
+from lm.nn.cache import NEVER, Cache, Slots, by_prompt, empty_slots, enter, write
 from tests.built import noise
 from tests.engine import numpy
 
@@ -18,7 +18,9 @@ def test_new_keys_stand_text_after_text_from_the_slot_on(texts, count):
     for row in range(B * texts):
         first = 5 + row % texts * count
         expected[row // texts, :, first : first + count] = new[row]
-    np.testing.assert_array_equal(numpy(write(cache, new, np.int32(5))), expected)
+    found = write(Cache((cache, cache + 1)), (new, new + 1), np.int32(5))
+    np.testing.assert_array_equal(numpy(found.tree[0]), expected)
+    np.testing.assert_array_equal(numpy(found.tree[1]), expected + 1)
 
 
 def test_a_row_enters_its_own_places_alone():
