@@ -7,6 +7,7 @@ import time
 import traceback
 from pathlib import Path
 
+from lm.cli import quiet
 from tests.reliability.bar import Bar, Result, all_bars
 
 HEAD = "| bar | what must hold | trials | result | seconds |\n|---|---|---|---|---|"
@@ -19,6 +20,7 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="as few trials as the test suite")
     parser.add_argument("--trials", type=int, help="this many trials of each bar")
     args = parser.parse_args()
+    quiet.install()  # before a bar loads TensorFlow
     numbers = {int(number) for number in args.only.split(",") if number}
     bars = [bar for bar in all_bars() if not numbers or bar.number in numbers]
     broken = 0

@@ -23,6 +23,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lm.cli import quiet
+
 ROOT = Path(__file__).parents[2]
 TOUCHES = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"}
 MODULES = (
@@ -103,6 +105,7 @@ def environment(engine: str, cache: Path) -> dict[str, str]:
 
 def main() -> None:
     """Read commands, fork, answer with exit statuses."""
+    quiet.install()
     for name in MODULES:
         importlib.import_module(name)
     if os.environ["KERAS_BACKEND"] == "jax":
