@@ -39,6 +39,10 @@ VERBS = (
 FAILED, INTERRUPTED, TERMINATED = 1, 130, 143
 # gin appends the calls that an error passed through, each with an address in memory.
 _GIN_TRAIL = "\n  In call to configurable"
+# Keras puts every enclosing call before an error, in bold, and the arguments of all after it.
+_KERAS_CALLS = re.compile(
+    r"\x1b\[\dm|.*Exception encountered when calling |Arguments received by .*"
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -148,7 +152,7 @@ def _complain(message: str, code: int) -> int:
 def _one_line(error: Exception) -> str:
     """Return what to say of an error: a UserError speaks for itself, others name their type."""
     told, _, calls = str(error).partition(_GIN_TRAIL)
-    text = " ".join(told.split())
+    text = _KERAS_CALLS.sub("", " ".join(told.split())).strip()
     if isinstance(error, UserError):
         return text
     if isinstance(error, OSError) and error.strerror:

@@ -152,6 +152,16 @@ def test_wrong_usage_is_one_line(
             1,
             "TypeError: x in scope 'decoder' (--debug shows the traceback)",
         ),
+        (
+            ValueError(
+                "Exception encountered when calling Outer.call().\n\n\x1b[1mCould not infer. "
+                "Error encountered:\n\nException encountered when calling Inner.call().\n\n"
+                "\x1b[1m2 and 4 differ.\x1b[0m\n\nArguments received by Inner.call():\n"
+                "  • x=1\x1b[0m\n\nArguments received by Outer.call():\n  • x=1"
+            ),
+            1,
+            "ValueError: Inner.call(). 2 and 4 differ. (--debug shows the traceback)",
+        ),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )
