@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from lm.decode.decoding import Decoding
 from lm.decode.generator import Generator, Stream, Text, can_stream
+from lm.ranges import Amount, Seed, Size
 from lm.trained import Trained
 
 Prompt = str | Sequence[int]
@@ -37,15 +38,15 @@ def generate(  # noqa: PLR0913 - the settings of a search
     *,
     trained: Trained,
     prompts: Sequence[Prompt],
-    max_new_tokens: int = 128,
-    beam_size: int = 1,
-    alpha: float = 0.0,
-    temperature: float | None = None,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    num_samples: int = 1,
-    seed: int = 0,
-    batch_size: int = 16,
+    max_new_tokens: Size = 128,
+    beam_size: Size = 1,
+    alpha: Amount = 0.0,
+    temperature: Amount | None = None,
+    top_k: Size | None = None,
+    top_p: Amount | None = None,
+    num_samples: Size = 1,
+    seed: Seed = 0,
+    batch_size: Size = 16,
     on_text: Callable[[str], None] | None = None,
 ) -> Generated:
     """Returns texts for prompts, in the order of the prompts.

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lm.generate import Candidate, generate
+from lm.ranges import Amount, Count, Size
 from lm.trained import Trained
 
 FOLDER = "samples"
@@ -18,11 +19,11 @@ def write_samples(  # noqa: PLR0913 - the settings of a sample
     examples: Sequence[Mapping[str, Any]],
     workdir: Path,
     step: int,
-    count: int = 3,
-    beginning: int = 16,
-    max_new_tokens: int = 128,
-    temperature: float = 0.8,
-    top_k: int = 40,
+    count: Count = 3,
+    beginning: Size = 16,
+    max_new_tokens: Size = 128,
+    temperature: Amount = 0.8,
+    top_k: Size = 40,
     seed: int = 0,
 ) -> Path:
     """Writes texts for the first held-out examples and returns the file.

@@ -11,6 +11,7 @@ from lm.decode.prompts import bucket
 from lm.decode.targets import Pair
 from lm.errors import UserError
 from lm.objectives.token_prediction import targets_and_weights
+from lm.ranges import Size
 from lm.trained import Trained, position_limit
 
 
@@ -35,7 +36,7 @@ def score(
     trained: Trained,
     examples: Sequence[Mapping[str, str]],
     add_eos: bool | None = None,
-    batch_size: int = 16,
+    batch_size: Size = 16,
 ) -> list[Score]:
     """Returns the score of every example, in order.
 

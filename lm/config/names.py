@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from lm.config.suggest import did_you_mean
+from lm.config.suggest import did_you_mean, nearest
 from lm.config.syntax import Import, Origin
 from lm.errors import ConfigError
 
@@ -71,7 +71,7 @@ class Names:
             raise ConfigError(f"{origin}: '{selector}' may be {' or '.join(found)}; write more")
         tails = [tail for path in known for tail in _tails(path)]
         near = did_you_mean(selector, [*self._spellings(selector), *tails])
-        raise ConfigError(f"{origin}: nothing is called '{selector}'{near}")
+        raise ConfigError(f"{origin}: nothing that the files import is called '{selector}'{near}")
 
     def _imported(self, selector: str) -> str | None:
         """Return the path by the imports, or None."""
@@ -93,9 +93,10 @@ class Names:
                 )
 
     def _spellings(self, selector: str) -> list[str]:
-        """Return the selector under every import, to suggest from."""
-        name = selector.rpartition(".")[2]
-        return [f"{prefix}.{name}" for prefix in self._modules]
+        """Return the selector under the import that its own may be a slip of, to suggest from."""
+        prefix, _, name = selector.rpartition(".")
+        near = nearest(prefix, self._modules)
+        return [f"{near}.{name}"] if near else []
 
 
 def _short(path: str) -> str:

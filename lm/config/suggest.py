@@ -17,9 +17,15 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         >>> did_you_mean("zebra", ["num_heads", "dropout"])
         ''
     """
+    near = nearest(name, known)
+    return f"; did you mean '{near}'?" if near else ""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the nearest known name, or None when none is near; case does not count."""
     folded = {candidate.lower(): candidate for candidate in sorted(set(known), reverse=True)}
     near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
-    return f"; did you mean '{folded[near[0]]}'?" if near else ""
+    return folded[near[0]] if near else None
 
 
 def slip_of(name: str, known: Iterable[str]) -> str:

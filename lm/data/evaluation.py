@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from lm.data import lookup, stream
 from lm.data.features import Converter
+from lm.ranges import Size
 
 Batch = dict[str, np.ndarray]
 Example = dict[str, Any]
@@ -35,7 +36,7 @@ class EvaluationBatches:
         *,
         examples: tf.data.Dataset,
         rows: tf.data.Dataset,
-        batch_size: int,
+        batch_size: Size,
         pieces: Callable[[Example], int],
     ):
         self._examples = examples
@@ -88,13 +89,13 @@ def evaluation_batches(  # noqa: PLR0913 - keyword-only settings of one evaluati
     *,
     mixture_or_task_name: str,
     split: str = "validation",
-    lengths: Mapping[str, int],
+    lengths: Mapping[str, Size],
     converter: Callable[[], Converter],
-    batch_size: int,
+    batch_size: Size,
     vocabulary: seqio.Vocabulary | None = None,
     preprocessors: Sequence[stream.Preprocessor] = (),
     seed: int = 0,
-    limit: int | None = None,
+    limit: Size | None = None,
 ) -> EvaluationBatches:
     """Returns one exact pass over a split of a task.
 

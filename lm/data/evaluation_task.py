@@ -17,6 +17,7 @@ import seqio
 from lm.data import identity, lookup, stream
 from lm.data.metrics import Signed, TextSizes, text_sizes
 from lm.errors import UserError
+from lm.ranges import Size
 
 Example = Mapping[str, Any]
 Figures = dict[str, Any]
@@ -47,9 +48,9 @@ class EvaluationTask:
         name: str,
         split: str,
         *,
-        lengths: Mapping[str, int],
+        lengths: Mapping[str, Size],
         vocabulary: seqio.Vocabulary | None = None,
-        limit: int | None = None,
+        limit: Size | None = None,
     ) -> None:
         self.name = name
         self.split = split

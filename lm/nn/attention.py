@@ -11,6 +11,7 @@ from lm.nn.branch import Branch, Context, State, make
 from lm.nn.cache import Cache, Shared, by_prompt, write
 from lm.nn.dropout import Dropout
 from lm.nn.initializers import initializer
+from lm.ranges import Share, Size
 
 
 class KeyValue(NamedTuple):
@@ -98,6 +99,15 @@ def width_of_a_head(width: int, num_heads: int) -> int:
     return width // num_heads
 
 
+def check_bias(bias: Any, num_heads: int) -> None:
+    """Raises unless a bias, [.., heads, T, S] or None, has a head for each of attention's."""
+    if bias is not None and bias.shape[1] not in (1, num_heads):
+        raise LayerError(
+            f"SelfAttention.num_heads = {num_heads} and a bias of {bias.shape[1]} heads: "
+            "bind them alike, as NUM_HEADS does"
+        )
+
+
 class Heads(keras.layers.Layer):
     """The four matrices of multi-head attention: D → H·K for query, key and value, and back.
 
@@ -121,8 +131,8 @@ class Heads(keras.layers.Layer):
     def __init__(
         self,
         *,
-        num_heads: int,
-        head_dim: int | None,
+        num_heads: Size,
+        head_dim: Size | None,
         use_bias: bool,
         scale: float | None,
         kernel_initializer: Any,
@@ -205,17 +215,20 @@ class SelfAttention(Branch):
 
     State: `SelfAttentionState`: keys and values of the positions so far.
 
+    Raises:
+        LayerError: if the stack's bias has another number of heads.
+
     Source: Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762), section 3.2.
     """
 
     def __init__(  # noqa: PLR0913 - each one is a number or a choice of the papers
         self,
         *,
-        num_heads: int,
-        head_dim: int | None = None,
+        num_heads: Size,
+        head_dim: Size | None = None,
         use_bias: bool = True,
         scale: float | None = None,
-        dropout: float = 0.0,
+        dropout: Share = 0.0,
         rotary: Any = None,
         heads: Any = None,
         after_projection: Any = None,
@@ -243,6 +256,7 @@ class SelfAttention(Branch):
         self.heads.build(x_shape, x_shape)
 
     def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
+        check_bias(context.bias, self.heads.num_heads)
         x = ops.cast(x, self.compute_dtype)
         projected, after = self.follow(self.heads.project(x), context, state)
         query, key, value = self.heads.roles(projected)
@@ -296,11 +310,11 @@ class CrossAttention(Branch):
     def __init__(  # noqa: PLR0913 - each one is a number or a choice of the papers
         self,
         *,
-        num_heads: int,
-        head_dim: int | None = None,
+        num_heads: Size,
+        head_dim: Size | None = None,
         use_bias: bool = True,
         scale: float | None = None,
-        dropout: float = 0.0,
+        dropout: Share = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         query_initializer: Any = None,
         output_initializer: Any = None,

@@ -14,6 +14,7 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, State
 from lm.nn.initializers import CurrentFirst, initializer
+from lm.ranges import Size
 
 
 def moved(x: Any, offset: int) -> Any:
@@ -101,7 +102,7 @@ class CausalConvolution(Branch):
     def __init__(
         self,
         *,
-        kernel_size: int = 3,
+        kernel_size: Size = 3,
         kernel_initializer: Any = CurrentFirst,
         name: str | None = None,
     ) -> None:
@@ -139,7 +140,7 @@ class Convolution(keras.layers.Layer):
     def __init__(
         self,
         *,
-        filters: int,
+        filters: Size,
         kernel_initializer: Any = "glorot_uniform",
         name: str | None = None,
     ) -> None:
@@ -179,7 +180,7 @@ class SeparableConvolution(keras.layers.Layer):
     def __init__(
         self,
         *,
-        filters: int,
+        filters: Size,
         kernel_initializer: Any = "glorot_uniform",
         name: str | None = None,
     ) -> None:

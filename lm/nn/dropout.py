@@ -8,6 +8,7 @@ from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.random import uniform
+from lm.ranges import Share
 
 
 class Dropout(keras.layers.Layer):
@@ -25,7 +26,7 @@ class Dropout(keras.layers.Layer):
     """
 
     def __init__(
-        self, *, rate: float, broadcast_axes: Sequence[int] = (), name: str | None = None
+        self, *, rate: Share, broadcast_axes: Sequence[int] = (), name: str | None = None
     ) -> None:
         super().__init__(name=name)
         if not 0 <= rate < 1:

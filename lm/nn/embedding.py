@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from lm.nn.initializers import initializer
+from lm.ranges import Size
 
 
 class TokenEmbedding(keras.layers.Layer):
@@ -21,8 +22,8 @@ class TokenEmbedding(keras.layers.Layer):
     def __init__(
         self,
         *,
-        vocabulary_size: int,
-        hidden_dim: int,
+        vocabulary_size: Size,
+        hidden_dim: Size,
         scale_exponent: float = 0.0,
         embeddings_initializer: Any = "uniform",
         name: str | None = None,

@@ -9,6 +9,7 @@ from keras import ops
 from lm.nn.branch import Branch, Context, State, chain, make_all
 from lm.nn.dropout import Dropout
 from lm.nn.initializers import initializer
+from lm.ranges import Share, Size
 
 
 def gelu_tanh(x: Any) -> Any:
@@ -58,10 +59,10 @@ class FeedForward(Branch):
     def __init__(  # noqa: PLR0913 - each one is a number or a choice of the papers
         self,
         *,
-        intermediate_dim: int,
+        intermediate_dim: Size,
         activation: Any,
         use_bias: bool = True,
-        dropout: float = 0.0,
+        dropout: Share = 0.0,
         inner: Sequence[Any] = (),
         kernel_initializer: Any = "glorot_uniform",
         output_initializer: Any = None,
@@ -109,10 +110,10 @@ class GatedFeedForward(Branch):
     def __init__(
         self,
         *,
-        intermediate_dim: int,
+        intermediate_dim: Size,
         activation: Any,
         use_bias: bool = False,
-        dropout: float = 0.0,
+        dropout: Share = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         matrix: Any = None,
         name: str | None = None,

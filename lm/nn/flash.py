@@ -20,8 +20,9 @@ from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, State, make
-from lm.nn.gau import Kernel, positive, products, refuse_bias_of_stack
+from lm.nn.gau import Kernel, products, refuse_bias_of_stack
 from lm.nn.masks import causal, same_segment
+from lm.ranges import Size
 
 PAST, FUTURE = -1, 1
 
@@ -93,8 +94,8 @@ class MixedChunkAttention(Branch):
     State: `MixedChunkState`, if causal; a step costs the same at every position.
 
     Raises:
-        LayerError: if the chunk size is not positive or the bias too short for it, if the stack
-            has a bias, or if a bidirectional branch is asked for a state.
+        LayerError: if the bias is too short for the chunk size, if the stack has a bias, or if a
+            bidirectional branch is asked for a state.
 
     Source: Hua et al. 2022 (https://arxiv.org/abs/2202.10447), section 3.2.
     Departures: chunks are counted inside each example. The linear part is divided by the
@@ -107,14 +108,13 @@ class MixedChunkAttention(Branch):
         *,
         unit: Any,
         kernel: Kernel,
-        chunk_size: int,
+        chunk_size: Size,
         mask: Callable[[Any, Any], Any],
         normalizer: Callable[[Any, int], Any] = tokens_read,
         bias: Any = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        positive(MixedChunkAttention, chunk_size=chunk_size)
         self.unit = unit(num_heads=4, name="unit")
         self.kernel = kernel
         self.chunk_size = chunk_size

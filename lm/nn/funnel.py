@@ -13,6 +13,7 @@ from lm.nn.funnel_attention import RelativeContext, Waves, waves
 from lm.nn.funnel_pooling import Places, Row, Windows, halve, starts, upsample
 from lm.nn.masks import same_segment
 from lm.nn.reports import report
+from lm.ranges import Count, Share, Size
 
 CLS_TYPE = 2
 
@@ -56,13 +57,13 @@ class FunnelStack(keras.layers.Layer):
     def __init__(  # noqa: PLR0913 - each one is a number or a choice of the paper
         self,
         *,
-        block_sizes: Sequence[int],
-        block_repeats: Sequence[int] | None = None,
-        num_decoder_layers: int,
+        block_sizes: Sequence[Size],
+        block_repeats: Sequence[Size] | None = None,
+        num_decoder_layers: Count,
         layers: Sequence[Any],
         windows: Any,
-        max_segments: int = 1,
-        wave_dropout: float = 0.0,
+        max_segments: Size = 1,
+        wave_dropout: Share = 0.0,
         before: Sequence[Any] = (),
         name: str | None = None,
     ) -> None:

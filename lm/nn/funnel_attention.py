@@ -16,6 +16,7 @@ from lm.nn.branch import Branch, State
 from lm.nn.dropout import Dropout
 from lm.nn.feedforward import dense
 from lm.nn.initializers import initializer
+from lm.ranges import Share, Size
 
 LONGEST = 10_000.0
 
@@ -153,10 +154,10 @@ class RelativeAttention(Branch):
     def __init__(
         self,
         *,
-        num_heads: int,
+        num_heads: Size,
         distance: Any,
-        head_dim: int | None = None,
-        dropout: float = 0.0,
+        head_dim: Size | None = None,
+        dropout: Share = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         name: str | None = None,
     ) -> None:

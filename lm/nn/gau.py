@@ -17,6 +17,7 @@ from lm.nn.cache import Cache, by_prompt, write
 from lm.nn.dropout import Dropout
 from lm.nn.feedforward import dense
 from lm.nn.initializers import initializer
+from lm.ranges import Share, Size
 
 Kernel = Callable[[Any, Any, Any, Any, int], Any]
 """`(query [B, T, K], key [B, S, K], bias, mask, n) -> weights [B, T, S]`, float32."""
@@ -57,7 +58,7 @@ class GatedUnit(keras.layers.Layer):
         kernel_initializer: name or factory of the initial values of the matrices and of γ.
 
     Raises:
-        LayerError: if a width is not positive, or odd where the heads are turned.
+        LayerError: if the heads are turned and their width is odd.
 
     Source: Hua et al. 2022 (https://arxiv.org/abs/2202.10447), section 3.1 and appendix.
     Departures: three matrices stand for the one D → 2F + K, so that each can be split over
@@ -67,17 +68,16 @@ class GatedUnit(keras.layers.Layer):
     def __init__(
         self,
         *,
-        intermediate_dim: int,
-        head_dim: int,
-        num_heads: int,
+        intermediate_dim: Size,
+        head_dim: Size,
+        num_heads: Size,
         activation: Any = keras.activations.silu,
-        dropout: float = 0.0,
+        dropout: Share = 0.0,
         rotary: Any = None,
         kernel_initializer: Any = "glorot_uniform",
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, autocast=False)
-        positive(GatedUnit, intermediate_dim=intermediate_dim, head_dim=head_dim)
         if rotary and head_dim % 2:
             raise LayerError(
                 f"GatedUnit.head_dim = {head_dim} is odd and cannot be turned in pairs: "
@@ -141,7 +141,7 @@ class GatedAttentionUnit(Branch):
     [B, 1, L, F].
 
     Raises:
-        LayerError: if n is not positive, the bias is too short, or the stack has a bias.
+        LayerError: if the bias is too short, or the stack has a bias.
 
     Source: Hua et al. 2022 (https://arxiv.org/abs/2202.10447), section 3.1; the model made of it
     is called FLASH-Quad.
@@ -154,12 +154,11 @@ class GatedAttentionUnit(Branch):
         *,
         unit: Any,
         kernel: Kernel,
-        max_sequence_length: int,
+        max_sequence_length: Size,
         bias: Any = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        positive(GatedAttentionUnit, max_sequence_length=max_sequence_length)
         self.unit = unit(num_heads=2, name="unit")
         self.kernel = kernel
         self.length = max_sequence_length
@@ -206,15 +205,6 @@ class GatedAttentionUnit(Branch):
         key = ops.zeros((batch, 1, length, self.unit.head_dim), self.compute_dtype)
         value = ops.zeros((batch, 1, length, self.unit.intermediate_dim), self.compute_dtype)
         return Cache(KeyValue(key, value))
-
-
-def positive(owner: type, **sizes: int) -> None:
-    """Refuses sizes that are no positive whole numbers, naming the binding."""
-    for name, size in sizes.items():
-        if not isinstance(size, int) or size < 1:
-            raise LayerError(
-                f"{owner.__name__}.{name} must be a whole number from 1 on, got {size!r}"
-            )
 
 
 def refuse_bias_of_stack(branch: Branch, context: Context) -> None:

@@ -14,6 +14,7 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, State, make
 from lm.nn.routers import Routing, report_load
+from lm.ranges import Size
 
 
 class MixtureOfExperts(Branch):
@@ -55,8 +56,8 @@ class MixtureOfExperts(Branch):
         expert: Any,
         capacity_factor: float | None,
         eval_capacity_factor: float | None,
-        min_capacity: int = 4,
-        group_size: int | None = None,
+        min_capacity: Size = 4,
+        group_size: Size | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
@@ -165,7 +166,7 @@ class ExpertDense(keras.layers.Layer):
 
     def __init__(
         self,
-        units: int,
+        units: Size,
         *,
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",

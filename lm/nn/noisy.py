@@ -13,6 +13,7 @@ from lm.errors import LayerError
 from lm.nn.random import normal
 from lm.nn.reports import report
 from lm.nn.routers import Routing, counted, largest, scores, seated
+from lm.ranges import Amount, Size
 
 
 class Scores(NamedTuple):
@@ -54,10 +55,10 @@ class NoisyTopKRouter(keras.layers.Layer):
     def __init__(
         self,
         *,
-        num_experts: int,
-        k: int,
-        importance_loss: float = 0.1,
-        load_loss: float = 0.1,
+        num_experts: Size,
+        k: Size,
+        importance_loss: Amount = 0.1,
+        load_loss: Amount = 0.1,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, autocast=False)
@@ -102,11 +103,11 @@ class HierarchicalRouter(keras.layers.Layer):
     def __init__(
         self,
         *,
-        num_groups: int,
-        experts_per_group: int,
-        k: int,
-        importance_loss: float = 0.1,
-        load_loss: float = 0.1,
+        num_groups: Size,
+        experts_per_group: Size,
+        k: Size,
+        importance_loss: Amount = 0.1,
+        load_loss: Amount = 0.1,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, autocast=False)

@@ -8,6 +8,7 @@ from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.initializers import initializer
+from lm.ranges import Size
 
 
 class LearnedPosition(keras.layers.Layer):
@@ -26,7 +27,7 @@ class LearnedPosition(keras.layers.Layer):
     def __init__(
         self,
         *,
-        max_sequence_length: int,
+        max_sequence_length: Size,
         embeddings_initializer: Any = "uniform",
         name: str | None = None,
     ) -> None:
@@ -55,6 +56,9 @@ class LearnedPosition(keras.layers.Layer):
 
 class SinusoidalPosition(keras.layers.Layer):
     """`x + [sin(p · w), cos(p · w)]` with D/2 frequencies w from 1 down to 1 / max_wavelength.
+
+    Raises:
+        LayerError: if the width D is odd.
 
     Source: Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762), section 3.5.
     Departures: as Tensor2Tensor, the sines fill the first half of the width and the cosines the
@@ -121,7 +125,7 @@ class RotaryPosition(keras.layers.Layer):
 
 def waves(positions: Any, width: int, max_wavelength: float) -> Any:
     """Returns `[sin(p · w), cos(p · w)]`, float32 [B, T, D]."""
-    half = width // 2
+    half = halved(width, "HIDDEN_DIM")
     step = math.log(max_wavelength) / max(half - 1, 1)
     frequencies = ops.exp(-step * ops.arange(half, dtype="float32"))
     angles = ops.cast(positions, "float32")[..., None] * frequencies  # [B, T, D/2]
@@ -130,9 +134,17 @@ def waves(positions: Any, width: int, max_wavelength: float) -> Any:
 
 def rotary_angles(positions: Any, width: int, max_wavelength: float) -> Any:
     """Returns `position · max_wavelength^(-i / (K/2))`, float32 [B, T, K/2]."""
-    exponents = ops.arange(width // 2, dtype="float32") / (width // 2)
+    half = halved(width, "HEAD_DIM")
+    exponents = ops.arange(half, dtype="float32") / half
     frequencies = ops.exp(-math.log(max_wavelength) * exponents)
     return ops.cast(positions, "float32")[..., None] * frequencies
+
+
+def halved(width: int, macro: str) -> int:
+    """Returns half of a width, or refuses an odd one, naming the macro that sets it."""
+    if width % 2:
+        raise LayerError(f"a width of {width} is odd and has no sines and cosines: change {macro}")
+    return width // 2
 
 
 def rotate(x: Any, angles: Any) -> Any:

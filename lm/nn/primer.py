@@ -13,6 +13,7 @@ from keras import ops
 
 from lm.nn.attention import width_of_a_head
 from lm.nn.initializers import initializer
+from lm.ranges import Size
 
 
 class SharedHeads(keras.layers.Layer):
@@ -42,8 +43,8 @@ class SharedHeads(keras.layers.Layer):
     def __init__(
         self,
         *,
-        num_heads: int,
-        head_dim: int | None,
+        num_heads: Size,
+        head_dim: Size | None,
         use_bias: bool,
         scale: float | None,
         kernel_initializer: Any,

@@ -23,6 +23,7 @@ from lm.errors import LayerError
 from lm.nn.initializers import initializer
 from lm.nn.random import uniform
 from lm.nn.reports import report
+from lm.ranges import Amount, Size
 
 
 class Routing(NamedTuple):
@@ -58,10 +59,10 @@ class SwitchRouter(keras.layers.Layer):
     def __init__(
         self,
         *,
-        num_experts: int,
-        jitter: float = 1e-2,
-        balance_loss: float = 1e-2,
-        z_loss: float = 0.0,
+        num_experts: Size,
+        jitter: Amount = 1e-2,
+        balance_loss: Amount = 1e-2,
+        z_loss: Amount = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         name: str | None = None,
     ) -> None:
@@ -106,11 +107,11 @@ class TopTwoRouter(keras.layers.Layer):
     def __init__(
         self,
         *,
-        num_experts: int,
+        num_experts: Size,
         second_threshold: float = 0.2,
-        jitter: float = 0.0,
-        balance_loss: float = 1e-2,
-        z_loss: float = 0.0,
+        jitter: Amount = 0.0,
+        balance_loss: Amount = 1e-2,
+        z_loss: Amount = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         name: str | None = None,
     ) -> None:
@@ -162,9 +163,9 @@ class ExpertChoiceRouter(keras.layers.Layer):
     def __init__(
         self,
         *,
-        num_experts: int,
-        jitter: float = 0.0,
-        z_loss: float = 0.0,
+        num_experts: Size,
+        jitter: Amount = 0.0,
+        z_loss: Amount = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         name: str | None = None,
     ) -> None:

@@ -9,6 +9,7 @@ from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, State, chain, make, make_all
 from lm.nn.cache import NEVER, Slots, empty_slots, enter
 from lm.nn.masks import both, same_segment, sees_ahead
+from lm.ranges import Size
 
 
 class StackState(NamedTuple):
@@ -47,7 +48,7 @@ class Stack(Branch):
     def __init__(
         self,
         *,
-        num_layers: int,
+        num_layers: Size,
         layers: Sequence[Any],
         mask: Callable[[Any, Any], Any],
         position: Any = None,

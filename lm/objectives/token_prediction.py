@@ -10,6 +10,7 @@ from lm.nn.branch import make
 from lm.nn.heads import Factors
 from lm.objectives.cross_entropy import Target, flat, log_probabilities, sums
 from lm.objectives.objective import Ratio
+from lm.ranges import Amount, Share, Size
 
 
 class TokenPrediction(keras.Model):
@@ -33,9 +34,9 @@ class TokenPrediction(keras.Model):
         self,
         *,
         model: Any,
-        label_smoothing: float = 0.0,
-        z_loss: float = 0.0,
-        chunks: int | None = None,
+        label_smoothing: Share = 0.0,
+        z_loss: Amount = 0.0,
+        chunks: Size | None = None,
         name: str = "token_prediction",
     ) -> None:
         super().__init__(name=name, autocast=False)

@@ -7,16 +7,17 @@ import keras
 from keras import ops
 
 from lm.optim.optimizer import Optimizer
+from lm.ranges import Amount, Share, Size
 
 
 def adafactor(
     *,
     learning_rate: Any,
-    decay_exponent: float = 0.8,
-    clip_threshold: float = 1.0,
-    min_factored: int = 128,
-    clip_norm: float | None = None,
-    average: float | None = None,
+    decay_exponent: Amount = 0.8,
+    clip_threshold: Amount = 1.0,
+    min_factored: Size = 128,
+    clip_norm: Amount | None = None,
+    average: Share | None = None,
 ) -> Optimizer:
     """Return Adafactor with the defaults of T5; see `Adafactor` for the rule.
 
@@ -65,11 +66,11 @@ class Adafactor(keras.optimizers.Optimizer):
         self,
         *,
         learning_rate: Any,
-        decay_exponent: float = 0.8,
-        clip_threshold: float = 1.0,
-        min_factored: int = 128,
-        epsilon_1: float = 1e-30,
-        epsilon_2: float = 1e-3,
+        decay_exponent: Amount = 0.8,
+        clip_threshold: Amount = 1.0,
+        min_factored: Size = 128,
+        epsilon_1: Amount = 1e-30,
+        epsilon_2: Amount = 1e-3,
     ) -> None:
         super().__init__(learning_rate, name="adafactor")
         self.decay_exponent = decay_exponent

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from lm.ranges import Amount, Share
+
 # Norm scales, biases and embeddings, by their paths.
 UNDECAYED = r"norm|scale|bias|beta|gamma|embed|(^|/)position"
 
@@ -34,8 +36,8 @@ class Optimizer:
         self,
         *,
         rule: keras.optimizers.Optimizer,
-        clip_norm: float | None = None,
-        average: float | None = None,
+        clip_norm: Amount | None = None,
+        average: Share | None = None,
         undecayed: str = UNDECAYED,
     ) -> None:
         self.rule = rule

@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 import keras
 from keras import ops
 
+from lm.ranges import Amount, Count, Size
+
 Schedule: TypeAlias = keras.optimizers.schedules.LearningRateSchedule
 
 
@@ -36,7 +38,7 @@ class Constant(Schedule):
         value: the rate.
     """
 
-    def __init__(self, *, value: float) -> None:
+    def __init__(self, *, value: Amount) -> None:
         self.value = value
 
     def __call__(self, step: Any) -> Any:
@@ -58,7 +60,7 @@ class InverseSquareRoot(Schedule):
     Source: Raffel et al. 2020, https://arxiv.org/abs/1910.10683, section 3.1.2.
     """
 
-    def __init__(self, *, factor: float = 1.0, warmup_steps: int = 10_000) -> None:
+    def __init__(self, *, factor: Amount = 1.0, warmup_steps: Size = 10_000) -> None:
         self.factor = factor
         self.warmup_steps = warmup_steps
 
@@ -78,7 +80,9 @@ class Noam(Schedule):
     Source: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, equation 3.
     """
 
-    def __init__(self, *, hidden_dim: int, warmup_steps: int = 4000, factor: float = 1.0) -> None:
+    def __init__(
+        self, *, hidden_dim: Size, warmup_steps: Size = 4000, factor: Amount = 1.0
+    ) -> None:
         self.scale = factor * hidden_dim**-0.5
         self.warmup_steps = warmup_steps
 
@@ -88,7 +92,7 @@ class Noam(Schedule):
         return self.scale * ops.minimum(ops.rsqrt(t), t * self.warmup_steps**-1.5)
 
 
-def noam_peak(*, hidden_dim: int, warmup_steps: int = 8000, factor: float = 2.0) -> float:
+def noam_peak(*, hidden_dim: Size, warmup_steps: Size = 8000, factor: Amount = 2.0) -> float:
     """Return the highest rate of `Noam`, for schedules that go on from it in another way.
 
     >>> round(noam_peak(hidden_dim=512), 6)
@@ -110,7 +114,7 @@ class Linear(Schedule):
     """
 
     def __init__(
-        self, *, peak: float, steps: int, floor: float = 0.0, warmup_steps: int = 0
+        self, *, peak: Amount, steps: Size, floor: Amount = 0.0, warmup_steps: Count = 0
     ) -> None:
         self.peak, self.steps, self.floor, self.warmup_steps = peak, steps, floor, warmup_steps
 
@@ -139,11 +143,11 @@ class Cosine(Schedule):
     def __init__(
         self,
         *,
-        peak: float,
-        steps: int,
-        floor: float = 0.0,
-        warmup_steps: int = 0,
-        hold_steps: int = 0,
+        peak: Amount,
+        steps: Size,
+        floor: Amount = 0.0,
+        warmup_steps: Count = 0,
+        hold_steps: Count = 0,
     ) -> None:
         self.peak, self.steps, self.floor, self.warmup_steps = peak, steps, floor, warmup_steps
         self.decay_from = warmup_steps + hold_steps
@@ -164,7 +168,7 @@ class Warmup(Schedule):
         steps: updates of linear growth.
     """
 
-    def __init__(self, *, schedule: Any, steps: int) -> None:
+    def __init__(self, *, schedule: Any, steps: Size) -> None:
         self.schedule = schedule()
         self.steps = steps
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
+from lm.ranges import Size
+
 
 class Figures(NamedTuple):
     """The figures of one task."""
@@ -31,7 +33,7 @@ class Evaluation:
         mixture_or_task_name: str,
         data: Callable[..., Any],
         split: str = "validation",
-        steps: int | None = None,
+        steps: Size | None = None,
     ) -> None:
         self.split = split
         self.steps = steps

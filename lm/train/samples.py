@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lm.ranges import Count, Size
 from lm.samples import write_samples
 from lm.trained import Trained
 
@@ -25,12 +26,12 @@ class Samples:
         self,
         *,
         mixture_or_task_name: str,
-        lengths: Mapping[str, int],
+        lengths: Mapping[str, Size],
         converter: Callable[..., Any],
         vocabulary: Any = None,
         preprocessors: Sequence[Callable[..., Any]] = (),
         split: str = "validation",
-        count: int = 3,
+        count: Count = 3,
     ) -> None:
         from lm.data import evaluation, lookup
 

@@ -15,16 +15,18 @@ PARTS = '''
 
 import os
 import os.path as somewhere
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import system
 from typing import Any, Literal
+
+from lm.ranges import Share, Size
 
 
 class Layer:
     def __init__(
         self, *, width: int, rate: float = 0.0, name: str | None = None,
         kind: Literal["wide", "deep"] = "wide", sizes: Sequence[int] = (),
-        table: dict | None = None,
+        table: dict | None = None, lengths: Mapping[str, Size] | None = None, drop: Share = 0.0,
     ):
         self.width, self.rate, self.name = width, rate, name
 

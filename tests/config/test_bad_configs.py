@@ -42,6 +42,11 @@ WRONG_LINES = {
     "no such choice": ("parts.Layer.kind = 'wild'", "run.gin:9", "'wide' or 'deep', not 'wild'"),
     "string for a list": ("parts.train.hooks = 'a'", "run.gin:9", "not 'a'"),
     "wrong list item": ("parts.Layer.sizes = [1, 'b']", "run.gin:9", "not [1, 'b']"),
+    "out of range": ("parts.Layer.drop = 1.0", "run.gin:9", "a number from 0 to below 1, not 1.0"),
+    "value out of range": (
+        "parts.Layer.lengths = {'inputs': 8, 'targets': 0}",
+        "run.gin:9: parts.Layer.lengths takes a dictionary whose every value is an integer from 1",
+    ),
     "list for a dict": ("parts.Layer.table = [1]", "run.gin:9", "not [1]"),
     "literal for a factory": ("parts.Model.layer = 3", "run.gin:9", "a reference (@name), not 3"),
     "factory for an integer": ("big/parts.Model.depth = @parts.unused", "run.gin:9", "`()`"),
@@ -104,6 +109,12 @@ def test_a_wrong_flag_is_named(name: str, load: Load) -> None:
         load(GOOD, binding)
     text = message(error)
     assert all(part in text for part in wanted), text
+
+
+def test_a_name_that_no_file_knows_is_not_put_under_another_import(load: Load) -> None:
+    with pytest.raises(ConfigError) as error:
+        load(GOOD, "nowhere.Optimizer.rate = 1")
+    assert message(error).endswith("nothing that the files import is called 'nowhere.Optimizer'")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lm.errors import LayerError
 from lm.nn.attention import CrossAttention, SelfAttention, attend_by_head
 from lm.nn.branch import Context
 from lm.nn.position import RotaryPosition
@@ -70,6 +71,15 @@ def test_cross_attention():
 def test_a_width_that_does_not_divide_is_refused():
     with pytest.raises(ValueError, match="a width of 16 does not divide into num_heads = 3"):
         SelfAttention(num_heads=3, name="attention")(X, Context())
+
+
+def test_a_bias_of_other_heads_is_refused_and_one_head_serves_all():
+    layer = made(SelfAttention, Context())
+    with pytest.raises(LayerError, match="num_heads = 2 and a bias of 3 heads: bind them alike"):
+        layer(X, Context(bias=np.zeros((1, 3, T, T), "float32")))
+    alike = np.repeat(BIAS[:, :1], H, axis=1)
+    wanted = layer(X, Context(bias=alike))[0]
+    assert_near(layer(X, Context(bias=BIAS[:, :1]))[0], wanted, 1e-6)
 
 
 def test_one_query_attends_as_it_does_among_others():

@@ -146,11 +146,11 @@ def test_a_bias_of_the_stack_is_refused():
 
 WRONG = [
     ("gau", "HEAD_DIM = 7", r"GatedUnit.head_dim = 7 is odd"),
-    ("gau", "INTERMEDIATE_DIM = 0", r"GatedUnit.intermediate_dim must be a whole number"),
-    ("gau", "MAX_SEQUENCE_LENGTH = -1", r"GatedAttentionUnit.max_sequence_length must be"),
+    ("gau", "INTERMEDIATE_DIM = 0", r"GatedUnit.intermediate_dim takes an integer from 1 on"),
+    ("gau", "MAX_SEQUENCE_LENGTH = -1", r"GatedAttentionUnit.max_sequence_length takes an integer"),
     ("gau", "KERNEL = @gau.sigmoid", r"sigmoid"),
-    ("flash", "CHUNK_SIZE = 0", r"MixedChunkAttention.chunk_size must be a whole number"),
-    ("flash", "CHUNK_SIZE = 2.5", r"takes an integer, not 2.5, set in --gin.CHUNK_SIZE"),
+    ("flash", "CHUNK_SIZE = 0", r"takes an integer from 1 on, not 0, set in --gin.CHUNK_SIZE"),
+    ("flash", "CHUNK_SIZE = 2.5", r"takes an integer from 1 on, not 2.5, set in --gin.CHUNK_SIZE"),
     ("flash", "relative.ToeplitzBias.max_sequence_length = 128", r"256 positions do not fit Toep"),
     ("flash", "NORMALIZER = @flash.tokens", r"tokens"),
 ]

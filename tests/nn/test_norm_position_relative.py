@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from lm.errors import LayerError
 from lm.nn.norm import LayerNorm, RMSNorm
-from lm.nn.position import LearnedPosition, SinusoidalPosition
+from lm.nn.position import LearnedPosition, RotaryPosition, SinusoidalPosition
 from lm.nn.relative import RelativeBias, bucket
 from tests.built import noise
 from tests.catalogue import WIDTH
@@ -49,6 +50,13 @@ def test_learned_positions():
 def test_positions_beyond_the_table_are_refused():
     with pytest.raises(ValueError, match="7 positions do not fit"):
         LearnedPosition(max_sequence_length=6, name="position")(X, POSITIONS)
+
+
+def test_an_odd_width_has_no_sines_and_cosines():
+    with pytest.raises(LayerError, match=r"a width of 15 is odd .*: change HIDDEN_DIM"):
+        SinusoidalPosition(name="position")(X[..., :15], POSITIONS)
+    with pytest.raises(LayerError, match=r"a width of 15 is odd .*: change HEAD_DIM"):
+        RotaryPosition(name="position")(X[:, :, None, :15], POSITIONS)
 
 
 # The first distance of every bucket; both sides of 32 buckets up to distance 128.
