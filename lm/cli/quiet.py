@@ -1,29 +1,18 @@
 """Keeps the frameworks' own chatter off the user's terminal; Python's errors pass untouched.
 
 TensorFlow's C++ side writes about six lines while it is imported, before any logging level holds:
-they are caught at the file descriptor, and what is no log line is handed on. Levels do the rest.
+they are caught by `lm.chatter`. Levels do the rest.
 """
 
-import contextlib
 import importlib.abc
 import importlib.machinery
 import logging
 import os
-import re
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
-# `I0000 00:00:1795.2 123 port.cc:153] text`, `2025-01-01 00:00:00.1: I tensorflow/...` and the two
-# lines that follow or precede them without a prefix.
-_NOISE = re.compile(
-    r"[IWE]\d{4} \d\d:\d\d:\d+\.\d+ +\d+ \S+:\d+\]"
-    r"|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IWE] "
-    r"|WARNING: All log messages before absl::InitializeLog"
-    r"|To enable the following instructions:"
-    r"|(SLF4J|Intel MKL|oneDNN)"
-)
+from lm.chatter import without_chatter
 
 
 def install() -> None:
@@ -33,29 +22,6 @@ def install() -> None:
     logging.getLogger("jax._src.xla_bridge").setLevel(logging.ERROR)
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
-
-
-@contextlib.contextmanager
-def without_chatter() -> Iterator[None]:
-    """Hold back what is written to file descriptor 2, then write all but the log lines."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as caught:
-        os.dup2(caught.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
-            caught.seek(0)
-            _write_rest(caught.read())
-
-
-def _write_rest(text: bytes) -> None:
-    """Write the lines that are not log lines."""
-    lines = text.decode("utf-8", "replace").splitlines(keepends=True)
-    sys.stderr.write("".join(line for line in lines if not _NOISE.match(line)))
 
 
 def _after_tensorflow(tensorflow: ModuleType) -> None:

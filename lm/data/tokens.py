@@ -7,6 +7,7 @@ so a whole split can be shuffled by shuffling numbers.
 """
 
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ import seqio
 import tensorflow as tf
 from absl import logging
 
+from lm.chatter import without_chatter
 from lm.data import files, identity
 from lm.data.mapping import mapped
 from lm.data.publish import publish, read_manifest, verify
@@ -141,7 +143,7 @@ def _collect(task: seqio.Task, split: str, limit: int) -> dict[str, Column] | No
     total = task.num_input_examples(split)
     parts: Parts = {}
     seen = held = 0
-    for batch in dataset.ragged_batch(_BATCH).prefetch(1):
+    for batch in _begun(dataset.ragged_batch(_BATCH).prefetch(1)):
         seen += _append(parts, batch)
         held = sum(chunk.nbytes for chunks in parts.values() for chunk in chunks)
         if max(held, held / seen * (total or 0)) > limit:
@@ -150,6 +152,14 @@ def _collect(task: seqio.Task, split: str, limit: int) -> dict[str, Column] | No
     if not seen:
         raise UserError(f"{task.name}: split {split!r} has no examples after preprocessing")
     return _joined(parts, dataset.element_spec)
+
+
+def _begun(batches: tf.data.Dataset) -> Iterator[Mapping[str, Any]]:
+    """Returns the batches, having made the first: SentencePiece logs that it opened its model."""
+    iterator = iter(batches)
+    with without_chatter():
+        first = list(itertools.islice(iterator, 1))
+    return itertools.chain(first, iterator)
 
 
 def _append(parts: Parts, batch: Mapping[str, Any]) -> int:

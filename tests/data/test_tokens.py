@@ -6,6 +6,7 @@ import seqio
 import tensorflow as tf
 
 from lm.data import identity, tokens
+from lm.data.vocabulary import by_name
 from lm.errors import UserError
 from tests.data import toy
 
@@ -45,6 +46,14 @@ def test_another_vocabulary_is_another_store():
     changed = task.replace(output_features={**task.output_features, **other})
     assert tokens._folder(task, "train") != tokens._folder(changed, "train")
     assert tokens._folder(task, "train") == tokens._folder(task.replace(), "train")
+
+
+def test_opening_a_model_is_not_logged(capfd):
+    task = toy.task("tokens_quiet", {"train": toy.numbered(3)})
+    pieces = {"targets": seqio.Feature(by_name("python_docs_4k"))}
+    task = task.replace(output_features={**task.output_features, **pieces})
+    assert len(tokens.token_store(task, "train")) == 3
+    assert "LOG(INFO)" not in capfd.readouterr().err
 
 
 def test_damage_on_disk_is_noticed(cache):
