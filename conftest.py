@@ -56,6 +56,15 @@ def fixed_seed() -> Iterator[None]:
         keras.config.set_dtype_policy("float32")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def compiled_by_one_file() -> Iterator[None]:
+    """Drop what JAX compiled for the tests of a file: gigabytes, which it would keep."""
+    yield
+    jax = sys.modules.get("jax")
+    if jax:
+        jax.clear_caches()
+
+
 @pytest.fixture(autouse=True)
 def doctest_names(request: pytest.FixtureRequest) -> None:
     """Give doctests the names `keras`, `ops` and `np`."""
