@@ -59,7 +59,7 @@ def _suits_kind(value: Any, kind: Any, inner: tuple[Any, ...]) -> bool:
         return suits(value, inner[0]) and all(value in limit for limit in inner[1:])
     if kind is collections.abc.Callable:
         return isinstance(value, Reference)
-    if not inspect.isclass(kind) or kind is object or kind is str:
+    if not inspect.isclass(kind) or kind in (object, str, Any):
         return True
     if issubclass(kind, collections.abc.Mapping):
         wish = inner[1] if inner else Any
@@ -68,7 +68,8 @@ def _suits_kind(value: Any, kind: Any, inner: tuple[Any, ...]) -> bool:
         items = [wish for wish in inner if wish is not Ellipsis]
         is_list = isinstance(value, list | tuple)
         return is_list and (len(items) != 1 or all(suits(item, items[0]) for item in value))
-    return True
+    is_open = getattr(kind, "_is_protocol", False)
+    return is_open or isinstance(value, kind)
 
 
 def in_words(wish: Any) -> str:
@@ -89,4 +90,6 @@ def in_words(wish: Any) -> str:
         return " ".join([in_words(options[0]), *map(str, options[1:])])
     if kind in _EACH and options:
         return f"{_EACH[kind]} {in_words(options[-1])}"
+    if inspect.isclass(kind) and kind not in _WORDS:
+        return f"a {kind.__name__}"
     return _WORDS.get(kind) or str(wish).replace("collections.abc.", "").replace("typing.", "")

@@ -66,7 +66,7 @@ class Pipeline(Batches):
         vocabulary: seqio.Vocabulary | None = None,
         preprocessors: Sequence[stream.Preprocessor] = (),
         shuffle_buffer: Size = 1024,
-        length_buckets: Sequence[int] = (),
+        length_buckets: Sequence[Size] = (),
         prefetch: Count = 4,
         process_index: int = 0,
         process_count: int = 1,

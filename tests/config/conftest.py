@@ -32,7 +32,7 @@ class Layer:
 
 
 class Model:
-    def __init__(self, *, layer: Callable[..., Layer], depth: int = 1):
+    def __init__(self, *, layer: Callable[..., Layer], depth: int = 1, head: Layer | None = None):
         self.layers = [layer() for _ in range(depth)]
 
 

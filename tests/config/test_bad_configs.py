@@ -49,6 +49,16 @@ WRONG_LINES = {
     ),
     "list for a dict": ("parts.Layer.table = [1]", "run.gin:9", "not [1]"),
     "literal for a factory": ("parts.Model.layer = 3", "run.gin:9", "a reference (@name), not 3"),
+    "literal for an object": (
+        "big/parts.Model.head = 3",
+        "run.gin:9",
+        "takes a Layer or None, not 3",
+    ),
+    "factory for an object": (
+        "big/parts.Model.head = @parts.Layer",
+        "run.gin:9: big/parts.Model.head takes a Layer or None, not the factory",
+        "(a call ends with `()`)",
+    ),
     "factory for an integer": ("big/parts.Model.depth = @parts.unused", "run.gin:9", "`()`"),
     "through a macro": ("W = 'x'\nparts.Layer.rate = %W", "run.gin:10", "set in run.gin:9"),
     "unquoted string": ("parts.Layer.name = wide", "run.gin:9", "quote strings"),
