@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from lm.models.prompt import last_token, real_tokens
-from lm.nn.branch import make
+from lm.nn.branch import Factory, make
 from lm.nn.heads import Factors
 from lm.nn.stack import StackState
 
@@ -33,7 +33,7 @@ class DecoderOnly(keras.Model):
     """
 
     def __init__(
-        self, *, embedding: Any, decoder: Any, head: Any, name: str = "decoder_only"
+        self, *, embedding: Factory, decoder: Factory, head: Factory, name: str = "decoder_only"
     ) -> None:
         super().__init__(name=name, autocast=False)
         self.embedding = make(embedding, "embedding")

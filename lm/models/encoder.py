@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from lm.nn.branch import make
+from lm.nn.branch import Factory, make
 from lm.nn.heads import Factors
 
 
@@ -29,10 +29,10 @@ class Encoder(keras.Model):
     def __init__(
         self,
         *,
-        embedding: Any,
-        encoder: Any,
-        head: Any,
-        token_type_embedding: Any = None,
+        embedding: Factory,
+        encoder: Factory,
+        head: Factory,
+        token_type_embedding: Factory | None = None,
         name: str = "encoder",
     ) -> None:
         super().__init__(name=name, autocast=False)

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from lm.models.prompt import last_token, real_tokens
-from lm.nn.branch import make
+from lm.nn.branch import Factory, make
 from lm.nn.heads import Factors
 from lm.nn.stack import StackState
 
@@ -36,10 +36,10 @@ class EncoderDecoder(keras.Model):
     def __init__(
         self,
         *,
-        embedding: Any,
-        encoder: Any,
-        decoder: Any,
-        head: Any,
+        embedding: Factory,
+        encoder: Factory,
+        decoder: Factory,
+        head: Factory,
         name: str = "encoder_decoder",
     ) -> None:
         super().__init__(name=name, autocast=False)

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from lm.nn.branch import make
+from lm.nn.branch import Factory, make
 from lm.nn.heads import Factors
 
 
@@ -27,7 +27,12 @@ class Funnel(keras.Model):
     """
 
     def __init__(
-        self, *, embedding: Any, encoder: Any, head: Any = None, name: str = "funnel"
+        self,
+        *,
+        embedding: Factory,
+        encoder: Factory,
+        head: Factory | None = None,
+        name: str = "funnel",
     ) -> None:
         super().__init__(name=name, autocast=False)
         self.embedding = make(embedding, "embedding")

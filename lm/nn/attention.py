@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from lm.errors import LayerError
-from lm.nn.branch import Branch, Context, State, make
+from lm.nn.branch import Branch, Context, Factory, State, make
 from lm.nn.cache import Cache, Shared, by_prompt, write
 from lm.nn.dropout import Dropout
 from lm.nn.initializers import initializer
@@ -229,9 +229,9 @@ class SelfAttention(Branch):
         use_bias: bool = True,
         scale: float | None = None,
         dropout: Share = 0.0,
-        rotary: Any = None,
-        heads: Any = None,
-        after_projection: Any = None,
+        rotary: Factory | None = None,
+        heads: Factory | None = None,
+        after_projection: Factory | None = None,
         kernel_initializer: Any = "glorot_uniform",
         query_initializer: Any = None,
         output_initializer: Any = None,
@@ -249,8 +249,9 @@ class SelfAttention(Branch):
         )
         self.dropout = Dropout(rate=dropout, name="dropout")
         self.rotary = make(rotary) if rotary else None
-        followed = self.heads.projections if after_projection else ()
-        self.after = [make(after_projection, f"after_{name}") for name in followed]
+        self.after = []
+        if after_projection:
+            self.after = [make(after_projection, f"after_{x}") for x in self.heads.projections]
 
     def build(self, x_shape: Any) -> None:
         self.heads.build(x_shape, x_shape)

@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 
 import keras
 
+Factory = Callable[..., Any]
+"""Makes a part when it is called: a class or function that gin has bound arguments of."""
+
 State = Any
 """A tree of tensors that lead with the batch axis, but for those that `lm.nn.cache` marks as shared
 by the texts of a prompt; `()` where nothing is kept."""
@@ -70,7 +73,7 @@ class Branch(keras.layers.Layer):
         return ()
 
 
-def make(factory: Callable[..., Any], name: str | None = None) -> Any:
+def make(factory: Factory, name: str | None = None) -> Any:
     """Calls a factory with a name that does not depend on what the process built before.
 
     >>> make(keras.layers.Identity).name

@@ -11,9 +11,10 @@ import keras
 from keras import ops
 
 from lm.errors import LayerError
-from lm.nn.branch import Branch, Context, State, make
+from lm.nn.branch import Branch, Context, Factory, State, make
 from lm.nn.convolution import Convolution, SeparableConvolution, around, behind
 from lm.nn.dropout import Dropout
+from lm.ranges import Share
 
 
 def double_heads(*, num_heads: int) -> int:
@@ -70,7 +71,7 @@ class EvolvedEncoderConvolution(Branch):
     packed examples too.
     """
 
-    def __init__(self, *, norm: Any, dropout: float = 0.0, name: str | None = None) -> None:
+    def __init__(self, *, norm: Factory, dropout: Share = 0.0, name: str | None = None) -> None:
         super().__init__(name=name)
         self.norm = make(norm, "norm")
         self.left_dropout = Dropout(rate=dropout, name="left_dropout")
@@ -123,7 +124,7 @@ class EvolvedDecoderConvolution(Branch):
     over all positions so far, ours over the tails.
     """
 
-    def __init__(self, *, norm: Any, dropout: float = 0.0, name: str | None = None) -> None:
+    def __init__(self, *, norm: Factory, dropout: Share = 0.0, name: str | None = None) -> None:
         super().__init__(name=name)
         self.norm = make(norm, "norm")
         self.left_dropout = Dropout(rate=dropout, name="left_dropout")

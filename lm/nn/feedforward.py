@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from lm.nn.branch import Branch, Context, State, chain, make_all
+from lm.nn.branch import Branch, Context, Factory, State, chain, make_all
 from lm.nn.dropout import Dropout
 from lm.nn.initializers import initializer
 from lm.ranges import Share, Size
@@ -63,10 +63,10 @@ class FeedForward(Branch):
         activation: Any,
         use_bias: bool = True,
         dropout: Share = 0.0,
-        inner: Sequence[Any] = (),
+        inner: Sequence[Factory] = (),
         kernel_initializer: Any = "glorot_uniform",
         output_initializer: Any = None,
-        matrix: Any = None,
+        matrix: Factory | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
@@ -115,7 +115,7 @@ class GatedFeedForward(Branch):
         use_bias: bool = False,
         dropout: Share = 0.0,
         kernel_initializer: Any = "glorot_uniform",
-        matrix: Any = None,
+        matrix: Factory | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)

@@ -19,7 +19,7 @@ import keras
 from keras import ops
 
 from lm.errors import LayerError
-from lm.nn.branch import Branch, Context, State, make
+from lm.nn.branch import Branch, Context, Factory, State, make
 from lm.nn.gau import Kernel, products, refuse_bias_of_stack
 from lm.nn.masks import causal, same_segment
 from lm.ranges import Size
@@ -106,12 +106,12 @@ class MixedChunkAttention(Branch):
     def __init__(
         self,
         *,
-        unit: Any,
+        unit: Factory,
         kernel: Kernel,
         chunk_size: Size,
         mask: Callable[[Any, Any], Any],
         normalizer: Callable[[Any, int], Any] = tokens_read,
-        bias: Any = None,
+        bias: Factory | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)

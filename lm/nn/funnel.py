@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from lm.errors import LayerError
-from lm.nn.branch import chain, make, make_all
+from lm.nn.branch import Factory, chain, make, make_all
 from lm.nn.dropout import Dropout
 from lm.nn.funnel_attention import RelativeContext, Waves, waves
 from lm.nn.funnel_pooling import Places, Row, Windows, halve, starts, upsample
@@ -60,11 +60,11 @@ class FunnelStack(keras.layers.Layer):
         block_sizes: Sequence[Size],
         block_repeats: Sequence[Size] | None = None,
         num_decoder_layers: Count,
-        layers: Sequence[Any],
-        windows: Any,
+        layers: Sequence[Factory],
+        windows: Factory,
         max_segments: Size = 1,
         wave_dropout: Share = 0.0,
-        before: Sequence[Any] = (),
+        before: Sequence[Factory] = (),
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, autocast=False)

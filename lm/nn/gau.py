@@ -12,7 +12,7 @@ from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.attention import KeyValue
-from lm.nn.branch import Branch, Context, State, make
+from lm.nn.branch import Branch, Context, Factory, State, make
 from lm.nn.cache import Cache, by_prompt, write
 from lm.nn.dropout import Dropout
 from lm.nn.feedforward import dense
@@ -73,7 +73,7 @@ class GatedUnit(keras.layers.Layer):
         num_heads: Size,
         activation: Any = keras.activations.silu,
         dropout: Share = 0.0,
-        rotary: Any = None,
+        rotary: Factory | None = None,
         kernel_initializer: Any = "glorot_uniform",
         name: str | None = None,
     ) -> None:
@@ -152,10 +152,10 @@ class GatedAttentionUnit(Branch):
     def __init__(
         self,
         *,
-        unit: Any,
+        unit: Factory,
         kernel: Kernel,
         max_sequence_length: Size,
-        bias: Any = None,
+        bias: Factory | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)

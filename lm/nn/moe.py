@@ -12,7 +12,7 @@ import keras
 from keras import ops
 
 from lm.errors import LayerError
-from lm.nn.branch import Branch, Context, State, make
+from lm.nn.branch import Branch, Context, Factory, State, make
 from lm.nn.routers import Routing, report_load
 from lm.ranges import Size
 
@@ -52,8 +52,8 @@ class MixtureOfExperts(Branch):
     def __init__(
         self,
         *,
-        router: Any,
-        expert: Any,
+        router: Factory,
+        expert: Factory,
         capacity_factor: float | None,
         eval_capacity_factor: float | None,
         min_capacity: Size = 4,

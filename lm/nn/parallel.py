@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lm.nn.branch import Branch, Context, State, chain, make_all
+from lm.nn.branch import Branch, Context, Factory, State, chain, make_all
 
 
 class Parallel(Branch):
@@ -19,7 +19,7 @@ class Parallel(Branch):
     """
 
     def __init__(
-        self, *, branches: Sequence[Any], after: Sequence[Any] = (), name: str | None = None
+        self, *, branches: Sequence[Factory], after: Sequence[Factory] = (), name: str | None = None
     ) -> None:
         super().__init__(name=name)
         self.branches = make_all(branches, "branch")

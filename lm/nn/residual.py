@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from lm.nn.branch import Branch, Context, State, chain, make, make_all
+from lm.nn.branch import Branch, Context, Factory, State, chain, make, make_all
 from lm.nn.reports import Report, collect, report_again
 
 
@@ -26,10 +26,10 @@ class Residual(Branch):
     def __init__(
         self,
         *,
-        branch: Any,
-        before: Sequence[Any] = (),
-        after: Sequence[Any] = (),
-        close: Sequence[Any] = (),
+        branch: Factory,
+        before: Sequence[Factory] = (),
+        after: Sequence[Factory] = (),
+        close: Sequence[Factory] = (),
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
@@ -55,7 +55,7 @@ class Remat(Branch):
     Source: Chen et al. 2016 (https://arxiv.org/abs/1604.06174).
     """
 
-    def __init__(self, *, branch: Any, name: str | None = None) -> None:
+    def __init__(self, *, branch: Factory, name: str | None = None) -> None:
         super().__init__(name=name)
         self.branch = make(branch)
 

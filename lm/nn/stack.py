@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from keras import ops
 
 from lm.errors import LayerError
-from lm.nn.branch import Branch, Context, State, chain, make, make_all
+from lm.nn.branch import Branch, Context, Factory, State, chain, make, make_all
 from lm.nn.cache import NEVER, Slots, empty_slots, enter
 from lm.nn.masks import both, same_segment, sees_ahead
 from lm.ranges import Size
@@ -49,12 +49,12 @@ class Stack(Branch):
         self,
         *,
         num_layers: Size,
-        layers: Sequence[Any],
+        layers: Sequence[Factory],
         mask: Callable[[Any, Any], Any],
-        position: Any = None,
-        bias: Any = None,
-        before: Sequence[Any] = (),
-        after: Sequence[Any] = (),
+        position: Factory | None = None,
+        bias: Factory | None = None,
+        before: Sequence[Factory] = (),
+        after: Sequence[Factory] = (),
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)

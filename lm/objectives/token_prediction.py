@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from lm.nn.branch import make
+from lm.nn.branch import Factory, make
 from lm.nn.heads import Factors
 from lm.objectives.cross_entropy import Target, flat, log_probabilities, sums
 from lm.objectives.objective import Ratio
@@ -33,7 +33,7 @@ class TokenPrediction(keras.Model):
     def __init__(
         self,
         *,
-        model: Any,
+        model: Factory,
         label_smoothing: Share = 0.0,
         z_loss: Amount = 0.0,
         chunks: Size | None = None,

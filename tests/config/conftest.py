@@ -32,7 +32,10 @@ class Layer:
 
 
 class Model:
-    def __init__(self, *, layer: Callable[..., Layer], depth: int = 1, head: Layer | None = None):
+    def __init__(
+        self, *, layer: Callable[..., Layer], depth: int = 1, head: Layer | None = None,
+        parts: Sequence[Callable[..., Layer]] = (),
+    ):
         self.layers = [layer() for _ in range(depth)]
 
 

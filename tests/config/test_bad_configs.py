@@ -59,6 +59,10 @@ WRONG_LINES = {
         "run.gin:9: big/parts.Model.head takes a Layer or None, not the factory",
         "(a call ends with `()`)",
     ),
+    "literal among factories": (
+        "big/parts.Model.parts = [3]",
+        "run.gin:9: big/parts.Model.parts takes a list whose every item is a reference (@name)",
+    ),
     "factory for an integer": ("big/parts.Model.depth = @parts.unused", "run.gin:9", "`()`"),
     "through a macro": ("W = 'x'\nparts.Layer.rate = %W", "run.gin:10", "set in run.gin:9"),
     "unquoted string": ("parts.Layer.name = wide", "run.gin:9", "quote strings"),
