@@ -63,7 +63,7 @@ def noise(seed: int, *shape: int) -> np.ndarray:
 
 def run(made: Any, x: Any, segments: Any = None, memory: Any = None, **more: Any) -> Any:
     """Runs a stack over x [B, T, D] with a memory at hand; returns its output alone."""
-    memory = MEMORY[: len(x)] if memory is None else memory
+    memory = MEMORY[: x.shape[0]] if memory is None else memory
     return made(x, segments=segments, memory=memory, **more)[0]
 
 

@@ -5,8 +5,9 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from importlib.machinery import ExtensionFileLoader
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 REMINDER = 1.0  # seconds after which a process that has not ended is told again
 
@@ -18,20 +19,30 @@ class Terminated(BaseException):
 ERRORS = {signal.SIGTERM: Terminated, signal.SIGINT: KeyboardInterrupt}
 
 
-def _raise(number: int, frame: FrameType | None) -> NoReturn:
+def _raise(number: int, frame: FrameType | None) -> None:
     """Handle a signal once; a second one ends the process at once."""
     error = ERRORS[signal.Signals(number)]
 
     def remind(number: int, frame: FrameType | None) -> None:
         # Nothing is being handled: the error was lost, as in a destructor or a bare `except` of a
         # module that was being imported.
-        if sys.exception() is None:
+        if sys.exception() is None and not _loads_extension(frame):
             raise error
 
     signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGALRM, remind)
     signal.setitimer(signal.ITIMER_REAL, REMINDER, REMINDER)
-    raise error
+    if not _loads_extension(frame):
+        raise error
+
+
+def _loads_extension(frame: FrameType | None) -> bool:
+    """Tell whether a compiled module is being loaded: TensorFlow's abort if they meet an error."""
+    while frame:
+        if isinstance(frame.f_locals.get("self"), ExtensionFileLoader):
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from importlib.machinery import ExtensionFileLoader
 
 import pytest
 
@@ -70,6 +71,24 @@ def test_a_request_that_a_destructor_lost_is_raised_again_without_a_word(
     said = capsys.readouterr().err
     assert said.count("Traceback") == 1
     assert "ZeroDivisionError" in said
+
+
+@every
+def test_a_compiled_module_is_loaded_before_the_request_is_raised(number, error, monkeypatch):
+    monkeypatch.setattr(signals, "REMINDER", 0.05)
+    steps = []
+
+    class Loader(ExtensionFileLoader):
+        def create_module(self, spec):
+            os.kill(os.getpid(), number)
+            time.sleep(0.3)
+            steps.append("loaded")
+
+    with pytest.raises(error), signals.terminated():
+        Loader("module", "module.so").create_module(None)
+        time.sleep(5)
+        pytest.fail("the process went on")
+    assert steps == ["loaded"]
 
 
 @every
