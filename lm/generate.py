@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from lm.decode.decoding import Decoding
-from lm.decode.generator import Generator, Stream, Text, can_stream
+from lm.decode.generator import Generator, Hypothesis, Stream, can_stream
 from lm.ranges import Amount, Seed, Size
 from lm.trained import Trained
 
@@ -81,7 +81,7 @@ def generate(  # noqa: PLR0913 - the settings of a search
         top_p=top_p,
         num_samples=num_samples,
     )
-    facts = decoding.facts() | ({"seed": seed} if decoding.samples else {})
+    facts = decoding.settings() | ({"seed": seed} if decoding.samples else {})
     ids = [tokens_of(trained, prompt) for prompt in prompts]
     generator = trained.generator(decoding, batch_size)
     if on_text and len(ids) == 1 and can_stream(generator.search):
@@ -105,9 +105,9 @@ def streamed(
     *,
     seed: int,
     on_text: Callable[[str], None],
-) -> Text:
+) -> Hypothesis:
     """Returns the text for a prompt, each piece handed on as soon as it is made."""
-    text, shown = Text([], 0.0, 0.0), ""
+    text, shown = Hypothesis([], 0.0, 0.0), ""
     for text in Stream(generator)(prompt, seed=seed):
         # A character may still lack bytes; it is shown once they have come.
         whole = continuation(trained, prompt, text.tokens).rstrip("\N{REPLACEMENT CHARACTER}")
@@ -122,7 +122,7 @@ def tokens_of(trained: Trained, prompt: Prompt) -> list[int]:
     return trained.prompt_ids(prompt) if isinstance(prompt, str) else list(prompt)
 
 
-def candidate(trained: Trained, prompt: Sequence[int], text: Text) -> Candidate:
+def candidate(trained: Trained, prompt: Sequence[int], text: Hypothesis) -> Candidate:
     """Returns a candidate as text."""
     written = continuation(trained, prompt, text.tokens)
     return Candidate(written, text.tokens, text.log_prob, text.score)

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from lm.decode.prompts import bucket
-from lm.decode.targets import Pair
+from lm.decode.model_inputs import Pair, bucket
 from lm.errors import UserError
 from lm.objectives.token_prediction import targets_and_weights
 from lm.ranges import Size

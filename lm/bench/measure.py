@@ -10,9 +10,9 @@ import numpy as np
 
 from lm import engines
 from lm.bench.peak import matmul_peak, peak_memory
-from lm.decode.compiled import Programs
+from lm.decode.compiled import CompiledByShape
 from lm.decode.decoding import Decoding
-from lm.decode.loop import Decoded
+from lm.decode.sampling import Decoded
 from lm.engines.flops import matmul_flops
 
 TRAINING_PASSES = 3  # forward, and backward for the activations and for the weights
@@ -210,7 +210,7 @@ def search_call(
 ) -> Callable[[], Decoded]:
     """Returns a call that makes as many tokens for each prompt; no token ends a text."""
     search = Decoding(max_new_tokens=new_tokens, beam_size=beams).search(eos_id=-1)
-    programs = Programs(model, search)
+    programs = CompiledByShape(model, search)
     rows = len(next(iter(prompts.values())))
     inputs = prompts | {"rows": np.arange(rows, dtype="int32"), "seed": np.array(0, "int32")}
     return lambda: programs(inputs)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from lm.decode.rows import reorder, spread
+from lm.decode.rows import expand, reorder
 from tests.built import LENGTH, MEMORY, branch, noise, run, runner
 from tests.catalogue import BRANCHES, having
 from tests.engine import assert_all_near, assert_near, differentiate, jit, numpy, quick
@@ -67,7 +67,7 @@ def test_texts_of_a_prompt_that_share_its_caches_equal_each_alone(case):
     x, rows = noise(3, 2, LENGTH), np.repeat([0, 1], texts)
     real = (np.arange(5) < prompts[:, None]).astype("int32")
     _, state = made(x[:, :5], state=made.initial_state(2, LENGTH), segments=real, memory=MEMORY)
-    state, past, now = spread(state, texts, room=LENGTH - 5), x[rows], prompts[rows]
+    state, past, now = expand(state, texts, new_slots=LENGTH - 5), x[rows], prompts[rows]
     whole = quick(lambda x: made(x, memory=MEMORY[rows])[0])
     step = quick(lambda x, state: made(x, state=state))
     each = np.arange(len(rows))
