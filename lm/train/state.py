@@ -43,7 +43,7 @@ def arrays(program: Program) -> dict[str, dict[str, np.ndarray]]:
         NotFiniteError: so that a good checkpoint is never followed by a bad one.
     """
     found = {
-        kind: {name: cluster.whole(v.value) for name, v in group.items()}
+        kind: {name: cluster.host_copy(v.value) for name, v in group.items()}
         for kind, group in groups(program).items()
     }
     bad = [n for group in found.values() for n, x in group.items() if not _is_finite(x)]

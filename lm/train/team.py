@@ -70,7 +70,7 @@ class Team:
         if self.size == 1:
             return
         found = -1 if step is None else step
-        if cluster.agree(found, -found) != [found, -found]:
+        if cluster.max_over_processes(found, -found) != [found, -found]:
             raise UserError(
                 "the processes find different checkpoints; --workdir must be one folder that all "
                 "of them see"
@@ -88,7 +88,7 @@ class Team:
         except RuntimeError as error:
             if self.size == 1 or not cluster.is_lost(error):
                 raise
-            cluster.leave()
+            cluster.exit_without_peers()
             raise UserError(
                 f"another process of the run has ended ({str(error).splitlines()[0]}); give all "
                 "of them their command again: the run goes on from its newest checkpoint"
@@ -97,7 +97,7 @@ class Team:
     def part(self) -> None:
         """Wait until the first has written everything."""
         if self.size > 1:
-            cluster.wait("the end of the run")
+            cluster.barrier("the end of the run")
 
 
 class Agreed:
@@ -144,7 +144,7 @@ class Agreed:
     def _ask(self) -> None:
         """Exchange signals, and the milliseconds of a step, which decide when to ask again."""
         took = int(1000 * (time.monotonic() - self._since) / self._period)
-        number, slowest = cluster.agree(self._own.received or 0, took)
+        number, slowest = cluster.max_over_processes(self._own.received or 0, took)
         self._found = number or None
         self._period = self._left = max(1, min(self.MOST, 1000 // max(slowest, 1)))
         self._since = time.monotonic()

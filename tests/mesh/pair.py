@@ -96,7 +96,9 @@ def trained(workdir: Path, stream: Any, index: int, **more: Any) -> int:
     except UserError as error:
         print(error, file=sys.stderr, flush=True)
         if "another process of the run has ended" in str(error):
-            os._exit(1)  # as `cluster.leave` has it; JAX would wait for the other's heartbeat
+            os._exit(
+                1
+            )  # as `cluster.exit_without_peers` has it; JAX would wait for the other's heartbeat
         return 1
     return 0
 

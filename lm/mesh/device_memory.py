@@ -1,4 +1,4 @@
-"""What a training run needs on each device of a mesh, from shapes alone."""
+"""The memory that a training step needs on each device of a mesh, from shapes alone."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -9,13 +9,15 @@ import keras
 
 from lm.errors import ConfigError
 from lm.mesh.axes import Layout, Split
-from lm.mesh.kept import kept
-from lm.mesh.mesh import REST, Mesh
+from lm.mesh.mesh import REMAINING, Mesh
+from lm.mesh.saved_activations import saved_activations
+from lm.types import Shape
 
-_FLOAT = 4  # bytes; gradients are summed in float32
+_FLOAT32 = 4  # bytes; gradients are summed in float32
+_MEBIBYTE = 2**20
 
 
-class Memory(NamedTuple):
+class DeviceMemory(NamedTuple):
     """Bytes on one device.
 
     Attributes:
@@ -24,9 +26,9 @@ class Memory(NamedTuple):
         weights: trainable or not.
         gradients: one float32 per weight.
         slots: of the optimizer, None if no optimizer is given.
-        averages: of the weights, where the optimizer keeps them.
-        activations: what the backward pass reads, an upper bound: XLA may keep less.
-        activations_remat: the same where every residual is computed again.
+        averages: of the weights, if the optimizer keeps them.
+        activations: saved for the backward pass, an upper bound: XLA may save less.
+        activations_remat: the same with every residual rematerialised.
     """
 
     devices: int
@@ -44,18 +46,18 @@ class Memory(NamedTuple):
         return self.weights + self.gradients + (self.slots or 0) + self.averages
 
 
-def memory(
+def device_memory(
     mesh: Mesh,
     *,
     model: Callable[[], Any],
     optimizer: Callable[[], Any] | None,
     rows: int,
     length: int,
-) -> Memory:
-    """Return what a step needs; nothing is allocated and no device is looked for.
+) -> DeviceMemory:
+    """Return what a step needs; nothing is allocated and no device is needed.
 
     Args:
-        mesh: its shape without -1.
+        mesh: its shape must not have a -1.
         model: factory of the model.
         optimizer: factory of the optimizer.
         rows: of the global batch.
@@ -64,35 +66,39 @@ def memory(
     Raises:
         ConfigError: the model or the batch does not fit the mesh.
     """
-    if REST in mesh.shape.values():
-        names = [f"{name.upper()}_DEVICES" for name, size in mesh.shape.items() if size == REST]
+    if REMAINING in mesh.shape.values():
+        names = [
+            f"{name.upper()}_DEVICES" for name, size in mesh.shape.items() if size == REMAINING
+        ]
         raise ConfigError(f"a mesh of how many devices? Set {names[0]}, as --gin.{names[0]}=4")
     mesh.check_rows(rows)
-    share = rows // mesh.shards
-    spec = jax.ShapeDtypeStruct((share, length), "int32")
+    local_rows = rows // mesh.shards
+    spec = jax.ShapeDtypeStruct((local_rows, length), "int32")
     features = {"encoder_input_tokens": spec, "decoder_input_tokens": spec}
-    rule = None if optimizer is None else optimizer()
+    built_optimizer = None if optimizer is None else optimizer()
     with keras.StatelessScope(initialize_variables=False):
-        made = model()
-        made({name: keras.KerasTensor(x.shape, "int32") for name, x in features.items()})
-        layouts = mesh.layouts_of(made)
-        trainable = {v.path: layouts[v.path] for v in made.trainable_variables}
-        slots, averages = _optimizer(rule, made.trainable_variables, trainable, mesh.shape)
+        built = model()
+        built({name: keras.KerasTensor(x.shape, "int32") for name, x in features.items()})
+        layouts = mesh.layouts_of(built)
+        trainable = {v.path: layouts[v.path] for v in built.trainable_variables}
+        slots, averages = _optimizer(
+            built_optimizer, built.trainable_variables, trainable, mesh.shape
+        )
     weights = sum(
-        _size(layouts[v.path].shape, layouts[v.path].split, mesh.shape) * _bytes(v)
-        for v in made.variables
+        _count(layouts[v.path].shape, layouts[v.path].split, mesh.shape) * _bytes(v)
+        for v in built.variables
     )
-    activations = kept(
+    activations = saved_activations(
         model,
         features=features,
-        splits={path: _inside(layout.split, mesh) for path, layout in layouts.items()},
+        splits={path: _without_batch_axes(layout.split, mesh) for path, layout in layouts.items()},
         sizes=mesh.shape,
     )
-    return Memory(
+    return DeviceMemory(
         devices=math.prod(mesh.shape.values()),
-        rows=share,
+        rows=local_rows,
         weights=weights,
-        gradients=_FLOAT * sum(_size(x.shape, x.split, mesh.shape) for x in trainable.values()),
+        gradients=_FLOAT32 * sum(_count(x.shape, x.split, mesh.shape) for x in trainable.values()),
         slots=slots,
         averages=averages,
         activations=activations.all,
@@ -108,7 +114,7 @@ def _optimizer(
 ) -> tuple[int | None, int]:
     """Return the bytes of slots and of averages on one device.
 
-    A slot of its weight's shape lies where the weight does; rows, columns and counts everywhere.
+    A slot of its weight's shape is split as the weight is; rows, columns and counts are replicated.
     """
     if optimizer is None:
         return None, 0
@@ -117,25 +123,25 @@ def _optimizer(
     slots = 0
     for slot in optimizer.rule.variables:
         shape = tuple(slot.shape)
-        owners = [
+        splits = [
             split for (name, of), split in by_name.items() if of == shape and name in slot.path
         ]
-        slots += _size(shape, owners[0] if owners else (None,) * len(shape), sizes) * _bytes(slot)
+        slots += _count(shape, splits[0] if splits else (None,) * len(shape), sizes) * _bytes(slot)
     if optimizer.average is None:
         return slots, 0
     averages = sum(
-        _size(layouts[w.path].shape, layouts[w.path].split, sizes) * _bytes(w) for w in weights
+        _count(layouts[w.path].shape, layouts[w.path].split, sizes) * _bytes(w) for w in weights
     )
     return slots, averages
 
 
-def _inside(split: Split, mesh: Mesh) -> Split:
-    """Return the split without the axes of the batch: weights split over those are gathered."""
+def _without_batch_axes(split: Split, mesh: Mesh) -> Split:
+    """Return the split during a step: weights split over the axes of the batch are gathered."""
     return tuple(None if axis in mesh.batch_axes else axis for axis in split)
 
 
-def _size(shape: tuple[int, ...], split: Split, sizes: Mapping[str, int]) -> int:
-    """Return the numbers of a variable on one device."""
+def _count(shape: Shape, split: Split, sizes: Mapping[str, int]) -> int:
+    """Return how many numbers of a variable lie on one device."""
     return math.prod(shape) // math.prod(sizes[axis] for axis in split if axis)
 
 
@@ -144,15 +150,15 @@ def _bytes(variable: Any) -> int:
     return jax.numpy.dtype(keras.backend.standardize_dtype(variable.dtype)).itemsize
 
 
-def table(found: Memory) -> str:
-    """Return the bytes as text, in MiB."""
+def table(found: DeviceMemory) -> str:
+    """Return the bytes as a table, in MiB."""
     rows = {
         "weights": found.weights,
         "gradients": found.gradients,
         "slots": found.slots,
         "averages": found.averages or None,
-        "activations kept": found.activations,
-        "activations kept, remat": found.activations_remat,
+        "activations saved": found.activations,
+        "activations saved, remat": found.activations_remat,
         "total": found.state + found.activations,
         "total, remat": found.state + found.activations_remat,
     }
@@ -162,22 +168,19 @@ def table(found: Memory) -> str:
     return "\n".join([f"{'MiB on each device':<24}{'':>14}", *lines])
 
 
-def verdict(found: Memory, gigabytes: float) -> str:
-    """Return whether that fits on devices of so many GB (10^9 bytes).
+def verdict(found: DeviceMemory, gigabytes: float) -> str:
+    """Return whether a step fits on devices of so many GB (10^9 bytes).
 
     Example:
-        >>> verdict(Memory(16, 2, 5, 5, 1, 0, 30 * 10**9, 10**9), 32)
+        >>> verdict(DeviceMemory(16, 2, 5, 5, 1, 0, 30 * 10**9, 10**9), 32)
         'fits on 16 x 32 GB'
-        >>> verdict(Memory(16, 2, 5, 5, 1, 0, 40 * 10**9, 10**9), 32)
+        >>> verdict(DeviceMemory(16, 2, 5, 5, 1, 0, 40 * 10**9, 10**9), 32)
         'fits on 16 x 32 GB with remat only'
     """
-    room = gigabytes * 1e9
-    place = f"{found.devices} x {gigabytes:g} GB"
-    if found.state + found.activations <= room:
-        return f"fits on {place}"
-    if found.state + found.activations_remat <= room:
-        return f"fits on {place} with remat only"
-    return f"does not fit on {place}: split the model over more devices or take a smaller batch"
-
-
-_MEBIBYTE = 2**20
+    capacity = gigabytes * 1e9
+    devices = f"{found.devices} x {gigabytes:g} GB"
+    if found.state + found.activations <= capacity:
+        return f"fits on {devices}"
+    if found.state + found.activations_remat <= capacity:
+        return f"fits on {devices} with remat only"
+    return f"does not fit on {devices}: split the model over more devices or take a smaller batch"
