@@ -1,4 +1,4 @@
-"""`lm show TASK`: the first examples of a task, raw, tokenized and as a model gets them."""
+"""`lm show TASK`: the first examples of a task, raw, tokenized and as rows of a batch."""
 
 import argparse
 import json
@@ -18,8 +18,8 @@ EXAMPLE = """examples:
   lm show --gin_file=my_task.gin
   lm show tinyshakespeare_char --gin.TASK_FEATURE_LENGTHS="{'targets': 64}"
 
-Lengths, feature converter and vocabulary are those of the gin files' macros
-TASK_FEATURE_LENGTHS, FEATURE_CONVERTER and VOCABULARY, when they are bound."""
+Lengths, feature converter and vocabulary are TASK_FEATURE_LENGTHS, FEATURE_CONVERTER and
+VOCABULARY of the gin files, if bound."""
 
 TASK = "MIXTURE_OR_TASK_NAME"
 SETTINGS = {
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
-    """Name, lengths, converter and vocabulary, as far as flags and gin files say them."""
+    """Name, lengths, converter and vocabulary, if flags or gin files give them."""
     settings: dict[str, Any] = {}
     if args.gin_file or args.gin_bindings:
         config = flags.load(args, roots=list(SETTINGS.values()))
@@ -80,7 +80,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _vocabulary(name: str) -> Any:
-    """The bytes, or a SentencePiece model."""
+    """The byte vocabulary, or a SentencePiece model."""
     from lm.data import vocabulary
 
     if name == "bytes":
@@ -89,7 +89,7 @@ def _vocabulary(name: str) -> Any:
 
 
 def _record(found: "Preview") -> dict[str, Any]:
-    """The preview as plain values."""
+    """The preview as JSON values."""
     from lm.data.vocabulary import fingerprint
 
     return {

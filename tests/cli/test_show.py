@@ -48,8 +48,8 @@ def test_text_shows_where_one_example_ends_and_the_next_begins(lines_task, capsy
     assert main.main(["show", "--gin_file", lines_task]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= preview_text.WIDTH
-    assert "decoder: 2 segments fill 14 of 16 places (88%)" in lines
-    assert {"  [1] one two", "  [2] three", "  [0] 2 places of padding"} <= set(lines)
+    assert "decoder: 2 segments fill 14 of 16 positions (88%)" in lines
+    assert {"  [1] one two", "  [2] three", "  [0] 2 positions of padding"} <= set(lines)
     (pieces,) = [line for line in lines if line.startswith("  decoder_target_tokens  ")]
     cells = pieces.replace("│", " │ ").split()[1:]
     assert cells == [*"␣two", "<eos>", "│", *"three", "<eos>", "│", "<pad>", "<pad>"]
