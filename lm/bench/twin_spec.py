@@ -10,7 +10,7 @@ from lm.interop.bert import TOKENS
 from lm.interop.funnel import FUNNEL
 from lm.interop.huggingface import family
 from lm.interop.renaming import Family, to_theirs
-from lm.interop.switch import apart
+from lm.interop.switch import split_experts
 from lm.nn.attention import SelfAttention
 from lm.nn.dropout import Dropout
 from lm.nn.moe import MixtureOfExperts
@@ -131,7 +131,7 @@ def _named(ours: dict[str, np.ndarray]) -> tuple[str, dict[str, np.ndarray]]:
     """Returns the first type whose table names every variable, and the weights under its names."""
     for model_type, kind in TYPES.items():
         try:
-            return model_type, apart(to_theirs(kind.family, ours))
+            return model_type, split_experts(to_theirs(kind.family, ours))
         except (KeyError, UserError):
             continue
     raise UserError(f"--against compares {', '.join(TYPES)}; this model is composed otherwise")
