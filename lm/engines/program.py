@@ -13,7 +13,7 @@ from lm.engines.outcome import Outcome
 from lm.errors import UserError
 from lm.nn.reports import collect
 from lm.objectives.objective import Ratio
-from lm.optim.guard import guard
+from lm.optim.conditional_update import conditional_update
 from lm.optim.optimizer import Optimizer, global_norm, squares
 
 Features = Mapping[str, Any]
@@ -107,7 +107,9 @@ class Program:
         norm = global_norm(gradients)
         accepted = ops.logical_and(ops.isfinite(terms["loss"][0]), ops.isfinite(norm))
         rate = self.optimizer.learning_rate
-        with guard(self.optimizer.rule, variables=self.guarded, before=before, accepted=accepted):
+        with conditional_update(
+            self.optimizer.rule, variables=self.guarded, before=before, accepted=accepted
+        ):
             self.optimizer.apply(gradients, norm)
         self.meter.add(terms, norm=norm, learning_rate=rate, accepted=accepted)
         finite = ops.stack([ops.isfinite(square) for square in squares(gradients)])

@@ -1,4 +1,4 @@
-"""AdamW: Keras' rule under a fixed name, with the house's clipping, averaging and decay by path."""
+"""AdamW: Keras' rule, with clipping, averaging and weight decay by path."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def adamw(
         weight_decay: per update and unit of learning rate; 0 is Adam.
         clip_norm: largest global norm of the gradient; None does not clip.
         average: decay of the moving average of the weights; None keeps no average.
-        undecayed: regular expression of the paths that are not decayed.
+        undecayed: regular expression of the paths without weight decay.
 
     Source: Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101, algorithm 2.
     Departures: the bias correction is folded into the rate, as in Keras, so that epsilon is

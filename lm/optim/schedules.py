@@ -1,8 +1,8 @@
 """Learning rates as functions of the number of updates made so far (0 at the first update).
 
 Every schedule is a `keras.optimizers.schedules.LearningRateSchedule`, computed in float32 inside
-the compiled step. Where a warm-up is given, the rate of update t is `peak * (t + 1) / warmup_steps`
-until it reaches the peak, so that the first update is not lost.
+the compiled step. During a warm-up the rate of update t is `peak * (t + 1) / warmup_steps`, so that
+the first update is not zero.
 """
 
 import math
@@ -12,22 +12,23 @@ import keras
 from keras import ops
 
 from lm.ranges import Amount, Count, Size
+from lm.types import Tensor
 
 Schedule: TypeAlias = keras.optimizers.schedules.LearningRateSchedule
 
 
-def _float(step: Any) -> Any:
+def _float(step: Tensor) -> Tensor:
     """Return the step as float32 (exact up to 2^24 updates)."""
     return ops.cast(step, "float32")
 
 
-def _ramp(step: Any, warmup_steps: int) -> Any:
+def _ramp(step: Tensor, warmup_steps: int) -> Tensor:
     """Return min(1, (step + 1) / warmup_steps); 1 without a warm-up."""
     return ops.minimum(1.0, (step + 1.0) / max(warmup_steps, 1))
 
 
-def _progress(step: Any, warmup_steps: int, steps: int) -> Any:
-    """Return how far the decay has come: 0 at the end of the warm-up, 1 at `steps` and after."""
+def _decay_fraction(step: Tensor, warmup_steps: int, steps: int) -> Tensor:
+    """Return the fraction of the decay: 0 until the end of the warm-up, 1 from `steps` on."""
     return ops.clip((step - warmup_steps) / max(steps - warmup_steps, 1), 0.0, 1.0)
 
 
@@ -41,7 +42,7 @@ class Constant(Schedule):
     def __init__(self, *, value: Amount) -> None:
         self.value = value
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         """Return the rate of update `step`."""
         return ops.full((), self.value, dtype="float32")
 
@@ -64,7 +65,7 @@ class InverseSquareRoot(Schedule):
         self.factor = factor
         self.warmup_steps = warmup_steps
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         """Return the rate of update `step`."""
         return self.factor * ops.rsqrt(ops.maximum(_float(step), float(self.warmup_steps)))
 
@@ -86,14 +87,14 @@ class Noam(Schedule):
         self.scale = factor * hidden_dim**-0.5
         self.warmup_steps = warmup_steps
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         """Return the rate of update `step`."""
         t = _float(step) + 1.0
         return self.scale * ops.minimum(ops.rsqrt(t), t * self.warmup_steps**-1.5)
 
 
 def noam_peak(*, hidden_dim: Size, warmup_steps: Size = 8000, factor: Amount = 2.0) -> float:
-    """Return the highest rate of `Noam`, for schedules that go on from it in another way.
+    """Return the peak rate of `Noam`, for schedules that decay from it otherwise.
 
     >>> round(noam_peak(hidden_dim=512), 6)
     0.000988
@@ -118,10 +119,10 @@ class Linear(Schedule):
     ) -> None:
         self.peak, self.steps, self.floor, self.warmup_steps = peak, steps, floor, warmup_steps
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         """Return the rate of update `step`."""
         step = _float(step)
-        decay = 1.0 - _progress(step, self.warmup_steps, self.steps)
+        decay = 1.0 - _decay_fraction(step, self.warmup_steps, self.steps)
         rate = self.floor + (self.peak - self.floor) * decay
         return rate * _ramp(step, self.warmup_steps)
 
@@ -134,8 +135,8 @@ class Cosine(Schedule):
         steps: updates until the floor, counted from the start of training.
         floor: the last rate, kept after `steps`; GPT-3 and nanoGPT have a tenth of the peak.
         warmup_steps: updates of linear growth before the decay.
-        hold_steps: updates at the peak between the two; the Evolved Transformer's settings for
-            Adafactor hold it instead of growing.
+        hold_steps: updates at the peak between the two; the Evolved Transformer with Adafactor
+            holds the peak and has no warm-up.
 
     Source: Loshchilov and Hutter 2017, https://arxiv.org/abs/1608.03983, equation 5, one cycle.
     """
@@ -152,16 +153,16 @@ class Cosine(Schedule):
         self.peak, self.steps, self.floor, self.warmup_steps = peak, steps, floor, warmup_steps
         self.decay_from = warmup_steps + hold_steps
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         """Return the rate of update `step`."""
         step = _float(step)
-        turn = ops.cos(math.pi * _progress(step, self.decay_from, self.steps))
-        rate = self.floor + 0.5 * (self.peak - self.floor) * (1.0 + turn)
+        cosine = ops.cos(math.pi * _decay_fraction(step, self.decay_from, self.steps))
+        rate = self.floor + 0.5 * (self.peak - self.floor) * (1.0 + cosine)
         return rate * _ramp(step, self.warmup_steps)
 
 
 class Warmup(Schedule):
-    """Another schedule, its first updates scaled by min(1, (step + 1) / steps).
+    """Another schedule, with its first updates scaled by min(1, (step + 1) / steps).
 
     Args:
         schedule: factory of the schedule to scale.
@@ -172,6 +173,6 @@ class Warmup(Schedule):
         self.schedule = schedule()
         self.steps = steps
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         """Return the rate of update `step`."""
         return self.schedule(step) * _ramp(_float(step), self.steps)
