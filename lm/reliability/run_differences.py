@@ -58,7 +58,7 @@ def compare_runs(left: Path, right: Path) -> RunComparison:
 def _checkpoints(left: Path, right: Path) -> tuple[int, list[str]]:
     """Return the number of tensors of two checkpoints, and their differences."""
     manifests = verify(left), verify(right)
-    batches = [manifest.facts.get("batches") for manifest in manifests]
+    batches = [manifest.metadata.get("batches") for manifest in manifests]
     found = [] if batches[0] == batches[1] else ["the batches consumed are not the same"]
     kinds = [{kind: set(group) for kind, group in m.tensors.items()} for m in manifests]
     if kinds[0] != kinds[1]:

@@ -153,7 +153,7 @@ class Loop:
                 step=step,
                 groups=groups,
                 data_state=self.data.state(),
-                facts={
+                metadata={
                     **self.facts,
                     "good": is_good,
                     "metric": metric,

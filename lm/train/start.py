@@ -42,15 +42,15 @@ def resume(
         return None
     folder, manifest = found
     run = store.folder.parent
-    allowed = facts.refuse(manifest.facts, about, allow_change=allow_change, run=run)
-    _warn(manifest.facts, about)
+    allowed = facts.refuse(manifest.metadata, about, allow_change=allow_change, run=run)
+    _warn(manifest.metadata, about)
     engine.pull()
     if any(name.rpartition(".")[2] == "optimizer" for name in {*allowed, *allow_change}):
         state.restore_for_another_optimizer(engine.program, folder, step=manifest.step)
     else:
         state.restore(engine.program, folder)
-    changed = facts.changes(manifest.facts["data"], about["data"]).keys()
-    data.digest = manifest.facts.get("batches", "")
+    changed = facts.changes(manifest.metadata["data"], about["data"]).keys()
+    data.digest = manifest.metadata.get("batches", "")
     if changed <= POSITION_HOLDS:
         data.restore((folder / "data_state").read_bytes(), allow_changes=allowed)
     else:

@@ -24,14 +24,18 @@ GROUPS = {
 
 def save(place, step=3):
     return write(
-        place / str(step), step=step, groups=GROUPS, data_state=b"\0position", facts={"metric": 1.5}
+        place / str(step),
+        step=step,
+        groups=GROUPS,
+        data_state=b"\0position",
+        metadata={"metric": 1.5},
     )
 
 
 def test_every_tensor_comes_back_bit_for_bit(tmp_path):
     saved = save(tmp_path)
     manifest = verify(saved)
-    assert (manifest.step, manifest.facts) == (3, {"metric": 1.5})
+    assert (manifest.step, manifest.metadata) == (3, {"metric": 1.5})
     assert (saved / "data_state").read_bytes() == b"\0position"
     for kind, group in GROUPS.items():
         arrays = read(saved, kind)

@@ -30,7 +30,7 @@ def tensors(step: int, rows: int = 8) -> dict[str, Arrays]:
 def save(store: Store, step: int, rows: int = 8) -> None:
     """Save a step and wait for it."""
     position = bytes([step % 256]) * 64
-    store.save(step=step, groups=tensors(step, rows), data_state=position, facts={"metric": 1.0})
+    store.save(step=step, groups=tensors(step, rows), data_state=position, metadata={"metric": 1.0})
     store.wait()
 
 

@@ -17,7 +17,7 @@ def run_folder(folder, *, value=1.0, loss=0.5, text="a", batches="0", seconds=1.
     kernel = np.array([[1.0, 2.0], [3.0, value]], "float32")
     groups = {"weights": {"kernel": kernel, "bias": np.zeros(2, "float32")}}
     facts = {"batches": batches}
-    write(folder / "checkpoints" / "4", step=4, groups=groups, data_state=b"", facts=facts)
+    write(folder / "checkpoints" / "4", step=4, groups=groups, data_state=b"", metadata=facts)
     row = {"step": 4, "split": "train", "loss": loss, "timing/uptime": seconds}
     (folder / "metrics.jsonl").write_text(json.dumps(row) + "\n")
     (folder / "samples").mkdir()

@@ -173,7 +173,8 @@ def test_the_folder_holds_what_it_should(whole):
 
 def test_the_best_checkpoint_is_kept(tmp_path, whole):
     metrics = {
-        int(path.name): verify(path).facts["metric"] for path in (whole / "checkpoints").iterdir()
+        int(path.name): verify(path).metadata["metric"]
+        for path in (whole / "checkpoints").iterdir()
     }
     assert {step for step, metric in metrics.items() if metric is not None} == {8, 16, 20}
     losses = {row["step"]: row["loss"] for row in figures(whole) if row.get("task") == "toy"}
