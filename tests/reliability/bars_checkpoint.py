@@ -110,7 +110,7 @@ def full_disk(trials: int, folder: Path) -> Result:
             failures.append(f"trial {trial}: left {left}")
     save(store, 2, rows=500)
     store.close()
-    return Result(trials, failures, "then room is made and the save succeeds")
+    return Result(trials, failures, "then space is freed and the save succeeds")
 
 
 @contextmanager
@@ -183,7 +183,7 @@ BARS = [
     Bar(
         4,
         "strict",
-        "a tensor renamed, added, removed, reshaped or retyped is refused by name",
+        "a tensor renamed, added, removed, reshaped or retyped is an error that names it",
         strictness,
         short=12,
         long=24,
@@ -191,7 +191,7 @@ BARS = [
     Bar(
         5,
         "full disk",
-        "a save without room is one line with path and size; the one before is good",
+        "a save on a full disk is one line with path and size; the one before is usable",
         full_disk,
         short=10,
         long=200,
@@ -199,7 +199,7 @@ BARS = [
     Bar(
         9,
         "bit flips",
-        "a flipped bit anywhere in a checkpoint is found, named, and the one before is used",
+        "a flipped bit anywhere in a checkpoint is detected and named; the one before is used",
         bit_flips,
         short=100,
         long=1000,
@@ -207,7 +207,7 @@ BARS = [
     Bar(
         20,
         "power",
-        "after a power cut that loses un-synced writes, every finished save is good",
+        "after a power cut that loses unsynced writes, every finished save is usable",
         power_cuts,
         short=20,
         long=200,
