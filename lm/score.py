@@ -10,7 +10,7 @@ from keras import ops
 from lm.decode.model_inputs import Pair, bucket
 from lm.errors import UserError
 from lm.objectives.token_prediction import targets_and_weights
-from lm.ranges import Size
+from lm.ranges import PositiveInt
 from lm.trained import Trained, position_limit
 
 
@@ -35,7 +35,7 @@ def score(
     trained: Trained,
     examples: Sequence[Mapping[str, str]],
     add_eos: bool | None = None,
-    batch_size: Size = 16,
+    batch_size: PositiveInt = 16,
 ) -> list[Score]:
     """Returns the score of every example, in order.
 

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from lm.nn.initializers import initializer
-from lm.ranges import Size
+from lm.ranges import PositiveInt
 
 
 class TokenEmbedding(keras.layers.Layer):
@@ -22,8 +22,8 @@ class TokenEmbedding(keras.layers.Layer):
     def __init__(
         self,
         *,
-        vocabulary_size: Size,
-        hidden_dim: Size,
+        vocabulary_size: PositiveInt,
+        hidden_dim: PositiveInt,
         scale_exponent: float = 0.0,
         embeddings_initializer: Any = "uniform",
         name: str | None = None,

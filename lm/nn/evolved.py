@@ -14,7 +14,7 @@ from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, Factory, State, make
 from lm.nn.convolution import Convolution, SeparableConvolution, around, behind
 from lm.nn.dropout import Dropout
-from lm.ranges import Share
+from lm.ranges import UnitFloat
 
 
 def double_heads(*, num_heads: int) -> int:
@@ -71,7 +71,7 @@ class EvolvedEncoderConvolution(Branch):
     packed examples too.
     """
 
-    def __init__(self, *, norm: Factory, dropout: Share = 0.0, name: str | None = None) -> None:
+    def __init__(self, *, norm: Factory, dropout: UnitFloat = 0.0, name: str | None = None) -> None:
         super().__init__(name=name)
         self.norm = make(norm, "norm")
         self.left_dropout = Dropout(rate=dropout, name="left_dropout")
@@ -124,7 +124,7 @@ class EvolvedDecoderConvolution(Branch):
     over all positions so far, ours over the tails.
     """
 
-    def __init__(self, *, norm: Factory, dropout: Share = 0.0, name: str | None = None) -> None:
+    def __init__(self, *, norm: Factory, dropout: UnitFloat = 0.0, name: str | None = None) -> None:
         super().__init__(name=name)
         self.norm = make(norm, "norm")
         self.left_dropout = Dropout(rate=dropout, name="left_dropout")

@@ -9,7 +9,7 @@ from keras import ops
 from lm.nn.branch import Branch, Context, Factory, State, chain, make_all
 from lm.nn.dropout import Dropout
 from lm.nn.initializers import initializer
-from lm.ranges import Share, Size
+from lm.ranges import PositiveInt, UnitFloat
 
 
 def gelu_tanh(x: Any) -> Any:
@@ -59,10 +59,10 @@ class FeedForward(Branch):
     def __init__(  # noqa: PLR0913 - each one is a number or a choice of the papers
         self,
         *,
-        intermediate_dim: Size,
+        intermediate_dim: PositiveInt,
         activation: Any,
         use_bias: bool = True,
-        dropout: Share = 0.0,
+        dropout: UnitFloat = 0.0,
         inner: Sequence[Factory] = (),
         kernel_initializer: Any = "glorot_uniform",
         output_initializer: Any = None,
@@ -110,10 +110,10 @@ class GatedFeedForward(Branch):
     def __init__(
         self,
         *,
-        intermediate_dim: Size,
+        intermediate_dim: PositiveInt,
         activation: Any,
         use_bias: bool = False,
-        dropout: Share = 0.0,
+        dropout: UnitFloat = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         matrix: Factory | None = None,
         name: str | None = None,

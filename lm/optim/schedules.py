@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import keras
 from keras import ops
 
-from lm.ranges import Amount, Count, Size
+from lm.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
 from lm.types import Tensor
 
 Schedule: TypeAlias = keras.optimizers.schedules.LearningRateSchedule
@@ -39,7 +39,7 @@ class Constant(Schedule):
         value: the rate.
     """
 
-    def __init__(self, *, value: Amount) -> None:
+    def __init__(self, *, value: NonNegativeFloat) -> None:
         self.value = value
 
     def __call__(self, step: Tensor) -> Tensor:
@@ -61,7 +61,9 @@ class InverseSquareRoot(Schedule):
     Source: Raffel et al. 2020, https://arxiv.org/abs/1910.10683, section 3.1.2.
     """
 
-    def __init__(self, *, factor: Amount = 1.0, warmup_steps: Size = 10_000) -> None:
+    def __init__(
+        self, *, factor: NonNegativeFloat = 1.0, warmup_steps: PositiveInt = 10_000
+    ) -> None:
         self.factor = factor
         self.warmup_steps = warmup_steps
 
@@ -82,7 +84,11 @@ class Noam(Schedule):
     """
 
     def __init__(
-        self, *, hidden_dim: Size, warmup_steps: Size = 4000, factor: Amount = 1.0
+        self,
+        *,
+        hidden_dim: PositiveInt,
+        warmup_steps: PositiveInt = 4000,
+        factor: NonNegativeFloat = 1.0,
     ) -> None:
         self.scale = factor * hidden_dim**-0.5
         self.warmup_steps = warmup_steps
@@ -93,7 +99,9 @@ class Noam(Schedule):
         return self.scale * ops.minimum(ops.rsqrt(t), t * self.warmup_steps**-1.5)
 
 
-def noam_peak(*, hidden_dim: Size, warmup_steps: Size = 8000, factor: Amount = 2.0) -> float:
+def noam_peak(
+    *, hidden_dim: PositiveInt, warmup_steps: PositiveInt = 8000, factor: NonNegativeFloat = 2.0
+) -> float:
     """Return the peak rate of `Noam`, for schedules that decay from it otherwise.
 
     >>> round(noam_peak(hidden_dim=512), 6)
@@ -115,7 +123,12 @@ class Linear(Schedule):
     """
 
     def __init__(
-        self, *, peak: Amount, steps: Size, floor: Amount = 0.0, warmup_steps: Count = 0
+        self,
+        *,
+        peak: NonNegativeFloat,
+        steps: PositiveInt,
+        floor: NonNegativeFloat = 0.0,
+        warmup_steps: NonNegativeInt = 0,
     ) -> None:
         self.peak, self.steps, self.floor, self.warmup_steps = peak, steps, floor, warmup_steps
 
@@ -144,11 +157,11 @@ class Cosine(Schedule):
     def __init__(
         self,
         *,
-        peak: Amount,
-        steps: Size,
-        floor: Amount = 0.0,
-        warmup_steps: Count = 0,
-        hold_steps: Count = 0,
+        peak: NonNegativeFloat,
+        steps: PositiveInt,
+        floor: NonNegativeFloat = 0.0,
+        warmup_steps: NonNegativeInt = 0,
+        hold_steps: NonNegativeInt = 0,
     ) -> None:
         self.peak, self.steps, self.floor, self.warmup_steps = peak, steps, floor, warmup_steps
         self.decay_from = warmup_steps + hold_steps
@@ -169,7 +182,7 @@ class Warmup(Schedule):
         steps: updates of linear growth.
     """
 
-    def __init__(self, *, schedule: Any, steps: Size) -> None:
+    def __init__(self, *, schedule: Any, steps: PositiveInt) -> None:
         self.schedule = schedule()
         self.steps = steps
 

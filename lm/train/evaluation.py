@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
-from lm.ranges import Size
+from lm.ranges import PositiveInt
 
 
 class Figures(NamedTuple):
@@ -33,7 +33,7 @@ class Evaluation:
         mixture_or_task_name: str,
         data: Callable[..., Any],
         split: str = "validation",
-        steps: Size | None = None,
+        steps: PositiveInt | None = None,
     ) -> None:
         self.split = split
         self.steps = steps
