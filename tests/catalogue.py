@@ -195,6 +195,10 @@ OBJECTIVES = [
 
 
 def having(cases: list[Case], *properties: str) -> Any:
-    """Parametrises a test with the entries that lack none of the properties."""
+    """Parametrises a test with the entries that lack none of the properties.
+
+    All tests of an entry in a file follow each other, so that one process compiles it once.
+    """
     chosen = [case for case in cases if not set(case.lacks) & set(properties)]
-    return pytest.mark.parametrize("case", chosen, ids=[case.name for case in chosen])
+    names = [case.name for case in chosen]
+    return pytest.mark.parametrize("case", chosen, ids=names, scope="module")
