@@ -81,3 +81,15 @@ def test_a_mixture_with_temperature_and_cap(tmp_path):
     assert seqio.MixtureRegistry.get(given).total_rate == pytest.approx(4.0)
     with pytest.raises(UserError, match="did you mean 'many'"):
         user.mixture(name="y", tasks=["manny"])
+
+
+def test_a_json_value_that_is_no_text_is_named_or_skipped(tmp_path, caplog):
+    """By file and line, like every other defect."""
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": null}\n{"text": "one"}\n{"text": 2}\n{"text": ["three"]}\n')
+    name = user.jsonl_task(name="user_strict", train=path)
+    with pytest.raises(UserError, match=r"a\.jsonl:1: not text \(field 'text' is null\)"):
+        next_texts(name, features.LanguageModel, {"targets": 8})
+    name = user.jsonl_task(name="user_lenient", train=path, on_error="skip")
+    assert next_texts(name, features.LanguageModel, {"targets": 8}) == ["one"]
+    assert f"3 × not text (first {path}:1)" in caplog.text
