@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import lm  # noqa: F401 - sets XLA's flags before anything starts JAX
+
 ROOT = Path(__file__).resolve().parent
 BLOCKED = ("tensorflow", "tensorflow_text", "tensorflow_datasets", "seqio", "t5")
 

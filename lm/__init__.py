@@ -1,15 +1,20 @@
 """One toolkit in which language models are trained, decoded and compared from gin files.
 
-Importing `lm` loads no framework; `lm.load` does when it is called.
+Importing `lm` loads no framework; `lm.load` does when it is called. Import it before computing
+anything with JAX: it sets XLA's flags (`lm.xla_flags`).
 """
 
 from typing import TYPE_CHECKING, Any
+
+from lm import xla_flags
 
 if TYPE_CHECKING:
     from lm.run import load as load
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
+
+xla_flags.guard()
 
 
 def __getattr__(name: str) -> Any:

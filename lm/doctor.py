@@ -4,6 +4,8 @@ import hashlib
 import os
 import platform
 import shutil
+import subprocess
+import sys
 import tempfile
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
@@ -53,6 +55,7 @@ def examine(workdir: str = "runs") -> Iterator[Finding]:
     yield from packages()
     yield from rivals()
     yield from devices()
+    yield jax_sums()
     yield data_sets()
     for name, folder in {"cache": files.cache_dir(), "run folders": Path(workdir)}.items():
         yield writable(name, folder)
@@ -137,6 +140,26 @@ def devices() -> Iterator[Finding]:
         is_used = engine == "jax" and _version("libtpu") is not None
         advice = "" if is_used else "pip install '.[jax-tpu]' and set KERAS_BACKEND=jax"
         yield Finding("TPU", GOOD if is_used else NOTE, "present", advice)
+
+
+def jax_sums() -> Finding:
+    """Look whether JAX adds up right on a CPU; see `lm.xla_flags`."""
+    code = "import lm.xla_flags as x; found, right = x.published_case(); print(found, right)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    advice = "pip install 'jax!=0.10.2' 'jaxlib!=0.10.2', or take the YNNPACK flag out of XLA_FLAGS"
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        return Finding("sums of JAX", BAD, f"JAX does not start: {last}", "mend XLA_FLAGS or JAX")
+    found, right = done.stdout.split()
+    if found != right:
+        return Finding("sums of JAX", BAD, f"{found} in place of {right}", advice)
+    return Finding("sums of JAX", GOOD, "right on a CPU (jax-ml/jax#39103)")
 
 
 def data_sets() -> Finding:

@@ -4,6 +4,8 @@
 class UserError(Exception):
     """What the user can mend: the message is one line and says what to change.
 
+    What it lists are its notes (`add_note`): the command line shows each on a line of its own.
+
     Attributes:
         exit_code: the exit status of the command line when this error ends it.
 

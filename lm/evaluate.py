@@ -4,13 +4,13 @@ Likelihoods are sums over the whole split, in float64, divided once at the end; 
 dropped and none counts twice. Metrics of generated text are the task's own.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lm.data import evaluation
-from lm.data.evaluation_task import EvaluationTask, short_hash
+from lm.data.evaluation_task import EvaluationTask, Metric, short_hash
 from lm.data.metrics import likelihood_figures
 from lm.generate import Generated
 from lm.ranges import PositiveInt
@@ -62,6 +62,7 @@ def evaluate(
     batches: Callable[..., Batches] | None = None,
     batch_size: PositiveInt = 16,
     limit: PositiveInt | None = None,
+    metrics: Sequence[Metric] | None = None,
 ) -> list[Evaluated]:
     """Returns the figures on a task, or on each task of a mixture.
 
@@ -76,6 +77,8 @@ def evaluate(
             is read by itself, whole.
         batch_size: rows at a time; changes nothing but speed.
         limit: number of examples to take from the beginning of each task; all by default.
+        metrics: metric functions in place of the task's own, such as `[@metrics.bleu]`, whose
+            settings are bound as `metrics.bleu.tokenize`.
 
     Raises:
         UserError: naming what is unknown: task, split or feature.
@@ -83,7 +86,12 @@ def evaluate(
     found = []
     for name in evaluation.task_names(mixture_or_task_name or trained.task, split):
         task = EvaluationTask(
-            name, split, lengths=trained.lengths, vocabulary=trained.vocabulary, limit=limit
+            name,
+            split,
+            lengths=trained.lengths,
+            vocabulary=trained.vocabulary,
+            limit=limit,
+            metrics=metrics,
         )
         rows = rows_of(trained, task, batches, batch_size)
         found.append(evaluated(trained, task, generate, rows=rows, batch_size=batch_size))

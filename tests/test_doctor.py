@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lm import doctor
+from lm import doctor, xla_flags
 from lm.cli.main import main
 from lm.doctor import BAD, GOOD, NOTE
 
@@ -95,6 +95,25 @@ def test_a_folder_that_cannot_be_written_is_bad(tmp_path, monkeypatch):
 def test_a_disk_that_is_too_small_is_bad(tmp_path):
     assert doctor.disk("run", tmp_path, 1).verdict == GOOD
     assert doctor.disk("run", tmp_path, 2**62).verdict == BAD
+
+
+def test_jax_adds_up_right():
+    assert doctor.jax_sums().verdict == GOOD
+
+
+@pytest.mark.skipif(metadata.version("jaxlib") != xla_flags.WRONG_SUMS, reason="another jaxlib")
+def test_wrong_sums_of_jax_are_bad(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", f"{xla_flags.FUSIONS}=+reduce")
+    found = doctor.jax_sums()
+    assert (found.verdict, found.value[-12:]) == (BAD, "1073741824.0")
+    assert "XLA_FLAGS" in found.advice
+
+
+def test_a_jax_that_does_not_start_is_bad(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_nonsense=1")
+    found = doctor.jax_sums()
+    assert found.verdict == BAD
+    assert "--xla_nonsense=1" in found.value
 
 
 def test_missing_data_sets_are_a_note(monkeypatch, tmp_path):

@@ -110,6 +110,26 @@ def test_every_record_says_how_it_came_to_be(run, kind):
     assert json.loads(last)["bits_per_byte"] == found.figures["bits_per_byte"]
 
 
+BLEU_BY_CHARACTERS = """
+from __gin__ import dynamic_registration
+from lm import evaluate
+from lm.data import metrics
+evaluate.evaluate.metrics = [@metrics.bleu]
+metrics.bleu.tokenize = 'char'
+evaluate.evaluate.limit = 1
+"""
+
+
+def test_the_metrics_of_a_task_can_be_replaced_from_gin(run, kind, tmp_path):
+    if kind == "continues":
+        pytest.skip("nothing is generated")
+    file = tmp_path / "bleu.gin"
+    file.write_text(BLEU_BY_CHARACTERS)
+    (found,) = lm.load(run.workdir, gin_files=[str(file)]).evaluate()
+    assert "|tok:char|" in found.figures["bleu_signature"]
+    assert "exact_match" not in found.figures
+
+
 def test_unknown_things_are_named(run, tmp_path):
     with pytest.raises(UserError, match="tiny_t"):
         run.evaluate("tiny_tex")

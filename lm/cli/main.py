@@ -140,13 +140,18 @@ def _guarded(command: Callable[[], int], *, is_debug: bool) -> int:
     except Exception as error:
         if is_debug:
             traceback.print_exc()
-        return _complain(_one_line(error), getattr(error, "exit_code", FAILED))
+        return _complain(_one_line(error), getattr(error, "exit_code", FAILED), _notes(error))
 
 
-def _complain(message: str, code: int) -> int:
-    """Write the error line and return the code."""
-    print(f"lm: error: {message}", file=sys.stderr)
+def _complain(message: str, code: int, notes: Sequence[str] = ()) -> int:
+    """Write the error line and the notes below it; return the code."""
+    print(f"lm: error: {message}", *notes, sep="\n  ", file=sys.stderr)
     return code
+
+
+def _notes(error: Exception) -> Sequence[str]:
+    """Return what a UserError lists, an item a line."""
+    return getattr(error, "__notes__", ()) if isinstance(error, UserError) else ()
 
 
 def _one_line(error: Exception) -> str:

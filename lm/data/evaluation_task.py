@@ -21,6 +21,7 @@ from lm.ranges import PositiveInt
 
 Example = Mapping[str, Any]
 Figures = dict[str, Any]
+Metric = Callable[..., Mapping[str, Any]]
 
 
 class EvaluationTask:
@@ -32,6 +33,7 @@ class EvaluationTask:
         lengths: TASK_FEATURE_LENGTHS, for preprocessors that ask for it.
         vocabulary: replaces the task's own, if given.
         limit: number of examples to take from the beginning; all by default.
+        metrics: functions in place of the task's own.
 
     Attributes:
         name: of the task.
@@ -51,12 +53,14 @@ class EvaluationTask:
         lengths: Mapping[str, PositiveInt],
         vocabulary: seqio.Vocabulary | None = None,
         limit: PositiveInt | None = None,
+        metrics: Sequence[Metric] | None = None,
     ) -> None:
         self.name = name
         self.split = split
         self.lengths = lengths
         self.limit = limit
-        self.task = lookup.task(name, split, vocabulary)
+        task = lookup.task(name, split, vocabulary)
+        self.task = task if metrics is None else task.replace(metric_fns=list(metrics))
         self.needs_predictions = bool(self.task.predict_metric_fns)
         self.needs_scores = bool(self.task.score_metric_fns)
 

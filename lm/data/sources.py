@@ -147,10 +147,10 @@ def tsv_source(
 def jsonl_source(
     splits: Mapping[str, Paths | Lazy],
     *,
-    fields: Sequence[str] | None = None,
+    fields: Sequence[str],
     on_error: str = "raise",
 ) -> CachedSource:
-    """A source of objects from JSON-lines files; `fields` as in `read_jsonl`."""
+    """A source of the text in these fields of JSON-lines files, as `read_jsonl` yields it."""
     return _source(splits, readers.read_jsonl, {"fields": fields}, on_error)
 
 

@@ -53,7 +53,7 @@ def text_task(
     """
     files = _given(train=train, validation=validation, test=test)
     source = sources.text_source(files, reader=reader, on_error=on_error, feature="targets")
-    return _register(name, _split(source, held_out), (), vocabulary, ())
+    return _register(name, source, held_out, {"targets": "targets"}, vocabulary)
 
 
 def tsv_task(  # noqa: PLR0913 - keyword-only settings of one task
@@ -88,7 +88,7 @@ def tsv_task(  # noqa: PLR0913 - keyword-only settings of one task
     files = _given(train=train, validation=validation, test=test)
     source = sources.tsv_source(files, columns=(inputs, targets), names=columns, on_error=on_error)
     renamed = {"inputs": inputs, "targets": targets}
-    return _register(name, _split(source, held_out), renamed, vocabulary, metrics)
+    return _register(name, source, held_out, renamed, vocabulary, metrics)
 
 
 def jsonl_task(  # noqa: PLR0913 - keyword-only settings of one task
@@ -121,7 +121,7 @@ def jsonl_task(  # noqa: PLR0913 - keyword-only settings of one task
     files = _given(train=train, validation=validation, test=test)
     renamed = {"targets": targets} | ({"inputs": inputs} if inputs else {})
     source = sources.jsonl_source(files, fields=tuple(renamed.values()), on_error=on_error)
-    return _register(name, _split(source, held_out), renamed, vocabulary, metrics)
+    return _register(name, source, held_out, renamed, vocabulary, metrics)
 
 
 def mixture(
@@ -182,12 +182,13 @@ def _split(source: sources.CachedSource, share: float) -> sources.CachedSource:
 def _register(
     name: str,
     source: sources.CachedSource,
-    columns: Mapping[str, str] | tuple[()],
+    held_out: float,
+    renamed: Mapping[str, str],
     vocabulary: seqio.Vocabulary | None,
-    metrics: Sequence[Metric],
+    metrics: Sequence[Metric] = (),
 ) -> str:
-    """Adds a task whose features are these columns (by default `targets`) of the source."""
-    renamed = dict(columns) or {"targets": "targets"}
+    """Adds a task whose features are renamed columns of the source, `{feature: column}`."""
+    source = _split(source, held_out)
     feature = seqio.Feature(vocabulary or byte_vocabulary())
 
     def rename(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -14,15 +14,18 @@ import keras
 
 from lm import __version__, config
 from lm.config.diff import resolved
+from lm.differences import ABSENT, with_differences
 from lm.errors import ConfigError, UserError
 from lm.train.code import code
 
 PACKAGES = ("keras", "numpy", "tensorflow", "jax", "seqio-nightly", "safetensors")
 # How long and how to look at it, and what `run` and `data` of `about` have; all else decides.
+# Of a user's files and tokenizers `data` has the contents: where they lie decides nothing.
 HARMLESS = re.compile(
     r"(.*/)?(lm\.train\.train\.(workdir|train_steps|\w*_period|keep|evaluations|samples"
     r"|max_skipped|max_rollbacks|replay_batch|mesh|random_seed|microbatches|dtype_policy|partial|allow_change|initial_checkpoint_path)$"
     r"|lm\.train\.(evaluation|samples)\.|lm\.data\.(pipeline|evaluation)\.evaluation_batches\."
+    r"|lm\.data\.user\.\w+\.(train|validation|test)$|lm\.data\.vocabulary\.\w+\.name_or_path$"
     r"|lm\.data\.pipeline\.Pipeline\.|lm\.(evaluate|generate|mesh|score)\.)"
 )
 ENVIRONMENT = (
@@ -103,14 +106,14 @@ def digest(value: Any) -> str:
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return name -> (old, new) of what differs, "-" where it was or is not set.
+    """Return name -> (old, new) of the facts that differ, "-" where one was or is not set.
 
     Example:
         >>> changes({"a": 1, "b": 2}, {"b": 3})
         {'a': (1, '-'), 'b': (2, 3)}
     """
     new = json.loads(json.dumps(new))
-    pairs = {n: (old.get(n, "-"), new.get(n, "-")) for n in sorted({*old, *new})}
+    pairs = {n: (old.get(n, ABSENT), new.get(n, ABSENT)) for n in sorted({*old, *new})}
     return {n: pair for n, pair in pairs.items() if pair[0] != pair[1]}
 
 
@@ -129,7 +132,7 @@ def refuse(
         The names that differ and may.
 
     Raises:
-        UserError: naming what differs, old and new.
+        UserError: with a note for each leaf that differs, old and new.
     """
     found = {
         name: pair
@@ -139,17 +142,12 @@ def refuse(
     allowed = [n for n in found if any(n == a or n.endswith(f".{a}") for a in allow_change)]
     refused = {n: pair for n, pair in found.items() if n not in allowed}
     if refused:
-        told = "; ".join(f"{n} was {_short(a)}, is {_short(b)}" for n, (a, b) in refused.items())
         last = sorted({name.rpartition(".")[2] for name in refused})
         flags = " ".join(f"--allow-change={name}" for name in last)
-        raise UserError(f"{run} was begun otherwise: {told}. Take another --workdir, or {flags}")
+        error = UserError(f"{run} was begun with other values; take another --workdir, or {flags}")
+        was, now = ({n: pair[i] for n, pair in refused.items()} for i in range(2))
+        raise with_differences(error, was, now)
     return allowed
-
-
-def _short(value: Any) -> str:
-    """Return a value on a part of a line."""
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
 def _version(name: str) -> str | None:
@@ -169,6 +167,3 @@ def _instructions() -> list[str]:
     match = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
     flags = set(match[1].split()) if match else set()
     return [name for name in ISA if name in flags]
-
-
-_SHOWN = 160

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lm.checkpoint import Store, find, load_weights
+from lm.differences import differences
 from lm.train import facts, state
 from lm.train.progress import tell
 
@@ -67,7 +68,7 @@ def _warn(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     }
     for part, warning in warnings.items():
         # Checkpoints of an older version do not know their code.
-        found = facts.changes(old.get(part, new[part]), new[part])
+        found = differences(old.get(part, new[part]), new[part])
         if found:
             told = "; ".join(f"{name}: {was} -> {now}" for name, (was, now) in found.items())
             tell(f"{warning}: {told}")

@@ -14,7 +14,7 @@ from lm.data import metrics
 from lm.data.vocabulary import byte_vocabulary
 from tasks.support.text import KEPT, Steps
 
-MetricFunctions = Sequence[Callable[..., Mapping[str, float]]]
+MetricFunction = Callable[..., Mapping[str, float]]
 
 
 def add_translation(
@@ -23,26 +23,31 @@ def add_translation(
     *,
     keys: Mapping[str, str],
     prefix: str = "",
-    metric_fns: MetricFunctions = (metrics.bleu, metrics.chrf),
+    more_metrics: Sequence[MetricFunction] = (),
     steps: Steps = KEPT,
 ) -> seqio.Task:
-    """Register a task from `inputs` to `targets`.
+    """Register a task from `inputs` to `targets`, scored by BLEU and chrF.
+
+    BLEU's tokenizer is that of the target language.
 
     Args:
         name: the task's name.
         source: examples with a feature of text for each language.
-        keys: the source's features by the task's names: `{"inputs": "en", "targets": "de"}`.
+        keys: the source's features, named by language, by the task's names:
+            `{"inputs": "en", "targets": "de"}`.
         prefix: text before every input, such as `translate English to German: `, which tells a
             model that learns several directions which one is meant.
-        metric_fns: SeqIO metric functions.
+        more_metrics: SeqIO metric functions besides BLEU and chrF.
         steps: `KEPT` or `STREAMED`.
     """
     rekey = partial(seqio.preprocessors.rekey, key_map=dict(keys))
     start = partial(with_prefix, prefix=prefix)
     features = {key: seqio.Feature(byte_vocabulary()) for key in ("inputs", "targets")}
     preprocessors = [rekey, *([start] if prefix else []), *steps]
+    bleu = partial(metrics.bleu, language=keys["targets"])
+    metric_fns = [bleu, metrics.chrf, *more_metrics]
     return seqio.TaskRegistry.add(
-        name, source, features, preprocessors=preprocessors, metric_fns=list(metric_fns)
+        name, source, features, preprocessors=preprocessors, metric_fns=metric_fns
     )
 
 

@@ -180,6 +180,21 @@ def test_an_error_is_one_line_and_a_code(
     assert capsys.readouterr().err == f"lm: error: {wanted}\n"
 
 
+def test_what_an_error_lists_stands_on_lines_of_its_own(
+    verb: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(args: object) -> int:
+        error = UserError("two things changed")
+        error.add_note("a was 1, is 2")
+        error.add_note("b was 3, is 4")
+        raise error
+
+    verb.run = run  # type: ignore[attr-defined]
+    assert main(["fake"]) == 1
+    told = "lm: error: two things changed\n  a was 1, is 2\n  b was 3, is 4\n"
+    assert capsys.readouterr().err == told
+
+
 @pytest.mark.parametrize("words", [["--debug", "fake"], ["fake", "--debug"]])
 def test_debug_shows_the_traceback(
     words: list[str], verb: ModuleType, capsys: pytest.CaptureFixture[str]

@@ -1,11 +1,15 @@
 """Metric functions on their golden values."""
 
+import importlib.util
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from lm.data import metrics
+from lm.errors import UserError
 
 SYSTEM = ["the cat is on the mat", "there is a dog"]
 REFERENCE = ["the cat sat on the mat", "there is a small dog"]
@@ -80,3 +84,69 @@ def test_likelihood_figures():
     assert figures["word_perplexity"] == pytest.approx(figures["token_perplexity"] ** 2)
     assert figures["bits_per_byte"] == pytest.approx(12 / 23 / np.log(2))
     assert metrics.likelihood_figures(1e6, 1, sizes)["token_perplexity"] == np.inf
+
+
+LINES = {
+    "zh": (
+        ["今天天气很好，我们去公园散步。", "他昨天买了三本书。"],
+        ["今天天气很好，我们去公园跑步。", "他昨天买了两本书。"],
+    ),
+    "ja": (
+        ["今日は天気がいいので公園を散歩します。", "彼は昨日本を三冊買いました。"],
+        ["今日は天気がいいので公園で走ります。", "彼は昨日本を二冊買いました。"],
+    ),
+    "ko": (
+        ["오늘은 날씨가 좋아서 공원을 산책합니다.", "그는 어제 책을 세 권 샀습니다."],
+        ["오늘은 날씨가 좋아서 공원에서 달립니다.", "그는 어제 책을 두 권 샀습니다."],
+    ),
+    "en": (REFERENCE, SYSTEM),
+}
+
+
+@pytest.mark.parametrize("language", LINES)
+def test_bleu_equals_the_command_line_of_sacrebleu(tmp_path, language):
+    """The tokenizer follows the language, and the signature says which it was."""
+    reference, system = LINES[language]
+    score = metrics.bleu(reference, system, language=language)["bleu"]
+    used = metrics.tokenizer_of(language)
+    assert f"|tok:{used}" in score.signature
+    (tmp_path / "ref").write_text("\n".join(reference) + "\n", encoding="utf-8")
+    (tmp_path / "sys").write_text("\n".join(system) + "\n", encoding="utf-8")
+    words = ["-m", "sacrebleu", "ref", "-i", "sys", "--tokenize", used, "--width", "6"]
+    done = subprocess.run(
+        [sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout)["score"] == pytest.approx(score, abs=1e-6)
+    assert score > 30
+
+
+def test_japanese_and_korean_fall_back_to_characters_and_say_so(monkeypatch, caplog):
+    """Words where the analyser is installed."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert metrics.tokenizer_of("ja") == metrics.tokenizer_of("ko_KR") == "char"
+    assert "pip install 'sacrebleu[ja]'" in caplog.text
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    assert metrics.tokenizer_of("ja-JP") == "ja-mecab"
+    assert metrics.tokenizer_of("ko") == "ko-mecab"
+
+
+def test_the_tokenizer_can_be_chosen():
+    """An unknown one, or one that is not installed, is named."""
+    reference, system = LINES["zh"]
+    assert "|tok:char|" in metrics.bleu(reference, system, tokenize="char")["bleu"].signature
+    with pytest.raises(UserError, match="tokenize = 'words': sacreBLEU has none, zh, 13a"):
+        metrics.bleu(reference, system, tokenize="words")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("MeCab") is not None, reason="it is installed")
+def test_a_tokenizer_that_is_not_installed_is_named():
+    with pytest.raises(UserError, match=r"not installed: pip install 'sacrebleu\[ja\]'"):
+        metrics.bleu(["a"], ["a"], tokenize="ja-mecab")
+
+
+@pytest.mark.parametrize(("language", "counted"), [("zh", 0), ("ja", 0), ("ko", 1), ("en", 1)])
+def test_words_are_counted_only_where_spaces_stand_between_them(language, counted):
+    """Else one sentence would be one word, and its perplexity astronomical."""
+    figures = metrics.likelihood_figures(90.0, 30, metrics.text_sizes(LINES[language][0]))
+    assert ("word_perplexity" in figures) == bool(counted)
+    assert {"token_perplexity", "bits_per_byte", "bits_per_character"} <= figures.keys()

@@ -152,6 +152,14 @@ def test_tsv_defects(tmp_path):
         list(readers.read_tsv(path, columns=["c"], on_error="skip"))
 
 
+def test_an_empty_first_line_of_a_table_is_named(tmp_path):
+    """It is no header; when skipping, the next line is."""
+    path = write(tmp_path / "a.tsv", b"\na\tb\n1\t2\n")
+    with pytest.raises(UserError, match=r"a\.tsv:1: empty line"):
+        list(readers.read_tsv(path))
+    assert list(readers.read_tsv(path, on_error="skip")) == [{"a": "1", "b": "2"}]
+
+
 @pytest.mark.parametrize(
     ("line", "kind"),
     [
@@ -160,6 +168,14 @@ def test_tsv_defects(tmp_path):
         (b'{"other": 1}', "missing field 'text'"),
         (b'{"text": "\\ud800"}', "broken JSON"),
         (b'{"text": ' + b"[" * 100_000 + b"}", "broken JSON"),
+        (b'{"text": null}', r"not text \(field 'text' is null\)"),
+        (b'{"text": 1}', r"not text \(field 'text' is a number\)"),
+        (b'{"text": 1.5}', r"not text \(field 'text' is a number\)"),
+        (b'{"text": NaN}', r"not text \(field 'text' is a number\)"),
+        (b'{"text": true}', r"not text \(field 'text' is true or false\)"),
+        (b'{"text": ["a", "b"]}', r"not text \(field 'text' is a list\)"),
+        (b'{"text": {"text": "a"}}', r"not text \(field 'text' is an object\)"),
+        (b'{"text": ' + b"[" * 50 + b"]" * 50 + b"}", r"not text \(field 'text' is a list\)"),
     ],
 )
 def test_jsonl_defects(tmp_path, line, kind):
@@ -167,7 +183,10 @@ def test_jsonl_defects(tmp_path, line, kind):
     path = write(tmp_path / "a.jsonl", b'{"text": "good", "more": 1}\n' + line + b"\n")
     with pytest.raises(UserError, match=rf"a\.jsonl:2: {kind}"):
         list(readers.read_jsonl(path, fields=["text"]))
-    assert list(readers.read_jsonl(path, fields=["text"], on_error="skip")) == [{"text": "good"}]
+    report = Report("skip")
+    assert list(readers.read_jsonl(path, fields=["text"], report=report)) == [{"text": "good"}]
+    assert sum(report.counts.values()) == 1
+    assert list(report.first.values()) == [f"{path}:2"]
 
 
 TEXT = st.text(st.characters(exclude_characters="\n\r\0", exclude_categories=["Cs"]), max_size=30)

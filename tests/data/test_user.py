@@ -81,3 +81,29 @@ def test_a_mixture_with_temperature_and_cap(tmp_path):
     assert seqio.MixtureRegistry.get(given).total_rate == pytest.approx(4.0)
     with pytest.raises(UserError, match="did you mean 'many'"):
         user.mixture(name="y", tasks=["manny"])
+
+
+def test_a_json_value_that_is_no_text_is_named_or_skipped(tmp_path, caplog):
+    """By file and line, like every other defect."""
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": null}\n{"text": "one"}\n{"text": 2}\n{"text": ["three"]}\n')
+    name = user.jsonl_task(name="user_strict", train=path)
+    with pytest.raises(UserError, match=r"a\.jsonl:1: not text \(field 'text' is null\)"):
+        next_texts(name, features.LanguageModel, {"targets": 8})
+    name = user.jsonl_task(name="user_lenient", train=path, on_error="skip")
+    assert next_texts(name, features.LanguageModel, {"targets": 8}) == ["one"]
+    assert f"3 × not text (first {path}:1)" in caplog.text
+
+
+def test_the_same_file_by_another_path_is_the_same_data(tmp_path, monkeypatch):
+    """What a run remembers of its data says nothing of folders."""
+    (tmp_path / "below").mkdir()
+    (tmp_path / "a.txt").write_text("one\ntwo\n")
+    found = []
+    for folder, path in ((tmp_path, "a.txt"), (tmp_path / "below", "../a.txt")):
+        monkeypatch.chdir(folder)
+        task = seqio.get_mixture_or_task(user.text_task(train=path))
+        found.append(pipeline.task_facts(task, "train"))
+        seqio.TaskRegistry.remove("user_text")
+        user._SPECS.clear()
+    assert found[0] == found[1]

@@ -35,7 +35,7 @@ def json_lines(folder: Path) -> tuple[Path, Callable[[], object]]:
     """Make a file of one object per line that is cut inside one."""
     path = folder / "text.jsonl"
     path.write_text("".join(f'{{"n": {n}, "text": "line"}}\n' for n in range(400)))
-    return path, lambda: list(readers.read_jsonl(path, fields=["n"]))
+    return path, lambda: list(readers.read_jsonl(path, fields=["text"]))
 
 
 def fingerprinted(folder: Path) -> tuple[Path, Callable[[], object]]:

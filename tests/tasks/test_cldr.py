@@ -89,4 +89,6 @@ def test_a_missing_pattern_is_no_pair(monkeypatch):
 def test_both_directions_are_registered_with_their_metrics():
     for name in ("cldr_en_ja", "cldr_ja_en"):
         task = seqio.TaskRegistry.get(name)
-        assert [metric.__name__ for metric in task.metric_fns] == ["bleu", "chrf", "exact_match"]
+        bleu, *others = task.metric_fns
+        assert bleu.keywords == {"language": name[-2:]}
+        assert [metric.__name__ for metric in others] == ["chrf", "exact_match"]

@@ -145,6 +145,9 @@ def test_facts_that_decide_nothing_do_not_count():
     assert facts.HARMLESS.match("lm.train.train.train_steps")
     assert facts.HARMLESS.match("lm.train.train.eval_period")
     assert facts.HARMLESS.match("lm.data.evaluation.evaluation_batches.limit")
+    assert facts.HARMLESS.match("lm.data.user.text_task.train")
+    assert facts.HARMLESS.match("lm.data.vocabulary.sentencepiece_vocabulary.name_or_path")
+    assert not facts.HARMLESS.match("lm.data.user.text_task.held_out")
     assert not facts.HARMLESS.match("lm.train.train.optimizer")
     assert not facts.HARMLESS.match("lm.optim.schedules.Cosine.steps")
 
@@ -152,10 +155,22 @@ def test_facts_that_decide_nothing_do_not_count():
 def test_a_change_is_refused_unless_it_is_allowed(tmp_path):
     old = {"config": {"a.b.rate": "1"}, "data": {"files": {"x": 1}}, "run": {}}
     new = {"config": {"a.b.rate": "2"}, "data": {"files": {"x": 1}}, "run": {}}
-    with pytest.raises(UserError, match=r"a\.b\.rate was 1, is 2\. .*--allow-change=rate"):
+    with pytest.raises(UserError, match=r"--allow-change=rate\na\.b\.rate was 1, is 2"):
         facts.refuse(old, new, allow_change=[], run=tmp_path)
     assert facts.refuse(old, new, allow_change=["rate"], run=tmp_path) == ["a.b.rate"]
     assert facts.refuse(old, old, allow_change=[], run=tmp_path) == []
+
+
+def test_of_changed_data_only_what_differs_is_shown_old_and_new(tmp_path):
+    old = {"data": {"sources": {"t": {"files": [{"file": "a", "sha256": "x", "size": 1}]}}}}
+    new = {"data": {"sources": {"t": {"files": [{"size": 1, "sha256": "y", "file": "a"}]}}}}
+    new |= {"config": {}, "run": {"more": True}}
+    with pytest.raises(UserError, match="--allow-change=more --allow-change=sources") as caught:
+        facts.refuse(old, new, allow_change=[], run=tmp_path)
+    assert caught.value.__notes__ == [
+        "more was -, is true",
+        "sources.t.files.0.sha256 was x, is y",
+    ]
 
 
 def test_the_machine_is_told():

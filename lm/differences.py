@@ -1,0 +1,50 @@
+"""In what two trees of plain values differ, leaf by leaf."""
+
+import itertools
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from lm.errors import UserError
+
+ABSENT = "-"
+_LONGEST_VALUE = 160
+_MOST_LINES = 20
+
+
+def differences(old: Any, new: Any, name: str = "") -> dict[str, tuple[Any, Any]]:
+    """Returns name → (old, new) of the leaves in which two JSON values differ.
+
+    A leaf that one of them does not have is "-" there; a tuple counts as the list it is in JSON.
+
+    Example:
+        >>> differences({"a": [{"size": 1, "sha": "x"}]}, {"a": [{"sha": "y", "size": 1}]})
+        {'a.0.sha': ('x', 'y')}
+    """
+    pairs: Mapping[Any, tuple[Any, Any]]
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        pairs = {k: (old.get(k, ABSENT), new.get(k, ABSENT)) for k in sorted({*old, *new})}
+    elif isinstance(old, list | tuple) and isinstance(new, list | tuple):
+        pairs = dict(enumerate(itertools.zip_longest(old, new, fillvalue=ABSENT)))
+    else:
+        return {} if old == new else {name: (old, new)}
+    found: dict[str, tuple[Any, Any]] = {}
+    for key, pair in pairs.items():
+        found |= differences(*pair, name=".".join(filter(None, [name, str(key)])))
+    return found
+
+
+def with_differences(error: UserError, old: Any, new: Any) -> UserError:
+    """Returns the error with a note, which stands on a line of its own, for each difference."""
+    found = differences(old, new)
+    for name, (was, now) in itertools.islice(found.items(), _MOST_LINES):
+        error.add_note(f"{name} was {_short(was)}, is {_short(now)}")
+    if len(found) > _MOST_LINES:
+        error.add_note(f"and {len(found) - _MOST_LINES} more")
+    return error
+
+
+def _short(value: Any) -> str:
+    """Returns a value on a part of a line."""
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."

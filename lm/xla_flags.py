@@ -1,0 +1,54 @@
+"""Flags of XLA that a release of JAX needs to compute right on a CPU, set before JAX starts.
+
+jaxlib 0.10.2 hands sums to YNNPACK, which gives wrong values for a product per row that is summed
+at once (https://github.com/jax-ml/jax/issues/39103). 0.10.1 and 0.11.0 do not.
+"""
+
+import os
+from importlib import metadata
+
+WRONG_SUMS = "0.10.2"
+FUSIONS = "--xla_cpu_experimental_ynn_fusion_type"
+_ROWS = 32_769
+
+
+def guard() -> None:
+    """Keep sums away from YNNPACK where that is needed; XLA reads flags when JAX first computes.
+
+    Only there: XLA ends the process at a flag that it does not know.
+    """
+    if _jaxlib() == WRONG_SUMS:
+        os.environ["XLA_FLAGS"] = guarded(os.environ.get("XLA_FLAGS", ""))
+
+
+def guarded(flags: str) -> str:
+    """Return the flags with the guard added, unless they choose YNNPACK's fusions themselves.
+
+    Example:
+        >>> guarded("--xla_dump_to=x")
+        '--xla_dump_to=x --xla_cpu_experimental_ynn_fusion_type=-reduce'
+    """
+    return flags if FUSIONS in flags else f"{flags} {FUSIONS}=-reduce".strip()
+
+
+def published_case() -> tuple[float, float]:
+    """Return what JAX computes and what is right: the last of Σ (I x_i)² with x_i = (i, 0, 0).
+
+    Without the guard jaxlib 0.10.2 is wrong by 0.2 to 0.8 %.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    i = jnp.arange(_ROWS, dtype="float32")
+    x = jnp.stack([i, 0 * i, 0 * i], axis=1)  # [N, 3]
+    eye = jnp.eye(3)
+    squares = jax.jit(jax.vmap(lambda row: jnp.sum((eye @ row) ** 2)))(x)  # [N]
+    return float(squares[-1]), float((_ROWS - 1) ** 2)
+
+
+def _jaxlib() -> str | None:
+    """Return the version of jaxlib."""
+    try:
+        return metadata.version("jaxlib")
+    except metadata.PackageNotFoundError:
+        return None
