@@ -3,8 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +11,11 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
+from lm import disk
 from lm.errors import UserError
 
 FORMAT = 1
 MANIFEST, SEAL = "MANIFEST.json", "MANIFEST.sha256"
-TEMPORARY = ".tmp-"
-_MEBIBYTE = 2**20
 
 Groups = Mapping[str, Mapping[str, np.ndarray]]
 
@@ -55,9 +52,6 @@ def write(
 ) -> Path:
     """Write a checkpoint; whatever happens, `folder` is complete or absent.
 
-    Everything goes to a temporary folder beside it; files and folder are flushed to the disk, then
-    renamed, then the renaming is flushed.
-
     Args:
         folder: `.../checkpoints/<step>`; an existing one is replaced.
         step: batches consumed.
@@ -68,20 +62,12 @@ def write(
     Raises:
         CheckpointError: the disk is full or not writable; the message names path and size.
     """
-    temporary = folder.with_name(f"{TEMPORARY}{folder.name}-{os.getpid()}")
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        _make(folder.parent)
-        temporary.mkdir()
-        _fill(temporary, step=step, groups=groups, data_state=data_state, metadata=metadata)
-        remove(folder)
-        temporary.rename(folder)
-        _flush(folder.parent)
+        with disk.filled(folder, disk.replace_folder) as temporary:
+            _fill(temporary, step=step, groups=groups, data_state=data_state, metadata=metadata)
     except (OSError, SafetensorError) as error:
         size = sum(array.nbytes for group in groups.values() for array in group.values())
-        message = _write_error(folder, error, size)
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise CheckpointError(message) from error
+        raise CheckpointError(disk.refusal(folder, "checkpoint", error, size=size)) from error
     return folder
 
 
@@ -99,7 +85,7 @@ def verify(folder: Path) -> Manifest:
             raise DamagedError(f"{path} is missing")
         if path.stat().st_size != entry["bytes"]:
             raise DamagedError(f"{path} has {path.stat().st_size} bytes, not {entry['bytes']}")
-        if _sha256(path) != entry["sha256"]:
+        if disk.sha256(path) != entry["sha256"]:
             raise DamagedError(f"{path} was changed: its sha256 is not the manifest's")
     return manifest
 
@@ -159,20 +145,10 @@ def _checked(manifest: Manifest) -> Manifest:
     return manifest
 
 
-def remove(folder: Path) -> None:
-    """Delete a checkpoint, never leaving half of one under its name."""
-    if folder.exists():
-        doomed = folder.with_name(f"{TEMPORARY}gone-{folder.name}-{os.getpid()}")
-        folder.rename(doomed)
-        # Renamed first, on the disk too: a half deleted folder must not have its name.
-        _flush(folder.parent)
-        shutil.rmtree(doomed, ignore_errors=True)
-
-
 def _fill(
     folder: Path, *, step: int, groups: Groups, data_state: bytes, metadata: Mapping[str, Any]
 ) -> None:
-    """Write and flush the files of a checkpoint, the manifest and its seal last."""
+    """Write the files of a checkpoint, the manifest and its seal last."""
     for kind, group in groups.items():
         arrays = {name: np.asarray(group[name], order="C") for name in sorted(group)}
         safetensors.save_file(arrays, folder / f"{kind}.safetensors")
@@ -181,7 +157,7 @@ def _fill(
     manifest = Manifest(
         step=step,
         tensors={kind: _tensors(group) for kind, group in groups.items()},
-        files={f.name: {"bytes": f.stat().st_size, "sha256": _sha256(f)} for f in files},
+        files={f.name: {"bytes": f.stat().st_size, "sha256": disk.sha256(f)} for f in files},
         metadata=dict(metadata),
     )
     values = dataclasses.asdict(manifest)
@@ -189,16 +165,6 @@ def _fill(
     text = json.dumps(values, indent=1, sort_keys=True).encode()
     (folder / MANIFEST).write_bytes(text)
     (folder / SEAL).write_text(hashlib.sha256(text).hexdigest())
-    for path in [*folder.iterdir(), folder]:
-        _flush(path)
-
-
-def _make(folder: Path) -> None:
-    """Make a folder and its parents, each flushed to the disk."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in missing:
-        _flush(path.parent)
 
 
 def _tensors(group: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
@@ -207,31 +173,3 @@ def _tensors(group: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
         name: {"shape": list(array.shape), "dtype": str(array.dtype)}
         for name, array in group.items()
     }
-
-
-def _sha256(path: Path) -> str:
-    """Return the hash of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    """Flush a file's content, or a folder's entries, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _write_error(folder: Path, error: Exception, size: int) -> str:
-    """Return the message for a failed save."""
-    reason = getattr(error, "strerror", None) or str(error)
-    try:
-        free = f"{shutil.disk_usage(folder.parent).free / _MEBIBYTE:.1f} MiB free"
-    except OSError:
-        free = "no such folder"
-    return (
-        f"cannot write checkpoint {folder} ({size / _MEBIBYTE:.1f} MiB needed, {free}): {reason}; "
-        "make room and run the same command again"
-    )

@@ -1,20 +1,18 @@
 """The checkpoints of one run: written by a thread; the last ones and the best are kept."""
 
-import shutil
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from lm import disk
 from lm.checkpoint.folder import (
-    TEMPORARY,
     CheckpointError,
     DamagedError,
     Groups,
     Manifest,
     manifest_of,
-    remove,
     verify,
     write,
 )
@@ -50,9 +48,9 @@ class Store:
         self._pending: Future[None] | None = None
 
     def clean(self) -> None:
-        """Delete half written checkpoints of a killed process; only the run's trainer may."""
-        for path in self.folder.glob(f"{TEMPORARY}*"):
-            shutil.rmtree(path, ignore_errors=True)
+        """Delete what a killed process left half written; only the run's owner may."""
+        for folder in (self.folder.parent, self.folder):
+            disk.clean(folder)
 
     def newest(self, *, before: int | None = None) -> tuple[Path, Manifest] | None:
         """Return the newest undamaged checkpoint and its manifest, None if none was written.
@@ -121,7 +119,7 @@ class Store:
         kept = {*found[-self.keep :], _best(self.folder), _good(self.folder)}
         for old in found:
             if old not in kept:
-                remove(self.folder / str(old))
+                disk.remove(self.folder / str(old))
 
 
 def steps(folder: Path) -> list[int]:

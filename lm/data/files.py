@@ -2,16 +2,15 @@
 
 import glob
 import gzip
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+from lm import disk
 from lm.errors import UserError
 
 _ROOT = Path(__file__).resolve().parents[2]
-_BLOCK = 1 << 20
 
 
 def data_dir() -> Path:
@@ -65,21 +64,12 @@ def open_binary(path: str | Path) -> IO[bytes]:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def sha256(path: str | Path) -> str:
-    """Returns the SHA-256 of a file's bytes as they lie on disk, in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def fingerprint(paths: Sequence[str | Path]) -> list[dict[str, str | int]]:
     """Returns name, size and SHA-256 of each file: what a run remembers of its data.
 
     Folders are left out on purpose: the same files elsewhere are the same data.
     """
     return [
-        {"file": Path(path).name, "size": os.path.getsize(path), "sha256": sha256(path)}
+        {"file": Path(path).name, "size": os.path.getsize(path), "sha256": disk.sha256(path)}
         for path in paths
     ]

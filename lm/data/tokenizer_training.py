@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import io
-import os
 import platform
 import re
 import time
@@ -14,6 +13,7 @@ from typing import Any
 
 import sentencepiece
 
+from lm import disk
 from lm.data import vocabulary
 from lm.data.tokenizer_corpus import Counts, TaskText, TextFiles, select, usable
 from lm.data.tokenizer_options import MODEL_TYPES, TrainerOptions
@@ -195,9 +195,8 @@ def _write(folder: Path, name: str, model: bytes, text: str) -> int:
     }
     sums = [f"{hashlib.sha256(contents[file]).hexdigest()}  {file}\n" for file in sorted(contents)]
     contents[vocabulary.SUMS_FILE] = "".join(sums).encode()
-    folder.mkdir(parents=True, exist_ok=True)
-    for file, data in contents.items():
-        temporary = folder / f".{file}.tmp"
-        temporary.write_bytes(data)
-        os.replace(temporary, folder / file)
+    with disk.writing(folder, "the tokenizer"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, data in contents.items():
+            disk.replace(folder / file, data, what="the tokenizer")
     return len(pieces)

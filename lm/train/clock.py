@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FIRST_STEP = "compilation"  # the name under which the loop leaves out its first step
+INPUT = "input"  # and its first batch, for which buffers are filled
 
 
 class Clock:
@@ -29,6 +30,8 @@ class Clock:
         start = time.perf_counter()
         yield
         seconds = time.perf_counter() - start
+        if name == INPUT:
+            self._waited += seconds
         if name == FIRST_STEP:
             self.beside["timing/first_step_seconds"] = age()
         if name:
@@ -47,7 +50,7 @@ class Clock:
         seconds = time.perf_counter() - self._start - self._left_out
         rates = {
             "timing/steps_per_second": self._steps / seconds if self._steps else float("nan"),
-            "timing/input_wait": min(1.0, (waited - self._waited) / seconds),
+            "timing/input_wait": min(1.0, max(0.0, waited - self._waited) / seconds),
             "timing/uptime": time.perf_counter() - self._birth,
             **self.beside,
         }

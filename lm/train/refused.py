@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from safetensors import SafetensorError, numpy, safe_open
 
+from lm import disk
 from lm.engines.meter import mean
 from lm.engines.outcome import Outcome
 from lm.errors import UserError
@@ -61,15 +61,12 @@ def write(workdir: Path, refused: Refused) -> Path:
     path = folder / f"{refused.step}.safetensors"
     about = {name: value for name, value in refused._asdict().items() if name != "batch"}
     arrays = {name: np.ascontiguousarray(array) for name, array in refused.batch.items()}
-    try:
+    with disk.writing(path, "the refused batch"):
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".tmp-{refused.step}-{os.getpid()}"  # several processes may write
-        numpy.save_file(arrays, temporary, metadata={_KEY: json.dumps(about)})
-        os.replace(temporary, path)
+        content = numpy.save(arrays, metadata={_KEY: json.dumps(about)})
+        disk.replace(path, content, what="the refused batch")
         for old in sorted(folder.glob("*.safetensors"), key=_step)[:-KEPT]:
-            old.unlink()
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: the refused batch cannot be kept: {error}") from error
+            old.unlink(missing_ok=True)  # several processes may write the same
     return path
 
 

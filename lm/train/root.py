@@ -79,7 +79,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
 
     Raises:
         UserError: in one line, what is wrong and what to change.
-        SystemExit: 143 or 130 after a signal, the state saved.
+        SystemExit: 143, 130 or 129 after a signal, the state saved.
     """
     started = time.time()
     kept = None if replay_batch is None else refused.read(replay_batch)
@@ -99,7 +99,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         about = facts.about(data.fingerprint(), settings)
         tell(facts.told(about["machine"]))
         store.clean()
-        step = start.resume(
+        found = start.resume(
             store=store,
             engine=engine,
             data=data,
@@ -107,11 +107,12 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
             allow_change=allow_change,
             before=kept and kept.step,
         )
-        team.meet(step)
-        if step is None and initial_checkpoint_path is not None:
+        team.meet(found and found.step)
+        begin = found or start.Position()
+        if found is None and initial_checkpoint_path is not None:
             start.warm(engine=engine, path=initial_checkpoint_path, partial=partial)
         if kept is not None:
-            replay(kept=kept, step=step or 0, engine=engine, data=data, signals=signals)
+            replay(kept=kept, step=begin.step, engine=engine, data=data, signals=signals)
             return
         if team.is_first:
             records.write_config(folder)
@@ -119,7 +120,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         reports = team.reports(
             Reports,
             workdir=folder,
-            step=step or 0,
+            begin=begin,
             steps=train_steps,
             rows=_rows(data),
             started=started,
@@ -135,7 +136,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
                 samples=samples() if samples is not None and team.size == 1 else None,
                 facts=about,
             )
-            loop.run(step or 0, signals)
+            loop.run(begin.step, signals, is_evaluated=begin.is_evaluated)
         if team.is_first:
             records.write_operative(folder)
         team.part()

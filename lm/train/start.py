@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lm.checkpoint import Store, find, load_weights
 from lm.differences import differences
@@ -13,6 +13,25 @@ from lm.train.progress import tell
 POSITION_HOLDS = {"seed"}
 
 
+class Position(NamedTuple):
+    """Where a run begins or goes on.
+
+    Attributes:
+        step: batches consumed.
+        is_evaluated: whether the evaluation that was due at the step is done.
+        rows: rows of metrics up to there; None if the checkpoint does not know.
+    """
+
+    step: int = 0
+    is_evaluated: bool = True
+    rows: int | None = None
+
+    @property
+    def evaluated(self) -> int:
+        """The last step whose evaluation is done."""
+        return self.step if self.is_evaluated else self.step - 1
+
+
 def resume(
     *,
     store: Store,
@@ -21,7 +40,7 @@ def resume(
     about: Mapping[str, Any],
     allow_change: Collection[str],
     before: int | None = None,
-) -> int | None:
+) -> Position | None:
     """Give engine and data the state of the newest good checkpoint.
 
     Args:
@@ -33,7 +52,7 @@ def resume(
         before: a step that the checkpoint shall precede, if one does.
 
     Returns:
-        The step of the checkpoint, None if there is none.
+        The position of the checkpoint, None if there is none.
 
     Raises:
         UserError: the run was begun with other settings or data, or does not fit the model.
@@ -57,7 +76,8 @@ def resume(
     else:
         tell(f"{', '.join(sorted(changed))} changed: the data are read from their beginning")
     tell(f"resumed from step {manifest.step}")
-    return manifest.step
+    is_evaluated = manifest.facts.get("evaluated", True)
+    return Position(manifest.step, is_evaluated, manifest.facts.get("rows"))
 
 
 def _warn(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:

@@ -105,7 +105,7 @@ class Agreed:
 
     They ask each other when the slowest has made as many steps as fit into a second, at least one
     and at most 8: a signal waits for little more than the step under way, and short steps do not
-    pay for the exchange.
+    pay for the exchange. The batches of an evaluation count as steps.
     """
 
     MOST = 8
@@ -113,8 +113,7 @@ class Agreed:
     def __init__(self) -> None:
         self._own = Signals()
         self._found: int | None = None
-        self._period = self._left = 1
-        self._since = time.monotonic()
+        self.restart()
 
     def __enter__(self) -> "Agreed":
         self._own.__enter__()
@@ -128,9 +127,14 @@ class Agreed:
     ) -> None:
         self._own.__exit__(kind, error, traceback)
 
+    def restart(self) -> None:
+        """Ask at the next two looks: what follows may take longer, such as steps after batches."""
+        self._period = self._left = 1
+        self._since = time.monotonic() - 1  # as if a step had taken a second
+
     @property
     def received(self) -> int | None:
-        """The signal, or None; the loop looks once a step, in every process."""
+        """The signal, or None; every process looks as often, once a step or evaluation batch."""
         self._left -= 1
         if self._found is None and self._left == 0:
             self._ask()

@@ -94,7 +94,7 @@ def full_disk(trials: int, folder: Path) -> Result:
     rng = random.Random(1)
     failures = []
     for trial in range(trials):
-        full = _written_out(rng.randrange(20_000)) if trial % 2 else _call_fails(trial // 2)
+        full = written_out(rng.randrange(20_000)) if trial % 2 else _call_fails(trial // 2)
         try:
             with full:
                 save(store, 2, rows=500)
@@ -114,7 +114,7 @@ def full_disk(trials: int, folder: Path) -> Result:
 
 
 @contextmanager
-def _written_out(size: int) -> Any:
+def written_out(size: int) -> Any:
     """Let no file grow beyond a size."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -4,6 +4,7 @@ import importlib
 import io
 import json
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -101,6 +102,60 @@ def test_the_journal_drops_rows_after_the_checkpoint_and_cut_lines(tmp_path):
     assert (tmp_path / "training_eval" / "t").is_dir()
 
 
+def written(folder, *rows):
+    """Write a row for each (step, task); return the lines."""
+    found = journal.Journal(folder, step=0)
+    for step, task in rows:
+        if task:
+            found.evaluation(step, task=task, split="validation", values={"loss": 1.0})
+        else:
+            found.train(step, {"loss": 1.0})
+    found.close()
+    return (folder / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+
+
+DAMAGE = {
+    "not text": b'{"step": 2, "split": "tr\xff\xfe"}\n',
+    "a number": b"3\n",
+    "zeros": bytes(30) + b"\n",
+    "another row": b'{"stop": 2, "split": "train"}\n',
+    "cut": b'{"step": 2, "split": "train", "lo',
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damaged_rows_are_left_out_and_told_in_one_line(tmp_path, capsys, name):
+    lines = written(tmp_path, (1, ""), (2, ""))
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(lines[0] + DAMAGE[name])
+    assert [row["step"] for row in journal.rows(path)] == [1]
+    journal.Journal(tmp_path, step=2, rows=2).close()
+    said = capsys.readouterr().err
+    assert said == (
+        f"{path}: 1 of the rows up to step 2 are lost; damaged lines: 2; the run goes on\n"
+    )
+    assert path.read_bytes() == lines[0]
+
+
+def test_a_cut_row_of_a_later_step_is_no_loss(tmp_path, capsys):
+    lines = written(tmp_path, (1, ""), (2, ""), (3, ""))
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b"".join(lines)[:-5])
+    journal.Journal(tmp_path, step=2, rows=2).close()
+    assert capsys.readouterr().err == ""
+    assert path.read_bytes() == b"".join(lines[:2])
+    path.unlink()
+    journal.Journal(tmp_path, step=2, rows=2).close()
+    assert "2 of the rows up to step 2 are lost; the run goes on" in capsys.readouterr().err
+
+
+def test_rows_of_an_evaluation_that_is_repeated_are_dropped(tmp_path, capsys):
+    lines = written(tmp_path, (2, "t"), (4, ""), (4, "t"))
+    journal.Journal(tmp_path, step=4, evaluated=3, rows=2).close()
+    assert (tmp_path / "metrics.jsonl").read_bytes() == b"".join(lines[:2])
+    assert capsys.readouterr().err == ""
+
+
 VALUES = {
     "loss": 2.0,
     "accuracy": 0.5,
@@ -132,6 +187,21 @@ def test_progress_is_a_bar_on_a_terminal():
     progress.close()
     assert "11/100" in stream.getvalue()
     assert "loss 2.0000" in stream.getvalue()
+
+
+@pytest.mark.parametrize("is_bar", [True, False])
+def test_a_terminal_that_is_gone_ends_no_run(is_bar):
+    """The state is still to be saved after SIGHUP."""
+    controller, terminal = os.openpty()
+    with os.fdopen(terminal, "w") as stream:
+        progress = Progress(step=0, steps=4, stream=stream)
+        os.close(controller)
+        if not is_bar:
+            progress._bar = None
+        progress.advance()
+        progress.log(1, VALUES)
+        progress.say("stopped")
+        progress.close()
 
 
 def test_figures_are_exact_over_the_sums():
