@@ -10,13 +10,19 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lm import lock
 from lm.evaluate import Evaluated
 
 FOLDER = "inference_eval"
 
 
 def write(found: Evaluated, workdir: Path) -> Path:
-    """Writes the results on one task and returns their folder."""
+    """Writes the results on one task and returns their folder.
+
+    Raises:
+        UserError: the folder of results holds a link.
+    """
+    lock.refuse_links(workdir / FOLDER)
     task, step = found.facts["task"], found.facts.get("step", 0)
     folder = workdir / FOLDER / task
     folder.mkdir(parents=True, exist_ok=True)
@@ -29,7 +35,8 @@ def write(found: Evaluated, workdir: Path) -> Path:
 def _replace(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Writes lines to a file that is there complete or as it was before."""
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
+    temporary.unlink(missing_ok=True)
+    with temporary.open("x", encoding="utf-8") as file:  # never through a link
         file.writelines(_line(row) for row in rows)
     os.replace(temporary, path)
 

@@ -11,6 +11,7 @@ from lm.decode.prompts import bucket
 from lm.decode.targets import Pair
 from lm.errors import UserError
 from lm.objectives.token_prediction import targets_and_weights
+from lm.parts import entry
 from lm.ranges import Size
 from lm.trained import Trained, position_limit
 
@@ -31,6 +32,7 @@ class Score(NamedTuple):
     bits_per_byte: float | None
 
 
+@entry
 def score(
     *,
     trained: Trained,

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lm.parts import part
+
 Texts = Sequence[str]
 References = Sequence[str] | Sequence[Sequence[str]]
 Scores = dict[str, float]
@@ -32,6 +34,7 @@ class Signed(float):
         return made
 
 
+@part
 def bleu(targets: References, predictions: Texts) -> Scores:
     """Corpus BLEU of sacreBLEU: tokenizer 13a, cased, exponential smoothing.
 
@@ -53,6 +56,7 @@ def bleu(targets: References, predictions: Texts) -> Scores:
     return {"bleu": _sacre(BLEU(tokenize="13a"), targets, predictions)}
 
 
+@part
 def chrf(targets: References, predictions: Texts) -> Scores:
     """Corpus chrF2 of sacreBLEU, 0 to 100; arguments as in `bleu`."""
     from sacrebleu.metrics import CHRF
@@ -60,6 +64,7 @@ def chrf(targets: References, predictions: Texts) -> Scores:
     return {"chrf": _sacre(CHRF(), targets, predictions)}
 
 
+@part
 def rouge(targets: Texts, predictions: Texts) -> Scores:
     """Mean F1 of ROUGE-1, -2, -L and -Lsum over the examples, 0 to 100, with Porter's stemmer.
 
@@ -74,6 +79,7 @@ def rouge(targets: Texts, predictions: Texts) -> Scores:
     return {name: 100 * _mean([pair[name].fmeasure for pair in pairs]) for name in names}
 
 
+@part
 def exact_match(targets: References, predictions: Texts) -> Scores:
     """Share of predictions equal to the target (or one of them), 0 to 100; case counts."""
     hits = [
@@ -83,6 +89,7 @@ def exact_match(targets: References, predictions: Texts) -> Scores:
     return {"exact_match": 100 * _mean(hits)}
 
 
+@part
 def sequence_accuracy(targets: Sequence, predictions: Sequence) -> Scores:
     """Share of predictions whose ids all equal the target's, 0 to 100.
 
@@ -94,12 +101,14 @@ def sequence_accuracy(targets: Sequence, predictions: Sequence) -> Scores:
     return {"sequence_accuracy": 100 * _mean(hits)}
 
 
+@part
 def accuracy(targets: Sequence, predictions: Sequence) -> Scores:
     """Share of predicted labels equal to the target's, 0 to 100."""
     hits = [target == guess for target, guess in zip(targets, predictions, strict=True)]
     return {"accuracy": 100 * _mean(hits)}
 
 
+@part
 def edit_distance(targets: Texts, predictions: Texts) -> Scores:
     """Word-level edit distance, lower case, words being runs of letters, digits and `_`.
 

@@ -11,6 +11,7 @@ from keras import ops
 
 from lm.mesh.axes import Split
 from lm.mesh.flow import Flow
+from lm.wall import wall
 
 LAYER = re.compile(r"[\w/()]*?layer_\d+_\d+")
 
@@ -45,7 +46,7 @@ def kept(
         splits: path -> mesh axis of every dimension of a weight.
         sizes: mesh axis -> number of devices.
     """
-    with keras.StatelessScope(initialize_variables=False):
+    with wall("MODEL"), keras.StatelessScope(initialize_variables=False):
         made = model()
         made({n: keras.KerasTensor(x.shape, x.dtype) for n, x in features.items()})
         weights, others = made.trainable_variables, made.non_trainable_variables

@@ -11,6 +11,7 @@ from lm.errors import ConfigError
 from lm.mesh.axes import Layout, Split
 from lm.mesh.kept import kept
 from lm.mesh.mesh import REST, Mesh
+from lm.wall import wall
 
 _FLOAT = 4  # bytes; gradients are summed in float32
 
@@ -72,7 +73,7 @@ def memory(
     spec = jax.ShapeDtypeStruct((share, length), "int32")
     features = {"encoder_input_tokens": spec, "decoder_input_tokens": spec}
     rule = None if optimizer is None else optimizer()
-    with keras.StatelessScope(initialize_variables=False):
+    with wall("MODEL"), keras.StatelessScope(initialize_variables=False):
         made = model()
         made({name: keras.KerasTensor(x.shape, "int32") for name, x in features.items()})
         layouts = mesh.layouts_of(made)

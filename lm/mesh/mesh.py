@@ -11,10 +11,13 @@ import keras
 from lm.errors import ConfigError
 from lm.mesh import heads
 from lm.mesh.axes import AXES, BATCH, OUTPUTS, Axes, Layout, Rules, lay, split, whole_path
+from lm.parts import part
+from lm.wall import wall
 
 REST = -1
 
 
+@part
 class Mesh:
     """Devices in a grid with named axes, and the rules of what is split over which.
 
@@ -227,7 +230,7 @@ class Mesh:
 
 def _shaped(objective: Callable[[], Any], features: Mapping[str, Any]) -> Any:
     """Return an objective whose variables have paths and shapes; nothing is allocated."""
-    with keras.StatelessScope(initialize_variables=False):
+    with wall("OBJECTIVE"), keras.StatelessScope(initialize_variables=False):
         built = objective()
         built(
             {

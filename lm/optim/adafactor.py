@@ -7,9 +7,11 @@ import keras
 from keras import ops
 
 from lm.optim.optimizer import Optimizer
+from lm.parts import part
 from lm.ranges import Amount, Share, Size
 
 
+@part
 def adafactor(
     *,
     learning_rate: Any,

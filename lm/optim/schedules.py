@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import keras
 from keras import ops
 
+from lm.parts import value
 from lm.ranges import Amount, Count, Size
 
 Schedule: TypeAlias = keras.optimizers.schedules.LearningRateSchedule
@@ -31,6 +32,7 @@ def _progress(step: Any, warmup_steps: int, steps: int) -> Any:
     return ops.clip((step - warmup_steps) / max(steps - warmup_steps, 1), 0.0, 1.0)
 
 
+@value
 class Constant(Schedule):
     """The same rate at every update; T5 fine-tunes with 0.001.
 
@@ -46,6 +48,7 @@ class Constant(Schedule):
         return ops.full((), self.value, dtype="float32")
 
 
+@value
 class InverseSquareRoot(Schedule):
     """factor / sqrt(max(step, warmup_steps)): constant first, then falling, never to zero.
 
@@ -69,6 +72,7 @@ class InverseSquareRoot(Schedule):
         return self.factor * ops.rsqrt(ops.maximum(_float(step), float(self.warmup_steps)))
 
 
+@value
 class Noam(Schedule):
     """factor * hidden_dim^-0.5 * min(t^-0.5, t * warmup_steps^-1.5) with t = step + 1.
 
@@ -92,6 +96,7 @@ class Noam(Schedule):
         return self.scale * ops.minimum(ops.rsqrt(t), t * self.warmup_steps**-1.5)
 
 
+@value
 def noam_peak(*, hidden_dim: Size, warmup_steps: Size = 8000, factor: Amount = 2.0) -> float:
     """Return the highest rate of `Noam`, for schedules that go on from it in another way.
 
@@ -101,6 +106,7 @@ def noam_peak(*, hidden_dim: Size, warmup_steps: Size = 8000, factor: Amount = 2
     return factor * hidden_dim**-0.5 * warmup_steps**-0.5
 
 
+@value
 class Linear(Schedule):
     """A straight line from the peak down to the floor, after a warm-up.
 
@@ -126,6 +132,7 @@ class Linear(Schedule):
         return rate * _ramp(step, self.warmup_steps)
 
 
+@value
 class Cosine(Schedule):
     """Half a cosine from the peak down to the floor, after a warm-up: a single cycle.
 
@@ -160,6 +167,7 @@ class Cosine(Schedule):
         return rate * _ramp(step, self.warmup_steps)
 
 
+@value
 class Warmup(Schedule):
     """Another schedule, its first updates scaled by min(1, (step + 1) / steps).
 

@@ -69,7 +69,8 @@ def rewind(path: Path, step: int) -> None:
     """Drop the rows after a step: they will be written again, the same."""
     kept = [row for row in rows(path) if row["step"] <= step]
     temporary = path.with_name(f".tmp-{path.name}")
-    with temporary.open("w") as file:
+    temporary.unlink(missing_ok=True)
+    with temporary.open("x") as file:  # never through a link
         file.writelines(json.dumps(row) + "\n" for row in kept)
         file.flush()
         os.fsync(file.fileno())

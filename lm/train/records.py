@@ -32,5 +32,7 @@ def write_model(workdir: Path, program: Program) -> None:
 def _replace(path: Path, text: str) -> None:
     """Write a whole file or none."""
     temporary = path.with_name(f".tmp-{path.name}")
-    temporary.write_text(text)
+    temporary.unlink(missing_ok=True)
+    with temporary.open("x") as file:  # never through a link
+        file.write(text)
     os.replace(temporary, path)
