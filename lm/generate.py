@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from lm.decode.decoding import Decoding
 from lm.decode.generator import Generator, Stream, Text, can_stream
 from lm.parts import part
-from lm.ranges import Amount, Seed, Size
+from lm.ranges import NonNegativeFloat, PositiveInt, Seed
 from lm.trained import Trained
 
 Prompt = str | Sequence[int]
@@ -40,15 +40,15 @@ def generate(  # noqa: PLR0913 - the settings of a search
     *,
     trained: Trained,
     prompts: Sequence[Prompt],
-    max_new_tokens: Size = 128,
-    beam_size: Size = 1,
-    alpha: Amount = 0.0,
-    temperature: Amount | None = None,
-    top_k: Size | None = None,
-    top_p: Amount | None = None,
-    num_samples: Size = 1,
+    max_new_tokens: PositiveInt = 128,
+    beam_size: PositiveInt = 1,
+    alpha: NonNegativeFloat = 0.0,
+    temperature: NonNegativeFloat | None = None,
+    top_k: PositiveInt | None = None,
+    top_p: NonNegativeFloat | None = None,
+    num_samples: PositiveInt = 1,
     seed: Seed = 0,
-    batch_size: Size = 16,
+    batch_size: PositiveInt = 16,
     on_text: Callable[[str], None] | None = None,
 ) -> Generated:
     """Returns texts for prompts, in the order of the prompts.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lm.generate import Candidate, generate
-from lm.ranges import Amount, Count, Size
+from lm.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
 from lm.trained import Trained
 
 FOLDER = "samples"
@@ -19,11 +19,11 @@ def write_samples(  # noqa: PLR0913 - the settings of a sample
     examples: Sequence[Mapping[str, Any]],
     workdir: Path,
     step: int,
-    count: Count = 3,
-    beginning: Size = 16,
-    max_new_tokens: Size = 128,
-    temperature: Amount = 0.8,
-    top_k: Size = 40,
+    count: NonNegativeInt = 3,
+    beginning: PositiveInt = 16,
+    max_new_tokens: PositiveInt = 128,
+    temperature: NonNegativeFloat = 0.8,
+    top_k: PositiveInt = 40,
     seed: int = 0,
 ) -> Path:
     """Writes texts for the first held-out examples and returns the file.

@@ -12,7 +12,7 @@ from lm.decode.targets import Pair
 from lm.errors import UserError
 from lm.objectives.token_prediction import targets_and_weights
 from lm.parts import entry
-from lm.ranges import Size
+from lm.ranges import PositiveInt
 from lm.trained import Trained, position_limit
 
 
@@ -38,7 +38,7 @@ def score(
     trained: Trained,
     examples: Sequence[Mapping[str, str]],
     add_eos: bool | None = None,
-    batch_size: Size = 16,
+    batch_size: PositiveInt = 16,
 ) -> list[Score]:
     """Returns the score of every example, in order.
 

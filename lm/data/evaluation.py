@@ -11,7 +11,7 @@ import tensorflow as tf
 from lm.data import lookup, stream
 from lm.data.features import Converter
 from lm.parts import part
-from lm.ranges import Size
+from lm.ranges import PositiveInt
 
 Batch = dict[str, np.ndarray]
 Example = dict[str, Any]
@@ -37,7 +37,7 @@ class EvaluationBatches:
         *,
         examples: tf.data.Dataset,
         rows: tf.data.Dataset,
-        batch_size: Size,
+        batch_size: PositiveInt,
         pieces: Callable[[Example], int],
     ):
         self._examples = examples
@@ -91,13 +91,13 @@ def evaluation_batches(  # noqa: PLR0913 - keyword-only settings of one evaluati
     *,
     mixture_or_task_name: str,
     split: str = "validation",
-    lengths: Mapping[str, Size],
+    lengths: Mapping[str, PositiveInt],
     converter: Callable[[], Converter],
-    batch_size: Size,
+    batch_size: PositiveInt,
     vocabulary: seqio.Vocabulary | None = None,
     preprocessors: Sequence[stream.Preprocessor] = (),
     seed: int = 0,
-    limit: Size | None = None,
+    limit: PositiveInt | None = None,
 ) -> EvaluationBatches:
     """Returns one exact pass over a split of a task.
 

@@ -12,7 +12,7 @@ from lm.nn.cache import Cache, Shared, by_prompt, write
 from lm.nn.dropout import Dropout
 from lm.nn.initializers import initializer
 from lm.parts import part
-from lm.ranges import Share, Size
+from lm.ranges import PositiveInt, UnitFloat
 
 
 class KeyValue(NamedTuple):
@@ -132,8 +132,8 @@ class Heads(keras.layers.Layer):
     def __init__(
         self,
         *,
-        num_heads: Size,
-        head_dim: Size | None,
+        num_heads: PositiveInt,
+        head_dim: PositiveInt | None,
         use_bias: bool,
         scale: float | None,
         kernel_initializer: Any,
@@ -226,11 +226,11 @@ class SelfAttention(Branch):
     def __init__(  # noqa: PLR0913 - each one is a number or a choice of the papers
         self,
         *,
-        num_heads: Size,
-        head_dim: Size | None = None,
+        num_heads: PositiveInt,
+        head_dim: PositiveInt | None = None,
         use_bias: bool = True,
         scale: float | None = None,
-        dropout: Share = 0.0,
+        dropout: UnitFloat = 0.0,
         rotary: Factory | None = None,
         heads: Factory | None = None,
         after_projection: Factory | None = None,
@@ -314,11 +314,11 @@ class CrossAttention(Branch):
     def __init__(  # noqa: PLR0913 - each one is a number or a choice of the papers
         self,
         *,
-        num_heads: Size,
-        head_dim: Size | None = None,
+        num_heads: PositiveInt,
+        head_dim: PositiveInt | None = None,
         use_bias: bool = True,
         scale: float | None = None,
-        dropout: Share = 0.0,
+        dropout: UnitFloat = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         query_initializer: Any = None,
         output_initializer: Any = None,

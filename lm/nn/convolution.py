@@ -15,7 +15,7 @@ from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, State
 from lm.nn.initializers import CurrentFirst, initializer
 from lm.parts import part
-from lm.ranges import Size
+from lm.ranges import PositiveInt
 
 
 def moved(x: Any, offset: int) -> Any:
@@ -104,7 +104,7 @@ class CausalConvolution(Branch):
     def __init__(
         self,
         *,
-        kernel_size: Size = 3,
+        kernel_size: PositiveInt = 3,
         kernel_initializer: Any = CurrentFirst,
         name: str | None = None,
     ) -> None:
@@ -143,7 +143,7 @@ class Convolution(keras.layers.Layer):
     def __init__(
         self,
         *,
-        filters: Size,
+        filters: PositiveInt,
         kernel_initializer: Any = "glorot_uniform",
         name: str | None = None,
     ) -> None:
@@ -184,7 +184,7 @@ class SeparableConvolution(keras.layers.Layer):
     def __init__(
         self,
         *,
-        filters: Size,
+        filters: PositiveInt,
         kernel_initializer: Any = "glorot_uniform",
         name: str | None = None,
     ) -> None:

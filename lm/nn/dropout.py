@@ -9,7 +9,7 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.random import uniform
 from lm.parts import part
-from lm.ranges import Share
+from lm.ranges import UnitFloat
 
 
 @part
@@ -28,7 +28,7 @@ class Dropout(keras.layers.Layer):
     """
 
     def __init__(
-        self, *, rate: Share, broadcast_axes: Sequence[int] = (), name: str | None = None
+        self, *, rate: UnitFloat, broadcast_axes: Sequence[int] = (), name: str | None = None
     ) -> None:
         super().__init__(name=name)
         if not 0 <= rate < 1:

@@ -7,7 +7,7 @@ from keras import ops
 
 from lm.nn.initializers import initializer
 from lm.parts import part
-from lm.ranges import Size
+from lm.ranges import PositiveInt
 
 
 @part
@@ -24,8 +24,8 @@ class TokenEmbedding(keras.layers.Layer):
     def __init__(
         self,
         *,
-        vocabulary_size: Size,
-        hidden_dim: Size,
+        vocabulary_size: PositiveInt,
+        hidden_dim: PositiveInt,
         scale_exponent: float = 0.0,
         embeddings_initializer: Any = "uniform",
         name: str | None = None,

@@ -15,7 +15,7 @@ from lm.nn.branch import Branch, Context, Factory, State, make
 from lm.nn.convolution import Convolution, SeparableConvolution, around, behind
 from lm.nn.dropout import Dropout
 from lm.parts import part, value
-from lm.ranges import Share
+from lm.ranges import UnitFloat
 
 
 @value
@@ -75,7 +75,7 @@ class EvolvedEncoderConvolution(Branch):
     packed examples too.
     """
 
-    def __init__(self, *, norm: Factory, dropout: Share = 0.0, name: str | None = None) -> None:
+    def __init__(self, *, norm: Factory, dropout: UnitFloat = 0.0, name: str | None = None) -> None:
         super().__init__(name=name)
         self.norm = make(norm, "norm")
         self.left_dropout = Dropout(rate=dropout, name="left_dropout")
@@ -129,7 +129,7 @@ class EvolvedDecoderConvolution(Branch):
     over all positions so far, ours over the tails.
     """
 
-    def __init__(self, *, norm: Factory, dropout: Share = 0.0, name: str | None = None) -> None:
+    def __init__(self, *, norm: Factory, dropout: UnitFloat = 0.0, name: str | None = None) -> None:
         super().__init__(name=name)
         self.norm = make(norm, "norm")
         self.left_dropout = Dropout(rate=dropout, name="left_dropout")

@@ -10,7 +10,7 @@ from lm.nn.branch import Branch, Context, Factory, State, chain, make_all
 from lm.nn.dropout import Dropout
 from lm.nn.initializers import initializer
 from lm.parts import part
-from lm.ranges import Share, Size
+from lm.ranges import PositiveInt, UnitFloat
 
 
 @part
@@ -64,10 +64,10 @@ class FeedForward(Branch):
     def __init__(  # noqa: PLR0913 - each one is a number or a choice of the papers
         self,
         *,
-        intermediate_dim: Size,
+        intermediate_dim: PositiveInt,
         activation: Any,
         use_bias: bool = True,
-        dropout: Share = 0.0,
+        dropout: UnitFloat = 0.0,
         inner: Sequence[Factory] = (),
         kernel_initializer: Any = "glorot_uniform",
         output_initializer: Any = None,
@@ -116,10 +116,10 @@ class GatedFeedForward(Branch):
     def __init__(
         self,
         *,
-        intermediate_dim: Size,
+        intermediate_dim: PositiveInt,
         activation: Any,
         use_bias: bool = False,
-        dropout: Share = 0.0,
+        dropout: UnitFloat = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         matrix: Factory | None = None,
         name: str | None = None,

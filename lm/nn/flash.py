@@ -23,7 +23,7 @@ from lm.nn.branch import Branch, Context, Factory, State, make
 from lm.nn.gau import Kernel, products, refuse_bias_of_stack
 from lm.nn.masks import causal, same_segment
 from lm.parts import part
-from lm.ranges import Size
+from lm.ranges import PositiveInt
 
 PAST, FUTURE = -1, 1
 
@@ -112,7 +112,7 @@ class MixedChunkAttention(Branch):
         *,
         unit: Factory,
         kernel: Kernel,
-        chunk_size: Size,
+        chunk_size: PositiveInt,
         mask: Callable[[Any, Any], Any],
         normalizer: Callable[[Any, int], Any] = tokens_read,
         bias: Factory | None = None,

@@ -14,7 +14,7 @@ from lm.nn.funnel_pooling import Places, Row, Windows, halve, starts, upsample
 from lm.nn.masks import same_segment
 from lm.nn.reports import report
 from lm.parts import part
-from lm.ranges import Count, Share, Size
+from lm.ranges import NonNegativeInt, PositiveInt, UnitFloat
 
 CLS_TYPE = 2
 
@@ -59,13 +59,13 @@ class FunnelStack(keras.layers.Layer):
     def __init__(  # noqa: PLR0913 - each one is a number or a choice of the paper
         self,
         *,
-        block_sizes: Sequence[Size],
-        block_repeats: Sequence[Size] | None = None,
-        num_decoder_layers: Count,
+        block_sizes: Sequence[PositiveInt],
+        block_repeats: Sequence[PositiveInt] | None = None,
+        num_decoder_layers: NonNegativeInt,
         layers: Sequence[Factory],
         windows: Factory,
-        max_segments: Size = 1,
-        wave_dropout: Share = 0.0,
+        max_segments: PositiveInt = 1,
+        wave_dropout: UnitFloat = 0.0,
         before: Sequence[Factory] = (),
         name: str | None = None,
     ) -> None:

@@ -17,7 +17,7 @@ from lm.nn.dropout import Dropout
 from lm.nn.feedforward import dense
 from lm.nn.initializers import initializer
 from lm.parts import part
-from lm.ranges import Share, Size
+from lm.ranges import PositiveInt, UnitFloat
 
 LONGEST = 10_000.0
 
@@ -158,10 +158,10 @@ class RelativeAttention(Branch):
     def __init__(
         self,
         *,
-        num_heads: Size,
+        num_heads: PositiveInt,
         distance: Any,
-        head_dim: Size | None = None,
-        dropout: Share = 0.0,
+        head_dim: PositiveInt | None = None,
+        dropout: UnitFloat = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         name: str | None = None,
     ) -> None:

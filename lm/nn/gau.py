@@ -18,7 +18,7 @@ from lm.nn.dropout import Dropout
 from lm.nn.feedforward import dense
 from lm.nn.initializers import initializer
 from lm.parts import part
-from lm.ranges import Share, Size
+from lm.ranges import PositiveInt, UnitFloat
 
 Kernel = Callable[[Any, Any, Any, Any, int], Any]
 """`(query [B, T, K], key [B, S, K], bias, mask, n) -> weights [B, T, S]`, float32."""
@@ -72,11 +72,11 @@ class GatedUnit(keras.layers.Layer):
     def __init__(
         self,
         *,
-        intermediate_dim: Size,
-        head_dim: Size,
-        num_heads: Size,
+        intermediate_dim: PositiveInt,
+        head_dim: PositiveInt,
+        num_heads: PositiveInt,
         activation: Any = keras.activations.silu,
-        dropout: Share = 0.0,
+        dropout: UnitFloat = 0.0,
         rotary: Factory | None = None,
         kernel_initializer: Any = "glorot_uniform",
         name: str | None = None,
@@ -159,7 +159,7 @@ class GatedAttentionUnit(Branch):
         *,
         unit: Factory,
         kernel: Kernel,
-        max_sequence_length: Size,
+        max_sequence_length: PositiveInt,
         bias: Factory | None = None,
         name: str | None = None,
     ) -> None:

@@ -15,7 +15,7 @@ from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, Factory, State, make
 from lm.nn.routers import Routing, report_load
 from lm.parts import part
-from lm.ranges import Size
+from lm.ranges import PositiveInt
 
 
 @part
@@ -58,8 +58,8 @@ class MixtureOfExperts(Branch):
         expert: Factory,
         capacity_factor: float | None,
         eval_capacity_factor: float | None,
-        min_capacity: Size = 4,
-        group_size: Size | None = None,
+        min_capacity: PositiveInt = 4,
+        group_size: PositiveInt | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
@@ -169,7 +169,7 @@ class ExpertDense(keras.layers.Layer):
 
     def __init__(
         self,
-        units: Size,
+        units: PositiveInt,
         *,
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",

@@ -14,7 +14,7 @@ from lm.nn.random import normal
 from lm.nn.reports import report
 from lm.nn.routers import Routing, counted, largest, scores, seated
 from lm.parts import part
-from lm.ranges import Amount, Size
+from lm.ranges import NonNegativeFloat, PositiveInt
 
 
 class Scores(NamedTuple):
@@ -57,10 +57,10 @@ class NoisyTopKRouter(keras.layers.Layer):
     def __init__(
         self,
         *,
-        num_experts: Size,
-        k: Size,
-        importance_loss: Amount = 0.1,
-        load_loss: Amount = 0.1,
+        num_experts: PositiveInt,
+        k: PositiveInt,
+        importance_loss: NonNegativeFloat = 0.1,
+        load_loss: NonNegativeFloat = 0.1,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, autocast=False)
@@ -106,11 +106,11 @@ class HierarchicalRouter(keras.layers.Layer):
     def __init__(
         self,
         *,
-        num_groups: Size,
-        experts_per_group: Size,
-        k: Size,
-        importance_loss: Amount = 0.1,
-        load_loss: Amount = 0.1,
+        num_groups: PositiveInt,
+        experts_per_group: PositiveInt,
+        k: PositiveInt,
+        importance_loss: NonNegativeFloat = 0.1,
+        load_loss: NonNegativeFloat = 0.1,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, autocast=False)

@@ -9,7 +9,7 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.initializers import initializer
 from lm.parts import part
-from lm.ranges import Size
+from lm.ranges import PositiveInt
 
 
 @part
@@ -29,7 +29,7 @@ class LearnedPosition(keras.layers.Layer):
     def __init__(
         self,
         *,
-        max_sequence_length: Size,
+        max_sequence_length: PositiveInt,
         embeddings_initializer: Any = "uniform",
         name: str | None = None,
     ) -> None:

@@ -14,7 +14,7 @@ from keras import ops
 from lm.nn.attention import width_of_a_head
 from lm.nn.initializers import initializer
 from lm.parts import part
-from lm.ranges import Size
+from lm.ranges import PositiveInt
 
 
 @part
@@ -45,8 +45,8 @@ class SharedHeads(keras.layers.Layer):
     def __init__(
         self,
         *,
-        num_heads: Size,
-        head_dim: Size | None,
+        num_heads: PositiveInt,
+        head_dim: PositiveInt | None,
         use_bias: bool,
         scale: float | None,
         kernel_initializer: Any,

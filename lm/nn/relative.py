@@ -10,7 +10,7 @@ from lm.errors import LayerError
 from lm.nn.initializers import initializer
 from lm.nn.position import rotary_angles, rotate
 from lm.parts import part
-from lm.ranges import Size
+from lm.ranges import PositiveInt
 
 
 def bucket(distance: Any, *, num_buckets: int, max_distance: int, bidirectional: bool) -> Any:
@@ -56,9 +56,9 @@ class RelativeBias(keras.layers.Layer):
     def __init__(
         self,
         *,
-        num_heads: Size,
-        num_buckets: Size = 32,
-        max_distance: Size = 128,
+        num_heads: PositiveInt,
+        num_buckets: PositiveInt = 32,
+        max_distance: PositiveInt = 128,
         bidirectional: bool,
         embeddings_initializer: Any = "glorot_uniform",
         name: str | None = None,
@@ -122,7 +122,7 @@ class ToeplitzBias(keras.layers.Layer):
     def __init__(
         self,
         *,
-        max_sequence_length: Size,
+        max_sequence_length: PositiveInt,
         embeddings_initializer: Any = "zeros",
         name: str | None = None,
     ) -> None:
@@ -170,7 +170,7 @@ class RotaryBias(keras.layers.Layer):
     def __init__(
         self,
         *,
-        dim: Size,
+        dim: PositiveInt,
         max_wavelength: float = 10_000.0,
         kernel_initializer: Any = "glorot_uniform",
         name: str | None = None,

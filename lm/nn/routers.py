@@ -24,7 +24,7 @@ from lm.nn.initializers import initializer
 from lm.nn.random import uniform
 from lm.nn.reports import report
 from lm.parts import part
-from lm.ranges import Amount, Size
+from lm.ranges import NonNegativeFloat, PositiveInt
 
 
 class Routing(NamedTuple):
@@ -61,10 +61,10 @@ class SwitchRouter(keras.layers.Layer):
     def __init__(
         self,
         *,
-        num_experts: Size,
-        jitter: Amount = 1e-2,
-        balance_loss: Amount = 1e-2,
-        z_loss: Amount = 0.0,
+        num_experts: PositiveInt,
+        jitter: NonNegativeFloat = 1e-2,
+        balance_loss: NonNegativeFloat = 1e-2,
+        z_loss: NonNegativeFloat = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         name: str | None = None,
     ) -> None:
@@ -110,11 +110,11 @@ class TopTwoRouter(keras.layers.Layer):
     def __init__(
         self,
         *,
-        num_experts: Size,
+        num_experts: PositiveInt,
         second_threshold: float = 0.2,
-        jitter: Amount = 0.0,
-        balance_loss: Amount = 1e-2,
-        z_loss: Amount = 0.0,
+        jitter: NonNegativeFloat = 0.0,
+        balance_loss: NonNegativeFloat = 1e-2,
+        z_loss: NonNegativeFloat = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         name: str | None = None,
     ) -> None:
@@ -167,9 +167,9 @@ class ExpertChoiceRouter(keras.layers.Layer):
     def __init__(
         self,
         *,
-        num_experts: Size,
-        jitter: Amount = 0.0,
-        z_loss: Amount = 0.0,
+        num_experts: PositiveInt,
+        jitter: NonNegativeFloat = 0.0,
+        z_loss: NonNegativeFloat = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         name: str | None = None,
     ) -> None:

@@ -10,7 +10,7 @@ from lm.nn.branch import Branch, Context, Factory, State, chain, make, make_all
 from lm.nn.cache import NEVER, Slots, empty_slots, enter
 from lm.nn.masks import both, same_segment, sees_ahead
 from lm.parts import part
-from lm.ranges import Size
+from lm.ranges import PositiveInt
 
 
 class StackState(NamedTuple):
@@ -50,7 +50,7 @@ class Stack(Branch):
     def __init__(
         self,
         *,
-        num_layers: Size,
+        num_layers: PositiveInt,
         layers: Sequence[Factory],
         mask: Callable[[Any, Any], Any],
         position: Factory | None = None,

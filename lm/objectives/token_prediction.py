@@ -11,7 +11,7 @@ from lm.nn.heads import Factors
 from lm.objectives.cross_entropy import Target, flat, log_probabilities, sums
 from lm.objectives.objective import Ratio
 from lm.parts import part
-from lm.ranges import Amount, Share, Size
+from lm.ranges import NonNegativeFloat, PositiveInt, UnitFloat
 
 
 @part
@@ -36,9 +36,9 @@ class TokenPrediction(keras.Model):
         self,
         *,
         model: Factory,
-        label_smoothing: Share = 0.0,
-        z_loss: Amount = 0.0,
-        chunks: Size | None = None,
+        label_smoothing: UnitFloat = 0.0,
+        z_loss: NonNegativeFloat = 0.0,
+        chunks: PositiveInt | None = None,
         name: str = "token_prediction",
     ) -> None:
         super().__init__(name=name, autocast=False)

@@ -8,18 +8,18 @@ from keras import ops
 
 from lm.optim.optimizer import Optimizer
 from lm.parts import part
-from lm.ranges import Amount, Share, Size
+from lm.ranges import NonNegativeFloat, PositiveInt, UnitFloat
 
 
 @part
 def adafactor(
     *,
     learning_rate: Any,
-    decay_exponent: Amount = 0.8,
-    clip_threshold: Amount = 1.0,
-    min_factored: Size = 128,
-    clip_norm: Amount | None = None,
-    average: Share | None = None,
+    decay_exponent: NonNegativeFloat = 0.8,
+    clip_threshold: NonNegativeFloat = 1.0,
+    min_factored: PositiveInt = 128,
+    clip_norm: NonNegativeFloat | None = None,
+    average: UnitFloat | None = None,
 ) -> Optimizer:
     """Return Adafactor with the defaults of T5; see `Adafactor` for the rule.
 
@@ -68,11 +68,11 @@ class Adafactor(keras.optimizers.Optimizer):
         self,
         *,
         learning_rate: Any,
-        decay_exponent: Amount = 0.8,
-        clip_threshold: Amount = 1.0,
-        min_factored: Size = 128,
-        epsilon_1: Amount = 1e-30,
-        epsilon_2: Amount = 1e-3,
+        decay_exponent: NonNegativeFloat = 0.8,
+        clip_threshold: NonNegativeFloat = 1.0,
+        min_factored: PositiveInt = 128,
+        epsilon_1: NonNegativeFloat = 1e-30,
+        epsilon_2: NonNegativeFloat = 1e-3,
     ) -> None:
         super().__init__(learning_rate, name="adafactor")
         self.decay_exponent = decay_exponent

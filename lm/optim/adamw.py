@@ -6,19 +6,19 @@ import keras
 
 from lm.optim.optimizer import UNDECAYED, Optimizer
 from lm.parts import part
-from lm.ranges import Amount, Share
+from lm.ranges import NonNegativeFloat, UnitFloat
 
 
 @part
 def adamw(
     *,
     learning_rate: Any,
-    beta_1: Share = 0.9,
-    beta_2: Share = 0.999,
-    epsilon: Amount = 1e-8,
-    weight_decay: Amount = 0.01,
-    clip_norm: Amount | None = None,
-    average: Share | None = None,
+    beta_1: UnitFloat = 0.9,
+    beta_2: UnitFloat = 0.999,
+    epsilon: NonNegativeFloat = 1e-8,
+    weight_decay: NonNegativeFloat = 0.01,
+    clip_norm: NonNegativeFloat | None = None,
+    average: UnitFloat | None = None,
     undecayed: str = UNDECAYED,
 ) -> Optimizer:
     """Return AdamW: w <- w - lr * (m / (sqrt(v) + epsilon) + weight_decay * w).

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from lm.ranges import Amount, Share
+from lm.ranges import NonNegativeFloat, UnitFloat
 
 # Norm scales, biases and embeddings, by their paths.
 UNDECAYED = r"norm|scale|bias|beta|gamma|embed|(^|/)position"
@@ -36,8 +36,8 @@ class Optimizer:
         self,
         *,
         rule: keras.optimizers.Optimizer,
-        clip_norm: Amount | None = None,
-        average: Share | None = None,
+        clip_norm: NonNegativeFloat | None = None,
+        average: UnitFloat | None = None,
         undecayed: str = UNDECAYED,
     ) -> None:
         self.rule = rule

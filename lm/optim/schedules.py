@@ -12,7 +12,7 @@ import keras
 from keras import ops
 
 from lm.parts import value
-from lm.ranges import Amount, Count, Size
+from lm.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 Schedule: TypeAlias = keras.optimizers.schedules.LearningRateSchedule
 
@@ -40,7 +40,7 @@ class Constant(Schedule):
         value: the rate.
     """
 
-    def __init__(self, *, value: Amount) -> None:
+    def __init__(self, *, value: NonNegativeFloat) -> None:
         self.value = value
 
     def __call__(self, step: Any) -> Any:
@@ -63,7 +63,9 @@ class InverseSquareRoot(Schedule):
     Source: Raffel et al. 2020, https://arxiv.org/abs/1910.10683, section 3.1.2.
     """
 
-    def __init__(self, *, factor: Amount = 1.0, warmup_steps: Size = 10_000) -> None:
+    def __init__(
+        self, *, factor: NonNegativeFloat = 1.0, warmup_steps: PositiveInt = 10_000
+    ) -> None:
         self.factor = factor
         self.warmup_steps = warmup_steps
 
@@ -85,7 +87,11 @@ class Noam(Schedule):
     """
 
     def __init__(
-        self, *, hidden_dim: Size, warmup_steps: Size = 4000, factor: Amount = 1.0
+        self,
+        *,
+        hidden_dim: PositiveInt,
+        warmup_steps: PositiveInt = 4000,
+        factor: NonNegativeFloat = 1.0,
     ) -> None:
         self.scale = factor * hidden_dim**-0.5
         self.warmup_steps = warmup_steps
@@ -97,7 +103,9 @@ class Noam(Schedule):
 
 
 @value
-def noam_peak(*, hidden_dim: Size, warmup_steps: Size = 8000, factor: Amount = 2.0) -> float:
+def noam_peak(
+    *, hidden_dim: PositiveInt, warmup_steps: PositiveInt = 8000, factor: NonNegativeFloat = 2.0
+) -> float:
     """Return the highest rate of `Noam`, for schedules that go on from it in another way.
 
     >>> round(noam_peak(hidden_dim=512), 6)
@@ -120,7 +128,12 @@ class Linear(Schedule):
     """
 
     def __init__(
-        self, *, peak: Amount, steps: Size, floor: Amount = 0.0, warmup_steps: Count = 0
+        self,
+        *,
+        peak: NonNegativeFloat,
+        steps: PositiveInt,
+        floor: NonNegativeFloat = 0.0,
+        warmup_steps: NonNegativeInt = 0,
     ) -> None:
         self.peak, self.steps, self.floor, self.warmup_steps = peak, steps, floor, warmup_steps
 
@@ -150,11 +163,11 @@ class Cosine(Schedule):
     def __init__(
         self,
         *,
-        peak: Amount,
-        steps: Size,
-        floor: Amount = 0.0,
-        warmup_steps: Count = 0,
-        hold_steps: Count = 0,
+        peak: NonNegativeFloat,
+        steps: PositiveInt,
+        floor: NonNegativeFloat = 0.0,
+        warmup_steps: NonNegativeInt = 0,
+        hold_steps: NonNegativeInt = 0,
     ) -> None:
         self.peak, self.steps, self.floor, self.warmup_steps = peak, steps, floor, warmup_steps
         self.decay_from = warmup_steps + hold_steps
@@ -176,7 +189,7 @@ class Warmup(Schedule):
         steps: updates of linear growth.
     """
 
-    def __init__(self, *, schedule: Any, steps: Size) -> None:
+    def __init__(self, *, schedule: Any, steps: PositiveInt) -> None:
         self.schedule = schedule()
         self.steps = steps
 

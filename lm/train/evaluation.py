@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from lm.parts import part
-from lm.ranges import Size
+from lm.ranges import PositiveInt
 
 
 class Figures(NamedTuple):
@@ -35,7 +35,7 @@ class Evaluation:
         mixture_or_task_name: str,
         data: Callable[..., Any],
         split: str = "validation",
-        steps: Size | None = None,
+        steps: PositiveInt | None = None,
     ) -> None:
         self.split = split
         self.steps = steps

@@ -13,7 +13,7 @@ from lm.checkpoint.store import local
 from lm.errors import ConfigError
 from lm.lock import lock
 from lm.parts import entry
-from lm.ranges import Count, Seed, Size
+from lm.ranges import NonNegativeInt, PositiveInt, Seed
 from lm.train import checks, facts, records, refused, start
 from lm.train.consumed import Consumed
 from lm.train.evaluation import Evaluation
@@ -34,19 +34,19 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
     objective: Factory,
     optimizer: Factory,
     train_data: Factory,
-    train_steps: Size,
+    train_steps: PositiveInt,
     evaluations: Sequence[Callable[[], Evaluation]] = (),
     samples: Factory | None = None,
-    eval_period: Size = 1000,
-    save_period: Size | None = None,
-    log_period: Size = 100,
-    keep: Size | None = 3,
+    eval_period: PositiveInt = 1000,
+    save_period: PositiveInt | None = None,
+    log_period: PositiveInt = 100,
+    keep: PositiveInt | None = 3,
     random_seed: Seed = 0,
-    microbatches: Size = 1,
+    microbatches: PositiveInt = 1,
     mesh: Factory | None = None,
     dtype_policy: str = "float32",
-    max_skipped: Size = 10,
-    max_rollbacks: Count = 0,
+    max_skipped: PositiveInt = 10,
+    max_rollbacks: NonNegativeInt = 0,
     replay_batch: str | None = None,
     initial_checkpoint_path: str | None = None,
     partial: Sequence[str] = (),
