@@ -13,6 +13,7 @@ from lm.data import evaluation
 from lm.data.evaluation_task import EvaluationTask, Metric, short_hash
 from lm.data.metrics import likelihood_figures
 from lm.generate import Generated
+from lm.parts import entry
 from lm.ranges import PositiveInt
 from lm.score import row_sums, score_pairs
 from lm.trained import Trained
@@ -53,6 +54,7 @@ class Totals(NamedTuple):
     tokens: float
 
 
+@entry
 def evaluate(
     *,
     trained: Trained,

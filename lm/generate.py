@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from lm.decode.decoding import Decoding
 from lm.decode.generator import Generator, Hypothesis, Stream, can_stream
+from lm.parts import part
 from lm.ranges import NonNegativeFloat, PositiveInt, Seed
 from lm.trained import Trained
 
@@ -34,6 +35,7 @@ class Generated(NamedTuple):
     decoding: dict[str, Any]
 
 
+@part
 def generate(  # noqa: PLR0913 - the settings of a search
     *,
     trained: Trained,

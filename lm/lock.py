@@ -25,13 +25,14 @@ def lock(workdir: Path) -> Iterator[None]:
         workdir: the run folder; it is made if it is not there.
 
     Raises:
-        UserError: another process holds it (the message names its host and number), or it cannot
-            be written.
+        UserError: another process holds it (the message names its host and number), it holds a
+            link, or it cannot be written.
     """
     owner = json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
     with disk.writing(workdir, "the run folder"):
         workdir.mkdir(parents=True, exist_ok=True)
-        file = (workdir / NAME).open("ab+", buffering=0)
+        refuse_links(workdir)
+        file = open(workdir / NAME, "ab+", buffering=0, opener=_not_a_link)  # noqa: SIM115 - opener
     with file:
         _take(file, workdir)
         with disk.writing(workdir / NAME, "the lock"):
@@ -52,6 +53,26 @@ def check(workdir: Path) -> None:
     if is_first and (workdir / NAME).is_file():
         with contextlib.suppress(OSError), (workdir / NAME).open("rb") as file:
             _take(file, workdir)
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuse a folder with links in it: what is written would land wherever they lead.
+
+    The folder itself may be a link.
+
+    Raises:
+        UserError: naming the first link.
+    """
+    if link := next((path for path in sorted(folder.rglob("*")) if path.is_symlink()), None):
+        raise UserError(
+            f"{link} is a link to {os.readlink(link)}: a run folder holds files of its own; "
+            "remove the link, or give another --workdir"
+        )
+
+
+def _not_a_link(path: str, flags: int) -> int:
+    """Open a file that may be new; a link in its place is an error."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def _take(file: IO[bytes], workdir: Path) -> None:

@@ -9,14 +9,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lm import disk
+from lm import disk, lock
 from lm.evaluate import Evaluated
 
 FOLDER = "inference_eval"
 
 
 def write(found: Evaluated, workdir: Path) -> Path:
-    """Writes the results on one task and returns their folder."""
+    """Writes the results on one task and returns their folder.
+
+    Raises:
+        UserError: the folder of results holds a link.
+    """
+    lock.refuse_links(workdir / FOLDER)
     task, step = found.facts["task"], found.facts.get("step", 0)
     folder = workdir / FOLDER / task
     with disk.writing(folder, "the results"):

@@ -14,7 +14,9 @@ from lm import evaluate, generate, resources, score, trained
 from lm.config import parse, tasks
 from lm.data import registry, shapes
 from lm.data.vocabulary import fingerprint
+from lm.engines import memory
 from lm.errors import ConfigError
+from lm.wall import wall
 
 CONFIG = "config.gin"
 WIRING = ("runs/generate.gin", "runs/evaluate.gin")
@@ -118,6 +120,7 @@ def build(config: parse.Config) -> trained.Trained:
 
     Raises:
         ConfigError: the configuration lacks a macro.
+        UserError: the weights do not fit into memory.
     """
     lengths, converter = config.value(LENGTHS), config.value(CONVERTER)
     vocabulary = config.value(VOCABULARY) if config.has(VOCABULARY) else None
@@ -139,8 +142,13 @@ def objective(config: parse.Config, rows: Mapping[str, Any]) -> Any:
     try:
         if config.has(DTYPE_POLICY):
             keras.config.set_dtype_policy(config.value(DTYPE_POLICY))
-        made = config.value(OBJECTIVE)()
-        made({name: keras.KerasTensor((1, *shape), dtype) for name, (shape, dtype) in rows.items()})
+        # Shapes first: what cannot fit is refused before it is allocated.
+        with wall(OBJECTIVE), keras.StatelessScope(initialize_variables=False):
+            made = config.value(OBJECTIVE)()
+            made({n: keras.KerasTensor((1, *shape), dtype) for n, (shape, dtype) in rows.items()})
+            memory.require(memory.Need(memory.size(made.variables), slots=0, gradients=0, batch=0))
+        with keras.StatelessScope():
+            pass  # its end makes the variables
     finally:
         keras.config.set_dtype_policy(before)
     return made

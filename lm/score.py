@@ -10,6 +10,7 @@ from keras import ops
 from lm.decode.model_inputs import Pair, bucket
 from lm.errors import UserError
 from lm.objectives.token_prediction import targets_and_weights
+from lm.parts import entry
 from lm.ranges import PositiveInt
 from lm.trained import Trained, position_limit
 
@@ -30,6 +31,7 @@ class Score(NamedTuple):
     bits_per_byte: float | None
 
 
+@entry
 def score(
     *,
     trained: Trained,

@@ -111,10 +111,12 @@ def _lengths(args: argparse.Namespace, config: Any) -> dict[str, int]:
 
 def _objective(config: Any) -> Any:
     from lm.objectives.token_prediction import TokenPrediction
+    from lm.wall import wall
 
-    if config.has("OBJECTIVE"):
-        return config.value("OBJECTIVE")()
-    return TokenPrediction(model=config.value("MODEL"))
+    with wall("OBJECTIVE"):
+        if config.has("OBJECTIVE"):
+            return config.value("OBJECTIVE")()
+        return TokenPrediction(model=config.value("MODEL"))
 
 
 def _optimizer(config: Any) -> Any:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from lm.data import lookup, stream
 from lm.data.features import Converter
+from lm.parts import part
 from lm.ranges import PositiveInt
 
 Batch = dict[str, np.ndarray]
@@ -85,6 +86,7 @@ class EvaluationBatches:
         return np.pad(rows, [(0, missing)] + [(0, 0)] * (rows.ndim - 1))
 
 
+@part
 def evaluation_batches(  # noqa: PLR0913 - keyword-only settings of one evaluation
     *,
     mixture_or_task_name: str,

@@ -15,11 +15,13 @@ from lm.data.batches import Batches
 from lm.data.evaluation import EvaluationBatches, evaluation_batches, task_names
 from lm.data.features import Converter
 from lm.errors import UserError
+from lm.parts import part
 from lm.ranges import NonNegativeInt, PositiveInt, Seed
 
 __all__ = ["EvaluationBatches", "Pipeline", "evaluation_batches", "task_facts", "task_names"]
 
 
+@part
 class Pipeline(Batches):
     """Batches of a task or mixture, shuffled, converted and packed.
 

@@ -18,6 +18,7 @@ from lm.data import vocabulary
 from lm.data.tokenizer_corpus import Counts, TaskText, TextFiles, select, usable
 from lm.data.tokenizer_options import MODEL_TYPES, TrainerOptions
 from lm.errors import UserError
+from lm.parts import entry
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _SILENT = 2  # SentencePiece's level of errors
@@ -45,6 +46,7 @@ class Trained:
     seconds: float
 
 
+@entry
 def train(
     *,
     name: str,

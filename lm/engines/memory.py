@@ -11,6 +11,7 @@ import keras
 
 from lm.errors import UserError
 from lm.optim.optimizer import Optimizer
+from lm.wall import wall
 
 _GIBIBYTE = 2**30
 _UNLIMITED = 2**60
@@ -65,7 +66,7 @@ def need(
     }
     made = None if optimizer is None else optimizer()
     # Without the argument the scope would make all variables when it ends.
-    with keras.StatelessScope(initialize_variables=False):
+    with wall("MODEL"), keras.StatelessScope(initialize_variables=False):
         built = model()
         built(shapes)
         slots, gradients = 0, 0

@@ -15,6 +15,7 @@ from lm.nn.reports import collect
 from lm.objectives.objective import Ratio
 from lm.optim.conditional_update import conditional_update
 from lm.optim.optimizer import Optimizer, global_norm, squares
+from lm.wall import wall
 
 Features = Mapping[str, Any]
 
@@ -46,7 +47,7 @@ class Program:
                 "change train.train.microbatches or BATCH_SIZE"
             )
         # Shapes first: what cannot fit is refused before it is allocated and compiled.
-        with keras.StatelessScope(initialize_variables=False):
+        with wall("OBJECTIVE"), keras.StatelessScope(initialize_variables=False):
             self.terms = _build(objective, features)
             memory.require(memory.at_least(objective, optimizer, features))
         with keras.StatelessScope():

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from lm.errors import ConfigError
+from lm.parts import part
 from lm.types import Tensor
 
 ADDRESSES, PROCESSES, INDEX = (
@@ -28,6 +29,7 @@ _CONNECTION_ERRORS = (
 )
 
 
+@part
 def addressed() -> None:
     """Join the processes that Keras' three environment variables name.
 
@@ -46,6 +48,7 @@ def addressed() -> None:
     _join(*(os.environ[name] for name in (ADDRESSES, PROCESSES, INDEX)))
 
 
+@part
 def detected() -> None:
     """Join the processes that JAX finds by itself: a TPU pod, Slurm, Open MPI, Kubernetes."""
     _join(None, None, None)

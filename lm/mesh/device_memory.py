@@ -12,6 +12,7 @@ from lm.mesh.axes import Layout, Split
 from lm.mesh.mesh import REMAINING, Mesh
 from lm.mesh.saved_activations import saved_activations
 from lm.types import Shape
+from lm.wall import wall
 
 _FLOAT32 = 4  # bytes; gradients are summed in float32
 _MEBIBYTE = 2**20
@@ -76,7 +77,7 @@ def device_memory(
     spec = jax.ShapeDtypeStruct((local_rows, length), "int32")
     features = {"encoder_input_tokens": spec, "decoder_input_tokens": spec}
     built_optimizer = None if optimizer is None else optimizer()
-    with keras.StatelessScope(initialize_variables=False):
+    with wall("MODEL"), keras.StatelessScope(initialize_variables=False):
         built = model()
         built({name: keras.KerasTensor(x.shape, "int32") for name, x in features.items()})
         layouts = mesh.layouts_of(built)

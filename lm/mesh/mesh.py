@@ -21,11 +21,14 @@ from lm.mesh.axes import (
     refuse_split_heads,
     split,
 )
+from lm.parts import part
 from lm.types import Features, Shape
+from lm.wall import wall
 
 REMAINING = -1
 
 
+@part
 class Mesh:
     """Devices in a grid with named axes, and the rules of what is split over which axis.
 
@@ -238,7 +241,7 @@ class Mesh:
 
 def _shaped(objective: Callable[[], Any], features: Features) -> Any:
     """Return an objective whose variables have paths and shapes; nothing is allocated."""
-    with keras.StatelessScope(initialize_variables=False):
+    with wall("OBJECTIVE"), keras.StatelessScope(initialize_variables=False):
         built = objective()
         built(
             {

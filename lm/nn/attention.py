@@ -11,6 +11,7 @@ from lm.nn.branch import Branch, Context, Factory, State, make
 from lm.nn.cache import Cache, Shared, by_prompt, write
 from lm.nn.dropout import Dropout
 from lm.nn.initializers import initializer
+from lm.parts import part
 from lm.ranges import PositiveInt, UnitFloat
 
 
@@ -196,6 +197,7 @@ class Heads(keras.layers.Layer):
         return ops.reshape(x, (-1, x.shape[1], self.num_heads, self.head_dim))
 
 
+@part
 class SelfAttention(Branch):
     """`softmax(q·kᵀ·scale + bias) v · W_o` with q, k, v projected from x, H heads side by side.
 
@@ -290,6 +292,7 @@ class SelfAttention(Branch):
         return SelfAttentionState(Cache(KeyValue(key, value)), after)
 
 
+@part
 class CrossAttention(Branch):
     """`softmax(q·kᵀ·scale) v · W_o` with q projected from x, k and v from the memory.
 

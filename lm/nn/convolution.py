@@ -14,6 +14,7 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, State
 from lm.nn.initializers import CurrentFirst, initializer
+from lm.parts import part
 from lm.ranges import PositiveInt
 
 
@@ -78,6 +79,7 @@ def weigh(neighbours: Sequence[Any], taps: Any) -> Any:
     return sum(x * taps[j] for j, x in enumerate(neighbours))
 
 
+@part
 class CausalConvolution(Branch):
     """`y_t = Σ_j taps_j ⊙ x_{t-j}`, j = 0 … k - 1: one filter per channel, the current tap first.
 
@@ -127,6 +129,7 @@ class CausalConvolution(Branch):
         return ops.zeros((batch, self.kernel_size - 1, *self.channels), self.compute_dtype)
 
 
+@part
 class Convolution(keras.layers.Layer):
     """`Σ_j x_j W_j + b` over neighbours x_j: D → F with one matrix per neighbour.
 
@@ -164,6 +167,7 @@ class Convolution(keras.layers.Layer):
         return y + ops.cast(self.bias, x.dtype)
 
 
+@part
 class SeparableConvolution(keras.layers.Layer):
     """`(Σ_j taps_j ⊙ x_j) W + b` over neighbours x_j: a filter per channel, then D → F.
 

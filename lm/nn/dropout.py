@@ -8,9 +8,11 @@ from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.random import uniform
+from lm.parts import part
 from lm.ranges import UnitFloat
 
 
+@part
 class Dropout(keras.layers.Layer):
     """Sets each element to zero with probability `rate` and scales the rest by 1 / (1 - rate).
 

@@ -6,9 +6,11 @@ import keras
 from keras import ops
 
 from lm.nn.initializers import initializer
+from lm.parts import part
 from lm.ranges import PositiveInt
 
 
+@part
 class TokenEmbedding(keras.layers.Layer):
     """`E[token] · D^scale_exponent` with a table E [V, D]; the width of a model is set here alone.
 

@@ -13,11 +13,13 @@ from lm.nn.funnel_attention import RelativeContext, Waves, waves
 from lm.nn.funnel_pooling import Places, Row, Windows, halve, starts, upsample
 from lm.nn.masks import same_segment
 from lm.nn.reports import report
+from lm.parts import part
 from lm.ranges import NonNegativeInt, PositiveInt, UnitFloat
 
 CLS_TYPE = 2
 
 
+@part
 class FunnelStack(keras.layers.Layer):
     """`h_0 = block_0(x); h_b = block_b(halve(h_{b-1}))`, decoded as `layers(upsample(h) + h_0)`.
 

@@ -14,9 +14,11 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, Factory, State, make
 from lm.nn.routers import Routing, report_load
+from lm.parts import part
 from lm.ranges import PositiveInt
 
 
+@part
 class MixtureOfExperts(Branch):
     """`y = Σ_k gate_k(x) · expert_{e_k(x)}(x)` over the experts that a router sends x to.
 
@@ -150,6 +152,7 @@ class ToTokens(keras.layers.Layer):
         return from_places(y * ops.cast(gate, y.dtype), token, place)
 
 
+@part
 class ExpertDense(keras.layers.Layer):
     """`x_e W_e + b_e` for every expert e: [E, N, D] → [E, N, F].
 

@@ -13,6 +13,7 @@ from lm.errors import LayerError
 from lm.nn.random import normal
 from lm.nn.reports import report
 from lm.nn.routers import Routing, counted, largest, scores, seated
+from lm.parts import part
 from lm.ranges import NonNegativeFloat, PositiveInt
 
 
@@ -30,6 +31,7 @@ class Scores(NamedTuple):
     deviation: Any
 
 
+@part
 class NoisyTopKRouter(keras.layers.Layer):
     """`G(x) = softmax(top-k(x W_g + ε · (softplus(x W_noise) + 1e-2)))`, ε ~ N(0, 1) in training.
 
@@ -82,6 +84,7 @@ class NoisyTopKRouter(keras.layers.Layer):
         return routed(gates, self.k, real, capacity)
 
 
+@part
 class HierarchicalRouter(keras.layers.Layer):
     """Two levels of noisy top-k: `G(x)_ij = Gprimary(x)_i · G_i(x)_j` over groups i of experts j.
 

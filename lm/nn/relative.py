@@ -9,6 +9,7 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.initializers import initializer
 from lm.nn.position import rotary_angles, rotate
+from lm.parts import part
 from lm.ranges import PositiveInt
 
 
@@ -37,6 +38,7 @@ def bucket(distance: Any, *, num_buckets: int, max_distance: int, bidirectional:
     return offset + ops.where(distance < exact, distance, far)
 
 
+@part
 class RelativeBias(keras.layers.Layer):
     """`bias[h, t, s] = table[bucket(s - t), h]`, added to attention logits by a whole stack.
 
@@ -93,6 +95,7 @@ class RelativeBias(keras.layers.Layer):
         return ops.transpose(values, (0, 3, 1, 2))
 
 
+@part
 class ToeplitzBias(keras.layers.Layer):
     """`bias[t, s] = w[s - t + n - 1]`: one learned number per distance, for a single head.
 
@@ -150,6 +153,7 @@ class ToeplitzBias(keras.layers.Layer):
             )
 
 
+@part
 class RotaryBias(keras.layers.Layer):
     """`bias[t, s] = ⟨turn(a, t), turn(c, s)⟩` with two learned vectors, for a single head.
 

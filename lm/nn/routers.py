@@ -23,6 +23,7 @@ from lm.errors import LayerError
 from lm.nn.initializers import initializer
 from lm.nn.random import uniform
 from lm.nn.reports import report
+from lm.parts import part
 from lm.ranges import NonNegativeFloat, PositiveInt
 
 
@@ -40,6 +41,7 @@ class Routing(NamedTuple):
     load: Any
 
 
+@part
 class SwitchRouter(keras.layers.Layer):
     """Top-1: `p = softmax(x W), e = argmax p`, and the gate is p_e, not renormalised to 1.
 
@@ -86,6 +88,7 @@ class SwitchRouter(keras.layers.Layer):
         return seated(expert, gate, real[..., None], self.num_experts, capacity)
 
 
+@part
 class TopTwoRouter(keras.layers.Layer):
     """Top-2: `g = softmax(x W)`, the two largest gates, divided by their sum.
 
@@ -143,6 +146,7 @@ class TopTwoRouter(keras.layers.Layer):
         return seated(expert, gate, wanted, self.num_experts, capacity)
 
 
+@part
 class ExpertChoiceRouter(keras.layers.Layer):
     """Experts choose: each takes the C tokens of a group with the largest `softmax(x W)_e`.
 

@@ -9,6 +9,7 @@ from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, Factory, State, chain, make, make_all
 from lm.nn.cache import NEVER, Slots, empty_slots, enter
 from lm.nn.masks import both, same_segment, sees_ahead
+from lm.parts import part
 from lm.ranges import PositiveInt
 
 
@@ -26,6 +27,7 @@ class StackState(NamedTuple):
     residuals: tuple[Any, ...]
 
 
+@part
 class Stack(Branch):
     """Applies `num_layers` times the residuals of `layers`, in order.
 

@@ -10,9 +10,11 @@ from lm.nn.branch import Factory, make
 from lm.nn.heads import Factors
 from lm.objectives.cross_entropy import Target, flat, log_probabilities, sums
 from lm.objectives.objective import Ratio
+from lm.parts import part
 from lm.ranges import NonNegativeFloat, PositiveInt, UnitFloat
 
 
+@part
 class TokenPrediction(keras.Model):
     """`Σ w · (-log p(target) + z_loss · (log Z)²) / Σ w` over the positions of a batch.
 

@@ -7,10 +7,12 @@ import keras
 from keras import ops
 
 from lm.optim.optimizer import Optimizer
+from lm.parts import part
 from lm.ranges import NonNegativeFloat, PositiveInt, UnitFloat
 from lm.types import Shape, Tensor
 
 
+@part
 def adafactor(
     *,
     learning_rate: Any,

@@ -5,9 +5,11 @@ from typing import Any
 import keras
 
 from lm.optim.optimizer import UNDECAYED, Optimizer
+from lm.parts import part
 from lm.ranges import NonNegativeFloat, UnitFloat
 
 
+@part
 def adamw(
     *,
     learning_rate: Any,

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import keras
 from keras import ops
 
+from lm.parts import value
 from lm.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
 from lm.types import Tensor
 
@@ -32,6 +33,7 @@ def _decay_fraction(step: Tensor, warmup_steps: int, steps: int) -> Tensor:
     return ops.clip((step - warmup_steps) / max(steps - warmup_steps, 1), 0.0, 1.0)
 
 
+@value
 class Constant(Schedule):
     """The same rate at every update; T5 fine-tunes with 0.001.
 
@@ -47,6 +49,7 @@ class Constant(Schedule):
         return ops.full((), self.value, dtype="float32")
 
 
+@value
 class InverseSquareRoot(Schedule):
     """factor / sqrt(max(step, warmup_steps)): constant first, then falling, never to zero.
 
@@ -72,6 +75,7 @@ class InverseSquareRoot(Schedule):
         return self.factor * ops.rsqrt(ops.maximum(_float(step), float(self.warmup_steps)))
 
 
+@value
 class Noam(Schedule):
     """factor * hidden_dim^-0.5 * min(t^-0.5, t * warmup_steps^-1.5) with t = step + 1.
 
@@ -99,6 +103,7 @@ class Noam(Schedule):
         return self.scale * ops.minimum(ops.rsqrt(t), t * self.warmup_steps**-1.5)
 
 
+@value
 def noam_peak(
     *, hidden_dim: PositiveInt, warmup_steps: PositiveInt = 8000, factor: NonNegativeFloat = 2.0
 ) -> float:
@@ -110,6 +115,7 @@ def noam_peak(
     return factor * hidden_dim**-0.5 * warmup_steps**-0.5
 
 
+@value
 class Linear(Schedule):
     """A straight line from the peak down to the floor, after a warm-up.
 
@@ -140,6 +146,7 @@ class Linear(Schedule):
         return rate * _ramp(step, self.warmup_steps)
 
 
+@value
 class Cosine(Schedule):
     """Half a cosine from the peak down to the floor, after a warm-up: a single cycle.
 
@@ -174,6 +181,7 @@ class Cosine(Schedule):
         return rate * _ramp(step, self.warmup_steps)
 
 
+@value
 class Warmup(Schedule):
     """Another schedule, with its first updates scaled by min(1, (step + 1) / steps).
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
+from lm.parts import part
 from lm.ranges import PositiveInt
 
 
@@ -17,6 +18,7 @@ class Figures(NamedTuple):
     values: dict[str, float]
 
 
+@part
 class Evaluation:
     """Loss, perplexity, accuracy and bits per byte of the tasks of a mixture.
 

@@ -12,6 +12,7 @@ from lm.checkpoint import Store
 from lm.checkpoint.store import local
 from lm.errors import ConfigError
 from lm.lock import lock
+from lm.parts import entry
 from lm.ranges import NonNegativeInt, PositiveInt, Seed
 from lm.train import checks, facts, records, refused, start
 from lm.train.consumed import Consumed
@@ -21,10 +22,12 @@ from lm.train.progress import tell
 from lm.train.replay import replay
 from lm.train.reports import Reports
 from lm.train.team import Team
+from lm.wall import wall
 
 Factory = Callable[[], Any]
 
 
+@entry
 def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
     *,
     workdir: str,
@@ -152,9 +155,13 @@ def _engine(
     """Return the engine, its state laid out over the team's devices and compared with the data."""
     with team.over(objective, data.features, settings["microbatches"]):
         _prepare(settings)
+        with wall("train.train.objective"):
+            made = objective()
+        with wall("train.train.optimizer"):
+            rule = optimizer()
         engine = engines.get()(
-            objective=objective(),
-            optimizer=optimizer(),
+            objective=made,
+            optimizer=rule,
             features=data.features,
             microbatches=settings["microbatches"],
             **team.options,

@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lm.parts import part
 from lm.ranges import NonNegativeInt, PositiveInt
 from lm.samples import write_samples
 from lm.trained import Trained
 
 
+@part
 class Samples:
     """Writes texts for the first examples of a split; an encoder writes none.
 

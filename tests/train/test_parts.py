@@ -51,6 +51,27 @@ def test_a_second_trainer_is_refused_with_the_first_ones_number(tmp_path):
         assert json.loads((tmp_path / "lock").read_text())["pid"] != process.pid
 
 
+@pytest.mark.parametrize("name", ["lock", ".tmp-metrics.jsonl", "loss.png", "checkpoints"])
+def test_a_run_folder_with_a_link_is_refused(tmp_path, name):
+    target, run = tmp_path / "precious", tmp_path / "run"
+    target.write_text("x")
+    run.mkdir()
+    (run / name).symlink_to(target)
+    with pytest.raises(UserError, match=f"{name} is a link to {target}"), lock(run):
+        pass
+    assert target.read_text() == "x"
+
+
+def test_a_file_is_never_written_through_a_link(tmp_path):
+    target = tmp_path / "precious"
+    target.write_text("x")
+    (tmp_path / ".tmp-metrics.jsonl").symlink_to(target)
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
+    journal.rewind(tmp_path / "metrics.jsonl", 1)
+    assert target.read_text() == "x"
+    assert journal.rows(tmp_path / "metrics.jsonl") == [{"step": 1}]
+
+
 def test_the_clock_leaves_out_what_is_done_beside_the_steps(monkeypatch):
     now = iter([0.0, 0.0, 1.0, 6.0, 6.0, 8.0, 8.0, 10.0, 10.0, 10.0, 10.0])
     monkeypatch.setattr("time.perf_counter", lambda: next(now))
