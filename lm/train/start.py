@@ -76,8 +76,8 @@ def resume(
     else:
         tell(f"{', '.join(sorted(changed))} changed: the data are read from their beginning")
     tell(f"resumed from step {manifest.step}")
-    is_evaluated = manifest.facts.get("evaluated", True)
-    return Position(manifest.step, is_evaluated, manifest.facts.get("rows"))
+    is_evaluated = manifest.metadata.get("evaluated", True)
+    return Position(manifest.step, is_evaluated, manifest.metadata.get("rows"))
 
 
 def _warn(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:

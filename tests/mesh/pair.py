@@ -161,7 +161,7 @@ def record(workdir: Path, children: Sequence[int]) -> dict[str, Any]:
         "codes": codes,
         "saves": [[json.loads(line) for line in lines] for lines in saves],
         "newest": newest and newest[1].step,
-        "evaluated": newest and newest[1].facts["evaluated"],
+        "evaluated": newest and newest[1].metadata["evaluated"],
         "refused": sorted(int(path.stem) for path in (workdir / "refused").glob("*.safetensors")),
         "logs": [Path(f"{workdir}.{i}.log").read_text() for i in places],
     }

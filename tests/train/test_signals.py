@@ -75,11 +75,11 @@ def test_an_evaluation_that_a_signal_ends_is_repeated(whole, tmp_path, stops):
             run(tmp_path, evaluations=[lambda found=evaluation: found])
         assert (stop.value.code, evaluation.seen) == (143, at + 1)
         manifest = verify(tmp_path / "checkpoints" / "8")
-        assert (manifest.facts["evaluated"], manifest.facts["metric"]) == (False, None)
+        assert (manifest.metadata["evaluated"], manifest.metadata["metric"]) == (False, None)
     run(tmp_path, evaluations=[TwoTasks], train_steps=12)
     for step in (8, 12):
         assert_same_run(whole, tmp_path, step)
-    before, after = (verify(run / "checkpoints" / "8").facts for run in (whole, tmp_path))
+    before, after = (verify(run / "checkpoints" / "8").metadata for run in (whole, tmp_path))
     assert before == after
     assert before["metric"] is not None
 
@@ -96,4 +96,4 @@ def test_samples_are_written_to_the_end_or_not_begun(tmp_path, at):
     with pytest.raises(SystemExit):
         run(tmp_path, evaluations=[lambda: evaluation], samples=lambda: write)
     assert written == ([8] if at < 0 else [])
-    assert verify(tmp_path / "checkpoints" / "8").facts["evaluated"] == (at < 0)
+    assert verify(tmp_path / "checkpoints" / "8").metadata["evaluated"] == (at < 0)
