@@ -138,7 +138,8 @@ def _train(row: Row, folder: Path, steps: int, *flags: str) -> None:
         raise
     if code:
         raise UserError(
-            f"{row.name}: lm train ended with {code}; correct the error and give the same command"
+            f"{row.name}: lm train ended with {code}; correct the error and run the "
+            "same command again"
         )
 
 

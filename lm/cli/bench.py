@@ -103,10 +103,10 @@ def _value(config: Any, macro: str, default: Any) -> Any:
 
 def _lengths(args: argparse.Namespace, config: Any) -> dict[str, int]:
     stated = _value(config, "TASK_FEATURE_LENGTHS", {})
-    longest = max(stated.values(), default=DEFAULT_LENGTH)
+    default = max(stated.values(), default=DEFAULT_LENGTH)
     if args.length:
         return {"inputs": args.length, "targets": args.length}
-    return {"inputs": stated.get("inputs", longest), "targets": stated.get("targets", longest)}
+    return {"inputs": stated.get("inputs", default), "targets": stated.get("targets", default)}
 
 
 def _objective(config: Any) -> Any:

@@ -15,7 +15,7 @@ from lm.types import Tensor, Tree
 
 
 def repeat(tree: Tree, sequences: int) -> Tree:
-    """Gives every prompt N rows with caches of their own, for samples: rows that never mix."""
+    """Gives every prompt N rows, each with its own caches: for samples, which stay independent."""
     if sequences == 1:
         return tree
     more = repeated(sequences)

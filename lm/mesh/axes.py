@@ -80,7 +80,7 @@ MACROS = {
 
 
 class Layout(NamedTuple):
-    """How one variable lies on a mesh.
+    """How one variable is laid out on a mesh.
 
     Attributes:
         shape: global shape of the variable.

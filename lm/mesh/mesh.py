@@ -234,7 +234,7 @@ class Mesh:
             for axis in _names(mesh_axes):
                 if axis not in self.shape:
                     raise ConfigError(
-                        f"mesh.Mesh.rules: '{name}' lies over '{axis}', which is no axis of "
+                        f"mesh.Mesh.rules: '{name}' is split over '{axis}', which is no axis of "
                         f"mesh.Mesh.shape ({', '.join(self.shape)})"
                     )
 

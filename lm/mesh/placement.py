@@ -9,7 +9,7 @@ from lm.types import Features, Tensor
 
 
 class Placement:
-    """Where the arrays of a step lie.
+    """How the arrays of a step are laid out.
 
     Args:
         mesh: the mesh; its devices must exist.

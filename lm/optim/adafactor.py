@@ -104,7 +104,7 @@ class Adafactor(keras.optimizers.Optimizer):
         self.assign(variable, ops.cast(weight - rate * update, variable.dtype))
 
     def _make_moments(self, variable: Any) -> list[Any]:
-        """Return the moments of one variable, in float32 and under paths of their own."""
+        """Return the moments of one variable, in float32, each under its own path."""
         axes = factored_axes(variable.shape, self.min_factored)
         dropped = {"square": None} if axes is None else {"row": axes[1], "column": axes[0]}
         stem = variable.path.replace("/", "_")
