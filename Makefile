@@ -12,6 +12,9 @@ REFERENCES := $(VENV)/installed-references
 INSTALL = $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --quiet \
 	-c constraints/$$($(BIN)/python -c '$(TAG)').txt
 
+# Where tests find local data sets; without any, tests that need one are skipped.
+export LM_DATA_DIR ?= $(abspath $(wildcard ../shared/data))
+
 RUN := runs/quickstart
 PROMPT := "Return a new list containing "
 
