@@ -83,9 +83,7 @@ def sparse(model: Any, batch: Batch) -> Hyperparameters:
         **stacked(model, batch),
         "num_sparse_layers": len(mixtures),
         "num_experts": one.router.num_experts,
-        "capacity": {
-            side: one.capacity(n, state=None, training=True) for side, n in lengths.items()
-        },
+        "capacity": {side: one.capacity(n) for side, n in lengths.items()},
         "jitter": one.router.jitter.width,
         "balance_loss": one.router.balance_loss,
         "z_loss": one.router.z_loss,

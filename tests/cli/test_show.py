@@ -55,6 +55,16 @@ def test_text_shows_where_one_example_ends_and_the_next_begins(lines_task, capsy
     assert cells == [*"␣two", "<eos>", "│", *"three", "<eos>", "│", "<pad>", "<pad>"]
 
 
+def test_packed_examples_that_compete_for_experts_are_said(lines_task, capsys):
+    notes = []
+    for model in ([], ["--gin_file=models/moe/small_8.gin"]):
+        assert main.main(["show", *model, "--gin_file", lines_task, "--json"]) == 0
+        notes.append(json.loads(capsys.readouterr().out)["notes"])
+    assert notes[0] == []
+    assert len(notes[1]) == 1
+    assert "moe.MixtureOfExperts.capacity_factor = 2.0: in training the exam" in notes[1][0]
+
+
 def test_a_task_or_a_gin_file_must_be_named(capsys):
     assert main.main(["show"]) == 2
     assert "lm: error: lm show needs a task's name" in capsys.readouterr().err
