@@ -9,6 +9,7 @@ from lm.decode.compiled import Programs
 from lm.decode.decoding import Decoding
 from lm.decode.generator import Generator
 from lm.errors import UserError
+from lm.objectives.objective import Objective
 
 
 class Reader(NamedTuple):
@@ -18,17 +19,25 @@ class Reader(NamedTuple):
         prompt: maker of features from prompts.
         row: maker of features from inputs and targets.
         reads_inputs: whether inputs are a feature of their own, with its own end token.
+        side: which side of the model takes the prompt.
     """
 
     prompt: prompts.Maker
     row: targets.RowMaker
     reads_inputs: bool
+    side: str
 
 
 READERS = {
-    "encoder-decoder": Reader(prompts.translated, targets.after_encoder, reads_inputs=True),
-    "prefix language model": Reader(prompts.answered, targets.after_prefix, reads_inputs=True),
-    "language model": Reader(prompts.continued, targets.after_inputs, reads_inputs=False),
+    "encoder-decoder": Reader(
+        prompts.translated, targets.after_encoder, reads_inputs=True, side="encoder"
+    ),
+    "prefix language model": Reader(
+        prompts.answered, targets.after_prefix, reads_inputs=True, side="decoder"
+    ),
+    "language model": Reader(
+        prompts.continued, targets.after_inputs, reads_inputs=False, side="decoder"
+    ),
 }
 
 
@@ -48,7 +57,7 @@ class Trained:
         programs: functions of the objective compiled so far.
     """
 
-    objective: Any
+    objective: Objective
     features: Mapping[str, Any]
     task: str
     lengths: Mapping[str, int]
@@ -66,7 +75,7 @@ class Trained:
     @property
     def writes(self) -> bool:
         """Whether it has a decoder, which makes text from left to right."""
-        return hasattr(self.model, "step")
+        return "decoder" in self.model.sides
 
     @property
     def reader(self) -> Reader:
@@ -82,7 +91,7 @@ class Trained:
         """
         if not self.writes:
             raise UserError(f"{type(self.model).__name__} has no decoder: it writes no text")
-        if hasattr(self.model, "encoder"):
+        if "encoder" in self.model.sides:
             return "encoder-decoder"
         reads_inputs = "inputs" in self.converter().task_features
         return "prefix language model" if reads_inputs else "language model"
@@ -143,17 +152,12 @@ class Trained:
         Raises:
             UserError: there are none.
         """
-        limit = position_limit(self.model.decoder)
+        limit = self.model.decoder.max_sequence_length
         if limit is not None and max_new_tokens > limit:
             raise UserError(
                 f"max_new_tokens = {max_new_tokens}: the decoder has {limit} positions; lower it"
             )
-        if hasattr(self.model, "encoder"):
-            return position_limit(self.model.encoder)
+        if self.reader.side == "encoder":
+            return self.model.encoder.max_sequence_length
         # The last new token is never read.
         return None if limit is None else limit - max_new_tokens + 1
-
-
-def position_limit(stack: Any) -> int | None:
-    """Returns the positions a stack has embeddings for; None if its positions are computed."""
-    return getattr(getattr(stack, "position", None), "max_sequence_length", None)
