@@ -15,7 +15,7 @@ from lm.data.metrics import likelihood_figures
 from lm.generate import Generated
 from lm.parts import entry
 from lm.ranges import PositiveInt
-from lm.score import row_sums, score_pairs
+from lm.score import row_scores, score_pairs
 from lm.trained import Trained
 
 Batches = Iterable[Mapping[str, np.ndarray]]
@@ -175,7 +175,7 @@ def totals_of_pairs(sums: np.ndarray, task: EvaluationTask) -> Totals:
 
 def totals_of_rows(trained: Trained, rows: Batches) -> Totals:
     """Returns the totals over batches of rows."""
-    program = trained.program(row_sums)
+    program = trained.program(row_scores)
     sums = [[np.sum(x, dtype="float64") for x in program(dict(batch))] for batch in rows]
     log_likelihood, correct, tokens = np.sum(sums, axis=0)
     return Totals(-log_likelihood, correct, tokens)

@@ -72,10 +72,11 @@ def asked(trained: Trained, example: Mapping[str, Any]) -> str:
 
 def room(trained: Trained, max_new_tokens: int, beginning: int) -> int:
     """Returns the new tokens there are positions for after a beginning."""
-    free = trained.room(1)
-    if hasattr(trained.model, "encoder") or free is None:
+    limit = trained.model.decoder.max_sequence_length
+    if limit is None:
         return max_new_tokens
-    return max(1, min(max_new_tokens, free - beginning - 1))
+    read = beginning + 1 if trained.reader.side == "decoder" else 0
+    return max(1, min(max_new_tokens, limit - read))
 
 
 def ids(tokens: Any) -> list[int]:

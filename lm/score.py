@@ -5,14 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from keras import ops
 
 from lm.decode.model_inputs import Pair, bucket
 from lm.errors import UserError
-from lm.objectives.token_prediction import targets_and_weights
+from lm.objectives.objective import Objective, RowScores
 from lm.parts import entry
 from lm.ranges import PositiveInt
-from lm.trained import Trained, position_limit
+from lm.trained import Trained
 
 
 class Score(NamedTuple):
@@ -21,7 +20,7 @@ class Score(NamedTuple):
     Attributes:
         log_likelihood: Σ log p(token) over the targets, in nats.
         tokens: number of target tokens, the end token included.
-        is_greedy: whether every target token is the most probable one in its place.
+        is_greedy: whether no token is more probable than the target, at every position.
         bits_per_byte: -log₂ p per byte of the target text; None where there is no text.
     """
 
@@ -69,6 +68,9 @@ def pair_of(
     trained: Trained, example: Mapping[str, str], number: int, *, add_eos: bool | None = None
 ) -> Pair:
     """Returns inputs and targets as ids."""
+    for name in {"inputs", "targets", "text"} & example.keys():
+        if not isinstance(example[name], str):
+            raise UserError(f'example {number}: "{name}" is no text: {example[name]!r:.40}')
     text, inputs = targets_text(example), example.get("inputs", "")
     if text is None:
         have = ", ".join(example) or "nothing"
@@ -97,7 +99,7 @@ def score_pairs(trained: Trained, pairs: Sequence[Pair], *, batch_size: int) -> 
         UserError: a pair is too long for the model.
     """
     make = trained.reader.row
-    program = trained.program(row_sums)
+    program = trained.program(row_scores)
     rows = [(place, row) for place, pair in enumerate(pairs) for row in cut(trained, pair)]
     rows.sort(key=lambda numbered: -sum(map(len, numbered[1])))
     sums = np.zeros((len(pairs), 2))
@@ -105,9 +107,9 @@ def score_pairs(trained: Trained, pairs: Sequence[Pair], *, batch_size: int) -> 
         batch = rows[start : start + batch_size]
         chosen = [row for _, row in batch]
         chosen += [chosen[0]] * (min(batch_size, len(rows)) - len(batch))
-        found = np.stack(program(make(chosen, *widths(trained, chosen))), axis=1)
-        for (place, _), row_sum in zip(batch, found, strict=False):
-            sums[place] += row_sum[:2]
+        found = RowScores(*program(make(chosen, *widths(trained, chosen))))
+        for i, (place, _) in enumerate(batch):
+            sums[place] += found.log_likelihood[i], found.correct[i]
     return sums
 
 
@@ -139,12 +141,12 @@ def widths(trained: Trained, pairs: Sequence[Pair]) -> tuple[int, int]:
     """
     inputs = max(len(inputs) for inputs, _ in pairs)
     targets = max(len(targets) for _, targets in pairs)
-    model = trained.model
-    if hasattr(model, "encoder"):
-        encoder, decoder = position_limit(model.encoder), position_limit(model.decoder)
-        return padded_width(max(inputs, 1), encoder), padded_width(targets, decoder)
+    limit = trained.model.decoder.max_sequence_length
+    if trained.reader.side == "encoder":
+        encoder_limit = trained.model.encoder.max_sequence_length
+        return padded_width(max(inputs, 1), encoder_limit), padded_width(targets, limit)
     total = max(len(inputs) + len(targets) for inputs, targets in pairs)
-    return 0, padded_width(total, position_limit(model.decoder))
+    return 0, padded_width(total, limit)
 
 
 def padded_width(length: int, limit: int | None) -> int:
@@ -154,13 +156,6 @@ def padded_width(length: int, limit: int | None) -> int:
     return bucket(length) if limit is None else min(bucket(length), limit)
 
 
-def row_sums(objective: Any, features: Any) -> tuple[Any, Any, Any]:
-    """Returns for each row [B]: Σ w·log p(target), Σ w·[target is most probable], Σ w."""
-    outputs = objective(features, training=False)
-    targets, weights = targets_and_weights(features)
-    correct = ops.cast(ops.argmax(outputs, axis=-1), "int32") == targets
-    return (
-        objective.scores(features, outputs),
-        ops.sum(ops.cast(correct, "float32") * weights, axis=-1),
-        ops.sum(weights, axis=-1),
-    )
+def row_scores(objective: Objective, features: Any) -> RowScores:
+    """Returns the objective's sums of every row."""
+    return objective.scores(features, objective(features, training=False))

@@ -9,6 +9,7 @@ from lm.decode.compiled import CompiledByShape
 from lm.decode.decoding import Decoding
 from lm.decode.generator import Generator
 from lm.errors import UserError
+from lm.objectives.objective import Objective
 
 
 class Reader(NamedTuple):
@@ -18,22 +19,30 @@ class Reader(NamedTuple):
         prompt: maker of features from prompts.
         row: maker of features from inputs and targets.
         reads_inputs: whether inputs are a feature of their own, with its own end token.
+        side: which side of the model takes the prompt.
     """
 
     prompt: model_inputs.PromptPacker
     row: model_inputs.PairPacker
     reads_inputs: bool
+    side: str
 
 
 READERS = {
     "encoder-decoder": Reader(
-        model_inputs.encoder_prompts, model_inputs.encoder_pairs, reads_inputs=True
+        model_inputs.encoder_prompts,
+        model_inputs.encoder_pairs,
+        reads_inputs=True,
     ),
     "prefix language model": Reader(
-        model_inputs.prefix_prompts, model_inputs.prefix_pairs, reads_inputs=True
+        model_inputs.prefix_prompts,
+        model_inputs.prefix_pairs,
+        reads_inputs=True,
     ),
     "language model": Reader(
-        model_inputs.causal_prompts, model_inputs.causal_pairs, reads_inputs=False
+        model_inputs.causal_prompts,
+        model_inputs.causal_pairs,
+        reads_inputs=False,
     ),
 }
 
@@ -54,7 +63,7 @@ class Trained:
         programs: functions of the objective compiled so far.
     """
 
-    objective: Any
+    objective: Objective
     features: Mapping[str, Any]
     task: str
     lengths: Mapping[str, int]
@@ -72,7 +81,7 @@ class Trained:
     @property
     def writes(self) -> bool:
         """Whether it has a decoder, which makes text from left to right."""
-        return hasattr(self.model, "step")
+        return "decoder" in self.model.sides
 
     @property
     def reader(self) -> Reader:
@@ -88,7 +97,7 @@ class Trained:
         """
         if not self.writes:
             raise UserError(f"{type(self.model).__name__} has no decoder: it writes no text")
-        if hasattr(self.model, "encoder"):
+        if "encoder" in self.model.sides:
             return "encoder-decoder"
         reads_inputs = "inputs" in self.converter().task_features
         return "prefix language model" if reads_inputs else "language model"
@@ -149,17 +158,12 @@ class Trained:
         Raises:
             UserError: there are none.
         """
-        limit = position_limit(self.model.decoder)
+        limit = self.model.decoder.max_sequence_length
         if limit is not None and max_new_tokens > limit:
             raise UserError(
                 f"max_new_tokens = {max_new_tokens}: the decoder has {limit} positions; lower it"
             )
-        if hasattr(self.model, "encoder"):
-            return position_limit(self.model.encoder)
+        if self.reader.side == "encoder":
+            return self.model.encoder.max_sequence_length
         # The last new token is never read.
         return None if limit is None else limit - max_new_tokens + 1
-
-
-def position_limit(stack: Any) -> int | None:
-    """Returns the positions a stack has embeddings for; None if its positions are computed."""
-    return getattr(getattr(stack, "position", None), "max_sequence_length", None)

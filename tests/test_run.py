@@ -110,6 +110,23 @@ def test_every_record_says_how_it_came_to_be(run, kind):
     assert json.loads(last)["bits_per_byte"] == found.figures["bits_per_byte"]
 
 
+def test_logits_in_parts_score_and_evaluate_alike(run):
+    examples = [{"inputs": text, "targets": text[::-1]} for text in tiny_run.TEXTS]
+    scores, (figures,) = run.score(examples), [found.figures for found in run.evaluate()]
+    parts = lm.load(run.workdir, bindings=["token_prediction.TokenPrediction.chunks = 3"])
+    for found, expected in zip(parts.score(examples), scores, strict=True):
+        assert found.log_likelihood == pytest.approx(expected.log_likelihood, rel=1e-5)
+        assert found.is_greedy == expected.is_greedy
+    (found,) = parts.evaluate()
+    for name in ("loss", "accuracy", "bits_per_byte"):
+        assert found.figures[name] == pytest.approx(figures[name], rel=1e-5)
+
+
+def test_what_is_no_text_is_named(run):
+    with pytest.raises(UserError, match='example 2: "targets" is no text: None'):
+        run.score([{"inputs": "a", "targets": "b"}, {"inputs": "a", "targets": None}])
+
+
 BLEU_BY_CHARACTERS = """
 from __gin__ import dynamic_registration
 from lm import evaluate

@@ -41,14 +41,14 @@ def synthetic_batch(model: Any, *, rows: int, inputs: int, targets: int) -> Batc
     """A full-length batch of random tokens with the features that the model reads.
 
     Args:
-        model: has `vocabulary_size`; an attribute `encoder` or `decoder` for each of its sides.
+        model: has `vocabulary_size` and `sides`.
         rows: B.
         inputs: tokens per row of an encoder.
         targets: tokens per row of a decoder.
     """
     draw = np.random.default_rng(0)
     lengths = {"encoder": inputs, "decoder": targets}
-    sides = {side: n for side, n in lengths.items() if hasattr(model, side)}
+    sides = {side: n for side, n in lengths.items() if side in model.sides}
     batch: Batch = {}
     for side, length in sides.items():
         ids = draw.integers(_FIRST_ID, model.vocabulary_size, (2, rows, length), "int32")
@@ -197,7 +197,7 @@ def generate_speed(
     model: Any, batch: Batch, *, new_tokens: int, beams: int, windows: int
 ) -> Speed | None:
     """Speed of a search over the batch, prefill included; None if the model cannot generate."""
-    if not hasattr(model, "step"):
+    if "decoder" not in model.sides:
         return None
     rows = len(next(iter(batch.values())))
     search = search_call(model, prompts_of(batch, new_tokens), new_tokens=new_tokens, beams=beams)

@@ -70,7 +70,7 @@ def compare_with_peer(  # noqa: PLR0913 - the numbers of a measurement, keyword-
         "rows": rows,
         "parameters": sum(tensor.size for tensor in spec.weights.values()),
     }
-    if only != "training" and hasattr(objective.model, "step"):
+    if only != "training" and "decoder" in objective.model.sides:
         prompts = prompts_of(batch, new_tokens)
         ours = search_call(objective.model, prompts, new_tokens=new_tokens, beams=beams)
         calls = {"ours": lambda: ours().tokens[:, 0]}
@@ -80,7 +80,7 @@ def compare_with_peer(  # noqa: PLR0913 - the numbers of a measurement, keyword-
         settings = {"new_tokens": new_tokens, "beams": beams, "same_tokens": same}
         metrics["generation"] = {**settings, **_ratios(speeds)}
     if only != "generation" and hasattr(peer, "training"):
-        length = targets if hasattr(objective.model, "decoder") else inputs
+        length = targets if "decoder" in objective.model.sides else inputs
         steps = {"ours": lambda: engine.step(batch), **_trainings(peer, spec, batch)}
         outcomes: dict[str, list[Any]] = {name: [] for name in steps}
         calls = {name: _window(step, outcomes[name]) for name, step in steps.items()}

@@ -34,6 +34,8 @@ class DecoderOnly(keras.Model):
     Source: Radford et al. 2019 (GPT-2); prefix language models: Raffel et al. 2020, section 3.2.
     """
 
+    sides = ("decoder",)
+
     def __init__(
         self, *, embedding: Factory, decoder: Factory, head: Factory, name: str = "decoder_only"
     ) -> None:

@@ -28,6 +28,8 @@ class Encoder(keras.Model):
     Source: Devlin et al. 2019 (https://arxiv.org/abs/1810.04805).
     """
 
+    sides = ("encoder",)
+
     def __init__(
         self,
         *,

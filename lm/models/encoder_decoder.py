@@ -35,6 +35,8 @@ class EncoderDecoder(keras.Model):
     Source: Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762).
     """
 
+    sides = ("encoder", "decoder")
+
     def __init__(
         self,
         *,

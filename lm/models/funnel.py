@@ -28,6 +28,8 @@ class Funnel(keras.Model):
     Source: Dai et al. 2020 (https://arxiv.org/abs/2006.03236).
     """
 
+    sides = ("encoder",)
+
     def __init__(
         self,
         *,

@@ -68,6 +68,8 @@ class SinusoidalPosition(keras.layers.Layer):
     second (the paper interleaves them), and the slowest frequency is 1 / max_wavelength exactly.
     """
 
+    max_sequence_length = None  # any length fits
+
     def __init__(self, *, max_wavelength: float = 10_000.0, name: str | None = None) -> None:
         super().__init__(name=name)
         self.max_wavelength = max_wavelength
@@ -88,6 +90,8 @@ class ScaledSinusoidalPosition(keras.layers.Layer):
 
     Source: Hua et al. 2022 (https://arxiv.org/abs/2202.10447), appendix.
     """
+
+    max_sequence_length = None  # any length fits
 
     def __init__(self, *, max_wavelength: float = 10_000.0, name: str | None = None) -> None:
         super().__init__(name=name)

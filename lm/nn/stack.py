@@ -35,7 +35,8 @@ class Stack(Branch):
         num_layers: how often the list is repeated, each time with weights of its own.
         layers: factories of residuals.
         mask: who may look at whom: `masks.causal` or `masks.bidirectional`.
-        position: factory of a layer `(x, positions) -> x` for absolute positions, or None.
+        position: factory of a layer `(x, positions) -> x` for absolute positions, with
+            `max_sequence_length` and `check_length`, or None.
         bias: factory of a layer `(query, key) -> [B or 1, H, T, S]` whose result every attention
             of the stack adds to its logits, or None.
         before, after: factories of layers around the whole stack.
@@ -72,6 +73,11 @@ class Stack(Branch):
         self.after = make_all(after, "after")
         if not sees_ahead(mask):
             refuse_looking_ahead(self.residuals)
+
+    @property
+    def max_sequence_length(self) -> int | None:
+        """Positions there are embeddings for; None if they are computed."""
+        return self.position.max_sequence_length if self.position else None
 
     def call(
         self,

@@ -89,16 +89,38 @@ def sums(
     return f(padded, factors.kernel, *([factors.bias] if has_bias(factors) else []))
 
 
-def log_probabilities(factors: Factors, tokens: Any, *, chunks: int) -> Any:
-    """Returns log p(token) at every position, float32 [N], in as many parts as divide N."""
+class Likelihood(NamedTuple):
+    """How probable a token is at each position, float32 [...].
+
+    Attributes:
+        log_prob: log p(token).
+        correct: 1 where no other token is more probable, else 0.
+        log_z: log Σ exp(logits), the normaliser.
+    """
+
+    log_prob: Any
+    correct: Any
+    log_z: Any
+
+
+def likelihood(logits: Any, tokens: Any) -> Likelihood:
+    """Returns how probable tokens [...] are by logits float32 [..., V]."""
+    log_z = ops.logsumexp(logits, axis=-1)
+    hit = at(logits, tokens)
+    # The same as an argmax but for ties, at a tenth of a CPU step less.
+    correct = ops.cast(hit >= ops.max(logits, axis=-1), "float32")
+    return Likelihood(hit - log_z, correct, log_z)
+
+
+def likelihood_by_parts(factors: Factors, tokens: Any, *, chunks: int) -> Likelihood:
+    """Returns the same for tokens [N] of factored logits, of which no more than a part exists."""
     size = -(-tokens.shape[0] // chunks)
     found = []
     for start in range(0, tokens.shape[0], size):
         part = factors._replace(x=factors.x[start : start + size])
         logits = ops.cast(whole(part), "float32")
-        hit = ops.take_along_axis(logits, tokens[start : start + size, None], axis=-1)[:, 0]
-        found.append(hit - ops.logsumexp(logits, axis=-1))
-    return ops.concatenate(found)
+        found.append(likelihood(logits, tokens[start : start + size]))
+    return Likelihood(*map(ops.concatenate, zip(*found, strict=True)))
 
 
 def flat(factors: Factors) -> Factors:
@@ -109,3 +131,8 @@ def flat(factors: Factors) -> Factors:
 def has_bias(factors: Factors) -> bool:
     """Whether logits have a bias."""
     return not isinstance(factors.bias, tuple)
+
+
+def at(logits: Any, targets: Any) -> Any:
+    """Returns logits[..., targets[...]], [...]."""
+    return ops.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]

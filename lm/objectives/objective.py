@@ -1,6 +1,7 @@
-"""What an objective hands to the trainer: sums, never means of means."""
+"""What an objective hands to the trainer and to scoring: sums, never means of means."""
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
 
 
 class Ratio(NamedTuple):
@@ -13,3 +14,36 @@ class Ratio(NamedTuple):
 
     total: Any
     weight: Any
+
+
+class RowScores(NamedTuple):
+    """How probable the targets of each row are, float32 [B] each.
+
+    Attributes:
+        log_likelihood: Σ w · log p(target), in nats.
+        correct: Σ w · [no token is more probable than the target].
+        weight: Σ w.
+    """
+
+    log_likelihood: Any
+    correct: Any
+    weight: Any
+
+
+class Objective(Protocol):
+    """A loss over a model; `features` are a batch, `outputs` what a call returned for it.
+
+    Attributes:
+        model: what is trained and saved, see `lm.models.model`.
+    """
+
+    model: Any
+
+    def __call__(self, features: Mapping[str, Any], *, training: bool = False) -> Any:
+        """Returns outputs that only the objective itself need understand."""
+
+    def terms(self, features: Mapping[str, Any], outputs: Any) -> Mapping[str, Ratio]:
+        """Returns the sums to minimise ("loss") and to report."""
+
+    def scores(self, features: Mapping[str, Any], outputs: Any) -> RowScores:
+        """Returns how probable the targets of each row are."""

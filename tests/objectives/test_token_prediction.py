@@ -45,7 +45,10 @@ def test_sums_equal_the_reference(case):
     for name, total in expected.items():
         assert_near(terms[name].total, total, 1e-6)
         assert_near(terms[name].weight, weights.sum(), 1e-6)
-    assert_near(made.scores(features, outputs), scores, 1e-6)
+    rows = numpy(made.scores(features, outputs))
+    assert_near(rows.log_likelihood, scores, 1e-6)
+    assert_near(rows.correct.sum(), correct, 1e-6)
+    assert_near(rows.weight, weights.sum(-1), 1e-6)
     assert correct != 0 or cross_entropy > 0
 
 
