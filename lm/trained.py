@@ -30,19 +30,13 @@ class Reader(NamedTuple):
 
 READERS = {
     "encoder-decoder": Reader(
-        model_inputs.encoder_prompts,
-        model_inputs.encoder_pairs,
-        reads_inputs=True,
+        model_inputs.encoder_prompts, model_inputs.encoder_pairs, reads_inputs=True, side="encoder"
     ),
     "prefix language model": Reader(
-        model_inputs.prefix_prompts,
-        model_inputs.prefix_pairs,
-        reads_inputs=True,
+        model_inputs.prefix_prompts, model_inputs.prefix_pairs, reads_inputs=True, side="decoder"
     ),
     "language model": Reader(
-        model_inputs.causal_prompts,
-        model_inputs.causal_pairs,
-        reads_inputs=False,
+        model_inputs.causal_prompts, model_inputs.causal_pairs, reads_inputs=False, side="decoder"
     ),
 }
 
