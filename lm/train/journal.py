@@ -1,14 +1,16 @@
-"""What a run writes down: metrics.jsonl, TensorBoard's folders, the picture of the loss."""
+"""What a run writes down: metrics.jsonl and TensorBoard's event files."""
 
+import contextlib
 import json
 import math
 import os
-from collections.abc import Mapping
+import socket
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from lm import disk
-from lm.train.events import EventWriter
 from lm.train.progress import tell
 
 METRICS = "metrics.jsonl"
@@ -122,3 +124,58 @@ def _row(line: bytes) -> dict[str, Any] | None:
         return None
     is_row = isinstance(row, dict) and isinstance(row.get("step"), int) and "split" in row
     return row if is_row and line.endswith(b"\n") else None
+
+
+class EventWriter:
+    """Appends scalars to one new event file, which can be read whenever the process dies.
+
+    Args:
+        folder: TensorBoard's run folder; it is made if it is not there.
+        step: the step training starts or goes on from; readers drop what an earlier process had
+            written after it.
+
+    Raises:
+        UserError: the file cannot be written; each method raises it too.
+    """
+
+    def __init__(self, folder: Path, *, step: int) -> None:
+        # Imported here: of those who import this file, only a run has TensorFlow anyway.
+        import tensorflow as tf
+
+        self._tf = tf
+        name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{os.getpid()}"
+        self._path = folder / name
+        with self._writing():
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = tf.io.TFRecordWriter(str(self._path))
+            self._write(step=0, file_version="brain.Event:2")
+            restart = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
+            self._write(step=step + 1, session_log=restart)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Write tag -> number at a step."""
+        summary = self._tf.compat.v1.Summary()
+        for tag, value in values.items():
+            summary.value.add(tag=tag, simple_value=value)
+        with self._writing():
+            self._write(step=step, summary=summary)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._writing():
+            self._file.close()
+
+    def _write(self, **content: Any) -> None:
+        """Append one event."""
+        event = self._tf.compat.v1.Event(wall_time=time.time(), **content)
+        self._file.write(event.SerializeToString())
+        self._file.flush()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turn an error of the disk, TensorFlow's own too, into one line."""
+        with disk.writing(self._path, "TensorBoard's events"):
+            try:
+                yield
+            except self._tf.errors.OpError as error:
+                raise OSError(error.message) from error

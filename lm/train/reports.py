@@ -8,9 +8,8 @@ from pathlib import Path
 from lm import disk
 from lm.errors import UserError
 from lm.train import journal
-from lm.train.clock import Clock
 from lm.train.evaluation import Figures
-from lm.train.goodput import Goodput, told
+from lm.train.goodput import Clock, Goodput, told
 from lm.train.journal import Journal
 from lm.train.plot import plot
 from lm.train.progress import Progress

@@ -19,7 +19,6 @@ from lm.train.consumed import Consumed
 from lm.train.evaluation import Evaluation
 from lm.train.loop import Loop, Plan
 from lm.train.progress import tell
-from lm.train.replay import replay
 from lm.train.reports import Reports
 from lm.train.team import Team
 from lm.wall import wall
@@ -115,7 +114,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         if found is None and initial_checkpoint_path is not None:
             start.warm(engine=engine, path=initial_checkpoint_path, partial=partial)
         if kept is not None:
-            replay(kept=kept, step=begin.step, engine=engine, data=data, signals=signals)
+            refused.replay(kept=kept, step=begin.step, engine=engine, data=data, signals=signals)
             return
         if team.is_first:
             records.write_config(folder)

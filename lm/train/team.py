@@ -10,7 +10,7 @@ from typing import Any
 from lm.checkpoint import Store
 from lm.errors import UserError
 from lm.mesh import cluster
-from lm.train.clock import Clock
+from lm.train.goodput import Clock
 from lm.train.signals import Signals
 
 

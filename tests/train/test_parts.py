@@ -15,10 +15,9 @@ import pytest
 from lm import config
 from lm.errors import UserError
 from lm.lock import check, lock
-from lm.train import code, facts, journal, plot
-from lm.train.clock import Clock, age
+from lm.train import facts, journal, plot
 from lm.train.evaluation import figures
-from lm.train.events import EventWriter
+from lm.train.goodput import Clock, age
 from lm.train.progress import Progress
 
 
@@ -66,10 +65,10 @@ def test_a_file_is_never_written_through_a_link(tmp_path):
     target = tmp_path / "precious"
     target.write_text("x")
     (tmp_path / ".tmp-metrics.jsonl").symlink_to(target)
-    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
-    journal.rewind(tmp_path / "metrics.jsonl", 1)
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "split": "train"}\n')
+    journal.rewind(tmp_path / "metrics.jsonl", step=1, evaluated=1)
     assert target.read_text() == "x"
-    assert journal.rows(tmp_path / "metrics.jsonl") == [{"step": 1}]
+    assert journal.rows(tmp_path / "metrics.jsonl") == [{"step": 1, "split": "train"}]
 
 
 def test_the_clock_leaves_out_what_is_done_beside_the_steps(monkeypatch):
@@ -90,7 +89,7 @@ def test_the_clock_leaves_out_what_is_done_beside_the_steps(monkeypatch):
 
 def test_tensorboard_reads_what_is_written(tmp_path):
     tensorflow = pytest.importorskip("tensorflow")
-    events = EventWriter(tmp_path, step=40)
+    events = journal.EventWriter(tmp_path, step=40)
     events.scalars(300, {"loss": 1.5, "timing/uptime": 2.0})
     events.close()
     (path,) = tmp_path.iterdir()
@@ -271,15 +270,15 @@ def test_the_machine_is_told():
 
 
 def test_a_part_of_the_code_is_known_by_what_its_files_hold(tmp_path, monkeypatch):
-    before = code.code()
-    assert before == code.code()
+    before = facts.code()
+    assert before == facts.code()
     assert {"lm", "lm.nn", "lm.train"} <= before.keys()
-    shutil.copytree(code.LM, tmp_path / "lm", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(code, "LM", tmp_path / "lm")
-    assert code.code() == before, "it does not matter where the files lie"
+    shutil.copytree(facts.LM, tmp_path / "lm", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(facts, "LM", tmp_path / "lm")
+    assert facts.code() == before, "it does not matter where the files lie"
     with (tmp_path / "lm" / "nn" / "attention.py").open("a") as file:
         file.write("# another line\n")
-    changed = {name for name, (_, _) in facts.changes(before, code.code()).items()}
+    changed = {name for name, (_, _) in facts.changes(before, facts.code()).items()}
     assert changed == {"lm.nn"}
 
 
@@ -292,10 +291,10 @@ def test_the_code_of_the_tasks_that_gin_files_name_counts(tmp_path, monkeypatch)
         (tmp_path / f"{name}.py").write_text("X = 1\n")
     named = config.Config((), ("lm.nn", "tasks.mine", "yours"))
     monkeypatch.setattr(config, "loaded", lambda: named)
-    before = code.code()
+    before = facts.code()
     assert {"tasks.mine", "tasks.support", "yours"} <= before.keys()
     (tmp_path / "yours.py").write_text("X = 2\n")
-    assert facts.changes(before, code.code()).keys() == {"yours"}
+    assert facts.changes(before, facts.code()).keys() == {"yours"}
 
 
 def test_the_picture_has_a_curve_for_training_and_every_task(tmp_path):
