@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import keras
 
 from lm.engines.flops import matmul_flops
+from lm.engines.shapes import ShapesOnly
 from lm.nn.repeat import abridged, unabridged
-from lm.nn.shapes import ShapesOnly
 
 BYTES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2, "int32": 4, "uint32": 4}
 
