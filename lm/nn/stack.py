@@ -9,6 +9,7 @@ from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, Factory, State, chain, make, make_all
 from lm.nn.cache import NEVER, Slots, empty_slots, enter
 from lm.nn.masks import both, same_segment, sees_ahead
+from lm.nn.repeat import repeat
 from lm.parts import part
 from lm.ranges import PositiveInt
 
@@ -66,9 +67,7 @@ class Stack(Branch):
         self.bias = make(bias) if bias else None
         self.before = make_all(before, "before")
         self.residuals = [
-            make(factory, f"layer_{layer}_{i}")
-            for layer in range(num_layers)
-            for i, factory in enumerate(layers)
+            one for layer in repeat(range(num_layers), layers, "layer") for one in layer
         ]
         self.after = make_all(after, "after")
         if not sees_ahead(mask):
