@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import keras
 
+from lm.abstract import on_shapes
 from lm.engines.flops import matmul_flops
-from lm.wall import wall
 
 BYTES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2, "int32": 4, "uint32": 4}
 
@@ -40,8 +40,7 @@ def summarise(model: Callable[[], Any], *, length: int) -> Summary:
         model: factory of the model.
         length: tokens per sequence, on both sides of an encoder-decoder.
     """
-    # Without the argument the scope would initialise all variables when it ends.
-    with wall("MODEL"), keras.StatelessScope(initialize_variables=False):
+    with on_shapes("MODEL"):
         built = model()
         spec = keras.KerasTensor((1, length), "int32")
         specs = {"encoder_input_tokens": spec, "decoder_input_tokens": spec}

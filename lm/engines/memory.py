@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import keras
 
+from lm.abstract import on_shapes
 from lm.errors import UserError
 from lm.optim.optimizer import Optimizer
-from lm.wall import wall
 
 _GIBIBYTE = 2**30
 _UNLIMITED = 2**60
@@ -65,8 +65,7 @@ def need(
         for name, x in features.items()
     }
     made = None if optimizer is None else optimizer()
-    # Without the argument the scope would make all variables when it ends.
-    with wall("MODEL"), keras.StatelessScope(initialize_variables=False):
+    with on_shapes("MODEL"):
         built = model()
         built(shapes)
         slots, gradients = 0, 0

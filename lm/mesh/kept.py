@@ -9,9 +9,9 @@ import jax
 import keras
 from keras import ops
 
+from lm.abstract import on_shapes
 from lm.mesh.axes import Split
 from lm.mesh.flow import Flow
-from lm.wall import wall
 
 LAYER = re.compile(r"[\w/()]*?layer_\d+_\d+")
 
@@ -46,7 +46,7 @@ def kept(
         splits: path -> mesh axis of every dimension of a weight.
         sizes: mesh axis -> number of devices.
     """
-    with wall("MODEL"), keras.StatelessScope(initialize_variables=False):
+    with on_shapes("MODEL"):
         made = model()
         made({n: keras.KerasTensor(x.shape, x.dtype) for n, x in features.items()})
         weights, others = made.trainable_variables, made.non_trainable_variables

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import jax
 import keras
 
+from lm.abstract import on_shapes
 from lm.errors import ConfigError
 from lm.mesh.axes import Layout, Split
 from lm.mesh.kept import kept
 from lm.mesh.mesh import REST, Mesh
-from lm.wall import wall
 
 _FLOAT = 4  # bytes; gradients are summed in float32
 
@@ -73,7 +73,7 @@ def memory(
     spec = jax.ShapeDtypeStruct((share, length), "int32")
     features = {"encoder_input_tokens": spec, "decoder_input_tokens": spec}
     rule = None if optimizer is None else optimizer()
-    with wall("MODEL"), keras.StatelessScope(initialize_variables=False):
+    with on_shapes("MODEL"):
         made = model()
         made({name: keras.KerasTensor(x.shape, "int32") for name, x in features.items()})
         layouts = mesh.layouts_of(made)

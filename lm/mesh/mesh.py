@@ -8,11 +8,11 @@ from typing import Any
 
 import keras
 
+from lm.abstract import on_shapes
 from lm.errors import ConfigError
 from lm.mesh import heads
 from lm.mesh.axes import AXES, BATCH, OUTPUTS, Axes, Layout, Rules, lay, split, whole_path
 from lm.parts import part
-from lm.wall import wall
 
 REST = -1
 
@@ -230,7 +230,7 @@ class Mesh:
 
 def _shaped(objective: Callable[[], Any], features: Mapping[str, Any]) -> Any:
     """Return an objective whose variables have paths and shapes; nothing is allocated."""
-    with wall("OBJECTIVE"), keras.StatelessScope(initialize_variables=False):
+    with on_shapes("OBJECTIVE"):
         built = objective()
         built(
             {
