@@ -11,12 +11,12 @@ import keras
 import lm
 from lm import checkpoint as checkpoints
 from lm import evaluate, generate, resources, score, trained
+from lm.abstract import give_values, on_shapes
 from lm.config import parse, tasks
 from lm.data import registry, shapes
 from lm.data.vocabulary import fingerprint
 from lm.engines import memory
 from lm.errors import ConfigError
-from lm.wall import wall
 
 CONFIG = "config.gin"
 WIRING = ("runs/generate.gin", "runs/evaluate.gin")
@@ -24,6 +24,7 @@ ENTRIES = ("lm.generate.generate", "lm.score.score", "lm.evaluate.evaluate")
 OBJECTIVE, TASK = "OBJECTIVE", "MIXTURE_OR_TASK_NAME"
 LENGTHS, CONVERTER = "TASK_FEATURE_LENGTHS", "FEATURE_CONVERTER"
 VOCABULARY, DTYPE_POLICY, SEED = "VOCABULARY", "DTYPE_POLICY", "RANDOM_SEED"
+_TOKEN = 4  # bytes
 
 
 @dataclass(frozen=True)
@@ -120,9 +121,10 @@ def build(config: parse.Config) -> trained.Trained:
 
     Raises:
         ConfigError: the configuration lacks a macro.
-        UserError: the weights do not fit into memory.
+        UserError: one row or the weights do not fit into memory.
     """
     lengths, converter = config.value(LENGTHS), config.value(CONVERTER)
+    memory.require(memory.Need(0, 0, 0, batch=_TOKEN * sum(lengths.values())))
     vocabulary = config.value(VOCABULARY) if config.has(VOCABULARY) else None
     name = config.value(TASK)
     provider = registry.with_vocabulary(tasks.find(name), vocabulary)
@@ -143,12 +145,12 @@ def objective(config: parse.Config, rows: Mapping[str, Any]) -> Any:
         if config.has(DTYPE_POLICY):
             keras.config.set_dtype_policy(config.value(DTYPE_POLICY))
         # Shapes first: what cannot fit is refused before it is allocated.
-        with wall(OBJECTIVE), keras.StatelessScope(initialize_variables=False):
+        row = {name: keras.KerasTensor((1, *shape), dtype) for name, (shape, dtype) in rows.items()}
+        with on_shapes(OBJECTIVE):
             made = config.value(OBJECTIVE)()
-            made({n: keras.KerasTensor((1, *shape), dtype) for n, (shape, dtype) in rows.items()})
-            memory.require(memory.Need(memory.size(made.variables), slots=0, gradients=0, batch=0))
-        with keras.StatelessScope():
-            pass  # its end makes the variables
+            made(row)
+            memory.require(memory.Need(memory.size(made.variables), 0, 0, 0))
+        give_values(made.variables)
     finally:
         keras.config.set_dtype_policy(before)
     return made

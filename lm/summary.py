@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 
 import keras
 
+from lm.abstract import on_shapes
 from lm.engines.flops import matmul_flops
-from lm.engines.shapes import ShapesOnly
 from lm.nn.repeat import abridged, unabridged
-from lm.wall import wall
 
 BYTES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2, "int32": 4, "uint32": 4}
 
@@ -42,7 +41,7 @@ def summarise(model: Callable[[], Any], *, length: int) -> Summary:
         model: factory of the model.
         length: tokens per sequence, on both sides of an encoder-decoder.
     """
-    with wall("MODEL"), abridged(), ShapesOnly():
+    with abridged(), on_shapes("MODEL"):
         built = model()
         spec = keras.KerasTensor((1, length), "int32")
         specs = {"encoder_input_tokens": spec, "decoder_input_tokens": spec}

@@ -13,7 +13,7 @@ def matmul_flops(call: Callable[[Any], Any], specs: Mapping[str, keras.KerasTens
     """Returns the floating-point operations of all matrix products and convolutions of a call.
 
     A multiply-add counts as 2. The call is traced, nothing is allocated or run, so that it works
-    inside `keras.StatelessScope(initialize_variables=False)` on models of any size.
+    inside `lm.abstract.on_shapes` on models of any size.
 
     Args:
         call: function of the features, such as a model.

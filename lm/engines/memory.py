@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import keras
 
+from lm.abstract import on_shapes
 from lm.errors import UserError
 from lm.nn.repeat import abridged, unabridged
 from lm.optim.optimizer import Optimizer
-from lm.wall import wall
 
 _GIBIBYTE = 2**30
 _UNLIMITED = 2**60
@@ -66,8 +66,7 @@ def need(
         for name, x in features.items()
     }
     made = None if optimizer is None else optimizer()
-    # Without the argument the scope would make all variables when it ends.
-    with wall("MODEL"), abridged(), keras.StatelessScope(initialize_variables=False):
+    with abridged(), on_shapes("MODEL"):
         built = model()
         built(shapes)
         slots, gradients = 0, 0

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from lm.abstract import give_values, on_shapes
 from lm.engines import memory
 from lm.engines.meter import Meter
 from lm.engines.outcome import Outcome
@@ -15,7 +16,6 @@ from lm.nn.reports import collect
 from lm.objectives.objective import Ratio
 from lm.optim.conditional_update import conditional_update
 from lm.optim.optimizer import Optimizer, global_norm, squares
-from lm.wall import wall
 
 Features = Mapping[str, Any]
 
@@ -47,11 +47,10 @@ class Program:
                 "change train.train.microbatches or BATCH_SIZE"
             )
         # Shapes first: what cannot fit is refused before it is allocated and compiled.
-        with wall("OBJECTIVE"), keras.StatelessScope(initialize_variables=False):
+        with on_shapes("OBJECTIVE"):
             self.terms = _build(objective, features)
             memory.require(memory.at_least(objective, optimizer, features))
-        with keras.StatelessScope():
-            pass  # its end makes the variables
+        give_values(objective.variables)
         self.weights = objective.trainable_variables
         self.others = objective.non_trainable_variables
         optimizer.build(self.weights)

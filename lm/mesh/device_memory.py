@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import jax
 import keras
 
+from lm.abstract import on_shapes
 from lm.errors import ConfigError
 from lm.mesh.axes import Layout, Split
 from lm.mesh.mesh import REMAINING, Mesh
 from lm.mesh.saved_activations import saved_activations
 from lm.types import Shape
-from lm.wall import wall
 
 _FLOAT32 = 4  # bytes; gradients are summed in float32
 _MEBIBYTE = 2**20
@@ -77,7 +77,7 @@ def device_memory(
     spec = jax.ShapeDtypeStruct((local_rows, length), "int32")
     features = {"encoder_input_tokens": spec, "decoder_input_tokens": spec}
     built_optimizer = None if optimizer is None else optimizer()
-    with wall("MODEL"), keras.StatelessScope(initialize_variables=False):
+    with on_shapes("MODEL"):
         built = model()
         built({name: keras.KerasTensor(x.shape, "int32") for name, x in features.items()})
         layouts = mesh.layouts_of(built)

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from lm.abstract import on_shapes
 from lm.errors import ConfigError
 from lm.mesh.axes import (
     AXES,
@@ -23,7 +24,6 @@ from lm.mesh.axes import (
 )
 from lm.parts import part
 from lm.types import Features, Shape
-from lm.wall import wall
 
 REMAINING = -1
 
@@ -241,7 +241,7 @@ class Mesh:
 
 def _shaped(objective: Callable[[], Any], features: Features) -> Any:
     """Return an objective whose variables have paths and shapes; nothing is allocated."""
-    with wall("OBJECTIVE"), keras.StatelessScope(initialize_variables=False):
+    with on_shapes("OBJECTIVE"):
         built = objective()
         built(
             {

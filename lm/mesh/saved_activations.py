@@ -9,10 +9,10 @@ import jax
 import keras
 from keras import ops
 
+from lm.abstract import on_shapes
 from lm.mesh.axes import Split
 from lm.mesh.sharding_propagation import ShardingPropagation
 from lm.types import Features
-from lm.wall import wall
 
 LAYER = re.compile(r"[\w/()]*?layer_\d+_\d+")
 
@@ -47,7 +47,7 @@ def saved_activations(
         splits: path -> split of a weight.
         sizes: mesh axis -> number of devices.
     """
-    with wall("MODEL"), keras.StatelessScope(initialize_variables=False):
+    with on_shapes("MODEL"):
         built = model()
         built({n: keras.KerasTensor(x.shape, x.dtype) for n, x in features.items()})
         weights, others = built.trainable_variables, built.non_trainable_variables
