@@ -77,6 +77,7 @@ class MixtureOfExperts(Branch):
         real = ops.ones_like(x[..., 0], "bool")
         if context.segments is not None:
             real = context.segments > 0
+        state = state if context.index is not None else None  # a carry: nothing is decoded
         tokens = self.group(x, state)
         capacity = self.capacity(tokens, state, training)
         grouped = ops.reshape(x, (-1, tokens, x.shape[-1]))  # [G, S, D]
