@@ -35,9 +35,18 @@ class Placement:
         """
         return {name: self._placed(np.asarray(x)) for name, x in batch.items()}
 
-    def microbatches(self, parts: Mapping[str, Any]) -> dict[str, Any]:
+    def microbatches(self, parts: Any) -> Any:
         """Return [microbatches, B', ...] with the rows of each microbatch split."""
-        return {n: jax.lax.with_sharding_constraint(x, self.parts) for n, x in parts.items()}
+        return jax.tree.map(lambda x: jax.lax.with_sharding_constraint(x, self.parts), parts)
+
+    def copied(self, tree: Any) -> Any:
+        """Return a tree of arrays that are whole on every device."""
+
+        def copy(x: Any) -> Any:
+            x = np.asarray(x)
+            return jax.make_array_from_callback(x.shape, self.whole, lambda index: x[index])
+
+        return jax.tree.map(copy, tree)
 
     def _placed(self, x: np.ndarray) -> Any:
         """Return one feature as a global array."""
