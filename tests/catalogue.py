@@ -6,6 +6,10 @@ in none of the entries. A property that an entry cannot have is named in `lacks`
     packed  (branches, models) packed examples can be told apart and change nothing in each other
     steps   (branches, models) `start` and `step`; step by step equals all at once
     padding (branches) more padding changes nothing
+
+`carry` says of branches and models that have one how two rows are read with it:
+    WHOLE   as the one long row
+    WINDOWS so too, but attention reads its own row alone
 """
 
 import functools
@@ -37,20 +41,23 @@ from lm.nn import (
     residual,
     routers,
     stack,
+    transformer_xl,
 )
 from lm.objectives.token_prediction import TokenPrediction
 
 WIDTH = 16
 VOCABULARY_SIZE = 40
 MAX_LENGTH = 32
+WHOLE, WINDOWS = "whole", "windows"
 
 
 class Case(NamedTuple):
-    """One entry: a name, a factory of no arguments but `name`, what it lacks."""
+    """One entry: a name, a factory of no arguments but `name`, what it lacks, its carry."""
 
     name: str
     factory: Callable[..., Any]
     lacks: tuple[str, ...] = ()
+    carry: str = ""
 
 
 def part(target: Callable[..., Any], **arguments: Any) -> Callable[..., Any]:
@@ -107,6 +114,8 @@ def mixture(router: Any, factor: float | None = None, expert: Any = FEED) -> Any
     )
 
 
+REMEMBERING = part(transformer_xl.MemoryAttention, num_heads=2, memory_length=MAX_LENGTH)
+
 SWITCH = part(routers.SwitchRouter, num_experts=4)
 TOP_TWO = part(routers.TopTwoRouter, num_experts=4)
 TWO_LEVELS = part(noisy.HierarchicalRouter, num_groups=2, experts_per_group=3, k=2)
@@ -124,19 +133,29 @@ BRANCHES = [
     Case("remat", part(residual.Remat, branch=PRE)),
     Case("gau", part(QUADRATIC, kernel=gau.squared_relu, bias=TOEPLITZ)),
     Case("gau_softmax", part(QUADRATIC, kernel=gau.softmax, bias=TURNED_BIAS)),
-    Case("flash", part(CHUNKS, kernel=gau.squared_relu, bias=TOEPLITZ)),
-    Case("flash_softmax", part(CHUNKS, kernel=gau.softmax, normalizer=flash.one_chunk)),
+    Case("flash", part(CHUNKS, kernel=gau.squared_relu, bias=TOEPLITZ), carry=WHOLE),
+    Case(
+        "flash_softmax",
+        part(CHUNKS, kernel=gau.softmax, normalizer=flash.one_chunk),
+        carry=WHOLE,
+    ),
     Case(
         "flash_bidirectional",
         part(CHUNKS, kernel=gau.squared_relu, mask=masks.bidirectional, bias=TURNED_BIAS),
         lacks=("causal",),
     ),
     Case("parallel", part(parallel.Parallel, branches=[SELF, CROSS], after=[DROPOUT])),
-    Case("causal_convolution", CONVOLUTION),
-    Case("convolved_self_attention", TAPPED),
+    Case("causal_convolution", CONVOLUTION, carry=WHOLE),
+    Case("memory_attention", REMEMBERING, carry=WHOLE),
+    Case(
+        "remat_memory",
+        part(residual.Remat, branch=part(residual.Residual, branch=REMEMBERING, before=[RMS])),
+        carry=WHOLE,
+    ),
+    Case("convolved_self_attention", TAPPED, carry=WINDOWS),
     Case("gated_linear_unit", part(evolved.GatedLinearUnit)),
     Case("evolved_encoder", part(evolved.EvolvedEncoderConvolution, norm=LAYER), lacks=("causal",)),
-    Case("evolved_decoder", part(evolved.EvolvedDecoderConvolution, norm=LAYER)),
+    Case("evolved_decoder", part(evolved.EvolvedDecoderConvolution, norm=LAYER), carry=WHOLE),
     Case("switch", mixture(SWITCH)),
     Case("top_two", mixture(TOP_TWO, expert=GATED)),
     Case("noisy_top_k", mixture(part(noisy.NoisyTopKRouter, num_experts=4, k=2))),
@@ -166,11 +185,15 @@ MODELS = [
     Case("t5_1_1", family("t5_1_1/architecture.gin", HEAD_DIM=6)),
     Case("transformer", family("transformer/architecture.gin")),
     Case("evolved_transformer", family("evolved_transformer/architecture.gin", NUM_LAYERS=1)),
-    Case("evolved_transformer_lm", family("evolved_transformer_lm/architecture.gin", NUM_LAYERS=1)),
-    Case("primer", family("primer/architecture.gin", HEAD_DIM=6, NUM_LAYERS=1)),
+    Case(
+        "evolved_transformer_lm",
+        family("evolved_transformer_lm/architecture.gin", NUM_LAYERS=1),
+        carry=WINDOWS,
+    ),
+    Case("primer", family("primer/architecture.gin", HEAD_DIM=6, NUM_LAYERS=1), carry=WINDOWS),
     Case("primer_ez_t5", family("primer_ez_t5/architecture.gin", HEAD_DIM=6, NUM_LAYERS=1)),
     Case("gau", family("gau/architecture.gin", MAX_SEQUENCE_LENGTH=MAX_LENGTH, **UNITS)),
-    Case("flash", family("flash/architecture.gin", CHUNK_SIZE=4, **UNITS)),
+    Case("flash", family("flash/architecture.gin", CHUNK_SIZE=4, **UNITS), carry=WHOLE),
     Case(
         "flash_masked",
         family("flash/architecture.gin", "gau/masked.gin", CHUNK_SIZE=4, **UNITS),
@@ -182,6 +205,11 @@ MODELS = [
         family("bert/architecture.gin", "bert/masked.gin"),
         lacks=("causal", "steps"),
     ),
+    Case(
+        "transformer_xl",
+        family("transformer_xl/architecture.gin", HEAD_DIM=6, MEMORY_LENGTH=MAX_LENGTH),
+        carry=WHOLE,
+    ),
     Case("funnel", family(*FUNNEL, **THREE_BLOCKS), lacks=("causal", "steps")),
     Case("switch", family("switch/architecture.gin", HEAD_DIM=6, **ONE_PAIR)),
     Case("st_moe", family("st_moe/architecture.gin", HEAD_DIM=6, **ONE_PAIR)),
@@ -192,6 +220,12 @@ OBJECTIVES = [
     Case("token_prediction", part(TokenPrediction, model=ROTARY_MODEL)),
     Case("smoothed", part(TokenPrediction, model=ROTARY_MODEL, label_smoothing=0.1, z_loss=1e-2)),
 ]
+
+
+def carrying(cases: list[Case]) -> Any:
+    """Parametrises a test with the entries that have a carry."""
+    chosen = [case for case in cases if case.carry]
+    return pytest.mark.parametrize("case", chosen, ids=[case.name for case in chosen])
 
 
 def having(cases: list[Case], *properties: str) -> Any:

@@ -10,7 +10,7 @@ import lm.models
 import lm.nn
 import lm.objectives
 from tests import built
-from tests.catalogue import MODELS, OBJECTIVES, having
+from tests.catalogue import BRANCHES, MODELS, OBJECTIVES, having
 
 ABSTRACT = {"Branch"}
 
@@ -32,6 +32,12 @@ def test_every_public_class_is_in_the_catalogue():
     held = {type(layer) for entry in entries for layer in entry._flatten_layers()}
     missing = {layer.__name__ for layer in public_layers()} - {c.__name__ for c in held} - ABSTRACT
     assert missing == set(), "add a line to tests/catalogue.py"
+
+
+@having(BRANCHES)
+def test_what_has_a_carry_says_how_it_is_read(case):
+    made = built.branch(case.name)
+    assert bool(case.carry) == bool(keras.tree.flatten(made.initial_carry(2)))
 
 
 @having(MODELS)

@@ -101,7 +101,7 @@ def window_batches(
         examples=examples,
         rows=_disjoint(token_stream(examples), length),
         batch_size=batch_size,
-        pieces=_no_pieces,
+        pieces=no_pieces,
     )
 
 
@@ -151,5 +151,10 @@ def _row(window: tf.Tensor, length: int) -> Features:
     return {name: tf.ensure_shape(value, [length]) for name, value in row.items()}
 
 
-def _no_pieces(example: object) -> int:
+def no_pieces(example: object) -> int:
+    """Refuses to say how many rows an example becomes.
+
+    Raises:
+        UserError: rows may hold parts of several.
+    """
     raise UserError("windows run across examples: their rows belong to none")

@@ -5,16 +5,19 @@ On a mesh the compiled function takes and returns global arrays; XLA adds the co
 
 import contextlib
 from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
 import keras
 import numpy as np
 
+from lm.engines.carry import initial_carry
 from lm.engines.outcome import Outcome
 from lm.engines.program import Features, Program
 from lm.mesh.mesh import Mesh
 from lm.mesh.placement import Placement
+from lm.nn.branch import State
 from lm.optim.optimizer import Optimizer
 
 Arrays = list[Any]
@@ -50,6 +53,8 @@ class Engine:
         self._state: Arrays | None = None
         self._under_way: deque[Any] = deque(maxlen=3)
         self._placement = None if mesh is None else Placement(mesh)
+        if self._placement is not None:
+            self.program.carry.lay(self._placement.rows)
         self._train = jax.jit(self._train_step, donate_argnums=0, **self._outputs(state=True))
         self._evaluate = jax.jit(self._evaluate_step, **self._outputs(state=False))
 
@@ -65,8 +70,15 @@ class Engine:
 
     def evaluate(self, batch: Features) -> dict[str, tuple[Any, Any]]:
         """Return name -> (total, weight) of one batch, with averaged weights where kept."""
-        terms = self._evaluate(self._owned(), self._placed(batch))
-        return {name: (x[0], x[1]) for name, x in terms.items()}
+        return next(self.evaluations([batch]))
+
+    def evaluations(self, batches: Iterable[Features]) -> Iterator[dict[str, tuple[Any, Any]]]:
+        """Yield the same of batches whose rows may go on from one to the next, in order."""
+        carry = None
+        for batch in batches:
+            carry = self._begun(batch) if carry is None else carry
+            terms, carry = self._evaluate(self._owned(), carry, self._placed(batch))
+            yield {name: (x[0], x[1]) for name, x in terms.items()}
 
     def logs(self) -> dict[str, float]:
         """Return the means of the log window and start a new one; waits for the device."""
@@ -96,6 +108,11 @@ class Engine:
         """Return the batch as the arrays of a step."""
         return dict(batch) if self._placement is None else self._placement.batch(batch)
 
+    def _begun(self, batch: Features) -> State:
+        """Return the carry before the first batch of an evaluation."""
+        carry = initial_carry(self.program.objective, batch)
+        return carry if self._placement is None else self._placement.copied(carry)
+
     def _layouts(self) -> Any:
         """Return a context in which Keras lays out what layers return."""
         if self._placement is None:
@@ -113,56 +130,59 @@ class Engine:
     def _train_step(self, state: Arrays, batch: Features) -> tuple[Arrays, Outcome]:
         """Return the state after one update, and what became of it."""
         program = self.program
-        weights, others, rest = self._divided(state)
-        gradients, terms, others = self._gradients(weights, others, batch)
-        mapping = zip(program.variables, [*weights, *others, *rest], strict=True)
+        weights, others, carry, rest = self._divided(state)
+        gradients, terms, others, carry = self._gradients(weights, others, carry, batch)
+        mapping = zip(program.variables, [*weights, *others, *carry, *rest], strict=True)
         with keras.StatelessScope(state_mapping=mapping) as scope:
             outcome = program.update(
                 gradients=gradients, terms=terms, before=state[: len(program.guarded)]
             )
         return [scope.get_current_value(v) for v in program.variables], outcome
 
-    def _gradients(self, weights: Arrays, others: Arrays, batch: Features) -> tuple:
-        """Return the summed gradients and terms of all microbatches, and the other state."""
+    def _gradients(self, weights: Arrays, others: Arrays, carry: Arrays, batch: Features) -> tuple:
+        """Return the summed gradients and terms of all microbatches, the other state, the carry."""
         differentiate = jax.grad(self._loss, has_aux=True)
         if self.program.microbatches == 1:
-            gradients, (terms, others) = differentiate(weights, others, batch)
-            return gradients, terms, others
+            gradients, (terms, others, carry) = differentiate(weights, others, carry, batch)
+            return gradients, terms, others, carry
 
-        def add(carry: tuple, part: Features) -> tuple:
-            gradients, terms, others = carry
-            more, (more_terms, others) = differentiate(weights, others, part)
-            return (_sum(gradients, more), _sum(terms, more_terms), others), None
+        def add(sums: tuple, part: tuple) -> tuple:
+            gradients, terms, others = sums
+            more, (more_terms, others, after) = differentiate(weights, others, *part)
+            return (_sum(gradients, more), _sum(terms, more_terms), others), after
 
         terms = {name: np.zeros(2, "float32") for name in self.program.terms}
         zeros = ([np.zeros(w.shape, "float32") for w in weights], terms, others)
-        parts = self.program.split(batch)
+        parts = self.program.split((carry, batch))  # each part has rows of the carry of its own
         if self._placement is not None:
             parts = self._placement.microbatches(parts)
-        return jax.lax.scan(add, zeros, parts)[0]
+        sums, after = jax.lax.scan(add, zeros, parts)
+        return *sums, self.program.join(after)
 
-    def _loss(self, weights: Arrays, others: Arrays, batch: Features) -> tuple:
-        """Return the sum of losses, and beside it the terms and the other state after the pass."""
+    def _loss(self, weights: Arrays, others: Arrays, carry: Arrays, batch: Features) -> tuple:
+        """Return the sum of losses; beside it terms, other state and carry after the pass."""
         program = self.program
         mapping = zip([*program.weights, *program.others], [*weights, *others], strict=True)
         with self._layouts(), keras.StatelessScope(state_mapping=mapping) as scope:
-            terms = program.forward(batch, training=True)
-        return terms["loss"][0], (terms, [scope.get_current_value(v) for v in program.others])
+            terms, after = program.forward(batch, program.carry.packed(carry), training=True)
+        others = [scope.get_current_value(v) for v in program.others]
+        return terms["loss"][0], (terms, others, jax.tree.leaves(after))
 
-    def _evaluate_step(self, state: Arrays, batch: Features) -> dict[str, Any]:
-        """Return the terms of one batch; what the pass would change in the state is dropped."""
+    def _evaluate_step(self, state: Arrays, carry: State, batch: Features) -> tuple:
+        """Return terms and carry of one batch; what the pass would change else is dropped."""
         program = self.program
         values = list(zip(program.variables, state, strict=True))
         with keras.StatelessScope(state_mapping=values):
             averaged = program.averaged()
         with keras.StatelessScope(state_mapping=[*values, *averaged]):
-            return program.forward(batch, training=False)
+            return program.forward(batch, carry, training=False)
 
-    def _divided(self, state: Arrays) -> tuple[Arrays, Arrays, Arrays]:
-        """Return weights, other variables of the objective, and the rest."""
+    def _divided(self, state: Arrays) -> tuple[Arrays, Arrays, Arrays, Arrays]:
+        """Return weights, other variables of the objective, the carry, and the rest."""
         first = len(self.program.weights)
         second = first + len(self.program.others)
-        return state[:first], state[first:second], state[second:]
+        third = second + len(self.program.carry.variables)
+        return state[:first], state[first:second], state[second:third], state[third:]
 
 
 def _sum(left: Any, right: Any) -> Any:

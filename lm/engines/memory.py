@@ -26,12 +26,14 @@ class Need(NamedTuple):
         slots: those of the optimizer, averages included.
         gradients: one number per trainable weight.
         batch: the features of one batch.
+        carry: what goes on from one batch to the next.
     """
 
     weights: int
     slots: int
     gradients: int
     batch: int
+    carry: int = 0
 
     @property
     def total(self) -> int:
@@ -41,10 +43,11 @@ class Need(NamedTuple):
     @property
     def checkpoint(self) -> int:
         """Bytes of one checkpoint on the disk."""
-        return self.weights + self.slots
+        return self.weights + self.slots + self.carry
 
     def __str__(self) -> str:
-        parts = ", ".join(f"{name} {gibibytes(size)}" for name, size in self._asdict().items())
+        found = {name: size for name, size in self._asdict().items() if size or name != "carry"}
+        parts = ", ".join(f"{name} {gibibytes(size)}" for name, size in found.items())
         return f"{gibibytes(self.total)} ({parts})"
 
 
@@ -78,17 +81,21 @@ def need(
         return Need(size(_every(built.variables)), slots, gradients, size(shapes.values()))
 
 
-def at_least(objective: Any, optimizer: Optimizer, features: Mapping[str, Any]) -> Need:
+def at_least(
+    objective: Any, optimizer: Optimizer, features: Mapping[str, Any], carry: Iterable[Any] = ()
+) -> Need:
     """Return what a built objective needs for training, the optimizer's own slots left out.
 
     Args:
         objective: built on shapes; its variables need no values.
         optimizer: not yet built.
         features: for each feature anything with its shape and dtype.
+        carry: the variables of the carry.
     """
     gradients = size(objective.trainable_variables)
     averages = 0 if optimizer.average is None else gradients
-    return Need(size(objective.variables), averages, gradients, size(features.values()))
+    batch = size(features.values())
+    return Need(size(objective.variables), averages, gradients, batch, size(carry))
 
 
 def available() -> int:

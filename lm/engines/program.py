@@ -9,9 +9,11 @@ from keras import ops
 
 from lm.abstract import give_values, on_shapes
 from lm.engines import memory
+from lm.engines.carry import Carry
 from lm.engines.meter import Meter
 from lm.engines.outcome import Outcome
 from lm.errors import UserError
+from lm.nn.branch import State
 from lm.nn.reports import collect
 from lm.objectives.objective import Ratio
 from lm.optim.conditional_update import conditional_update
@@ -49,8 +51,9 @@ class Program:
         # Shapes first: what cannot fit is refused before it is allocated and compiled.
         with on_shapes("OBJECTIVE"):
             self.terms = _build(objective, features)
-            memory.require(memory.at_least(objective, optimizer, features))
-        give_values(objective.variables)
+            self.carry = Carry(objective, features)
+            memory.require(memory.at_least(objective, optimizer, features, self.carry.variables))
+        give_values([*objective.variables, *self.carry.variables])
         self.weights = objective.trainable_variables
         self.others = objective.non_trainable_variables
         optimizer.build(self.weights)
@@ -59,37 +62,51 @@ class Program:
 
     @property
     def guarded(self) -> list[Any]:
-        """What a refused update leaves alone: the objective's and the optimizer's variables."""
-        return [*self.weights, *self.others, *self.optimizer.variables]
+        """What a refused update leaves alone: the objective's, the carry's, the optimizer's."""
+        kept = (self.weights, self.others, self.carry.variables, self.optimizer.variables)
+        return [variable for variables in kept for variable in variables]
 
     @property
     def variables(self) -> list[Any]:
         """The whole training state."""
         return [*self.guarded, *self.meter.variables]
 
-    def forward(self, features: Features, *, training: bool) -> dict[str, Any]:
-        """Return name -> float32 [2], the total and the weight of every term.
+    def forward(
+        self, features: Features, carry: State, *, training: bool
+    ) -> tuple[dict[str, Any], State]:
+        """Return name -> float32 [2], the total and the weight of every term, and the carry after.
 
         These are the objective's own terms and what layers reported; the losses among the latter
         are part of "loss", as a mean over its weight.
         """
         with collect() as reported:
-            outputs = self.objective(features, training=training)
+            outputs, after = self._outputs(features, carry, training=training)
             terms = dict(self.objective.terms(features, outputs))
         total, weight = terms["loss"]
         terms["loss"] = Ratio(total + reported.loss() * weight, weight)
         terms |= {name: Ratio(*sums) for name, sums in reported.figures().items()}
-        return {
+        sums = {
             name: ops.stack([ops.cast(x, "float32") for x in ratio])
             for name, ratio in terms.items()
         }
+        return sums, after
 
-    def split(self, features: Features) -> dict[str, Any]:
-        """Return the features cut into microbatches, [B, ...] -> [microbatches, B', ...]."""
-        return {
-            name: ops.reshape(x, (self.microbatches, -1, *x.shape[1:]))
-            for name, x in features.items()
-        }
+    def _outputs(self, features: Features, carry: State, *, training: bool) -> tuple[Any, State]:
+        """Return the outputs of the objective and the carry after them."""
+        if not carry:
+            return self.objective(features, training=training), ()
+        outputs, after = self.objective(features, carry=carry, training=training)
+        return outputs, after
+
+    def split(self, tree: Any) -> Any:
+        """Return features and carry cut into microbatches, [B, ...] -> [microbatches, B', ...]."""
+        return keras.tree.map_structure(
+            lambda x: ops.reshape(x, (self.microbatches, -1, *x.shape[1:])), tree
+        )
+
+    def join(self, tree: Any) -> Any:
+        """Return what `split` has cut, [microbatches, B', ...] -> [B, ...]."""
+        return keras.tree.map_structure(lambda x: ops.reshape(x, (-1, *x.shape[2:])), tree)
 
     def update(
         self, *, gradients: Sequence[Any], terms: Mapping[str, Any], before: Sequence[Any]

@@ -1,12 +1,15 @@
 """The step on TensorFlow: one XLA function over the Keras variables, a while loop over parts."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from lm.engines.carry import initial_carry
 from lm.engines.outcome import Outcome
 from lm.engines.program import Features, Program
+from lm.nn.branch import State
 from lm.optim.optimizer import Optimizer
 
 
@@ -35,7 +38,15 @@ class Engine:
 
     def evaluate(self, batch: Features) -> dict[str, tuple[Any, Any]]:
         """Return name -> (total, weight) of one batch, with averaged weights where kept."""
-        return {name: (x[0], x[1]) for name, x in self._evaluate(_tensors(batch)).items()}
+        return next(self.evaluations([batch]))
+
+    def evaluations(self, batches: Iterable[Features]) -> Iterator[dict[str, tuple[Any, Any]]]:
+        """Yield the same of batches whose rows may go on from one to the next, in order."""
+        carry = None
+        for batch in batches:
+            carry = initial_carry(self.program.objective, batch) if carry is None else carry
+            terms, carry = self._evaluate(_tensors(batch), carry)
+            yield {name: (x[0], x[1]) for name, x in terms.items()}
 
     def logs(self) -> dict[str, float]:
         """Return the means of the log window and start a new one; waits for the device."""
@@ -57,38 +68,53 @@ class Engine:
         return self.program.update(gradients=gradients, terms=terms, before=before)
 
     def _gradients(self, batch: Features) -> tuple[list[Any], dict[str, Any]]:
-        """Return the summed gradients and terms of all microbatches."""
+        """Return the summed gradients and terms of all microbatches; change the carry."""
         program = self.program
+        carry = [tf.identity(v.value) for v in program.carry.variables]
         if program.microbatches == 1:
-            return self._differentiate(batch)
-        parts = program.split(batch)
+            gradients, terms, carry = self._differentiate(carry, batch)
+            program.carry.assign(carry)
+            return gradients, terms
+        carry, parts = program.split((carry, batch))
 
-        def add(i: Any, gradients: list[Any], terms: dict[str, Any]) -> tuple:
-            more, more_terms = self._differentiate({name: x[i] for name, x in parts.items()})
+        def add(i: Any, gradients: list[Any], terms: dict[str, Any], carry: list[Any]) -> tuple:
+            part = {name: x[i] for name, x in parts.items()}
+            more, more_terms, after = self._differentiate([x[i] for x in carry], part)
             gradients = [g + tf.cast(m, "float32") for g, m in zip(gradients, more, strict=True)]
-            return i + 1, gradients, {name: x + more_terms[name] for name, x in terms.items()}
+            terms = {name: x + more_terms[name] for name, x in terms.items()}
+            carry = [_put(x, i, rows) for x, rows in zip(carry, after, strict=True)]
+            return i + 1, gradients, terms, carry
 
         zeros = [tf.zeros(w.shape, "float32") for w in program.weights]
         terms = {name: tf.zeros((2,)) for name in program.terms}
         count = program.microbatches
-        loop = tf.while_loop(lambda i, *_: i < count, add, (0, zeros, terms))
+        loop = tf.while_loop(lambda i, *_: i < count, add, (0, zeros, terms, carry))
+        program.carry.assign(program.join(loop[3]))
         return loop[1], loop[2]
 
-    def _differentiate(self, batch: Features) -> tuple[list[Any], dict[str, Any]]:
-        """Return the gradients of the sum of losses, dense, and the terms."""
+    def _differentiate(
+        self, carry: list[Any], batch: Features
+    ) -> tuple[list[Any], dict[str, Any], list[Any]]:
+        """Return the gradients of the sum of losses, dense, the terms, and the carry after."""
         variables = [w.value for w in self.program.weights]
         with tf.GradientTape() as tape:
-            terms = self.program.forward(batch, training=True)
+            held = self.program.carry.packed(carry)
+            terms, after = self.program.forward(batch, held, training=True)
             loss = terms["loss"][0]
         gradients = tape.gradient(
             loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
-        return [tf.convert_to_tensor(g) for g in gradients], terms
+        return [tf.convert_to_tensor(g) for g in gradients], terms, keras.tree.flatten(after)
 
-    def _evaluate_step(self, batch: Features) -> dict[str, Any]:
-        """Return the terms of one batch; what the pass would change in the state is dropped."""
+    def _evaluate_step(self, batch: Features, carry: State) -> tuple[dict[str, Any], State]:
+        """Return terms and carry of one batch; what the pass would change else is dropped."""
         with keras.StatelessScope(state_mapping=self.program.averaged()):
-            return self.program.forward(batch, training=False)
+            return self.program.forward(batch, carry, training=False)
+
+
+def _put(x: Any, i: Any, rows: Any) -> Any:
+    """Return x [microbatches, B', ...] with other rows in place of microbatch i."""
+    return tf.tensor_scatter_nd_update(x, [[i]], rows[None])
 
 
 def _tensors(batch: Features) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Batches and states as arrays over the devices of a mesh, in one process or several."""
 
+from typing import Any
+
 import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
@@ -17,6 +19,7 @@ class Placement:
     Attributes:
         distribution: Keras' layouts of variables and of what layers return.
         replicated: sharding of an array that every device holds completely.
+        rows: sharding of an array whose first axis is the batch.
     """
 
     def __init__(self, mesh: Mesh) -> None:
@@ -24,7 +27,7 @@ class Placement:
         self.distribution = mesh.distribution()
         devices = mesh.grid.backend_mesh
         self.replicated = NamedSharding(devices, PartitionSpec())
-        self._rows = NamedSharding(devices, PartitionSpec(mesh.batch_axes))
+        self.rows = NamedSharding(devices, PartitionSpec(mesh.batch_axes))
         self._microbatches = NamedSharding(devices, PartitionSpec(None, mesh.batch_axes))
 
     def batch(self, batch: Features) -> dict[str, Tensor]:
@@ -34,12 +37,21 @@ class Placement:
         """
         return {name: self._placed(np.asarray(x)) for name, x in batch.items()}
 
-    def microbatches(self, batch: Features) -> dict[str, Tensor]:
-        """Return features [microbatches, B', ...] with the rows of each microbatch split."""
+    def microbatches(self, parts: Any) -> Any:
+        """Return [microbatches, B', ...] with the rows of each microbatch split."""
         constrain = jax.lax.with_sharding_constraint
-        return {n: constrain(x, self._microbatches) for n, x in batch.items()}
+        return jax.tree.map(lambda x: constrain(x, self._microbatches), parts)
+
+    def copied(self, tree: Any) -> Any:
+        """Return a tree of arrays that are whole on every device."""
+
+        def copy(x: Any) -> Any:
+            x = np.asarray(x)
+            return jax.make_array_from_callback(x.shape, self.replicated, lambda index: x[index])
+
+        return jax.tree.map(copy, tree)
 
     def _placed(self, x: np.ndarray) -> Tensor:
         """Return one feature as a global array."""
-        sharding = self.replicated if len(x) % self.mesh.shards else self._rows
+        sharding = self.replicated if len(x) % self.mesh.shards else self.rows
         return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])

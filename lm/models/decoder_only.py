@@ -7,16 +7,15 @@ import keras
 from keras import ops
 
 from lm.models.prompt import last_token, real_tokens
-from lm.nn.branch import Factory, make
-from lm.nn.heads import Factors
-from lm.nn.stack import StackState
+from lm.nn.branch import Factory, State, make
+from lm.nn.stack import StackCarry, StackState
 from lm.parts import part
 
 
 class DecoderState(NamedTuple):
-    """State of the one stack."""
+    """State or carry of the one stack."""
 
-    decoder: StackState
+    decoder: StackState | StackCarry
 
 
 @part
@@ -25,6 +24,10 @@ class DecoderOnly(keras.Model):
 
     Features: `decoder_input_tokens`, and where there are any `decoder_positions`,
     `decoder_segment_ids`, `decoder_causal_attention` (a prefix whose tokens all see each other).
+    Beside a carry `decoder_continues`, int32 [B]: 1 where a row goes on with the text that the row
+    of the last batch ended with.
+
+    Called with a carry it returns the outputs and the carry after, cut from the gradient.
 
     Args:
         embedding: factory of the token embedding.
@@ -49,23 +52,34 @@ class DecoderOnly(keras.Model):
         """Leaves it to the parts to build themselves, at their first call."""
         del features_shape
 
-    def call(self, features: Mapping[str, Any]) -> Any:
-        return self.logits(self.hidden(features))
+    def call(self, features: Mapping[str, Any], carry: State = None) -> Any:
+        x, after = self.hidden(features, carry)
+        return beside(self.logits(x), carry, after)
 
-    def factors(self, features: Mapping[str, Any]) -> Factors:
+    def factors(self, features: Mapping[str, Any], carry: State = None) -> Any:
         """Returns what the logits of `call` are the product of, once the model is built."""
-        table = ops.convert_to_tensor(self.embedding.table)
-        return self.head.factors(self.hidden(features), table)
+        x, after = self.hidden(features, carry)
+        return beside(
+            self.head.factors(x, ops.convert_to_tensor(self.embedding.table)), carry, after
+        )
 
-    def hidden(self, features: Mapping[str, Any]) -> Any:
-        """Returns what the head reads, [B, T, D]."""
-        x, _ = self.decoder(
+    def hidden(self, features: Mapping[str, Any], carry: State = None) -> tuple[Any, State]:
+        """Returns what the head reads, [B, T, D], and the carry after."""
+        segments = features.get("decoder_segment_ids")
+        x, after = self.decoder(
             self.embedding(features["decoder_input_tokens"]),
             positions=features.get("decoder_positions"),
-            segments=features.get("decoder_segment_ids"),
+            segments=segments,
             prefix=features.get("decoder_causal_attention"),
+            carried=first_segment(features["decoder_continues"], segments) if carry else None,
+            state=carry.decoder if carry else None,
         )
-        return x
+        return x, DecoderState(keras.tree.map_structure(ops.stop_gradient, after)) if carry else ()
+
+    def initial_carry(self, batch: int) -> State:
+        """Returns the carry before the first batch of so many rows; `()` where nothing is kept."""
+        carry = self.decoder.initial_carry(batch)
+        return DecoderState(carry) if carry else ()
 
     def logits(self, x: Any) -> Any:
         return self.head(x, ops.convert_to_tensor(self.embedding.table))
@@ -96,3 +110,13 @@ class DecoderOnly(keras.Model):
         """Returns the logits [B, V] after one more token per row, int32 [B], and the state."""
         x, decoder = self.decoder(self.embedding(tokens[:, None]), state=state.decoder)
         return self.logits(x)[:, 0], DecoderState(decoder)
+
+
+def first_segment(continues: Any, segments: Any) -> Any:
+    """Returns the segment that goes on with the carry, 0 where a row begins anew: int32 [B]."""
+    return continues if segments is None else continues * segments[:, 0]
+
+
+def beside(outputs: Any, carry: State, after: State) -> Any:
+    """Returns the outputs, and with them the carry after where one was given."""
+    return outputs if carry is None else (outputs, after)

@@ -23,9 +23,12 @@ class KeyValue(NamedTuple):
 
 
 class SelfAttentionState(NamedTuple):
-    """`KeyValue` of [B, H, L, K] so far, and the states of what follows the projections."""
+    """`KeyValue` of [B, H, L, K] so far, and the states of what follows the projections.
 
-    cache: Cache
+    In a carry the cache is `()`: attention reads its own row alone.
+    """
+
+    cache: Cache | tuple[()]
     projections: tuple[State, ...] = ()
 
 
@@ -215,7 +218,8 @@ class SelfAttention(Branch):
         kernel_initializer: name or factory for the initial values of the four matrices.
         query_initializer, output_initializer: the same for one of them, where it differs.
 
-    State: `SelfAttentionState`: keys and values of the positions so far.
+    State: `SelfAttentionState`: keys and values of the positions so far. Carry: that of what
+    follows the projections.
 
     Raises:
         LayerError: if the stack's bias has another number of heads.
@@ -267,9 +271,9 @@ class SelfAttention(Branch):
             query = self.rotary(query, context.positions)
             key = self.rotary(key, context.positions)
         key, value = by_head(key), by_head(value)
-        if state is None:
+        if context.index is None:
             y = attend_by_head(query, key, value, context.mask, context.bias, self.dropout)
-            return self.heads.merge(y), ()
+            return self.heads.merge(y), SelfAttentionState((), after) if state else ()
         cache = write(state.cache, KeyValue(key, value), context.slot)
         y = attend_together(query, cache.tree, context.mask, context.bias, self.dropout)
         return self.heads.merge(y), SelfAttentionState(cache, after)
@@ -290,6 +294,9 @@ class SelfAttention(Branch):
         key, value = (ops.zeros(shape, self.compute_dtype) for _ in range(2))
         after = tuple(branch.initial_state(batch, length) for branch in self.after)
         return SelfAttentionState(Cache(KeyValue(key, value)), after)
+
+    def initial_carry(self, batch: int) -> State:
+        return SelfAttentionState((), tuple(b.initial_carry(batch) for b in self.after))
 
 
 @part
@@ -348,4 +355,4 @@ class CrossAttention(Branch):
         new = self.heads.key_value(ops.cast(context.memory, self.compute_dtype))
         memory = KeyValue(by_head(new.key), by_head(new.value))
         y = attend_by_head(query, *memory, context.memory_mask, None, self.dropout)
-        return self.heads.merge(y), () if state is None else Shared(memory)
+        return self.heads.merge(y), () if context.index is None else Shared(memory)

@@ -16,7 +16,11 @@ Factory = Callable[..., Any]
 
 State = Any
 """A tree of tensors that lead with the batch axis, but for those that `lm.nn.cache` marks as shared
-by the texts of a prompt; `()` where nothing is kept."""
+by the texts of a prompt; `()` where nothing is kept.
+
+There are two kinds. With the state of `initial_state` a branch decodes: prefill and step. With that
+of `initial_carry` it reads a row that may go on where the row of the last batch stopped; such a
+state is called a carry."""
 
 
 class Context(NamedTuple):
@@ -25,13 +29,16 @@ class Context(NamedTuple):
     Attributes:
         positions: int32 [B, T], distance of every token from the start of its segment.
         segments: int32 [B, T], 1, 2, … for the packed examples of a row and 0 for padding, or None.
+            In decoding 1 marks the tokens that advance a row, and None says that all do.
         mask: bool [B or 1, 1, T, S], True where a query may look at a key, or None.
         bias: float32 [B or 1, H, T, S], added to attention logits, or None.
         memory: [B, S, D], what cross-attention reads; None once its keys are in the state.
         memory_mask: bool [B, 1, T or 1, S], or None.
-        index: int32 [B], positions already in the state; None without a state.
+        index: int32 [B], positions already in the state; None but in decoding.
         key_places: int32 [B or 1, S], the place in the row of every key.
-        slot: int32 scalar, where in the caches new keys are written; None without a state.
+        slot: int32 scalar, where in the caches new keys are written; None but in decoding.
+        carried: int32 [B], the segment that goes on with what the state holds, 0 where none does:
+            1 in decoding. None without a state. Beside a carry there are always segments.
     """
 
     positions: Any = None
@@ -43,6 +50,7 @@ class Context(NamedTuple):
     index: Any = None
     key_places: Any = None
     slot: Any = None
+    carried: Any = None
 
 
 class Branch(keras.layers.Layer):
@@ -50,7 +58,7 @@ class Branch(keras.layers.Layer):
 
     Without a state the whole sequence is seen at once (training, scoring) and `()` comes back.
     Given a state, a branch returns the state after the new positions, be they one or many, so
-    that prefill and step are the same call.
+    that prefill and step are the same call. A carry `()` is as no state.
 
     A branch does not let Keras cast its inputs: under mixed precision that would cast float32
     states at every entry. It casts x itself.
@@ -70,6 +78,11 @@ class Branch(keras.layers.Layer):
     def initial_state(self, batch: int, length: int) -> State:
         """Returns the state before the first position, for at most `length` positions."""
         del batch, length
+        return ()
+
+    def initial_carry(self, batch: int) -> State:
+        """Returns the carry before the first row, `()` where nothing crosses batches."""
+        del batch
         return ()
 
 

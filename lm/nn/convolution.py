@@ -13,6 +13,7 @@ from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, State
+from lm.nn.carry import latest, like, slot_segments
 from lm.nn.initializers import CurrentFirst, initializer
 from lm.parts import part
 from lm.ranges import PositiveInt
@@ -42,7 +43,7 @@ def neighbour(x: Any, offset: int, segments: Any) -> Any:
     if segments is None or offset == 0:
         return y
     inside = ops.equal(moved(segments, offset), segments)
-    return ops.where(ops.reshape(inside, (*inside.shape, *(1 for _ in x.shape[2:]))), y, 0)
+    return ops.where(like(inside, x), y, 0)
 
 
 def around(x: Any, count: int, segments: Any) -> list[Any]:
@@ -56,8 +57,8 @@ def behind(x: Any, count: int, context: Context, tail: Any) -> tuple[list[Any], 
     Args:
         x: [B, T, ...].
         count: neighbours, the current position included.
-        context: its segments bound the neighbours; beside a tail they mark with 1 the new
-            positions that are real, so that rows padded on the right keep their own last ones.
+        context: its segments bound the neighbours, and say which new positions are real, so that
+            rows padded on the right keep their own last ones.
         tail: [B, count - 1, ...], the last positions before x, or None for a whole sequence.
     """
     if tail is None:
@@ -66,11 +67,15 @@ def behind(x: Any, count: int, context: Context, tail: Any) -> tuple[list[Any], 
     row = ops.concatenate([tail, ops.cast(x, tail.dtype)], axis=1)  # [B, count - 1 + T, ...]
     neighbours = [row[:, reach - j : reach - j + new] for j in range(count)]
     if context.segments is None:
-        return neighbours, row[:, new:]
-    real = ops.sum(ops.cast(context.segments > 0, "int32"), axis=1)
-    places = real[:, None] + ops.arange(reach, dtype="int32")[None]  # [B, count - 1]
-    places = ops.reshape(places, (-1, reach, *(1 for _ in x.shape[2:])))
-    return neighbours, ops.take_along_axis(row, places, axis=1)
+        return neighbours, latest(row, None, reach, None)
+    owners = slot_segments(context, context.segments, reach)
+    inside = [
+        ops.equal(owners[:, reach - j : reach - j + new], context.segments) for j in range(count)
+    ]
+    neighbours = [
+        ops.where(like(mine, x), y, 0) for mine, y in zip(inside, neighbours, strict=True)
+    ]
+    return neighbours, latest(row, owners, reach, context.segments)
 
 
 def weigh(neighbours: Sequence[Any], taps: Any) -> Any:
@@ -126,6 +131,9 @@ class CausalConvolution(Branch):
         return weigh(neighbours, self.taps), tail
 
     def initial_state(self, batch: int, length: int) -> State:
+        return self.initial_carry(batch)
+
+    def initial_carry(self, batch: int) -> State:
         return ops.zeros((batch, self.kernel_size - 1, *self.channels), self.compute_dtype)
 
 

@@ -152,6 +152,9 @@ class EvolvedDecoderConvolution(Branch):
         return self.last(near), () if state is None else Tails(outer, inner)
 
     def initial_state(self, batch: int, length: int) -> Tails:
+        return self.initial_carry(batch)
+
+    def initial_carry(self, batch: int) -> Tails:
         return Tails(
             ops.zeros((batch, 10, self.width), self.compute_dtype),
             ops.zeros((batch, 6, 2 * self.width), self.compute_dtype),

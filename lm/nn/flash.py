@@ -20,6 +20,7 @@ from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, Factory, State, make
+from lm.nn.carry import count_real, last_segment, latest, slot_segments
 from lm.nn.gau import Kernel, products, refuse_bias_of_stack
 from lm.nn.masks import causal, same_segment
 from lm.parts import part
@@ -95,7 +96,7 @@ class MixedChunkAttention(Branch):
         normalizer: `(tokens read, C) -> N`: `tokens_read` or `one_chunk`.
         bias: factory of a relative bias inside a chunk, `(query, key) -> [1, 1, T, S]`, or None.
 
-    State: `MixedChunkState`, if causal; a step costs the same at every position.
+    State and carry: `MixedChunkState`, if causal; a step costs the same at every position.
 
     Raises:
         LayerError: if the bias is too short for the chunk size, if the stack has a bias, or if a
@@ -146,29 +147,27 @@ class MixedChunkAttention(Branch):
         new = Keys(key, linear_key, value, segments, chunk)
         row: Keys = in_blocks(new, width)
         queries = in_blocks(Keys(query, linear_query, value, segments, chunk), width)
-        past = None if state is None else self.recalled(state, context.index)
+        past = self.recalled(state, context) if state else None
         around = self.around(row, past, context)
 
         y = self.near(queries, around)
         for side in self.sides:
             y = y + far(queries, around[0 if side == PAST else -1], side)
         y = ops.reshape(y, (-1, y.shape[1] * width, y.shape[-1]))[:, : x.shape[1]]
-        if state is None:
+        if not state:
             return self.unit.merge(gate, y), ()
-        y = y + ops.einsum("btk,bkf->btf", linear_query, ops.cast(state.total, x.dtype))
-        return self.unit.merge(gate, y), after(state, new, context.segments)
+        goes_on = ops.equal(segments, context.carried[:, None])[..., None]
+        reading = ops.where(goes_on, linear_query, 0)
+        y = y + ops.einsum("btk,bkf->btf", reading, ops.cast(state.total, x.dtype))
+        return self.unit.merge(gate, y), after(state, new, context)
 
     def example(self, context: Context, state: State, like: Any) -> tuple[Any, Any]:
-        """Returns segments and positions, int32 [B, T] each.
-
-        Without segments the row is one example. Given a state too: what stands behind the real
-        tokens of a prompt is in nobody's past.
-        """
-        ones = ops.ones_like(like[:, :, 0], dtype="int32")
-        if state is not None:
-            return ones, context.positions
+        """Returns segments and positions, int32 [B, T] each; without segments of one example."""
         if context.segments is not None:
             return context.segments, context.positions
+        ones = ops.ones_like(like[:, :, 0], dtype="int32")
+        if state:
+            return ones, context.positions
         return ones, ones * ops.arange(like.shape[1], dtype="int32")
 
     def count(self, segments: Any, positions: Any, chunk: Any) -> Any:
@@ -209,11 +208,12 @@ class MixedChunkAttention(Branch):
         y = ops.einsum("bts,bsf->btf", weights, seen.value)
         return ops.reshape(y, (-1, blocks, width, y.shape[-1]))
 
-    def recalled(self, state: MixedChunkState, index: Any) -> Keys:
+    def recalled(self, state: MixedChunkState, context: Context) -> Keys:
         """Returns the last C positions as the block before the new ones."""
-        places = index[:, None] + ops.arange(-self.chunk_size, 0, dtype="int32")[None]
-        segments = ops.cast(places >= 0, "int32")
-        held = Keys(state.key, state.linear_key, state.value, segments, places // self.chunk_size)
+        size, first = self.chunk_size, context.positions[:, :1]
+        before = first + ops.arange(-size, 0, dtype="int32")[None]  # [B, C]
+        segments = slot_segments(context, first[:, :0], size)
+        held = Keys(state.key, state.linear_key, state.value, segments, before // size)
         return keras.tree.map_structure(lambda x: x[:, None], held)
 
     def initial_state(self, batch: int, length: int) -> State:
@@ -223,6 +223,11 @@ class MixedChunkAttention(Branch):
                 "a bidirectional MixedChunkAttention cannot go step by step: bind "
                 "MixedChunkAttention.mask = @masks.causal"
             )
+        return self.initial_carry(batch)
+
+    def initial_carry(self, batch: int) -> State:
+        if FUTURE in self.sides:
+            return ()
         keys = (batch, self.chunk_size, self.unit.head_dim)
         values = (batch, self.chunk_size, self.unit.intermediate_dim)
         return MixedChunkState(
@@ -317,23 +322,21 @@ def merged(*blocks: Keys) -> Keys:
     return keras.tree.map_structure(lambda *parts: ops.concatenate(parts, axis=2), *blocks)
 
 
-def after(state: MixedChunkState, new: Keys, segments: Any) -> MixedChunkState:
-    """Returns the state after the real ones of the new positions."""
+def after(state: MixedChunkState, new: Keys, context: Context) -> MixedChunkState:
+    """Returns the state after the real ones of the new positions: that of the last example."""
     count, room = new.key.shape[1], state.key.shape[1]
     held = (state.key, state.linear_key, state.value)
     joined = [
         ops.concatenate([old, ops.cast(x, old.dtype)], axis=1)
         for old, x in zip(held, new[:3], strict=True)
     ]  # [B, C + T, …]
-    places = ops.arange(count, dtype="int32")[None]
-    if segments is None:
-        leaving = ops.ones_like(places, dtype="bool")
-        kept = [x[:, count:] for x in joined]
-    else:
-        real = ops.sum(ops.cast(segments > 0, "int32"), axis=1, keepdims=True)  # [B, 1]
-        leaving = places < real
-        rows = real + ops.arange(room, dtype="int32")[None]
-        kept = [ops.take_along_axis(x, rows[..., None], axis=1) for x in joined]
+    owners = slot_segments(context, new.segments, room)
+    last = last_segment(new.segments)  # [B, 1]
+    # What is no more among the last C goes over into the sum.
+    is_behind = ops.arange(count, dtype="int32")[None] < count_real(new.segments)
+    leaving = ops.logical_and(is_behind, ops.equal(owners[:, :count], last))
     key = ops.where(leaving[..., None], ops.cast(joined[1][:, :count], "float32"), 0.0)
     value = ops.cast(joined[2][:, :count], "float32")
-    return MixedChunkState(state.total + ops.einsum("btk,btf->bkf", key, value), *kept)
+    goes_on = ops.equal(context.carried[:, None], last)[..., None]
+    total = ops.where(goes_on, state.total, 0.0) + ops.einsum("btk,btf->bkf", key, value)
+    return MixedChunkState(total, *(latest(x, owners, room, context.segments) for x in joined))

@@ -179,7 +179,7 @@ class GatedAttentionUnit(Branch):
         )
         query, key, value = query[:, None], key[:, None], value[:, None]  # one head
         places = ops.arange(x.shape[1], dtype="int32")[None]
-        if state is None:
+        if not state:
             self.check_length(x.shape[1])
             bias = self.relative(places, places)
             return self.unit.merge(gate, self.attend(query, key, value, bias, context.mask)), ()

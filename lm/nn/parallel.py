@@ -37,3 +37,6 @@ class Parallel(Branch):
 
     def initial_state(self, batch: int, length: int) -> State:
         return tuple(branch.initial_state(batch, length) for branch in self.branches)
+
+    def initial_carry(self, batch: int) -> State:
+        return tuple(branch.initial_carry(batch) for branch in self.branches)

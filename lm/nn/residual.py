@@ -47,6 +47,9 @@ class Residual(Branch):
     def initial_state(self, batch: int, length: int) -> State:
         return self.branch.initial_state(batch, length)
 
+    def initial_carry(self, batch: int) -> State:
+        return self.branch.initial_carry(batch)
+
 
 @part
 class Remat(Branch):
@@ -65,13 +68,14 @@ class Remat(Branch):
     def call(
         self, x: Any, context: Context, state: State = None, training: Any = None
     ) -> tuple[Any, State]:
-        if state is not None or not self.branch.built:
+        if context.index is not None or not self.branch.built:
             return self.branch(x, context, state=state)
         # The second run happens outside this call and must see what the first saw: the same
         # weights, training phase and random state. So weights enter as arguments, through which
         # gradients flow, and integers (masks, seeds) by closure: TensorFlow adds to arguments.
         variables = self.branch.variables
-        inputs = [*(ops.copy(v) for v in variables), *keras.tree.flatten(context)]
+        given = (context, state)
+        inputs = [*(ops.copy(v) for v in variables), *keras.tree.flatten(given)]
         places = [i for i, value in enumerate(inputs) if is_float(value)]
         seeds = [v for v in variables if not is_float(v)] if training else []
         entries: list[Report] = []
@@ -80,22 +84,29 @@ class Remat(Branch):
             now = list(inputs)
             for i, value in zip(places, floats, strict=True):
                 now[i] = value
-            seen = keras.tree.pack_sequence_as(context, now[len(variables) :])
+            seen, held = keras.tree.pack_sequence_as(given, now[len(variables) :])
             mapping = zip(variables, now[: len(variables)], strict=True)
             with keras.StatelessScope(state_mapping=mapping) as scope, collect() as reported:
-                y, _ = self.branch(x, seen, training=training)
+                y, after = self.branch(x, seen, state=held, training=training)
             entries[:] = reported.entries
             drawn = [scope.get_current_value(seed) for seed in seeds]
-            return y, *drawn, *reported.tensors()
+            return y, *drawn, *keras.tree.flatten(after), *reported.tensors()
 
         y, *others = keras.remat(run)(x, *(inputs[i] for i in places))
         for seed, value in zip(seeds, others, strict=False):
             seed.assign(value)
-        report_again(entries, others[len(seeds) :])
-        return y, ()
+        # The carry after is shaped like the one before.
+        carry = () if state is None else state
+        size = len(keras.tree.flatten(carry))
+        kept, reported = others[len(seeds) :][:size], others[len(seeds) + size :]
+        report_again(entries, reported)
+        return y, keras.tree.pack_sequence_as(carry, kept)
 
     def initial_state(self, batch: int, length: int) -> State:
         return self.branch.initial_state(batch, length)
+
+    def initial_carry(self, batch: int) -> State:
+        return self.branch.initial_carry(batch)
 
 
 def is_float(x: Any) -> bool:

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import keras
 from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, Factory, State, chain, make, make_all
 from lm.nn.cache import NEVER, Slots, empty_slots, enter
+from lm.nn.carry import last_segment
 from lm.nn.masks import both, same_segment, sees_ahead
 from lm.nn.repeat import repeat
 from lm.parts import part
@@ -25,6 +27,18 @@ class StackState(NamedTuple):
 
     index: Any
     slots: Slots
+    residuals: tuple[Any, ...]
+
+
+class StackCarry(NamedTuple):
+    """What a stack hands from one row to the next.
+
+    Attributes:
+        positions: int32 [B], positions of the text so far that each row ended with.
+        residuals: the carries of the residuals.
+    """
+
+    positions: Any
     residuals: tuple[Any, ...]
 
 
@@ -47,6 +61,9 @@ class Stack(Branch):
 
     State: `StackState`; positions and index advance by the real tokens of each row, so that
     prompts of different lengths share a batch, padded on the right.
+
+    Carry: `StackCarry`, `()` where no residual has one. The segment that goes on counts its
+    positions from where its text began.
     """
 
     def __init__(
@@ -86,25 +103,32 @@ class Stack(Branch):
         prefix: Any = None,
         memory: Any = None,
         memory_segments: Any = None,
+        carried: Any = None,
         state: State = None,
     ) -> tuple[Any, State]:
         """Returns (y [B, T, D], state after).
 
         Args:
             x: [B, T, D].
-            positions: int32 [B, T] inside each segment; by default counted along the row.
+            positions: int32 [B, T] inside each segment of the row; by default counted along it.
             segments: int32 [B, T]; given a state, 1 marks the tokens that advance it.
             prefix: int32 [B, T], 1 on the tokens that all see each other, or None.
             memory: [B, S, D] for cross-attention; with a state only at the first call.
             memory_segments: int32 [B, S].
-            state: `StackState` or None.
+            carried: int32 [B], the segment that goes on with a carry, 0 where none does.
+            state: `StackState`, `StackCarry` or None.
         """
+        carry = state if isinstance(state, StackCarry) else None
+        state = state if isinstance(state, StackState) else None
         query = places(x, state)
         if state:
             state = state._replace(slots=enter(state.slots, real(query, segments)))
         key = state.slots.places if state else query
         if positions is None:
             positions = query + ops.zeros_like(x[:, :, 0], dtype="int32")
+        if carry:
+            segments = ops.ones_like(positions) if segments is None else segments
+            positions = positions + behind(carry, carried, segments)
         context = Context(
             positions=positions,
             segments=segments,
@@ -115,14 +139,17 @@ class Stack(Branch):
             index=None if state is None else state.index,
             key_places=key,
             slot=state.slots.next if state else None,
+            carried=ops.ones_like(state.index) if state else carried,
         )
         if self.position:
             x = self.position(x, positions)
         x = chain(self.before, x)
-        states = []
+        before, states = state or carry, []
         for i, residual in enumerate(self.residuals):
-            x, after = residual(x, context, state=state.residuals[i] if state else None)
+            x, after = residual(x, context, state=before.residuals[i] if before else None)
             states.append(after)
+        if carry:
+            return chain(self.after, x), StackCarry(count(positions, segments), tuple(states))
         return chain(self.after, x), advance(state, segments, tuple(states), x.shape[1])
 
     def visible(self, query: Any, key: Any, segments: Any, prefix: Any) -> Any:
@@ -144,6 +171,13 @@ class Stack(Branch):
             slots=empty_slots(batch, length),
             residuals=tuple(r.initial_state(batch, length) for r in self.residuals),
         )
+
+    def initial_carry(self, batch: int) -> State:
+        residuals = tuple(r.initial_carry(batch) for r in self.residuals)
+        if not keras.tree.flatten(residuals):
+            return ()
+        refuse_table(self.position)
+        return StackCarry(ops.zeros((batch,), "int32"), residuals)
 
 
 def places(x: Any, state: StackState | None) -> Any:
@@ -176,6 +210,33 @@ def advance(state: StackState | None, segments: Any, residuals: tuple[Any, ...],
     written = ops.max(counts) * state.slots.is_own.shape[1]
     slots = state.slots._replace(next=state.slots.next + written)
     return StackState(state.index + counts, slots, residuals)
+
+
+def behind(carry: StackCarry, carried: Any, segments: Any) -> Any:
+    """Returns the positions of each token's text before the row, int32 [B, T]."""
+    return ops.where(ops.equal(segments, carried[:, None]), carry.positions[:, None], 0)
+
+
+def count(positions: Any, segments: Any) -> Any:
+    """Returns how many positions the last text of each row has so far, int32 [B].
+
+    >>> print(np.asarray(count(ops.array([[7, 0, 1, 0]]), ops.array([[1, 2, 2, 0]]))))
+    [2]
+    """
+    is_last = ops.equal(segments, last_segment(segments))
+    return ops.max(ops.where(is_last, positions + 1, 0), axis=1)
+
+
+def refuse_table(position: Any) -> None:
+    """Refuses positions that end, for a text that goes on from batch to batch has no end."""
+    length = getattr(position, "max_sequence_length", None)
+    if length is not None:
+        owner = type(position).__name__
+        raise LayerError(
+            f"{owner}.max_sequence_length = {length} bounds the positions, but texts go on from "
+            "batch to batch: bind position.SinusoidalPosition or a relative position in its place, "
+            "or take data whose rows stand alone"
+        )
 
 
 def refuse_looking_ahead(residuals: Sequence[Any]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from lm.nn.branch import Factory, make
+from lm.nn.branch import Factory, State, make
 from lm.nn.heads import Factors
 from lm.objectives.cross_entropy import (
     Likelihood,
@@ -26,7 +26,8 @@ class TokenPrediction(keras.Model):
     """`Σ w · (-log p(target) + z_loss · (log Z)²) / Σ w` over the positions of a batch.
 
     Features: those of the model, and on its output side (`decoder_…`, or `encoder_…` where there
-    is no decoder) `…_target_tokens` and `…_loss_weights`.
+    is no decoder) `…_target_tokens` and `…_loss_weights`. Called with a carry it returns the
+    outputs and the carry after, as the model does.
 
     Args:
         model: factory of the model whose outputs are logits [B, T, V].
@@ -58,10 +59,15 @@ class TokenPrediction(keras.Model):
         """Leaves it to the model."""
         del features_shape
 
-    def call(self, features: Mapping[str, Any]) -> Any:
+    def call(self, features: Mapping[str, Any], carry: State = None) -> Any:
+        given = {} if carry is None else {"carry": carry}
         if self.chunks is None or not self.model.built:
-            outputs = self.model(features)  # makes the weights, under the names they always have
-        return outputs if self.chunks is None else self.model.factors(features)
+            outputs = self.model(features, **given)  # makes the weights, under their own names
+        return outputs if self.chunks is None else self.model.factors(features, **given)
+
+    def initial_carry(self, batch: int) -> State:
+        """Returns the carry of the model before the first batch."""
+        return self.model.initial_carry(batch)
 
     def terms(self, features: Mapping[str, Any], outputs: Any) -> dict[str, Ratio]:
         """Returns the sums to minimise ("loss") and to report, each a `Ratio`."""

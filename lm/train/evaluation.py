@@ -53,10 +53,10 @@ class Evaluation:
 
 
 def total(engine: Any, batches: Iterable[Any]) -> dict[str, tuple[float, float]]:
-    """Return name -> (total, weight) over all batches, added in float64."""
+    """Return name -> (total, weight) over all batches, in order, added in float64."""
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    for batch in batches:
-        for name, ratio in engine.evaluate(batch).items():
+    for terms in engine.evaluations(batches):
+        for name, ratio in terms.items():
             for i, x in enumerate(ratio):
                 sums[name][i] += float(x)
     return {name: (pair[0], pair[1]) for name, pair in sums.items()}

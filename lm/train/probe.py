@@ -22,22 +22,25 @@ def activations(program: Program, batch: Mapping[str, Any]) -> list[str]:
         program: objective and state; the engine must have been pulled.
         batch: NumPy arrays; cut into the microbatches of the training.
     """
-    for part in _parts(program, batch):
+    for part, carry in _parts(program, batch):
         found: list[str] = []
         with keras.StatelessScope(), _watched(program.objective, found.append):
-            program.forward(part, training=True)
+            program.forward(part, program.carry.packed(carry), training=True)
         if found:
             return list(dict.fromkeys(found))
     return []
 
 
-def _parts(program: Program, batch: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the microbatches."""
+def _parts(
+    program: Program, batch: Mapping[str, Any]
+) -> Iterator[tuple[dict[str, Any], list[Any]]]:
+    """Yield the microbatches, each with its rows of the carry."""
+    carry = [cluster.host_copy(v.value) for v in program.carry.variables]
     for i in range(program.microbatches):
-        yield {
-            name: keras.ops.convert_to_tensor(np.split(x, program.microbatches)[i])
-            for name, x in batch.items()
-        }
+        yield keras.tree.map_structure(
+            lambda x, i=i: keras.ops.convert_to_tensor(np.split(x, program.microbatches)[i]),
+            (dict(batch), carry),
+        )
 
 
 @contextlib.contextmanager

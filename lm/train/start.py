@@ -75,6 +75,8 @@ def resume(
         data.restore((folder / "data_state").read_bytes(), allow_changes=allowed)
     else:
         tell(f"{', '.join(sorted(changed))} changed: the data are read from their beginning")
+    if not changed:  # what else comes next would go on with another text
+        state.restore_carry(engine.program, folder)
     tell(f"resumed from step {manifest.step}")
     is_evaluated = manifest.metadata.get("evaluated", True)
     return Position(manifest.step, is_evaluated, manifest.metadata.get("rows"))

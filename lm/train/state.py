@@ -22,13 +22,15 @@ class NotFiniteError(UserError):
 def groups(program: Program) -> dict[str, dict[str, Any]]:
     """Return the training state by kind: kind -> name -> variable.
 
-    `weights` is what inference needs, `averages` (where kept) the same names averaged, `state` the
-    rest: seeds, slots, metrics.
+    `weights` is what inference needs, `averages` (where kept) the same names averaged, `carry`
+    (where rows go on) what the next batch finds, `state` the rest: seeds, slots, metrics.
     """
     seeds = [v for v in program.others if v.name == variable_names.SEED]
     state = [*seeds, *program.optimizer.slots, *program.meter.variables]
     weights = variable_names.weights(program.objective)
     found = {"weights": weights, "state": {v.path: v for v in state}}
+    if program.carry.variables:
+        found["carry"] = {v.path: v for v in program.carry.variables}
     if program.optimizer.averages:
         name = {v.path: n for n, v in weights.items()}
         pairs = zip(program.weights, program.optimizer.averages, strict=True)
@@ -53,13 +55,15 @@ def arrays(program: Program) -> dict[str, dict[str, np.ndarray]]:
 
 
 def restore(program: Program, folder: Path) -> None:
-    """Give every variable its value in a verified checkpoint, strictly.
+    """Give every variable its value in a verified checkpoint, strictly; the carry begins anew.
 
     Raises:
         CheckpointError: listing what differs.
     """
+    program.carry.reset()
     found = groups(program)
-    left = {path.stem for path in folder.glob("*.safetensors")} - found.keys()
+    found.pop("carry", None)
+    left = {path.stem for path in folder.glob("*.safetensors")} - {*found, "carry"}
     if left:
         raise CheckpointError(
             f"{folder} has {', '.join(sorted(left))}, which this optimizer does not keep; "
@@ -67,6 +71,16 @@ def restore(program: Program, folder: Path) -> None:
         )
     for kind, group in found.items():
         assign(group, _stored(folder, kind), source=f"{folder} ({kind})")
+
+
+def restore_carry(program: Program, folder: Path) -> None:
+    """Give the carry its value in a verified checkpoint, for data that go on from there.
+
+    Raises:
+        CheckpointError: listing what differs.
+    """
+    variables = groups(program).get("carry", {})
+    assign(variables, _stored(folder, "carry"), source=f"{folder} (carry)")
 
 
 def restore_for_another_optimizer(program: Program, folder: Path, *, step: int) -> None:
@@ -80,6 +94,7 @@ def restore_for_another_optimizer(program: Program, folder: Path, *, step: int) 
     Raises:
         CheckpointError: listing what differs in weights, seeds or metrics.
     """
+    program.carry.reset()
     found = groups(program)
     for kind in ("weights", "state"):
         stored = _stored(folder, kind)

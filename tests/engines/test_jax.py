@@ -12,8 +12,8 @@ import pytest
 @pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="this process is the JAX run")
 def test_the_engine_keeps_its_promises_on_jax():
-    test = Path(__file__).with_name("test_engine.py")
+    tests = [str(Path(__file__).with_name(name)) for name in ("test_engine.py", "test_carry.py")]
     environment = os.environ | {"KERAS_BACKEND": "jax"}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", str(test)]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", *tests]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]

@@ -30,6 +30,7 @@ FAMILIES = [
     Family("primer"),
     Family("flash"),
     Family("funnel"),
+    Family("transformer_xl"),
     Family("switch", ("data_expert", "data_expert_model")),
 ]
 ONE = {"NUM_LAYERS": 1}

@@ -86,7 +86,9 @@ def test_prompts_shorter_than_the_tail_go_on_where_they_ended():
     layer, x, prompts = causal(5), noise(2, 3, 8), np.array([0, 1, 5])
     whole = numpy(layer(x, Context())[0])
     real = (np.arange(6) < prompts[:, None]).astype("int32")
-    y, tail = layer(x[:, :6], Context(segments=real), state=layer.initial_state(3, 8))
+    at_start = {"positions": np.arange(6, dtype="int32")[None], "carried": np.ones(3, "int32")}
+    context = Context(segments=real, **at_start)
+    y, tail = layer(x[:, :6], context, state=layer.initial_state(3, 8))
     np.testing.assert_array_equal(numpy(y)[real > 0], whole[:, :6][real > 0])
     for new in (2, 1):
         places = (prompts[:, None] + np.arange(new))[..., None]

@@ -124,7 +124,11 @@ def test_a_state_goes_on_from_any_place(splits):
     sizes = [leaf.shape for leaf in state]
     for count in splits:
         new = slice(first, first + count)
-        context = Context(positions=place[:, new], index=np.array([first], "int32"))
+        context = Context(
+            positions=place[:, new],
+            index=np.array([first], "int32"),
+            carried=np.ones(1, "int32"),
+        )
         y, state = layer(X[:, new], context, state=state)
         assert_near(y, whole[:, new], 1e-6)
         first += count

@@ -39,9 +39,9 @@ def run(workdir, *, stream=Stream, **settings):
     """Train to step 20 unless the settings say otherwise."""
     train(
         workdir=str(workdir),
-        objective=functools.partial(Toy, dropout=0.3),
         train_data=stream,
         **{
+            "objective": functools.partial(Toy, dropout=0.3),
             "optimizer": functools.partial(adamw, learning_rate=0.01, average=0.9),
             "train_steps": 20,
             "evaluations": [evaluation],

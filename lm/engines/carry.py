@@ -1,0 +1,86 @@
+"""What a model hands from one batch to the next, as a part of the training state.
+
+It leads with the rows of a batch: row r of a batch finds what row r of the batch before has left.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import keras
+from keras import ops
+
+from lm.nn.branch import State
+
+CONTINUES = "_continues"
+
+
+def initial_carry(objective: Any, features: Mapping[str, Any]) -> State:
+    """Return the carry before the first batch, all zeros; `()` where no row goes on with another.
+
+    Args:
+        objective: built.
+        features: a batch, or for each feature anything with its shape; one whose name ends in
+            `_continues` says which rows go on.
+    """
+    rows = _rows(features)
+    return objective.initial_carry(rows) if rows else ()
+
+
+class Carry:
+    """The carry of training, as variables that are named by where they are used.
+
+    Args:
+        objective: built; its variables need no values.
+        features: as of `initial_carry`.
+    """
+
+    def __init__(self, objective: Any, features: Mapping[str, Any]) -> None:
+        rows = _rows(features)
+        # Of no rows it has the same tree and types, and nothing is allocated before its time.
+        self._tree = objective.initial_carry(0) if rows else ()
+        leaves = _leaves(self._tree, ("carry",))
+        self.variables = [_variable(path, (rows, *x.shape[1:]), x.dtype) for path, x in leaves]
+
+    def packed(self, values: Sequence[Any]) -> State:
+        """Return values in the order of the variables as the tree that a model takes."""
+        return keras.tree.pack_sequence_as(self._tree, values) if self.variables else ()
+
+    def assign(self, values: Sequence[Any]) -> None:
+        """Give every variable its value."""
+        for variable, value in zip(self.variables, values, strict=True):
+            variable.assign(value)
+
+    def reset(self) -> None:
+        """Begin anew: no row goes on with anything."""
+        self.assign([ops.zeros(v.shape, v.dtype) for v in self.variables])
+
+    def lay(self, layout: Any) -> None:
+        """Split the rows over the devices of a mesh; Keras' layouts go by path alone."""
+        for variable in self.variables:
+            variable._layout = layout
+        self.reset()
+
+
+def _rows(features: Mapping[str, Any]) -> int:
+    """Return how many rows may go on with others, 0 where all stand alone."""
+    return next((x.shape[0] for name, x in features.items() if name.endswith(CONTINUES)), 0)
+
+
+def _leaves(tree: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield path and value of every tensor, in the order in which Keras flattens the tree."""
+    if not isinstance(tree, tuple):
+        yield path, tree
+        return
+    names = getattr(tree, "_fields", range(len(tree)))
+    for name, part in zip(names, tree, strict=True):
+        yield from _leaves(part, (*path, str(name)))
+
+
+def _variable(path: tuple[str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    """Return a variable of zeros that no layer owns."""
+    dtype = keras.backend.standardize_dtype(dtype)
+    with ExitStack() as scopes:
+        for name in path[:-1]:
+            scopes.enter_context(keras.name_scope(name))
+        return keras.Variable("zeros", shape=shape, dtype=dtype, trainable=False, name=path[-1])
