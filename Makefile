@@ -1,6 +1,7 @@
 # make quickstart   train a small language model on real text, evaluate it, let it write
-# make test         the whole suite, on JAX with TensorFlow blocked and on TensorFlow
-# make check        format, lint, types, import layers, fast tests (3 to 4 minutes)
+# make test         the suite, on JAX with TensorFlow blocked and on TensorFlow
+# make check        format, lint, types, import layers
+# make test-long    what takes minutes: whole runs, meshes, every command of the README
 # Each makes .venv when it is missing. Another Python: make PYTHON=python3.12 quickstart
 
 PYTHON ?= python3
@@ -11,17 +12,25 @@ REFERENCES := $(VENV)/installed-references
 INSTALL = $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --quiet \
 	-c constraints/$$($(BIN)/python -c '$(TAG)').txt
 
+# Where tests find local data sets; without any, tests that need one are skipped.
+export LM_DATA_DIR ?= $(abspath $(wildcard ../shared/data))
+
 RUN := runs/quickstart
 PROMPT := "Return a new list containing "
 
 # A process for each core, at most four: each loads the frameworks.
 PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
 
+QUICK := -m "not slow and not parity"
+
 # What runs on every engine; the rest of lm/ is TensorFlow's, JAX's or plain Python.
 NEUTRAL := $(wildcard $(foreach part,nn models objectives decode optim,tests/$(part) lm/$(part)) \
 	tests/engines tests/test_catalogue.py)
 
-.PHONY: quickstart test check reliability parity golden format clean
+WITH_JAX := KERAS_BACKEND=jax $(PYTEST) --block-tensorflow
+WITH_TENSORFLOW := KERAS_BACKEND=tensorflow $(PYTEST)
+
+.PHONY: quickstart test test-long check reliability parity golden format clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/lm train --gin_file=gin/quickstart.gin --workdir=$(RUN)
@@ -30,15 +39,18 @@ quickstart: $(INSTALLED)
 	$(BIN)/lm generate --workdir=$(RUN) --prompt=$(PROMPT) --gin_file=decode/sample.gin
 
 test: $(INSTALLED)
-	KERAS_BACKEND=jax $(PYTEST) --block-tensorflow -m "not parity" $(NEUTRAL)
-	KERAS_BACKEND=tensorflow $(PYTEST) -m "not parity"
+	$(WITH_JAX) $(QUICK) $(NEUTRAL)
+	$(WITH_TENSORFLOW) $(QUICK)
+
+test-long: $(INSTALLED)
+	$(WITH_JAX) -m slow $(NEUTRAL)
+	$(WITH_TENSORFLOW) -m slow
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy lm tasks
 	$(BIN)/lint-imports
-	$(PYTEST) --quiet -m "not slow and not parity"
 
 # All bars of reliability in long form; prints the table that README.md shows.
 reliability: $(INSTALLED)

@@ -80,8 +80,10 @@ def doctest_names(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """The folder of shared data sets; a test that needs it is skipped where it is absent."""
-    folder = Path(os.environ.get("LM_DATA_DIR") or ROOT.parent / "shared" / "data")
+    """The folder of local data sets; a test that needs it is skipped where it is absent."""
+    from lm.data.files import data_dir
+
+    folder = data_dir()
     if not folder.is_dir():
         pytest.skip(f"no data sets at {folder}; set LM_DATA_DIR")
     return folder

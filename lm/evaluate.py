@@ -13,7 +13,8 @@ from lm.data import evaluation
 from lm.data.evaluation_task import EvaluationTask, Metric, short_hash
 from lm.data.metrics import likelihood_figures
 from lm.generate import Generated
-from lm.ranges import Size
+from lm.parts import entry
+from lm.ranges import PositiveInt
 from lm.score import row_scores, score_pairs
 from lm.trained import Trained
 
@@ -53,6 +54,7 @@ class Totals(NamedTuple):
     tokens: float
 
 
+@entry
 def evaluate(
     *,
     trained: Trained,
@@ -60,8 +62,8 @@ def evaluate(
     mixture_or_task_name: str | None = None,
     split: str = "validation",
     batches: Callable[..., Batches] | None = None,
-    batch_size: Size = 16,
-    limit: Size | None = None,
+    batch_size: PositiveInt = 16,
+    limit: PositiveInt | None = None,
     metrics: Sequence[Metric] | None = None,
 ) -> list[Evaluated]:
     """Returns the figures on a task, or on each task of a mixture.

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from lm.decode.decoding import Decoding
-from lm.decode.generator import Generator, Stream, Text, can_stream
-from lm.ranges import Amount, Seed, Size
+from lm.decode.generator import Generator, Hypothesis, Stream, can_stream
+from lm.parts import part
+from lm.ranges import NonNegativeFloat, PositiveInt, Seed
 from lm.trained import Trained
 
 Prompt = str | Sequence[int]
@@ -34,19 +35,20 @@ class Generated(NamedTuple):
     decoding: dict[str, Any]
 
 
+@part
 def generate(  # noqa: PLR0913 - the settings of a search
     *,
     trained: Trained,
     prompts: Sequence[Prompt],
-    max_new_tokens: Size = 128,
-    beam_size: Size = 1,
-    alpha: Amount = 0.0,
-    temperature: Amount | None = None,
-    top_k: Size | None = None,
-    top_p: Amount | None = None,
-    num_samples: Size = 1,
+    max_new_tokens: PositiveInt = 128,
+    beam_size: PositiveInt = 1,
+    alpha: NonNegativeFloat = 0.0,
+    temperature: NonNegativeFloat | None = None,
+    top_k: PositiveInt | None = None,
+    top_p: NonNegativeFloat | None = None,
+    num_samples: PositiveInt = 1,
     seed: Seed = 0,
-    batch_size: Size = 16,
+    batch_size: PositiveInt = 16,
     on_text: Callable[[str], None] | None = None,
 ) -> Generated:
     """Returns texts for prompts, in the order of the prompts.
@@ -81,7 +83,7 @@ def generate(  # noqa: PLR0913 - the settings of a search
         top_p=top_p,
         num_samples=num_samples,
     )
-    facts = decoding.facts() | ({"seed": seed} if decoding.samples else {})
+    facts = decoding.settings() | ({"seed": seed} if decoding.samples else {})
     ids = [tokens_of(trained, prompt) for prompt in prompts]
     generator = trained.generator(decoding, batch_size)
     if on_text and len(ids) == 1 and can_stream(generator.search):
@@ -105,9 +107,9 @@ def streamed(
     *,
     seed: int,
     on_text: Callable[[str], None],
-) -> Text:
+) -> Hypothesis:
     """Returns the text for a prompt, each piece handed on as soon as it is made."""
-    text, shown = Text([], 0.0, 0.0), ""
+    text, shown = Hypothesis([], 0.0, 0.0), ""
     for text in Stream(generator)(prompt, seed=seed):
         # A character may still lack bytes; it is shown once they have come.
         whole = continuation(trained, prompt, text.tokens).rstrip("\N{REPLACEMENT CHARACTER}")
@@ -122,7 +124,7 @@ def tokens_of(trained: Trained, prompt: Prompt) -> list[int]:
     return trained.prompt_ids(prompt) if isinstance(prompt, str) else list(prompt)
 
 
-def candidate(trained: Trained, prompt: Sequence[int], text: Text) -> Candidate:
+def candidate(trained: Trained, prompt: Sequence[int], text: Hypothesis) -> Candidate:
     """Returns a candidate as text."""
     written = continuation(trained, prompt, text.tokens)
     return Candidate(written, text.tokens, text.log_prob, text.score)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from lm import disk
 from lm.errors import UserError
 
 NAME = "lock"
@@ -24,22 +25,19 @@ def lock(workdir: Path) -> Iterator[None]:
         workdir: the run folder; it is made if it is not there.
 
     Raises:
-        UserError: another process holds it (the message names its host and number), or it cannot
-            be written.
+        UserError: another process holds it (the message names its host and number), it holds a
+            link, or it cannot be written.
     """
-    try:
+    owner = json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
+    with disk.writing(workdir, "the run folder"):
         workdir.mkdir(parents=True, exist_ok=True)
-        file = (workdir / NAME).open("a+")
-    except OSError as error:
-        raise UserError(
-            f"cannot write the run folder {workdir}: {error.strerror}; mend that, or give another "
-            "--workdir"
-        ) from error
+        refuse_links(workdir)
+        file = open(workdir / NAME, "ab+", buffering=0, opener=_not_a_link)  # noqa: SIM115 - opener
     with file:
         _take(file, workdir)
-        file.truncate(0)
-        file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
-        file.flush()
+        with disk.writing(workdir / NAME, "the lock"):
+            file.truncate(0)
+            disk.append(file, owner)
         yield
 
 
@@ -53,11 +51,31 @@ def check(workdir: Path) -> None:
     """
     is_first = all(os.environ.get(name, "0") == "0" for name in _RANKS)
     if is_first and (workdir / NAME).is_file():
-        with contextlib.suppress(OSError), (workdir / NAME).open() as file:
+        with contextlib.suppress(OSError), (workdir / NAME).open("rb") as file:
             _take(file, workdir)
 
 
-def _take(file: IO[str], workdir: Path) -> None:
+def refuse_links(folder: Path) -> None:
+    """Refuse a folder with links in it: what is written would land wherever they lead.
+
+    The folder itself may be a link.
+
+    Raises:
+        UserError: naming the first link.
+    """
+    if link := next((path for path in sorted(folder.rglob("*")) if path.is_symlink()), None):
+        raise UserError(
+            f"{link} is a link to {os.readlink(link)}: a run folder holds files of its own; "
+            "remove the link, or give another --workdir"
+        )
+
+
+def _not_a_link(path: str, flags: int) -> int:
+    """Open a file that may be new; a link in its place is an error."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
+def _take(file: IO[bytes], workdir: Path) -> None:
     """Lock an open file, without waiting."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -69,10 +87,10 @@ def _take(file: IO[str], workdir: Path) -> None:
         ) from None
 
 
-def _owner(text: str) -> str:
+def _owner(text: bytes) -> str:
     """Return who holds the lock, as far as the file tells."""
     try:
         owner = json.loads(text)
         return f"process {owner['pid']} on {owner['host']}"
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         return "another process"

@@ -1,16 +1,11 @@
-"""Types of numbers that lie in a range: gin refuses any other where it is bound."""
+"""Types of numbers in a range: a binding in gin is checked against them."""
 
 import math
 from typing import Annotated, NamedTuple
 
 
 class Range(NamedTuple):
-    """What a number must be.
-
-    Attributes:
-        least: the lowest that is admitted.
-        below: the lowest that no longer is.
-    """
+    """A half-open range, least <= x < below."""
 
     least: float
     below: float = math.inf
@@ -24,8 +19,8 @@ class Range(NamedTuple):
         return f"from {self.least} on"
 
 
-Size = Annotated[int, Range(1)]
-Count = Annotated[int, Range(0)]
+PositiveInt = Annotated[int, Range(1)]
+NonNegativeInt = Annotated[int, Range(0)]
 Seed = Annotated[int, Range(0, 2**32)]
-Amount = Annotated[float, Range(0)]
-Share = Annotated[float, Range(0, 1)]
+NonNegativeFloat = Annotated[float, Range(0)]
+UnitFloat = Annotated[float, Range(0, 1)]

@@ -11,9 +11,11 @@ import keras
 import lm
 from lm import checkpoint as checkpoints
 from lm import evaluate, generate, resources, score, trained
+from lm.abstract import give_values, on_shapes
 from lm.config import parse, tasks
 from lm.data import registry, shapes
 from lm.data.vocabulary import fingerprint
+from lm.engines import memory
 from lm.errors import ConfigError
 
 CONFIG = "config.gin"
@@ -22,6 +24,7 @@ ENTRIES = ("lm.generate.generate", "lm.score.score", "lm.evaluate.evaluate")
 OBJECTIVE, TASK = "OBJECTIVE", "MIXTURE_OR_TASK_NAME"
 LENGTHS, CONVERTER = "TASK_FEATURE_LENGTHS", "FEATURE_CONVERTER"
 VOCABULARY, DTYPE_POLICY, SEED = "VOCABULARY", "DTYPE_POLICY", "RANDOM_SEED"
+_TOKEN = 4  # bytes
 
 
 @dataclass(frozen=True)
@@ -118,8 +121,10 @@ def build(config: parse.Config) -> trained.Trained:
 
     Raises:
         ConfigError: the configuration lacks a macro.
+        UserError: one row or the weights do not fit into memory.
     """
     lengths, converter = config.value(LENGTHS), config.value(CONVERTER)
+    memory.require(memory.Need(0, 0, 0, batch=_TOKEN * sum(lengths.values())))
     vocabulary = config.value(VOCABULARY) if config.has(VOCABULARY) else None
     name = config.value(TASK)
     provider = registry.with_vocabulary(tasks.find(name), vocabulary)
@@ -139,8 +144,13 @@ def objective(config: parse.Config, rows: Mapping[str, Any]) -> Any:
     try:
         if config.has(DTYPE_POLICY):
             keras.config.set_dtype_policy(config.value(DTYPE_POLICY))
-        made = config.value(OBJECTIVE)()
-        made({name: keras.KerasTensor((1, *shape), dtype) for name, (shape, dtype) in rows.items()})
+        # Shapes first: what cannot fit is refused before it is allocated.
+        row = {name: keras.KerasTensor((1, *shape), dtype) for name, (shape, dtype) in rows.items()}
+        with on_shapes(OBJECTIVE):
+            made = config.value(OBJECTIVE)()
+            made(row)
+            memory.require(memory.Need(memory.size(made.variables), 0, 0, 0))
+        give_values(made.variables)
     finally:
         keras.config.set_dtype_policy(before)
     return made

@@ -1,12 +1,12 @@
 """Texts a model writes while it is trained: `samples/<step:06>.txt` in the run folder."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lm import disk
 from lm.generate import Candidate, generate
-from lm.ranges import Amount, Count, Size
+from lm.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
 from lm.trained import Trained
 
 FOLDER = "samples"
@@ -19,11 +19,11 @@ def write_samples(  # noqa: PLR0913 - the settings of a sample
     examples: Sequence[Mapping[str, Any]],
     workdir: Path,
     step: int,
-    count: Count = 3,
-    beginning: Size = 16,
-    max_new_tokens: Size = 128,
-    temperature: Amount = 0.8,
-    top_k: Size = 40,
+    count: NonNegativeInt = 3,
+    beginning: PositiveInt = 16,
+    max_new_tokens: PositiveInt = 128,
+    temperature: NonNegativeFloat = 0.8,
+    top_k: PositiveInt = 40,
     seed: int = 0,
 ) -> Path:
     """Writes texts for the first held-out examples and returns the file.
@@ -55,11 +55,10 @@ def write_samples(  # noqa: PLR0913 - the settings of a sample
         settings |= {"temperature": temperature, "top_k": top_k, "seed": seed}
     made = generate(trained=trained, prompts=prompts, batch_size=count, **settings)
     path = workdir / FOLDER / f"{step:06}.txt"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file:
-        file.writelines(map(entry, titles, made.candidates))
-        file.flush()
-        os.fsync(file.fileno())
+    with disk.writing(path, "the samples"):
+        disk.make(path.parent)
+        content = "".join(map(entry, titles, made.candidates))
+        disk.replace(path, content.encode(), what="the samples")
     return path
 
 

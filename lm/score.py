@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lm.decode.prompts import bucket
-from lm.decode.targets import Pair
+from lm.decode.model_inputs import Pair, bucket
 from lm.errors import UserError
 from lm.likelihood import bits
 from lm.objectives.objective import Objective, RowScores
-from lm.ranges import Size
+from lm.parts import entry
+from lm.ranges import PositiveInt
 from lm.trained import Trained
 
 
@@ -30,12 +30,13 @@ class Score(NamedTuple):
     bits_per_byte: float | None
 
 
+@entry
 def score(
     *,
     trained: Trained,
     examples: Sequence[Mapping[str, str]],
     add_eos: bool | None = None,
-    batch_size: Size = 16,
+    batch_size: PositiveInt = 16,
 ) -> list[Score]:
     """Returns the score of every example, in order.
 

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 import keras
 
+from lm.abstract import on_shapes
 from lm.engines.flops import matmul_flops
+from lm.nn.repeat import abridged, unabridged
 
 BYTES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2, "int32": 4, "uint32": 4}
 
@@ -33,25 +35,24 @@ class Summary(NamedTuple):
 
 
 def summarise(model: Callable[[], Any], *, length: int) -> Summary:
-    """Builds a model of any size without allocating it and counts.
+    """Builds a model of any size without allocating it and counts; layers that repeat, only once.
 
     Args:
         model: factory of the model.
         length: tokens per sequence, on both sides of an encoder-decoder.
     """
-    # Without the argument the scope would initialise all variables when it ends.
-    with keras.StatelessScope(initialize_variables=False):
+    with abridged(), on_shapes("MODEL"):
         built = model()
         spec = keras.KerasTensor((1, length), "int32")
         specs = {"encoder_input_tokens": spec, "decoder_input_tokens": spec}
         flops = matmul_flops(built, specs)
-        variables = built.trainable_variables
-    shapes = {variable.path: tuple(variable.shape) for variable in variables}
+        variables = dict(unabridged((v.path, v) for v in built.trainable_variables))
+    shapes = {path: tuple(variable.shape) for path, variable in variables.items()}
     return Summary(
         parameters=sum(map(math.prod, shapes.values())),
         flops_per_token=flops // length,
         length=length,
-        weights_bytes=sum(math.prod(v.shape) * BYTES[v.dtype] for v in variables),
+        weights_bytes=sum(math.prod(v.shape) * BYTES[v.dtype] for v in variables.values()),
         modules=parameters_by_module(shapes.items()),
         shapes=shapes,
     )

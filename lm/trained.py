@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from lm.decode import prompts, targets
-from lm.decode.compiled import Programs
+from lm.decode import model_inputs
+from lm.decode.compiled import CompiledByShape
 from lm.decode.decoding import Decoding
 from lm.decode.generator import Generator
 from lm.errors import UserError
@@ -22,21 +22,21 @@ class Reader(NamedTuple):
         side: which side of the model takes the prompt.
     """
 
-    prompt: prompts.Maker
-    row: targets.RowMaker
+    prompt: model_inputs.PromptPacker
+    row: model_inputs.PairPacker
     reads_inputs: bool
     side: str
 
 
 READERS = {
     "encoder-decoder": Reader(
-        prompts.translated, targets.after_encoder, reads_inputs=True, side="encoder"
+        model_inputs.encoder_prompts, model_inputs.encoder_pairs, reads_inputs=True, side="encoder"
     ),
     "prefix language model": Reader(
-        prompts.answered, targets.after_prefix, reads_inputs=True, side="decoder"
+        model_inputs.prefix_prompts, model_inputs.prefix_pairs, reads_inputs=True, side="decoder"
     ),
     "language model": Reader(
-        prompts.continued, targets.after_inputs, reads_inputs=False, side="decoder"
+        model_inputs.causal_prompts, model_inputs.causal_pairs, reads_inputs=False, side="decoder"
     ),
 }
 
@@ -65,7 +65,7 @@ class Trained:
     vocabulary: Any = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     generators: dict[tuple[Decoding, int], Generator] = field(default_factory=dict)
-    programs: dict[Callable[..., Any], Programs] = field(default_factory=dict)
+    programs: dict[Callable[..., Any], CompiledByShape] = field(default_factory=dict)
 
     @property
     def model(self) -> Any:
@@ -136,15 +136,15 @@ class Trained:
             self.generators[key] = Generator(
                 model=self.model,
                 search=decoding.search(eos_id=self.eos_id),
-                features=self.reader.prompt,
+                packer=self.reader.prompt,
                 batch_size=batch_size,
-                longest=self.room(decoding.max_new_tokens),
+                max_prompt_length=self.room(decoding.max_new_tokens),
             )
         return self.generators[key]
 
-    def program(self, function: Callable[[Any, Any], Any]) -> Programs:
+    def program(self, function: Callable[[Any, Any], Any]) -> CompiledByShape:
         """Returns `function(objective, features)`, compiled at most once for each shape."""
-        return self.programs.setdefault(function, Programs(self.objective, function))
+        return self.programs.setdefault(function, CompiledByShape(self.objective, function))
 
     def room(self, max_new_tokens: int) -> int | None:
         """Returns the positions a prompt may take beside so many new tokens; None if any.

@@ -2,7 +2,7 @@
 
 What: sentences of a hotel desk from a small vocabulary (EuTrans-I), tokenized, half synthetic:
 a translation model learns them within a minute.
-Source: `eutrans_es_en/*.txt` of the shared data folder, from github lvapeab/nmt-keras.
+Source: `eutrans_es_en/*.txt` below `LM_DATA_DIR`, from github lvapeab/nmt-keras.
 Licence: the repository is MIT; the corpus states none.
 Splits: train 9,900, validation 100, test 2,996. The corpus repeats sentences, also across them.
 
@@ -13,15 +13,17 @@ Metrics: BLEU, chrF. Example (eutrans_es_en):
 """
 
 from lm.data import sources
-from tasks.support import shared_data
+from tasks.support.local_data import DataSet
 from tasks.support.translation import add_translation
+
+DATA_SET = DataSet("eutrans_es_en", origin="github.com/lvapeab/nmt-keras")
 
 LANGUAGES = ("es", "en")
 FILES = {"train": "train", "validation": "dev", "test": "test"}
 
 SOURCE = sources.parallel_source(
     {
-        split: {code: shared_data.path("eutrans_es_en", f"{name}.{code}.txt") for code in LANGUAGES}
+        split: {code: DATA_SET.file(f"{name}.{code}.txt") for code in LANGUAGES}
         for split, name in FILES.items()
     }
 )

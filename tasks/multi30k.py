@@ -1,7 +1,7 @@
 """multi30k_<src><tgt>: image captions between English, German and French, in all six directions.
 
 What: one-sentence descriptions of photographs (Multi30k task 1, raw text).
-Source: `multi30k/*.txt[.gz]` of the shared data folder, from github multi30k/dataset.
+Source: `multi30k/*.txt[.gz]` below `LM_DATA_DIR`, from github multi30k/dataset.
 Licence: none stated; treat as non-commercial research use (the captions derive from Flickr30K).
 Splits, for every direction: train 29,000, validation 1,014, test 1,000 (test_2016_flickr).
 
@@ -19,8 +19,10 @@ from itertools import permutations
 import seqio
 
 from lm.data import sources
-from tasks.support import shared_data
+from tasks.support.local_data import DataSet
 from tasks.support.translation import add_translation
+
+DATA_SET = DataSet("multi30k", origin="github.com/multi30k/dataset")
 
 LANGUAGES = {"en": "English", "de": "German", "fr": "French"}
 FILES = {
@@ -32,7 +34,7 @@ DIRECTIONS = tuple(permutations(LANGUAGES, 2))
 
 SOURCE = sources.parallel_source(
     {
-        split: {code: shared_data.path("multi30k", name.format(code)) for code in LANGUAGES}
+        split: {code: DATA_SET.file(name.format(code)) for code in LANGUAGES}
         for split, name in FILES.items()
     }
 )

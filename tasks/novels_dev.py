@@ -2,7 +2,7 @@
 
 What: whole books, one document each; passages of about 2,000 characters, cut at blank lines, so
 that a mixture changes between books.
-Source: `novels_dev/{train,valid,test}/*.txt.gz` of the shared data folder, from github
+Source: `novels_dev/{train,valid,test}/*.txt.gz` below `LM_DATA_DIR`, from github
 computationalstylistics/100_english_novels.
 Licence: public domain (every author died in 1936 or earlier).
 Splits: by book: train 11 (1,492,159 words), validation 1 (82,948), test 1 (139,234).
@@ -18,13 +18,13 @@ from collections.abc import Iterator
 
 from lm.data import readers, sources
 from lm.data.report import Report
-from tasks.support import shared_data
+from tasks.support.local_data import DataSet
 from tasks.support.text import add_language_model
 
+DATA_SET = DataSet("novels_dev", origin="github.com/computationalstylistics/100_english_novels")
+
 FOLDERS = {"train": "train", "validation": "valid", "test": "test"}
-FILES = {
-    split: shared_data.path("novels_dev", f"{name}/*.txt.gz") for split, name in FOLDERS.items()
-}
+FILES = {split: DATA_SET.file(f"{name}/*.txt.gz") for split, name in FOLDERS.items()}
 PASSAGE = 2000
 
 

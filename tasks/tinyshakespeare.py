@@ -1,7 +1,7 @@
 """tinyshakespeare, tinyshakespeare_char: 40,000 lines of Shakespeare's plays.
 
 What: one unbroken text in ASCII, with no end-of-sequence id.
-Source: `tinyshakespeare/input.txt` of the shared data folder, from github karpathy/char-rnn.
+Source: `tinyshakespeare/input.txt` below `LM_DATA_DIR`, from github karpathy/char-rnn.
 Licence: public domain.
 Splits: the usual one: train, the first 90 % (1,003,854 characters); validation, the last 10 %
 (111,540 characters).
@@ -23,12 +23,14 @@ from functools import partial
 
 from lm.data import files, readers, sources
 from lm.data.vocabulary import character_vocabulary
-from tasks.support import shared_data
+from tasks.support.local_data import DataSet
 from tasks.support.text import add_language_model
+
+DATA_SET = DataSet("tinyshakespeare", origin="github.com/karpathy/char-rnn")
 
 CHARACTERS = "\n !$&',-.3:;?" + string.ascii_uppercase + string.ascii_lowercase
 TRAIN_SHARE = 0.9
-TEXT = shared_data.path("tinyshakespeare", "input.txt")
+TEXT = DATA_SET.file("input.txt")
 
 
 def documents(split: str) -> Iterator[dict[str, str]]:

@@ -2,7 +2,7 @@
 
 What: good and featured Wikipedia articles, tokenized, rare words as `<unk>`; one document per
 article, text kept byte for byte.
-Source: `wikitext2_eval/{valid,test}.txt.gz` of the shared data folder, from github
+Source: `wikitext2_eval/{valid,test}.txt.gz` below `LM_DATA_DIR`, from github
 pytorch/examples.
 Licence: CC BY-SA 3.0 (Merity et al. 2016, https://arxiv.org/abs/1609.07843).
 Splits: validation 60 articles, test 62. There is no train split here: train on other text.
@@ -24,12 +24,14 @@ from collections.abc import Iterator
 from functools import partial
 
 from lm.data import files, readers, sources
-from tasks.support import shared_data
+from tasks.support.local_data import DataSet
 from tasks.support.text import add_language_model
 
+DATA_SET = DataSet("wikitext2_eval", origin="github.com/pytorch/examples")
+
 FILES = {
-    "validation": shared_data.path("wikitext2_eval", "valid.txt.gz"),
-    "test": shared_data.path("wikitext2_eval", "test.txt.gz"),
+    "validation": DATA_SET.file("valid.txt.gz"),
+    "test": DATA_SET.file("test.txt.gz"),
 }
 TITLE = re.compile(r"^(?= = [^=\n]+ = $)", re.MULTILINE)  # before a heading of the first level
 

@@ -95,6 +95,11 @@ def quick(function: Callable[..., Any]) -> Callable[..., Any]:
     return jit(function) if BACKEND == "jax" else function
 
 
+def slower(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns the function in the way that `quick` does not take."""
+    return function if BACKEND == "jax" else jit(function)
+
+
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     """Returns the function compiled by XLA."""
     if BACKEND == "tensorflow":
@@ -106,6 +111,17 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     # Tiny functions run once or twice: LLVM's passes would be most of the time.
     hasty = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
     return jax.jit(function, compiler_options=hasty)
+
+
+def spec(function: Callable[..., Any], *inputs: Any) -> Any:
+    """Returns shapes and types of what the function returns, without running it."""
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(function).get_concrete_function(*inputs).structured_outputs
+    import jax
+
+    return jax.eval_shape(function, *inputs)
 
 
 def fill(layer: Any) -> None:

@@ -3,6 +3,8 @@
 import json
 import math
 import os
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -156,3 +158,21 @@ def test_unknown_things_are_named(run, tmp_path):
         lm.load(tmp_path)
     with pytest.raises(UserError, match="example 1"):
         run.score([{"question": "a"}])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "HIDDEN_DIM = 1000000000",
+        "TASK_FEATURE_LENGTHS = {'inputs': 1000000000000, 'targets': 1000000000000}",
+    ],
+)
+def test_a_foreign_run_of_any_size_is_refused_unbuilt(run, kind, tmp_path, line):
+    """By what it needs, and nothing of it is left for the next model."""
+    shutil.copytree(run.workdir, tmp_path / "run")
+    config = tmp_path / "run" / "config.gin"
+    name = line.split()[0]
+    config.write_text(re.sub(rf"(?m)^{name} = .*$", line, config.read_text()))
+    with pytest.raises(UserError, match=r"too little memory: at least \d+"):
+        lm.load(tmp_path / "run")
+    assert lm.load(run.workdir).score([{"inputs": "ab", "targets": "b", "text": "ab"}])

@@ -90,7 +90,7 @@ def make(kind: str, workdir: Path) -> Path:
         step=STEP,
         groups={"weights": random_weights(objective)},
         data_state=b"",
-        facts={},
+        metadata={},
     )
     return workdir
 

@@ -1,7 +1,7 @@
-"""Bits per byte that gzip and xz need for a task's held-out text: what a model has to beat.
+"""Bits per byte of gzip and xz on a task's held-out text: the baselines for a model.
 
-`gzip -9` sees that text alone; `xz -9` is given the training text too, as the model was: the size
-of both together less the size of the training text. Arguments: task and split.
+`gzip -9` compresses that text alone; `xz -9` has the training text too, as the model has: the size
+of both together minus the size of the training text. Arguments: task and split.
 """
 
 import gzip

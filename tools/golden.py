@@ -1,4 +1,4 @@
-"""Writes the golden files of tests/golden anew from their references; review the diff as code."""
+"""Rewrites the golden files of tests/golden from their references; review the diff as code."""
 
 import sys
 from pathlib import Path

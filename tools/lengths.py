@@ -2,13 +2,13 @@
 
     python tools/lengths.py --lengths=512,1024,2048,4096,8192
     KERAS_BACKEND=jax python tools/lengths.py --dtype_policy=mixed_bfloat16 --tokens=65536
-Every batch has the same number of tokens; a cell that ran out of memory is left out.
+Every batch has the same number of tokens; a model that runs out of memory at a length is left out.
 """
 
 import argparse
 import sys
 
-sys.path.pop(0)  # a neighbour of this file has the name of a module of Python
+sys.path.pop(0)  # a file in tools/ has the name of a standard module
 
 from lm.bench.lengths import HEADERS, cells, row
 from lm.cli import output, quiet

@@ -10,7 +10,7 @@ import numpy as np
 from ctranslate2.converters import transformers as converters
 
 from lm.bench import against_transformers
-from lm.bench.sizes import Sizes
+from lm.bench.twin_spec import TwinSpec
 from lm.errors import UserError
 
 KINDS = {
@@ -20,8 +20,8 @@ KINDS = {
 }
 
 
-class Numbers:
-    """A tokenizer whose tokens are their numbers, which is all a converter asks for."""
+class IdTokenizer:
+    """A tokenizer whose tokens are their ids, which is all that a converter needs."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -37,27 +37,27 @@ class Numbers:
         return str(number)
 
 
-def build(sizes: Sizes, *, compute_type: str) -> Any:
+def build(spec: TwinSpec, *, compute_type: str) -> Any:
     """Returns a generator or translator with the weights of the model.
 
     Args:
-        sizes: of the model.
+        spec: what describes the model.
         compute_type: "float32" or "int8".
 
     Raises:
         UserError: CTranslate2 has no such model.
     """
-    if sizes.model_type not in KINDS:
+    if spec.model_type not in KINDS:
         raise UserError(
-            f"CTranslate2 runs {', '.join(KINDS)}, not {sizes.model_type}: --against=transformers"
+            f"CTranslate2 runs {', '.join(KINDS)}, not {spec.model_type}: --against=transformers"
         )
-    kind, runner = KINDS[sizes.model_type]
-    twin = against_transformers.build(sizes)
-    spec = converters._MODEL_LOADERS[kind](twin, Numbers(twin.config.vocab_size))
+    kind, runner = KINDS[spec.model_type]
+    twin = against_transformers.build(spec)
+    converted = converters._MODEL_LOADERS[kind](twin, IdTokenizer(twin.config.vocab_size))
     with tempfile.TemporaryDirectory() as folder:
-        spec.validate()
-        spec.optimize(quantization="int8" if compute_type == "int8" else None)
-        spec.save(folder)
+        converted.validate()
+        converted.optimize(quantization="int8" if compute_type == "int8" else None)
+        converted.save(folder)
         return runner(
             folder,
             device="cpu",
@@ -70,28 +70,28 @@ def build(sizes: Sizes, *, compute_type: str) -> Any:
 def generation(
     runner: Any, prompts: Mapping[str, np.ndarray], *, new_tokens: int, beams: int
 ) -> Callable[[], np.ndarray]:
-    """Returns a call that searches as many new tokens for each prompt; no token ends a text."""
+    """Returns a call that generates as many tokens for each prompt; no token ends a sequence."""
     settings = {"beam_size": beams, "max_batch_size": 0, "length_penalty": 0.0}
     if "encoder_input_tokens" in prompts:
-        texts = _texts(prompts["encoder_input_tokens"])
+        sequences = _tokens(prompts["encoder_input_tokens"])
         settings |= {"max_decoding_length": new_tokens, "min_decoding_length": new_tokens}
 
         def search() -> np.ndarray:
-            found = runner.translate_batch(texts, **settings)
+            found = runner.translate_batch(sequences, **settings)
             return np.array([[int(t) for t in x.hypotheses[0]] for x in found], "int32")
 
         return search
-    texts = _texts(prompts["decoder_input_tokens"])
+    sequences = _tokens(prompts["decoder_input_tokens"])
     settings |= {"max_length": new_tokens, "min_length": new_tokens}
 
-    def write() -> np.ndarray:
+    def generate() -> np.ndarray:
         found = runner.generate_batch(
-            texts, include_prompt_in_result=False, sampling_topk=1, **settings
+            sequences, include_prompt_in_result=False, sampling_topk=1, **settings
         )
         return np.array([x.sequences_ids[0] for x in found], "int32")
 
-    return write
+    return generate
 
 
-def _texts(tokens: np.ndarray) -> list[list[str]]:
+def _tokens(tokens: np.ndarray) -> list[list[str]]:
     return [[str(token) for token in row] for row in tokens]

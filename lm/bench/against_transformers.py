@@ -8,19 +8,20 @@ import torch
 import transformers
 from transformers.models.bert.modeling_bert import BertLMPredictionHead
 
-from lm.bench.sizes import Sizes
+from lm.bench.twin_spec import TwinSpec
+from lm.types import Batch
 
-Batch = Mapping[str, np.ndarray]
 
-
-def build(sizes: Sizes) -> Any:
+def build(spec: TwinSpec) -> Any:
     """Returns the twin of a model, its weights loaded strictly."""
-    model = MAKERS[sizes.model_type](sizes)
-    tensors = {name: torch.tensor(array) for name, array in sizes.weights.items()}
+    model = BUILDERS[spec.model_type](spec)
+    tensors = {name: torch.tensor(array) for name, array in spec.weights.items()}
     missing, unknown = model.load_state_dict(tensors, strict=False)
     absent = [name for name in missing if name not in _TIED]
     if absent or unknown:
-        raise RuntimeError(f"transformers names weights otherwise: {[*absent, *unknown][:3]}")
+        raise RuntimeError(
+            f"the weights have other names in transformers: {[*absent, *unknown][:3]}"
+        )
     return model
 
 
@@ -60,7 +61,7 @@ def training(model: Any, batch: Batch, *, compiled: bool) -> Callable[[], Any]:
 def generation(
     model: Any, prompts: Batch, *, new_tokens: int, beams: int
 ) -> Callable[[], np.ndarray]:
-    """Returns a call that searches as many new tokens for each prompt; no token ends a text."""
+    """Returns a call that generates as many tokens for each prompt; no token ends a sequence."""
     name = "encoder_input_tokens" if "encoder_input_tokens" in prompts else "decoder_input_tokens"
     tokens = torch.tensor(prompts[name]).long()
     settings = transformers.GenerationConfig(
@@ -85,29 +86,29 @@ def generation(
     return search
 
 
-def _gpt2(sizes: Sizes) -> Any:
-    vocabulary, width = sizes.weights["transformer.wte.weight"].shape
-    numbers = sizes.numbers
-    rates = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), numbers["dropout"])
+def _gpt2(spec: TwinSpec) -> Any:
+    vocabulary, width = spec.weights["transformer.wte.weight"].shape
+    hyperparameters = spec.hyperparameters
+    rates = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), hyperparameters["dropout"])
     config = transformers.GPT2Config(
         **rates,
         vocab_size=vocabulary,
-        n_positions=len(sizes.weights["transformer.wpe.weight"]),
+        n_positions=len(spec.weights["transformer.wpe.weight"]),
         n_embd=width,
-        n_layer=numbers["num_layers"],
-        n_head=numbers["num_heads"],
-        n_inner=sizes.weights["transformer.h.0.mlp.c_fc.weight"].shape[1],
+        n_layer=hyperparameters["num_layers"],
+        n_head=hyperparameters["num_heads"],
+        n_inner=spec.weights["transformer.h.0.mlp.c_fc.weight"].shape[1],
         bos_token_id=0,
         eos_token_id=1,
     )
     return transformers.GPT2LMHeadModel(config)
 
 
-def _t5(sizes: Sizes) -> Any:
-    tied = sizes.model_type == "t5"
-    hidden = sizes.weights["encoder.block.0.layer.1.DenseReluDense.wo.weight"].shape[1]
+def _t5(spec: TwinSpec) -> Any:
+    tied = spec.model_type == "t5"
+    hidden = spec.weights["encoder.block.0.layer.1.DenseReluDense.wo.weight"].shape[1]
     config = transformers.T5Config(
-        **_encoder_decoder(sizes),
+        **_encoder_decoder(spec),
         d_ff=hidden,
         feed_forward_proj="relu" if tied else "gated-gelu",
         tie_word_embeddings=tied,
@@ -119,59 +120,62 @@ def _t5(sizes: Sizes) -> Any:
     return model
 
 
-def _switch(sizes: Sizes) -> Any:
-    """Switch, whose stacks have as many places an expert as ours have for such rows."""
-    numbers = sizes.numbers
+def _switch(spec: TwinSpec) -> Any:
+    """Switch, with the expert capacity that ours has for such rows."""
+    hyperparameters = spec.hyperparameters
     config = transformers.SwitchTransformersConfig(
-        **_encoder_decoder(sizes),
-        d_ff=sizes.weights["encoder.block.0.layer.1.mlp.wo.weight"].shape[1],
-        num_decoder_layers=numbers["num_layers"],
-        num_sparse_encoder_layers=numbers["num_sparse_layers"],
-        num_sparse_decoder_layers=numbers["num_sparse_layers"],
-        num_experts=numbers["num_experts"],
-        router_jitter_noise=numbers["jitter"],
-        # There all sparse layers of a stack are one for the losses, here each has its own.
-        router_aux_loss_coef=numbers["balance_loss"] * numbers["num_sparse_layers"],
-        router_z_loss_coef=numbers["z_loss"] * numbers["num_sparse_layers"],
+        **_encoder_decoder(spec),
+        d_ff=spec.weights["encoder.block.0.layer.1.mlp.wo.weight"].shape[1],
+        num_decoder_layers=hyperparameters["num_layers"],
+        num_sparse_encoder_layers=hyperparameters["num_sparse_layers"],
+        num_sparse_decoder_layers=hyperparameters["num_sparse_layers"],
+        num_experts=hyperparameters["num_experts"],
+        router_jitter_noise=hyperparameters["jitter"],
+        # There the losses are over all sparse layers of a stack together, here over each.
+        router_aux_loss_coef=hyperparameters["balance_loss"] * hyperparameters["num_sparse_layers"],
+        router_z_loss_coef=hyperparameters["z_loss"] * hyperparameters["num_sparse_layers"],
     )
     model = transformers.SwitchTransformersForConditionalGeneration(config)
-    for side, capacity in numbers["capacity"].items():
+    for side, capacity in hyperparameters["capacity"].items():
         for layer in getattr(model, side).modules():
             if hasattr(layer, "expert_capacity"):
                 layer.expert_capacity = capacity
     return model
 
 
-def _encoder_decoder(sizes: Sizes) -> dict[str, Any]:
-    """Returns what T5 and Switch say alike."""
-    vocabulary, width = sizes.weights["shared.weight"].shape
+def _encoder_decoder(spec: TwinSpec) -> dict[str, Any]:
+    """Returns the settings that T5 and Switch share."""
+    vocabulary, width = spec.weights["shared.weight"].shape
     return {
         "vocab_size": vocabulary,
         "d_model": width,
-        "d_kv": sizes.numbers["head_dim"],
-        "num_layers": sizes.numbers["num_layers"],
-        "num_heads": sizes.numbers["num_heads"],
-        "dropout_rate": sizes.numbers["dropout"],
+        "d_kv": spec.hyperparameters["head_dim"],
+        "num_layers": spec.hyperparameters["num_layers"],
+        "num_heads": spec.hyperparameters["num_heads"],
+        "dropout_rate": spec.hyperparameters["dropout"],
         "pad_token_id": 0,
         "decoder_start_token_id": 0,
     }
 
 
-def _funnel(sizes: Sizes) -> Any:
+def _funnel(spec: TwinSpec) -> Any:
     """Funnel with BERT's head in place of its own, which has no layer before the table."""
-    numbers, table = sizes.numbers, sizes.weights["funnel.embeddings.word_embeddings.weight"]
-    rates = dict.fromkeys(("hidden_dropout", "attention_dropout"), numbers["dropout"])
-    blocks = {name: numbers[name] for name in ("block_sizes", "block_repeats")}
+    hyperparameters, table = (
+        spec.hyperparameters,
+        spec.weights["funnel.embeddings.word_embeddings.weight"],
+    )
+    rates = dict.fromkeys(("hidden_dropout", "attention_dropout"), hyperparameters["dropout"])
+    blocks = {name: hyperparameters[name] for name in ("block_sizes", "block_repeats")}
     vocabulary, width = table.shape
     config = transformers.FunnelConfig(
         **rates,
         **blocks,
-        num_decoder_layers=numbers["num_decoder_layers"],
+        num_decoder_layers=hyperparameters["num_decoder_layers"],
         vocab_size=vocabulary,
         d_model=width,
-        n_head=numbers["num_heads"],
-        d_head=numbers["head_dim"],
-        d_inner=sizes.weights["funnel.encoder.blocks.0.0.ffn.linear_1.weight"].shape[0],
+        n_head=hyperparameters["num_heads"],
+        d_head=hyperparameters["head_dim"],
+        d_inner=spec.weights["funnel.encoder.blocks.0.0.ffn.linear_1.weight"].shape[0],
     )
     model = transformers.FunnelForMaskedLM(config)
     head = transformers.BertConfig(vocab_size=vocabulary, hidden_size=width, hidden_act="gelu_new")
@@ -182,7 +186,7 @@ def _funnel(sizes: Sizes) -> Any:
 
 
 def _inputs(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the arguments of a twin: the encoder's tokens, if it has one, come first."""
+    """Returns the inputs of a twin: the first are the encoder's, if it has one."""
     sides = [side for side in ("encoder", "decoder") if f"{side}_input_tokens" in tensors]
     names = ("input_ids", "decoder_input_ids")
     return {name: tensors[f"{side}_input_tokens"] for name, side in zip(names, sides, strict=False)}
@@ -205,7 +209,7 @@ _TIED = (
     "lm_head.decoder.weight",
     "lm_head.decoder.bias",
 )
-MAKERS = {
+BUILDERS = {
     "gpt2": _gpt2,
     "t5": _t5,
     "t5_1_1": _t5,

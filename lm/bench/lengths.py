@@ -1,7 +1,7 @@
-"""The table of lengths: a training step of several models at constant tokens per batch.
+"""A training step of several models at several lengths, with constant tokens per batch.
 
-Every cell has a process of its own, so that the peak memory is the cell's. What is heavy is
-imported there alone: a process inherits the peak of the one that started it.
+Every cell runs in its own process, so that the peak memory is the cell's. A process inherits the
+peak of its parent, so heavy modules are imported in the child only.
 """
 
 import math
@@ -19,12 +19,12 @@ class Cell(NamedTuple):
 
     Attributes:
         model: gin file.
-        parameters: trainable numbers.
+        parameters: number of trainable parameters.
         length: tokens per row.
         rows: of the batch.
         step_seconds: of a training step, median of the windows.
         tokens_per_second: of training.
-        peak_memory_bytes: of the accelerator where it counts them, else of the process.
+        peak_memory_bytes: of the accelerator if it reports them, else of the process.
     """
 
     model: str
@@ -39,12 +39,12 @@ class Cell(NamedTuple):
 def cells(
     files: Sequence[str], lengths: Sequence[int], *, tokens: int, windows: int, dtype_policy: str
 ) -> Iterator[Cell | None]:
-    """Yields the cells in order, length by length; None where a process died for want of memory.
+    """Yields the cells in order, length by length; None where a process ran out of memory.
 
     Args:
         files: gin files of models.
         lengths: tokens per row, none above `tokens`.
-        tokens: of a batch, whatever the length.
+        tokens: of a batch, at every length.
         windows: timed windows of a cell.
         dtype_policy: Keras' name of the precision.
     """
@@ -86,7 +86,7 @@ def cell(file: str, length: int, tokens: int, windows: int, dtype_policy: str) -
 
 
 def row(cell: Cell) -> list[str]:
-    """Returns what a table shows of a cell, under `HEADERS`."""
+    """Returns a row of the table under `HEADERS`."""
     return [
         cell.model.rpartition("/")[2].removesuffix(".gin"),
         f"{cell.parameters:,}",
@@ -98,7 +98,7 @@ def row(cell: Cell) -> list[str]:
 
 
 def peak_bytes() -> int:
-    """The most memory in use so far, of JAX's first device if it counts, else of the process."""
+    """The peak memory of JAX's first device if it reports it, else of the process."""
     import keras
 
     from lm.bench.peak import peak_memory

@@ -10,16 +10,15 @@ import numpy as np
 
 from lm import engines
 from lm.bench.peak import matmul_peak, peak_memory
-from lm.decode.compiled import Programs
+from lm.decode.compiled import CompiledByShape
 from lm.decode.decoding import Decoding
-from lm.decode.loop import Decoded
+from lm.decode.sampling import Decoded
 from lm.engines.flops import matmul_flops
+from lm.types import Batch
 
 TRAINING_PASSES = 3  # forward, and backward for the activations and for the weights
 STEPS_PER_WINDOW = 4
 _FIRST_ID = 3  # 0 to 2 are padding, end and unknown
-
-Batch = dict[str, np.ndarray]
 
 
 class Speed(NamedTuple):
@@ -27,8 +26,8 @@ class Speed(NamedTuple):
 
     Attributes:
         tokens_per_second: median over the windows.
-        slowest: the lowest of a window.
-        fastest: the highest of a window.
+        slowest: of all windows.
+        fastest: of all windows.
         first_call_seconds: the first call, which compiles.
     """
 
@@ -39,7 +38,7 @@ class Speed(NamedTuple):
 
 
 def synthetic_batch(model: Any, *, rows: int, inputs: int, targets: int) -> Batch:
-    """A full-length batch of random tokens with the features that the kind of model reads.
+    """A full-length batch of random tokens with the features that the model reads.
 
     Args:
         model: has `vocabulary_size` and `sides`.
@@ -67,14 +66,14 @@ def speed(call: Callable[[], Any], *, tokens: int, windows: int) -> Speed:
 
     Args:
         call: one window.
-        tokens: tokens that one window handles.
+        tokens: tokens processed in one window.
         windows: number of timed windows, after the first call.
     """
     return rates([timed(call) for _ in range(windows + 1)], tokens)
 
 
 def rates(seconds: Sequence[float], tokens: int) -> Speed:
-    """Returns the speed of windows that took so long, the first of them left out."""
+    """Returns the speed from the seconds of the windows, the first left out."""
     found = sorted(tokens / s for s in seconds[1:])
     return Speed(statistics.median(found), found[0], found[-1], seconds[0])
 
@@ -87,7 +86,7 @@ def timed(call: Callable[[], Any]) -> float:
 
 
 class Repeated:
-    """One batch again and again, as a pipeline that nobody waits for.
+    """One batch again and again, as a pipeline without waiting.
 
     Args:
         batch: what to repeat.
@@ -117,10 +116,11 @@ def bench(  # noqa: PLR0913 - the numbers of a measurement, keyword-only
     windows: int,
     data: Any = None,
 ) -> dict[str, Any]:
-    """Measures an objective and returns the figures by name.
+    """Measures an objective and returns the metrics by name.
 
-    FLOPs are those of the forward pass's products, 2 per multiply-add; training counts three
-    forward passes. The share is of the fastest product of this process.
+    FLOPs are those of the matrix products of a forward pass, 2 per multiply-add; training counts
+    three forward passes. `share_of_matmul_peak` is relative to the fastest matrix product in this
+    process.
 
     Args:
         objective: has `model`.
@@ -131,11 +131,10 @@ def bench(  # noqa: PLR0913 - the numbers of a measurement, keyword-only
         new_tokens: to generate for each prompt.
         beams: width of the search; 1 is greedy.
         windows: timed windows, of `STEPS_PER_WINDOW` steps each.
-        data: batches to train and score on, with `wait_seconds`; None repeats a synthetic one,
-            for which nobody waits.
+        data: batches to train and score on, with `wait_seconds`; None repeats a synthetic one.
     """
-    made = synthetic_batch(objective.model, rows=rows, inputs=inputs, targets=targets)
-    batches = Repeated(made) if data is None else data
+    synthetic = synthetic_batch(objective.model, rows=rows, inputs=inputs, targets=targets)
+    batches = Repeated(synthetic) if data is None else data
     batch = next(batches)
     engine = engines.get()(objective=objective, optimizer=optimizer, features=specs(batch))
     tokens = rows * (targets if "decoder_input_tokens" in batch else inputs)
@@ -143,7 +142,7 @@ def bench(  # noqa: PLR0913 - the numbers of a measurement, keyword-only
     training, waited = train_speed(engine, batches, tokens=tokens, windows=windows)
     scoring = score_speed(engine, batch, tokens=tokens, windows=windows)
     generation = generate_speed(
-        objective.model, made, new_tokens=new_tokens, beams=beams, windows=windows
+        objective.model, synthetic, new_tokens=new_tokens, beams=beams, windows=windows
     )
     memory = peak_memory()
     peaks = matmul_peak(keras.config.dtype_policy().compute_dtype)
@@ -166,13 +165,13 @@ def bench(  # noqa: PLR0913 - the numbers of a measurement, keyword-only
 
 
 def train_speed(engine: Any, batches: Any, *, tokens: int, windows: int) -> tuple[Speed, float]:
-    """Speed of training steps, and the share of their time spent waiting for batches.
+    """Speed of training steps, and the fraction of their time spent waiting for batches.
 
-    Compilation is the first step's time alone. The share is the median over the windows of what
-    `lm train` writes down as `timing/input_wait`.
+    Compilation is the time of the first step alone. The fraction is the median over the windows of
+    what `lm train` logs as `timing/input_wait`.
     """
     compiling = timed(lambda: (engine.step(next(batches)), engine.logs()))
-    shares = []
+    fractions = []
 
     def steps() -> None:
         for _ in range(STEPS_PER_WINDOW):
@@ -182,22 +181,22 @@ def train_speed(engine: Any, batches: Any, *, tokens: int, windows: int) -> tupl
     def window() -> None:
         waited = batches.wait_seconds
         seconds = timed(steps)
-        shares.append((batches.wait_seconds - waited) / seconds)
+        fractions.append((batches.wait_seconds - waited) / seconds)
 
     measured = speed(window, tokens=STEPS_PER_WINDOW * tokens, windows=windows)
-    return measured._replace(first_call_seconds=compiling), statistics.median(shares[1:])
+    return measured._replace(first_call_seconds=compiling), statistics.median(fractions[1:])
 
 
 def score_speed(engine: Any, batch: Batch, *, tokens: int, windows: int) -> Speed:
     """Speed of the loss without its gradient."""
-    waited = lambda: [float(x) for pair in engine.evaluate(batch).values() for x in pair]  # noqa: E731
-    return speed(waited, tokens=tokens, windows=windows)
+    window = lambda: [float(x) for pair in engine.evaluate(batch).values() for x in pair]  # noqa: E731
+    return speed(window, tokens=tokens, windows=windows)
 
 
 def generate_speed(
     model: Any, batch: Batch, *, new_tokens: int, beams: int, windows: int
 ) -> Speed | None:
-    """Speed of a search over the batch, prompts read included; None if it cannot generate."""
+    """Speed of a search over the batch, prefill included; None if the model cannot generate."""
     if "decoder" not in model.sides:
         return None
     rows = len(next(iter(batch.values())))
@@ -208,16 +207,16 @@ def generate_speed(
 def search_call(
     model: Any, prompts: Batch, *, new_tokens: int, beams: int
 ) -> Callable[[], Decoded]:
-    """Returns a call that makes as many tokens for each prompt; no token ends a text."""
+    """Returns a call that generates as many tokens for each prompt; no token ends a sequence."""
     search = Decoding(max_new_tokens=new_tokens, beam_size=beams).search(eos_id=-1)
-    programs = Programs(model, search)
+    compiled = CompiledByShape(model, search)
     rows = len(next(iter(prompts.values())))
     inputs = prompts | {"rows": np.arange(rows, dtype="int32"), "seed": np.array(0, "int32")}
-    return lambda: programs(inputs)
+    return lambda: compiled(inputs)
 
 
 def prompts_of(batch: Batch, new_tokens: int) -> Batch:
-    """The encoder's whole input, or what leaves a decoder room for the new tokens."""
+    """The encoder's input, or the decoder's without the last `new_tokens` positions."""
     side = "encoder" if "encoder_input_tokens" in batch else "decoder"
     width = batch[f"{side}_input_tokens"].shape[1]
     width -= new_tokens if side == "decoder" else 0

@@ -1,4 +1,4 @@
-"""What the machine can do: its fastest matrix product, and the memory this process has used."""
+"""The machine's fastest matrix product, and the peak memory of this process."""
 
 import importlib
 import resource
@@ -18,23 +18,23 @@ def matmul_peak(dtype: str, sizes: tuple[int, ...] = SIZES) -> dict[str, float]:
     """FLOP/s of the fastest square product of each library that is installed.
 
     Args:
-        dtype: type that the model computes in; float32 is tried beside it.
-        sizes: edges n of the products, 2·n³ operations each.
+        dtype: type that the model computes in; float32 is tried too.
+        sizes: n of the [n, n] products, 2·n³ operations each.
 
     Returns:
         "numpy", "tensorflow", "jax" -> operations per second.
     """
-    makers = {"numpy": _numpy_product, "tensorflow": _tensorflow_product, "jax": _jax_product}
+    builders = {"numpy": _numpy_product, "tensorflow": _tensorflow_product, "jax": _jax_product}
     peaks = {}
-    for library, maker in makers.items():
+    for library, build in builders.items():
         if _installed(library):
             types = _TYPES.get(library, sorted({"float32", dtype}))
-            peaks[library] = max(_rate(maker(n, kind), n) for n in sizes for kind in types)
+            peaks[library] = max(_rate(build(n, kind), n) for n in sizes for kind in types)
     return peaks
 
 
 def _rate(product: Callable[[], Any], size: int) -> float:
-    """Operations per second of the fastest of a few products, the first of them not counted."""
+    """Operations per second of the fastest of a few products, after a first one."""
     product()
     seconds = []
     for _ in range(_REPEATS):
@@ -77,6 +77,6 @@ def _installed(library: str) -> bool:
 
 
 def peak_memory() -> int:
-    """Bytes: the most memory that this process has held so far, of the host."""
+    """Peak host memory of this process so far, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

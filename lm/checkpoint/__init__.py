@@ -1,10 +1,10 @@
 """Checkpoints: one folder each, complete or absent, verified before use.
 
 workdir/checkpoints/<step>/weights.safetensors    what inference needs
-                           averages.safetensors   the same names averaged, where kept
+                           averages.safetensors   averages of the weights, if the run has them
                            state.safetensors      slots, seeds, metrics
                            data_state             position in the data
-                           MANIFEST.json          step, tensors, hashes, facts
+                           MANIFEST.json          step, tensors, hashes, metadata
                            MANIFEST.sha256        hash of the manifest
 """
 

@@ -1,10 +1,8 @@
-"""One checkpoint folder: complete or absent, and read only after its hashes hold."""
+"""One checkpoint folder: complete or absent, and read only after its hashes are verified."""
 
 import dataclasses
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,22 +11,21 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
+from lm import disk
 from lm.errors import UserError
 
 FORMAT = 1
 MANIFEST, SEAL = "MANIFEST.json", "MANIFEST.sha256"
-TEMPORARY = ".tmp-"
-_MEBIBYTE = 2**20
 
 Groups = Mapping[str, Mapping[str, np.ndarray]]
 
 
 class CheckpointError(UserError):
-    """A checkpoint that cannot be written, or does not fit what it shall be loaded into."""
+    """A checkpoint that cannot be written, or does not fit the model it is loaded into."""
 
 
 class DamagedError(CheckpointError):
-    """A checkpoint whose files are not the ones that were written."""
+    """A checkpoint whose files are not as they were written."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,67 +36,56 @@ class Manifest:
         step: batches consumed.
         tensors: kind -> name -> {"shape": [...], "dtype": "float32"}.
         files: file name -> {"bytes": n, "sha256": "..."}.
-        facts: configuration, data, versions, machine, metrics: plain JSON.
+        metadata: configuration, data, versions, machine, metrics: plain JSON.
         format: version of this layout.
     """
 
     step: int
     tensors: dict[str, dict[str, dict[str, Any]]]
     files: dict[str, dict[str, Any]]
-    facts: dict[str, Any]
+    metadata: dict[str, Any]
     format: int = FORMAT
 
 
 def write(
-    folder: Path, *, step: int, groups: Groups, data_state: bytes, facts: Mapping[str, Any]
+    folder: Path, *, step: int, groups: Groups, data_state: bytes, metadata: Mapping[str, Any]
 ) -> Path:
-    """Write a checkpoint; whatever happens meanwhile, `folder` is complete or not there.
-
-    Everything goes to a temporary folder beside it; files and folder are flushed to the disk, then
-    renamed, then the renaming is flushed.
+    """Write a checkpoint; whatever happens, `folder` is complete or absent.
 
     Args:
-        folder: the final place, `.../checkpoints/<step>`; what is there is replaced.
+        folder: `.../checkpoints/<step>`; an existing one is replaced.
         step: batches consumed.
         groups: kind -> name -> array; one safetensors file per kind.
         data_state: position in the data.
-        facts: plain JSON for the manifest.
+        metadata: plain JSON for the manifest.
 
     Raises:
         CheckpointError: the disk is full or not writable; the message names path and size.
     """
-    temporary = folder.with_name(f"{TEMPORARY}{folder.name}-{os.getpid()}")
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        _make(folder.parent)
-        temporary.mkdir()
-        _fill(temporary, step=step, groups=groups, data_state=data_state, facts=facts)
-        remove(folder)
-        temporary.rename(folder)
-        _flush(folder.parent)
+        with disk.filled(folder, disk.replace_folder) as temporary:
+            _fill(temporary, step=step, groups=groups, data_state=data_state, metadata=metadata)
     except (OSError, SafetensorError) as error:
         size = sum(array.nbytes for group in groups.values() for array in group.values())
-        message = _refusal(folder, error, size)
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise CheckpointError(message) from error
+        raise CheckpointError(disk.refusal(folder, "checkpoint", error, size=size)) from error
     return folder
 
 
 def verify(folder: Path) -> Manifest:
-    """Return the manifest of a checkpoint whose every byte is as it was written.
+    """Return the manifest of a checkpoint after checking every byte of it.
 
     Raises:
         DamagedError: naming the first file that is missing, cut, or changed.
         CheckpointError: the checkpoint is of a newer format.
     """
     manifest = manifest_of(folder)
-    for name, facts in manifest.files.items():
+    for name, entry in manifest.files.items():
         path = folder / name
         if not path.is_file():
             raise DamagedError(f"{path} is missing")
-        if path.stat().st_size != facts["bytes"]:
-            raise DamagedError(f"{path} has {path.stat().st_size} bytes, not {facts['bytes']}")
-        if _sha256(path) != facts["sha256"]:
+        if path.stat().st_size != entry["bytes"]:
+            raise DamagedError(f"{path} has {path.stat().st_size} bytes, not {entry['bytes']}")
+        if disk.sha256(path) != entry["sha256"]:
             raise DamagedError(f"{path} was changed: its sha256 is not the manifest's")
     return manifest
 
@@ -125,7 +111,8 @@ def manifest_of(folder: Path) -> Manifest:
                 f"{folder} has checkpoint format {values['format']}, this version reads {FORMAT}; "
                 "use the version of lm that wrote it"
             )
-        return _checked(Manifest(**values))
+        # In the file the metadata is called "facts", as in checkpoints of earlier versions.
+        return _checked(Manifest(metadata=values.pop("facts"), **values))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedError(f"{path} is no manifest: {error}") from error
 
@@ -145,12 +132,12 @@ def read(folder: Path, kind: str) -> dict[str, np.ndarray]:
 
 
 def _checked(manifest: Manifest) -> Manifest:
-    """Return a manifest that another hand may have written, if its parts are what they should be.
+    """Return a manifest, which someone else may have written, if its parts have the right types.
 
     Raises:
         TypeError: a part is of another type, or a file lies elsewhere.
     """
-    parts = (manifest.tensors, manifest.files, manifest.facts, *manifest.files.values())
+    parts = (manifest.tensors, manifest.files, manifest.metadata, *manifest.files.values())
     if not isinstance(manifest.step, int) or not all(isinstance(part, dict) for part in parts):
         raise TypeError("step, tensors, files or facts are of another type")
     if elsewhere := [name for name in manifest.files if Path(name).name != name]:
@@ -158,20 +145,10 @@ def _checked(manifest: Manifest) -> Manifest:
     return manifest
 
 
-def remove(folder: Path) -> None:
-    """Delete a checkpoint, never leaving half of one under its name."""
-    if folder.exists():
-        doomed = folder.with_name(f"{TEMPORARY}gone-{folder.name}-{os.getpid()}")
-        folder.rename(doomed)
-        # The name goes first, on the disk too: what is half deleted must not have it.
-        _flush(folder.parent)
-        shutil.rmtree(doomed, ignore_errors=True)
-
-
 def _fill(
-    folder: Path, *, step: int, groups: Groups, data_state: bytes, facts: Mapping[str, Any]
+    folder: Path, *, step: int, groups: Groups, data_state: bytes, metadata: Mapping[str, Any]
 ) -> None:
-    """Write and flush the files of a checkpoint, the manifest and its seal last."""
+    """Write the files of a checkpoint, the manifest and its seal last."""
     for kind, group in groups.items():
         arrays = {name: np.asarray(group[name], order="C") for name in sorted(group)}
         safetensors.save_file(arrays, folder / f"{kind}.safetensors")
@@ -180,22 +157,14 @@ def _fill(
     manifest = Manifest(
         step=step,
         tensors={kind: _tensors(group) for kind, group in groups.items()},
-        files={f.name: {"bytes": f.stat().st_size, "sha256": _sha256(f)} for f in files},
-        facts=dict(facts),
+        files={f.name: {"bytes": f.stat().st_size, "sha256": disk.sha256(f)} for f in files},
+        metadata=dict(metadata),
     )
-    text = json.dumps(dataclasses.asdict(manifest), indent=1, sort_keys=True).encode()
+    values = dataclasses.asdict(manifest)
+    values["facts"] = values.pop("metadata")
+    text = json.dumps(values, indent=1, sort_keys=True).encode()
     (folder / MANIFEST).write_bytes(text)
     (folder / SEAL).write_text(hashlib.sha256(text).hexdigest())
-    for path in [*folder.iterdir(), folder]:
-        _flush(path)
-
-
-def _make(folder: Path) -> None:
-    """Make a folder and those above it, so that the disk has every name on the way to it."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in missing:
-        _flush(path.parent)
 
 
 def _tensors(group: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
@@ -204,31 +173,3 @@ def _tensors(group: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
         name: {"shape": list(array.shape), "dtype": str(array.dtype)}
         for name, array in group.items()
     }
-
-
-def _sha256(path: Path) -> str:
-    """Return the hash of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    """Wait until a file's content, or a folder's entries, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _refusal(folder: Path, error: Exception, size: int) -> str:
-    """Return what to say of a failed save."""
-    reason = getattr(error, "strerror", None) or str(error)
-    try:
-        free = f"{shutil.disk_usage(folder.parent).free / _MEBIBYTE:.1f} MiB free"
-    except OSError:
-        free = "no such folder"
-    return (
-        f"cannot write checkpoint {folder} ({size / _MEBIBYTE:.1f} MiB needed, {free}): {reason}; "
-        "make room and run the same command again"
-    )

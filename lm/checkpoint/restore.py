@@ -1,4 +1,4 @@
-"""Tensors into variables, strictly: nothing missing, nothing left over, nothing reshaped."""
+"""Loads tensors into variables, strictly: none missing, none unused, none reshaped."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -8,10 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from lm.checkpoint import names
+from lm.checkpoint import variable_names
 from lm.checkpoint.folder import CheckpointError, read, verify
 
-_SHOWN = 8
+_MAX_SHOWN = 8
 
 
 def assign(
@@ -27,29 +27,29 @@ def assign(
         variables: name -> Keras variable.
         arrays: name -> array.
         source: where the arrays come from, for the message.
-        partial: regular expressions; a difference under a name that one of them matches is
-            admitted, and the variable keeps its value.
+        partial: regular expressions; differences are allowed under names that match one, and the
+            variable keeps its value.
 
     Returns:
-        The admitted differences, one line each.
+        The allowed differences, one line each.
 
     Raises:
         CheckpointError: listing what differs; no variable was changed.
     """
     differences = _differences(variables, arrays)
-    admitted = {n for n in differences if any(re.search(pattern, n) for pattern in partial)}
-    refused = [text for name, text in differences.items() if name not in admitted]
-    if refused:
-        shown = "; ".join(refused[:_SHOWN])
-        more = f"; and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
+    allowed = {n for n in differences if any(re.search(pattern, n) for pattern in partial)}
+    problems = [text for name, text in differences.items() if name not in allowed]
+    if problems:
+        shown = "; ".join(problems[:_MAX_SHOWN])
+        more = f"; and {len(problems) - _MAX_SHOWN} more" if len(problems) > _MAX_SHOWN else ""
         raise CheckpointError(
             f"{source} does not fit this model: {shown}{more}. "
-            "Load it into the model it was made with, or admit differences with --partial=REGEX"
+            "Load it into the model it was made with, or allow differences with --partial=REGEX"
         )
     for name, variable in variables.items():
-        if name not in admitted:
+        if name not in allowed:
             variable.assign(arrays[name])
-    return [differences[name] for name in sorted(admitted)]
+    return [differences[name] for name in sorted(allowed)]
 
 
 def load_weights(
@@ -64,11 +64,11 @@ def load_weights(
     Args:
         model: the objective or the model.
         folder: a checkpoint folder.
-        averaged: whether to prefer averaged weights where the run kept them.
+        averaged: whether to prefer averaged weights if the run has them.
         partial: regular expressions of names that may differ; see `assign`.
 
     Returns:
-        The admitted differences, one line each.
+        The allowed differences, one line each.
 
     Raises:
         CheckpointError: the checkpoint is damaged or does not fit.
@@ -77,9 +77,9 @@ def load_weights(
     arrays = read(folder, "weights")
     if averaged and "averages" in manifest.tensors:
         arrays |= read(folder, "averages")
-    variables = names.weights(model)
+    variables = variable_names.weights(model)
     if not variables.keys() & arrays.keys():
-        variables = names.inner(model)
+        variables = variable_names.model_weights(model)
     return assign(variables, arrays, source=folder, partial=partial)
 
 
@@ -88,9 +88,9 @@ def _differences(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray])
     found = {name: f"{name} is not in the checkpoint" for name in variables if name not in arrays}
     found |= {name: f"{name} is only in the checkpoint" for name in arrays if name not in variables}
     for name in variables.keys() & arrays.keys():
-        mine, theirs = _kind(variables[name]), _kind(arrays[name])
-        if mine != theirs:
-            found[name] = f"{name} is {theirs} in the checkpoint, {mine} here"
+        here, there = _kind(variables[name]), _kind(arrays[name])
+        if here != there:
+            found[name] = f"{name} is {there} in the checkpoint, {here} here"
     return dict(sorted(found.items()))
 
 

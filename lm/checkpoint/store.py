@@ -1,20 +1,18 @@
-"""The checkpoints of one run: saved by one thread, the last ones and the best kept."""
+"""The checkpoints of one run: written by a thread; the last ones and the best are kept."""
 
-import shutil
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from lm import disk
 from lm.checkpoint.folder import (
-    TEMPORARY,
     CheckpointError,
     DamagedError,
     Groups,
     Manifest,
     manifest_of,
-    remove,
     verify,
     write,
 )
@@ -26,14 +24,14 @@ FOLDER = "checkpoints"
 class Store:
     """Saves in the background and finds the newest good checkpoint.
 
-    A save that fails is the run's failure: the next call raises its error.
+    If a save fails, the next call raises its error.
 
     Args:
         workdir: the run folder.
-        keep: number of newest checkpoints to keep; besides them the best is kept, and the newest
-            that a run may go back to. None keeps all.
-        warn: called with one line when a damaged checkpoint is passed over; standard error by
-            default.
+        keep: number of newest checkpoints to keep, besides the best one and the newest one that a
+            run may roll back to. None keeps all.
+        warn: called with one line when a damaged checkpoint is skipped; prints to standard error
+            by default.
     """
 
     def __init__(
@@ -45,14 +43,14 @@ class Store:
     ) -> None:
         self.folder = local(workdir) / FOLDER
         self.keep = keep
-        self._warn = warn or _tell
+        self._warn = warn or _print_warning
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
 
     def clean(self) -> None:
         """Delete what a killed process left half written; only the run's owner may."""
-        for path in self.folder.glob(f"{TEMPORARY}*"):
-            shutil.rmtree(path, ignore_errors=True)
+        for folder in (self.folder.parent, self.folder):
+            disk.clean(folder)
 
     def newest(self, *, before: int | None = None) -> tuple[Path, Manifest] | None:
         """Return the newest undamaged checkpoint and its manifest, None if none was written.
@@ -67,7 +65,7 @@ class Store:
         return _newest(self.folder, self._warn, before)
 
     def good(self) -> tuple[Path, Manifest] | None:
-        """Return the newest undamaged checkpoint that a run may go back to, None if there is none.
+        """Return the newest undamaged checkpoint that a run may roll back to, or None.
 
         Raises:
             CheckpointError: it is damaged.
@@ -76,44 +74,44 @@ class Store:
         return None if step is None else (self.folder / str(step), verify(self.folder / str(step)))
 
     def save(
-        self, *, step: int, groups: Groups, data_state: bytes, facts: Mapping[str, Any]
+        self, *, step: int, groups: Groups, data_state: bytes, metadata: Mapping[str, Any]
     ) -> None:
-        """Hand a checkpoint to the writer; waits for the one before.
+        """Save a checkpoint in the background, after waiting for the one before.
 
         Args:
             step: batches consumed.
             groups: kind -> name -> array; not to be changed afterwards.
             data_state: position in the data.
-            facts: for the manifest; `metric` (lower is better) decides which one is the best.
+            metadata: for the manifest; `metric` (lower is better) decides which one is the best.
 
         Raises:
             CheckpointError: the save before this one failed.
         """
         self.wait()
         self._pending = self._writer.submit(
-            self._write, step=step, groups=groups, data_state=data_state, facts=facts
+            self._write, step=step, groups=groups, data_state=data_state, metadata=metadata
         )
 
     def poll(self) -> None:
-        """Raise the error of a save that has failed meanwhile."""
+        """Raise the error of a save that has failed since."""
         if self._pending is not None and self._pending.done():
             self.wait()
 
     def wait(self) -> None:
-        """Wait for the save under way and raise its error."""
+        """Wait for the pending save and raise its error."""
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()
 
     def close(self) -> None:
-        """Wait for the save under way, raise its error, end the thread."""
+        """Wait for the pending save, raise its error, end the thread."""
         try:
             self.wait()
         finally:
             self._writer.shutdown()
 
     def _write(self, *, step: int, **contents: Any) -> None:
-        """Write one checkpoint; once it reads back as written, delete those not to be kept."""
+        """Write and verify one checkpoint, then delete those not to be kept."""
         verify(write(self.folder / str(step), step=step, **contents))
         if self.keep is None:
             return
@@ -121,7 +119,7 @@ class Store:
         kept = {*found[-self.keep :], _best(self.folder), _good(self.folder)}
         for old in found:
             if old not in kept:
-                remove(self.folder / str(old))
+                disk.remove(self.folder / str(old))
 
 
 def steps(folder: Path) -> list[int]:
@@ -137,7 +135,7 @@ def latest(workdir: str | Path) -> Path:
     Raises:
         CheckpointError: there is none.
     """
-    found = _newest(local(workdir) / FOLDER, _tell)
+    found = _newest(local(workdir) / FOLDER, _print_warning)
     if found is None:
         raise CheckpointError(f"{workdir} has no checkpoint; is it the --workdir of a run?")
     return found[0]
@@ -159,7 +157,7 @@ def find(path: str | Path, checkpoint: str = "latest") -> Path:
 
     Args:
         path: a run folder, or one `checkpoints/<step>` folder.
-        checkpoint: "latest", "best" or a step; it is of use for a run folder only.
+        checkpoint: "latest", "best" or a step, for a run folder only.
 
     Raises:
         CheckpointError: there is no such checkpoint.
@@ -178,7 +176,7 @@ def find(path: str | Path, checkpoint: str = "latest") -> Path:
 
 
 def local(path: str | Path) -> Path:
-    """Return a path on a POSIX disk; renaming and flushing are what a checkpoint rests on.
+    """Return a local path; checkpoints rely on atomic renames and flushing.
 
     Raises:
         ConfigError: the path is a URL.
@@ -191,7 +189,7 @@ def local(path: str | Path) -> Path:
 def _newest(
     folder: Path, warn: Callable[[str], None], before: int | None = None
 ) -> tuple[Path, Manifest] | None:
-    """Return the newest checkpoint that is as it was written, passing over damaged ones."""
+    """Return the newest undamaged checkpoint, with a warning for each damaged one."""
     damage = ""
     found = steps(folder)
     lower = [step for step in found if before is None or step < before]
@@ -212,26 +210,28 @@ def _newest(
 
 def _best(folder: Path) -> int | None:
     """Return the step of the lowest metric, None if no checkpoint has one."""
-    known = _known(folder, "metric")
-    return min(known, key=lambda step: known[step]) if known else None
+    metrics = _metadata(folder, "metric")
+    return min(metrics, key=lambda step: metrics[step]) if metrics else None
 
 
 def _good(folder: Path) -> int | None:
-    """Return the newest step that a run may go back to, None if there is none."""
-    return max((step for step, is_good in _known(folder, "good").items() if is_good), default=None)
+    """Return the newest step that a run may roll back to, None if there is none."""
+    return max(
+        (step for step, is_good in _metadata(folder, "good").items() if is_good), default=None
+    )
 
 
-def _known(folder: Path, fact: str) -> dict[int, Any]:
-    """Return step -> value of a fact, for the readable checkpoints that have it."""
+def _metadata(folder: Path, key: str) -> dict[int, Any]:
+    """Return step -> value of a key of the metadata, for readable checkpoints that have it."""
     found = {}
     for step in steps(folder):
         try:
-            found[step] = manifest_of(folder / str(step)).facts.get(fact)
+            found[step] = manifest_of(folder / str(step)).metadata.get(key)
         except CheckpointError:
             continue
     return {step: value for step, value in found.items() if value is not None}
 
 
-def _tell(line: str) -> None:
-    """Write a warning where results do not go."""
+def _print_warning(line: str) -> None:
+    """Print a warning to standard error."""
     print(f"lm: {line}", file=sys.stderr)

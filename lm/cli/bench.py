@@ -1,4 +1,4 @@
-"""`lm bench`: tokens per second, achieved FLOP/s and share of the machine's matmul peak."""
+"""`lm bench`: tokens per second, achieved FLOP/s and fraction of the machine's matmul peak."""
 
 import argparse
 from typing import Any
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--against",
         choices=("transformers", "ctranslate2"),
-        help="run the same model there too, in turn (needs the extra `parity`)",
+        help="alternate with the same model in that library (needs the extra `parity`)",
     )
     parser.add_argument(
         "--only", choices=("training", "generation"), help="with --against: one kind of work"
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure and print the figures."""
+    """Measure and print the metrics."""
     config = flags.load(args, roots=["MODEL"])
 
     lengths = _lengths(args, config)
@@ -55,23 +55,23 @@ def run(args: argparse.Namespace) -> int:
         "beams": args.beam_size,
         "windows": args.windows,
     }
-    figures, rows = _compare(args, settings) if args.against else _bench(config, settings)
+    metrics, rows = _compare(args, settings) if args.against else _bench(config, settings)
     if args.json:
-        output.print_json(figures)
+        output.print_json(metrics)
     else:
-        output.print_table(["", "figure"], rows)
+        output.print_table(["", "value"], rows)
     return 0
 
 
 def _bench(config: Any, settings: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     from lm.bench.measure import bench
 
-    figures = bench(**settings, data=_data(config, settings))
-    return figures, _rows(figures)
+    metrics = bench(**settings, data=_data(config, settings))
+    return metrics, _rows(metrics)
 
 
 def _data(config: Any, settings: dict[str, Any]) -> Any:
-    """The batches of the task that the gin files name, or None where they name none."""
+    """Batches of the task that the gin files name, or None if they name none."""
     if not all(config.has(macro) for macro in DATA):
         return None
     from lm.config import tasks
@@ -91,10 +91,10 @@ def _data(config: Any, settings: dict[str, Any]) -> Any:
 def _compare(
     args: argparse.Namespace, settings: dict[str, Any]
 ) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    from lm.bench.compare import compare
+    from lm.bench.peers import compare_with_peer
 
-    figures = compare(**settings, against=args.against, only=args.only)
-    return figures, _compared(figures)
+    metrics = compare_with_peer(**settings, against=args.against, only=args.only)
+    return metrics, _compared(metrics)
 
 
 def _value(config: Any, macro: str, default: Any) -> Any:
@@ -103,18 +103,20 @@ def _value(config: Any, macro: str, default: Any) -> Any:
 
 def _lengths(args: argparse.Namespace, config: Any) -> dict[str, int]:
     stated = _value(config, "TASK_FEATURE_LENGTHS", {})
-    longest = max(stated.values(), default=DEFAULT_LENGTH)
+    default = max(stated.values(), default=DEFAULT_LENGTH)
     if args.length:
         return {"inputs": args.length, "targets": args.length}
-    return {"inputs": stated.get("inputs", longest), "targets": stated.get("targets", longest)}
+    return {"inputs": stated.get("inputs", default), "targets": stated.get("targets", default)}
 
 
 def _objective(config: Any) -> Any:
     from lm.objectives.token_prediction import TokenPrediction
+    from lm.wall import wall
 
-    if config.has("OBJECTIVE"):
-        return config.value("OBJECTIVE")()
-    return TokenPrediction(model=config.value("MODEL"))
+    with wall("OBJECTIVE"):
+        if config.has("OBJECTIVE"):
+            return config.value("OBJECTIVE")()
+        return TokenPrediction(model=config.value("MODEL"))
 
 
 def _optimizer(config: Any) -> Any:
@@ -123,26 +125,26 @@ def _optimizer(config: Any) -> Any:
     return config.value("OPTIMIZER")() if config.has("OPTIMIZER") else adamw(learning_rate=1e-4)
 
 
-def _rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
-    training, peaks = figures["training"], figures["matmul_flops_per_second"]
+def _rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    training, peaks = metrics["training"], metrics["matmul_flops_per_second"]
     best = max(peaks, key=lambda library: peaks[library])
     rows = [
-        ("engine", figures["engine"]),
-        ("batch", f"{figures['batch_size']} rows, lengths {figures['lengths']}"),
-        ("parameters", f"{figures['parameters']:,}"),
-        ("forward FLOPs per token", f"{figures['flops_per_token']:,}"),
+        ("engine", metrics["engine"]),
+        ("batch", f"{metrics['batch_size']} rows, lengths {metrics['lengths']}"),
+        ("parameters", f"{metrics['parameters']:,}"),
+        ("forward FLOPs per token", f"{metrics['flops_per_token']:,}"),
         ("training tokens/s", _rate(training)),
-        ("training GFLOP/s", f"{figures['training_flops_per_second'] / 1e9:,.1f}"),
+        ("training GFLOP/s", f"{metrics['training_flops_per_second'] / 1e9:,.1f}"),
         ("matmul peak GFLOP/s", f"{peaks[best] / 1e9:,.1f} ({best})"),
-        ("share of matmul peak", f"{figures['share_of_matmul_peak']:.1%}"),
-        ("scoring tokens/s", _rate(figures["scoring"])),
+        ("share of matmul peak", f"{metrics['share_of_matmul_peak']:.1%}"),
+        ("scoring tokens/s", _rate(metrics["scoring"])),
         ("compile and first step", f"{training['first_call_seconds']:.1f} s"),
-        ("peak memory", f"{figures['peak_memory_bytes'] / 2**20:,.0f} MiB"),
+        ("peak memory", f"{metrics['peak_memory_bytes'] / 2**20:,.0f} MiB"),
     ]
-    if figures["input_wait"] is not None:
-        rows.insert(5, ("waiting for data", f"{figures['input_wait']:.1%} of a training step"))
-    if figures["generation"]:
-        rows.insert(-2, ("generation tokens/s", _rate(figures["generation"])))
+    if metrics["input_wait"] is not None:
+        rows.insert(5, ("waiting for data", f"{metrics['input_wait']:.1%} of a training step"))
+    if metrics["generation"]:
+        rows.insert(-2, ("generation tokens/s", _rate(metrics["generation"])))
     return rows
 
 
@@ -151,13 +153,13 @@ def _rate(speed: dict[str, float]) -> str:
     return f"{speed['tokens_per_second']:,.0f} (windows {low:,.0f} to {high:,.0f})"
 
 
-def _compared(figures: dict[str, Any]) -> list[tuple[str, str]]:
-    """Returns one line for us and for each way in which the peer did the same work."""
-    lines = [("parameters of each", f"{figures['parameters']:,}")]
+def _compared(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return one line for our speed and for each of the peer's."""
+    lines = [("parameters of each", f"{metrics['parameters']:,}")]
     for work in ("training", "generation"):
-        found = figures.get(work, {"speeds": {}, "ratios": {}})
+        found = metrics.get(work, {"speeds": {}, "ratios": {}})
         for name, speed in found["speeds"].items():
-            who = name if name == "ours" else f"{figures['against']} {name}"
+            who = name if name == "ours" else f"{metrics['against']} {name}"
             line = f"{_rate(speed)} tokens/s"
             if name in found["ratios"]:
                 line += f"; ours {found['ratios'][name]:.2f} times as fast"

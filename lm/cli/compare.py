@@ -1,4 +1,4 @@
-"""`lm compare`: train several gin files for equal time and put their figures side by side."""
+"""`lm compare`: train several gin files for equal time and print their metrics side by side."""
 
 import argparse
 import statistics
@@ -9,7 +9,7 @@ from lm.cli import flags, output
 from lm.errors import ConfigError
 
 if TYPE_CHECKING:
-    from lm.compare import Row
+    from lm.equal_time import Row
 
 HELP = "train several gin files for equal time and compare them"
 EXAMPLE = """examples:
@@ -19,18 +19,18 @@ EXAMPLE = """examples:
   lm compare papers/multi30k/mobile_transformer.gin papers/multi30k/mobile_evolved.gin \\
       --seconds=600 --seeds=2 --workdir=runs/mobile
 
-A row is a gin file that defines TRAIN_SECONDS and may define SEEDS (default 1), unless --seconds
-and --seeds say so; a folder stands for the gin files in it. Files given by --gin_file are read
-after each row's own. Finished runs are skipped and an interrupted one is resumed, so the same
-command goes on. How many steps fit the seconds is measured for all rows at the beginning: nothing
-else should run on the machine until the first row is trained."""
+A row is a gin file that defines TRAIN_SECONDS and may define SEEDS (default 1); --seconds and
+--seeds override them. A folder stands for the gin files in it. Files given by --gin_file are read
+after each row's own. The same command continues: finished runs are skipped, an interrupted one is
+resumed. How many steps fit the seconds is measured for all rows at the beginning: nothing else
+should run on the machine until the first row trains."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the verb."""
     parser.add_argument("rows", nargs="+", metavar="ROW", help="a gin file, or a folder of them")
     seconds, seeds = flags.above_zero(float), flags.above_zero(int)
-    parser.add_argument("--seconds", type=seconds, help="of training, for every row")
+    parser.add_argument("--seconds", type=seconds, help="seconds of training, for every row")
     parser.add_argument("--seeds", type=seeds, help="number of runs of every row")
     flags.add_gin(parser)
     flags.add_workdir(parser)
@@ -46,23 +46,23 @@ def run(args: argparse.Namespace) -> int:
         parameters[row.name] = count
         rows.append(row)
 
-    from lm.compare import PICTURE, compare
+    from lm.equal_time import PICTURE, compare
 
     found = compare(rows, Path(args.workdir))
     found = [{"name": f["name"], "parameters": parameters[f["name"]], **f} for f in found]
     if args.json:
         output.print_json(found)
     else:
-        tasks = sorted({task for figures in found for task in figures["bits_per_byte"]})
+        tasks = sorted({task for metrics in found for task in metrics["bits_per_byte"]})
         headers = ["row", "parameters", "steps", "seconds", "tokens/s", *tasks]
         print("Bits per byte of held-out text; several seeds: mean (lowest to highest).")
-        output.print_table(headers, [_cells(figures, tasks) for figures in found])
+        output.print_table(headers, [_cells(metrics, tasks) for metrics in found])
         print(f"training losses by time: {Path(args.workdir) / PICTURE}")
     return 0
 
 
 def _files(name: str, search_paths: list[str]) -> list[str]:
-    """Return the gin files that a word names: itself, or those of the folder."""
+    """Return the gin files that an argument names: itself, or those in the folder."""
     from lm.resources import gin_folder
 
     for base in (*map(Path, search_paths), Path(), gin_folder()):
@@ -74,13 +74,13 @@ def _files(name: str, search_paths: list[str]) -> list[str]:
 
 
 def _row(file: str, args: argparse.Namespace) -> "tuple[Row, int]":
-    """Return what a gin file asks for and the number of its parameters.
+    """Return the row of a gin file and the number of parameters of its model.
 
     Raises:
-        ConfigError: it does not say how long to train.
+        ConfigError: it has no TRAIN_SECONDS.
     """
     from lm import config
-    from lm.compare import Row
+    from lm.equal_time import Row
     from lm.summary import summarise
 
     searched, modules = flags.search_paths(args), flags.modules(args)
@@ -92,21 +92,21 @@ def _row(file: str, args: argparse.Namespace) -> "tuple[Row, int]":
     if not seconds:
         raise ConfigError(f"{file}: TRAIN_SECONDS is not defined; give --seconds=300")
     seeds = args.seeds or (loaded.value("SEEDS") if loaded.has("SEEDS") else 1)
-    words = [f"--gin_file={file}", *flags.words(args)]
-    row = Row(Path(file).stem, tuple(words), float(seconds), seeds)
+    train_flags = [f"--gin_file={file}", *flags.words(args)]
+    row = Row(Path(file).stem, tuple(train_flags), float(seconds), seeds)
     length = max(loaded.value("TASK_FEATURE_LENGTHS").values())
     return row, summarise(loaded.value("MODEL"), length=length).parameters
 
 
-def _cells(figures: dict[str, Any], tasks: list[str]) -> list[str]:
+def _cells(metrics: dict[str, Any], tasks: list[str]) -> list[str]:
     """Return one line of the table."""
     return [
-        figures["name"],
-        f"{figures['parameters']:,}",
-        f"{figures['steps']:,}",
-        f"{figures['seconds']:g}",
-        f"{figures['tokens_per_second']:,.0f}",
-        *(_spread(figures["bits_per_byte"].get(task, [])) for task in tasks),
+        metrics["name"],
+        f"{metrics['parameters']:,}",
+        f"{metrics['steps']:,}",
+        f"{metrics['seconds']:g}",
+        f"{metrics['tokens_per_second']:,.0f}",
+        *(_spread(metrics["bits_per_byte"].get(task, [])) for task in tasks),
     ]
 
 

@@ -1,4 +1,4 @@
-"""`lm config`: explains a name of a configuration and compares two; executes nothing."""
+"""`lm config`: explains a name in a configuration or compares two; executes nothing."""
 
 import argparse
 from pathlib import Path
@@ -9,7 +9,7 @@ from lm.cli import flags, output
 if TYPE_CHECKING:
     from lm.config.syntax import Binding
 
-HELP = "explain a name of a configuration, or compare two"
+HELP = "explain a name in a configuration, or compare two"
 EXAMPLE = """examples:
   lm config explain NUM_HEADS --gin_file=models/gpt2/small.gin
   lm config explain decoder/stack.Stack.layers --gin_file=models/t5/base.gin
@@ -20,11 +20,11 @@ EXAMPLE = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the two actions and their flags."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="explain|diff")
-    explain = actions.add_parser("explain", help="value of a name, and who bound it")
+    explain = actions.add_parser("explain", help="value of a name, and what binds it")
     explain.add_argument("name", metavar="NAME", help="macro, parameter or configurable")
     explain.add_argument("--workdir", metavar="DIR", help="run folder, read before the gin files")
     flags.add_gin(explain)
-    diff = actions.add_parser("diff", help="bindings that resolve to different values")
+    diff = actions.add_parser("diff", help="bindings with different values")
     diff.add_argument("first", metavar="A", help="gin file or run folder")
     diff.add_argument("second", metavar="B", help="gin file or run folder")
     flags.add_search(diff)
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _explain(args: argparse.Namespace) -> int:
-    """Print what a name stands for and which file and line said so."""
+    """Print the value of a name, with the file and line that bind it."""
     from lm.config.explain import explain
 
     first = flags.run_config(args.workdir) if args.workdir else []
@@ -50,11 +50,11 @@ def _explain(args: argparse.Namespace) -> int:
     return 0
 
 
-def _bindings(place: str, args: argparse.Namespace) -> "list[Binding]":
-    """Return what a gin file or a run folder binds."""
+def _bindings(source: str, args: argparse.Namespace) -> "list[Binding]":
+    """Return the bindings of a gin file or a run folder."""
     from lm.config.scan import scan
 
-    files = flags.run_config(place) if Path(place).is_dir() else [place]
+    files = flags.run_config(source) if Path(source).is_dir() else [source]
     found = scan(files, search_paths=flags.search_paths(args), modules=flags.modules(args))
     return found.bindings
 
@@ -63,7 +63,7 @@ def _diff(args: argparse.Namespace) -> int:
     """Print the bindings that differ."""
     from lm.config.diff import diff
 
-    first, second = (_bindings(place, args) for place in (args.first, args.second))
+    first, second = (_bindings(source, args) for source in (args.first, args.second))
     found = diff(first, second)
     if args.json:
         output.print_json([pair._asdict() for pair in found])

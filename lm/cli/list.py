@@ -1,4 +1,4 @@
-"""`lm list`: what there is to train, on what, and with which tokenizer."""
+"""`lm list`: the gin files, models, tasks, mixtures and tokenizers there are."""
 
 import argparse
 import sys
@@ -13,7 +13,7 @@ HELP = "list gin files, models, tasks, mixtures or tokenizers"
 EXAMPLE = """examples:
   lm list models
   lm list tasks --json
-Tasks that t5 and TFDS register are not listed; they are found by their own names."""
+Tasks that t5 and TFDS register are not listed, but can be used by name."""
 
 Row = dict[str, str]
 
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def configs(below: str = "") -> Iterator[Row]:
-    """Yield the gin files below a folder, with what their first line says."""
+    """Yield the gin files below a folder, with their first line."""
     root = resources.gin_folder()
     for path in sorted((root / below).rglob("*.gin")):
         yield {"config": str(path.relative_to(root)), "about": _headline(path)}
@@ -83,13 +83,13 @@ def _registered(kind: str, names: Callable[[], set[str]]) -> Iterator[Row]:
         before = names()
         importlib.import_module(module)
         for name in sorted(names() - before):
-            # A module may import others: a name belongs to the one that is called like it.
+            # A module may import others: a task belongs to the module of its name.
             home = next((other for other in modules if other == f"tasks.{name}"), module)
             yield {kind: name, "module": home, "about": _summary(sys.modules[home])}
 
 
 def _summary(module: ModuleType) -> str:
-    """Return the first line of a module's docstring, without the names it begins with."""
+    """Return the first line of a module's docstring, without the task names before the colon."""
     line = (module.__doc__ or "").strip().partition("\n")[0]
     return line.partition(": ")[2] or line
 

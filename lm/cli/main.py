@@ -4,7 +4,8 @@ A verb is a module `lm.cli.<verb>` with `HELP` (one line), `add_arguments(parser
 `run(args) -> int` and, as a rule, `EXAMPLE`. Importing it is cheap; what needs a framework is
 imported inside `run`.
 
-Exit codes: 0 done, 1 failed, 2 usage or configuration, 130 interrupted (SIGINT), 143 SIGTERM.
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 129 SIGHUP, 130 interrupted (SIGINT),
+143 SIGTERM.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import lm
 from lm.cli import flags, quiet, signals
@@ -36,7 +37,8 @@ VERBS = (
     "doctor",
     "compare",
 )
-FAILED, INTERRUPTED, TERMINATED = 1, 130, 143
+FAILED, HUNG_UP = 1, 129
+_ENDS = {KeyboardInterrupt: ("interrupted", 130), signals.Terminated: ("terminated", 143)}
 # gin appends the calls that an error passed through, each with an address in memory.
 _GIN_TRAIL = "\n  In call to configurable"
 # Keras puts every enclosing call before an error, in bold, and the arguments of all after it.
@@ -129,12 +131,12 @@ def _guarded(command: Callable[[], int], *, is_debug: bool) -> int:
         code = command()
         sys.stdout.flush()
         return code
-    except KeyboardInterrupt:
-        return _complain("interrupted", INTERRUPTED)
-    except signals.Terminated:
-        return _complain("terminated", TERMINATED)
+    except tuple(_ENDS) as end:
+        return _complain(*_ENDS[type(end)])
+    except signals.HungUp:
+        return _abandoned(sys.stdout, sys.stderr, code=HUNG_UP)
     except BrokenPipeError:
-        return _abandon_stdout()
+        return _abandoned(sys.stdout, code=FAILED)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else FAILED * bool(stop.code)
     except Exception as error:
@@ -168,7 +170,8 @@ def _one_line(error: Exception) -> str:
     return f"{kind}: {text or 'no message'}{place} (--debug shows the traceback)"
 
 
-def _abandon_stdout() -> int:
-    """Let the interpreter's last flush go nowhere: the reader of the pipe has left."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return FAILED
+def _abandoned(*streams: TextIO, code: int) -> int:
+    """Let the interpreter's last flush go nowhere: the pipe or the terminal has no reader left."""
+    for stream in streams:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return code

@@ -1,4 +1,4 @@
-"""A preview of a task as text of 100 columns, with the borders of packed examples in sight."""
+"""A preview of a task as text of 100 columns that shows where packed examples begin and end."""
 
 import os
 import sys
@@ -11,11 +11,11 @@ import numpy as np
 from lm.data.preview import Example, Preview, piece, text, visible
 
 WIDTH = 100
-LABEL = 12  # columns of a name before its text
+LABEL = 12  # columns of a name before its value
 TABLE_LABEL = 27
-LINES = 4  # of a long text
+LINES = 4  # of a long value
 BEFORE_BORDER = 5  # columns of a table left of the border it shows
-# ANSI colours for segments in turn: green, cyan, yellow, magenta.
+# ANSI colours, alternating by segment: green, cyan, yellow, magenta.
 COLOURS = (32, 36, 33, 35)
 
 
@@ -25,7 +25,7 @@ def show(found: Preview) -> None:
 
 
 def lines(found: Preview) -> Iterator[str]:
-    """The lines of a preview: heads, raw examples, tokens, rows."""
+    """The lines of a preview: headings, raw examples, tokens, rows."""
     for name, count in found.counts.items():
         known = "examples uncounted" if count is None else f"{count:,} examples"
         yield f"{name} · {found.split} · {known}"
@@ -85,27 +85,27 @@ def _side(part: str, own: Mapping[str, np.ndarray], vocabularies: Mapping[str, A
 
 
 def _strip(side: _Side) -> Iterator[str]:
-    """The texts of a row's segments one after the other, each behind its number."""
-    places, number = len(side.segments), int(side.segments.max())
+    """The text of each segment of a row, after its number."""
+    length, number = len(side.segments), int(side.segments.max())
     filled = int(np.count_nonzero(side.segments))
     fill = "segment fills" if number == 1 else "segments fill"
-    yield f"{side.part}: {number} {fill} {filled} of {places} places ({filled / places:.0%})"
+    yield f"{side.part}: {number} {fill} {filled} of {length} positions ({filled / length:.0%})"
     for segment in range(1, number + 1):
         halves = [side.segments == segment] * 2 & np.stack([side.is_prefix, ~side.is_prefix])
         texts = [text(side.vocabulary, side.tokens[half]) for half in halves if half.any()]
         (line,) = textwrap.wrap(" → ".join(texts), WIDTH - 8, max_lines=1, placeholder=" …") or [""]
         yield _coloured(f"  [{segment}] {line}", segment)
-    if filled < places:
-        yield f"  [0] {places - filled} places of padding"
+    if filled < length:
+        yield f"  [0] {length - filled} positions of padding"
 
 
 def _table(side: _Side) -> Iterator[str]:
-    """The features side by side, from a little before the first border that packing makes."""
+    """The features side by side, from a little before the first border between segments."""
     blocks = 2 * side.segments - side.is_prefix
     borders = np.flatnonzero(np.diff(blocks)) + 1
     start = max(0, int(borders[0]) - BEFORE_BORDER) if len(borders) else 0
     segments = side.segments[start:]
-    columns: dict[str, Sequence[Any]] = {"place": range(start, len(blocks))}
+    columns: dict[str, Sequence[Any]] = {"position": range(start, len(blocks))}
     for name, value in side.features.items():
         if name.endswith("_tokens"):
             columns[name] = _pieces(value[start:], segments, side.vocabulary)
@@ -115,7 +115,7 @@ def _table(side: _Side) -> Iterator[str]:
 
 
 def _pieces(tokens: np.ndarray, segments: np.ndarray, vocabulary: Any) -> list[str]:
-    """What each token stands for; the id of padding begins a segment."""
+    """The piece of each token; the padding id at the start of a segment is the start token."""
     pieces = [piece(vocabulary, int(token)) for token in tokens]
     starts = (tokens == vocabulary.pad_id) & (segments > 0)
     return [
@@ -126,12 +126,12 @@ def _pieces(tokens: np.ndarray, segments: np.ndarray, vocabulary: Any) -> list[s
 def _aligned(
     columns: Mapping[str, Sequence[Any]], segments: np.ndarray, bars: np.ndarray
 ) -> Iterator[str]:
-    """Named rows of cells, as many columns as the width holds, a bar at every border."""
+    """Named rows of cells, as many columns as fit the width, with a bar at every border."""
     cells = [[str(item) for item in row] for row in columns.values()]
     widths = [max(map(len, column)) + 1 for column in zip(*cells, strict=True)]
-    room = np.searchsorted(np.cumsum(widths), WIDTH - TABLE_LABEL, side="right")
+    fitting = np.searchsorted(np.cumsum(widths), WIDTH - TABLE_LABEL, side="right")
     for name, row in zip(columns, cells, strict=True):
-        shown = zip(row[:room], widths, bars, segments, strict=False)
+        shown = zip(row[:fitting], widths, bars, segments, strict=False)
         yield f"  {name:<{TABLE_LABEL - 2}}" + "".join(
             ("│" if bar else " ") + _coloured(cell.rjust(width - 1), int(segment))
             for cell, width, bar, segment in shown
@@ -139,7 +139,7 @@ def _aligned(
 
 
 def _named(name: str, content: str, limit: int = LINES) -> list[str]:
-    """A name and its text, wrapped and cut to a few lines."""
+    """A name and its value, wrapped and cut to a few lines."""
     wrapped = textwrap.wrap(
         content[: 2 * limit * WIDTH],
         WIDTH - LABEL - 2,

@@ -1,7 +1,7 @@
-"""Keeps the frameworks' own chatter off the user's terminal; Python's errors pass untouched.
+"""Silences the log messages of TensorFlow and JAX; Python's errors are shown as they are.
 
-TensorFlow's C++ side writes about six lines while it is imported, before any logging level holds:
-they are caught by `lm.chatter`. Levels do the rest.
+TensorFlow's C++ code writes about six lines while it is imported, before any log level applies:
+`lm.chatter` filters them. Log levels silence the rest.
 """
 
 import importlib.abc
@@ -16,7 +16,7 @@ from lm.chatter import without_chatter
 
 
 def install() -> None:
-    """Quieten TensorFlow and JAX in this process, whenever they are imported."""
+    """Silence TensorFlow and JAX in this process, whenever they are imported."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     logging.getLogger("jax._src.xla_bridge").setLevel(logging.ERROR)
@@ -25,7 +25,7 @@ def install() -> None:
 
 
 def _after_tensorflow(tensorflow: ModuleType) -> None:
-    """Quieten TensorFlow's Python loggers; leave the accelerators to JAX when it is the engine."""
+    """Silence TensorFlow's Python loggers; leave the GPUs to JAX when it is the engine."""
     from absl import logging as absl_logging
 
     absl_logging.set_verbosity(absl_logging.ERROR)
@@ -41,7 +41,7 @@ _AFTER: dict[str, Callable[[ModuleType], None]] = {
 
 
 class _Loader(importlib.abc.Loader):
-    """Runs another loader without its chatter."""
+    """Runs another loader without its log messages."""
 
     def __init__(self, inner: importlib.abc.Loader) -> None:
         self._inner = inner
@@ -51,7 +51,7 @@ class _Loader(importlib.abc.Loader):
         return self._inner.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Execute the module silently, then set its levels; it keeps its own loader afterwards."""
+        """Execute the module silently, then set its log levels; its own loader stays in place."""
         module.__loader__ = self._inner
         if module.__spec__:
             module.__spec__.loader = self._inner
@@ -61,12 +61,12 @@ class _Loader(importlib.abc.Loader):
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Wraps the loaders of the frameworks' top packages."""
+    """Wraps the loaders of TensorFlow and JAX."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Return the ordinary spec with a silent loader, for the frameworks only."""
+        """Return the usual spec with a silent loader, for TensorFlow and JAX only."""
         if name not in _AFTER:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)

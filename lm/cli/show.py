@@ -1,13 +1,15 @@
-"""`lm show TASK`: the first examples of a task, raw, tokenized and as a model gets them."""
+"""`lm show TASK`: the first examples of a task, raw, tokenized and as rows of a batch."""
 
 import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
 from lm.cli import flags
+from lm.config import macros
 from lm.errors import ConfigError
 
 if TYPE_CHECKING:
+    from lm.config import Config
     from lm.data.preview import Preview
 
 HELP = "show a task's examples: raw, tokenized, and as the model's packed rows"
@@ -18,8 +20,8 @@ EXAMPLE = """examples:
   lm show --gin_file=my_task.gin
   lm show tinyshakespeare_char --gin.TASK_FEATURE_LENGTHS="{'targets': 64}"
 
-Lengths, feature converter and vocabulary are those of the gin files' macros
-TASK_FEATURE_LENGTHS, FEATURE_CONVERTER and VOCABULARY, when they are bound."""
+Lengths, feature converter and vocabulary are TASK_FEATURE_LENGTHS, FEATURE_CONVERTER and
+VOCABULARY of the gin files, if bound."""
 
 TASK = "MIXTURE_OR_TASK_NAME"
 SETTINGS = {
@@ -55,24 +57,46 @@ def run(args: argparse.Namespace) -> int:
     from lm.config import tasks
     from lm.data.preview import preview
 
-    settings = _settings(args)
+    config = flags.load(args, roots=list(SETTINGS.values())) if _has_gin(args) else None
+    settings = _settings(args, config)
     name = args.task or settings.get("name")
     if name is None:
         raise ConfigError(f"lm show needs a task's name, or a gin file that binds {TASK}")
     tasks.find(name)
     found = preview(**settings | {"name": name}, split=args.split, number=args.n)
+    notes = _notes(config, found) if config else []
     if args.json:
-        print(json.dumps(_record(found), ensure_ascii=False))
+        print(json.dumps(_record(found) | {"notes": notes}, ensure_ascii=False))
     else:
         preview_text.show(found)
+        print(*notes, sep="\n", end="\n" * bool(notes))
     return 0
 
 
-def _settings(args: argparse.Namespace) -> dict[str, Any]:
-    """Name, lengths, converter and vocabulary, as far as flags and gin files say them."""
+def _has_gin(args: argparse.Namespace) -> bool:
+    """Whether flags name a configuration."""
+    return bool(args.gin_file or args.gin_bindings)
+
+
+def _notes(config: "Config", found: "Preview") -> list[str]:
+    """Where a packed example is not trained on as it would be alone."""
+    segments = [row[name] for row in found.rows for name in row if name.endswith("_segment_ids")]
+    if not any(row.max() > 1 for row in segments):
+        return []
+    table = macros.table(config.bindings)
+    return [
+        f"{binding.written} = {value}: in training the examples of a row compete for experts; "
+        "evaluation keeps them apart, as None does in training"
+        for binding in config.bindings
+        if binding.target.endswith("MixtureOfExperts") and binding.parameter == "capacity_factor"
+        if (value := macros.expanded(binding.value, table)) is not None
+    ]
+
+
+def _settings(args: argparse.Namespace, config: "Config | None") -> dict[str, Any]:
+    """Name, lengths, converter and vocabulary, if flags or gin files give them."""
     settings: dict[str, Any] = {}
-    if args.gin_file or args.gin_bindings:
-        config = flags.load(args, roots=list(SETTINGS.values()))
+    if config:
         settings = {k: config.value(macro) for k, macro in SETTINGS.items() if config.has(macro)}
     if args.tokenizer:
         settings["vocabulary"] = _vocabulary(args.tokenizer)
@@ -80,7 +104,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _vocabulary(name: str) -> Any:
-    """The bytes, or a SentencePiece model."""
+    """The byte vocabulary, or a SentencePiece model."""
     from lm.data import vocabulary
 
     if name == "bytes":
@@ -89,7 +113,7 @@ def _vocabulary(name: str) -> Any:
 
 
 def _record(found: "Preview") -> dict[str, Any]:
-    """The preview as plain values."""
+    """The preview as JSON values."""
     from lm.data.vocabulary import fingerprint
 
     return {

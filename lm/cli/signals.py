@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT as exceptions, so that files are closed; exit codes 143 and 130."""
+"""SIGTERM, SIGINT and SIGHUP as exceptions, so that files are closed; codes 143, 130, 129."""
 
 import contextlib
 import signal
@@ -16,7 +16,21 @@ class Terminated(BaseException):
     """The process was asked to end by SIGTERM; not an Exception, so that no handler swallows it."""
 
 
-ERRORS = {signal.SIGTERM: Terminated, signal.SIGINT: KeyboardInterrupt}
+class HungUp(BaseException):
+    """The terminal was closed, which SIGHUP tells; not an Exception either."""
+
+
+ERRORS = {
+    signal.SIGTERM: Terminated,
+    signal.SIGINT: KeyboardInterrupt,
+    signal.SIGHUP: HungUp,
+}
+# What a signal must find for us to handle it: a shell's background job ignores SIGINT, `nohup`
+# has SIGHUP ignored.
+_DEFAULTS = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGHUP: signal.SIG_DFL,
+}
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
@@ -29,7 +43,8 @@ def _raise(number: int, frame: FrameType | None) -> None:
         if sys.exception() is None and not _loads_extension(frame):
             raise error
 
-    signal.signal(number, signal.SIG_DFL)
+    # A terminal that closes may send SIGHUP twice.
+    signal.signal(number, signal.SIG_IGN if number == signal.SIGHUP else signal.SIG_DFL)
     signal.signal(signal.SIGALRM, remind)
     signal.setitimer(signal.ITIMER_REAL, REMINDER, REMINDER)
     if not _loads_extension(frame):
@@ -66,17 +81,17 @@ def _no_word_of_lost_errors() -> Iterator[None]:
 
 @contextlib.contextmanager
 def terminated() -> Iterator[None]:
-    """Turn SIGTERM into `Terminated` while the body runs, where Python allows it.
+    """Turn signals into `ERRORS` while the body runs, where Python allows it.
 
-    Neither it nor the `KeyboardInterrupt` of SIGINT can be swallowed for good.
+    None of them can be swallowed for good.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.getsignal(number) for number in (*ERRORS, signal.SIGALRM)}
-    signal.signal(signal.SIGTERM, _raise)
-    if before[signal.SIGINT] is signal.default_int_handler:  # a shell's background job ignores it
-        signal.signal(signal.SIGINT, _raise)
+    for number in ERRORS:
+        if number not in _DEFAULTS or before[number] is _DEFAULTS[number]:
+            signal.signal(number, _raise)
     try:
         with _no_word_of_lost_errors():
             yield

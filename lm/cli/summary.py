@@ -78,9 +78,9 @@ def _run_mesh(args: argparse.Namespace) -> int:
             "--mesh needs one: --gin_file=mesh/data_model.gin, or another of gin/mesh"
         )
 
-    from lm.mesh.memory import memory, table, verdict
+    from lm.mesh.device_memory import device_memory, table, verdict
 
-    found = memory(
+    found = device_memory(
         config.value("MESH")(),
         model=config.value("MODEL"),
         optimizer=config.value("OPTIMIZER") if config.has("OPTIMIZER") else None,

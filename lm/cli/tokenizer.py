@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     decode_parser = _command(commands, "decode", decode, "ids to text, one sequence a line")
     _add_tokenizer(decode_parser)
     _add_text(decode_parser)
-    _add_report(_command(commands, "report", report, "figures of a tokenizer on a text"))
+    _add_report(_command(commands, "report", report, "metrics of a tokenizer on a text"))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -62,7 +62,7 @@ def _command(
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--name", help="name of the tokenizer and of its folder")
+    parser.add_argument("--name", help="name of the tokenizer and its folder")
     parser.add_argument("--model_prefix", metavar="DIR/NAME", help="the same with --output_dir")
     parser.add_argument("--output_dir", metavar="DIR", help="default: tokenizers")
     _add_corpus(parser)
@@ -75,7 +75,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_option(group: Any, field: dataclasses.Field) -> None:
-    """Add the flag of one training option; only given ones reach the options."""
+    """Add the flag of one training option, without a default: `TrainerOptions` has them."""
     default = "" if field.default is dataclasses.MISSING else f"default: {field.default}"
     keywords: dict[str, Any] = {"default": argparse.SUPPRESS, "help": default}
     if field.type is bool:
@@ -100,7 +100,7 @@ def _truth(text: str) -> bool:
 def _add_corpus(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input", metavar="FILES", help="text files or globs, comma-separated")
     parser.add_argument(
-        "--on_error", choices=("raise", "skip"), default="raise", help="what a bad line does"
+        "--on_error", choices=("raise", "skip"), default="raise", help="for invalid UTF-8"
     )
     parser.add_argument("--task", metavar="NAME", help="a registered task or mixture instead")
     parser.add_argument("--split", help="its split; default: train, in a report validation")
@@ -127,15 +127,16 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
 
 
 def train(args: argparse.Namespace) -> int:
-    """Train from a recipe or from flags, and say what came of it."""
+    """Train from a recipe or from flags, and print a summary."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = _warn
-        made = _trained_by_recipe(args) if args.gin_file else _trained_by_flags(args)
-    left_out = {reason: n for reason, n in made.counts.items() if reason not in ("seen", "used")}
+        found = _train_recipe(args) if args.gin_file else _train_flags(args)
+    counts = found.counts
+    left_out = {reason: n for reason, n in counts.items() if reason not in ("seen", "used")}
     print(
-        f"{made.folder}: {made.pieces:,} pieces from {made.counts['used']:,} of "
-        f"{made.counts['seen']:,} sentences in {made.seconds:.1f} s; left out: {left_out or 'none'}"
+        f"{found.folder}: {found.pieces:,} pieces from {counts['used']:,} of {counts['seen']:,} "
+        f"sentences in {found.seconds:.1f} s; left out: {left_out or 'none'}"
     )
     return 0
 
@@ -144,12 +145,12 @@ def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"lm: warning: {message}", file=sys.stderr)
 
 
-def _trained_by_recipe(args: argparse.Namespace) -> Any:
+def _train_recipe(args: argparse.Namespace) -> Any:
     given = _options(args)
     if given or args.name or args.input or args.task:
         example = next(iter(given), "vocab_size")
         raise ConfigError(
-            "a recipe's values are changed by bindings, such as "
+            "change a recipe's values by bindings, such as "
             f"--gin.tokenizer_options.TrainerOptions.{example}=VALUE"
         )
     config = flags.load(args, roots=[TRAIN])
@@ -157,7 +158,7 @@ def _trained_by_recipe(args: argparse.Namespace) -> Any:
     return config.configured(TRAIN)(**folder)
 
 
-def _trained_by_flags(args: argparse.Namespace) -> Any:
+def _train_flags(args: argparse.Namespace) -> Any:
     from lm.data import tokenizer_training
 
     prefix = Path(args.model_prefix or "")
@@ -182,7 +183,7 @@ def _corpus(args: argparse.Namespace, *, default_split: str) -> "TextFiles | Tas
     from lm.data.tokenizer_corpus import TaskText, TextFiles
 
     if bool(args.input) == bool(args.task):
-        raise ConfigError("say where the text comes from: --input=FILES or --task=NAME")
+        raise ConfigError("give the text: --input=FILES or --task=NAME")
     if args.input:
         return TextFiles(input=args.input, on_error=args.on_error)
     tasks.find(args.task)
@@ -226,7 +227,7 @@ def _ids(line: str) -> list[int]:
     try:
         return [int(word) for word in line.replace(",", " ").split()]
     except ValueError as error:
-        raise UserError(f"{line[:60]!r} is no list of ids such as '12 7 1'") from error
+        raise UserError(f"{line[:60]!r} is not a list of ids such as '12 7 1'") from error
 
 
 def _texts(args: argparse.Namespace) -> Iterator[str]:
@@ -251,7 +252,7 @@ def _lines(name: str, file: BinaryIO) -> Iterator[str]:
 
 
 def report(args: argparse.Namespace) -> int:
-    """Print the figures of the tokenizers side by side."""
+    """Print the metrics of the tokenizers side by side."""
     from lm.data import tokenizer_report, vocabulary
 
     from_corpus = args.input or args.task

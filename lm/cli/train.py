@@ -15,7 +15,8 @@ EXAMPLE = """examples:
       --gin_file=data/python_docs.gin --gin_file=optim/adamw.gin \\
       --gin.TRAIN_STEPS=1000 --workdir=runs/mine
 
-SIGTERM and Ctrl-C save the state and end with 143 and 130; the same command goes on."""
+SIGTERM, Ctrl-C and a closed terminal (SIGHUP, unless under nohup) save the state and end with
+143, 130 and 129; the same command goes on."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

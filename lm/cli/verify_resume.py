@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lm.cli import flags, output
 
-HELP = "kill a run of your experiment, resume it, compare it with a whole one"
+HELP = "kill a run of your experiment, resume it, compare it with an uninterrupted one"
 EXAMPLE = """examples:
   lm verify-resume --gin_file=quickstart.gin
   lm verify-resume --gin_file=mine.gin --gin.BATCH_SIZE=4 --steps=30 --kills=5 --json
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
             steps=args.steps,
             kills=args.kills,
             seed=args.seed,
-            say=lambda line: print(f"lm: {line}", file=sys.stderr, flush=True),
+            log=lambda line: print(f"lm: {line}", file=sys.stderr, flush=True),
         )
     found = trial.comparison
     if args.json:
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"differs: {line}")
     print(
         f"{len(trial.kills)} kills (after steps {', '.join(map(str, trial.kills)) or '-'}): "
-        f"{found.tensors} tensors, {found.numbers} figures, {found.samples} samples compared, "
+        f"{found.tensors} tensors, {found.numbers} metrics, {found.samples} samples compared, "
         f"{len(found.differences)} differ"
     )
     return 1 if found.differences else 0

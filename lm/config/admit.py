@@ -1,7 +1,7 @@
 """Imports what a scan admitted and checks the objects themselves.
 
-Objects are admitted, not modules: what `lm.nn.attention` happens to import is not its own, so
-`__module__` of every named object must lie in an admitted root too.
+Objects are admitted, not modules: of the package's own what `lm.parts` declares, of Keras what its
+six packages define, of the user's modules what they define themselves.
 """
 
 import importlib
@@ -13,18 +13,18 @@ from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import Any
 
-import gin
-from lm.config.scan import KERAS_ROOTS, OWN_ROOTS, REFUSED, lies_in
+from lm.config.scan import KERAS_ROOTS, OWN_ROOTS, lies_in
 from lm.config.suggest import did_you_mean
 from lm.config.syntax import Binding, Import, Origin, Reference, leaves
 from lm.errors import ConfigError
+from lm.parts import Use, use_of
+from lm.wall import trust
 
 # Where Keras defines what the six admitted packages export.
 _KERAS_HOMES = tuple(root.replace("keras.", "keras.src.") for root in KERAS_ROOTS)
 # These run a saved graph, read files, or build any object from a dictionary.
 _KERAS_REFUSED = ("TFSMLayer", "Lambda", "deserialize", "get", "serialize")
 _KERAS_REFUSED_HOMES = ("keras.src.layers.preprocessing",)
-SINGLETON = "gin.singleton"
 
 
 def import_roots(modules: Sequence[str]) -> None:
@@ -37,6 +37,7 @@ def import_roots(modules: Sequence[str]) -> None:
         sys.path.append(os.getcwd())
     for module in modules:
         import_module(Import(module, module, Origin("--gin_modules", 0)))
+    trust(modules)
 
 
 def import_module(statement: Import) -> ModuleType:
@@ -89,12 +90,14 @@ def objects(
     found = {root: load_object(root, root, Origin(root, 0), modules) for root in roots}
     for binding in bindings:
         named = [leaf for leaf in leaves(binding.value) if isinstance(leaf, Reference)]
-        written = {leaf.target: f"@{leaf.target}" for leaf in named}
+        paths = {leaf.target: f"@{leaf.target}" for leaf in named}
         if not binding.is_macro:
-            written[binding.target] = binding.written
-        for path, text in written.items():
+            paths[binding.target] = binding.written
+        for path, written in paths.items():
             if path not in found:
-                found[path] = load_object(path, text, binding.origin, modules)
+                found[path] = load_object(path, written, binding.origin, modules)
+        for leaf in named:
+            _refuse_use(leaf, _use_of(found[leaf.target], modules), binding.origin)
     return found
 
 
@@ -110,17 +113,18 @@ def load_object(path: str, written: str, origin: Origin, modules: Sequence[str] 
     Raises:
         ConfigError: the module has no such name, or the object is not admitted.
     """
-    if path == SINGLETON:
-        return gin.singleton
     module_name, _, name = path.rpartition(".")
     module = import_module(Import(module_name, module_name, origin))
     found = getattr(module, name, None)
     if found is None:
-        public = [key for key, value in vars(module).items() if _is_callable_kind(value)]
+        near = did_you_mean(name, parts_of(module, modules))
+        raise ConfigError(f"{origin}: '{module_name}' has no '{name}' for {written}{near}")
+    if not _is_callable_kind(inspect.unwrap(found) if callable(found) else found):
         raise ConfigError(
-            f"{origin}: '{module_name}' has no '{name}' for {written}{did_you_mean(name, public)}"
+            f"{origin}: {written} is a {type(found).__name__}, not a class or function"
         )
-    _refuse_object(found, path, written, origin, modules)
+    if _use_of(found, modules) is None:
+        raise ConfigError(f"{origin}: {written} {_why_not(found, module, name, modules)}")
     return found
 
 
@@ -129,25 +133,60 @@ def _is_callable_kind(value: Any) -> bool:
     return inspect.isclass(value) or inspect.isroutine(value)
 
 
-def _refuse_object(
-    found: Any, path: str, written: str, origin: Origin, modules: Sequence[str]
-) -> None:
-    """Raise unless the object is a class or function of an admitted module."""
-    if not _is_callable_kind(inspect.unwrap(found) if callable(found) else found):
-        raise ConfigError(
-            f"{origin}: {written} is a {type(found).__name__}, not a class or function"
-        )
-    home = getattr(found, "__module__", None) or "unknown"
-    is_own = lies_in(home, (*OWN_ROOTS, *modules)) and not lies_in(home, REFUSED)
-    if not (is_own or _is_admitted_keras(found, home)):
-        raise ConfigError(
-            f"{origin}: {written} is {home}.{path.rpartition('.')[2]}, which is not admitted; "
-            f"if you trust it, add --gin_modules={home.split('.')[0]}"
-        )
+def _use_of(found: Any, modules: Sequence[str]) -> Use | None:
+    """Return how a gin file may use an object; None if it may not name it."""
+    home = _home(found)
+    if lies_in(home, modules):
+        return Use.VALUE
+    if lies_in(home, (*_KERAS_HOMES, *KERAS_ROOTS)):
+        return _use_of_keras(found, home)
+    return use_of(found)
 
 
-def _is_admitted_keras(found: Any, home: str) -> bool:
-    """Tell whether Keras defines the object in one of the admitted packages."""
+def _use_of_keras(found: Any, home: str) -> Use | None:
+    """Return the same of what Keras defines in one of the admitted packages."""
     if getattr(found, "__name__", "") in _KERAS_REFUSED or lies_in(home, _KERAS_REFUSED_HOMES):
-        return False
-    return lies_in(home, (*_KERAS_HOMES, *KERAS_ROOTS))
+        return None
+    return Use.VALUE if inspect.isclass(found) else Use.PART
+
+
+def _refuse_use(leaf: Reference, use: Use | None, origin: Origin) -> None:
+    """Raise for a reference to an entry function, and for a call of what is to be handed over."""
+    if use is Use.ENTRY:
+        raise ConfigError(
+            f"{origin}: @{leaf.target} is what a command calls; a gin file can only bind its "
+            "parameters"
+        )
+    if leaf.is_call and use is not Use.VALUE:
+        raise ConfigError(
+            f"{origin}: {leaf} may not be called while the file is read; hand it over as "
+            f"@{leaf.target}, without ()"
+        )
+
+
+def _why_not(found: Any, module: ModuleType, name: str, modules: Sequence[str]) -> str:
+    """Return what to say of an object that is not admitted."""
+    home = _home(found)
+    if not lies_in(home, (*OWN_ROOTS, "keras")):
+        return (
+            f"is {home}.{name}, which is not admitted; if you trust it, "
+            f"add --gin_modules={home.split('.')[0]}"
+        )
+    kind = "class" if inspect.isclass(found) else "function"
+    there = parts_of(module, modules)
+    near = did_you_mean(name, there) or f"; {module.__name__} has {', '.join(there) or 'none'}"
+    return f"is a {kind} that is not admitted: no part that gin files may name{near}"
+
+
+def parts_of(module: ModuleType, modules: Sequence[str]) -> list[str]:
+    """Return what a gin file may name in a module."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if _is_callable_kind(value) and _use_of(value, modules) and not name.startswith("_")
+    ]
+
+
+def _home(found: Any) -> str:
+    """Return the module that defines an object."""
+    return getattr(found, "__module__", None) or "unknown"

@@ -28,8 +28,8 @@ def suits(value: Any, wish: Any) -> bool:
     """Tell whether a gin value suits an annotation; what cannot be judged suits.
 
     Example:
-        >>> from lm.ranges import Size
-        >>> [suits(value, Size | None) for value in (8, None, 0, "8")]
+        >>> from lm.ranges import PositiveInt
+        >>> [suits(value, PositiveInt | None) for value in (8, None, 0, "8")]
         [True, True, False, False]
     """
     if isinstance(value, Macro) or (isinstance(value, Reference) and value.is_call):
@@ -76,8 +76,8 @@ def in_words(wish: Any) -> str:
     """Return an annotation in words.
 
     Example:
-        >>> from lm.ranges import Share
-        >>> in_words(Share | None)
+        >>> from lm.ranges import UnitFloat
+        >>> in_words(UnitFloat | None)
         'a number from 0 to below 1 or None'
     """
     options = typing.get_args(wish)

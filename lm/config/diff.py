@@ -36,8 +36,8 @@ def diff(first: Sequence[Binding], second: Sequence[Binding]) -> list[Difference
 def resolved(bindings: Sequence[Binding]) -> dict[str, str]:
     """Return `scope/path.parameter` and its value as gin text, macros replaced."""
     table = macros.table(bindings)
-    macros.refuse_cycles(table)
     last = effective(bindings).values()
+    macros.refuse_endless(last, table)
     used = {name for binding in last for name in macros.used(binding.value)}
     return {
         _name(binding): repr(macros.expanded(binding.value, table))

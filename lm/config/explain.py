@@ -61,7 +61,7 @@ def explain(name: str, bindings: Sequence[Binding]) -> list[Explanation]:
         ConfigError: nothing of that name is bound.
     """
     table = macros.table(bindings)
-    macros.refuse_cycles(table)
+    macros.refuse_endless(bindings, table)
     history: dict[tuple[str, str, str], list[Binding]] = {}
     for binding in bindings:
         if _is_named(binding, name):

@@ -8,6 +8,9 @@ from lm.config.suggest import did_you_mean
 from lm.config.syntax import REQUIRED, Binding, Macro
 from lm.errors import ConfigError
 
+_MOST_VALUES = 100_000
+_MOST_LEVELS = 100
+
 
 def table(bindings: Iterable[Binding]) -> dict[str, Binding]:
     """Return the last definition of every macro."""
@@ -48,15 +51,17 @@ def refuse_undefined(bindings: Iterable[Binding], macros: Mapping[str, Binding])
                 )
 
 
-def refuse_cycles(macros: Mapping[str, Binding]) -> None:
-    """Raise when a macro stands for itself.
+def refuse_endless(bindings: Iterable[Binding], macros: Mapping[str, Binding]) -> None:
+    """Raise when a macro stands for itself, or when a value is too large with macros replaced.
 
     Raises:
-        ConfigError: naming the way around.
+        ConfigError: naming the way around, or the binding.
     """
-    done: set[str] = set()
+    sizes: dict[str, int] = {}
     for name in macros:
-        _visit(name, (), macros, done)
+        _measure(name, (), macros, sizes)
+    for binding in bindings:
+        _refuse_large(binding, _size(binding.value, sizes))
 
 
 def refuse_required(bindings: Iterable[Binding]) -> None:
@@ -87,13 +92,35 @@ def used(value: Any) -> Sequence[str]:
     return [leaf.name for leaf in syntax.leaves(value) if isinstance(leaf, Macro)]
 
 
-def _visit(name: str, path: tuple[str, ...], macros: Mapping[str, Binding], done: set[str]) -> None:
-    """Walk one macro depth first."""
+def _measure(
+    name: str, path: tuple[str, ...], macros: Mapping[str, Binding], sizes: dict[str, int]
+) -> None:
+    """Note how many values a macro stands for, those below it first."""
     if name in path:
         around = " -> ".join(f"%{step}" for step in (*path[path.index(name) :], name))
         raise ConfigError(f"{macros[name].origin}: the macro {name} stands for itself: {around}")
-    if name in done or name not in macros:
+    if name in sizes or name not in macros:
         return
-    for inner in used(macros[name].value):
-        _visit(inner, (*path, name), macros, done)
-    done.add(name)
+    binding = macros[name]
+    if len(path) > _MOST_LEVELS:
+        raise ConfigError(f"{binding.origin}: the macro {name} lies below {len(path)} others")
+    for inner in used(binding.value):
+        _measure(inner, (*path, name), macros, sizes)
+    sizes[name] = _size(binding.value, sizes)
+    _refuse_large(binding, sizes[name])
+
+
+def _size(value: Any, sizes: Mapping[str, int]) -> int:
+    """Return the number of values in a value whose macros are measured."""
+    return sum(
+        sizes.get(leaf.name, 1) if isinstance(leaf, Macro) else 1 for leaf in syntax.leaves(value)
+    )
+
+
+def _refuse_large(binding: Binding, size: int) -> None:
+    """Raise when a binding stands for more values than any setting takes."""
+    if size > _MOST_VALUES:
+        raise ConfigError(
+            f"{binding.origin}: {binding.written} stands for {size:,} values with its macros "
+            f"replaced; the most is {_MOST_VALUES:,}"
+        )

@@ -13,7 +13,7 @@ ENTRIES = (
     "lm.generate.generate",
     "lm.score.score",
 )
-_GIN_OWN = ("gin.macro", "gin.singleton")
+_GIN_OWN = ("gin.macro",)
 
 
 class Names:

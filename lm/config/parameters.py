@@ -8,7 +8,7 @@ from typing import Any
 from lm.config.annotations import in_words, suits
 from lm.config.macros import expanded
 from lm.config.suggest import did_you_mean
-from lm.config.syntax import Binding, Macro, Reference
+from lm.config.syntax import Binding, Macro, Reference, short
 from lm.errors import ConfigError
 
 
@@ -83,7 +83,7 @@ def _shown(value: Any) -> str:
     """Return a value in words."""
     if isinstance(value, Reference):
         return f"the factory {value} (a call ends with `()`)"
-    return f"{value!r}"
+    return short(value)
 
 
 def _through(binding: Binding, macros: Mapping[str, Binding]) -> str:

@@ -116,8 +116,8 @@ def _checked(
 ) -> list[Binding]:
     """Return the bindings to keep: checked, one a key, and such that something can use them."""
     table = macros.table(given)
-    macros.refuse_cycles(table)
     last = list(effective(given).values())
+    macros.refuse_endless(last, table)
     macros.refuse_undefined(last, table)
     for binding in last:
         if not binding.is_macro:

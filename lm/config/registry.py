@@ -7,6 +7,7 @@ public names: `ConfigurableReference`, `ImportStatement`, `_inverse_lookup`, `_I
 
 from collections.abc import Callable, Iterable
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import gin
@@ -14,6 +15,7 @@ from gin import config, config_parser
 from lm.config import syntax
 from lm.config.syntax import REQUIRED, Binding, Macro, Reference
 from lm.errors import ConfigError
+from lm.wall import wall
 
 
 def clear() -> None:
@@ -53,7 +55,8 @@ def bind(bindings: Iterable[Binding]) -> None:
         ConfigError: gin refuses one of them.
     """
     for binding in bindings:
-        value = syntax.mapped(binding.value, _leaf)
+        place = f"{binding.origin}: {binding.written}"
+        value = syntax.mapped(binding.value, partial(_leaf, place=place))
         try:
             gin.bind_parameter((binding.scope, binding.target, binding.parameter), value)
         except ValueError as error:
@@ -68,7 +71,7 @@ def configured(path: str) -> Callable[..., Any]:
 
 def evaluated(macro: str) -> Any:
     """Return the value of a macro: factories configured, calls called."""
-    return deepcopy(config.ConfigurableReference(f"{macro}/{syntax.MACRO}", evaluate=True))
+    return deepcopy(_Reference(f"{macro}/{syntax.MACRO}", evaluate=True, place=macro))
 
 
 def operative_config_str() -> str:
@@ -76,13 +79,31 @@ def operative_config_str() -> str:
     return gin.operative_config_str()
 
 
-def _leaf(leaf: Any) -> Any:
-    """Return a reference or macro as gin's own object."""
+class _Reference(config.ConfigurableReference):
+    """A reference that gin evaluates behind the wall, where the binding that holds it is told."""
+
+    def __init__(self, name: str, *, evaluate: bool, place: str) -> None:
+        super().__init__(name, evaluate)
+        self._place = place
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """Return what the reference stands for: gin's way of evaluating one."""
+        with wall(self._place):
+            return super().__deepcopy__(memo)
+
+
+def _leaf(leaf: Any, *, place: str) -> Any:
+    """Return a reference or macro as gin's own object.
+
+    Args:
+        leaf: of a binding's value.
+        place: where the binding stands, for messages.
+    """
     if isinstance(leaf, Macro) and leaf.name == REQUIRED:
         return config.ConfigurableReference(f"{REQUIRED}/gin.constant", evaluate=True)
     if isinstance(leaf, Macro):
-        return config.ConfigurableReference(f"{leaf.name}/{syntax.MACRO}", evaluate=True)
+        return _Reference(f"{leaf.name}/{syntax.MACRO}", evaluate=True, place=place)
     if isinstance(leaf, Reference):
         name = f"{leaf.scope}/{leaf.target}" if leaf.scope else leaf.target
-        return config.ConfigurableReference(name, evaluate=leaf.is_call)
+        return _Reference(name, evaluate=leaf.is_call, place=place)
     return leaf

@@ -15,7 +15,7 @@ from lm.config import syntax
 from lm.config.files import Search, label
 from lm.config.names import Names
 from lm.config.suggest import did_you_mean
-from lm.config.syntax import Binding, Import, Include, Reference
+from lm.config.syntax import Binding, Import, Include, Origin, Reference
 from lm.errors import ConfigError
 
 OWN_ROOTS = ("lm", "tasks")
@@ -137,7 +137,9 @@ class _Reader:
 
         def full(selector: str) -> str:
             resolve = names.full if is_strict else names.loose
-            return resolve(selector, binding.origin, self.scan.known())
+            path = resolve(selector, binding.origin, self.scan.known())
+            refuse_private(path, binding.origin)
+            return path
 
         def leaf(value: Any) -> Any:
             if isinstance(value, Reference):
@@ -157,13 +159,24 @@ def refuse_module(statement: Import, roots: Sequence[str]) -> None:
     module, origin = statement.module, statement.origin
     if statement.prefix == "gin" or module.startswith("__gin__"):
         raise ConfigError(f"{origin}: the name 'gin' is gin's own; import with `as`")
-    if any(part.startswith("__") for part in module.split(".")) or lies_in(module, REFUSED):
+    refuse_private(module, origin)
+    if lies_in(module, REFUSED):
         raise ConfigError(f"{origin}: a gin file may not import '{module}'")
     if not lies_in(module, roots):
         raise ConfigError(
             f"{origin}: '{module}' is not admitted{did_you_mean(module, roots)}; if you trust it, "
             f"add --gin_modules={module.split('.')[0]}"
         )
+
+
+def refuse_private(path: str, origin: Origin) -> None:
+    """Raise for a path with a name that begins with an underscore.
+
+    Raises:
+        ConfigError: it has one.
+    """
+    if private := [part for part in path.split(".") if part.startswith("_")]:
+        raise ConfigError(f"{origin}: '{private[0]}' in '{path}' is private; gin files name parts")
 
 
 def lies_in(name: str, roots: Iterable[str]) -> bool:

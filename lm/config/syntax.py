@@ -2,6 +2,7 @@
 
 import io
 import re
+import reprlib
 import tokenize
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,10 @@ from lm.errors import ConfigError
 MACRO = "gin.macro"
 REQUIRED = "gin.REQUIRED"
 
+_MOST_BITS = 64
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 8
 _UNREADABLE = re.compile(r"Failed to parse token '(.*)'", re.DOTALL)
 _CLEARER = {
     "Expected newline.": "unexpected text after the value (gin computes nothing)",
@@ -157,7 +162,9 @@ def _statements(text: str, label: str, *, is_flag: bool) -> Iterator[Statement]:
     while (statement := parser.parse_statement()) is not None:
         origin = Origin(label, 0 if is_flag else statement.location.line_num)
         if isinstance(statement, config_parser.BindingStatement):
-            yield _binding(statement, origin)
+            binding = _binding(statement, origin)
+            _refuse_huge(binding)
+            yield binding
         elif isinstance(statement, config_parser.ImportStatement):
             yield Import(statement.module, _prefix(statement), origin)
         elif isinstance(statement, config_parser.IncludeStatement):
@@ -171,6 +178,16 @@ def _binding(statement: config_parser.BindingStatement, origin: Origin) -> Bindi
     if parameter:
         return Binding(scope, selector, parameter, value, origin, written)
     return Binding(written, MACRO, "value", value, origin, written)
+
+
+def _refuse_huge(binding: Binding) -> None:
+    """Raise for an integer that no setting takes and no message can show."""
+    numbers = [leaf for leaf in leaves(binding.value) if isinstance(leaf, int)]
+    if widest := max((n.bit_length() for n in numbers if n.bit_length() > _MOST_BITS), default=0):
+        raise ConfigError(
+            f"{binding.origin}: {binding.written} holds an integer of {widest} bits; settings "
+            f"take at most {_MOST_BITS}"
+        )
 
 
 def _prefix(statement: config_parser.ImportStatement) -> str:
@@ -200,7 +217,7 @@ def _reason(error: Exception) -> str:
     text = str(getattr(error, "msg", None) or error.args[0])
     token = _UNREADABLE.search(text)
     if token:
-        return f"cannot read {token[1]!r}: quote strings, write references @name, macros %NAME"
+        return f"cannot read {short(token[1])}: quote strings, write references @name, macros %NAME"
     return _CLEARER.get(text, " ".join(text.split()))
 
 
@@ -221,6 +238,16 @@ class _Delegate(config_parser.ParserDelegate):
     def macro(self, macro_name: str) -> Macro:
         """Return the macro."""
         return Macro(macro_name)
+
+
+def short(value: Any) -> str:
+    """Return a value as gin text for a message, its middle left out where it is long.
+
+    Example:
+        >>> short([1, "a" * 5000])
+        "[1, 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa']"
+    """
+    return _SHORT.repr(value)
 
 
 def leaves(value: Any) -> Iterator[Any]:

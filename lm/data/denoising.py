@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from lm.data import packing
 from lm.data.spans import require_sentinels, span_corruption
+from lm.parts import part
 
 __all__ = ["mask_tokens", "prefix", "span_corruption"]
 
@@ -21,6 +22,7 @@ Lengths = Mapping[str, int]
 OutputFeatures = Mapping[str, seqio.Feature]
 
 
+@part
 def mask_tokens(
     dataset: tf.data.Dataset,
     sequence_length: Lengths,
@@ -75,6 +77,7 @@ def mask_tokens(
     return corrupt(dataset.filter(_has_tokens))
 
 
+@part
 def prefix(
     dataset: tf.data.Dataset, sequence_length: Lengths, output_features: OutputFeatures
 ) -> tf.data.Dataset:

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from lm.data import lookup, stream
 from lm.data.features import Converter
-from lm.ranges import Size
+from lm.parts import part
+from lm.ranges import PositiveInt
 
 Batch = dict[str, np.ndarray]
 Example = dict[str, Any]
@@ -36,7 +37,7 @@ class EvaluationBatches:
         *,
         examples: tf.data.Dataset,
         rows: tf.data.Dataset,
-        batch_size: Size,
+        batch_size: PositiveInt,
         pieces: Callable[[Example], int],
     ):
         self._examples = examples
@@ -85,17 +86,18 @@ class EvaluationBatches:
         return np.pad(rows, [(0, missing)] + [(0, 0)] * (rows.ndim - 1))
 
 
+@part
 def evaluation_batches(  # noqa: PLR0913 - keyword-only settings of one evaluation
     *,
     mixture_or_task_name: str,
     split: str = "validation",
-    lengths: Mapping[str, Size],
+    lengths: Mapping[str, PositiveInt],
     converter: Callable[[], Converter],
-    batch_size: Size,
+    batch_size: PositiveInt,
     vocabulary: seqio.Vocabulary | None = None,
     preprocessors: Sequence[stream.Preprocessor] = (),
     seed: int = 0,
-    limit: Size | None = None,
+    limit: PositiveInt | None = None,
 ) -> EvaluationBatches:
     """Returns one exact pass over a split of a task.
 

@@ -17,7 +17,7 @@ import seqio
 from lm.data import identity, lookup, stream
 from lm.data.metrics import Signed, TextSizes, text_sizes
 from lm.errors import UserError
-from lm.ranges import Size
+from lm.ranges import PositiveInt
 
 Example = Mapping[str, Any]
 Figures = dict[str, Any]
@@ -50,9 +50,9 @@ class EvaluationTask:
         name: str,
         split: str,
         *,
-        lengths: Mapping[str, Size],
+        lengths: Mapping[str, PositiveInt],
         vocabulary: seqio.Vocabulary | None = None,
-        limit: Size | None = None,
+        limit: PositiveInt | None = None,
         metrics: Sequence[Metric] | None = None,
     ) -> None:
         self.name = name

@@ -23,6 +23,7 @@ from lm.data import packing
 from lm.data.mapping import mapped
 from lm.data.packing import RowMaker
 from lm.errors import UserError
+from lm.parts import part
 
 Lengths = Mapping[str, int]
 Features = dict[str, tf.Tensor]
@@ -53,6 +54,7 @@ class Converter(Protocol):
         """Returns how many rows an example with so many tokens becomes, if they are not packed."""
 
 
+@part
 class LanguageModel:
     """Rows for a decoder that predicts `targets` from left to right.
 
@@ -100,6 +102,7 @@ class LanguageModel:
         return _unpacked(self.maker, _pieces(self.fit, sizes["targets"], lengths["targets"]))
 
 
+@part
 class PrefixLanguageModel:
     """Rows for a decoder that reads `inputs` as a whole and predicts `targets` after them.
 
@@ -146,6 +149,7 @@ class PrefixLanguageModel:
         return _unpacked(self.maker, 1)
 
 
+@part
 class EncoderDecoder:
     """Rows for an encoder that reads `inputs` and a decoder that predicts `targets`.
 
@@ -182,6 +186,7 @@ class EncoderDecoder:
         return _unpacked(self.maker, 1)
 
 
+@part
 class Encoder:
     """Rows for an encoder that predicts one target per input token.
 

@@ -2,33 +2,32 @@
 
 import glob
 import gzip
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+from lm import disk
 from lm.errors import UserError
-
-_ROOT = Path(__file__).resolve().parents[2]
-_BLOCK = 1 << 20
 
 
 def data_dir() -> Path:
-    """Returns the folder of the shared data sets.
-
-    It is `LM_DATA_DIR`; without it, `../shared/data` beside the checkout, else beside the
-    current folder.
-    """
-    if named := os.environ.get("LM_DATA_DIR"):
-        return Path(named).expanduser()
-    beside_checkout = _ROOT.parent / "shared" / "data"
-    return beside_checkout if beside_checkout.is_dir() else Path("..", "shared", "data").absolute()
+    """Returns the folder of local data sets: `LM_DATA_DIR`, by default `~/.local/share/seqlm`."""
+    return _folder("LM_DATA_DIR", "XDG_DATA_HOME", "~/.local/share")
 
 
 def cache_dir() -> Path:
-    """Returns the folder of the caches, `LM_CACHE_DIR` or `~/.cache/seqlm`; safe to delete."""
-    return Path(os.environ.get("LM_CACHE_DIR", "~/.cache/seqlm")).expanduser()
+    """Returns the folder of caches: `LM_CACHE_DIR`, by default `~/.cache/seqlm`; safe to delete."""
+    return _folder("LM_CACHE_DIR", "XDG_CACHE_HOME", "~/.cache")
+
+
+def _folder(ours: str, base: str, default: str) -> Path:
+    """Returns the folder that one variable names, else ours in the user's base folder.
+
+    The base folders are those of the XDG Base Directory Specification.
+    """
+    named = os.environ.get(ours) or Path(os.environ.get(base) or default) / "seqlm"
+    return Path(named).expanduser()
 
 
 def expand(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -65,21 +64,12 @@ def open_binary(path: str | Path) -> IO[bytes]:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def sha256(path: str | Path) -> str:
-    """Returns the SHA-256 of a file's bytes as they lie on disk, in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def fingerprint(paths: Sequence[str | Path]) -> list[dict[str, str | int]]:
     """Returns name, size and SHA-256 of each file: what a run remembers of its data.
 
     Folders are left out on purpose: the same files elsewhere are the same data.
     """
     return [
-        {"file": Path(path).name, "size": os.path.getsize(path), "sha256": sha256(path)}
+        {"file": Path(path).name, "size": os.path.getsize(path), "sha256": disk.sha256(path)}
         for path in paths
     ]

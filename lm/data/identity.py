@@ -10,6 +10,7 @@ from typing import Any
 
 import seqio
 
+from lm import disk
 from lm.data import files
 from lm.data.vocabulary import fingerprint as vocabulary_fingerprint
 
@@ -108,7 +109,7 @@ def _file_hash(kind: Any) -> str:
 
 @functools.cache
 def _hash_once(path: str) -> str:
-    return files.sha256(path)
+    return disk.sha256(path)
 
 
 def _plain(thing: Any) -> Any:

@@ -15,6 +15,7 @@ from absl import logging
 
 from lm.errors import UserError
 from lm.likelihood import bits, perplexity
+from lm.parts import part
 
 Texts = Sequence[str]
 References = Sequence[str] | Sequence[Sequence[str]]
@@ -44,6 +45,7 @@ class Signed(float):
         return made
 
 
+@part
 def bleu(
     targets: References, predictions: Texts, *, language: str = "en", tokenize: str | None = None
 ) -> Scores:
@@ -104,6 +106,7 @@ def tokenizer_of(language: str) -> str:
     return "char"
 
 
+@part
 def chrf(targets: References, predictions: Texts) -> Scores:
     """Corpus chrF2 of sacreBLEU, 0 to 100; arguments as in `bleu`."""
     from sacrebleu.metrics import CHRF
@@ -111,6 +114,7 @@ def chrf(targets: References, predictions: Texts) -> Scores:
     return {"chrf": _sacre(CHRF(), targets, predictions)}
 
 
+@part
 def rouge(targets: Texts, predictions: Texts) -> Scores:
     """Mean F1 of ROUGE-1, -2, -L and -Lsum over the examples, 0 to 100, with Porter's stemmer.
 
@@ -125,6 +129,7 @@ def rouge(targets: Texts, predictions: Texts) -> Scores:
     return {name: 100 * _mean([pair[name].fmeasure for pair in pairs]) for name in names}
 
 
+@part
 def exact_match(targets: References, predictions: Texts) -> Scores:
     """Share of predictions equal to the target (or one of them), 0 to 100; case counts."""
     hits = [
@@ -134,6 +139,7 @@ def exact_match(targets: References, predictions: Texts) -> Scores:
     return {"exact_match": 100 * _mean(hits)}
 
 
+@part
 def sequence_accuracy(targets: Sequence, predictions: Sequence) -> Scores:
     """Share of predictions whose ids all equal the target's, 0 to 100.
 
@@ -145,12 +151,14 @@ def sequence_accuracy(targets: Sequence, predictions: Sequence) -> Scores:
     return {"sequence_accuracy": 100 * _mean(hits)}
 
 
+@part
 def accuracy(targets: Sequence, predictions: Sequence) -> Scores:
     """Share of predicted labels equal to the target's, 0 to 100."""
     hits = [target == guess for target, guess in zip(targets, predictions, strict=True)]
     return {"accuracy": 100 * _mean(hits)}
 
 
+@part
 def edit_distance(targets: Texts, predictions: Texts) -> Scores:
     """Word-level edit distance, lower case, words being runs of letters, digits and `_`.
 

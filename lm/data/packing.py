@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from lm.data.mapping import mapped
 from lm.errors import ConfigError
+from lm.parts import part
 
 Lengths = Mapping[str, int]
 Features = dict[str, tf.Tensor]
@@ -35,6 +36,7 @@ class RowMaker(Protocol):
         """Returns the tokens one place to the right: [.., T] → [.., T]."""
 
 
+@part
 class Pad:
     """One example per row, padded at its end.
 
@@ -70,6 +72,7 @@ class Pad:
         return _shift_right(tokens)
 
 
+@part
 class FirstFit:
     """Several examples per row: each goes into the first row of its group where it fits.
 

@@ -15,11 +15,13 @@ from lm.data.batches import Batches
 from lm.data.evaluation import EvaluationBatches, evaluation_batches, task_names
 from lm.data.features import Converter
 from lm.errors import UserError
-from lm.ranges import Count, Seed, Size
+from lm.parts import part
+from lm.ranges import NonNegativeInt, PositiveInt, Seed
 
 __all__ = ["EvaluationBatches", "Pipeline", "evaluation_batches", "task_facts", "task_names"]
 
 
+@part
 class Pipeline(Batches):
     """Batches of a task or mixture, shuffled, converted and packed.
 
@@ -59,15 +61,15 @@ class Pipeline(Batches):
         *,
         mixture_or_task_name: str,
         split: str = "train",
-        lengths: Mapping[str, Size],
+        lengths: Mapping[str, PositiveInt],
         converter: Callable[[], Converter],
-        batch_size: Size,
+        batch_size: PositiveInt,
         seed: Seed,
         vocabulary: seqio.Vocabulary | None = None,
         preprocessors: Sequence[stream.Preprocessor] = (),
-        shuffle_buffer: Size = 1024,
-        length_buckets: Sequence[Size] = (),
-        prefetch: Count = 4,
+        shuffle_buffer: PositiveInt = 1024,
+        length_buckets: Sequence[PositiveInt] = (),
+        prefetch: NonNegativeInt = 4,
         process_index: int = 0,
         process_count: int = 1,
     ):
@@ -132,7 +134,7 @@ def _require_examples(
     split: str,
     made: Converter,
     *,
-    lengths: Mapping[str, Size],
+    lengths: Mapping[str, PositiveInt],
     preprocessors: Sequence[stream.Preprocessor],
 ) -> None:
     """Finds out with one pass, up to its first example, what would be waited for without end."""

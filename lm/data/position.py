@@ -16,7 +16,10 @@ from lm.errors import UserError
 
 _FACTS = "pipeline.json"
 _NAME = "iterator"
+# What a position takes: the shuffle buffers' examples, whose tokens seldom pack to a hundredth.
 _LARGEST = 4 * 2**30
+_LARGEST_FACTS = 16 * 2**20
+_DENSEST, _SLACK = 100, 64 * 2**20
 
 
 def save(iterator: Any, facts: Mapping[str, Any]) -> bytes:
@@ -86,10 +89,21 @@ def check(
 
 
 def _opened(state: bytes) -> zipfile.ZipFile:
+    """Returns the archive of a position, whose stated sizes are those that a run writes."""
     try:
-        return zipfile.ZipFile(io.BytesIO(state))
+        archive = zipfile.ZipFile(io.BytesIO(state))
     except zipfile.BadZipFile as error:
         raise UserError("the saved position in the data is damaged") from error
+    # Before anything is read: of each file no more than its stated size ever is.
+    sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+    total = sum(entry.file_size for entry in archive.infolist())
+    most = min(_LARGEST, _DENSEST * len(state) + _SLACK)
+    if total > most or sizes.get(_FACTS, 0) > _LARGEST_FACTS:
+        raise UserError(
+            f"the saved position in the data is damaged: its {len(state) >> 10} KiB would unpack "
+            f"to {total >> 20} MiB"
+        )
+    return archive
 
 
 def _facts(archive: zipfile.ZipFile) -> dict[str, Any]:
@@ -105,8 +119,6 @@ def _facts(archive: zipfile.ZipFile) -> dict[str, Any]:
 
 def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
     """Writes the files of an archive into a folder, none of them elsewhere, none held whole."""
-    if sum(entry.file_size for entry in archive.infolist()) > _LARGEST:
-        raise ValueError(f"it would unpack to more than {_LARGEST >> 20} MiB")
     for name in archive.namelist():
         with archive.open(name) as source, Path(folder, Path(name).name).open("wb") as target:
             shutil.copyfileobj(source, target)

@@ -2,14 +2,11 @@
 
 import contextlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lm.data import files
+from lm import disk
 from lm.errors import UserError
 
 MANIFEST = "MANIFEST.json"
@@ -19,8 +16,8 @@ MANIFEST = "MANIFEST.json"
 def publish(folder: Path, facts: dict[str, Any]) -> Iterator[Path]:
     """Gives a temporary folder to fill; on a clean exit it becomes `folder`, complete.
 
-    Files are flushed to disk, listed in the manifest with size and SHA-256, and the folder is
-    renamed. If another process was faster, its folder stays.
+    The manifest lists size and SHA-256 of every file. If another process was faster, its folder
+    stays.
 
     Args:
         folder: the folder to make.
@@ -29,22 +26,13 @@ def publish(folder: Path, facts: dict[str, Any]) -> Iterator[Path]:
     Raises:
         UserError: if the disk is full or the folder cannot be written.
     """
-    temporary = folder
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder.parent))
-        yield temporary
-        _write_manifest(temporary, facts)
-        _flush(temporary)
-        with contextlib.suppress(FileExistsError):
-            _rename(temporary, folder)
-        _flush(folder.parent)
+        with disk.filled(folder, disk.keep_folder) as temporary:
+            yield temporary
+            _write_manifest(temporary, facts)
     except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"{folder}: cannot be written ({reason}); set LM_CACHE_DIR") from error
-    finally:
-        if temporary != folder:
-            shutil.rmtree(temporary, ignore_errors=True)
+        message = disk.refusal(folder, "the cache", error)
+        raise UserError(f"{message}, or set LM_CACHE_DIR to another disk") from error
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
@@ -74,7 +62,7 @@ def verify(folder: Path, manifest: dict[str, Any]) -> None:
         UserError: naming the first file that differs.
     """
     for name, expected in manifest["files"].items():
-        if files.sha256(folder / name) != expected["sha256"]:
+        if disk.sha256(folder / name) != expected["sha256"]:
             raise _damaged(folder / name, folder, "contents changed")
 
 
@@ -85,29 +73,6 @@ def _damaged(path: Path, folder: Path, what: str) -> UserError:
 def _write_manifest(folder: Path, facts: dict[str, Any]) -> None:
     listed = {}
     for path in sorted(folder.iterdir()):
-        listed[path.name] = {"size": path.stat().st_size, "sha256": files.sha256(path)}
-        _flush(path)
+        listed[path.name] = {"size": path.stat().st_size, "sha256": disk.sha256(path)}
     text = json.dumps({**facts, "files": listed}, indent=1)
     (folder / MANIFEST).write_text(text)
-    _flush(folder / MANIFEST)
-
-
-def _rename(source: Path, target: Path) -> None:
-    """Renames a folder unless the target is there already."""
-    if target.exists():
-        raise FileExistsError(target)
-    try:
-        os.rename(source, target)
-    except OSError as error:
-        if not target.exists():
-            raise
-        raise FileExistsError(target) from error
-
-
-def _flush(path: Path) -> None:
-    """Waits until a file or folder is on disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -17,6 +17,7 @@ from typing import IO, Any
 from lm.data import files
 from lm.data.report import Report
 from lm.errors import UserError
+from lm.parts import part
 
 MAX_LINE_BYTES = 64 * 2**20
 
@@ -24,6 +25,7 @@ Paths = str | Path | Sequence[str | Path]
 Row = dict[str, Any]
 
 
+@part
 def read_text_lines(
     paths: Paths, *, on_error: str = "raise", report: Report | None = None
 ) -> Iterator[str]:
@@ -43,6 +45,7 @@ def read_text_lines(
             yield line
 
 
+@part
 def read_paragraphs(
     paths: Paths, *, on_error: str = "raise", report: Report | None = None
 ) -> Iterator[str]:
@@ -63,6 +66,7 @@ def read_paragraphs(
             yield "\n".join(held)
 
 
+@part
 def read_documents(
     paths: Paths, *, on_error: str = "raise", report: Report | None = None
 ) -> Iterator[str]:

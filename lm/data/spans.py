@@ -16,12 +16,14 @@ import tensorflow as tf
 from lm.data import packing
 from lm.data.mapping import mapped
 from lm.errors import UserError
+from lm.parts import part
 
 Features = dict[str, tf.Tensor]
 
 _JOINED = 128
 
 
+@part
 def span_corruption(
     dataset: tf.data.Dataset,
     sequence_length: Mapping[str, int],

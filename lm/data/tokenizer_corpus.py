@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lm.data import readers, registry
 from lm.data.tokenizer_options import TrainerOptions
+from lm.parts import value
 
 # Peak of SentencePiece's trainer per byte of text, rounded up from measurements on 2 MB, plus the
 # sentences that we hold. Larger texts need less, for words repeat.
@@ -18,6 +19,7 @@ RESERVED = "\u2585"  # SentencePiece writes an unknown this way and drops senten
 _CHECK_EVERY = 4096
 
 
+@value
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TextFiles:
     """The paragraphs of UTF-8 text files.
@@ -36,6 +38,7 @@ class TextFiles:
         return readers.read_paragraphs(paths, on_error=self.on_error)
 
 
+@value
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskText:
     """The raw texts of a registered task or mixture, before its preprocessors.

@@ -3,10 +3,13 @@
 import dataclasses
 from typing import Any
 
+from lm.parts import value
+
 MODEL_TYPES = ("unigram", "bpe", "char", "word")
 _OURS = ("input_sentence_size", "shuffle_input_sentence", "random_seed")
 
 
+@value
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainerOptions:
     """How a SentencePiece model is trained; pad 0, eos 1, unk 2 and no bos are fixed.

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import io
-import os
 import platform
 import re
 import time
@@ -14,10 +13,12 @@ from typing import Any
 
 import sentencepiece
 
+from lm import disk
 from lm.data import vocabulary
 from lm.data.tokenizer_corpus import Counts, TaskText, TextFiles, select, usable
 from lm.data.tokenizer_options import MODEL_TYPES, TrainerOptions
 from lm.errors import UserError
+from lm.parts import entry
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _SILENT = 2  # SentencePiece's level of errors
@@ -45,6 +46,7 @@ class Trained:
     seconds: float
 
 
+@entry
 def train(
     *,
     name: str,
@@ -195,9 +197,8 @@ def _write(folder: Path, name: str, model: bytes, text: str) -> int:
     }
     sums = [f"{hashlib.sha256(contents[file]).hexdigest()}  {file}\n" for file in sorted(contents)]
     contents[vocabulary.SUMS_FILE] = "".join(sums).encode()
-    folder.mkdir(parents=True, exist_ok=True)
-    for file, data in contents.items():
-        temporary = folder / f".{file}.tmp"
-        temporary.write_bytes(data)
-        os.replace(temporary, folder / file)
+    with disk.writing(folder, "the tokenizer"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, data in contents.items():
+            disk.replace(folder / file, data, what="the tokenizer")
     return len(pieces)

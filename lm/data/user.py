@@ -19,6 +19,7 @@ from lm.data.mapping import mapped
 from lm.data.metrics import exact_match
 from lm.data.vocabulary import byte_vocabulary
 from lm.errors import UserError
+from lm.parts import value
 
 Paths = readers.Paths
 Metric = Callable[..., Mapping[str, float]]
@@ -26,6 +27,7 @@ Metric = Callable[..., Mapping[str, float]]
 _SPECS: dict[str, Any] = {}
 
 
+@value
 def text_task(
     *,
     name: str = "user_text",
@@ -56,6 +58,7 @@ def text_task(
     return _register(name, source, held_out, {"targets": "targets"}, vocabulary)
 
 
+@value
 def tsv_task(  # noqa: PLR0913 - keyword-only settings of one task
     *,
     name: str = "user_tsv",
@@ -91,6 +94,7 @@ def tsv_task(  # noqa: PLR0913 - keyword-only settings of one task
     return _register(name, source, held_out, renamed, vocabulary, metrics)
 
 
+@value
 def jsonl_task(  # noqa: PLR0913 - keyword-only settings of one task
     *,
     name: str = "user_jsonl",
@@ -124,6 +128,7 @@ def jsonl_task(  # noqa: PLR0913 - keyword-only settings of one task
     return _register(name, source, held_out, renamed, vocabulary, metrics)
 
 
+@value
 def mixture(
     *,
     name: str = "user_mixture",

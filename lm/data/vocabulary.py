@@ -14,12 +14,14 @@ import seqio
 from lm import resources
 from lm.data.characters import CharacterVocabulary
 from lm.errors import UserError
+from lm.parts import value
 
 SENTINELS = 100
 SPECIAL_IDS = {"pad_id": 0, "eos_id": 1, "unk_id": 2}
 SUMS_FILE = "SHA256SUMS"
 
 
+@value
 def byte_vocabulary(*, extra_ids: int = 0) -> seqio.ByteVocabulary:
     """The 256 byte values of UTF-8 after the three special ids; needs no file.
 
@@ -33,6 +35,7 @@ def byte_vocabulary(*, extra_ids: int = 0) -> seqio.ByteVocabulary:
     return seqio.ByteVocabulary(extra_ids=extra_ids)
 
 
+@value
 def character_vocabulary(characters: str) -> CharacterVocabulary:
     """One id per character of a fixed set.
 
@@ -48,6 +51,7 @@ def character_vocabulary(characters: str) -> CharacterVocabulary:
         raise UserError(f"characters={characters!r}: {error}") from error
 
 
+@value
 def sentencepiece_vocabulary(
     name_or_path: str, *, extra_ids: int = SENTINELS
 ) -> seqio.SentencePieceVocabulary:

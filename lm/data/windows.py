@@ -22,8 +22,10 @@ from lm.data.features import Features, needed
 from lm.data.mapping import mapped
 from lm.data.pipeline import task_facts
 from lm.errors import UserError
+from lm.parts import part
 
 
+@part
 class RandomWindows(Batches):
     """Batches of windows at places drawn uniformly at random, each independent of the others.
 
@@ -78,6 +80,7 @@ class RandomWindows(Batches):
         )
 
 
+@part
 def window_batches(
     *,
     mixture_or_task_name: str,

@@ -6,19 +6,21 @@ from typing import Any
 import keras
 import numpy as np
 
+from lm.types import Tree
 
-class Program(keras.Model):
+
+class CompiledFunction(keras.Model):
     """A function of a model and inputs as a model of its own: Keras compiles its predict step.
 
-    The weights are arguments of the compiled function, not constants in it, so that a program
-    stays right when they change.
+    The weights are arguments of the compiled function, not constants in it: a later call sees
+    changed weights.
 
     Args:
         model: whose weights the function reads; built already.
         function: `(model, inputs) -> outputs`, trees of tensors.
     """
 
-    def __init__(self, model: keras.Model, function: Callable[[Any, Any], Any]) -> None:
+    def __init__(self, model: keras.Model, function: Callable[[Any, Tree], Tree]) -> None:
         super().__init__(name="program", autocast=False)
         self.model = model
         self.function = function
@@ -26,31 +28,31 @@ class Program(keras.Model):
         # All variables are the model's; Keras would run the function once to look for others.
         self.built = True
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tree) -> Tree:
         """Returns `function(model, inputs)`."""
         return self.function(self.model, inputs)
 
 
-class Programs:
+class CompiledByShape:
     """A function compiled once for each combination of input shapes.
 
     Keras would relax a shape that changes to an unknown one, and a state cannot be made for an
-    unknown batch; hence one program for each.
+    unknown batch size.
 
     Args:
-        model: as for `Program`.
-        function: as for `Program`.
+        model: as for `CompiledFunction`.
+        function: as for `CompiledFunction`.
     """
 
-    def __init__(self, model: keras.Model, function: Callable[[Any, Any], Any]) -> None:
+    def __init__(self, model: keras.Model, function: Callable[[Any, Tree], Tree]) -> None:
         self.model = model
         self.function = function
-        self.programs: dict[tuple[Any, ...], Program] = {}
+        self.compiled: dict[tuple[Any, ...], CompiledFunction] = {}
 
-    def __call__(self, inputs: Any) -> Any:
+    def __call__(self, inputs: Tree) -> Tree:
         """Returns the outputs as NumPy arrays; inputs are a tree of NumPy arrays."""
         inputs = keras.tree.map_structure(np.asarray, inputs)
         shapes = tuple((x.shape, x.dtype.str) for x in keras.tree.flatten(inputs))
-        if shapes not in self.programs:
-            self.programs[shapes] = Program(self.model, self.function)
-        return self.programs[shapes].predict_on_batch(inputs)
+        if shapes not in self.compiled:
+            self.compiled[shapes] = CompiledFunction(self.model, self.function)
+        return self.compiled[shapes].predict_on_batch(inputs)

@@ -4,9 +4,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lm.decode.beam import BeamSearch
-from lm.decode.choose import Filter, Picker, drawn_from, greedy, temperature, top_k, top_p
-from lm.decode.generator import Search
-from lm.decode.loop import Sampling
+from lm.decode.generator import SearchStrategy
+from lm.decode.sampling import (
+    LogitsProcessor,
+    Sampler,
+    Sampling,
+    greedy,
+    make_sampler,
+    temperature,
+    top_k,
+    top_p,
+)
 from lm.errors import UserError
 
 
@@ -15,22 +23,22 @@ class Decoding:
     """Greedy search, unless a setting asks for a beam or for sampling.
 
     Args:
-        max_new_tokens: longest text.
+        max_new_tokens: most tokens of a sequence.
         beam_size: width of a beam; 1 is no beam.
         alpha: exponent of the beam's length penalty.
         temperature: of sampling; None or 0 takes the most probable token, unless `top_k`, `top_p`
             or `num_samples` ask for sampling, which is then at temperature 1.
         top_k: tokens to draw from; None for all.
         top_p: probability mass to draw from; None for all.
-        num_samples: texts drawn for each prompt, ranked by their probability (sample-and-rank).
+        num_samples: sequences drawn for each prompt, ranked by their probability (sample-and-rank).
 
     Raises:
         UserError: two settings exclude each other, or one is out of range.
 
     Example:
-        >>> Decoding(beam_size=4, alpha=0.6).facts()
+        >>> Decoding(beam_size=4, alpha=0.6).settings()
         {'max_new_tokens': 128, 'beam_size': 4, 'alpha': 0.6}
-        >>> Decoding(top_k=40).facts()
+        >>> Decoding(top_k=40).settings()
         {'max_new_tokens': 128, 'temperature': 1.0, 'top_k': 40}
     """
 
@@ -43,7 +51,7 @@ class Decoding:
     num_samples: int = 1
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be."""
+        """Checks ranges, and that a beam and sampling are not both asked for."""
         for name in ("max_new_tokens", "beam_size", "num_samples"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -62,11 +70,11 @@ class Decoding:
     @property
     def samples(self) -> bool:
         """Whether tokens are drawn."""
-        asked = [self.temperature or None, self.top_k, self.top_p]
-        return self.num_samples > 1 or any(setting is not None for setting in asked)
+        settings = [self.temperature or None, self.top_k, self.top_p]
+        return self.num_samples > 1 or any(setting is not None for setting in settings)
 
-    def search(self, *, eos_id: int) -> Search:
-        """Returns the search; `eos_id` is -1 where no token ends a text."""
+    def search(self, *, eos_id: int) -> SearchStrategy:
+        """Returns the search; `eos_id` is -1 where no token ends a sequence."""
         if self.beam_size > 1:
             return BeamSearch(
                 beam_size=self.beam_size,
@@ -75,31 +83,31 @@ class Decoding:
                 alpha=self.alpha,
             )
         return Sampling(
-            pick=self.picker(),
+            sampler=self.sampler(),
             max_new_tokens=self.max_new_tokens,
             eos_id=eos_id,
             num_samples=self.num_samples,
         )
 
-    def picker(self) -> Picker:
-        """Returns the greedy picker, or one that draws after temperature, top-k and top-p."""
+    def sampler(self) -> Sampler:
+        """Returns greedy choice, or a draw after temperature, top-k and top-p."""
         if not self.samples:
             return greedy
-        filters: list[Filter] = []
+        processors: list[LogitsProcessor] = []
         if self.temperature is not None:
-            filters.append(temperature(self.temperature))
+            processors.append(temperature(self.temperature))
         if self.top_k is not None:
-            filters.append(top_k(self.top_k))
+            processors.append(top_k(self.top_k))
         if self.top_p is not None:
-            filters.append(top_p(self.top_p))
-        return drawn_from(filters)
+            processors.append(top_p(self.top_p))
+        return make_sampler(processors)
 
-    def facts(self) -> dict[str, Any]:
-        """Returns the settings that count, for a record beside the results."""
+    def settings(self) -> dict[str, Any]:
+        """Returns the settings that have an effect, for the metadata of the results."""
         settings = {name: value for name, value in asdict(self).items() if value is not None}
         if self.samples:
             settings.setdefault("temperature", 1.0)
-        idle = {"beam_size", "alpha"} if self.beam_size == 1 else {"num_samples"}
-        idle |= {"num_samples"} if self.num_samples == 1 else set()
+        unused = {"beam_size", "alpha"} if self.beam_size == 1 else {"num_samples"}
+        unused |= {"num_samples"} if self.num_samples == 1 else set()
         order = Decoding.__dataclass_fields__
-        return {name: settings[name] for name in order if name in settings and name not in idle}
+        return {name: settings[name] for name in order if name in settings and name not in unused}

@@ -1,32 +1,33 @@
-"""From prompts in any order and of any length to texts, by few compiled programs."""
+"""Generates for prompts in any order and of any length, with few compilations."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from lm.decode.compiled import Programs
-from lm.decode.loop import Decoded, Progress, Sampling
-from lm.decode.prompts import Maker, Prompts, bucket
+from lm.decode.compiled import CompiledByShape
+from lm.decode.model_inputs import PromptPacker, Prompts, bucket
+from lm.decode.sampling import Decoded, Sampling, SamplingState
 from lm.errors import UserError
+from lm.types import Batch, Features
 
 
-class Search(Protocol):
-    """`loop.Sampling` or `beam.BeamSearch`."""
+class SearchStrategy(Protocol):
+    """`sampling.Sampling` or `beam.BeamSearch`."""
 
     max_new_tokens: int
 
-    def __call__(self, model: Any, inputs: Mapping[str, Any]) -> Decoded:
-        """Returns N texts for each of B prompts."""
+    def __call__(self, model: Any, inputs: Features) -> Decoded:
+        """Returns N sequences for each of B prompts."""
 
 
-class Text(NamedTuple):
-    """One text.
+class Hypothesis(NamedTuple):
+    """One sequence that a search found for a prompt.
 
     Attributes:
-        tokens: ids, the end token included if the text has ended.
+        tokens: ids, the end token included if the sequence is finished.
         log_prob: log-probability of the tokens under the model.
-        score: what the texts of one prompt are ordered by.
+        score: what the hypotheses of one prompt are ordered by.
     """
 
     tokens: list[int]
@@ -35,94 +36,96 @@ class Text(NamedTuple):
 
 
 class Generator:
-    """Searches for texts in batches of prompts of similar length.
+    """Runs a search on batches of prompts of similar length.
 
     Compiled once for each (rows, padded width): another prompt in the same bucket compiles
     nothing.
 
     Args:
         model: has `start` and `step`; built.
-        search: what to do with it.
-        features: maker of the model's features, of `lm.decode.prompts`.
+        search: greedy search, sampling or beam search.
+        packer: makes the model's features of prompts, as in `lm.decode.model_inputs`.
         batch_size: most prompts in a batch.
-        longest: most positions of a padded prompt the model has room for; None if any.
+        max_prompt_length: most positions of a padded prompt beside the new tokens; None if any.
     """
 
     def __init__(
         self,
         *,
         model: Any,
-        search: Search,
-        features: Maker,
+        search: SearchStrategy,
+        packer: PromptPacker,
         batch_size: int,
-        longest: int | None = None,
+        max_prompt_length: int | None = None,
     ) -> None:
-        self.features = features
+        self.model = model
         self.search = search
+        self.packer = packer
         self.batch_size = batch_size
-        self.longest = longest
-        self.programs = Programs(model, search)
+        self.max_prompt_length = max_prompt_length
+        self._search = CompiledByShape(model, search)
 
-    def __call__(self, prompts: Prompts, *, seed: int = 0) -> list[list[Text]]:
-        """Returns the texts for each prompt, the best first; empty for a text never found.
+    def __call__(self, prompts: Prompts, *, seed: int = 0) -> list[list[Hypothesis]]:
+        """Returns the hypotheses for each prompt, the best first; a beam may find fewer than K.
 
         Args:
             prompts: token ids.
             seed: of the sampling; the noise of a prompt follows from it and from the prompt's
-                place in `prompts`, whatever the batches.
+                index in `prompts`, whatever the batches.
 
         Raises:
             UserError: a prompt is too long for the model.
         """
         self.check(prompts)
         order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
-        texts: list[list[Text]] = [[] for _ in prompts]
+        found: list[list[Hypothesis]] = [[] for _ in prompts]
         for start in range(0, len(order), self.batch_size):
-            places = order[start : start + self.batch_size]
-            decoded = self.programs(self.batch(prompts, places, seed))
-            for row, place in enumerate(places):
-                texts[place] = texts_of(decoded, row)
-        return texts
+            indices = order[start : start + self.batch_size]
+            decoded = self._search(self.batch(prompts, indices, seed))
+            for row, index in enumerate(indices):
+                found[index] = hypotheses(decoded, row)
+        return found
 
-    def batch(self, prompts: Prompts, places: Sequence[int], seed: int) -> dict[str, np.ndarray]:
-        """Returns the inputs of a search for the prompts at these places."""
-        # Rows come in powers of two; copies of a real prompt end with it, and cost no step.
-        rows = min(self.batch_size, 1 << (len(places) - 1).bit_length())
-        filled = [*places, *[places[0]] * (rows - len(places))]
-        chosen = [prompts[place] for place in filled]
+    def batch(self, prompts: Prompts, indices: Sequence[int], seed: int) -> Batch:
+        """Returns the inputs of a search for the prompts at these indices."""
+        # The number of rows is a power of two, filled up with copies of the first prompt: they are
+        # finished when it is, so they cost no step.
+        rows = min(self.batch_size, 1 << (len(indices) - 1).bit_length())
+        filled = [*indices, *[indices[0]] * (rows - len(indices))]
+        chosen = [prompts[index] for index in filled]
         return {
-            **self.features(chosen, self.width(chosen)),
+            **self.packer(chosen, self.width(chosen)),
             "rows": np.array(filled, "int32"),
             "seed": np.array(seed, "int32"),
         }
 
     def width(self, prompts: Prompts) -> int:
         """Returns the padded width for these prompts."""
-        longest = max(self.needed(prompt) for prompt in prompts)
-        return bucket(longest) if self.longest is None else min(bucket(longest), self.longest)
+        width = bucket(max(self.prompt_length(prompt) for prompt in prompts))
+        return width if self.max_prompt_length is None else min(width, self.max_prompt_length)
 
-    def needed(self, prompt: Sequence[int]) -> int:
-        """Returns the positions a prompt takes, a start token included; at least 1."""
-        marks = [name for name in self.features([[]], 1) if name == "decoder_input_tokens"]
-        return max(len(prompt) + len(marks), 1)
+    def prompt_length(self, prompt: Sequence[int]) -> int:
+        """Returns the positions a prompt takes, a decoder's start token included; at least 1."""
+        has_start = "decoder_input_tokens" in self.packer([[]], 1)
+        return max(len(prompt) + has_start, 1)
 
     def check(self, prompts: Prompts) -> None:
         """Refuses prompts that are too long."""
-        if self.longest is None:
+        if self.max_prompt_length is None:
             return
         for number, prompt in enumerate(prompts, 1):
-            if self.needed(prompt) > self.longest:
+            if self.prompt_length(prompt) > self.max_prompt_length:
                 raise UserError(
                     f"prompt {number} has {len(prompt)} tokens; beside max_new_tokens = "
-                    f"{self.search.max_new_tokens} the model has {self.longest} positions for it: "
-                    "shorten the prompt or lower max_new_tokens"
+                    f"{self.search.max_new_tokens} the model has {self.max_prompt_length} "
+                    "positions for it: shorten the prompt or lower max_new_tokens"
                 )
 
 
-def texts_of(decoded: Decoded, row: int) -> list[Text]:
-    """Returns the texts of one row; a beam search may have found fewer than it had beams."""
+def hypotheses(decoded: Decoded, row: int) -> list[Hypothesis]:
+    """Returns the hypotheses of one row; a beam search may have found fewer than it had beams."""
     return [
-        Text(
+        Hypothesis(
             tokens=decoded.tokens[row, n, : decoded.lengths[row, n]].tolist(),
             log_prob=float(decoded.log_probs[row, n]),
             score=float(score),
@@ -132,16 +135,16 @@ def texts_of(decoded: Decoded, row: int) -> list[Text]:
     ]
 
 
-def can_stream(search: Search) -> bool:
-    """Tells whether a search makes one text, from its first token to its last."""
+def can_stream(search: SearchStrategy) -> bool:
+    """Returns whether a search writes one sequence from its first token to its last."""
     return isinstance(search, Sampling) and search.num_samples == 1
 
 
 class Stream:
-    """Writes one text piece by piece: a few steps per compiled call, the state handed on.
+    """Generates one sequence a few steps per compiled call, for output while it grows.
 
     Args:
-        generator: whose search is `loop.Sampling` with one text per prompt.
+        generator: whose search is `sampling.Sampling` with one sequence per prompt.
         chunk: tokens per call.
     """
 
@@ -152,21 +155,20 @@ class Stream:
         assert isinstance(search, Sampling)
         self.generator = generator
         self.chunk = chunk
-        self.limit = search.max_new_tokens
-        model = generator.programs.model
-        self.begin: Callable[..., Progress] = Programs(model, search.begin)
-        self.advance: Callable[..., Progress] = Programs(
-            model, lambda model, x: search.advance(model, x["progress"], x["until"])
+        self.max_new_tokens = search.max_new_tokens
+        model = generator.model
+        self.begin: Callable[..., SamplingState] = CompiledByShape(model, search.begin)
+        self.advance: Callable[..., SamplingState] = CompiledByShape(
+            model, lambda model, x: search.advance(model, x["state"], x["until"])
         )
 
-    def __call__(self, prompt: Sequence[int], *, seed: int = 0) -> Iterator[Text]:
-        """Yields the text so far, time and again, until it has ended."""
+    def __call__(self, prompt: Sequence[int], *, seed: int = 0) -> Iterator[Hypothesis]:
+        """Yields the sequence so far after each call, until it is finished."""
         self.generator.check([prompt])
-        progress = self.begin(self.generator.batch([prompt], [0], seed))
-        while progress.count < self.limit and not progress.is_ended.all():
-            until = min(int(progress.count) + self.chunk, self.limit)
-            inputs = {"progress": progress, "until": np.array(until, "int32")}
-            progress = self.advance(inputs)
-            tokens = progress.tokens[0, : progress.lengths[0]].tolist()
-            log_prob = float(progress.log_probs[0])
-            yield Text(tokens, log_prob, score=log_prob)
+        state = self.begin(self.generator.batch([prompt], [0], seed))
+        while state.step < self.max_new_tokens and not state.is_finished.all():
+            until = min(int(state.step) + self.chunk, self.max_new_tokens)
+            state = self.advance({"state": state, "until": np.array(until, "int32")})
+            tokens = state.tokens[0, : state.lengths[0]].tolist()
+            log_prob = float(state.log_probs[0])
+            yield Hypothesis(tokens, log_prob, score=log_prob)

@@ -1,7 +1,7 @@
-"""Several texts of one prompt: how the rows of a state are repeated, spread and reordered.
+"""The rows of a search: several sequences for one prompt, repeated, expanded, reordered, ranked.
 
-A state is a tree whose tensors lead with the batch axis. B prompts with N texts each make R = B · N
-rows, the texts of a prompt next to each other. What is `Shared` is never touched.
+A state is a tree whose tensors lead with the batch axis. B prompts with N sequences each make
+R = B · N rows, the sequences of a prompt next to each other. What is `Shared` is never touched.
 """
 
 from collections.abc import Callable
@@ -11,46 +11,47 @@ import keras
 from keras import ops
 
 from lm.nn.cache import NEVER, Cache, Shared, Slots
+from lm.types import Tensor, Tree
 
 
-def repeat(tree: Any, texts: int) -> Any:
-    """Gives every prompt N rows with caches of their own: for texts that never meet again."""
-    if texts == 1:
+def repeat(tree: Tree, sequences: int) -> Tree:
+    """Gives every prompt N rows, each with its own caches: for samples, which stay independent."""
+    if sequences == 1:
         return tree
-    more = repeated(texts)
+    more = repeated(sequences)
     return map_rows(tree, more, {Slots: lambda x: Slots(more(x.places), more(x.is_own), x.next)})
 
 
-def spread(tree: Any, texts: int, room: int) -> Any:
-    """Gives every prompt N rows that share its caches, which get `room` slots for each text.
+def expand(tree: Tree, sequences: int, new_slots: int) -> Tree:
+    """Gives every prompt N rows that share its caches, for beams.
 
-    The caches have that room for one text already.
+    The caches have `new_slots` slots for one sequence already and get as many for each other one.
     """
-    added = (texts - 1) * room
-    more = repeated(texts)
+    added = (sequences - 1) * new_slots
+    more = repeated(sequences)
 
     def widened(cache: Cache) -> Cache:
         padding = [[0, 0], [0, 0], [0, added], [0, 0]]
         return keras.tree.map_structure(lambda x: ops.pad(x, padding), cache)
 
     def table(slots: Slots) -> Slots:
-        places = ops.pad(slots.places, [[0, 0], [0, added]], constant_values=NEVER)
-        is_own = ops.tile(ops.eye(texts, dtype="bool"), (places.shape[0], 1))
-        return Slots(more(places), is_own, slots.next)
+        positions = ops.pad(slots.places, [[0, 0], [0, added]], constant_values=NEVER)
+        is_own = ops.tile(ops.eye(sequences, dtype="bool"), (positions.shape[0], 1))
+        return Slots(more(positions), is_own, slots.next)
 
     return map_rows(tree, more, {Cache: widened, Slots: table})
 
 
-def reorder(tree: Any, parents: Any) -> Any:
-    """Gives every text of a spread state the past of its parent, int32 [B, N].
+def reorder(tree: Tree, parents: Tensor) -> Tree:
+    """Gives every sequence of an expanded state the past of its parent, int32 [B, N].
 
-    What the caches hold stays where it is: a text takes over its parent's table of places.
+    Keys and values stay in their slots: a sequence only takes over its parent's table of positions.
     """
-    prompts, texts = parents.shape
-    rows = ops.arange(prompts, dtype="int32")[:, None] * texts + parents
-    rows = ops.reshape(rows, (-1,))
+    prompts, sequences = parents.shape
+    rows = ops.arange(prompts, dtype="int32")[:, None] * sequences + parents
+    rows = ops.reshape(rows, (-1,))  # [R]
 
-    def inherited(x: Any) -> Any:
+    def inherited(x: Tensor) -> Tensor:
         return ops.take(x, rows, axis=0)
 
     return map_rows(
@@ -63,12 +64,12 @@ def reorder(tree: Any, parents: Any) -> Any:
     )
 
 
-def repeated(texts: int) -> Callable[[Any], Any]:
+def repeated(sequences: int) -> Callable[[Tensor], Tensor]:
     """Returns `x [B, …] -> [B · N, …]`."""
-    return lambda x: ops.repeat(x, texts, axis=0)
+    return lambda x: ops.repeat(x, sequences, axis=0)
 
 
-def map_rows(tree: Any, function: Callable[[Any], Any], kinds: dict[type, Any]) -> Any:
+def map_rows(tree: Tree, function: Callable[[Tensor], Tensor], kinds: dict[type, Any]) -> Tree:
     """Applies a function to every tensor of a state, and others to its parts of certain kinds."""
     kinds = {Shared: lambda shared: shared, **kinds}
 
@@ -78,3 +79,28 @@ def map_rows(tree: Any, function: Callable[[Any], Any], kinds: dict[type, Any]) 
         return None if keras.tree.is_nested(x) else function(x)  # None: look inside
 
     return keras.tree.traverse(one, tree)
+
+
+def best_first(tree: Tree, scores: Tensor) -> Tree:
+    """Orders the sequences of every prompt by falling score; ties keep their order.
+
+    Args:
+        tree: tensors [B, N, …].
+        scores: [B, N].
+
+    Example:
+        >>> ranked = best_first(ops.array([[3, 4, 5]]), ops.array([[-2.0, -9.0, -1.0]]))
+        >>> ops.convert_to_numpy(ranked).tolist()
+        [[5, 3, 4]]
+    """
+    return gather(tree, ops.argsort(-scores, axis=1))
+
+
+def gather(tree: Tree, indices: Tensor) -> Tree:
+    """Returns `x[b, indices[b, n]]` of every tensor x [B, K, …] of a tree; indices are [B, N]."""
+
+    def one(x: Tensor) -> Tensor:
+        shape = (*indices.shape, *([1] * (len(x.shape) - 2)))
+        return ops.take_along_axis(x, ops.reshape(indices, shape), axis=1)
+
+    return keras.tree.map_structure(one, tree)

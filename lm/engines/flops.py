@@ -6,12 +6,14 @@ from typing import Any
 
 import keras
 
+from lm.nn.repeat import times
+
 
 def matmul_flops(call: Callable[[Any], Any], specs: Mapping[str, keras.KerasTensor]) -> int:
     """Returns the floating-point operations of all matrix products and convolutions of a call.
 
     A multiply-add counts as 2. The call is traced, nothing is allocated or run, so that it works
-    inside `keras.StatelessScope(initialize_variables=False)` on models of any size.
+    inside `lm.abstract.on_shapes` on models of any size.
 
     Args:
         call: function of the features, such as a model.
@@ -29,7 +31,7 @@ def _tensorflow_flops(call: Callable[[Any], Any], specs: Mapping[str, Any]) -> i
         call(
             {name: tf.compat.v1.placeholder(spec.dtype, spec.shape) for name, spec in specs.items()}
         )
-    return sum(_tensorflow_operation(operation) for operation in graph.get_operations())
+    return sum(times(each.name) * _tensorflow_operation(each) for each in graph.get_operations())
 
 
 def _tensorflow_operation(operation: Any) -> int:
@@ -75,8 +77,9 @@ def _jax_equations(jaxpr: Any, repeats: int) -> Iterator[tuple[int, Any]]:
     from jax.extend.core import jaxprs_in_params
 
     for equation in jaxpr.eqns:
-        yield repeats, equation
-        inner = repeats * equation.params.get("length", 1)
+        here = repeats * times(str(equation.source_info.name_stack))
+        yield here, equation
+        inner = here * equation.params.get("length", 1)
         for program in jaxprs_in_params(equation.params):
             yield from _jax_equations(program, inner)
 

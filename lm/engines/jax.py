@@ -13,8 +13,8 @@ import numpy as np
 
 from lm.engines.outcome import Outcome
 from lm.engines.program import Features, Program
-from lm.mesh.arrays import Placement
 from lm.mesh.mesh import Mesh
+from lm.mesh.placement import Placement
 from lm.optim.optimizer import Optimizer
 
 Arrays = list[Any]
@@ -106,7 +106,7 @@ class Engine:
         """Return where a step leaves the state, which is where it was, and figures: everywhere."""
         if self._placement is None:
             return {}
-        whole = self._placement.whole
+        whole = self._placement.replicated
         kept = [v.value.sharding for v in self.program.variables]
         return {"out_shardings": (kept, whole) if state else whole}
 

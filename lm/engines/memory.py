@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 import keras
 
+from lm.abstract import on_shapes
 from lm.errors import UserError
+from lm.nn.repeat import abridged, unabridged
 from lm.optim.optimizer import Optimizer
 
 _GIBIBYTE = 2**30
@@ -64,17 +66,16 @@ def need(
         for name, x in features.items()
     }
     made = None if optimizer is None else optimizer()
-    # Without the argument the scope would make all variables when it ends.
-    with keras.StatelessScope(initialize_variables=False):
+    with abridged(), on_shapes("MODEL"):
         built = model()
         built(shapes)
         slots, gradients = 0, 0
         if made is not None:
             made.rule._var_key = id  # TF: Keras would key weights by values, which these have not
             made.rule.build(built.trainable_variables)
-            gradients = size(built.trainable_variables)
-            slots = size(made.slots) + (0 if made.average is None else gradients)
-        return Need(size(built.variables), slots, gradients, size(shapes.values()))
+            gradients = size(_every(built.trainable_variables))
+            slots = size(_every(made.slots)) + (0 if made.average is None else gradients)
+        return Need(size(_every(built.variables)), slots, gradients, size(shapes.values()))
 
 
 def at_least(objective: Any, optimizer: Optimizer, features: Mapping[str, Any]) -> Need:
@@ -116,6 +117,11 @@ def size(tensors: Iterable[Any]) -> int:
     return sum(
         math.prod(x.shape) * _bytes(keras.backend.standardize_dtype(x.dtype)) for x in tensors
     )
+
+
+def _every(variables: Iterable[Any]) -> list[Any]:
+    """Return a variable as often as it stands for; a slot has its weight's path in its name."""
+    return [variable for _, variable in unabridged((v.path, v) for v in variables)]
 
 
 def gibibytes(number: int) -> str:

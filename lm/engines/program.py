@@ -7,13 +7,14 @@ from typing import Any
 import keras
 from keras import ops
 
+from lm.abstract import give_values, on_shapes
 from lm.engines import memory
 from lm.engines.meter import Meter
 from lm.engines.outcome import Outcome
 from lm.errors import UserError
 from lm.nn.reports import collect
 from lm.objectives.objective import Ratio
-from lm.optim.guard import guard
+from lm.optim.conditional_update import conditional_update
 from lm.optim.optimizer import Optimizer, global_norm, squares
 
 Features = Mapping[str, Any]
@@ -46,11 +47,10 @@ class Program:
                 "change train.train.microbatches or BATCH_SIZE"
             )
         # Shapes first: what cannot fit is refused before it is allocated and compiled.
-        with keras.StatelessScope(initialize_variables=False):
+        with on_shapes("OBJECTIVE"):
             self.terms = _build(objective, features)
             memory.require(memory.at_least(objective, optimizer, features))
-        with keras.StatelessScope():
-            pass  # its end makes the variables
+        give_values(objective.variables)
         self.weights = objective.trainable_variables
         self.others = objective.non_trainable_variables
         optimizer.build(self.weights)
@@ -107,7 +107,9 @@ class Program:
         norm = global_norm(gradients)
         accepted = ops.logical_and(ops.isfinite(terms["loss"][0]), ops.isfinite(norm))
         rate = self.optimizer.learning_rate
-        with guard(self.optimizer.rule, variables=self.guarded, before=before, accepted=accepted):
+        with conditional_update(
+            self.optimizer.rule, variables=self.guarded, before=before, accepted=accepted
+        ):
             self.optimizer.apply(gradients, norm)
         self.meter.add(terms, norm=norm, learning_rate=rate, accepted=accepted)
         finite = ops.stack([ops.isfinite(square) for square in squares(gradients)])

@@ -1,4 +1,4 @@
-"""Names of Hugging Face's GPT-2; its Conv1D matrices lie as ours, q, k, v side by side."""
+"""Names of Hugging Face's GPT-2; its Conv1D kernels are [in, out] as ours, q, k, v concatenated."""
 
 from lm.interop.renaming import Family, norm, same
 

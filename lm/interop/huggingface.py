@@ -7,7 +7,7 @@ from lm.interop.bert import BERT, BERT_MASKED
 from lm.interop.funnel import FUNNEL
 from lm.interop.gpt2 import GPT2
 from lm.interop.renaming import Family, Tensors, to_ours, to_theirs
-from lm.interop.switch import SWITCH, apart, together
+from lm.interop.switch import SWITCH, split_experts, stack_experts
 from lm.interop.t5 import T5, T5_1_1
 
 FAMILIES = {
@@ -37,12 +37,12 @@ def weights_from(model_type: str, state_dict: Tensors) -> dict[str, np.ndarray]:
         >>> weights_from("gpt2", {"h.3.ln_1.weight": np.ones(2, "float32")})
         {'decoder_only/decoder/layer_3_0/before_layer_norm/scale': array([1., 1.], dtype=float32)}
     """
-    return to_ours(family(model_type), together(state_dict))
+    return to_ours(family(model_type), stack_experts(state_dict))
 
 
 def weights_to(model_type: str, weights: Tensors) -> dict[str, np.ndarray]:
     """Returns our variables, by path, as a checkpoint with their names; the inverse."""
-    return apart(to_theirs(family(model_type), weights))
+    return split_experts(to_theirs(family(model_type), weights))
 
 
 def family(model_type: str) -> Family:

@@ -1,4 +1,4 @@
-"""Tables of names: what another library calls a tensor, what we call it, how its axes lie."""
+"""Tables of names: their name of a tensor, ours, and the order of its axes."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,12 +12,12 @@ Tensors = Mapping[str, np.ndarray]
 
 
 class Rule(NamedTuple):
-    """One tensor of theirs and the variables of ours that lie side by side in it.
+    """One tensor of theirs and our variables, which are concatenated in it.
 
     Attributes:
-        theirs: name, `{i}` stands for the number of a layer.
-        ours: variable paths with the same `{i}`; several share the last axis of the tensor.
-        order: the axes of ours as axes of theirs, () for the same order.
+        theirs: name; `{i}` is the number of a layer.
+        ours: variable paths with the same `{i}`; several are concatenated along the last axis.
+        order: permutation of the axes, () for the same order.
     """
 
     theirs: str
@@ -30,8 +30,8 @@ class Family(NamedTuple):
 
     Attributes:
         rules: one per tensor.
-        prefix: what bare models leave out of their names.
-        copies: tied tensors by the name of their original; left out where they equal it.
+        prefix: of names, missing in models without a head.
+        copies: tied tensor -> its original; dropped where the two are equal.
         unused: tensors without a counterpart here, e.g. buffers.
     """
 
@@ -42,7 +42,7 @@ class Family(NamedTuple):
 
 
 def same(theirs: str, *ours: str) -> Rule:
-    """A tensor whose axes lie as ours."""
+    """A tensor with the same order of axes."""
     return Rule(theirs, ours)
 
 
@@ -70,47 +70,47 @@ def to_ours(family: Family, tensors: Tensors) -> dict[str, np.ndarray]:
     ours: dict[str, np.ndarray] = {}
     for name, tensor in distinct(family, tensors):
         rule, layer = find(family, name)
-        parts = np.split(turn(tensor, rule), len(rule.ours), axis=-1)
+        parts = np.split(transposed(tensor, rule), len(rule.ours), axis=-1)
         paths = (path.replace("{i}", layer) for path in rule.ours)
         ours |= zip(paths, parts, strict=True)
     return ours
 
 
 def to_theirs(family: Family, weights: Tensors) -> dict[str, np.ndarray]:
-    """Returns our weights under their names; what they tie is written once.
+    """Returns our weights under their names; tied tensors are written once.
 
     Raises:
         UserError: if a variable has no rule.
     """
     theirs: dict[str, np.ndarray] = {}
-    left = dict(weights)
+    remaining = dict(weights)
     for rule in family.rules:
         for layer in layers(rule.ours[0], weights):
-            parts = [left.pop(path.replace("{i}", layer)) for path in rule.ours]
-            tensor = turn(np.concatenate(parts, axis=-1), rule)
+            parts = [remaining.pop(path.replace("{i}", layer)) for path in rule.ours]
+            tensor = transposed(np.concatenate(parts, axis=-1), rule)
             theirs[rule.theirs.replace("{i}", layer)] = tensor
-    if left:
-        raise UserError(f"no name for the variable {sorted(left)[0]} in this model type")
+    if remaining:
+        raise UserError(f"no name for the variable {sorted(remaining)[0]} in this model type")
     return theirs
 
 
-def turn(tensor: np.ndarray, rule: Rule) -> np.ndarray:
-    """Exchanges the axes; the orders in use are their own inverse."""
+def transposed(tensor: np.ndarray, rule: Rule) -> np.ndarray:
+    """Permutes the axes; every order in use is its own inverse."""
     return np.transpose(tensor, rule.order) if rule.order else tensor
 
 
 def distinct(family: Family, tensors: Tensors) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields the tensors under full names, without buffers and without copies of tied ones."""
+    """Yields the tensors under full names, without buffers and copies of tied tensors."""
     full = {full_name(family, name): tensor for name, tensor in tensors.items()}
     for name, tensor in full.items():
         original = full.get(family.copies.get(name, ""))
-        copied = original is not None and np.array_equal(original, tensor)
-        if not copied and not any(match(pattern, name) for pattern in family.unused):
+        is_copy = original is not None and np.array_equal(original, tensor)
+        if not is_copy and not any(match(pattern, name) for pattern in family.unused):
             yield name, tensor
 
 
 def full_name(family: Family, name: str) -> str:
-    """Returns the name with the prefix that bare models leave out."""
+    """Returns the name with the prefix that models without a head lack."""
     known = [rule.theirs for rule in family.rules] + [*family.unused, *family.copies]
     fits = any(match(pattern, name) for pattern in known)
     return name if fits else family.prefix + name

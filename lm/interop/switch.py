@@ -1,7 +1,6 @@
-"""Names of Hugging Face's Switch Transformers: experts lie apart and all layers are numbered.
+"""Names of Hugging Face's Switch Transformers: a tensor for each expert, a number for each layer.
 
-Here the experts of a layer are one tensor, and a pair of layers, a dense and a sparse one, has one
-number.
+Here the experts of a layer are one tensor, and a dense and a sparse layer share a number.
 """
 
 import re
@@ -13,7 +12,7 @@ import numpy as np
 from lm.interop.renaming import Family, Rule, Tensors, linear, same
 from lm.interop.t5 import LETTERS, SHARED
 
-MOST_PAIRS = 32
+MAX_PAIRS = 32
 EXPERT = re.compile(r"(.*\.experts)\.expert_(\d+)\.(.*)")
 BRANCHES = {
     "encoder": {"SelfAttention": "self_attention"},
@@ -21,11 +20,11 @@ BRANCHES = {
 }
 
 
-def together(tensors: Tensors) -> dict[str, np.ndarray]:
-    """Returns the tensors with those of a layer's experts stacked, under one name.
+def stack_experts(tensors: Tensors) -> dict[str, np.ndarray]:
+    """Returns the tensors with the experts of a layer stacked under one name.
 
-    >>> sorted(together({"a.experts.expert_0.wi": np.ones(2), "a.experts.expert_1.wi": np.ones(2),
-    ...                  "b": np.ones(1)}))
+    >>> experts = {f"a.experts.expert_{i}.wi": np.ones(2) for i in range(2)}
+    >>> sorted(stack_experts({**experts, "b": np.ones(1)}))
     ['a.experts.wi', 'b']
     """
     others: dict[str, np.ndarray] = {}
@@ -38,8 +37,8 @@ def together(tensors: Tensors) -> dict[str, np.ndarray]:
     return others | {n: np.stack([t[i] for i in sorted(t)]) for n, t in experts.items()}
 
 
-def apart(tensors: Tensors) -> dict[str, np.ndarray]:
-    """Returns the tensors with each expert's under a name of its own; the inverse."""
+def split_experts(tensors: Tensors) -> dict[str, np.ndarray]:
+    """Returns the tensors with a name for each expert; the inverse."""
     found: dict[str, np.ndarray] = {}
     for name, tensor in tensors.items():
         before, experts, after = name.partition(".experts.")
@@ -53,20 +52,20 @@ def side(name: str) -> Iterator[Rule]:
     bias = f"{name}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
     yield same(bias, f"encoder_decoder/{name}/relative_bias/embeddings")
     yield same(f"{name}.final_layer_norm.weight", f"encoder_decoder/{name}/after_rms_norm/scale")
-    for pair in range(MOST_PAIRS):
+    for pair in range(MAX_PAIRS):
         for half, rules in enumerate((dense, sparse)):
             first = half * (len(BRANCHES[name]) + 1)
             block, layer = f"{name}.block.{2 * pair + half}.layer", f"layer_{pair}"
-            for place, (theirs, branch) in enumerate(BRANCHES[name].items()):
-                ours = f"encoder_decoder/{name}/{layer}_{first + place}"
-                yield same(f"{block}.{place}.layer_norm.weight", f"{ours}/before_rms_norm/scale")
+            for index, (theirs, branch) in enumerate(BRANCHES[name].items()):
+                ours = f"encoder_decoder/{name}/{layer}_{first + index}"
+                yield same(f"{block}.{index}.layer_norm.weight", f"{ours}/before_rms_norm/scale")
                 for letter, matrix in LETTERS.items():
                     path = f"{ours}/{branch}/heads/{matrix}/kernel"
-                    yield linear(f"{block}.{place}.{theirs}.{letter}.weight", path)
-            place = len(BRANCHES[name])
-            ours = f"encoder_decoder/{name}/{layer}_{first + place}"
-            yield same(f"{block}.{place}.layer_norm.weight", f"{ours}/before_rms_norm/scale")
-            yield from rules(f"{block}.{place}.mlp", ours)
+                    yield linear(f"{block}.{index}.{theirs}.{letter}.weight", path)
+            index = len(BRANCHES[name])
+            ours = f"encoder_decoder/{name}/{layer}_{first + index}"
+            yield same(f"{block}.{index}.layer_norm.weight", f"{ours}/before_rms_norm/scale")
+            yield from rules(f"{block}.{index}.mlp", ours)
 
 
 def dense(theirs: str, ours: str) -> Iterator[Rule]:
@@ -76,7 +75,7 @@ def dense(theirs: str, ours: str) -> Iterator[Rule]:
 
 
 def sparse(theirs: str, ours: str) -> Iterator[Rule]:
-    """The rules of a mixture; the matrices of its experts are [E, out, in] there, stacked."""
+    """The rules of a mixture of experts; there the kernels are [E, out, in] once stacked."""
     ours = f"{ours}/mixture_of_experts"
     yield linear(f"{theirs}.router.classifier.weight", f"{ours}/router/scores/kernel")
     yield Rule(f"{theirs}.experts.wi.weight", (f"{ours}/experts/hidden/kernel",), (0, 2, 1))

@@ -17,8 +17,8 @@ GATED = {
 def side(name: str, branches: dict[str, dict[str, str]]) -> Iterator[Rule]:
     """The rules of one stack: its branches in order, each with its matrices."""
     ours = f"encoder_decoder/{name}"
-    for place, (branch, matrices) in enumerate(branches.items()):
-        theirs, layer = f"{name}.block.{{i}}.layer.{place}", f"{ours}/layer_{{i}}_{place}"
+    for index, (branch, matrices) in enumerate(branches.items()):
+        theirs, layer = f"{name}.block.{{i}}.layer.{index}", f"{ours}/layer_{{i}}_{index}"
         yield same(f"{theirs}.layer_norm.weight", f"{layer}/before_rms_norm/scale")
         for letter, matrix in matrices.items():
             yield linear(f"{theirs}.{branch}.{letter}.weight", f"{layer}/{matrix}/kernel")
@@ -28,7 +28,7 @@ def side(name: str, branches: dict[str, dict[str, str]]) -> Iterator[Rule]:
 
 
 def t5(feed_forward: dict[str, str], *head: Rule) -> Family:
-    """T5 with its feed-forward matrices and the logits that are not tied."""
+    """T5 with the names of its feed-forward kernels, and of its head where it is not tied."""
     own = {letter: f"self_attention/heads/{name}" for letter, name in LETTERS.items()}
     cross = {letter: f"cross_attention/heads/{name}" for letter, name in LETTERS.items()}
     encoder = {"SelfAttention": own, "DenseReluDense": feed_forward}
@@ -43,7 +43,7 @@ def t5(feed_forward: dict[str, str], *head: Rule) -> Family:
         ),
         prefix="",
         copies=dict.fromkeys(tables, SHARED),
-        # A table that the first releases saved and no code read.
+        # The first releases have this unused tensor.
         unused=("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",),
     )
 

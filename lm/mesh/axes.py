@@ -2,20 +2,22 @@
 
 The names are T5X's: vocab, embed, mlp, heads, kv, joined_kv (heads times kv), relpos_buckets,
 abspos_buckets, expert, expert_mlp, expert_replicas (groups of tokens), unmodeled; `batch` is the
-rows of a batch.
+rows of a batch. A rule maps a logical axis to a mesh axis; a split is the mesh axis of each
+dimension of an array, None where it is not split.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lm.errors import ConfigError
+from lm.types import Shape
 
 Axes = tuple[str, ...]
 Split = tuple[str | None, ...]
 Rules = Sequence[tuple[str, str | Sequence[str] | None]]
 
-BATCH = "batch"
+BATCH, JOINED = "batch", "joined_kv"
 AXES: dict[str, Axes] = {
     r"types/embeddings": ("unmodeled", "embed"),
     r"embedding/embeddings": ("vocab", "embed"),
@@ -59,12 +61,12 @@ AXES: dict[str, Axes] = {
     r"head/bias": ("vocab",),
     r"head/dense/kernel": ("embed", "unmodeled"),
 }
-# The same of what layers return, where XLA shall not choose: tokens go to the devices of their
+# The same for the outputs of layers, where XLA must not choose: tokens go to the devices of their
 # experts, all to all.
 OUTPUTS: dict[str, Axes] = {
     r"(to|from)_experts": ("expert", "expert_replicas", "unmodeled", "unmodeled"),
 }
-# What to change where a size does not divide.
+# The macro to change where a size does not divide.
 MACROS = {
     "batch": "BATCH_SIZE",
     "vocab": "VOCABULARY_SIZE",
@@ -78,25 +80,25 @@ MACROS = {
 
 
 class Layout(NamedTuple):
-    """How one variable lies on a mesh.
+    """How one variable is laid out on a mesh.
 
     Attributes:
-        shape: of the whole variable.
+        shape: global shape of the variable.
         axes: its logical axes; empty where the table has none.
-        split: for each dimension the mesh axis over which it is split, or None.
+        split: the mesh axis of each dimension.
     """
 
-    shape: tuple[int, ...]
+    shape: Shape
     axes: Axes
     split: Split
 
 
-def whole_path(pattern: str) -> str:
-    """Return the regular expression of all paths that end in the pattern, from a name's start.
+def full_path(pattern: str) -> str:
+    """Return the regular expression of all paths that end in the pattern, whole names only.
 
-    >>> bool(re.fullmatch(whole_path("head/kernel"), "gpt/head/kernel"))
+    >>> bool(re.fullmatch(full_path("head/kernel"), "gpt/head/kernel"))
     True
-    >>> bool(re.fullmatch(whole_path("head/kernel"), "gpt/ahead/kernel"))
+    >>> bool(re.fullmatch(full_path("head/kernel"), "gpt/ahead/kernel"))
     False
     """
     return rf"(?:.*/)?(?:{pattern})"
@@ -114,17 +116,17 @@ def split(axes: Axes, rules: Rules) -> Split:
     https://arxiv.org/abs/2203.17189).
     """
     found: dict[int, str | None] = {}
-    for name, place in rules:
+    for name, mesh_axis in rules:
         for i in [i for i, axis in enumerate(axes) if axis == name and i not in found]:
-            if isinstance(place, str) and place not in found.values():
-                found[i] = place
-            elif place is None:
+            if isinstance(mesh_axis, str) and mesh_axis not in found.values():
+                found[i] = mesh_axis
+            elif mesh_axis is None:
                 found[i] = None
     return tuple(found.get(i) for i in range(len(axes)))
 
 
-def lay(
-    shapes: Mapping[str, tuple[int, ...]],
+def lay_out(
+    shapes: Mapping[str, Shape],
     *,
     table: Mapping[str, Axes],
     rules: Rules,
@@ -139,35 +141,37 @@ def lay(
         sizes: mesh axis -> number of devices.
 
     Raises:
-        ConfigError: a matrix that no entry of the table knows, or a dimension that shall be split
-            and does not divide: nothing that is meant to be split is silently left whole.
+        ConfigError: a matrix that is not in the table, or a dimension that a rule splits and that
+            does not divide: what a rule splits is never silently replicated.
     """
-    return {path: _lay(path, tuple(shape), table, rules, sizes) for path, shape in shapes.items()}
+    return {
+        path: _layout(path, tuple(shape), table, rules, sizes) for path, shape in shapes.items()
+    }
 
 
-def _lay(
+def _layout(
     path: str,
-    shape: tuple[int, ...],
+    shape: Shape,
     table: Mapping[str, Axes],
     rules: Rules,
     sizes: Mapping[str, int],
 ) -> Layout:
     """Return the layout of one variable."""
     axes = _axes(path, shape, table)
-    places = split(axes, rules) if axes else (None,) * len(shape)
-    for axis, place, size in zip(axes, places, shape, strict=bool(axes)):
-        if place is not None and size % sizes[place]:
+    mesh_axes = split(axes, rules) if axes else (None,) * len(shape)
+    for axis, mesh_axis, size in zip(axes, mesh_axes, shape, strict=bool(axes)):
+        if mesh_axis is not None and size % sizes[mesh_axis]:
             raise ConfigError(
                 f"{path} {list(shape)}: {size} along '{axis}' do not divide by the mesh axis "
-                f"'{place}' of {sizes[place]}; change {MACROS.get(axis, 'the size')}, the mesh's "
-                f"shape, or put ('{axis}', None) first in mesh.Mesh.rules"
+                f"'{mesh_axis}' of {sizes[mesh_axis]}; change {MACROS.get(axis, 'the size')}, the "
+                f"mesh's shape, or put ('{axis}', None) first in mesh.Mesh.rules"
             )
-    return Layout(shape, axes, places)
+    return Layout(shape, axes, mesh_axes)
 
 
-def _axes(path: str, shape: tuple[int, ...], table: Mapping[str, Axes]) -> Axes:
-    """Return the logical axes of a variable; a vector that the table does not know has none."""
-    found = [pattern for pattern in table if re.fullmatch(whole_path(pattern), path)]
+def _axes(path: str, shape: Shape, table: Mapping[str, Axes]) -> Axes:
+    """Return the logical axes of a variable; a vector that is not in the table has none."""
+    found = [pattern for pattern in table if re.fullmatch(full_path(pattern), path)]
     if len(found) > 1:
         raise ConfigError(f"{path}: {' and '.join(found)} of the mesh's axes both match; keep one")
     if found and len(table[found[0]]) != len(shape):
@@ -183,3 +187,36 @@ def _axes(path: str, shape: tuple[int, ...], table: Mapping[str, Axes]) -> Axes:
             f"mesh.Mesh.axes = {{'{end}': ({names})}}"
         )
     return table[found[0]] if found else ()
+
+
+def refuse_split_heads(model: Any, layouts: Mapping[str, Layout], sizes: Mapping[str, int]) -> None:
+    """Refuse a mesh that would split a head over devices: H·K divides, but H does not.
+
+    Args:
+        model: a built model or objective.
+        layouts: path -> layout of each of its variables.
+        sizes: mesh axis -> number of devices.
+
+    Raises:
+        ConfigError: naming the layer and the bindings.
+    """
+    for layer in model._flatten_layers():
+        heads: Any = getattr(layer, "num_heads", None)
+        for axis in () if heads is None else _mesh_axes_of_heads(layer, layouts):
+            if heads % sizes[axis]:
+                raise ConfigError(
+                    f"{layer.path}: {heads} heads do not divide by the mesh axis '{axis}' of "
+                    f"{sizes[axis]}, so that a head would lie on several devices; make NUM_HEADS a "
+                    f"multiple of {sizes[axis]} or {axis.upper()}_DEVICES a divisor of {heads}, or "
+                    f"put ('{JOINED}', None) first in mesh.Mesh.rules"
+                )
+
+
+def _mesh_axes_of_heads(layer: Any, layouts: Mapping[str, Layout]) -> list[str]:
+    """Return the mesh axes over which a layer's heads are split."""
+    pairs = [
+        pair
+        for variable in layer.variables
+        for pair in zip(layouts[variable.path].axes, layouts[variable.path].split, strict=False)
+    ]
+    return [mesh_axis for axis, mesh_axis in pairs if axis == JOINED and mesh_axis is not None]

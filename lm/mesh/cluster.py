@@ -1,24 +1,25 @@
-"""Several processes of one run: how they find each other, agree, wait, and share arrays.
+"""Several processes of one run: how they join, synchronise, and gather arrays.
 
-Each process drives its own devices and runs the same program: every one iterates the same global
-batches, and a step begins everywhere or nowhere.
+Each process drives its own devices and runs the same program over the same global batches; a step
+begins on all of them or on none.
 """
 
 import atexit
 import os
 import sys
-from typing import Any
 
 import keras
 import numpy as np
 
 from lm.errors import ConfigError
+from lm.parts import part
+from lm.types import Tensor
 
 ADDRESSES, PROCESSES, INDEX = (
     f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")
 )
 
-_LOST = (
+_CONNECTION_ERRORS = (
     "Connection reset",
     "Connection closed",
     "Socket closed",
@@ -28,11 +29,12 @@ _LOST = (
 )
 
 
+@part
 def addressed() -> None:
     """Join the processes that Keras' three environment variables name.
 
     `KERAS_DISTRIBUTION_JOB_ADDRESSES` is host:port of process 0, `KERAS_DISTRIBUTION_NUM_PROCESSES`
-    and `KERAS_DISTRIBUTION_PROCESS_ID` are what they say.
+    the number of processes, `KERAS_DISTRIBUTION_PROCESS_ID` which of them this is.
 
     Raises:
         ConfigError: one of them is not set.
@@ -46,6 +48,7 @@ def addressed() -> None:
     _join(*(os.environ[name] for name in (ADDRESSES, PROCESSES, INDEX)))
 
 
+@part
 def detected() -> None:
     """Join the processes that JAX finds by itself: a TPU pod, Slurm, Open MPI, Kubernetes."""
     _join(None, None, None)
@@ -59,25 +62,25 @@ def count() -> int:
 
 
 def index() -> int:
-    """Return which process this is; process 0 writes."""
+    """Return the index of this process; process 0 writes."""
     import jax
 
     return jax.process_index()
 
 
-def agree(*numbers: int) -> list[int]:
-    """Return of each number the largest that any process gives; all must call it."""
+def max_over_processes(*numbers: int) -> list[int]:
+    """Return for each number the largest that any process gives; all must call it."""
     from jax.experimental import multihost_utils
 
     given = multihost_utils.process_allgather(np.array([numbers], np.int32), tiled=True)
     return np.max(given, axis=0).tolist()
 
 
-def wait(reason: str) -> None:
+def barrier(reason: str) -> None:
     """Return when all processes have called it.
 
     Args:
-        reason: what for, the same everywhere.
+        reason: a name for the barrier, the same in all processes.
     """
     from jax.experimental import multihost_utils
 
@@ -85,20 +88,20 @@ def wait(reason: str) -> None:
 
 
 def is_lost(error: BaseException) -> bool:
-    """Tell whether an error of the engine means that another process cannot be reached.
+    """Return whether an error of the engine means that another process cannot be reached.
 
     >>> is_lost(RuntimeError("UNKNOWN: Gloo all-to-all failed: Connection reset by peer"))
     True
     >>> is_lost(RuntimeError("INVALID_ARGUMENT: shapes differ"))
     False
     """
-    return any(word in str(error) for word in _LOST)
+    return any(word in str(error) for word in _CONNECTION_ERRORS)
 
 
-def leave() -> None:
-    """Have this process end with exit code 1 as soon as it is done with its own affairs.
+def exit_without_peers() -> None:
+    """Have this process end with exit code 1 after its own exit handlers.
 
-    JAX would wait at the exit for the heartbeat of a process that is gone, and then abort.
+    JAX would wait at exit for the heartbeat of a process that has died, and then abort.
     """
 
     def end() -> None:
@@ -109,8 +112,8 @@ def leave() -> None:
     atexit.register(end)
 
 
-def whole(array: Any) -> np.ndarray:
-    """Return a copy of a whole array; where processes share it, all must call this.
+def host_copy(array: Tensor) -> np.ndarray:
+    """Return a copy of a global array on the host; if processes share it, all must call this.
 
     Args:
         array: of any engine.
@@ -125,7 +128,7 @@ def whole(array: Any) -> np.ndarray:
 
 
 def _join(address: str | None, processes: str | None, number: str | None) -> None:
-    """Start JAX's distributed runtime, once a process."""
+    """Start JAX's distributed runtime, once per process."""
     import jax
 
     if jax.distributed.is_initialized():

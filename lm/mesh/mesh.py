@@ -8,22 +8,36 @@ from typing import Any
 
 import keras
 
+from lm.abstract import on_shapes
 from lm.errors import ConfigError
-from lm.mesh import heads
-from lm.mesh.axes import AXES, BATCH, OUTPUTS, Axes, Layout, Rules, lay, split, whole_path
+from lm.mesh.axes import (
+    AXES,
+    BATCH,
+    OUTPUTS,
+    Axes,
+    Layout,
+    Rules,
+    full_path,
+    lay_out,
+    refuse_split_heads,
+    split,
+)
+from lm.parts import part
+from lm.types import Features, Shape
 
-REST = -1
+REMAINING = -1
 
 
+@part
 class Mesh:
-    """Devices in a grid with named axes, and the rules of what is split over which.
+    """Devices in a grid with named axes, and the rules of what is split over which axis.
 
     The batch is split over the mesh axes of the rule `batch`; every variable over those of its
     logical axes, the first rule winning and a mesh axis being used once per array. What no rule
-    splits is whole on every device. XLA adds the communication; results do not depend on the mesh.
+    splits is replicated. XLA adds the communication; results do not depend on the mesh.
 
     Args:
-        shape: mesh axis -> number of devices; one may be -1: all that the others leave.
+        shape: mesh axis -> number of devices; one may be -1: all that remain.
         rules: pairs of a logical axis and a mesh axis or None; `batch` may name several.
         axes: logical axes of variables beyond those of `lm.mesh.axes`: the end of a path, a
             regular expression -> one name per dimension.
@@ -51,22 +65,22 @@ class Mesh:
                 "use KERAS_BACKEND=jax"
             )
         self.shape = dict(shape)
-        self.rules = [(name, place) for name, place in rules]
-        self.own = {end: tuple(names) for end, names in (axes or {}).items()}
+        self.rules = list(rules)
+        self.extra_axes = {end: tuple(names) for end, names in (axes or {}).items()}
         self.cluster = cluster
         self._grid: Any = None
         self._check_names()
 
     @property
     def table(self) -> dict[str, Axes]:
-        """The logical axes of all variables that are known, by the end of the path."""
-        return AXES | self.own
+        """The logical axes of all known variables, by the end of the path."""
+        return AXES | self.extra_axes
 
     @property
     def batch_axes(self) -> tuple[str, ...]:
         """The mesh axes over which the rows of a batch are split, those of one device too."""
-        places = [place for name, place in self.rules if name == BATCH and place is not None]
-        return () if not places else _names(places[0])
+        found = [axes for name, axes in self.rules if name == BATCH and axes is not None]
+        return () if not found else _names(found[0])
 
     @property
     def shards(self) -> int:
@@ -75,7 +89,7 @@ class Mesh:
 
     @property
     def grid(self) -> Any:
-        """The devices as `keras.distribution.DeviceMesh`; neighbours talk most."""
+        """The devices as `keras.distribution.DeviceMesh`, ordered by what connects them."""
         if self._grid is None:
             import jax
             from jax.experimental import mesh_utils
@@ -98,7 +112,7 @@ class Mesh:
         self.resolve(jax.device_count())
 
     def resolve(self, devices: int) -> None:
-        """Fill in the axis whose size is -1.
+        """Replace the size -1 by the number of devices that remain.
 
         Args:
             devices: how many there are.
@@ -106,17 +120,19 @@ class Mesh:
         Raises:
             ConfigError: the shape is not that of so many devices.
         """
-        known = math.prod(size for size in self.shape.values() if size != REST)
-        if REST in self.shape.values() and devices % known == 0:
-            self.shape = {n: devices // known if s == REST else s for n, s in self.shape.items()}
+        known = math.prod(size for size in self.shape.values() if size != REMAINING)
+        if REMAINING in self.shape.values() and devices % known == 0:
+            self.shape = {
+                n: devices // known if s == REMAINING else s for n, s in self.shape.items()
+            }
         if math.prod(self.shape.values()) != devices:
-            told = " x ".join(f"{name} {size}" for name, size in self.shape.items())
+            shape = " x ".join(f"{name} {size}" for name, size in self.shape.items())
             raise ConfigError(
-                f"mesh.Mesh.shape is {told}, but there are {devices} devices; change the shape "
+                f"mesh.Mesh.shape is {shape}, but there are {devices} devices; change the shape "
                 f"({', '.join(f'{name.upper()}_DEVICES' for name in self.shape)})"
             )
 
-    def layouts(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Layout]:
+    def layouts(self, shapes: Mapping[str, Shape]) -> dict[str, Layout]:
         """Return path -> layout of every variable.
 
         Args:
@@ -128,11 +144,11 @@ class Mesh:
         """
         if not self._splits_variables():
             return {path: Layout(s, (), (None,) * len(s)) for path, s in shapes.items()}
-        found = lay(shapes, table=self.table, rules=self.rules, sizes=self.shape)
-        for end in self.own:
-            if not any(re.fullmatch(whole_path(end), path) for path in shapes):
+        found = lay_out(shapes, table=self.table, rules=self.rules, sizes=self.shape)
+        for end in self.extra_axes:
+            if not any(re.fullmatch(full_path(end), path) for path in shapes):
                 raise ConfigError(f"mesh.Mesh.axes: '{end}' is the end of no variable's path")
-        used = {place for layout in found.values() for place in layout.split}
+        used = {mesh_axis for layout in found.values() for mesh_axis in layout.split}
         for axis, size in self.shape.items():
             if size > 1 and axis not in used and axis not in self.batch_axes:
                 raise ConfigError(
@@ -141,14 +157,14 @@ class Mesh:
                 )
         return found
 
-    def layouts_of(self, made: Any) -> dict[str, Layout]:
+    def layouts_of(self, model: Any) -> dict[str, Layout]:
         """Return path -> layout of every variable of a built model or objective.
 
         Raises:
-            ConfigError: as of `layouts`, or a head would lie on several devices.
+            ConfigError: as `layouts`, or a head would lie on several devices.
         """
-        found = self.layouts({v.path: tuple(v.shape) for v in made.variables})
-        heads.refuse_cut(made, found, self.shape)
+        found = self.layouts({v.path: tuple(v.shape) for v in model.variables})
+        refuse_split_heads(model, found, self.shape)
         return found
 
     def check_rows(self, rows: int, microbatches: int = 1) -> None:
@@ -157,25 +173,24 @@ class Mesh:
         Raises:
             ConfigError: naming the bindings.
         """
-        part = rows // microbatches
-        if part % self.shards:
-            cut = f" in {microbatches} microbatches" if microbatches > 1 else ""
+        if rows // microbatches % self.shards:
+            parts = f" in {microbatches} microbatches" if microbatches > 1 else ""
             over = " x ".join(f"{axis} {self.shape[axis]}" for axis in self.batch_axes)
             raise ConfigError(
-                f"BATCH_SIZE = {rows}{cut} does not divide by the mesh axes of a batch ({over}); "
+                f"BATCH_SIZE = {rows}{parts} does not divide by the mesh axes of a batch ({over}); "
                 f"make it a multiple of {self.shards * microbatches} or change mesh.Mesh.shape"
             )
 
     @contextlib.contextmanager
     def over(
-        self, *, objective: Callable[[], Any], features: Mapping[str, Any], microbatches: int = 1
+        self, *, objective: Callable[[], Any], features: Features, microbatches: int = 1
     ) -> Iterator[None]:
-        """Check everything on shapes alone, then let Keras lay out the variables that are made.
+        """Check everything from shapes alone, then let Keras lay out the variables that are made.
 
         Args:
             objective: factory of the objective; one is built without allocating it.
             features: a batch, or for each feature anything with its shape and dtype.
-            microbatches: parts into which a batch is cut.
+            microbatches: parts into which a batch is split.
 
         Raises:
             ConfigError: what does not fit, before a device holds anything.
@@ -192,42 +207,41 @@ class Mesh:
 
     def distribution(self) -> Any:
         """Return the layouts as `keras.distribution.ModelParallel`; variables match by path."""
-        layouts = keras.distribution.LayoutMap(self.grid)
-        # Keras asks for the layout of what a layer returns under the layer's path + "/output".
+        layout_map = keras.distribution.LayoutMap(self.grid)
+        # Keras looks for the layout of a layer's output under the layer's path + "/output".
         outputs = {f"{end}/output": names for end, names in OUTPUTS.items()}
         for end, names in (self.table | outputs).items():
-            places = split(names, self.rules)
-            if any(places):
-                layouts[whole_path(end)] = places
+            mesh_axes = split(names, self.rules)
+            if any(mesh_axes):
+                layout_map[full_path(end)] = mesh_axes
         first = next(iter(self.shape))
-        return keras.distribution.ModelParallel(layout_map=layouts, batch_dim_name=first)
+        return keras.distribution.ModelParallel(layout_map=layout_map, batch_dim_name=first)
 
     def _splits_variables(self) -> bool:
         """Whether a rule splits anything beside the batch over more than one device."""
-        places = [p for name, p in self.rules if name != BATCH and isinstance(p, str)]
-        return any(self.shape[place] > 1 for place in places)
+        mesh_axes = [axis for name, axis in self.rules if name != BATCH and isinstance(axis, str)]
+        return any(self.shape[axis] > 1 for axis in mesh_axes)
 
     def _check_names(self) -> None:
-        """Refuse rules over names that nothing has."""
-        every = (self.table | OUTPUTS).values()
-        known = {BATCH} | {name for names in every for name in names}
-        for name, place in self.rules:
+        """Refuse rules over axes that do not exist."""
+        known = {BATCH} | {name for names in (self.table | OUTPUTS).values() for name in names}
+        for name, mesh_axes in self.rules:
             if name not in known:
                 raise ConfigError(
                     f"mesh.Mesh.rules: no variable has the logical axis '{name}'; known are "
                     f"{', '.join(sorted(known))}"
                 )
-            for axis in _names(place):
+            for axis in _names(mesh_axes):
                 if axis not in self.shape:
                     raise ConfigError(
-                        f"mesh.Mesh.rules: '{name}' lies over '{axis}', which is no axis of "
+                        f"mesh.Mesh.rules: '{name}' is split over '{axis}', which is no axis of "
                         f"mesh.Mesh.shape ({', '.join(self.shape)})"
                     )
 
 
-def _shaped(objective: Callable[[], Any], features: Mapping[str, Any]) -> Any:
+def _shaped(objective: Callable[[], Any], features: Features) -> Any:
     """Return an objective whose variables have paths and shapes; nothing is allocated."""
-    with keras.StatelessScope(initialize_variables=False):
+    with on_shapes("OBJECTIVE"):
         built = objective()
         built(
             {
@@ -238,8 +252,8 @@ def _shaped(objective: Callable[[], Any], features: Mapping[str, Any]) -> Any:
     return built
 
 
-def _names(place: Any) -> tuple[str, ...]:
-    """Return the mesh axes of a rule."""
-    if place is None:
+def _names(mesh_axes: Any) -> tuple[str, ...]:
+    """Return the mesh axes of a rule, which names none, one or several."""
+    if mesh_axes is None:
         return ()
-    return (place,) if isinstance(place, str) else tuple(place)
+    return (mesh_axes,) if isinstance(mesh_axes, str) else tuple(mesh_axes)

@@ -10,6 +10,7 @@ from lm.models.prompt import last_token, real_tokens
 from lm.nn.branch import Factory, make
 from lm.nn.heads import Factors
 from lm.nn.stack import StackState
+from lm.parts import part
 
 
 class DecoderState(NamedTuple):
@@ -18,6 +19,7 @@ class DecoderState(NamedTuple):
     decoder: StackState
 
 
+@part
 class DecoderOnly(keras.Model):
     """`head(decoder(E[tokens]))`, [B, T] → [B, T, V].
 

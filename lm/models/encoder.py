@@ -8,8 +8,10 @@ from keras import ops
 
 from lm.nn.branch import Factory, make
 from lm.nn.heads import Factors
+from lm.parts import part
 
 
+@part
 class Encoder(keras.Model):
     """`head(encoder(E[tokens] + E_type[types]))`.
 

@@ -10,6 +10,7 @@ from lm.models.prompt import last_token, real_tokens
 from lm.nn.branch import Factory, make
 from lm.nn.heads import Factors
 from lm.nn.stack import StackState
+from lm.parts import part
 
 
 class EncoderDecoderState(NamedTuple):
@@ -19,6 +20,7 @@ class EncoderDecoderState(NamedTuple):
     memory_segments: Any
 
 
+@part
 class EncoderDecoder(keras.Model):
     """`head(decoder(E[targets], memory = encoder(E[inputs])))`, → [B, T, V].
 

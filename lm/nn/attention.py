@@ -11,7 +11,8 @@ from lm.nn.branch import Branch, Context, Factory, State, make
 from lm.nn.cache import Cache, Shared, by_prompt, write
 from lm.nn.dropout import Dropout
 from lm.nn.initializers import initializer
-from lm.ranges import Share, Size
+from lm.parts import part
+from lm.ranges import PositiveInt, UnitFloat
 
 
 class KeyValue(NamedTuple):
@@ -131,8 +132,8 @@ class Heads(keras.layers.Layer):
     def __init__(
         self,
         *,
-        num_heads: Size,
-        head_dim: Size | None,
+        num_heads: PositiveInt,
+        head_dim: PositiveInt | None,
         use_bias: bool,
         scale: float | None,
         kernel_initializer: Any,
@@ -196,6 +197,7 @@ class Heads(keras.layers.Layer):
         return ops.reshape(x, (-1, x.shape[1], self.num_heads, self.head_dim))
 
 
+@part
 class SelfAttention(Branch):
     """`softmax(q·kᵀ·scale + bias) v · W_o` with q, k, v projected from x, H heads side by side.
 
@@ -224,11 +226,11 @@ class SelfAttention(Branch):
     def __init__(  # noqa: PLR0913 - each one is a number or a choice of the papers
         self,
         *,
-        num_heads: Size,
-        head_dim: Size | None = None,
+        num_heads: PositiveInt,
+        head_dim: PositiveInt | None = None,
         use_bias: bool = True,
         scale: float | None = None,
-        dropout: Share = 0.0,
+        dropout: UnitFloat = 0.0,
         rotary: Factory | None = None,
         heads: Factory | None = None,
         after_projection: Factory | None = None,
@@ -290,6 +292,7 @@ class SelfAttention(Branch):
         return SelfAttentionState(Cache(KeyValue(key, value)), after)
 
 
+@part
 class CrossAttention(Branch):
     """`softmax(q·kᵀ·scale) v · W_o` with q projected from x, k and v from the memory.
 
@@ -311,11 +314,11 @@ class CrossAttention(Branch):
     def __init__(  # noqa: PLR0913 - each one is a number or a choice of the papers
         self,
         *,
-        num_heads: Size,
-        head_dim: Size | None = None,
+        num_heads: PositiveInt,
+        head_dim: PositiveInt | None = None,
         use_bias: bool = True,
         scale: float | None = None,
-        dropout: Share = 0.0,
+        dropout: UnitFloat = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         query_initializer: Any = None,
         output_initializer: Any = None,

@@ -14,7 +14,8 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, State
 from lm.nn.initializers import CurrentFirst, initializer
-from lm.ranges import Size
+from lm.parts import part
+from lm.ranges import PositiveInt
 
 
 def moved(x: Any, offset: int) -> Any:
@@ -78,6 +79,7 @@ def weigh(neighbours: Sequence[Any], taps: Any) -> Any:
     return sum(x * taps[j] for j, x in enumerate(neighbours))
 
 
+@part
 class CausalConvolution(Branch):
     """`y_t = Σ_j taps_j ⊙ x_{t-j}`, j = 0 … k - 1: one filter per channel, the current tap first.
 
@@ -102,7 +104,7 @@ class CausalConvolution(Branch):
     def __init__(
         self,
         *,
-        kernel_size: Size = 3,
+        kernel_size: PositiveInt = 3,
         kernel_initializer: Any = CurrentFirst,
         name: str | None = None,
     ) -> None:
@@ -127,6 +129,7 @@ class CausalConvolution(Branch):
         return ops.zeros((batch, self.kernel_size - 1, *self.channels), self.compute_dtype)
 
 
+@part
 class Convolution(keras.layers.Layer):
     """`Σ_j x_j W_j + b` over neighbours x_j: D → F with one matrix per neighbour.
 
@@ -140,7 +143,7 @@ class Convolution(keras.layers.Layer):
     def __init__(
         self,
         *,
-        filters: Size,
+        filters: PositiveInt,
         kernel_initializer: Any = "glorot_uniform",
         name: str | None = None,
     ) -> None:
@@ -164,6 +167,7 @@ class Convolution(keras.layers.Layer):
         return y + ops.cast(self.bias, x.dtype)
 
 
+@part
 class SeparableConvolution(keras.layers.Layer):
     """`(Σ_j taps_j ⊙ x_j) W + b` over neighbours x_j: a filter per channel, then D → F.
 
@@ -180,7 +184,7 @@ class SeparableConvolution(keras.layers.Layer):
     def __init__(
         self,
         *,
-        filters: Size,
+        filters: PositiveInt,
         kernel_initializer: Any = "glorot_uniform",
         name: str | None = None,
     ) -> None:

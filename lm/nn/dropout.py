@@ -8,9 +8,11 @@ from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.random import uniform
-from lm.ranges import Share
+from lm.parts import part
+from lm.ranges import UnitFloat
 
 
+@part
 class Dropout(keras.layers.Layer):
     """Sets each element to zero with probability `rate` and scales the rest by 1 / (1 - rate).
 
@@ -26,7 +28,7 @@ class Dropout(keras.layers.Layer):
     """
 
     def __init__(
-        self, *, rate: Share, broadcast_axes: Sequence[int] = (), name: str | None = None
+        self, *, rate: UnitFloat, broadcast_axes: Sequence[int] = (), name: str | None = None
     ) -> None:
         super().__init__(name=name)
         if not 0 <= rate < 1:

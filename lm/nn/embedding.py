@@ -6,9 +6,11 @@ import keras
 from keras import ops
 
 from lm.nn.initializers import initializer
-from lm.ranges import Size
+from lm.parts import part
+from lm.ranges import PositiveInt
 
 
+@part
 class TokenEmbedding(keras.layers.Layer):
     """`E[token] · D^scale_exponent` with a table E [V, D]; the width of a model is set here alone.
 
@@ -22,8 +24,8 @@ class TokenEmbedding(keras.layers.Layer):
     def __init__(
         self,
         *,
-        vocabulary_size: Size,
-        hidden_dim: Size,
+        vocabulary_size: PositiveInt,
+        hidden_dim: PositiveInt,
         scale_exponent: float = 0.0,
         embeddings_initializer: Any = "uniform",
         name: str | None = None,

@@ -14,9 +14,11 @@ from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, Factory, State, make
 from lm.nn.convolution import Convolution, SeparableConvolution, around, behind
 from lm.nn.dropout import Dropout
-from lm.ranges import Share
+from lm.parts import part, value
+from lm.ranges import UnitFloat
 
 
+@value
 def double_heads(*, num_heads: int) -> int:
     """Returns the heads of the decoder's first attention: twice as many, at most 16, never fewer.
 
@@ -34,6 +36,7 @@ def widened(x: Any, width: int) -> Any:
     return ops.pad(x, [[0, 0], [0, 0], [0, width - x.shape[-1]]])
 
 
+@part
 class GatedLinearUnit(Branch):
     """`(x W_v + b_v) ⊙ sigmoid(x W_g + b_g)`, D → D.
 
@@ -51,6 +54,7 @@ class GatedLinearUnit(Branch):
         return self.value(x) * self.gate(x), ()
 
 
+@part
 class EvolvedEncoderConvolution(Branch):
     """`SepConv9(norm(drop(relu(x W + b)) + drop(relu(Conv3(x)))))`, D → 4D and D/2 → D/2 → D.
 
@@ -71,7 +75,7 @@ class EvolvedEncoderConvolution(Branch):
     packed examples too.
     """
 
-    def __init__(self, *, norm: Factory, dropout: Share = 0.0, name: str | None = None) -> None:
+    def __init__(self, *, norm: Factory, dropout: UnitFloat = 0.0, name: str | None = None) -> None:
         super().__init__(name=name)
         self.norm = make(norm, "norm")
         self.left_dropout = Dropout(rate=dropout, name="left_dropout")
@@ -106,6 +110,7 @@ class Tails(NamedTuple):
     inner: Any
 
 
+@part
 class EvolvedDecoderConvolution(Branch):
     """`SepConv7(norm(drop(relu(SepConv11(x))) + drop(SepConv7(x))))`, D → 2D and D/2 → D.
 
@@ -124,7 +129,7 @@ class EvolvedDecoderConvolution(Branch):
     over all positions so far, ours over the tails.
     """
 
-    def __init__(self, *, norm: Factory, dropout: Share = 0.0, name: str | None = None) -> None:
+    def __init__(self, *, norm: Factory, dropout: UnitFloat = 0.0, name: str | None = None) -> None:
         super().__init__(name=name)
         self.norm = make(norm, "norm")
         self.left_dropout = Dropout(rate=dropout, name="left_dropout")

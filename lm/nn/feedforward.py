@@ -9,19 +9,23 @@ from keras import ops
 from lm.nn.branch import Branch, Context, Factory, State, chain, make_all
 from lm.nn.dropout import Dropout
 from lm.nn.initializers import initializer
-from lm.ranges import Share, Size
+from lm.parts import part
+from lm.ranges import PositiveInt, UnitFloat
 
 
+@part
 def gelu_tanh(x: Any) -> Any:
     """GELU by its tanh approximation, as GPT-2 and T5 1.1 were trained with (Hendrycks 2016)."""
     return keras.activations.gelu(x, approximate=True)
 
 
+@part
 def gelu_erf(x: Any) -> Any:
     """Exact GELU, x·Φ(x), as BERT in its public releases (Hendrycks, Gimpel 2016)."""
     return keras.activations.gelu(x, approximate=False)
 
 
+@part
 def squared_relu(x: Any) -> Any:
     """`max(x, 0)²` with derivative `2 max(x, 0)` (So et al. 2021); float16 overflows from x = 256.
 
@@ -40,6 +44,7 @@ def dense(
     )
 
 
+@part
 class FeedForward(Branch):
     """`activation(x W_in + b_in) W_out + b_out`, D → F → D at every position alone.
 
@@ -59,10 +64,10 @@ class FeedForward(Branch):
     def __init__(  # noqa: PLR0913 - each one is a number or a choice of the papers
         self,
         *,
-        intermediate_dim: Size,
+        intermediate_dim: PositiveInt,
         activation: Any,
         use_bias: bool = True,
-        dropout: Share = 0.0,
+        dropout: UnitFloat = 0.0,
         inner: Sequence[Factory] = (),
         kernel_initializer: Any = "glorot_uniform",
         output_initializer: Any = None,
@@ -90,6 +95,7 @@ class FeedForward(Branch):
         return self.output_dense(chain(self.inner, self.dropout(hidden))), ()
 
 
+@part
 class GatedFeedForward(Branch):
     """`(activation(x W_gate) ⊙ x W_in) W_out`: the GLU family, named by its activation.
 
@@ -110,10 +116,10 @@ class GatedFeedForward(Branch):
     def __init__(
         self,
         *,
-        intermediate_dim: Size,
+        intermediate_dim: PositiveInt,
         activation: Any,
         use_bias: bool = False,
-        dropout: Share = 0.0,
+        dropout: UnitFloat = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         matrix: Factory | None = None,
         name: str | None = None,

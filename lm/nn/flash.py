@@ -22,7 +22,8 @@ from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, Factory, State, make
 from lm.nn.gau import Kernel, products, refuse_bias_of_stack
 from lm.nn.masks import causal, same_segment
-from lm.ranges import Size
+from lm.parts import part
+from lm.ranges import PositiveInt
 
 PAST, FUTURE = -1, 1
 
@@ -62,17 +63,20 @@ class MixedChunkState(NamedTuple):
     value: Any
 
 
+@part
 def tokens_read(count: Any, chunk_size: int) -> Any:
     """The linear part is the mean over the tokens it reads: as large at any length."""
     del chunk_size
     return ops.maximum(count, 1)
 
 
+@part
 def one_chunk(count: Any, chunk_size: int) -> Any:
     """The linear part is the sum of the means of chunks: it grows with the length."""
     return ops.full_like(count, chunk_size)
 
 
+@part
 class MixedChunkAttention(Branch):
     """`(u ⊙ (A v + q_l · Σ k_lᵀ v / N)) W_o`: FLASH.
 
@@ -108,7 +112,7 @@ class MixedChunkAttention(Branch):
         *,
         unit: Factory,
         kernel: Kernel,
-        chunk_size: Size,
+        chunk_size: PositiveInt,
         mask: Callable[[Any, Any], Any],
         normalizer: Callable[[Any, int], Any] = tokens_read,
         bias: Factory | None = None,

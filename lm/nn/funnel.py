@@ -7,17 +7,20 @@ import keras
 from keras import ops
 
 from lm.errors import LayerError
-from lm.nn.branch import Factory, chain, make, make_all
+from lm.nn.branch import Factory, chain, make_all
 from lm.nn.dropout import Dropout
 from lm.nn.funnel_attention import RelativeContext, Waves, waves
 from lm.nn.funnel_pooling import Places, Row, Windows, halve, starts, upsample
 from lm.nn.masks import same_segment
+from lm.nn.repeat import repeat
 from lm.nn.reports import report
-from lm.ranges import Count, Share, Size
+from lm.parts import part
+from lm.ranges import NonNegativeInt, PositiveInt, UnitFloat
 
 CLS_TYPE = 2
 
 
+@part
 class FunnelStack(keras.layers.Layer):
     """`h_0 = block_0(x); h_b = block_b(halve(h_{b-1}))`, decoded as `layers(upsample(h) + h_0)`.
 
@@ -57,13 +60,13 @@ class FunnelStack(keras.layers.Layer):
     def __init__(  # noqa: PLR0913 - each one is a number or a choice of the paper
         self,
         *,
-        block_sizes: Sequence[Size],
-        block_repeats: Sequence[Size] | None = None,
-        num_decoder_layers: Count,
+        block_sizes: Sequence[PositiveInt],
+        block_repeats: Sequence[PositiveInt] | None = None,
+        num_decoder_layers: NonNegativeInt,
         layers: Sequence[Factory],
         windows: Factory,
-        max_segments: Size = 1,
-        wave_dropout: Share = 0.0,
+        max_segments: PositiveInt = 1,
+        wave_dropout: UnitFloat = 0.0,
         before: Sequence[Factory] = (),
         name: str | None = None,
     ) -> None:
@@ -75,10 +78,12 @@ class FunnelStack(keras.layers.Layer):
         self.windows: Windows = windows()
         self.before = make_all(before, "before")
         self.blocks = [
-            [make_layer(layers, f"layer_{block}_{i}") for i in range(size)]
+            # The first layer is none of the others' kind: it may read the row before.
+            repeat(range(1), layers, f"layer_{block}")
+            + repeat(range(1, size), layers, f"layer_{block}")
             for block, size in enumerate(block_sizes)
         ]
-        self.decoder = [make_layer(layers, f"layer_decoder_{i}") for i in range(num_decoder_layers)]
+        self.decoder = repeat(range(num_decoder_layers), layers, "layer_decoder")
         self.wave_dropout = Dropout(rate=wave_dropout, name="wave_dropout")
 
     def build(self, x_shape: Any) -> None:
@@ -169,11 +174,6 @@ class FunnelStack(keras.layers.Layer):
                 f"{len(self.blocks) - 1} times, but {length} places are left before the last: "
                 "raise TASK_FEATURE_LENGTHS or take fewer blocks"
             )
-
-
-def make_layer(factories: Sequence[Any], name: str) -> list[Any]:
-    """Makes the residuals of one layer."""
-    return [make(factory, f"{name}_{i}") for i, factory in enumerate(factories)]
 
 
 def same_type(types: Any, key_types: Any) -> Any:

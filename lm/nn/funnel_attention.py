@@ -16,7 +16,8 @@ from lm.nn.branch import Branch, State
 from lm.nn.dropout import Dropout
 from lm.nn.feedforward import dense
 from lm.nn.initializers import initializer
-from lm.ranges import Share, Size
+from lm.parts import part
+from lm.ranges import PositiveInt, UnitFloat
 
 LONGEST = 10_000.0
 
@@ -86,6 +87,7 @@ def sinusoid(places: np.ndarray, width: int) -> np.ndarray:
     return np.concatenate([np.sin(angles), np.cos(angles)], axis=-1).astype("float32")
 
 
+@part
 def shifted(query: Any, kernel: Any, waves: Waves) -> Any:
     """Returns `q_t · (R(p_t - p_s) W)`, [B, H, T, S], from one product per distance.
 
@@ -110,6 +112,7 @@ def shifted(query: Any, kernel: Any, waves: Waves) -> Any:
     return ops.reshape(line, (-1, heads, count, size - ratio))[..., :keys]
 
 
+@part
 def factorised(query: Any, kernel: Any, waves: Waves) -> Any:
     """Returns `q_t · (R(p_t - p_s) W)`, [B, H, T, S], by the addition theorems.
 
@@ -130,6 +133,7 @@ def factorised(query: Any, kernel: Any, waves: Waves) -> Any:
     return ops.einsum("bthd,sd->bhts", turned, waves.key)
 
 
+@part
 class RelativeAttention(Branch):
     """`softmax((q + u)·k + related · ((q + v)·R W + (q + w)·G[same type])) v · W_o`.
 
@@ -154,10 +158,10 @@ class RelativeAttention(Branch):
     def __init__(
         self,
         *,
-        num_heads: Size,
+        num_heads: PositiveInt,
         distance: Any,
-        head_dim: Size | None = None,
-        dropout: Share = 0.0,
+        head_dim: PositiveInt | None = None,
+        dropout: UnitFloat = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         name: str | None = None,
     ) -> None:

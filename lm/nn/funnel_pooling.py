@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, Protocol
 
 from keras import ops
 
+from lm.parts import part
+
 
 class Row(NamedTuple):
     """What is known of the places of a row beside what the tokens became.
@@ -40,6 +42,7 @@ class Windows(Protocol):
         """Returns the segment of a window from those of its two places, 0 for none."""
 
 
+@part
 class CompleteWindows:
     """A last window without a partner is dropped: n → ⌈n/2⌉, 512 → 256 → 128.
 
@@ -62,6 +65,7 @@ class CompleteWindows:
         return right
 
 
+@part
 class AllWindows:
     """A last window without a partner is kept, as it is: n → ⌊n/2⌋ + 1, 512 → 257 → 129.
 

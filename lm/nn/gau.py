@@ -17,7 +17,8 @@ from lm.nn.cache import Cache, by_prompt, write
 from lm.nn.dropout import Dropout
 from lm.nn.feedforward import dense
 from lm.nn.initializers import initializer
-from lm.ranges import Share, Size
+from lm.parts import part
+from lm.ranges import PositiveInt, UnitFloat
 
 Kernel = Callable[[Any, Any, Any, Any, int], Any]
 """`(query [B, T, K], key [B, S, K], bias, mask, n) -> weights [B, T, S]`, float32."""
@@ -28,12 +29,14 @@ def products(query: Any, key: Any) -> Any:
     return ops.cast(ops.einsum("btk,bsk->bts", query, key), "float32")
 
 
+@part
 def squared_relu(query: Any, key: Any, bias: Any, mask: Any, length: int) -> Any:
     """Returns `relu(q·kᵀ / n + bias)²`, zero where masked: the kernel of GAU and FLASH."""
     weights = ops.square(ops.relu(products(query, key) / length + bias))
     return ops.where(mask, weights, 0.0)
 
 
+@part
 def softmax(query: Any, key: Any, bias: Any, mask: Any, length: int) -> Any:
     """Returns `softmax(q·kᵀ K^-0.5 + bias)`: ordinary attention; n does not enter."""
     del length
@@ -41,6 +44,7 @@ def softmax(query: Any, key: Any, bias: Any, mask: Any, length: int) -> Any:
     return ops.softmax(ops.where(mask, logits, -1e9))
 
 
+@part
 class GatedUnit(keras.layers.Layer):
     """`(u ⊙ a) W_o + b_o` around an attended a: what GAU and FLASH share.
 
@@ -68,11 +72,11 @@ class GatedUnit(keras.layers.Layer):
     def __init__(
         self,
         *,
-        intermediate_dim: Size,
-        head_dim: Size,
-        num_heads: Size,
+        intermediate_dim: PositiveInt,
+        head_dim: PositiveInt,
+        num_heads: PositiveInt,
         activation: Any = keras.activations.silu,
-        dropout: Share = 0.0,
+        dropout: UnitFloat = 0.0,
         rotary: Factory | None = None,
         kernel_initializer: Any = "glorot_uniform",
         name: str | None = None,
@@ -97,8 +101,8 @@ class GatedUnit(keras.layers.Layer):
         self.output_initializer = initializer(kernel_initializer)
 
     def build(self, x_shape: Any) -> None:
-        for part in (self.gate, self.value, self.base):
-            part.build(x_shape)
+        for layer in (self.gate, self.value, self.base):
+            layer.build(x_shape)
         shape = (self.num_heads, self.head_dim)
         self.scale = self.add_weight(
             shape=shape, initializer=self.head_initializer, name="head_scale"
@@ -123,6 +127,7 @@ class GatedUnit(keras.layers.Layer):
         return self.output_dense(self.dropout(gate * attended))
 
 
+@part
 class GatedAttentionUnit(Branch):
     """`(u ⊙ (A v)) W_o` with `A = kernel(q, k)` of one head: attention and feed-forward in one.
 
@@ -154,7 +159,7 @@ class GatedAttentionUnit(Branch):
         *,
         unit: Factory,
         kernel: Kernel,
-        max_sequence_length: Size,
+        max_sequence_length: PositiveInt,
         bias: Factory | None = None,
         name: str | None = None,
     ) -> None:

@@ -7,6 +7,7 @@ from keras import ops
 
 from lm.nn.initializers import initializer
 from lm.nn.norm import LayerNorm
+from lm.parts import part
 
 
 class Factors(NamedTuple):
@@ -54,6 +55,7 @@ def step(factors: Factors) -> Any:
     return ops.transpose(turned[:, :, None], (1, 2, 0))
 
 
+@part
 class Logits(keras.layers.Layer):
     """`x W`, [B, T, D] → [B, T, V], with a matrix of its own.
 
@@ -86,6 +88,7 @@ class Logits(keras.layers.Layer):
         return Factors(ops.cast(x, self.compute_dtype), ops.transpose(kernel))
 
 
+@part
 class TiedLogits(keras.layers.Layer):
     """`(x · D^scale_exponent) Eᵀ` with the table E of the embedding.
 
@@ -110,6 +113,7 @@ class TiedLogits(keras.layers.Layer):
         return Factors(x, ops.cast(table, self.compute_dtype))
 
 
+@part
 class MaskedLanguageHead(keras.layers.Layer):
     """`norm(activation(x W + b)) Eᵀ + c`: BERT's prediction of masked tokens.
 
@@ -150,6 +154,7 @@ class MaskedLanguageHead(keras.layers.Layer):
         return Factors(x, table, bias)
 
 
+@part
 class Pooler(keras.layers.Layer):
     """`tanh(x_0 W + b)`, [B, T, D] → [B, D]: the first position stands for the whole.
 

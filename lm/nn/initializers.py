@@ -9,6 +9,8 @@ from typing import Any
 
 import keras
 
+from lm.parts import part
+
 
 def initializer(factory: str | Callable[[], Any]) -> Any:
     """Returns a fresh Keras initializer from its name or a factory.
@@ -18,6 +20,7 @@ def initializer(factory: str | Callable[[], Any]) -> Any:
     return keras.initializers.get(factory) if isinstance(factory, str) else factory()
 
 
+@part
 class DepthScaledNormal(keras.initializers.RandomNormal):
     """Normal with standard deviation `stddev / sqrt(2 · num_layers)`.
 
@@ -31,6 +34,7 @@ class DepthScaledNormal(keras.initializers.RandomNormal):
         super().__init__(stddev=stddev / (2 * num_layers) ** 0.5)
 
 
+@part
 class CurrentFirst(keras.initializers.Initializer):
     """1/2 for the current position, 1/(2k) for each of the k - 1 before: taps [k, ...] of a filter.
 

@@ -5,7 +5,10 @@ from typing import Any
 
 from keras import ops
 
+from lm.parts import part
 
+
+@part
 def causal(query: Any, key: Any) -> Any:
     """Returns bool [B or 1, T, S]: a query sees keys at its own place and before.
 
@@ -16,6 +19,7 @@ def causal(query: Any, key: Any) -> Any:
     return key[:, None, :] <= query[:, :, None]
 
 
+@part
 def bidirectional(query: Any, key: Any) -> Any:
     """Returns bool [B or 1, T, S]: everyone sees everyone."""
     return ops.ones_like(key[:, None, :] + query[:, :, None], dtype="bool")

@@ -1,52 +1,59 @@
 """Mixture of experts: many feed-forwards, of which every token uses a few.
 
-Beside the letters of `lm.nn.branch` and `lm.nn.routers`: P = E · C places of a group. Tokens are
-brought to their places and back by gathering, in both directions and in both passes: no tensor has
-tokens, experts and places as axes, and all shapes are known to the compiler.
+Letters as in `lm.nn.branch`, `lm.nn.routers` and `lm.nn.expert_slots`.
 """
 
 import copy
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, Factory, State, make
-from lm.nn.routers import Routing, report_load
-from lm.ranges import Size
+from lm.nn.expert_slots import Assigned, from_slots, in_turns, inverse, queue, to_slots
+from lm.nn.routers import Competition, report_load
+from lm.parts import part
+from lm.ranges import PositiveInt
 
 
+@part
 class MixtureOfExperts(Branch):
     """`y = Σ_k gate_k(x) · expert_{e_k(x)}(x)` over the experts that a router sends x to.
 
-    An expert has `C = min(S, max(int(factor · S / E), min_capacity))` places for the S tokens of a
-    group; a choice that finds none adds nothing, so that a token without any passes by on the
-    residual. Padding takes no place. A group is one row of the batch, so that rows do not depend
-    on each other, or several rows that share places.
+    In training an expert has `min(n, max(int(capacity_factor · n / E), min_capacity))` slots for
+    the n real tokens of a group; a choice that finds none adds nothing, so that a token without
+    any slot passes by on the residual. A group is one row of the batch or several. Packed examples
+    of a group compete, so that in training packed equals alone only where `capacity_factor` is
+    None. Padding takes no slot and brings none.
 
-    Reports the share of tokens without a place, the evenness of the load, experts that no token
-    wants, and the losses of the router.
+    Evaluation, scoring and decoding drop nothing: every example gets what it gets alone, whatever
+    is packed, padded or batched with it. They take about three times the products of the chosen
+    experts.
+
+    Reports the share of tokens without a slot, the evenness of the load, experts that no token
+    requests, and the losses of the router.
 
     Args:
         router: factory of a layer of `lm.nn.routers`; it knows the number of experts E.
-        expert: factory of a feed-forward with `dense = @moe.ExpertDense`: all E at once.
-        capacity_factor: in training (Switch 1.25, top-2 2.0); None drops nothing, at E / K times
-            the products.
-        eval_capacity_factor: the same in evaluation (2.0).
-        min_capacity: least number of places (Mesh TensorFlow 4).
-        group_size: tokens that share places, at most: as many whole rows as divide the batch;
-            None is one row.
+        expert: factory of a feed-forward with `matrix = @moe.ExpertDense`: all E at once.
+        capacity_factor: slots over those that an even load fills (Switch 1.25, top-2 2.0); None
+            drops nothing in training either, at E / K times the products.
+        min_capacity: least number of slots (Mesh TensorFlow 4).
+        group_size: tokens that compete in training, at most: as many whole rows as divide the
+            batch; None is one row.
 
     Raises:
         LayerError: for a capacity of zero, an unknown router, or more experts than a group has
             tokens to train them.
 
-    State: none. Given a state nothing is dropped, so that what is decoded depends neither on the
-    rows beside it nor on the length of a prompt; it equals training where that drops nothing.
+    State: none.
 
-    Source: Shazeer et al. 2017 (https://arxiv.org/abs/1701.06538), equation 1; places and groups:
+    Source: Shazeer et al. 2017 (https://arxiv.org/abs/1701.06538), equation 1; capacity and groups:
     Lepikhin et al. 2020 (https://arxiv.org/abs/2006.16668), section 2.2.
+    Departures: papers have a capacity in evaluation too, by which a token's output depends on what
+    shares its batch.
     """
 
     def __init__(
@@ -55,76 +62,109 @@ class MixtureOfExperts(Branch):
         router: Factory,
         expert: Factory,
         capacity_factor: float | None,
-        eval_capacity_factor: float | None,
-        min_capacity: Size = 4,
-        group_size: Size | None = None,
+        min_capacity: PositiveInt = 4,
+        group_size: PositiveInt | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
         self.router = make(callable_router(router), "router")
         self.experts = make(expert, "experts")
         self.capacity_factor = positive("capacity_factor", capacity_factor)
-        self.eval_capacity_factor = positive("eval_capacity_factor", eval_capacity_factor)
         self.min_capacity = int(positive("min_capacity", min_capacity) or 1)
         self.group_size = positive("group_size", group_size)
         self.to_experts = ToExperts(num_experts=self.router.num_experts, name="to_experts")
         self.from_experts = keras.layers.Identity(name="from_experts")
         self.to_tokens = ToTokens(name="to_tokens")
 
+    def build(self, x_shape: Any) -> None:
+        """Makes the variables of the experts here: a loop over turns could not."""
+        self.experts(
+            ops.zeros((self.router.num_experts, 1, x_shape[-1])), Context(), training=False
+        )
+
     def call(
         self, x: Any, context: Context, state: State = None, training: Any = None
     ) -> tuple[Any, State]:
-        real = ops.ones_like(x[..., 0], "bool")
-        if context.segments is not None:
-            real = context.segments > 0
-        tokens = self.group(x, state)
-        capacity = self.capacity(tokens, state, training)
+        del state
+        tokens = self.group(x) if training else x.shape[1]
+        competition = self.competition(x, context.segments, tokens, training)
         grouped = ops.reshape(x, (-1, tokens, x.shape[-1]))  # [G, S, D]
-        real = ops.reshape(real, (-1, tokens))
-        routing = self.router(grouped, real, capacity=capacity)
-        nowhere = self.router.num_experts * capacity
-        report_load(routing.load, real, routing.place, nowhere)
-        y = self.mix(ops.cast(grouped, self.compute_dtype), routing, capacity)
+        choices = self.router(grouped, competition)
+        if training:
+            slots = self.capacity(tokens)
+            assigned = queue(choices, competition, self.router.num_experts, slots)
+        else:
+            assigned = in_turns(choices, self.router.num_experts)
+        dropped = ops.equal(assigned.slot, self.router.num_experts * assigned.slots)
+        report_load(choices, competition.real, dropped, self.router.num_experts)
+        y = self.mix(ops.cast(grouped, self.compute_dtype), choices.gate, assigned)
         return ops.reshape(y, ops.shape(x)), ()
 
-    def mix(self, x: Any, routing: Routing, capacity: int) -> Any:
-        """Returns the sum of the experts' outputs, [G, S, D]."""
-        _, tokens, choices = routing.place.shape
-        nowhere = self.router.num_experts * capacity
-        chosen = inverse(routing.place, nowhere)  # [G, P], the choice at each place
-        places = (chosen // choices, routing.place)
-        gates = ops.reshape(routing.gate, (-1, tokens * choices, 1))
-        gates = to_places(gates, chosen, ops.reshape(routing.place, (-1, tokens * choices, 1)))
-        there = self.to_experts(x, *places)  # [E, G, C, D]
-        experts, _, _, width = there.shape
-        y, _ = self.experts(ops.reshape(there, (experts, -1, width)), Context())
+    def competition(self, x: Any, segments: Any, tokens: int, training: Any) -> Competition:
+        """Returns who competes: in training all of a group, else each example by itself."""
+        if segments is None:
+            segments = ops.ones_like(x[..., 0], "int32")
+        if training:
+            segments = ops.cast(segments > 0, "int32")
+        slots = np.array([self.capacity(n) for n in range(tokens + 1)], "int32")
+        return Competition(ops.reshape(segments, (-1, tokens)), ops.convert_to_tensor(slots))
+
+    def mix(self, x: Any, gate: Any, assigned: Assigned) -> Any:
+        """Returns the sum of the experts' outputs times their gates, [G, S, D]."""
+        y = self.at_once(x, assigned) if assigned.turn is None else self.in_turn(x, assigned)
+        return ops.sum(y * ops.cast(gate, y.dtype)[..., None], axis=2)
+
+    def in_turn(self, x: Any, assigned: Assigned) -> Any:
+        """Returns the output of each choice, [G, S, K, D], turn after turn until the last one."""
+        dropped = self.router.num_experts * assigned.slots
+        last = ops.max(ops.where(assigned.slot < dropped, assigned.turn, -1))
+
+        def goes_on(turn: Any, y: Any) -> Any:
+            del y
+            return turn <= last
+
+        def next_turn(turn: Any, y: Any) -> tuple[Any, Any]:
+            slot = ops.where(ops.equal(assigned.turn, turn), assigned.slot, dropped)
+            # A choice has its turn once: what is added to it in the others is 0.
+            return turn + 1, y + self.at_once(x, assigned._replace(slot=slot))
+
+        nothing = ops.zeros((*ops.shape(assigned.slot), x.shape[-1]), x.dtype)
+        return ops.while_loop(goes_on, next_turn, (ops.zeros((), "int32"), nothing))[1]
+
+    def at_once(self, x: Any, assigned: Assigned) -> Any:
+        """Returns the output of each choice that has a slot, 0 of the others, [G, S, K, D]."""
+        chosen = inverse(assigned.slot, self.router.num_experts * assigned.slots)  # [G, P]
+        there = self.to_experts(x, chosen, assigned.slot)  # [E, G, C, D]
+        y, _ = self.experts(ops.reshape(there, (there.shape[0], -1, there.shape[-1])), Context())
         y = self.from_experts(ops.reshape(y, ops.shape(there)))
-        return self.to_tokens(y, gates, *places)
+        return self.to_tokens(y, chosen, assigned.slot)
 
-    def group(self, x: Any, state: State) -> int:
-        """Returns how many tokens share places."""
+    def group(self, x: Any) -> int:
+        """Returns how many tokens compete in training."""
         rows, length = x.shape[:2]
-        if state is not None or self.group_size is None or rows is None:
-            return length
-        most = max(1, min(rows, int(self.group_size) // length))
-        return length * max(n for n in range(1, most + 1) if rows % n == 0)
-
-    def capacity(self, tokens: int, state: State, training: Any) -> int:
-        """Returns C."""
-        experts = self.router.num_experts
-        if training and state is None and experts > tokens:
+        joined = 1
+        if self.group_size is not None and rows is not None:
+            most = max(1, min(rows, int(self.group_size) // length))
+            joined = max(n for n in range(1, most + 1) if rows % n == 0)
+        tokens = length * joined
+        if self.router.num_experts > tokens:
             raise LayerError(
-                f"num_experts of a router is {experts}, more than the {tokens} tokens of a group: "
-                "lower NUM_EXPERTS, or raise moe.MixtureOfExperts.group_size or the length"
+                f"num_experts of a router is {self.router.num_experts}, more than the {tokens} "
+                "tokens of a group: lower NUM_EXPERTS, or raise moe.MixtureOfExperts.group_size "
+                "or the length"
             )
-        factor = self.capacity_factor if training else self.eval_capacity_factor
-        if factor is None or state is not None:
+        return tokens
+
+    def capacity(self, tokens: int) -> int:
+        """Returns the slots that an expert has for so many tokens that compete."""
+        if self.capacity_factor is None:
             return tokens
-        return min(tokens, max(int(factor * tokens / experts), self.min_capacity))
+        share = int(self.capacity_factor * tokens / self.router.num_experts)
+        return min(tokens, max(share, self.min_capacity))
 
 
 class ToExperts(keras.layers.Layer):
-    """x of the token at each place: [G, S, D] → [E, G, C, D], 0 at places that are free.
+    """x of the token at each slot: [G, S, D] → [E, G, C, D], 0 at slots that are free.
 
     A layer of its own, as `from_experts` is: what a mesh splits is named by the path of a layer.
     Between the two tokens lie with their experts, outside of them with their groups.
@@ -134,22 +174,23 @@ class ToExperts(keras.layers.Layer):
         super().__init__(name=name, autocast=False)
         self.num_experts = num_experts
 
-    def call(self, x: Any, token: Any, place: Any) -> Any:
-        y = to_places(x, token, place)  # [G, P, D]
-        capacity, width = token.shape[1] // self.num_experts, x.shape[-1]
-        y = ops.reshape(y, (-1, self.num_experts, capacity, width))
+    def call(self, x: Any, chosen: Any, slot: Any) -> Any:
+        y = to_slots(x, chosen, slot)  # [G, P, D]
+        slots, width = chosen.shape[1] // self.num_experts, x.shape[-1]
+        y = ops.reshape(y, (-1, self.num_experts, slots, width))
         return ops.transpose(y, (1, 0, 2, 3))
 
 
 class ToTokens(keras.layers.Layer):
-    """Σ over a token's places of gate · y there: [E, G, C, D] → [G, S, D]."""
+    """y at the slot of each choice: [E, G, C, D] → [G, S, K, D], 0 where a choice is dropped."""
 
-    def call(self, y: Any, gate: Any, token: Any, place: Any) -> Any:
+    def call(self, y: Any, chosen: Any, slot: Any) -> Any:
         y = ops.transpose(y, (1, 0, 2, 3))
-        y = ops.reshape(y, (-1, token.shape[1], y.shape[-1]))  # [G, P, D]
-        return from_places(y * ops.cast(gate, y.dtype), token, place)
+        y = ops.reshape(y, (-1, chosen.shape[1], y.shape[-1]))  # [G, P, D]
+        return from_slots(y, chosen, slot)
 
 
+@part
 class ExpertDense(keras.layers.Layer):
     """`x_e W_e + b_e` for every expert e: [E, N, D] → [E, N, F].
 
@@ -166,7 +207,7 @@ class ExpertDense(keras.layers.Layer):
 
     def __init__(
         self,
-        units: Size,
+        units: PositiveInt,
         *,
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
@@ -204,55 +245,6 @@ def each_expert(one: Any) -> Any:
         return ops.stack([other(shape[1:], dtype=dtype) for other in copies])
 
     return draw
-
-
-def inverse(place: Any, nowhere: int) -> Any:
-    """Returns the choice at each place, int32 [G, P]; S · K at free places.
-
-    >>> print(np.asarray(inverse(ops.array([[[2], [4], [0]]]), 4)))
-    [[2 3 0 3]]
-    """
-    groups, choices = ops.shape(place)[0], place.shape[1] * place.shape[2]
-    flat = ops.reshape(place, (-1, choices)) + ops.arange(groups, dtype="int32")[:, None] * (
-        nowhere + 1
-    )
-    choice = ops.broadcast_to(ops.arange(choices, dtype="int32"), ops.shape(flat))
-    free = ops.full((groups * (nowhere + 1),), choices, dtype="int32")
-    filled = ops.scatter_update(free, ops.reshape(flat, (-1, 1)), ops.reshape(choice, (-1,)))
-    return ops.reshape(filled, (groups, nowhere + 1))[:, :nowhere]
-
-
-def taken(x: Any, index: Any) -> Any:
-    """Returns x[g, index[g, i]], [G, N, D] → [G, I, D]; an index of N takes 0."""
-    padded = ops.pad(x, [[0, 0], [0, 1], [0, 0]])
-    return ops.take_along_axis(padded, index[..., None], axis=1)
-
-
-def taken_sum(y: Any, place: Any) -> Any:
-    """Returns Σ_k y[g, place[g, s, k]], [G, P, D] → [G, S, D]."""
-    _, tokens, choices = place.shape
-    found = taken(y, ops.reshape(place, (-1, tokens * choices)))
-    return ops.sum(ops.reshape(found, (-1, tokens, choices, y.shape[-1])), axis=2)
-
-
-@ops.custom_gradient
-def to_places(x: Any, token: Any, place: Any) -> Any:
-    """Returns x at each place, [G, S, D] → [G, P, D]; the gradient gathers too."""
-    return taken(x, token), lambda *args, upstream=None: (
-        taken_sum(args[0] if upstream is None else upstream, place),
-        None,
-        None,
-    )
-
-
-@ops.custom_gradient
-def from_places(y: Any, token: Any, place: Any) -> Any:
-    """Returns the sum of y over each token's places, [G, P, D] → [G, S, D]; the transpose."""
-    return taken_sum(y, place), lambda *args, upstream=None: (
-        taken(args[0] if upstream is None else upstream, token),
-        None,
-        None,
-    )
 
 
 def positive(parameter: str, value: float | None) -> float | None:

@@ -12,8 +12,9 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.random import normal
 from lm.nn.reports import report
-from lm.nn.routers import Routing, counted, largest, scores, seated
-from lm.ranges import Amount, Size
+from lm.nn.routers import Choices, Competition, counted, largest, scores
+from lm.parts import part
+from lm.ranges import NonNegativeFloat, PositiveInt
 
 
 class Scores(NamedTuple):
@@ -30,6 +31,7 @@ class Scores(NamedTuple):
     deviation: Any
 
 
+@part
 class NoisyTopKRouter(keras.layers.Layer):
     """`G(x) = softmax(top-k(x W_g + ε · (softplus(x W_noise) + 1e-2)))`, ε ~ N(0, 1) in training.
 
@@ -49,16 +51,16 @@ class NoisyTopKRouter(keras.layers.Layer):
     Source: Shazeer et al. 2017 (https://arxiv.org/abs/1701.06538), sections 2.1 and 4, appendix A;
     1e-2 and silence in evaluation: the release in Tensor2Tensor. Both matrices start at zero.
     Departures: a widely used port takes probabilities as thresholds and the sample variance; ours
-    are the paper's. Places are limited if the mixture has a capacity; the paper has none.
+    are the paper's. In training a mixture may have a capacity; the paper has none.
     """
 
     def __init__(
         self,
         *,
-        num_experts: Size,
-        k: Size,
-        importance_loss: Amount = 0.1,
-        load_loss: Amount = 0.1,
+        num_experts: PositiveInt,
+        k: PositiveInt,
+        importance_loss: NonNegativeFloat = 0.1,
+        load_loss: NonNegativeFloat = 0.1,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, autocast=False)
@@ -71,17 +73,18 @@ class NoisyTopKRouter(keras.layers.Layer):
         """Leaves it to the parts."""
         del x_shape
 
-    def call(self, x: Any, real: Any, capacity: int) -> Routing:
-        """Returns where x [G, S, D] goes; `real` is bool [G, S], False on padding."""
+    def call(self, x: Any, competition: Competition) -> Choices:
+        """Returns what x [G, S, D] requests."""
         found = self.scores(ops.cast(x, "float32"))
         gates = sparse_softmax(found.noisy, self.k)
-        weight = ops.cast(real, "float32")[..., None]
+        weight = ops.cast(competition.real, "float32")[..., None]
         importance = ops.sum(gates * weight, axis=(0, 1))
         load = ops.sum(stays(found, gates, self.k) * weight, axis=(0, 1))
         report_balance(importance, load, self.factors)
-        return routed(gates, self.k, real, capacity)
+        return chosen_by(gates, self.k, competition.real)
 
 
+@part
 class HierarchicalRouter(keras.layers.Layer):
     """Two levels of noisy top-k: `G(x)_ij = Gprimary(x)_i · G_i(x)_j` over groups i of experts j.
 
@@ -103,11 +106,11 @@ class HierarchicalRouter(keras.layers.Layer):
     def __init__(
         self,
         *,
-        num_groups: Size,
-        experts_per_group: Size,
-        k: Size,
-        importance_loss: Amount = 0.1,
-        load_loss: Amount = 0.1,
+        num_groups: PositiveInt,
+        experts_per_group: PositiveInt,
+        k: PositiveInt,
+        importance_loss: NonNegativeFloat = 0.1,
+        load_loss: NonNegativeFloat = 0.1,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, autocast=False)
@@ -122,11 +125,11 @@ class HierarchicalRouter(keras.layers.Layer):
         """Leaves it to the parts."""
         del x_shape
 
-    def call(self, x: Any, real: Any, capacity: int) -> Routing:
-        """Returns where x [G, S, D] goes; `real` is bool [G, S], False on padding."""
+    def call(self, x: Any, competition: Competition) -> Choices:
+        """Returns what x [G, S, D] requests."""
         x = ops.cast(x, "float32")
         groups, experts = self.primary(x), by_group(self.secondary(x), self.shape)
-        weight = ops.cast(real, "float32")[..., None]
+        weight = ops.cast(competition.real, "float32")[..., None]
         first = sparse_softmax(groups.noisy, self.k) * weight  # [G, S, I]
         second = sparse_softmax(experts.noisy, self.k)  # [G, S, I, J]
         inside = ops.cast(first > 0, "float32")
@@ -135,7 +138,7 @@ class HierarchicalRouter(keras.layers.Layer):
         load = ops.sum(stays(groups, first, self.k) * weight, axis=(0, 1))[:, None] * share
         gates = ops.reshape(first[..., None] * second, (-1, x.shape[1], self.num_experts))
         report_balance(ops.sum(gates, axis=(0, 1)), ops.reshape(load, (-1,)), self.factors)
-        return routed(gates, self.k**2, real, capacity)
+        return chosen_by(gates, self.k**2, competition.real)
 
 
 class NoisyScores(keras.layers.Layer):
@@ -205,11 +208,10 @@ def report_balance(importance: Any, load: Any, losses: tuple[float, float]) -> N
     report("router_load_loss", squared_variation(load), 1.0, loss=losses[1])
 
 
-def routed(gates: Any, count: int, real: Any, capacity: int) -> Routing:
-    """Returns the routing to the `count` experts whose gates are not zero."""
+def chosen_by(gates: Any, count: int, real: Any) -> Choices:
+    """Returns the `count` experts whose gates are not zero."""
     gate, expert = largest(gates, count)
-    wanted = ops.repeat(real[..., None], count, axis=-1)
-    return seated(expert, gate, wanted, gates.shape[-1], capacity)
+    return Choices(expert, gate, ops.repeat(real[..., None], count, axis=-1))
 
 
 def chosen(parameter: str, k: int, most: int) -> int:

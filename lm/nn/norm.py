@@ -5,7 +5,10 @@ from typing import Any
 import keras
 from keras import ops
 
+from lm.parts import part
 
+
+@part
 class LayerNorm(keras.layers.Layer):
     """`(x - mean) / sqrt(variance + epsilon) · scale + bias`, over the last axis.
 
@@ -32,6 +35,7 @@ class LayerNorm(keras.layers.Layer):
         return ops.cast(y, self.compute_dtype)
 
 
+@part
 class RMSNorm(keras.layers.Layer):
     """`x / sqrt(mean(x²) + epsilon) · scale`, over the last axis.
 
@@ -55,6 +59,7 @@ class RMSNorm(keras.layers.Layer):
         return ops.cast(y, self.compute_dtype)
 
 
+@part
 class ScaleNorm(keras.layers.Layer):
     """`x / sqrt(mean(x²) + epsilon) · scale` over the last axis, with one number for the scale.
 

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from lm.nn.branch import Branch, Context, Factory, State, chain, make_all
+from lm.parts import part
 
 
+@part
 class Parallel(Branch):
     """`Σ_i after_i(branch_i(x))`: branches side by side, all reading the same x.
 

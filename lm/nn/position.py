@@ -8,9 +8,11 @@ from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.initializers import initializer
-from lm.ranges import Size
+from lm.parts import part
+from lm.ranges import PositiveInt
 
 
+@part
 class LearnedPosition(keras.layers.Layer):
     """`x + P[position]` with a table P [max_sequence_length, D].
 
@@ -27,7 +29,7 @@ class LearnedPosition(keras.layers.Layer):
     def __init__(
         self,
         *,
-        max_sequence_length: Size,
+        max_sequence_length: PositiveInt,
         embeddings_initializer: Any = "uniform",
         name: str | None = None,
     ) -> None:
@@ -54,6 +56,7 @@ class LearnedPosition(keras.layers.Layer):
             )
 
 
+@part
 class SinusoidalPosition(keras.layers.Layer):
     """`x + [sin(p · w), cos(p · w)]` with D/2 frequencies w from 1 down to 1 / max_wavelength.
 
@@ -78,6 +81,7 @@ class SinusoidalPosition(keras.layers.Layer):
         """Any length fits."""
 
 
+@part
 class ScaledSinusoidalPosition(keras.layers.Layer):
     """`x + scale · [sin(p · w), cos(p · w)]`: `SinusoidalPosition` with one learned scale.
 
@@ -105,6 +109,7 @@ class ScaledSinusoidalPosition(keras.layers.Layer):
         """Any length fits."""
 
 
+@part
 class RotaryPosition(keras.layers.Layer):
     """Turns each pair (x_i, x_{i+K/2}) of a query or key by the angle position · w_i.
 

@@ -13,9 +13,11 @@ from keras import ops
 
 from lm.nn.attention import width_of_a_head
 from lm.nn.initializers import initializer
-from lm.ranges import Size
+from lm.parts import part
+from lm.ranges import PositiveInt
 
 
+@part
 class SharedHeads(keras.layers.Layer):
     """One projection u for query and key: `k = u`, `q = u W_s · scale` with W_s [H·K, H·K].
 
@@ -43,8 +45,8 @@ class SharedHeads(keras.layers.Layer):
     def __init__(
         self,
         *,
-        num_heads: Size,
-        head_dim: Size | None,
+        num_heads: PositiveInt,
+        head_dim: PositiveInt | None,
         use_bias: bool,
         scale: float | None,
         kernel_initializer: Any,
@@ -101,6 +103,7 @@ class SharedHeads(keras.layers.Layer):
         return ops.reshape(x, (-1, x.shape[1], self.num_heads * self.head_dim))
 
 
+@part
 class PrimerNorm(keras.layers.Layer):
     """`(x - mean) / sqrt(mean(x (x - mean)) + epsilon) · scale + bias`, over the last axis.
 

@@ -9,7 +9,8 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.initializers import initializer
 from lm.nn.position import rotary_angles, rotate
-from lm.ranges import Size
+from lm.parts import part
+from lm.ranges import PositiveInt
 
 
 def bucket(distance: Any, *, num_buckets: int, max_distance: int, bidirectional: bool) -> Any:
@@ -37,6 +38,7 @@ def bucket(distance: Any, *, num_buckets: int, max_distance: int, bidirectional:
     return offset + ops.where(distance < exact, distance, far)
 
 
+@part
 class RelativeBias(keras.layers.Layer):
     """`bias[h, t, s] = table[bucket(s - t), h]`, added to attention logits by a whole stack.
 
@@ -54,9 +56,9 @@ class RelativeBias(keras.layers.Layer):
     def __init__(
         self,
         *,
-        num_heads: Size,
-        num_buckets: Size = 32,
-        max_distance: Size = 128,
+        num_heads: PositiveInt,
+        num_buckets: PositiveInt = 32,
+        max_distance: PositiveInt = 128,
         bidirectional: bool,
         embeddings_initializer: Any = "glorot_uniform",
         name: str | None = None,
@@ -93,6 +95,7 @@ class RelativeBias(keras.layers.Layer):
         return ops.transpose(values, (0, 3, 1, 2))
 
 
+@part
 class ToeplitzBias(keras.layers.Layer):
     """`bias[t, s] = w[s - t + n - 1]`: one learned number per distance, for a single head.
 
@@ -119,7 +122,7 @@ class ToeplitzBias(keras.layers.Layer):
     def __init__(
         self,
         *,
-        max_sequence_length: Size,
+        max_sequence_length: PositiveInt,
         embeddings_initializer: Any = "zeros",
         name: str | None = None,
     ) -> None:
@@ -150,6 +153,7 @@ class ToeplitzBias(keras.layers.Layer):
             )
 
 
+@part
 class RotaryBias(keras.layers.Layer):
     """`bias[t, s] = ⟨turn(a, t), turn(c, s)⟩` with two learned vectors, for a single head.
 
@@ -166,7 +170,7 @@ class RotaryBias(keras.layers.Layer):
     def __init__(
         self,
         *,
-        dim: Size,
+        dim: PositiveInt,
         max_wavelength: float = 10_000.0,
         kernel_initializer: Any = "glorot_uniform",
         name: str | None = None,

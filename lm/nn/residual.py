@@ -8,8 +8,10 @@ from keras import ops
 
 from lm.nn.branch import Branch, Context, Factory, State, chain, make, make_all
 from lm.nn.reports import Report, collect, report_again
+from lm.parts import part
 
 
+@part
 class Residual(Branch):
     """`close(x + after(branch(before(x))))`.
 
@@ -46,6 +48,7 @@ class Residual(Branch):
         return self.branch.initial_state(batch, length)
 
 
+@part
 class Remat(Branch):
     """Computes its branch again in the backward pass instead of keeping what it computed.
 

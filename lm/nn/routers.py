@@ -1,14 +1,15 @@
-"""Which expert a token goes to: routers over groups of tokens, with a place at the expert.
+"""Which experts a token goes to: routers over groups of tokens.
 
-Beside the letters of `lm.nn.branch`: G groups, S tokens of a group, E experts, C places that an
-expert has for a group, K experts that a token goes to. The tokens of a group compete for places;
-groups know nothing of each other. Where the weight of a token depends on others:
+Beside the letters of `lm.nn.branch`: G groups, S tokens of a group, E experts, K choices of a
+token. What becomes of a choice is said in `lm.nn.moe`: evaluation drops none; under a capacity in
+training choices compete for slots, groups knowing nothing of each other. Where what a token gets
+depends on others:
 
-    router          without capacity   with a capacity, whether it finds a place depends on
-    SwitchRouter    never              the tokens before it: causal, but packed examples meet
-    NoisyTopKRouter never              with k > 1 the first choices of later tokens: not causal
-    TopTwoRouter    never              the first choices of later tokens: not causal
-    ExpertChoice    always, on all tokens of the group: for bidirectional encoders alone
+    router          in evaluation    in training under a capacity
+    SwitchRouter    never            on the tokens before it: causal, but packed examples meet
+    NoisyTopKRouter never            with k > 1 on the first choices of later tokens: not causal
+    TopTwoRouter    never            on the first choices of later tokens: not causal
+    ExpertChoice    on its example   on all tokens of the group: for bidirectional encoders alone
 
 Every router computes in float32 whatever the compute type, softmax and counts included.
 """
@@ -23,28 +24,47 @@ from lm.errors import LayerError
 from lm.nn.initializers import initializer
 from lm.nn.random import uniform
 from lm.nn.reports import report
-from lm.ranges import Amount, Size
+from lm.parts import part
+from lm.ranges import NonNegativeFloat, PositiveInt
 
 
-class Routing(NamedTuple):
-    """Where the tokens of each group go.
+class Competition(NamedTuple):
+    """Which tokens compete, and for how much.
 
     Attributes:
-        place: int32 [G, S, K], expert · C + place at the expert; E · C where there is none.
-        gate: float32 [G, S, K], the factor of that expert's output.
-        load: float32 [E], how many tokens wanted each expert.
+        segments: int32 [G, S], tokens of a group with the same number compete; 0 is padding.
+        slots: int32 [S + 1], the slots that an expert has for n tokens that compete.
     """
 
-    place: Any
+    segments: Any
+    slots: Any
+
+    @property
+    def real(self) -> Any:
+        """Bool [G, S], False on padding."""
+        return self.segments > 0
+
+
+class Choices(NamedTuple):
+    """What the tokens of each group request.
+
+    Attributes:
+        expert: int32 [G, S, K], none twice for a token.
+        gate: float32 [G, S, K], the factor of that expert's output.
+        requested: bool [G, S, K], False where a choice takes no slot, as on padding.
+    """
+
+    expert: Any
     gate: Any
-    load: Any
+    requested: Any
 
 
+@part
 class SwitchRouter(keras.layers.Layer):
     """Top-1: `p = softmax(x W), e = argmax p`, and the gate is p_e, not renormalised to 1.
 
     Minimises `balance_loss · E Σ_e f_e P_e + z_loss · mean (log Σ exp(x W))²`, with f_e the share
-    of a group's tokens that want e and P_e the mean of p_e; padding counts in neither.
+    of a group's tokens that request e and P_e the mean of p_e; padding counts in neither.
 
     Args:
         num_experts: E.
@@ -59,10 +79,10 @@ class SwitchRouter(keras.layers.Layer):
     def __init__(
         self,
         *,
-        num_experts: Size,
-        jitter: Amount = 1e-2,
-        balance_loss: Amount = 1e-2,
-        z_loss: Amount = 0.0,
+        num_experts: PositiveInt,
+        jitter: NonNegativeFloat = 1e-2,
+        balance_loss: NonNegativeFloat = 1e-2,
+        z_loss: NonNegativeFloat = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         name: str | None = None,
     ) -> None:
@@ -77,19 +97,21 @@ class SwitchRouter(keras.layers.Layer):
         """Leaves it to the parts."""
         del x_shape
 
-    def call(self, x: Any, real: Any, capacity: int) -> Routing:
-        """Returns where x [G, S, D] goes; `real` is bool [G, S], False on padding."""
+    def call(self, x: Any, competition: Competition) -> Choices:
+        """Returns what x [G, S, D] requests."""
+        real = competition.real
         logits = self.scores(self.jitter(ops.cast(x, "float32")))
         probabilities = softmax(logits, real, self.z_loss)  # [G, S, E]
         gate, expert = largest(probabilities, 1)
         report_balance(probabilities, expert[..., 0], real, self.balance_loss)
-        return seated(expert, gate, real[..., None], self.num_experts, capacity)
+        return Choices(expert, gate, real[..., None])
 
 
+@part
 class TopTwoRouter(keras.layers.Layer):
     """Top-2: `g = softmax(x W)`, the two largest gates, divided by their sum.
 
-    First choices take their places before all second ones. In training a second choice is kept
+    First choices take their slots before all second ones. In training a second choice is kept
     with probability `min(1, g_2 / threshold)`, else always. Losses as in `SwitchRouter`, with f_e
     of the first choices.
 
@@ -107,11 +129,11 @@ class TopTwoRouter(keras.layers.Layer):
     def __init__(
         self,
         *,
-        num_experts: Size,
+        num_experts: PositiveInt,
         second_threshold: float = 0.2,
-        jitter: Amount = 0.0,
-        balance_loss: Amount = 1e-2,
-        z_loss: Amount = 0.0,
+        jitter: NonNegativeFloat = 0.0,
+        balance_loss: NonNegativeFloat = 1e-2,
+        z_loss: NonNegativeFloat = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         name: str | None = None,
     ) -> None:
@@ -128,28 +150,32 @@ class TopTwoRouter(keras.layers.Layer):
         if self.second_threshold > 0:
             self.seed = keras.random.SeedGenerator(name="seed")
 
-    def call(self, x: Any, real: Any, capacity: int, training: Any = None) -> Routing:
-        """Returns where x [G, S, D] goes; `real` is bool [G, S], False on padding."""
+    def call(self, x: Any, competition: Competition, training: Any = None) -> Choices:
+        """Returns what x [G, S, D] requests."""
+        real = competition.real
         logits = self.scores(self.jitter(ops.cast(x, "float32")))
         probabilities = softmax(logits, real, self.z_loss)
         gate, expert = largest(probabilities, 2)  # [G, S, 2]
         report_balance(probabilities, expert[..., 0], real, self.balance_loss)
         gate = gate / (ops.sum(gate, axis=-1, keepdims=True) + 1e-9)
-        wanted = ops.repeat(real[..., None], 2, axis=-1)
+        requested = ops.repeat(real[..., None], 2, axis=-1)
         if training and self.second_threshold > 0:
             draw = uniform(ops.shape(gate), self.seed)
             kept = draw * self.second_threshold < gate
-            wanted = ops.logical_and(wanted, ops.logical_or(kept, ops.arange(2) == 0))
-        return seated(expert, gate, wanted, self.num_experts, capacity)
+            requested = ops.logical_and(requested, ops.logical_or(kept, ops.arange(2) == 0))
+        return Choices(expert, gate, requested)
 
 
+@part
 class ExpertChoiceRouter(keras.layers.Layer):
-    """Experts choose: each takes the C tokens of a group with the largest `softmax(x W)_e`.
+    """Experts choose: of n tokens each takes the `capacity_factor · n / E` of largest gate.
 
-    The gate is that probability. All experts are full, none is balanced by a loss, and a token may
-    go to several experts or to none. Since a token's place depends on all tokens of its group,
-    later ones and those of other packed examples among them, it serves bidirectional encoders of
-    one example per row.
+    The gate is `softmax(x W)_e`; the factor and its rounding are the mixture's. All experts are
+    full, none is balanced by a loss, and a token may go to several experts or to none. What a token
+    gets depends on all n, later ones among them: it serves bidirectional encoders alone. In
+    training the n are the real tokens of a group, as in the paper, so that packed examples compete;
+    in evaluation those of one example, which then depends neither on packing nor on padding nor on
+    its batch.
 
     Args:
         num_experts: E.
@@ -163,9 +189,9 @@ class ExpertChoiceRouter(keras.layers.Layer):
     def __init__(
         self,
         *,
-        num_experts: Size,
-        jitter: Amount = 0.0,
-        z_loss: Amount = 0.0,
+        num_experts: PositiveInt,
+        jitter: NonNegativeFloat = 0.0,
+        z_loss: NonNegativeFloat = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         name: str | None = None,
     ) -> None:
@@ -179,19 +205,16 @@ class ExpertChoiceRouter(keras.layers.Layer):
         """Leaves it to the parts."""
         del x_shape
 
-    def call(self, x: Any, real: Any, capacity: int) -> Routing:
-        """Returns where x [G, S, D] goes; `real` is bool [G, S], False on padding."""
+    def call(self, x: Any, competition: Competition) -> Choices:
+        """Returns what x [G, S, D] requests."""
+        real = competition.real
         logits = self.scores(self.jitter(ops.cast(x, "float32")))
-        probabilities = softmax(logits, real, self.z_loss)
-        probabilities = probabilities * ops.cast(real[..., None], "float32")  # [G, S, E]
-        # The rank of every token at every expert: the inverse of the order by probability.
-        order = ops.argsort(-ops.stop_gradient(probabilities), axis=1)
-        rank = ops.cast(ops.argsort(order, axis=1), "int32")
-        kept = ops.logical_and(rank < capacity, real[..., None])
-        place = ops.arange(self.num_experts, dtype="int32") * capacity + rank
-        place = ops.where(kept, place, self.num_experts * capacity)
-        load = ops.sum(ops.cast(kept, "float32"), axis=(0, 1))
-        return Routing(place, probabilities, load)
+        gate = softmax(logits, real, self.z_loss)  # [G, S, E]
+        rank = ranks(ops.stop_gradient(gate), competition.segments)
+        slots = ops.take(competition.slots, sizes(competition.segments))  # [G, S]
+        requested = ops.logical_and(rank < slots[..., None], real[..., None])
+        expert = ops.zeros_like(rank) + ops.arange(self.num_experts, dtype="int32")
+        return Choices(expert, gate, requested)
 
 
 class Jitter(keras.layers.Layer):
@@ -264,31 +287,28 @@ def largest(x: Any, count: int) -> tuple[Any, Any]:
     return ops.sum(x[..., None, :] * picked, axis=-1), ops.cast(which, "int32")
 
 
-def seated(expert: Any, gate: Any, wanted: Any, num_experts: int, capacity: int) -> Routing:
-    """Gives every choice the next free place at its expert: all first choices, then all second.
+def ranks(x: Any, segments: Any) -> Any:
+    """Returns the rank of every entry among those of its segment, the largest first.
 
-    Where an expert has as many places as the group has tokens, each token has its own, and no
-    token's place depends on another token.
+    >>> x = ops.array([[0.1, 0.3, 0.2, 0.4]])[..., None]
+    >>> print(np.asarray(ranks(x, ops.array([[1, 1, 2, 2]])))[..., 0])
+    [[1 0 1 0]]
 
     Args:
-        expert: int32 [G, S, K], experts of a token, none twice.
-        gate: float32 [G, S, K].
-        wanted: bool [G, S, K], False where a choice takes no place.
-        num_experts: E.
-        capacity: C.
+        x: [G, S, E].
+        segments: int32 [G, S].
     """
-    tokens, choices = expert.shape[1:]
-    wants = ops.one_hot(expert, num_experts, dtype="int32")
-    wants = wants * ops.cast(wanted, "int32")[..., None]  # [G, S, K, E]
-    if capacity >= tokens:
-        place = ops.arange(tokens, dtype="int32")[:, None]
-    else:
-        queue = ops.reshape(ops.transpose(wants, (0, 2, 1, 3)), (-1, choices * tokens, num_experts))
-        before = ops.sum((ops.cumsum(queue, axis=1) - queue) * queue, axis=-1)
-        place = ops.transpose(ops.reshape(before, (-1, choices, tokens)), (0, 2, 1))
-    kept = ops.logical_and(wanted, place < capacity)
-    place = ops.where(kept, ops.cast(expert, "int32") * capacity + place, num_experts * capacity)
-    return Routing(place, gate, ops.sum(ops.cast(wants, "float32"), axis=(0, 1, 2)))
+    order = ops.argsort(ops.argsort(-x, axis=1), axis=1)
+    key = segments[..., None] * x.shape[1] + ops.cast(order, "int32")  # none twice
+    order = ops.cast(ops.argsort(ops.argsort(key, axis=1), axis=1), "int32")
+    before = segments[:, None, :] < segments[:, :, None]  # [G, S, S]
+    return order - ops.sum(ops.cast(before, "int32"), axis=-1)[..., None]
+
+
+def sizes(segments: Any) -> Any:
+    """Returns the number of tokens in the segment of each token, int32 [G, S]."""
+    same = ops.equal(segments[:, None, :], segments[:, :, None])
+    return ops.sum(ops.cast(same, "int32"), axis=-1)
 
 
 def report_balance(probabilities: Any, first: Any, real: Any, loss: float) -> None:
@@ -305,23 +325,25 @@ def report_balance(probabilities: Any, first: Any, real: Any, loss: float) -> No
     report("router_balance_loss", total, ops.sum(tokens), loss=loss)
 
 
-def report_load(load: Any, real: Any, place: Any, nowhere: int) -> None:
-    """Reports how evenly the experts are wanted, and which tokens none of them computes.
+def report_load(choices: Choices, real: Any, dropped: Any, num_experts: int) -> None:
+    """Reports how evenly the experts are requested, and which tokens none of them computes.
 
     The entropy is that of the load's shares over log E: 1 where they are equal.
 
     Args:
-        load: float32 [E], tokens that wanted each expert.
-        real: bool [G, S].
-        place: int32 [G, S, K].
-        nowhere: the place of a choice that found none.
+        choices: of the router.
+        real: bool [G, S], False on padding.
+        dropped: bool [G, S, K], True where a choice has no slot.
+        num_experts: E.
     """
-    experts = load.shape[0]
+    hot = ops.one_hot(choices.expert, num_experts, dtype="float32")
+    hot = hot * ops.cast(choices.requested, "float32")[..., None]
+    load = ops.sum(hot, axis=(0, 1, 2))  # [E]
     share = ops.divide_no_nan(load, ops.sum(load))
     entropy = -ops.sum(share * ops.log(ops.maximum(share, 1e-30)))
-    report("expert_load_entropy", entropy / max(math.log(experts), 1e-30), 1.0)
-    report("expert_load_max_over_mean", experts * ops.max(share), 1.0)
+    report("expert_load_entropy", entropy / max(math.log(num_experts), 1e-30), 1.0)
+    report("expert_load_max_over_mean", num_experts * ops.max(share), 1.0)
     report("expert_dead", ops.sum(ops.cast(load == 0, "float32")), 1.0)
-    lost = ops.logical_and(real, ops.all(place == nowhere, axis=-1))
+    lost = ops.logical_and(real, ops.all(dropped, axis=-1))
     counts = (ops.sum(ops.cast(x, "float32")) for x in (lost, real))
     report("expert_dropped_tokens", *counts)

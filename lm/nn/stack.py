@@ -9,7 +9,9 @@ from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, Factory, State, chain, make, make_all
 from lm.nn.cache import NEVER, Slots, empty_slots, enter
 from lm.nn.masks import both, same_segment, sees_ahead
-from lm.ranges import Size
+from lm.nn.repeat import repeat
+from lm.parts import part
+from lm.ranges import PositiveInt
 
 
 class StackState(NamedTuple):
@@ -26,6 +28,7 @@ class StackState(NamedTuple):
     residuals: tuple[Any, ...]
 
 
+@part
 class Stack(Branch):
     """Applies `num_layers` times the residuals of `layers`, in order.
 
@@ -49,7 +52,7 @@ class Stack(Branch):
     def __init__(
         self,
         *,
-        num_layers: Size,
+        num_layers: PositiveInt,
         layers: Sequence[Factory],
         mask: Callable[[Any, Any], Any],
         position: Factory | None = None,
@@ -64,9 +67,7 @@ class Stack(Branch):
         self.bias = make(bias) if bias else None
         self.before = make_all(before, "before")
         self.residuals = [
-            make(factory, f"layer_{layer}_{i}")
-            for layer in range(num_layers)
-            for i, factory in enumerate(layers)
+            one for layer in repeat(range(num_layers), layers, "layer") for one in layer
         ]
         self.after = make_all(after, "after")
         if not sees_ahead(mask):

@@ -17,9 +17,11 @@ from lm.objectives.cross_entropy import (
     sums,
 )
 from lm.objectives.objective import Ratio, RowScores
-from lm.ranges import Amount, Share, Size
+from lm.parts import part
+from lm.ranges import NonNegativeFloat, PositiveInt, UnitFloat
 
 
+@part
 class TokenPrediction(keras.Model):
     """`Σ w · (-log p(target) + z_loss · (log Z)²) / Σ w` over the positions of a batch.
 
@@ -41,9 +43,9 @@ class TokenPrediction(keras.Model):
         self,
         *,
         model: Factory,
-        label_smoothing: Share = 0.0,
-        z_loss: Amount = 0.0,
-        chunks: Size | None = None,
+        label_smoothing: UnitFloat = 0.0,
+        z_loss: NonNegativeFloat = 0.0,
+        chunks: PositiveInt | None = None,
         name: str = "token_prediction",
     ) -> None:
         super().__init__(name=name, autocast=False)

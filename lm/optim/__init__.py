@@ -1,4 +1,4 @@
-"""Update rules, learning-rate schedules, and the optimizer that the engines drive."""
+"""Update rules, learning-rate schedules, and the optimizer that the engines use."""
 
 from lm.optim.adafactor import Adafactor, adafactor
 from lm.optim.adamw import adamw

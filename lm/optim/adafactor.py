@@ -1,4 +1,4 @@
-"""Adafactor by T5's rule: factored second moments and steps relative to the parameter scale."""
+"""Adafactor as in T5: factored second moments, steps relative to the parameter scale."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,17 +7,20 @@ import keras
 from keras import ops
 
 from lm.optim.optimizer import Optimizer
-from lm.ranges import Amount, Share, Size
+from lm.parts import part
+from lm.ranges import NonNegativeFloat, PositiveInt, UnitFloat
+from lm.types import Shape, Tensor
 
 
+@part
 def adafactor(
     *,
     learning_rate: Any,
-    decay_exponent: Amount = 0.8,
-    clip_threshold: Amount = 1.0,
-    min_factored: Size = 128,
-    clip_norm: Amount | None = None,
-    average: Share | None = None,
+    decay_exponent: NonNegativeFloat = 0.8,
+    clip_threshold: NonNegativeFloat = 1.0,
+    min_factored: PositiveInt = 128,
+    clip_norm: NonNegativeFloat | None = None,
+    average: UnitFloat | None = None,
 ) -> Optimizer:
     """Return Adafactor with the defaults of T5; see `Adafactor` for the rule.
 
@@ -39,7 +42,7 @@ def adafactor(
 
 
 class Adafactor(keras.optimizers.Optimizer):
-    r"""Second moments as row and column means, the update clipped, the step scaled by the weight.
+    r"""Second moments as row and column means, clipped updates, steps scaled by the weight.
 
     For update t = 1, 2, ... of a variable W with gradient G, and b = 1 - t^-c:
 
@@ -59,18 +62,18 @@ class Adafactor(keras.optimizers.Optimizer):
 
     Source: Shazeer and Stern 2018, https://arxiv.org/abs/1804.04235, algorithm 4; defaults of
     Raffel et al. 2020, https://arxiv.org/abs/1910.10683, section 3.1.2.
-    Departures: no cap 1/sqrt(t) on the rate (the schedule says it) and no first moment, as in T5.
+    Departures: no cap 1/sqrt(t) on the rate (that is the schedule's) and no first moment, as in T5.
     """
 
     def __init__(
         self,
         *,
         learning_rate: Any,
-        decay_exponent: Amount = 0.8,
-        clip_threshold: Amount = 1.0,
-        min_factored: Size = 128,
-        epsilon_1: Amount = 1e-30,
-        epsilon_2: Amount = 1e-3,
+        decay_exponent: NonNegativeFloat = 0.8,
+        clip_threshold: NonNegativeFloat = 1.0,
+        min_factored: PositiveInt = 128,
+        epsilon_1: NonNegativeFloat = 1e-30,
+        epsilon_2: NonNegativeFloat = 1e-3,
     ) -> None:
         super().__init__(learning_rate, name="adafactor")
         self.decay_exponent = decay_exponent
@@ -86,7 +89,7 @@ class Adafactor(keras.optimizers.Optimizer):
         super().build(variables)
         self._moments = [self._make_moments(v) for v in variables]
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+    def update_step(self, gradient: Tensor, variable: Any, learning_rate: Tensor) -> None:
         """Update one variable and its moments."""
         gradient = ops.cast(gradient, "float32")
         weight = ops.cast(variable, "float32")
@@ -101,11 +104,11 @@ class Adafactor(keras.optimizers.Optimizer):
         self.assign(variable, ops.cast(weight - rate * update, variable.dtype))
 
     def _make_moments(self, variable: Any) -> list[Any]:
-        """Return the moments of one variable, in float32 and under paths of their own."""
+        """Return the moments of one variable, in float32, each under its own path."""
         axes = factored_axes(variable.shape, self.min_factored)
         dropped = {"square": None} if axes is None else {"row": axes[1], "column": axes[0]}
         stem = variable.path.replace("/", "_")
-        # On a mesh a whole moment lies where its weight does; rows and columns are everywhere.
+        # On a mesh a full moment is split as its weight is; rows and columns are replicated.
         layout = getattr(variable, "_layout", None) if axes is None else None
         return [
             self.add_variable(
@@ -118,19 +121,19 @@ class Adafactor(keras.optimizers.Optimizer):
         ]
 
     def _scale(
-        self, moments: list[Any], axes: tuple[int, int] | None, square: Any, decay: Any
-    ) -> Any:
+        self, moments: list[Any], axes: tuple[int, int] | None, square: Tensor, decay: Tensor
+    ) -> Tensor:
         """Advance the moments and return 1 / sqrt(second moment), broadcast over the variable."""
         if axes is None:
             return ops.rsqrt(self._advance(moments[0], square, decay))
-        down, across = axes
+        down, across = axes  # a matrix [down, across]: row [down], column [across]
         row = self._advance(moments[0], ops.mean(square, axis=across), decay)
         column = self._advance(moments[1], ops.mean(square, axis=down), decay)
         mean = ops.mean(row, axis=down, keepdims=True)
         rows = ops.expand_dims(ops.rsqrt(row / mean), across)
         return rows * ops.expand_dims(ops.rsqrt(column), down)
 
-    def _advance(self, moment: Any, value: Any, decay: Any) -> Any:
+    def _advance(self, moment: Any, value: Tensor, decay: Tensor) -> Tensor:
         """Store and return decay * moment + (1 - decay) * value."""
         new = decay * moment + (1.0 - decay) * value
         self.assign(moment, new)
@@ -152,11 +155,11 @@ def factored_axes(shape: Sequence[int], min_factored: int) -> tuple[int, int] | 
     return min(largest[:2]), max(largest[:2])
 
 
-def _without(shape: Sequence[int], axis: int | None) -> tuple[int, ...]:
+def _without(shape: Sequence[int], axis: int | None) -> Shape:
     """Return the shape without one axis."""
     return tuple(size for i, size in enumerate(shape) if i != axis)
 
 
-def _rms(x: Any) -> Any:
+def _rms(x: Tensor) -> Tensor:
     """Return the root of the mean square."""
     return ops.sqrt(ops.mean(ops.square(x)))

@@ -1,22 +1,24 @@
-"""AdamW: Keras' rule under a fixed name, with the house's clipping, averaging and decay by path."""
+"""AdamW: Keras' rule, with clipping, averaging and weight decay by path."""
 
 from typing import Any
 
 import keras
 
 from lm.optim.optimizer import UNDECAYED, Optimizer
-from lm.ranges import Amount, Share
+from lm.parts import part
+from lm.ranges import NonNegativeFloat, UnitFloat
 
 
+@part
 def adamw(
     *,
     learning_rate: Any,
-    beta_1: Share = 0.9,
-    beta_2: Share = 0.999,
-    epsilon: Amount = 1e-8,
-    weight_decay: Amount = 0.01,
-    clip_norm: Amount | None = None,
-    average: Share | None = None,
+    beta_1: UnitFloat = 0.9,
+    beta_2: UnitFloat = 0.999,
+    epsilon: NonNegativeFloat = 1e-8,
+    weight_decay: NonNegativeFloat = 0.01,
+    clip_norm: NonNegativeFloat | None = None,
+    average: UnitFloat | None = None,
     undecayed: str = UNDECAYED,
 ) -> Optimizer:
     """Return AdamW: w <- w - lr * (m / (sqrt(v) + epsilon) + weight_decay * w).
@@ -29,7 +31,7 @@ def adamw(
         weight_decay: per update and unit of learning rate; 0 is Adam.
         clip_norm: largest global norm of the gradient; None does not clip.
         average: decay of the moving average of the weights; None keeps no average.
-        undecayed: regular expression of the paths that are not decayed.
+        undecayed: regular expression of the paths without weight decay.
 
     Source: Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101, algorithm 2.
     Departures: the bias correction is folded into the rate, as in Keras, so that epsilon is

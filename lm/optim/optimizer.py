@@ -1,4 +1,4 @@
-"""A Keras update rule, made safe to resume and to skip: what the engines drive."""
+"""A Keras update rule whose updates can be resumed and skipped exactly; used by the engines."""
 
 import re
 from collections.abc import Sequence
@@ -7,17 +7,18 @@ from typing import Any
 import keras
 from keras import ops
 
-from lm.ranges import Amount, Share
+from lm.ranges import NonNegativeFloat, UnitFloat
+from lm.types import Tensor
 
 # Norm scales, biases and embeddings, by their paths.
 UNDECAYED = r"norm|scale|bias|beta|gamma|embed|(^|/)position"
 
 
 class Optimizer:
-    """w <- rule(w, clip(g)), decay by path, an optional moving average, and updates to refuse.
+    """w <- rule(w, clip(g)), with weight decay by path and an optional moving average.
 
     The rule's own clipping, averaging and accumulation stay off: they are done here or in the
-    engine, where a refused update can leave everything as it was.
+    engine, where a skipped update can leave everything unchanged.
 
     Args:
         rule: a Keras optimizer with a fixed name; it is built here and belongs to this object.
@@ -36,8 +37,8 @@ class Optimizer:
         self,
         *,
         rule: keras.optimizers.Optimizer,
-        clip_norm: Amount | None = None,
-        average: Share | None = None,
+        clip_norm: NonNegativeFloat | None = None,
+        average: UnitFloat | None = None,
         undecayed: str = UNDECAYED,
     ) -> None:
         self.rule = rule
@@ -48,16 +49,16 @@ class Optimizer:
         self.averages: list[Any] = []
 
     def build(self, weights: Sequence[Any]) -> None:
-        """Make the slots, and the averages as copies of the weights; call it once."""
+        """Make the slots, and the averages as copies of the weights; called once."""
         self.weights = list(weights)
-        spared = [w for w in self.weights if re.search(self.undecayed, w.path.lower())]
-        self.rule.exclude_from_weight_decay(var_list=spared)
+        undecayed = [w for w in self.weights if re.search(self.undecayed, w.path.lower())]
+        self.rule.exclude_from_weight_decay(var_list=undecayed)
         self.rule.build(self.weights)
         if self.average is not None:
             self.averages = [_copy(w) for w in self.weights]
 
     def restart_averages(self) -> None:
-        """Set the averages to the weights, which were changed from outside."""
+        """Set the averages to the weights, after these were assigned."""
         for mean, weight in zip(self.averages, self.weights, strict=False):
             mean.assign(ops.copy(weight.value))
 
@@ -68,15 +69,15 @@ class Optimizer:
 
     @property
     def variables(self) -> list[Any]:
-        """Slots and averages: everything the optimizer adds to the training state."""
+        """Slots and averages: what the optimizer adds to the training state."""
         return [*self.slots, *self.averages]
 
     @property
-    def learning_rate(self) -> Any:
+    def learning_rate(self) -> Tensor:
         """The rate of the next update, a float32 scalar."""
         return ops.cast(self.rule.learning_rate, "float32")
 
-    def apply(self, gradients: Sequence[Any], norm: Any) -> None:
+    def apply(self, gradients: Sequence[Tensor], norm: Tensor) -> None:
         """Change weights, slots and averages by one update.
 
         Args:
@@ -92,18 +93,18 @@ class Optimizer:
                 mean.assign(mean + (1.0 - self.average) * (weight - mean))
 
 
-def global_norm(gradients: Sequence[Any]) -> Any:
+def global_norm(gradients: Sequence[Tensor]) -> Tensor:
     """Return the square root of the sum of all squares, in float32."""
     return ops.sqrt(sum(squares(gradients)))
 
 
-def squares(gradients: Sequence[Any]) -> list[Any]:
+def squares(gradients: Sequence[Tensor]) -> list[Tensor]:
     """Return the sum of squares of each gradient, in float32."""
     return [ops.sum(ops.square(ops.cast(g, "float32"))) for g in gradients]
 
 
 def _copy(weight: Any) -> Any:
-    """Return a variable of its own that starts at the weight's value."""
+    """Return a new variable with the weight's value."""
     with keras.name_scope("average"):
         name = weight.path.replace("/", "_")
         return keras.Variable(
@@ -111,6 +112,6 @@ def _copy(weight: Any) -> Any:
             trainable=False,
             dtype=weight.dtype,
             name=name,
-            # As Keras does for slots: on a mesh a copy lies where its weight does.
+            # As Keras does for slots: on a mesh a copy is split as its weight is.
             layout=getattr(weight, "_layout", None),
         )

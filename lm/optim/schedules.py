@@ -1,8 +1,8 @@
 """Learning rates as functions of the number of updates made so far (0 at the first update).
 
 Every schedule is a `keras.optimizers.schedules.LearningRateSchedule`, computed in float32 inside
-the compiled step. Where a warm-up is given, the rate of update t is `peak * (t + 1) / warmup_steps`
-until it reaches the peak, so that the first update is not lost.
+the compiled step. During a warm-up the rate of update t is `peak * (t + 1) / warmup_steps`, so that
+the first update is not zero.
 """
 
 import math
@@ -11,26 +11,29 @@ from typing import Any, TypeAlias
 import keras
 from keras import ops
 
-from lm.ranges import Amount, Count, Size
+from lm.parts import value
+from lm.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
+from lm.types import Tensor
 
 Schedule: TypeAlias = keras.optimizers.schedules.LearningRateSchedule
 
 
-def _float(step: Any) -> Any:
+def _float(step: Tensor) -> Tensor:
     """Return the step as float32 (exact up to 2^24 updates)."""
     return ops.cast(step, "float32")
 
 
-def _ramp(step: Any, warmup_steps: int) -> Any:
+def _ramp(step: Tensor, warmup_steps: int) -> Tensor:
     """Return min(1, (step + 1) / warmup_steps); 1 without a warm-up."""
     return ops.minimum(1.0, (step + 1.0) / max(warmup_steps, 1))
 
 
-def _progress(step: Any, warmup_steps: int, steps: int) -> Any:
-    """Return how far the decay has come: 0 at the end of the warm-up, 1 at `steps` and after."""
+def _decay_fraction(step: Tensor, warmup_steps: int, steps: int) -> Tensor:
+    """Return the fraction of the decay: 0 until the end of the warm-up, 1 from `steps` on."""
     return ops.clip((step - warmup_steps) / max(steps - warmup_steps, 1), 0.0, 1.0)
 
 
+@value
 class Constant(Schedule):
     """The same rate at every update; T5 fine-tunes with 0.001.
 
@@ -38,14 +41,15 @@ class Constant(Schedule):
         value: the rate.
     """
 
-    def __init__(self, *, value: Amount) -> None:
+    def __init__(self, *, value: NonNegativeFloat) -> None:
         self.value = value
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         """Return the rate of update `step`."""
         return ops.full((), self.value, dtype="float32")
 
 
+@value
 class InverseSquareRoot(Schedule):
     """factor / sqrt(max(step, warmup_steps)): constant first, then falling, never to zero.
 
@@ -60,15 +64,18 @@ class InverseSquareRoot(Schedule):
     Source: Raffel et al. 2020, https://arxiv.org/abs/1910.10683, section 3.1.2.
     """
 
-    def __init__(self, *, factor: Amount = 1.0, warmup_steps: Size = 10_000) -> None:
+    def __init__(
+        self, *, factor: NonNegativeFloat = 1.0, warmup_steps: PositiveInt = 10_000
+    ) -> None:
         self.factor = factor
         self.warmup_steps = warmup_steps
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         """Return the rate of update `step`."""
         return self.factor * ops.rsqrt(ops.maximum(_float(step), float(self.warmup_steps)))
 
 
+@value
 class Noam(Schedule):
     """factor * hidden_dim^-0.5 * min(t^-0.5, t * warmup_steps^-1.5) with t = step + 1.
 
@@ -81,19 +88,26 @@ class Noam(Schedule):
     """
 
     def __init__(
-        self, *, hidden_dim: Size, warmup_steps: Size = 4000, factor: Amount = 1.0
+        self,
+        *,
+        hidden_dim: PositiveInt,
+        warmup_steps: PositiveInt = 4000,
+        factor: NonNegativeFloat = 1.0,
     ) -> None:
         self.scale = factor * hidden_dim**-0.5
         self.warmup_steps = warmup_steps
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         """Return the rate of update `step`."""
         t = _float(step) + 1.0
         return self.scale * ops.minimum(ops.rsqrt(t), t * self.warmup_steps**-1.5)
 
 
-def noam_peak(*, hidden_dim: Size, warmup_steps: Size = 8000, factor: Amount = 2.0) -> float:
-    """Return the highest rate of `Noam`, for schedules that go on from it in another way.
+@value
+def noam_peak(
+    *, hidden_dim: PositiveInt, warmup_steps: PositiveInt = 8000, factor: NonNegativeFloat = 2.0
+) -> float:
+    """Return the peak rate of `Noam`, for schedules that decay from it otherwise.
 
     >>> round(noam_peak(hidden_dim=512), 6)
     0.000988
@@ -101,6 +115,7 @@ def noam_peak(*, hidden_dim: Size, warmup_steps: Size = 8000, factor: Amount = 2
     return factor * hidden_dim**-0.5 * warmup_steps**-0.5
 
 
+@value
 class Linear(Schedule):
     """A straight line from the peak down to the floor, after a warm-up.
 
@@ -114,18 +129,24 @@ class Linear(Schedule):
     """
 
     def __init__(
-        self, *, peak: Amount, steps: Size, floor: Amount = 0.0, warmup_steps: Count = 0
+        self,
+        *,
+        peak: NonNegativeFloat,
+        steps: PositiveInt,
+        floor: NonNegativeFloat = 0.0,
+        warmup_steps: NonNegativeInt = 0,
     ) -> None:
         self.peak, self.steps, self.floor, self.warmup_steps = peak, steps, floor, warmup_steps
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         """Return the rate of update `step`."""
         step = _float(step)
-        decay = 1.0 - _progress(step, self.warmup_steps, self.steps)
+        decay = 1.0 - _decay_fraction(step, self.warmup_steps, self.steps)
         rate = self.floor + (self.peak - self.floor) * decay
         return rate * _ramp(step, self.warmup_steps)
 
 
+@value
 class Cosine(Schedule):
     """Half a cosine from the peak down to the floor, after a warm-up: a single cycle.
 
@@ -134,8 +155,8 @@ class Cosine(Schedule):
         steps: updates until the floor, counted from the start of training.
         floor: the last rate, kept after `steps`; GPT-3 and nanoGPT have a tenth of the peak.
         warmup_steps: updates of linear growth before the decay.
-        hold_steps: updates at the peak between the two; the Evolved Transformer's settings for
-            Adafactor hold it instead of growing.
+        hold_steps: updates at the peak between the two; the Evolved Transformer with Adafactor
+            holds the peak and has no warm-up.
 
     Source: Loshchilov and Hutter 2017, https://arxiv.org/abs/1608.03983, equation 5, one cycle.
     """
@@ -143,35 +164,36 @@ class Cosine(Schedule):
     def __init__(
         self,
         *,
-        peak: Amount,
-        steps: Size,
-        floor: Amount = 0.0,
-        warmup_steps: Count = 0,
-        hold_steps: Count = 0,
+        peak: NonNegativeFloat,
+        steps: PositiveInt,
+        floor: NonNegativeFloat = 0.0,
+        warmup_steps: NonNegativeInt = 0,
+        hold_steps: NonNegativeInt = 0,
     ) -> None:
         self.peak, self.steps, self.floor, self.warmup_steps = peak, steps, floor, warmup_steps
         self.decay_from = warmup_steps + hold_steps
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         """Return the rate of update `step`."""
         step = _float(step)
-        turn = ops.cos(math.pi * _progress(step, self.decay_from, self.steps))
-        rate = self.floor + 0.5 * (self.peak - self.floor) * (1.0 + turn)
+        cosine = ops.cos(math.pi * _decay_fraction(step, self.decay_from, self.steps))
+        rate = self.floor + 0.5 * (self.peak - self.floor) * (1.0 + cosine)
         return rate * _ramp(step, self.warmup_steps)
 
 
+@value
 class Warmup(Schedule):
-    """Another schedule, its first updates scaled by min(1, (step + 1) / steps).
+    """Another schedule, with its first updates scaled by min(1, (step + 1) / steps).
 
     Args:
         schedule: factory of the schedule to scale.
         steps: updates of linear growth.
     """
 
-    def __init__(self, *, schedule: Any, steps: Size) -> None:
+    def __init__(self, *, schedule: Any, steps: PositiveInt) -> None:
         self.schedule = schedule()
         self.steps = steps
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         """Return the rate of update `step`."""
         return self.schedule(step) * _ramp(_float(step), self.steps)

@@ -1,1 +1,1 @@
-"""The promise that an interrupted run equals one left alone, put to the test by a user."""
+"""Checks on the user's machine that an interrupted run equals an uninterrupted one."""

@@ -1,4 +1,4 @@
-"""A run of `lm train` that is killed and gone on with, beside one that is left alone."""
+"""A run of `lm train` that is killed and resumed, compared with an uninterrupted one."""
 
 import random
 import signal
@@ -10,22 +10,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lm.errors import UserError
-from lm.reliability.compare import Comparison, compare
+from lm.reliability.run_differences import RunComparison, compare_runs
 from lm.train.goodput import attempts
 
-_TICK = 0.02
+_POLL_SECONDS = 0.02
 
 
 class Trial(NamedTuple):
-    """What was tried and what came of it.
+    """The kills and their result.
 
     Attributes:
-        kills: for each kill, the last step that the process had made.
+        kills: for each kill, the last step that the process had finished.
         comparison: of the two runs.
     """
 
     kills: list[int]
-    comparison: Comparison
+    comparison: RunComparison
 
 
 def verify_resume(
@@ -35,17 +35,17 @@ def verify_resume(
     steps: int,
     kills: int,
     seed: int,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> Trial:
-    """Train twice from the same command, once killed at random moments, and compare.
+    """Train twice with the same command, once killed at random moments, and compare.
 
     Args:
-        flags: of `lm train`, without its run folder.
+        flags: of `lm train`, without --workdir.
         workdir: holds the folders `whole` and `parts`, and the output of both beside them.
         steps: TRAIN_STEPS of the trial.
         kills: number of SIGKILLs.
-        seed: decides the moments.
-        say: called with a line about what is going on.
+        seed: of the moments.
+        log: called with a line of progress.
 
     Raises:
         UserError: a run failed by itself, or the folder holds another trial.
@@ -54,24 +54,24 @@ def verify_resume(
         raise UserError(f"{workdir} holds runs already; give another --workdir")
     workdir.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "lm", "train", *flags, *_bindings(steps, kills)]
-    say(f"the whole run: {steps} steps")
+    log(f"the uninterrupted run: {steps} steps")
     _run(command, workdir / "whole")
     rng, found = random.Random(seed), []
     for number in range(kills):
-        left = steps - _reached(workdir / "parts")[0]
-        goal = rng.randint(1, max(1, left // (kills - number + 1)))
+        remaining = steps - _reached(workdir / "parts")[0]
+        goal = rng.randint(1, max(1, remaining // (kills - number + 1)))
         reached = _kill(command, workdir / "parts", goal, rng)
         if reached is None:
             break
         found.append(reached)
-        say(f"kill {number + 1}: SIGKILL after step {reached}")
-    say("the killed run to its end")
+        log(f"kill {number + 1}: SIGKILL after step {reached}")
+    log("the killed run, to its end")
     _run(command, workdir / "parts")
-    return Trial(found, compare(workdir / "whole", workdir / "parts"))
+    return Trial(found, compare_runs(workdir / "whole", workdir / "parts"))
 
 
 def _bindings(steps: int, kills: int) -> list[str]:
-    """Return what makes a run short and full of events."""
+    """Return bindings that make a run short, with many saves and evaluations."""
     save = max(1, steps // (2 * kills + 2))
     return [
         f"--gin.TRAIN_STEPS={steps}",
@@ -83,7 +83,7 @@ def _bindings(steps: int, kills: int) -> list[str]:
 
 def _run(command: list[str], workdir: Path) -> None:
     """Run the command to its end."""
-    with _log(workdir).open("ab") as log:
+    with _log_file(workdir).open("ab") as log:
         words = [*command, f"--workdir={workdir}"]
         status = subprocess.run(words, stdout=log, stderr=log, check=False).returncode
     if status:
@@ -91,20 +91,20 @@ def _run(command: list[str], workdir: Path) -> None:
 
 
 def _kill(command: list[str], workdir: Path, goal: int, rng: random.Random) -> int | None:
-    """Run the command and kill it some moments after it made so many steps; return the last one.
+    """Run the command, kill it shortly after `goal` steps, and return the last step it finished.
 
     Returns:
-        None if it got to the end before.
+        None if it finished first.
     """
     before = len(attempts(workdir)) if workdir.exists() else 0
-    with _log(workdir).open("ab") as log:
+    with _log_file(workdir).open("ab") as log:
         process = subprocess.Popen([*command, f"--workdir={workdir}"], stdout=log, stderr=log)
         while process.poll() is None:
             _, executed, number = _reached(workdir)
             if number > before and executed >= goal:
                 time.sleep(rng.random() ** 3)
                 break
-            time.sleep(_TICK)
+            time.sleep(_POLL_SECONDS)
         process.send_signal(signal.SIGKILL)
         status = process.wait()
     if status not in (0, -signal.SIGKILL):
@@ -119,12 +119,12 @@ def _reached(workdir: Path) -> tuple[int, int, int]:
 
 
 def _failed(workdir: Path, status: int) -> UserError:
-    """Return what to say of a run that failed by itself: its last line."""
-    lines = _log(workdir).read_text(errors="replace").split("\n")
+    """Return the error for a run that failed by itself, with its last line."""
+    lines = _log_file(workdir).read_text(errors="replace").split("\n")
     last = next((line for line in reversed(lines) if "error" in line), "")
     return UserError(f"lm train ended with {status}: {last.removeprefix('lm: error: ')}")
 
 
-def _log(workdir: Path) -> Path:
+def _log_file(workdir: Path) -> Path:
     """Return the file of a run's output."""
     return workdir.with_suffix(".log")

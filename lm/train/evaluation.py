@@ -7,7 +7,8 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from lm.likelihood import bits, perplexity
-from lm.ranges import Size
+from lm.parts import part
+from lm.ranges import PositiveInt
 
 
 class Figures(NamedTuple):
@@ -18,6 +19,7 @@ class Figures(NamedTuple):
     values: dict[str, float]
 
 
+@part
 class Evaluation:
     """Loss, perplexity, accuracy and bits per byte of the tasks of a mixture.
 
@@ -34,7 +36,7 @@ class Evaluation:
         mixture_or_task_name: str,
         data: Callable[..., Any],
         split: str = "validation",
-        steps: Size | None = None,
+        steps: PositiveInt | None = None,
     ) -> None:
         self.split = split
         self.steps = steps

@@ -6,7 +6,9 @@ import json
 import os
 import platform
 import re
-from collections.abc import Collection, Mapping
+import sys
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,6 @@ from lm import __version__, config
 from lm.config.diff import resolved
 from lm.differences import ABSENT, with_differences
 from lm.errors import ConfigError, UserError
-from lm.train.code import code
 
 PACKAGES = ("keras", "numpy", "tensorflow", "jax", "seqio-nightly", "safetensors")
 # How long and how to look at it, and what `run` and `data` of `about` have; all else decides.
@@ -36,6 +37,7 @@ ENVIRONMENT = (
     "TF_NUM_INTRAOP_THREADS",
 )
 ISA = ("avx", "avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")
+LM = Path(config.__file__).parents[1]
 
 
 def about(data: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,3 +169,45 @@ def _instructions() -> list[str]:
     match = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
     flags = set(match[1].split()) if match else set()
     return [name for name in ISA if name in flags]
+
+
+def code() -> dict[str, str]:
+    """Return part -> 12 hexadecimal digits: the folders of `lm`, what gin files import besides.
+
+    A part of its own are every folder of `lm`, what the tasks share, and each module (a package
+    with all its files) that the gin files name.
+    """
+    parts: dict[str, list[Path]] = defaultdict(list)
+    for path in LM.rglob("*.py"):
+        parts[".".join(["lm", *path.relative_to(LM).parts[:-1][:1]])].append(path)
+    for name in _named():
+        parts[name] = _files(name)
+    return {name: _hash(files) for name, files in sorted(parts.items()) if files}
+
+
+def _named() -> list[str]:
+    """Return the modules outside `lm` that decide a run; without gin there are none."""
+    try:
+        modules = config.loaded().modules
+    except ConfigError:
+        return []
+    named = [name for name in modules if name.partition(".")[0] not in ("lm", "keras")]
+    return [*named, "tasks.support"] if any(name.startswith("tasks") for name in named) else named
+
+
+def _files(name: str) -> list[Path]:
+    """Return the source files of an imported module, all of the folder if it is a package."""
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if file is None:
+        return []
+    path = Path(file)
+    return list(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
+
+
+def _hash(files: Iterable[Path]) -> str:
+    """Return a hash of names and contents, wherever the files lie."""
+    found = hashlib.sha256()
+    for path in sorted(files):
+        found.update(f"{path.parent.name}/{path.name}\n".encode())
+        found.update(hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()[:12]

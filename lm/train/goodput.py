@@ -1,21 +1,27 @@
-"""Goodput: which share of the executed steps, and of the time, a run got ahead by.
+"""Where the time of a run goes: steps, what is done beside them, and which steps were of use.
 
 `attempts.jsonl` of the run folder has one line for each process that trained it, overwritten in
 place after every step: a killed process leaves its last figures. A step is useful if no later
 process did it again.
 """
 
+import contextlib
+import itertools
 import json
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from lm import disk
 
 ATTEMPTS = "attempts.jsonl"
 WIDTH = 512
 ASIDE = ("start", "compilation", "evaluate", "checkpoint", "input")
+FIRST_STEP = "compilation"  # the name under which the loop leaves out its first step
+INPUT = "input"  # and its first batch, for which buffers are filled
 
 
 class Goodput:
@@ -29,6 +35,10 @@ class Goodput:
 
     def __init__(self, workdir: Path, *, step: int, started: float) -> None:
         self._before = attempts(workdir)
+        self._path = workdir / ATTEMPTS
+        now = time.time()
+        # The clock of the wall may be set meanwhile; a duration must not be.
+        self._origin = now - time.monotonic()
         self._line: dict[str, Any] = {
             "process": os.getpid(),
             "host": socket.gethostname()[:64],
@@ -36,12 +46,13 @@ class Goodput:
             "step": step,
             "executed": 0,
             "started": round(started, 3),
-            "now": round(time.time(), 3),
-            "start": round(time.time() - started, 3),
+            "now": round(now, 3),
+            "start": round(now - started, 3),
         }
-        self._file = os.open(workdir / ATTEMPTS, os.O_RDWR | os.O_CREAT, 0o666)
         self._place = len(self._before) * WIDTH
-        os.ftruncate(self._file, self._place)
+        with disk.writing(self._path, "the goodput"):
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+            os.ftruncate(self._file, self._place)
         self._write()
 
     def advance(self, seconds: Mapping[str, float]) -> None:
@@ -53,7 +64,7 @@ class Goodput:
         self._line["step"] += 1
         self._line["executed"] += 1
         self._line |= {name: round(value, 3) for name, value in seconds.items() if name in ASIDE}
-        self._line["now"] = round(time.time(), 3)
+        self._line["now"] = round(self._origin + time.monotonic(), 3)
         self._write()
 
     def shares(self) -> dict[str, float]:
@@ -66,19 +77,24 @@ class Goodput:
 
     def _write(self) -> None:
         text = json.dumps(self._line, separators=(",", ":"))
-        os.pwrite(self._file, f"{text:<{WIDTH - 1}}\n".encode(), self._place)
+        with disk.writing(self._path, "the goodput"):
+            os.pwrite(self._file, f"{text:<{WIDTH - 1}}\n".encode(), self._place)
 
 
 def attempts(workdir: Path) -> list[dict[str, Any]]:
     """Return the lines of the processes that trained a run; a broken line ends them."""
     path = workdir / ATTEMPTS
-    found: list[dict[str, Any]] = []
-    if path.exists():
-        for line in path.read_bytes().splitlines(keepends=True):
-            if len(line) != WIDTH or not line.startswith(b"{"):
-                break
-            found.append(json.loads(line))
-    return found
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    return list(itertools.takewhile(bool, map(_attempt, lines)))
+
+
+def _attempt(line: bytes) -> dict[str, Any]:
+    """Return the line of a process, empty if it is broken."""
+    try:
+        found = json.loads(line) if len(line) == WIDTH else {}
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) and found.keys() >= _KEYS else {}
 
 
 def shares(lines: list[dict[str, Any]]) -> dict[str, float]:
@@ -105,7 +121,9 @@ def shares(lines: list[dict[str, Any]]) -> dict[str, float]:
     for i, line in enumerate(lines):
         after = lines[i + 1] if i + 1 < len(lines) else None
         kept = min(line["step"], after["begin"]) if after else line["step"]
-        in_steps = line["now"] - line["started"] - sum(line.get(name, 0.0) for name in ASIDE)
+        aside = sum(line.get(name, 0.0) for name in ASIDE)
+        # All are rounded: of a process that made no step, nothing may be left.
+        in_steps = max(line["now"] - line["started"] - aside, 0.0)
         share = max(kept - line["begin"], 0) / max(line["executed"], 1)
         useful += in_steps * share
         repeated += in_steps * (1 - share)
@@ -139,4 +157,72 @@ def told(found: Mapping[str, float]) -> str:
     return "; ".join([text, ", ".join(rest)]) if rest else text
 
 
+_KEYS = {"begin", "step", "executed", "started", "now"}
 _LEAST = 0.0005
+
+
+class Clock:
+    """Times log windows, leaving out compilation, evaluation and saving.
+
+    Attributes:
+        beside: name -> seconds of the last time something was done beside the steps.
+        totals: name -> seconds of all times since the beginning.
+    """
+
+    def __init__(self) -> None:
+        self.beside: dict[str, float] = {}
+        self.totals: dict[str, float] = {}
+        self._birth = time.perf_counter()
+        self._begin(waited=0.0)
+
+    @contextlib.contextmanager
+    def aside(self, name: str) -> Iterator[None]:
+        """Leave the time of the body out of the window; without a name the body is a step."""
+        start = time.perf_counter()
+        yield
+        seconds = time.perf_counter() - start
+        if name == INPUT:
+            self._waited += seconds
+        if name == FIRST_STEP:
+            self.beside["timing/first_step_seconds"] = age()
+        if name:
+            self.beside[f"timing/{name}_seconds"] = seconds
+            self.totals[name] = self.totals.get(name, 0.0) + seconds
+            self._left_out += seconds
+        else:
+            self._steps += 1
+
+    def window(self, *, waited: float) -> dict[str, float]:
+        """Return the rates since the last call and begin anew.
+
+        Args:
+            waited: seconds that the run has waited for data so far.
+        """
+        seconds = time.perf_counter() - self._start - self._left_out
+        rates = {
+            "timing/steps_per_second": self._steps / seconds if self._steps else float("nan"),
+            "timing/input_wait": min(1.0, max(0.0, waited - self._waited) / seconds),
+            "timing/uptime": time.perf_counter() - self._birth,
+            **self.beside,
+        }
+        self.beside = {}
+        self._begin(waited=waited)
+        return rates
+
+    def _begin(self, *, waited: float) -> None:
+        """Begin a window."""
+        self._start = time.perf_counter()
+        self._left_out = 0.0
+        self._steps = 0
+        self._waited = waited
+
+
+def age() -> float:
+    """Return the seconds since this process was started: imports, data and compilation included."""
+    try:
+        # The name in brackets may hold blanks; the start, in ticks since boot, is the 20th after.
+        started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        uptime = float(Path("/proc/uptime").read_text().split()[0])
+    except OSError:
+        return time.process_time()
+    return uptime - started / os.sysconf("SC_CLK_TCK")

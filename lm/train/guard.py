@@ -164,4 +164,4 @@ class Guard:
 def _meet(reason: str) -> None:
     """Wait for the other processes, where there are any."""
     if keras.backend.backend() == "jax" and cluster.count() > 1:
-        cluster.wait(reason)
+        cluster.barrier(reason)

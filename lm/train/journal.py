@@ -1,16 +1,21 @@
-"""What a run writes down: metrics.jsonl, TensorBoard's folders, the picture of the loss."""
+"""What a run writes down: metrics.jsonl and TensorBoard's event files."""
 
+import contextlib
 import json
 import math
 import os
-from collections.abc import Mapping
+import socket
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lm.train.events import EventWriter
+from lm import disk
+from lm.train.progress import tell
 
 METRICS = "metrics.jsonl"
 TRAIN = "train"
+_WHAT = "the metrics"
 
 
 class Journal:
@@ -19,27 +24,36 @@ class Journal:
     Args:
         workdir: the run folder.
         step: the step training starts or goes on from.
+        evaluated: the last step whose evaluation is done; `step` by default.
+        rows: how many rows of the file the checkpoint relies on; None if it does not know.
     """
 
-    def __init__(self, workdir: Path, *, step: int) -> None:
+    def __init__(
+        self, workdir: Path, *, step: int, evaluated: int | None = None, rows: int | None = None
+    ) -> None:
         self.workdir = workdir
-        self._step = step
+        self._train, self._evaluated = step, step if evaluated is None else evaluated
         self._events: dict[str, EventWriter] = {}
-        rewind(workdir / METRICS, step)
-        self._file = (workdir / METRICS).open("a")
+        self._path = workdir / METRICS
+        self.rows = rewind(self._path, step=step, evaluated=self._evaluated, rows=rows)
+        with disk.writing(self._path, _WHAT):
+            self._file = self._path.open("ab", buffering=0)
 
     def train(self, step: int, values: Mapping[str, float]) -> None:
         """Write the figures of a log window."""
-        self._write({"step": step, "split": "train"}, values, folder=TRAIN)
+        self._write({"step": step, "split": "train"}, values)
+        self._draw(TRAIN, step, values, last=self._train)
 
     def evaluation(self, step: int, *, task: str, split: str, values: Mapping[str, float]) -> None:
         """Write the figures of one task's evaluation."""
-        row = {"step": step, "split": split, "task": task}
-        self._write(row, values, folder=f"training_eval/{task}")
+        self._write({"step": step, "split": split, "task": task}, values)
+        self._draw(f"training_eval/{task}", step, values, last=self._evaluated)
 
-    def flush(self) -> None:
-        """Wait until the rows are on the disk."""
-        os.fsync(self._file.fileno())
+    def flush(self) -> int:
+        """Wait until the rows are on the disk; return how many there are."""
+        with disk.writing(self._path, _WHAT):
+            os.fsync(self._file.fileno())
+        return self.rows
 
     def close(self) -> None:
         """Close the files."""
@@ -47,30 +61,121 @@ class Journal:
         for events in self._events.values():
             events.close()
 
-    def _write(self, row: dict[str, Any], values: Mapping[str, float], *, folder: str) -> None:
-        """Append one row and its scalars."""
+    def _write(self, row: dict[str, Any], values: Mapping[str, float]) -> None:
+        """Append one row."""
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        self._file.write(json.dumps(row | finite) + "\n")
-        self._file.flush()
+        with disk.writing(self._path, _WHAT):
+            disk.append(self._file, json.dumps(row | finite).encode() + b"\n")
+        self.rows += 1
+
+    def _draw(self, folder: str, step: int, values: Mapping[str, float], *, last: int) -> None:
+        """Append the scalars of a row for TensorBoard, which drops those after the last step."""
         if folder not in self._events:
-            self._events[folder] = EventWriter(self.workdir / folder, step=self._step)
-        self._events[folder].scalars(row["step"], values)
+            self._events[folder] = EventWriter(self.workdir / folder, step=last)
+        self._events[folder].scalars(step, values)
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a metrics file; a last line cut by a kill is left out."""
-    if not path.exists():
-        return []
-    lines = path.read_text().splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    """Return the rows of a metrics file; cut and damaged lines are left out."""
+    return [row for row in map(_row, _lines(path)) if row is not None]
 
 
-def rewind(path: Path, step: int) -> None:
-    """Drop the rows after a step: they will be written again, the same."""
-    kept = [row for row in rows(path) if row["step"] <= step]
-    temporary = path.with_name(f".tmp-{path.name}")
-    with temporary.open("w") as file:
-        file.writelines(json.dumps(row) + "\n" for row in kept)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+def rewind(path: Path, *, step: int, evaluated: int, rows: int | None = None) -> int:
+    """Drop the rows that will be written again, the same; return how many are left.
+
+    Lost rows are told in one line: those of damaged lines, or of a file that was cut.
+
+    Args:
+        path: the metrics file.
+        step: training goes on from it.
+        evaluated: the last step whose evaluation is done.
+        rows: how many there were when the checkpoint was saved, if it knows.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    lines = _lines(path)
+    found = list(map(_row, lines))
+    last = {True: evaluated, False: step}
+    kept = [
+        line
+        for line, row in zip(lines, found, strict=True)
+        if row is not None and row["step"] <= last["task" in row]
+    ]
+    damaged = [str(i) for i, row in enumerate(found, start=1) if row is None]
+    lost = len(damaged) if rows is None else rows - len(kept)
+    if lost > 0:
+        where = f"; damaged lines: {', '.join(damaged)}" if damaged else ""
+        tell(f"{path}: {lost} of the rows up to step {step} are lost{where}; the run goes on")
+    disk.replace(path, b"".join(kept), what=_WHAT)
+    return len(kept)
+
+
+def _lines(path: Path) -> list[bytes]:
+    """Return the lines of a file with their ends, none if it is not there."""
+    return path.read_bytes().splitlines(keepends=True) if path.exists() else []
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    """Return the row of a line, None if it was cut or damaged."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    is_row = isinstance(row, dict) and isinstance(row.get("step"), int) and "split" in row
+    return row if is_row and line.endswith(b"\n") else None
+
+
+class EventWriter:
+    """Appends scalars to one new event file, which can be read whenever the process dies.
+
+    Args:
+        folder: TensorBoard's run folder; it is made if it is not there.
+        step: the step training starts or goes on from; readers drop what an earlier process had
+            written after it.
+
+    Raises:
+        UserError: the file cannot be written; each method raises it too.
+    """
+
+    def __init__(self, folder: Path, *, step: int) -> None:
+        # Imported here: of those who import this file, only a run has TensorFlow anyway.
+        import tensorflow as tf
+
+        self._tf = tf
+        name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{os.getpid()}"
+        self._path = folder / name
+        with self._writing():
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = tf.io.TFRecordWriter(str(self._path))
+            self._write(step=0, file_version="brain.Event:2")
+            restart = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
+            self._write(step=step + 1, session_log=restart)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Write tag -> number at a step."""
+        summary = self._tf.compat.v1.Summary()
+        for tag, value in values.items():
+            summary.value.add(tag=tag, simple_value=value)
+        with self._writing():
+            self._write(step=step, summary=summary)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._writing():
+            self._file.close()
+
+    def _write(self, **content: Any) -> None:
+        """Append one event."""
+        event = self._tf.compat.v1.Event(wall_time=time.time(), **content)
+        self._file.write(event.SerializeToString())
+        self._file.flush()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turn an error of the disk, TensorFlow's own too, into one line."""
+        with disk.writing(self._path, "TensorBoard's events"):
+            try:
+                yield
+            except self._tf.errors.OpError as error:
+                raise OSError(error.message) from error

@@ -1,5 +1,6 @@
 """The step loop: batches in, updates, and at their steps logs, evaluations and checkpoints."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ from lm.train import checks, state
 from lm.train.evaluation import Evaluation
 from lm.train.guard import Done, Guard
 from lm.train.reports import Reports
-from lm.train.signals import Signals
+from lm.train.signals import Interruptible, Signals, Stopped
 
 METRICS = ("cross_entropy", "loss")
 
@@ -81,21 +82,30 @@ class Loop:
             say=reports.say,
         )
 
-    def run(self, step: int, signals: Signals) -> None:
+    def run(self, step: int, signals: Signals, *, is_evaluated: bool = True) -> None:
         """Train from a step to the end, or to the first signal.
+
+        Args:
+            step: what engine and data are at.
+            signals: those of this process, or what all processes have agreed on.
+            is_evaluated: whether the evaluation that was due at the step is done.
 
         Raises:
             UserError: too many updates were skipped, or a checkpoint cannot be written.
-            SystemExit: 143 or 130 after a signal, the state saved.
+            SystemExit: 143, 130 or 129 after a signal, the state saved.
         """
         if step == 0:
             # Whatever cannot be saved is found out now.
             self._save(step, metric=None)
-        begin = step
+        if not is_evaluated:
+            save = self.plan.is_due(step, self.plan.save)
+            self._finish(step, signals, evaluate=True, save=save)
+        begin, clock = step, self.reports.clock
         while step < self.plan.end:
-            # The first step compiles: its time is no step's time.
-            with self.reports.clock.aside("compilation" if step == begin else ""):
+            # The first batch fills buffers, the first step compiles: their time is no step's time.
+            with clock.aside("input") if step == begin else contextlib.nullcontext():
                 batch = next(self.data)
+            with clock.aside("compilation" if step == begin else ""):
                 if step == begin:
                     checks.first_batch(self.engine.program.objective, batch)
                 outcome = self.engine.step(batch)
@@ -107,16 +117,24 @@ class Loop:
 
     def _after(self, done: Done, signals: Signals) -> None:
         """Do what is due after a step."""
-        step, metric, stop = done.step, None, signals.received is not None
+        step, stop = done.step, signals.received is not None
         periods = (self.plan.log, self.plan.evaluate, self.plan.save)
         log, evaluate, save = (self.plan.is_due(step, period) for period in periods)
         went_back = self.guard.look(done, wait=stop or log or evaluate or save)
         if log:
             self._log(step)
+        self._finish(step, signals, evaluate=evaluate, save=save or went_back)
+
+    def _finish(self, step: int, signals: Signals, *, evaluate: bool, save: bool) -> None:
+        """Evaluate and save; after a signal save at once, whatever is left to evaluate."""
+        metric = None
         if evaluate:
-            metric = self._evaluate(step)
-        if stop or save or went_back:
-            self._save(step, metric=metric)
+            with contextlib.suppress(Stopped):
+                metric = self._evaluate(step, signals)
+                evaluate = False
+        stop = signals.received is not None
+        if stop or save:
+            self._save(step, metric=metric, is_evaluated=not evaluate)
         if stop:
             self.store.wait()
             self.reports.say(f"stopped at step {step}, saved; the same command goes on")
@@ -126,25 +144,32 @@ class Loop:
         """Report the means of the window."""
         self.reports.train(step, self.engine.logs(), waited=self.data.wait_seconds)
 
-    def _evaluate(self, step: int) -> float | None:
-        """Report all evaluations and samples; return what decides the best checkpoint."""
-        metrics = []
+    def _evaluate(self, step: int, signals: Signals) -> float | None:
+        """Report all evaluations and samples, or none; return what decides the best checkpoint.
+
+        Raises:
+            Stopped: a signal came between two batches.
+        """
+        engine = Interruptible(self.engine, signals)
+        signals.restart()
         with self.reports.clock.aside("evaluate"):
-            for evaluation in self.evaluations:
-                for found in evaluation(self.engine):
-                    self.reports.evaluation(step, found)
-                    metrics += [found.values[name] for name in METRICS if name in found.values]
+            found = [figures for evaluation in self.evaluations for figures in evaluation(engine)]
+            engine.check()
             if self.samples is not None:
                 self.engine.pull()
                 objective = self.engine.program.objective
                 self.samples(objective, step=step, workdir=self.reports.workdir)
+            for figures in found:
+                self.reports.evaluation(step, figures)
             self.reports.draw()
-        return metrics[0] if metrics else None
+        signals.restart()
+        values = [figures.values for figures in found]
+        return next((v[name] for v in values for name in METRICS if name in v), None)
 
-    def _save(self, step: int, *, metric: float | None) -> None:
+    def _save(self, step: int, *, metric: float | None, is_evaluated: bool = True) -> None:
         """Hand the whole state to the writer."""
         with self.reports.clock.aside("checkpoint"):
-            self.reports.flush()
+            rows = self.reports.flush()
             self.engine.pull()
             groups = self._arrays(step)
             # Only a step that every run saves can be gone back to, also by an interrupted one.
@@ -153,10 +178,12 @@ class Loop:
                 step=step,
                 groups=groups,
                 data_state=self.data.state(),
-                facts={
+                metadata={
                     **self.facts,
                     "good": is_good,
                     "metric": metric,
+                    "evaluated": is_evaluated,
+                    "rows": rows,
                     "batches": self.data.digest,
                 },
             )

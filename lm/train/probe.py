@@ -69,7 +69,7 @@ def _looking(layer: Any, tell: Callable[[str], None]) -> Callable[..., Any]:
 def _is_finite(x: Any) -> bool:
     """Tell whether a tensor is finite; what is none, or has no value yet, counts as finite."""
     try:
-        array = cluster.whole(x) if keras.ops.is_tensor(x) else np.zeros(0)
+        array = cluster.host_copy(x) if keras.ops.is_tensor(x) else np.zeros(0)
     except (TypeError, NotImplementedError):
         return True
     if array.dtype.kind in "iub":

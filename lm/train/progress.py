@@ -1,6 +1,8 @@
 """What a person sees of a run: a bar on a terminal, one line per log step elsewhere."""
 
+import errno
 import math
+import os
 import sys
 from collections.abc import Mapping
 from typing import TextIO
@@ -53,9 +55,10 @@ class Progress:
     def say(self, line: str) -> None:
         """Show one line."""
         if self._bar is not None:
-            self._bar.write(line, file=self._stream)
-        else:
-            print(line, file=self._stream, flush=True)
+            self._bar.clear()
+        _show(line, self._stream)
+        if self._bar is not None:
+            self._bar.refresh()
 
     def close(self) -> None:
         """Leave the last state of the bar standing."""
@@ -65,7 +68,19 @@ class Progress:
 
 def tell(line: str) -> None:
     """Show one line where no progress is shown yet."""
-    print(line, file=sys.stderr, flush=True)
+    _show(line, sys.stderr)
+
+
+def _show(line: str, stream: TextIO) -> None:
+    """Print a line; what a terminal that is gone would have shown is dropped."""
+    try:
+        print(line, file=stream, flush=True)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        # SIGHUP comes with it, and the state is to be saved: later lines and the flush at the exit
+        # must not fail either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def short(number: float) -> str:

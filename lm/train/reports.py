@@ -1,16 +1,19 @@
 """What a run tells: to the screen, to the journal, as a picture."""
 
+import contextlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from lm import disk
+from lm.errors import UserError
 from lm.train import journal
-from lm.train.clock import Clock
 from lm.train.evaluation import Figures
-from lm.train.goodput import Goodput, told
+from lm.train.goodput import Clock, Goodput, told
 from lm.train.journal import Journal
 from lm.train.plot import plot
 from lm.train.progress import Progress
+from lm.train.start import Position
 
 
 class Reports:
@@ -18,19 +21,23 @@ class Reports:
 
     Args:
         workdir: the run folder.
-        step: where training starts or goes on.
+        begin: where training starts or goes on.
         steps: where it ends.
         rows: rows of a batch.
         started: Unix time at which this process began with the run.
     """
 
-    def __init__(self, *, workdir: Path, step: int, steps: int, rows: int, started: float) -> None:
+    def __init__(
+        self, *, workdir: Path, begin: Position, steps: int, rows: int, started: float
+    ) -> None:
         self.workdir = workdir
         self.rows = rows
         self.clock = Clock()
-        self.goodput = Goodput(workdir, step=step, started=started)
-        self._journal = Journal(workdir, step=step)
-        self._progress = Progress(step=step, steps=steps)
+        self.goodput = Goodput(workdir, step=begin.step, started=started)
+        self._journal = Journal(
+            workdir, step=begin.step, evaluated=begin.evaluated, rows=begin.rows
+        )
+        self._progress = Progress(step=begin.step, steps=steps)
 
     def say(self, line: str) -> None:
         """Show one line."""
@@ -65,18 +72,23 @@ class Reports:
         shown = ", ".join(f"{n} {v:.4f}" for n, v in found.values.items() if math.isfinite(v))
         self.say(f"step {step}: {found.task} {found.split}: {shown}")
 
-    def flush(self) -> None:
-        """Wait until all figures are on the disk: a checkpoint is about to rely on them."""
-        self._journal.flush()
+    def flush(self) -> int:
+        """Wait until all rows are on the disk and count them: a checkpoint will rely on them."""
+        return self._journal.flush()
 
     def draw(self) -> None:
         """Draw loss.png anew."""
-        plot(journal.rows(self.workdir / journal.METRICS), self.workdir / "loss.png")
+        path = self.workdir / "loss.png"
+        with disk.writing(path, "the picture"):
+            plot(journal.rows(self.workdir / journal.METRICS), path)
 
     def close(self) -> None:
-        """Draw a last time and close the files."""
-        self.draw()
-        self._journal.close()
-        self.say(told(self.goodput.shares()))
-        self.goodput.close()
-        self._progress.close()
+        """Draw a last time and close the files, whatever else went wrong."""
+        with contextlib.ExitStack() as files:
+            for part in (self._progress, self.goodput, self._journal):
+                files.callback(part.close)
+            try:
+                self.draw()
+            except UserError as error:
+                self.say(str(error))
+            self.say(told(self.goodput.shares()))

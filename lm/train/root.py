@@ -12,38 +12,40 @@ from lm.checkpoint import Store
 from lm.checkpoint.store import local
 from lm.errors import ConfigError
 from lm.lock import lock
-from lm.ranges import Count, Seed, Size
+from lm.parts import entry
+from lm.ranges import NonNegativeInt, PositiveInt, Seed
 from lm.train import checks, facts, records, refused, start
 from lm.train.consumed import Consumed
 from lm.train.evaluation import Evaluation
 from lm.train.loop import Loop, Plan
 from lm.train.progress import tell
-from lm.train.replay import replay
 from lm.train.reports import Reports
 from lm.train.team import Team
+from lm.wall import wall
 
 Factory = Callable[[], Any]
 
 
+@entry
 def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
     *,
     workdir: str,
     objective: Factory,
     optimizer: Factory,
     train_data: Factory,
-    train_steps: Size,
+    train_steps: PositiveInt,
     evaluations: Sequence[Callable[[], Evaluation]] = (),
     samples: Factory | None = None,
-    eval_period: Size = 1000,
-    save_period: Size | None = None,
-    log_period: Size = 100,
-    keep: Size | None = 3,
+    eval_period: PositiveInt = 1000,
+    save_period: PositiveInt | None = None,
+    log_period: PositiveInt = 100,
+    keep: PositiveInt | None = 3,
     random_seed: Seed = 0,
-    microbatches: Size = 1,
+    microbatches: PositiveInt = 1,
     mesh: Factory | None = None,
     dtype_policy: str = "float32",
-    max_skipped: Size = 10,
-    max_rollbacks: Count = 0,
+    max_skipped: PositiveInt = 10,
+    max_rollbacks: NonNegativeInt = 0,
     replay_batch: str | None = None,
     initial_checkpoint_path: str | None = None,
     partial: Sequence[str] = (),
@@ -79,7 +81,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
 
     Raises:
         UserError: in one line, what is wrong and what to change.
-        SystemExit: 143 or 130 after a signal, the state saved.
+        SystemExit: 143, 130 or 129 after a signal, the state saved.
     """
     started = time.time()
     kept = None if replay_batch is None else refused.read(replay_batch)
@@ -99,7 +101,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         about = facts.about(data.fingerprint(), settings)
         tell(facts.told(about["machine"]))
         store.clean()
-        step = start.resume(
+        found = start.resume(
             store=store,
             engine=engine,
             data=data,
@@ -107,11 +109,12 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
             allow_change=allow_change,
             before=kept and kept.step,
         )
-        team.meet(step)
-        if step is None and initial_checkpoint_path is not None:
+        team.meet(found and found.step)
+        begin = found or start.Position()
+        if found is None and initial_checkpoint_path is not None:
             start.warm(engine=engine, path=initial_checkpoint_path, partial=partial)
         if kept is not None:
-            replay(kept=kept, step=step or 0, engine=engine, data=data, signals=signals)
+            refused.replay(kept=kept, step=begin.step, engine=engine, data=data, signals=signals)
             return
         if team.is_first:
             records.write_config(folder)
@@ -119,7 +122,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         reports = team.reports(
             Reports,
             workdir=folder,
-            step=step or 0,
+            begin=begin,
             steps=train_steps,
             rows=_rows(data),
             started=started,
@@ -135,7 +138,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
                 samples=samples() if samples is not None and team.size == 1 else None,
                 facts=about,
             )
-            loop.run(step or 0, signals)
+            loop.run(begin.step, signals, is_evaluated=begin.is_evaluated)
         if team.is_first:
             records.write_operative(folder)
         team.part()
@@ -151,9 +154,13 @@ def _engine(
     """Return the engine, its state laid out over the team's devices and compared with the data."""
     with team.over(objective, data.features, settings["microbatches"]):
         _prepare(settings)
+        with wall("train.train.objective"):
+            made = objective()
+        with wall("train.train.optimizer"):
+            rule = optimizer()
         engine = engines.get()(
-            objective=objective(),
-            optimizer=optimizer(),
+            objective=made,
+            optimizer=rule,
             features=data.features,
             microbatches=settings["microbatches"],
             **team.options,

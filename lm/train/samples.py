@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lm.ranges import Count, Size
+from lm.parts import part
+from lm.ranges import NonNegativeInt, PositiveInt
 from lm.samples import write_samples
 from lm.trained import Trained
 
 
+@part
 class Samples:
     """Writes texts for the first examples of a split; an encoder writes none.
 
@@ -26,12 +28,12 @@ class Samples:
         self,
         *,
         mixture_or_task_name: str,
-        lengths: Mapping[str, Size],
+        lengths: Mapping[str, PositiveInt],
         converter: Callable[..., Any],
         vocabulary: Any = None,
         preprocessors: Sequence[Callable[..., Any]] = (),
         split: str = "validation",
-        count: Count = 3,
+        count: NonNegativeInt = 3,
     ) -> None:
         from lm.data import evaluation, lookup
 

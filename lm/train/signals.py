@@ -6,11 +6,17 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-HANDLED = (signal.SIGTERM, signal.SIGINT)
+HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Stopped(Exception):
+    """A signal came during what is done again when the run goes on."""
 
 
 class Signals:
-    """Notes SIGTERM and SIGINT while the body runs, where Python allows handlers.
+    """Notes SIGTERM, SIGINT and SIGHUP while the body runs, where Python allows handlers.
+
+    SIGHUP stays ignored where it was: `nohup` starts a run that is to outlive its terminal.
 
     Attributes:
         received: the first signal, or None.
@@ -22,7 +28,9 @@ class Signals:
 
     def __enter__(self) -> "Signals":
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in HANDLED}
+            is_kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            numbers = [n for n in HANDLED if not (n == signal.SIGHUP and is_kept)]
+            self._before = {number: signal.signal(number, self._note) for number in numbers}
         return self
 
     def __exit__(
@@ -36,10 +44,52 @@ class Signals:
 
     @property
     def exit_code(self) -> int:
-        """128 + the signal's number: 143 for SIGTERM, 130 for SIGINT; 0 if none came."""
+        """128 + its number: 143 for SIGTERM, 130 for SIGINT, 129 for SIGHUP; 0 if none came."""
         return 0 if self.received is None else 128 + self.received
 
+    def restart(self) -> None:
+        """Do nothing: what follows may take longer or shorter, and no other process is asked."""
+
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None:
+        # A terminal that closes sends SIGHUP more than once, the end of a session SIGTERM with it.
+        if number == signal.SIGHUP:
+            self.received = self.received or number
+        elif self.received in (None, signal.SIGHUP):
+            self.received = number
+        else:
             os._exit(128 + number)
-        self.received = number
+
+
+class Interruptible:
+    """An engine that evaluates no further batch after a signal.
+
+    Args:
+        engine: the engine.
+        signals: `Signals` or `team.Agreed`.
+    """
+
+    def __init__(self, engine: Any, signals: Signals) -> None:
+        self._engine = engine
+        self._signals = signals
+
+    def __getattr__(self, name: str) -> Any:
+        """Look it up in the engine."""
+        return getattr(self._engine, name)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate a batch.
+
+        Raises:
+            Stopped: a signal came.
+        """
+        self.check()
+        return self._engine.evaluate(*args, **kwargs)
+
+    def check(self) -> None:
+        """Go on unless a signal came.
+
+        Raises:
+            Stopped: one came.
+        """
+        if self._signals.received is not None:
+            raise Stopped

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lm.checkpoint import Store, find, load_weights
 from lm.differences import differences
@@ -13,6 +13,25 @@ from lm.train.progress import tell
 POSITION_HOLDS = {"seed"}
 
 
+class Position(NamedTuple):
+    """Where a run begins or goes on.
+
+    Attributes:
+        step: batches consumed.
+        is_evaluated: whether the evaluation that was due at the step is done.
+        rows: rows of metrics up to there; None if the checkpoint does not know.
+    """
+
+    step: int = 0
+    is_evaluated: bool = True
+    rows: int | None = None
+
+    @property
+    def evaluated(self) -> int:
+        """The last step whose evaluation is done."""
+        return self.step if self.is_evaluated else self.step - 1
+
+
 def resume(
     *,
     store: Store,
@@ -21,7 +40,7 @@ def resume(
     about: Mapping[str, Any],
     allow_change: Collection[str],
     before: int | None = None,
-) -> int | None:
+) -> Position | None:
     """Give engine and data the state of the newest good checkpoint.
 
     Args:
@@ -33,7 +52,7 @@ def resume(
         before: a step that the checkpoint shall precede, if one does.
 
     Returns:
-        The step of the checkpoint, None if there is none.
+        The position of the checkpoint, None if there is none.
 
     Raises:
         UserError: the run was begun with other settings or data, or does not fit the model.
@@ -43,21 +62,22 @@ def resume(
         return None
     folder, manifest = found
     run = store.folder.parent
-    allowed = facts.refuse(manifest.facts, about, allow_change=allow_change, run=run)
-    _warn(manifest.facts, about)
+    allowed = facts.refuse(manifest.metadata, about, allow_change=allow_change, run=run)
+    _warn(manifest.metadata, about)
     engine.pull()
     if any(name.rpartition(".")[2] == "optimizer" for name in {*allowed, *allow_change}):
         state.restore_for_another_optimizer(engine.program, folder, step=manifest.step)
     else:
         state.restore(engine.program, folder)
-    changed = facts.changes(manifest.facts["data"], about["data"]).keys()
-    data.digest = manifest.facts.get("batches", "")
+    changed = facts.changes(manifest.metadata["data"], about["data"]).keys()
+    data.digest = manifest.metadata.get("batches", "")
     if changed <= POSITION_HOLDS:
         data.restore((folder / "data_state").read_bytes(), allow_changes=allowed)
     else:
         tell(f"{', '.join(sorted(changed))} changed: the data are read from their beginning")
     tell(f"resumed from step {manifest.step}")
-    return manifest.step
+    is_evaluated = manifest.metadata.get("evaluated", True)
+    return Position(manifest.step, is_evaluated, manifest.metadata.get("rows"))
 
 
 def _warn(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:

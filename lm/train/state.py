@@ -9,7 +9,7 @@ import keras
 import ml_dtypes  # noqa: F401 - teaches NumPy bfloat16
 import numpy as np
 
-from lm.checkpoint import CheckpointError, assign, names, read
+from lm.checkpoint import CheckpointError, assign, read, variable_names
 from lm.engines import Program
 from lm.errors import UserError
 from lm.mesh import cluster
@@ -25,9 +25,9 @@ def groups(program: Program) -> dict[str, dict[str, Any]]:
     `weights` is what inference needs, `averages` (where kept) the same names averaged, `state` the
     rest: seeds, slots, metrics.
     """
-    seeds = [v for v in program.others if v.name == names.SEED]
+    seeds = [v for v in program.others if v.name == variable_names.SEED]
     state = [*seeds, *program.optimizer.slots, *program.meter.variables]
-    weights = names.weights(program.objective)
+    weights = variable_names.weights(program.objective)
     found = {"weights": weights, "state": {v.path: v for v in state}}
     if program.optimizer.averages:
         name = {v.path: n for n, v in weights.items()}
@@ -43,7 +43,7 @@ def arrays(program: Program) -> dict[str, dict[str, np.ndarray]]:
         NotFiniteError: so that a good checkpoint is never followed by a bad one.
     """
     found = {
-        kind: {name: cluster.whole(v.value) for name, v in group.items()}
+        kind: {name: cluster.host_copy(v.value) for name, v in group.items()}
         for kind, group in groups(program).items()
     }
     bad = [n for group in found.values() for n, x in group.items() if not _is_finite(x)]

@@ -10,7 +10,7 @@ from typing import Any
 from lm.checkpoint import Store
 from lm.errors import UserError
 from lm.mesh import cluster
-from lm.train.clock import Clock
+from lm.train.goodput import Clock
 from lm.train.signals import Signals
 
 
@@ -70,7 +70,7 @@ class Team:
         if self.size == 1:
             return
         found = -1 if step is None else step
-        if cluster.agree(found, -found) != [found, -found]:
+        if cluster.max_over_processes(found, -found) != [found, -found]:
             raise UserError(
                 "the processes find different checkpoints; --workdir must be one folder that all "
                 "of them see"
@@ -88,7 +88,7 @@ class Team:
         except RuntimeError as error:
             if self.size == 1 or not cluster.is_lost(error):
                 raise
-            cluster.leave()
+            cluster.exit_without_peers()
             raise UserError(
                 f"another process of the run has ended ({str(error).splitlines()[0]}); give all "
                 "of them their command again: the run goes on from its newest checkpoint"
@@ -97,7 +97,7 @@ class Team:
     def part(self) -> None:
         """Wait until the first has written everything."""
         if self.size > 1:
-            cluster.wait("the end of the run")
+            cluster.barrier("the end of the run")
 
 
 class Agreed:
@@ -105,7 +105,7 @@ class Agreed:
 
     They ask each other when the slowest has made as many steps as fit into a second, at least one
     and at most 8: a signal waits for little more than the step under way, and short steps do not
-    pay for the exchange.
+    pay for the exchange. The batches of an evaluation count as steps.
     """
 
     MOST = 8
@@ -113,8 +113,7 @@ class Agreed:
     def __init__(self) -> None:
         self._own = Signals()
         self._found: int | None = None
-        self._period = self._left = 1
-        self._since = time.monotonic()
+        self.restart()
 
     def __enter__(self) -> "Agreed":
         self._own.__enter__()
@@ -128,9 +127,14 @@ class Agreed:
     ) -> None:
         self._own.__exit__(kind, error, traceback)
 
+    def restart(self) -> None:
+        """Ask at the next two looks: what follows may take longer, such as steps after batches."""
+        self._period = self._left = 1
+        self._since = time.monotonic() - 1  # as if a step had taken a second
+
     @property
     def received(self) -> int | None:
-        """The signal, or None; the loop looks once a step, in every process."""
+        """The signal, or None; every process looks as often, once a step or evaluation batch."""
         self._left -= 1
         if self._found is None and self._left == 0:
             self._ask()
@@ -144,7 +148,7 @@ class Agreed:
     def _ask(self) -> None:
         """Exchange signals, and the milliseconds of a step, which decide when to ask again."""
         took = int(1000 * (time.monotonic() - self._since) / self._period)
-        number, slowest = cluster.agree(self._own.received or 0, took)
+        number, slowest = cluster.max_over_processes(self._own.received or 0, took)
         self._found = number or None
         self._period = self._left = max(1, min(self.MOST, 1000 // max(slowest, 1)))
         self._since = time.monotonic()

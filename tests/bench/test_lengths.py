@@ -1,4 +1,4 @@
-"""The table of lengths: constant tokens per batch, models of equal size, what memory refuses."""
+"""Speed by length: constant tokens per batch, models of equal size, cells out of memory."""
 
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool

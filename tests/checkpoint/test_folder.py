@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from safetensors import SafetensorError
 
+from lm import disk
 from lm.checkpoint import CheckpointError, DamagedError, folder, read, verify, write
 
 GROUPS = {
@@ -24,14 +25,18 @@ GROUPS = {
 
 def save(place, step=3):
     return write(
-        place / str(step), step=step, groups=GROUPS, data_state=b"\0position", facts={"metric": 1.5}
+        place / str(step),
+        step=step,
+        groups=GROUPS,
+        data_state=b"\0position",
+        metadata={"metric": 1.5},
     )
 
 
 def test_every_tensor_comes_back_bit_for_bit(tmp_path):
     saved = save(tmp_path)
     manifest = verify(saved)
-    assert (manifest.step, manifest.facts) == (3, {"metric": 1.5})
+    assert (manifest.step, manifest.metadata) == (3, {"metric": 1.5})
     assert (saved / "data_state").read_bytes() == b"\0position"
     for kind, group in GROUPS.items():
         arrays = read(saved, kind)
@@ -52,14 +57,14 @@ def test_every_file_and_both_folders_are_flushed_before_and_after_the_renaming(
     tmp_path, monkeypatch
 ):
     events = []
-    monkeypatch.setattr(folder, "_flush", lambda path: events.append(path.name))
-    rename = folder.Path.rename
+    monkeypatch.setattr(disk, "flush", lambda path: events.append(path.name))
+    rename = disk.Path.rename
 
     def noted(path, target):
         events.append("rename")
         return rename(path, target)
 
-    monkeypatch.setattr(folder.Path, "rename", noted)
+    monkeypatch.setattr(disk.Path, "rename", noted)
     save(tmp_path)
     before, after = events[: events.index("rename")], events[events.index("rename") + 1 :]
     files = {"weights.safetensors", "state.safetensors", "data_state", "MANIFEST.json"}
@@ -119,7 +124,7 @@ def test_a_newer_format_is_refused_by_name(tmp_path):
 @pytest.mark.parametrize(
     "error", [OSError(errno.ENOSPC, "No space left"), SafetensorError("No space left")]
 )
-@pytest.mark.parametrize("place", ["save_file", "_flush", "_sha256", "fsync"])
+@pytest.mark.parametrize("place", ["save_file", "flush", "sha256", "fsync"])
 def test_a_full_disk_leaves_the_old_checkpoints_and_says_how_much_is_needed(
     tmp_path, monkeypatch, place, error
 ):
@@ -129,7 +134,7 @@ def test_a_full_disk_leaves_the_old_checkpoints_and_says_how_much_is_needed(
         raise error
 
     with monkeypatch.context() as patch:
-        owner = {"save_file": folder.safetensors, "fsync": os}.get(place, folder)
+        owner = {"save_file": folder.safetensors, "fsync": os}.get(place, disk)
         patch.setattr(owner, place, full)
         with pytest.raises(CheckpointError, match=r"3 \(0.0 MiB needed, .*No space left"):
             save(tmp_path, step=3)

@@ -87,7 +87,7 @@ def test_weights_load_into_another_objective_and_into_the_model_alone(tmp_path):
     kernel = np.asarray(first.model.dense.kernel.value)
     store = Store(tmp_path)
     groups = {"weights": {"model/dense/kernel": kernel, "model/dense/bias": np.zeros(2, "float32")}}
-    store.save(step=1, groups=groups, data_state=b"", facts={})
+    store.save(step=1, groups=groups, data_state=b"", metadata={})
     store.close()
     second, alone, inside = (
         built(Objective("other"), 1),

@@ -12,7 +12,7 @@ def fill(place, metrics, *, keep=None):
     made = Store(place, keep=keep)
     for step, metric in enumerate(metrics, start=1):
         groups = {"weights": {"w": np.full(3, step, "float32")}}
-        made.save(step=step, groups=groups, data_state=b"", facts={"metric": metric})
+        made.save(step=step, groups=groups, data_state=b"", metadata={"metric": metric})
     made.close()
     return made.folder
 
@@ -78,12 +78,12 @@ def test_a_failed_save_is_raised_by_the_next_call(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "write", fail)
     for end in (Store.close, Store.wait):
         made = Store(tmp_path)
-        made.save(step=1, groups={}, data_state=b"", facts={})
+        made.save(step=1, groups={}, data_state=b"", metadata={})
         with pytest.raises(CheckpointError, match="disk full"):
             end(made)
-    made.save(step=1, groups={}, data_state=b"", facts={})
+    made.save(step=1, groups={}, data_state=b"", metadata={})
     with pytest.raises(CheckpointError, match="disk full"):
-        made.save(step=2, groups={}, data_state=b"", facts={})
+        made.save(step=2, groups={}, data_state=b"", metadata={})
 
 
 def test_a_checkpoint_is_found_by_run_or_folder(tmp_path):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lm import compare
+from lm import equal_time
 from lm.cli.main import main
 from lm.errors import UserError
 
@@ -37,19 +37,23 @@ def trained(monkeypatch):
         written = logs(steps, bits_per_byte=len(calls) / 10)
         (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in written))
 
-    monkeypatch.setattr(compare, "_train", train)
+    monkeypatch.setattr(equal_time, "_train", train)
     return calls
 
 
 def test_seconds_become_steps_and_finished_runs_are_skipped(trained, tmp_path):
-    row = compare.Row("gpt", (), seconds=10.0, seeds=2)
-    (found,) = compare.compare([row], tmp_path)
-    assert trained == [("gpt", "gpt", compare.MEASURED_STEPS), ("gpt", "0", 40), ("gpt", "1", 40)]
+    row = equal_time.Row("gpt", (), seconds=10.0, seeds=2)
+    (found,) = equal_time.compare([row], tmp_path)
+    assert trained == [
+        ("gpt", "gpt", equal_time.MEASURED_STEPS),
+        ("gpt", "0", 40),
+        ("gpt", "1", 40),
+    ]
     assert found["bits_per_byte"] == {"docs": [0.2, 0.3]}
     assert (found["steps"], found["seconds"], found["tokens_per_second"]) == (40, 10, 400)
-    assert compare.compare([row], tmp_path) == [found]
+    assert equal_time.compare([row], tmp_path) == [found]
     assert len(trained) == 3
-    compare.compare([row._replace(seeds=3)], tmp_path)
+    equal_time.compare([row._replace(seeds=3)], tmp_path)
     assert trained[3:] == [("gpt", "2", 40)]
 
 
@@ -57,9 +61,9 @@ def test_a_run_short_of_its_last_step_goes_on(trained, tmp_path):
     (tmp_path / "gpt").mkdir()
     plan = {"seconds": 10.0, "steps_per_second": 4.0, "steps": 40}
     (tmp_path / "gpt/steps.json").write_text(json.dumps(plan))
-    row = compare.Row("gpt", (), seconds=10.0, seeds=1)
-    assert compare.final(tmp_path / "gpt/0", 40) == []
-    compare.compare([row], tmp_path)
+    row = equal_time.Row("gpt", (), seconds=10.0, seeds=1)
+    assert equal_time.final(tmp_path / "gpt/0", 40) == []
+    equal_time.compare([row], tmp_path)
     assert trained == [("gpt", "0", 40)]
 
 
@@ -67,14 +71,14 @@ def test_the_speed_is_that_of_the_plan_whatever_ran_beside_a_run(trained, tmp_pa
     (tmp_path / "gpt").mkdir()
     plan = {"seconds": 10.0, "steps_per_second": 8.0, "steps": 80}
     (tmp_path / "gpt/steps.json").write_text(json.dumps(plan))
-    (found,) = compare.compare([compare.Row("gpt", (), seconds=10.0, seeds=1)], tmp_path)
+    (found,) = equal_time.compare([equal_time.Row("gpt", (), seconds=10.0, seeds=1)], tmp_path)
     assert found["tokens_per_second"] == 800
 
 
 def test_other_seconds_in_the_same_folder_are_refused(trained, tmp_path):
-    compare.compare([compare.Row("gpt", (), seconds=10.0, seeds=1)], tmp_path)
+    equal_time.compare([equal_time.Row("gpt", (), seconds=10.0, seeds=1)], tmp_path)
     with pytest.raises(UserError, match=r"steps.json: planned for 10 s, not 20 s"):
-        compare.compare([compare.Row("gpt", (), seconds=20.0, seeds=1)], tmp_path)
+        equal_time.compare([equal_time.Row("gpt", (), seconds=20.0, seeds=1)], tmp_path)
 
 
 def test_a_row_must_say_how_long(tmp_path, capsys):
@@ -95,7 +99,7 @@ def test_flags_say_seconds_and_seeds(trained, tmp_path, capsys):
     assert main([*words, "--seconds=10", "--seeds=2"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
     assert (found["steps"], found["seeds"]) == (40, 2)
-    assert not (tmp_path / "runs" / compare.PICTURE).exists()  # these logs hold no loss
+    assert not (tmp_path / "runs" / equal_time.PICTURE).exists()  # these logs hold no loss
 
 
 @pytest.mark.slow

@@ -48,11 +48,21 @@ def test_text_shows_where_one_example_ends_and_the_next_begins(lines_task, capsy
     assert main.main(["show", "--gin_file", lines_task]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= preview_text.WIDTH
-    assert "decoder: 2 segments fill 14 of 16 places (88%)" in lines
-    assert {"  [1] one two", "  [2] three", "  [0] 2 places of padding"} <= set(lines)
+    assert "decoder: 2 segments fill 14 of 16 positions (88%)" in lines
+    assert {"  [1] one two", "  [2] three", "  [0] 2 positions of padding"} <= set(lines)
     (pieces,) = [line for line in lines if line.startswith("  decoder_target_tokens  ")]
     cells = pieces.replace("│", " │ ").split()[1:]
     assert cells == [*"␣two", "<eos>", "│", *"three", "<eos>", "│", "<pad>", "<pad>"]
+
+
+def test_packed_examples_that_compete_for_experts_are_said(lines_task, capsys):
+    notes = []
+    for model in ([], ["--gin_file=models/moe/small_8.gin"]):
+        assert main.main(["show", *model, "--gin_file", lines_task, "--json"]) == 0
+        notes.append(json.loads(capsys.readouterr().out)["notes"])
+    assert notes[0] == []
+    assert len(notes[1]) == 1
+    assert "moe.MixtureOfExperts.capacity_factor = 2.0: in training the exam" in notes[1][0]
 
 
 def test_a_task_or_a_gin_file_must_be_named(capsys):

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT as exceptions, raised again where the first was lost."""
+"""SIGTERM, SIGINT and SIGHUP as exceptions, raised again where the first was lost."""
 
 import contextlib
 import os
@@ -14,10 +14,12 @@ from lm.cli import signals
 
 @pytest.fixture(autouse=True)
 def as_in_a_terminal():
-    """Lets SIGINT interrupt; a worker of the suite ignores it."""
+    """Lets SIGINT and SIGHUP end a process; a worker of the suite may ignore them."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before_hup = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGHUP, before_hup)
 
 
 every = pytest.mark.parametrize(("number", "error"), signals.ERRORS.items())
@@ -37,6 +39,22 @@ def test_a_request_to_end_is_raised_and_handlers_are_put_back(number, error):
         asked_to_end(number)
     assert [signal.getsignal(number) for number in handled] == before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+def test_what_was_ignored_stays_ignored(number):
+    """As `nohup` and a shell's background have it."""
+    signal.signal(number, signal.SIG_IGN)
+    with signals.terminated():
+        os.kill(os.getpid(), number)
+
+
+def test_a_terminal_may_hang_up_twice():
+    with pytest.raises(signals.HungUp), signals.terminated():
+        try:
+            asked_to_end(signal.SIGHUP)
+        finally:
+            os.kill(os.getpid(), signal.SIGHUP)
 
 
 @every

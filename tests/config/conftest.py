@@ -19,14 +19,15 @@ from collections.abc import Callable, Mapping, Sequence
 from os import system
 from typing import Any, Literal
 
-from lm.ranges import Share, Size
+from lm.ranges import PositiveInt, UnitFloat
 
 
 class Layer:
     def __init__(
         self, *, width: int, rate: float = 0.0, name: str | None = None,
         kind: Literal["wide", "deep"] = "wide", sizes: Sequence[int] = (),
-        table: dict | None = None, lengths: Mapping[str, Size] | None = None, drop: Share = 0.0,
+        table: dict | None = None, lengths: Mapping[str, PositiveInt] | None = None,
+        drop: UnitFloat = 0.0,
     ):
         self.width, self.rate, self.name = width, rate, name
 

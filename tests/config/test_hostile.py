@@ -50,6 +50,87 @@ WALKS = {
     "a bound target": "import parts\nparts.system.command = 'true'",
     "an imported module": "from parts import somewhere",
 }
+# What the package does for itself, and no gin file may have done.
+OWN = {
+    "a process": (
+        "from lm.reliability import trial\nX = @trial._run()\n"
+        "trial._run.command = ['/bin/sh', '-c', 'touch trace']",
+        "'_run' in 'lm.reliability.trial._run' is private",
+    ),
+    "a module by its name": (
+        "from lm.bench import peak\nX = @peak._installed()\npeak._installed.name = 'evil'",
+        "'_installed' in 'lm.bench.peak._installed' is private",
+    ),
+    "a module by a flag": (
+        "from lm.reliability import trial\nX = @trial.verify_resume()\n"
+        "trial.verify_resume.words = ['--gin_modules=evil']",
+        "@lm.reliability.trial.verify_resume is a function that is not admitted",
+    ),
+    "the removal of a folder": (
+        "from lm.checkpoint import folder\nfrom lm.checkpoint import store\n"
+        "X = @folder.remove()\nfolder.remove.folder = @store.local()\nstore.local.path = 'keep'",
+        "@lm.checkpoint.folder.remove is a function that is not admitted: no part that gin files "
+        "may name; lm.checkpoint.folder has none",
+    ),
+    "a file overwritten": (
+        "from lm.train import records\nX = @records._replace()\nrecords._replace.text = ''",
+        "'_replace' in 'lm.train.records._replace' is private",
+    ),
+    "a private module": ("from lm._hidden import x\nX = @x.y()", "'_hidden' in 'lm._hidden.x'"),
+    "a folder made": ("from lm.checkpoint import folder\nX = @folder._make()", "is private"),
+    "a folder tried": ("from lm import doctor\nX = @doctor.writable()", "lm.doctor has none"),
+    "an event file": (
+        "from lm.train import events\nX = @events.EventWriter()",
+        "is a class that is not admitted",
+    ),
+    "a journal": ("from lm.train import journal\nX = @journal.Journal", "a class that is not"),
+    "rows dropped": ("from lm.train import journal\nX = @journal.rewind()", "a function that is"),
+    "a configuration written": (
+        "from lm.train import records\nX = @records.write_config()",
+        "a function that is not",
+    ),
+    "what was called, written": (
+        "from lm.train import records\nX = @records.write_operative()",
+        "a function that is not",
+    ),
+    "reports": ("from lm.train import reports\nX = @reports.Reports", "a class that is not"),
+    "a training": (
+        "from lm import train\nX = @train.train()",
+        "@lm.train.train is what a command calls; a gin file can only bind its parameters",
+    ),
+    "a layer called": (
+        "from lm.nn import norm\nX = @norm.RMSNorm()",
+        "may not be called while the file is read; hand it over as @lm.nn.norm.RMSNorm, without ()",
+    ),
+    "what is no part": (
+        "from lm.nn import norm\nX = @norm.RMSNrm",
+        "no 'RMSNrm' for @lm.nn.norm.RMSNrm; did you mean 'RMSNorm'?",
+    ),
+    "a helper": (
+        "from lm.nn import masks\nX = @masks.both",
+        "no part that gin files may name; lm.nn.masks has causal, bidirectional",
+    ),
+    "a singleton": ("X = @gin.singleton()", "no import provides 'gin.singleton'"),
+}
+
+
+def macros(levels: int, width: int) -> str:
+    """Return macros of lists of macros, each `width` times the one below."""
+    lines = [f"M{n} = [{', '.join([f'%M{n + 1}'] * width)}]" for n in range(levels)]
+    return "\n".join([*lines, f"M{levels} = 1", "import parts", "parts.train.steps = %M0"])
+
+
+# What would take memory or time without end, with `parts` admitted.
+ENDLESS = {
+    "macros of macros": (macros(10, 10), "stands for 1,000,000 values with its macros replaced"),
+    "one below the other": (macros(2000, 1), "lies below 101 others"),
+    "a number of 5,000 digits": (f"import parts\nparts.train.steps = {'9' * 5000}", "cannot read"),
+    "as many in hexadecimal": (
+        f"import parts\nparts.train.steps = 0x{'f' * 5000}",
+        "holds an integer of 20000 bits; settings take at most 64",
+    ),
+    "a long text": (f"import parts\nparts.train.steps = '{'x' * 10**5}'", "takes an integer"),
+}
 KERAS = {
     "a saved graph": "from keras import layers\nX = @layers.TFSMLayer()",
     "a lambda": "from keras import layers\nX = @layers.Lambda()",
@@ -96,6 +177,29 @@ def test_refused_by_reading(name: str, trap: Path) -> None:
 @pytest.mark.parametrize("name", WALKS)
 def test_refused_in_an_admitted_module(name: str, trap: Path) -> None:
     assert "run.gin:" in refused(WALKS[name], trap, ["parts"])
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_refused_in_the_package(name: str, place: Path) -> None:
+    (place / "keep").mkdir()
+    (place / "evil.py").write_text("open('trace', 'w')\n")
+    text, said = OWN[name]
+    (place / "run.gin").write_text(f"{HEAD}{text}\n")
+    with pytest.raises(ConfigError) as error:
+        config.load(["run.gin"])
+    message = str(error.value)
+    assert message.startswith("run.gin:") and said in message and "\n" not in message
+    assert (place / "keep").is_dir() and not (place / "trace").exists()
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_endless_values_are_refused_at_once(name: str, load: Load) -> None:
+    text, said = ENDLESS[name]
+    with pytest.raises(ConfigError) as error:
+        load(f"{HEAD}{text}\n")
+    message = str(error.value)
+    assert message.startswith("run.gin:") and said in message and "\n" not in message
+    assert len(message) < 300
 
 
 @pytest.mark.slow

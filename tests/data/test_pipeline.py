@@ -1,9 +1,11 @@
 """The training stream: each example once an epoch, the same for a seed, resumed exactly."""
 
 import collections
+import io
 import subprocess
 import sys
 import textwrap
+import zipfile
 
 import numpy as np
 import pytest
@@ -251,3 +253,17 @@ def test_the_sizes_of_the_vocabularies_are_told(task):
     """By feature and task, for the trainer to compare with the model."""
     sizes = make(task).vocabulary_sizes
     assert sizes == {"'inputs' in pipeline_task": 259, "'targets' in pipeline_task": 259}
+
+
+@pytest.mark.parametrize("name", ["iterator.index", "pipeline.json"])
+def test_a_position_that_unpacks_without_end_is_refused_unread(task, name):
+    """By its stated sizes, however often an archive names the same bytes."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open(name, "w") as file:
+            for _ in range(100):
+                file.write(bytes(2**20))
+        for _ in range(2):
+            archive.filelist += archive.filelist
+    with pytest.raises(UserError, match=r"its \d+ KiB would unpack to 400 MiB"):
+        make(task).restore(packed.getvalue())

@@ -136,7 +136,7 @@ def test_a_cache_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LM_CACHE_DIR", str(tmp_path / "file"))
     source = sources.examples_source("any", {"train": lambda: [{"a": "x"}]}, fingerprint=dict)
-    with pytest.raises(UserError, match=r"cannot be written .*set LM_CACHE_DIR"):
+    with pytest.raises(UserError, match=r"cannot write the cache .*set LM_CACHE_DIR"):
         source.num_input_examples("train")
 
 

@@ -1,13 +1,12 @@
-"""Beam search against all texts there are."""
+"""Beam search against all sequences there are."""
 
 import numpy as np
 import pytest
 from keras import ops
 
 from lm.decode.beam import BeamSearch
-from lm.decode.choose import greedy
-from lm.decode.loop import Sampling
-from tests.decode.trigram import EOS, VOCABULARY_SIZE, Trigram, inputs, texts
+from lm.decode.sampling import Sampling, greedy
+from tests.decode.trigram import EOS, VOCABULARY_SIZE, Trigram, inputs, sequences
 
 PROMPTS = [[2, 3], [3], []]
 LENGTH = 4
@@ -25,15 +24,15 @@ def found(decoded, row):
 
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 1.4])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_a_beam_as_wide_as_the_tree_finds_every_text_in_order(alpha, seed):
+def test_a_beam_as_wide_as_the_tree_finds_every_sequence_in_order(alpha, seed):
     model = Trigram(seed)
     beam = VOCABULARY_SIZE**LENGTH
     search = BeamSearch(beam_size=beam, max_new_tokens=LENGTH, eos_id=EOS, alpha=alpha)
     decoded = search(model, inputs(PROMPTS))
     for row, prompt in enumerate(PROMPTS):
         expected = [
-            (text, log_prob / ((5 + len(text)) / 6) ** alpha)
-            for text, log_prob in texts(model, prompt, LENGTH)
+            (tokens, log_prob / ((5 + len(tokens)) / 6) ** alpha)
+            for tokens, log_prob in sequences(model, prompt, LENGTH)
         ]
         expected.sort(key=lambda pair: -pair[1])
         result = found(decoded, row)
@@ -41,7 +40,7 @@ def test_a_beam_as_wide_as_the_tree_finds_every_text_in_order(alpha, seed):
         np.testing.assert_allclose(
             [score for _, score in result], [score for _, score in expected], rtol=1e-5
         )
-        assert [text for text, _ in result[:5]] == [text for text, _ in expected[:5]]
+        assert [tokens for tokens, _ in result[:5]] == [tokens for tokens, _ in expected[:5]]
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
@@ -49,25 +48,25 @@ def test_a_beam_of_one_is_greedy(alpha):
     for seed in range(3):
         model = Trigram(seed)
         one = BeamSearch(beam_size=1, max_new_tokens=7, eos_id=EOS, alpha=alpha)
-        first = Sampling(pick=greedy, max_new_tokens=7, eos_id=EOS)
+        first = Sampling(sampler=greedy, max_new_tokens=7, eos_id=EOS)
         beam, step_by_step = one(model, inputs(PROMPTS)), first(model, inputs(PROMPTS))
         np.testing.assert_array_equal(beam.tokens, step_by_step.tokens)
         np.testing.assert_array_equal(beam.lengths, step_by_step.lengths)
         np.testing.assert_allclose(beam.log_probs, step_by_step.log_probs, rtol=1e-5)
 
 
-def test_scores_are_those_of_the_texts_and_fall():
+def test_scores_are_those_of_the_sequences_and_fall():
     model = Trigram(3)
     search = BeamSearch(beam_size=3, max_new_tokens=6, eos_id=EOS, alpha=0.6)
     decoded = search(model, inputs(PROMPTS))
     for row, prompt in enumerate(PROMPTS):
-        known = {tuple(text): log_prob for text, log_prob in texts(model, prompt, 6)}
+        known = {tuple(tokens): log_prob for tokens, log_prob in sequences(model, prompt, 6)}
         result = found(decoded, row)
         scores = [score for _, score in result]
-        expected = [known[tuple(text)] / ((5 + len(text)) / 6) ** 0.6 for text, _ in result]
+        expected = [known[tuple(tokens)] / ((5 + len(tokens)) / 6) ** 0.6 for tokens, _ in result]
         np.testing.assert_allclose(scores, expected, rtol=1e-5)
         assert scores == sorted(scores, reverse=True)
-        assert len({tuple(text) for text, _ in result}) == 3
+        assert len({tuple(tokens) for tokens, _ in result}) == 3
 
 
 def test_it_stops_when_all_rows_are_done():

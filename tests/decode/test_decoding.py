@@ -3,9 +3,8 @@
 import pytest
 
 from lm.decode.beam import BeamSearch
-from lm.decode.choose import greedy
 from lm.decode.decoding import Decoding
-from lm.decode.loop import Sampling
+from lm.decode.sampling import Sampling, greedy
 from lm.errors import UserError
 
 
@@ -13,7 +12,7 @@ from lm.errors import UserError
 def test_nothing_asked_is_greedy(settings):
     search = Decoding(**settings).search(eos_id=1)
     assert isinstance(search, Sampling)
-    assert search.pick is greedy
+    assert search.sampler is greedy
 
 
 def test_a_beam_is_asked_for_by_its_size():
@@ -25,8 +24,8 @@ def test_a_beam_is_asked_for_by_its_size():
 @pytest.mark.parametrize("settings", [{"top_k": 5}, {"top_p": 0.9}, {"num_samples": 4}])
 def test_a_setting_of_sampling_asks_for_it(settings):
     decoding = Decoding(**settings)
-    assert decoding.search(eos_id=1).pick is not greedy
-    assert decoding.facts() == {"max_new_tokens": 128, "temperature": 1.0, **settings}
+    assert decoding.search(eos_id=1).sampler is not greedy
+    assert decoding.settings() == {"max_new_tokens": 128, "temperature": 1.0, **settings}
 
 
 @pytest.mark.parametrize(

@@ -4,34 +4,33 @@ import numpy as np
 import pytest
 
 from lm.decode.beam import BeamSearch
-from lm.decode.choose import drawn_from, greedy
 from lm.decode.generator import Generator, Stream
-from lm.decode.loop import Sampling
-from lm.decode.prompts import answered, continued, translated
+from lm.decode.model_inputs import causal_prompts, encoder_prompts, prefix_prompts
+from lm.decode.sampling import Sampling, greedy, make_sampler
 from lm.errors import UserError
 from tests.decode.trigram import EOS, Trigram
 
 PROMPTS = [[2], [3, 2, 0, 2, 2], [], [3, 3], [2, 0, 3]]
 
 
-def generator(pick=greedy, model=None, batch_size=4, longest=None, eos_id=EOS):
+def generator(sampler=greedy, model=None, batch_size=4, max_prompt_length=None, eos_id=EOS):
     return Generator(
         model=model or Trigram(6),
-        search=Sampling(pick=pick, max_new_tokens=6, eos_id=eos_id),
-        features=continued,
+        search=Sampling(sampler=sampler, max_new_tokens=6, eos_id=eos_id),
+        packer=causal_prompts,
         batch_size=batch_size,
-        longest=longest,
+        max_prompt_length=max_prompt_length,
     )
 
 
-@pytest.mark.parametrize("pick", [greedy, drawn_from([])], ids=["greedy", "sample"])
-def test_a_batch_equals_its_prompts_alone(pick):
+@pytest.mark.parametrize("sampler", [greedy, make_sampler([])], ids=["greedy", "sample"])
+def test_a_batch_equals_its_prompts_alone(sampler):
     model = Trigram(6)
-    together = generator(pick, model)(PROMPTS, seed=5)
-    in_pairs = generator(pick, model, batch_size=2)(PROMPTS, seed=5)
-    assert [texts[0].tokens for texts in together] == [texts[0].tokens for texts in in_pairs]
+    together = generator(sampler, model)(PROMPTS, seed=5)
+    in_pairs = generator(sampler, model, batch_size=2)(PROMPTS, seed=5)
+    assert [found[0].tokens for found in together] == [found[0].tokens for found in in_pairs]
     np.testing.assert_allclose(
-        [texts[0].score for texts in together], [texts[0].score for texts in in_pairs], rtol=1e-5
+        [found[0].score for found in together], [found[0].score for found in in_pairs], rtol=1e-5
     )
 
 
@@ -58,21 +57,21 @@ def test_changed_weights_count_without_compiling_again():
 
 
 def test_a_seed_repeats_and_another_differs():
-    generate = generator(drawn_from([]), eos_id=-1)
+    generate = generator(make_sampler([]), eos_id=-1)
     first, again, other = (generate(PROMPTS[:4], seed=seed) for seed in (3, 3, 4))
     assert first == again
     assert first != other
 
 
-def test_a_beam_returns_its_best_texts_for_every_prompt():
+def test_a_beam_returns_its_best_sequences_for_every_prompt():
     search = BeamSearch(beam_size=3, max_new_tokens=5, eos_id=EOS, alpha=0.6)
-    texts = Generator(model=Trigram(6), search=search, features=continued, batch_size=2)(PROMPTS)
-    assert [len(candidates) for candidates in texts] == [3] * len(PROMPTS)
-    assert all(c[0].score >= c[1].score >= c[2].score for c in texts)
+    found = Generator(model=Trigram(6), search=search, packer=causal_prompts, batch_size=2)(PROMPTS)
+    assert [len(candidates) for candidates in found] == [3] * len(PROMPTS)
+    assert all(c[0].score >= c[1].score >= c[2].score for c in found)
 
 
 def test_a_stream_ends_with_what_a_call_returns():
-    generate = generator(drawn_from([]), eos_id=-1)
+    generate = generator(make_sampler([]), eos_id=-1)
     pieces = list(Stream(generate, chunk=4)([3, 2], seed=9))
     whole = generate([[3, 2]], seed=9)[0][0]
     assert [piece.tokens for piece in pieces] == [whole.tokens[:4], whole.tokens]
@@ -82,18 +81,18 @@ def test_a_stream_ends_with_what_a_call_returns():
 def test_a_beam_cannot_stream():
     search = BeamSearch(beam_size=2, max_new_tokens=5, eos_id=EOS)
     with pytest.raises(UserError, match="stream"):
-        Stream(Generator(model=Trigram(), search=search, features=continued, batch_size=1))
+        Stream(Generator(model=Trigram(), search=search, packer=causal_prompts, batch_size=1))
 
 
 def test_a_prompt_that_does_not_fit_is_named():
-    generate = generator(longest=5)
+    generate = generator(max_prompt_length=5)
     assert generate([[2] * 4])
     with pytest.raises(UserError, match="prompt 2 has 5 tokens"):
         generate([[2], [2] * 5])
 
 
 def test_features_say_what_is_padding():
-    features = answered([[5, 6], [7]], 4)
+    features = prefix_prompts([[5, 6], [7]], 4)
     assert features["decoder_input_tokens"].tolist() == [[0, 5, 6, 0], [0, 7, 0, 0]]
     assert features["decoder_causal_attention"].tolist() == [[1, 1, 1, 0], [1, 1, 0, 0]]
-    assert translated([[5, 6]], 3)["encoder_segment_ids"].tolist() == [[1, 1, 0]]
+    assert encoder_prompts([[5, 6]], 3)["encoder_segment_ids"].tolist() == [[1, 1, 0]]

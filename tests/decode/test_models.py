@@ -6,23 +6,28 @@ import pytest
 from keras import ops
 
 from lm.decode.beam import BeamSearch
-from lm.decode.choose import drawn_from, greedy
-from lm.decode.loop import Sampling
-from lm.decode.prompts import answered, continued, translated
-from lm.decode.targets import after_encoder, after_inputs, after_prefix
+from lm.decode.model_inputs import (
+    causal_pairs,
+    causal_prompts,
+    encoder_pairs,
+    encoder_prompts,
+    prefix_pairs,
+    prefix_prompts,
+)
+from lm.decode.sampling import Sampling, greedy, make_sampler
 from tests import built
 
 PROMPTS = [[5, 9, 12], [7, 3, 8, 30, 2, 11, 4], [21]]
 LENGTH = 5
 KINDS = [
-    ("gpt2", continued, after_inputs),
-    ("rotary", answered, after_prefix),
-    ("gau", continued, after_inputs),
-    ("flash", continued, after_inputs),
-    ("primer", continued, after_inputs),
-    ("evolved_transformer", translated, after_encoder),
-    ("t5", translated, after_encoder),
-    ("transformer", translated, after_encoder),
+    ("gpt2", causal_prompts, causal_pairs),
+    ("rotary", prefix_prompts, prefix_pairs),
+    ("gau", causal_prompts, causal_pairs),
+    ("flash", causal_prompts, causal_pairs),
+    ("primer", causal_prompts, causal_pairs),
+    ("evolved_transformer", encoder_prompts, encoder_pairs),
+    ("t5", encoder_prompts, encoder_pairs),
+    ("transformer", encoder_prompts, encoder_pairs),
 ]
 
 
@@ -32,7 +37,7 @@ def kind(request):
     return built.model(name), prompt, row
 
 
-def texts(model, prompt, search, prompts):
+def sequences(model, prompt, search, prompts):
     """Returns [[tokens]] of each prompt; not compiled, as compiling takes longer than running."""
     rows = np.arange(len(prompts), dtype="int32")
     inputs = {**prompt(prompts, 8), "rows": rows, "seed": np.array(1, "int32")}
@@ -46,8 +51,8 @@ def texts(model, prompt, search, prompts):
 
 def test_greedy_search_takes_what_the_whole_row_finds_most_probable(kind):
     model, prompt, row = kind
-    search = Sampling(pick=greedy, max_new_tokens=LENGTH, eos_id=-1)
-    made = [found[0] for found in texts(model, prompt, search, PROMPTS)]
+    search = Sampling(sampler=greedy, max_new_tokens=LENGTH, eos_id=-1)
+    made = [found[0] for found in sequences(model, prompt, search, PROMPTS)]
     features = row(list(zip(PROMPTS, made, strict=True)), 7, LENGTH)
     best = ops.convert_to_numpy(ops.argmax(model(features), axis=-1))
     for i, tokens in enumerate(made):
@@ -55,7 +60,7 @@ def test_greedy_search_takes_what_the_whole_row_finds_most_probable(kind):
 
 
 SEARCHES = {
-    "sampling": Sampling(pick=drawn_from([]), max_new_tokens=LENGTH, eos_id=1),
+    "sampling": Sampling(sampler=make_sampler([]), max_new_tokens=LENGTH, eos_id=1),
     "beam": BeamSearch(beam_size=3, max_new_tokens=LENGTH, eos_id=1, alpha=0.6),
 }
 
@@ -64,14 +69,14 @@ SEARCHES = {
 @pytest.mark.parametrize("search", SEARCHES.values(), ids=SEARCHES)
 def test_prompts_in_one_batch_equal_one_by_one(kind, search):
     model, prompt, _ = kind
-    together = texts(model, prompt, search, PROMPTS)
-    assert together[:1] == texts(model, prompt, search, PROMPTS[:1])
-    assert together[:2] == texts(model, prompt, search, PROMPTS[:2])
+    together = sequences(model, prompt, search, PROMPTS)
+    assert together[:1] == sequences(model, prompt, search, PROMPTS[:1])
+    assert together[:2] == sequences(model, prompt, search, PROMPTS[:2])
 
 
 @pytest.mark.slow
 def test_a_beam_of_one_is_greedy(kind):
     model, prompt, _ = kind
     one = BeamSearch(beam_size=1, max_new_tokens=LENGTH, eos_id=1, alpha=0.6)
-    first = Sampling(pick=greedy, max_new_tokens=LENGTH, eos_id=1)
-    assert texts(model, prompt, one, PROMPTS) == texts(model, prompt, first, PROMPTS)
+    first = Sampling(sampler=greedy, max_new_tokens=LENGTH, eos_id=1)
+    assert sequences(model, prompt, one, PROMPTS) == sequences(model, prompt, first, PROMPTS)

@@ -1,8 +1,8 @@
-"""Rows of a state: repeated, spread, reordered; what is shared stays."""
+"""Rows of a state: repeated, expanded, reordered; what is shared stays."""
 
 import numpy as np
 
-from lm.decode.rows import reorder, repeat, spread
+from lm.decode.rows import expand, reorder, repeat
 from lm.nn.cache import NEVER, Cache, Shared, Slots
 from tests.engine import numpy
 
@@ -23,8 +23,8 @@ def test_repeated_rows_have_caches_of_their_own():
     assert slots.is_own.shape == (4, 1)
 
 
-def test_spread_rows_share_caches_with_room_for_each():
-    own, (cache, shared), slots = spread(STATE, 2, room=1)
+def test_expanded_rows_share_caches_with_slots_for_each():
+    own, (cache, shared), slots = expand(STATE, 2, new_slots=1)
     assert numpy(own).tolist() == [5, 5, 6, 6]
     assert cache.tree.shape == (2, 1, 4, 4)
     assert shared.tree.shape == (2, 8)
@@ -32,8 +32,8 @@ def test_spread_rows_share_caches_with_room_for_each():
     assert numpy(slots.is_own).tolist() == [[True, False], [False, True]] * 2
 
 
-def test_reordered_rows_inherit_places_and_keep_their_slots():
-    state = spread(STATE, 2, room=1)
+def test_reordered_rows_inherit_positions_and_keep_their_slots():
+    state = expand(STATE, 2, new_slots=1)
     own, (cache, _), slots = reorder((np.arange(4), *state[1:]), np.array([[1, 1], [0, 1]]))
     assert numpy(own).tolist() == [1, 1, 2, 3]
     assert cache is state[1][0]

@@ -33,13 +33,13 @@ class Trigram(keras.Model):
         self.built = True
 
     def start(self, features: Mapping[str, Any], length: int) -> tuple[Any, tuple[Any]]:
-        """The features of `prompts.continued`: the last token, and the one before it."""
+        """The features of `model_inputs.causal_prompts`: the last token, and the one before it."""
         self.starts += 1
         del length
         tokens = features["decoder_input_tokens"]
         last = ops.sum(features["decoder_segment_ids"], axis=1) - 1
-        places = ops.stack([last, ops.maximum(last - 1, 0)], axis=1)
-        last_two = ops.take_along_axis(tokens, places, axis=1)
+        indices = ops.stack([last, ops.maximum(last - 1, 0)], axis=1)
+        last_two = ops.take_along_axis(tokens, indices, axis=1)
         return last_two[:, 0], (last_two[:, 1:],)
 
     def step(self, tokens: Any, state: tuple[Any]) -> tuple[Any, tuple[Any]]:
@@ -54,24 +54,24 @@ def log_probs(model: Trigram) -> np.ndarray:
     return table - np.log(np.exp(table).sum(-1, keepdims=True))
 
 
-def texts(model: Trigram, prompt: list[int], length: int) -> Iterator[tuple[list[int], float]]:
-    """Yields every text with its log-probability: ended by EOS, or `length` tokens long."""
+def sequences(model: Trigram, prompt: list[int], length: int) -> Iterator[tuple[list[int], float]]:
+    """Yields every sequence with its log-probability: ended by EOS, or `length` tokens long."""
     table = log_probs(model)
-    for tokens in itertools.product(range(model.vocabulary_size), repeat=length):
-        text = list(tokens)
-        if EOS in text[:-1]:
-            end = text.index(EOS) + 1
-            if any(text[end:]):  # counted once, with zeros after its end
+    for choice in itertools.product(range(model.vocabulary_size), repeat=length):
+        tokens = list(choice)
+        if EOS in tokens[:-1]:
+            end = tokens.index(EOS) + 1
+            if any(tokens[end:]):  # counted once, with zeros after its end
                 continue
-            text = text[:end]
-        history = [0, 0, *prompt, *text]
-        places = range(len(history) - len(text), len(history))
-        yield text, sum(table[history[i - 2], history[i - 1], history[i]] for i in places)
+            tokens = tokens[:end]
+        history = [0, 0, *prompt, *tokens]
+        indices = range(len(history) - len(tokens), len(history))
+        yield tokens, sum(table[history[i - 2], history[i - 1], history[i]] for i in indices)
 
 
 def inputs(prompts: list[list[int]], width: int = 4, seed: int = 0) -> dict[str, np.ndarray]:
     """Returns the inputs of a search."""
-    from lm.decode.prompts import continued
+    from lm.decode.model_inputs import causal_prompts
 
     rows = np.arange(len(prompts), dtype="int32")
-    return {**continued(prompts, width), "rows": rows, "seed": np.array(seed, "int32")}
+    return {**causal_prompts(prompts, width), "rows": rows, "seed": np.array(seed, "int32")}

@@ -83,7 +83,7 @@ SHALLOW = {
 }
 
 
-# What takes more than a few seconds to build is slow; `make test` runs all.
+# Half a second each adds up: `make check` counts a few, `make test` all.
 SIZES = [pytest.param(size, marks=() if size in SHALLOW else pytest.mark.slow) for size in COUNTS]
 TIED = (
     "from lm.models import encoder_decoder",

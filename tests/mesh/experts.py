@@ -35,7 +35,7 @@ def computed(x: Any) -> dict[str, Any]:
 
     def loss(values: Any, x: Any) -> Any:
         with keras.StatelessScope(state_mapping=zip(weights, values, strict=True)):
-            y, _ = layer(x, Context())
+            y, _ = layer(x, Context(), training=True)
         return ops.sum(ops.sin(y)), y
 
     step = jax.jit(jax.value_and_grad(loss, has_aux=True))

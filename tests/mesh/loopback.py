@@ -53,7 +53,7 @@ def told(workdir: Path) -> dict[str, Any]:
     assert newest is not None
     return {
         "step": newest[1].step,
-        "batches": newest[1].facts["batches"],
+        "batches": newest[1].metadata["batches"],
         "losses": {row["step"]: row["loss"] for row in rows if row["split"] == "train"},
     }
 

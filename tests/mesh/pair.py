@@ -19,14 +19,17 @@ from typing import Any
 
 import jax
 import numpy as np
+import tensorflow  # noqa: F401 - once, not in every fork: it writes TensorBoard's files
 
 from lm.checkpoint import Store
 from lm.errors import UserError
 from lm.mesh import Mesh, cluster
 from lm.train import team
+from lm.train.evaluation import Figures, figures, total
 from lm.train.goodput import attempts
 from tests.mesh.forked import ended, started
 from tests.reliability.bars_finite import Poisoned
+from tests.toy import batch
 from tests.train.toy_run import run
 
 STEPS, AT, PAUSE = 24, 5, 0.05
@@ -36,6 +39,7 @@ SIGNALS = {
     "interrupt_first": [(0, signal.SIGINT)],
 }
 ALONE = {"first_killed": [(0, signal.SIGKILL)], "second_killed": [(1, signal.SIGKILL)]}
+EVALUATED = {"term_evaluation": [(1, signal.SIGTERM)]}
 SINGLE = {3: np.nan, 9: np.inf, 21: np.nan}
 ROW = dict.fromkeys(range(13, 16), np.nan)
 SETTINGS = {"train_steps": STEPS, "eval_period": STEPS, "save_period": 8, "evaluations": []}
@@ -52,6 +56,9 @@ def runs(folder: Path) -> dict[str, Any]:
     found = {"whole": both(folder / "whole", quick)}
     for name, sent in SIGNALS.items():
         found[name] = both(folder / name, slow, sent)
+    for name, sent in EVALUATED.items():
+        evaluations = [Evaluation]
+        found[name] = both(folder / name, slow, sent, eval_period=AT, evaluations=evaluations)
     for name, sent in ALONE.items():
         found[name] = both(folder / name, slow, sent, save_period=2)
     found["resumed"] = both(folder / "term_second", quick)
@@ -70,6 +77,21 @@ class Trouble(Poisoned):
     def __next__(self) -> dict[str, np.ndarray]:
         time.sleep(self.pause)
         return super().__next__()
+
+
+class Evaluation:
+    """An evaluation of so many batches that a signal can be sent meanwhile; it says how many."""
+
+    BATCHES = 200
+
+    def __call__(self, engine: Any) -> Any:
+        yield Figures("toy", "validation", figures(total(engine, self.batches())))
+
+    def batches(self) -> Any:
+        for number in range(self.BATCHES):
+            time.sleep(PAUSE)
+            yield batch(number)
+            print(f"evaluated batch {number}", flush=True)
 
 
 def both(workdir: Path, stream: Any, sent: Sequence[tuple[int, int]] = (), **more: Any) -> Any:
@@ -96,7 +118,9 @@ def trained(workdir: Path, stream: Any, index: int, **more: Any) -> int:
     except UserError as error:
         print(error, file=sys.stderr, flush=True)
         if "another process of the run has ended" in str(error):
-            os._exit(1)  # as `cluster.leave` has it; JAX would wait for the other's heartbeat
+            os._exit(
+                1
+            )  # as `cluster.exit_without_peers` has it; JAX would wait for the other's heartbeat
         return 1
     return 0
 
@@ -137,6 +161,7 @@ def record(workdir: Path, children: Sequence[int]) -> dict[str, Any]:
         "codes": codes,
         "saves": [[json.loads(line) for line in lines] for lines in saves],
         "newest": newest and newest[1].step,
+        "evaluated": newest and newest[1].metadata["evaluated"],
         "refused": sorted(int(path.stem) for path in (workdir / "refused").glob("*.safetensors")),
         "logs": [Path(f"{workdir}.{i}.log").read_text() for i in places],
     }

@@ -106,7 +106,7 @@ def save(folder: Path, made: Any) -> Path:
     """Writes and verifies a checkpoint."""
     made.pull()
     groups = state.arrays(made.program)
-    checkpoint.write(folder, step=0, groups=groups, data_state=b"", facts={})
+    checkpoint.write(folder, step=0, groups=groups, data_state=b"", metadata={})
     checkpoint.verify(folder)
     return folder
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lm.errors import ConfigError
-from lm.mesh.axes import AXES, lay, split, whole_path
+from lm.mesh.axes import AXES, full_path, lay_out, split
 
 TREES = sorted((Path(__file__).parents[1] / "golden" / "trees").glob("*.txt"))
 RULES = [("vocab", "model"), ("mlp", "model"), ("heads", "model"), ("joined_kv", "model")]
@@ -14,7 +14,9 @@ SIZES = {"data": 4, "model": 2}
 
 
 def laid(shapes, *, rules=RULES, sizes=SIZES, table=AXES):
-    return {path: x.split for path, x in lay(shapes, table=table, rules=rules, sizes=sizes).items()}
+    return {
+        path: x.split for path, x in lay_out(shapes, table=table, rules=rules, sizes=sizes).items()
+    }
 
 
 def test_rules_have_t5x_priorities():
@@ -80,10 +82,10 @@ def test_every_matrix_of_every_family_has_logical_axes(tree):
     lines = [re.fullmatch(r"(\S+) \[(.*)\]", line) for line in tree.read_text().splitlines()]
     shapes = {m[1]: tuple(int(n) for n in m[2].split(",") if n.strip()) for m in lines if m}
     assert shapes
-    found = lay(shapes, table=AXES, rules=[], sizes={})
+    found = lay_out(shapes, table=AXES, rules=[], sizes={})
     assert all(layout.axes for layout in found.values() if len(layout.shape) > 1)
 
 
 def test_a_pattern_begins_with_a_whole_name():
-    assert re.fullmatch(whole_path("head/kernel"), "gpt/head/kernel")
-    assert not re.fullmatch(whole_path("head/kernel"), "gpt/overhead/kernel")
+    assert re.fullmatch(full_path("head/kernel"), "gpt/head/kernel")
+    assert not re.fullmatch(full_path("head/kernel"), "gpt/overhead/kernel")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lm.mesh.axes import AXES, split, whole_path
+from lm.mesh.axes import AXES, full_path, split
 from tests.mesh.families import FAMILIES
 from tests.mesh.process import python
 
@@ -66,7 +66,7 @@ def test_every_variable_and_slot_lies_as_the_rules_say(made, name, mesh):
 
 def on_each(path: str, shape: list[int], sizes: dict[str, int], mesh: str) -> list[int]:
     """Returns the shape of a weight on one device."""
-    ends = [end for end in AXES if re.fullmatch(whole_path(end), path)]
+    ends = [end for end in AXES if re.fullmatch(full_path(end), path)]
     axes = AXES[ends[0]] if ends else ("unmodeled",) * len(shape)
     places = split(axes, list(PLACES[mesh].items()))
     return [n // (sizes[p] if p else 1) for n, p in zip(shape, places, strict=True)]

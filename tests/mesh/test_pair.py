@@ -26,6 +26,14 @@ def test_a_signal_to_any_process_stops_all_at_one_step_with_its_code(runs, name)
     assert f"stopped at step {found['newest']}, saved" in found["logs"][0]
 
 
+def test_a_signal_during_an_evaluation_stops_all_at_one_batch(runs):
+    found = runs["term_evaluation"]
+    assert found["codes"] == [143, 143]
+    assert (found["newest"], found["evaluated"]) == (5, False)
+    first, second = (log.count("evaluated batch") for log in found["logs"])
+    assert first == second < 100
+
+
 @pytest.mark.parametrize(("name", "killed"), [("first_killed", 0), ("second_killed", 1)])
 def test_a_process_that_is_left_alone_ends(runs, name, killed):
     found = runs[name]
@@ -40,7 +48,9 @@ def test_the_same_command_goes_on_bit_for_bit(runs):
     assert runs["resumed"]["logs"][0].count("resumed from step") == 1
 
 
-@pytest.mark.parametrize("name", ["whole", *SIGNALS, "resumed", "back", "stopped"])
+@pytest.mark.parametrize(
+    "name", ["whole", *SIGNALS, "term_evaluation", "resumed", "back", "stopped"]
+)
 def test_both_processes_have_the_same_state_at_the_same_steps(runs, name):
     first, second = runs[name]["saves"]
     assert first == second

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lm.mesh.axes import AXES, Layout, lay
+from lm.mesh.axes import AXES, Layout, lay_out
 
 TREE = Path(__file__).parents[1] / "golden" / "trees" / "t5_1_1_small.txt"
 RULES = [(name, "model") for name in ("vocab", "mlp", "heads", "joined_kv")]
@@ -42,7 +42,7 @@ def test_weights_and_slots_are_counted_on_one_device():
     found = json.loads(done.stdout.splitlines()[-1])
     matches = [re.fullmatch(r"(\S+) \[(.*)\]", line) for line in TREE.read_text().splitlines()]
     shapes = {m[1]: tuple(int(n) for n in m[2].split(",") if n.strip()) for m in matches if m}
-    laid = lay(shapes, table=AXES, rules=RULES, sizes={"model": 2}).values()
+    laid = lay_out(shapes, table=AXES, rules=RULES, sizes={"model": 2}).values()
     weights = 4 * sum(map(share, laid))
     assert found["devices"] == 16
     assert found["rows"] == 1

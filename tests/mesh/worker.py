@@ -18,7 +18,7 @@ import numpy as np
 
 from lm import config
 from lm.engines import get
-from lm.mesh.memory import memory
+from lm.mesh.device_memory import device_memory
 from lm.optim import Optimizer
 from tests.built import find
 from tests.engine import fill
@@ -115,7 +115,7 @@ def state_bytes(made: Any) -> int:
 
 def foretold(name: str, grid: Any) -> dict[str, int]:
     """Returns what `lm summary --mesh` says of the same step."""
-    return memory(
+    return device_memory(
         grid,
         model=find(MODELS, name).factory,
         optimizer=rule,

@@ -10,8 +10,9 @@ from keras import ops
 from tests.batches import batch, output_side
 from tests.built import LENGTH, ROWS, A, B, C, fresh_model, model
 from tests.catalogue import MODELS, VOCABULARY_SIZE, having
-from tests.engine import assert_all_near, assert_near, differentiate, jit, numpy, quick
+from tests.engine import assert_all_near, assert_near, differentiate, numpy, quick, slower, spec
 
+LONG, SHORT = 15, 7  # the only two widths, so that a model compiles once for each
 every = having(MODELS)
 generative = having(MODELS, "steps")
 packing = having(MODELS, "packed")
@@ -32,7 +33,8 @@ def differentiated(name):
 
 @functools.cache
 def forward(name):
-    return quick(model(name))
+    """Returns the model as evaluation calls it."""
+    return quick(functools.partial(model(name), training=False))
 
 
 def segments(features):
@@ -61,23 +63,31 @@ def sides(features):
 @packing
 def test_packed_examples_equal_the_two_alone(case):
     made = model(case.name)
-    packed, alone = (batch(made, rows, 12) for rows in ([[A, B]], [[A], [B]]))
-    y, found = differentiated(case.name)(packed, real(packed))
-    z, summed = differentiated(case.name)(alone, real(alone))
-    cut = len(A[1])
-    assert_near(y[0, :cut], z[0, :cut], 1e-6)
-    assert_near(y[0, cut : cut + len(B[1])], z[1, : len(B[1])], 1e-6)
+    run = differentiated(case.name)
+    packed = batch(made, ROWS, LONG)
+    y, found = run(packed, real(packed))
+    is_pooled = y.ndim == 2  # the vector of a row is that of its first example
+    summed, start = dict.fromkeys(found, 0.0), 0
+    for mine, example in ((1, A), (0, B))[: 1 if is_pooled else 2]:
+        alone = batch(made, [[example], [C]], LONG)
+        z, gradients = run(alone, real(alone) * np.array([[1], [mine]], "float32"))
+        summed = {path: total + gradients[path] for path, total in summed.items()}
+        count = len(example[1])
+        y_own, z_own = (y, z) if is_pooled else (y[0, start : start + count], z[0, :count])
+        assert_near(y_own, z_own, 1e-6)
+        start += count
     assert_all_near(found, summed, 1e-5)
 
 
 @packing
 def test_other_segments_change_nothing(case):
     made = model(case.name)
-    features = batch(made, ROWS, 15)
+    features = batch(made, ROWS, LONG)
     mine = (segments(features) == 1).astype("float32")
     other = redrawn(features, lambda s: s != 1, *sides(features))
     (y, found), (z, same) = (differentiated(case.name)(one, mine) for one in (features, other))
-    np.testing.assert_array_equal(y[mine > 0], z[mine > 0])
+    kept = mine > 0 if y.ndim > 2 else mine[:, 0] > 0
+    np.testing.assert_array_equal(y[kept], z[kept])
     for path, gradient in found.items():
         np.testing.assert_array_equal(gradient, same[path], err_msg=path)
 
@@ -85,8 +95,8 @@ def test_other_segments_change_nothing(case):
 @generative
 def test_future_changes_nothing_in_the_past(case):
     made = model(case.name)
-    features = batch(made, [[B], [C]], 7)
-    mine = np.repeat(np.arange(7)[None] < 3, 2, axis=0).astype("float32")
+    features = batch(made, [[B], [C]], LONG)
+    mine = np.repeat(np.arange(LONG)[None] < 3, 2, axis=0).astype("float32")
     other = redrawn(features, lambda s: np.arange(s.shape[1])[None] >= 3, "decoder")
     (y, found), (z, same) = (differentiated(case.name)(one, mine) for one in (features, other))
     np.testing.assert_array_equal(y[:, :3], z[:, :3])
@@ -97,20 +107,20 @@ def test_future_changes_nothing_in_the_past(case):
 @every
 def test_padding_changes_nothing(case):
     made = model(case.name)
-    tight, wide = (batch(made, [[B]], length) for length in (7, 11))
-    run = forward(case.name)
-    y, z = run(tight), run(wide)
+    tight, wide = (batch(made, [[B], [B]], length) for length in (SHORT, LONG))
+    run, weights = differentiated(case.name), real(wide)
+    y, z = numpy(forward(case.name)(tight)), run(wide, weights)[0]
+    kept = (slice(None), slice(SHORT)) if len(z.shape) == 3 else slice(None)
     # Rows of another width take other kernels, which add in another order.
-    assert_near(z[:, :7] if len(z.shape) == 3 else z, y, 3e-6)
+    assert_near(z[kept], y, 3e-6)
     noisy = redrawn(wide, lambda s: s == 0, *sides(wide))
-    kept = (slice(None), slice(7)) if len(z.shape) == 3 else slice(None)
-    np.testing.assert_array_equal(numpy(run(noisy))[kept], numpy(z)[kept])
+    np.testing.assert_array_equal(run(noisy, weights)[0][kept], z[kept])
 
 
 @generative
 def test_prefill_and_steps_equal_all_at_once(case):
     made = model(case.name)
-    features = batch(made, [[B], [C]], 7)
+    features = batch(made, [[B], [C]], SHORT)
     features["decoder_segment_ids"][:] = 1
     whole, tokens = numpy(forward(case.name)(features)), features["decoder_input_tokens"]
     prompts = np.array([2, 4])
@@ -132,17 +142,17 @@ def test_prefill_and_steps_equal_all_at_once(case):
 @every
 def test_eager_equals_jit(case):
     made = model(case.name)
-    features = batch(made, ROWS, 15)
-    weights = real(features)[..., None]
-    y, z = jit(made)(features), made(features)
-    weights = weights if len(z.shape) == 3 else 1.0
-    assert_near(numpy(y) * weights, numpy(z) * weights, 1e-5)
+    features = batch(made, ROWS, LONG)
+    weights = real(features)
+    y, z = numpy(slower(made)(features)), differentiated(case.name)(features, weights)[0]
+    weights = weights[..., None] if len(z.shape) == 3 else 1.0
+    assert_near(y * weights, z * weights, 1e-5)
 
 
 @every
 def test_every_weight_gets_a_gradient(case):
     made = model(case.name)
-    features = batch(made, ROWS, 15)
+    features = batch(made, ROWS, LONG)
     _, found = differentiated(case.name)(features, real(features))
     assert all(np.isfinite(g).all() for g in found.values())
     silent = [path for path, g in found.items() if np.abs(g).max() <= 1e-6]
@@ -154,24 +164,18 @@ def test_every_weight_gets_a_gradient(case):
 @every
 def test_dropout_only_in_training(case):
     made = model(case.name)
-    features = batch(made, [[B]], 7)
-    still, again, one, two = (called(made, features, phase) for phase in PHASES)
+    features = batch(made, [[B], [C]], SHORT)
+
+    def loss():
+        outputs = made(features, training=True)
+        return ops.sum(outputs), outputs
+
+    train = differentiate(loss, [], made.non_trainable_variables)
+    still, again = (numpy(forward(case.name)(features)) for _ in range(2))
+    one, two = (train()[0] for _ in range(2))
     np.testing.assert_array_equal(still, again)
     assert np.abs(one - still).max() > 1e-3
     assert np.abs(one - two).max() > 1e-3
-
-
-PHASES = (None, False, True, True)
-
-
-def called(made, features, training):
-    """Returns the outputs and lets the random state go on."""
-
-    def loss():
-        outputs = made(features, training=training)
-        return ops.sum(outputs), outputs
-
-    return differentiate(loss, [], made.non_trainable_variables)()[0]
 
 
 @pytest.fixture
@@ -186,7 +190,7 @@ def mixed():
 @pytest.mark.usefixtures("mixed")
 def test_bfloat16(case):
     made = fresh_model(case)
-    features = batch(made, [[B], [C]], 7)
+    features = batch(made, [[B], [C]], SHORT)
     y = quick(made)(features)
     assert keras.backend.standardize_dtype(y.dtype) == "bfloat16"
     assert {v.dtype for v in made.trainable_variables} == {"float32"}
@@ -199,9 +203,12 @@ def test_bfloat16(case):
 @pytest.mark.usefixtures("mixed")
 def test_types_of_a_state_survive_a_step(case):
     made = fresh_model(case)
-    start = quick(functools.partial(made.start, length=LENGTH))
-    token, state = start(batch(made, [[B], [C]], 7))
-    _, after = quick(made.step)(token, state)
+
+    def steps(features):
+        token, state = made.start(features, length=LENGTH)
+        return state, made.step(token, state)[1]
+
+    state, after = spec(steps, batch(made, [[B], [C]], SHORT))
     assert types(after) == types(state)
     assert {"bfloat16", "int32"} <= set(types(state))
 

@@ -6,13 +6,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from lm.decode.rows import reorder, spread
-from tests.built import LENGTH, MEMORY, branch, noise, run, runner
+from lm.decode.rows import expand, reorder
+from tests.built import LENGTH, MEMORY, branch, noise, runner
 from tests.catalogue import BRANCHES, having
-from tests.engine import assert_all_near, assert_near, differentiate, jit, numpy, quick
+from tests.engine import assert_all_near, assert_near, differentiate, numpy, quick, slower
 
 SEGMENTS = np.array([[1] * 5 + [2] * 7, [1] * 4 + [2] * 6 + [0] * 2], "int32")
 MEMORY_SEGMENTS = np.array([[1, 1, 2, 2, 2], [1, 1, 1, 2, 0]], "int32")
+ONE, ONE_MEMORY = np.ones_like(SEGMENTS), np.ones_like(MEMORY_SEGMENTS)
+PACKED = {"segments": SEGMENTS, "memory_segments": MEMORY_SEGMENTS}
 every = having(BRANCHES)
 causal = having(BRANCHES, "causal")
 steps = having(BRANCHES, "causal", "steps")
@@ -21,35 +23,52 @@ padded = having(BRANCHES, "padding")
 
 
 @functools.cache
-def differentiated(name, *shape):
+def differentiated(name):
     """Returns a variable x, and the gradients of Σ weights · sin(branch(x)) by it and the rest."""
-    made, x = branch(name), keras.Variable(np.zeros(shape, "float32"), name="x")
+    made, x = branch(name), keras.Variable(noise(0, 2, LENGTH), name="x")
 
     def loss(weights, context):
-        y = run(made, x * 1.0, **context)
-        return ops.sum(ops.sin(y) * weights[..., None]), y
+        y, state = made(x * 1.0, **context)
+        return ops.sum(ops.sin(y) * weights[..., None]), (y, state)
 
     return x, differentiate(loss, [x, *made.trainable_variables])
 
 
-def gradients(case, x, weights, **context):
-    variable, function = differentiated(case.name, *x.shape)
+def gradients(case, x, weights, **given):
+    """Returns outputs and gradients; all shapes are the same, so that a branch compiles once."""
+    variable, function = differentiated(case.name)
     variable.assign(x)
-    return function(weights, context)
+    (y, state), found = function(weights, context(**given))
+    assert state == ()
+    return y, found
+
+
+def context(segments=ONE, memory=MEMORY, memory_segments=ONE_MEMORY):
+    """Returns all that a stack is told of its rows."""
+    ordered = np.where(segments > 0, segments, 9)
+    starts = np.stack([np.searchsorted(row, row) for row in ordered])
+    return {
+        "segments": segments,
+        "positions": (np.arange(LENGTH) - starts).astype("int32"),
+        "memory": memory,
+        "memory_segments": memory_segments,
+    }
+
+
+def forward(case, x, **given):
+    return gradients(case, x, ONE.astype("float32"), **given)[0]
 
 
 @every
 def test_shape_is_kept(case):
     x = noise(1, 2, LENGTH)
-    y, state = branch(case.name)(x, memory=MEMORY)
-    assert tuple(y.shape) == x.shape
-    assert state == ()
+    assert forward(case, x).shape == x.shape
 
 
 @steps
 def test_step_by_step_equals_all_at_once(case):
     made, x, prompts = branch(case.name), noise(3, 2, LENGTH), (3, 5)
-    whole = numpy(runner(case.name)(x))
+    whole = forward(case, x)
     real = (np.arange(5) < np.array(prompts)[:, None]).astype("int32")
     step = quick(lambda x, state, **more: made(x, state=state, **more))
     _, state = step(x[:, :5], made.initial_state(2, LENGTH), segments=real, memory=MEMORY)
@@ -67,7 +86,7 @@ def test_texts_of_a_prompt_that_share_its_caches_equal_each_alone(case):
     x, rows = noise(3, 2, LENGTH), np.repeat([0, 1], texts)
     real = (np.arange(5) < prompts[:, None]).astype("int32")
     _, state = made(x[:, :5], state=made.initial_state(2, LENGTH), segments=real, memory=MEMORY)
-    state, past, now = spread(state, texts, room=LENGTH - 5), x[rows], prompts[rows]
+    state, past, now = expand(state, texts, new_slots=LENGTH - 5), x[rows], prompts[rows]
     whole = quick(lambda x: made(x, memory=MEMORY[rows])[0])
     step = quick(lambda x, state: made(x, state=state))
     each = np.arange(len(rows))
@@ -95,10 +114,7 @@ def test_other_segments_change_nothing(case):
     x = noise(6, 2, LENGTH)
     mine = (SEGMENTS == 1).astype("float32")
     other = np.where(mine[..., None] > 0, x, noise(7, 2, LENGTH))
-    (y, found), (z, same) = (
-        gradients(case, one, mine, segments=SEGMENTS, memory_segments=MEMORY_SEGMENTS)
-        for one in (x, other)
-    )
+    (y, found), (z, same) = (gradients(case, one, mine, **PACKED) for one in (x, other))
     np.testing.assert_array_equal(y[mine > 0], z[mine > 0])
     assert_identical(found, same)
     assert not found["x"][mine == 0].any()
@@ -106,40 +122,46 @@ def test_other_segments_change_nothing(case):
 
 @packed
 def test_packed_examples_equal_the_two_alone(case):
-    x, cut = noise(8, 1, LENGTH), 5
-    ones, both = np.ones((1, LENGTH), "float32"), [slice(0, cut), slice(cut, LENGTH)]
-    y, packed = gradients(
-        case,
-        x,
-        ones,
-        segments=SEGMENTS[:1],
-        positions=np.array([[*range(cut), *range(LENGTH - cut)]], "int32"),
-        memory_segments=MEMORY_SEGMENTS[:1],
-    )
-    memories = [MEMORY[:1, :2], MEMORY[:1, 2:]]
-    alone = [
-        gradients(case, x[:, part], ones[:, part], memory=memory)
-        for part, memory in zip(both, memories, strict=True)
-    ]
-    assert_near(y, np.concatenate([one for one, _ in alone], axis=1), 1e-6)
-    del packed["x"]
-    summed = {path: sum(found[path] for _, found in alone) for path in packed}
-    assert_all_near(packed, summed, 1e-5)
+    x, real = noise(8, 2, LENGTH), (SEGMENTS > 0).astype("float32")
+    y, together = gradients(case, x, real, **PACKED)
+    del together["x"]
+    summed = dict.fromkeys(together, 0.0)
+    for number in (1, 2):
+        segments, memory_segments = (alone(s, s, number) // number for s in PACKED.values())
+        z, found = gradients(
+            case,
+            alone(x, SEGMENTS, number),
+            segments.astype("float32"),
+            segments=segments,
+            memory=alone(MEMORY, MEMORY_SEGMENTS, number),
+            memory_segments=memory_segments,
+        )
+        assert_near(z[segments > 0], y[number == SEGMENTS], 1e-6)
+        summed = {path: total + found[path] for path, total in summed.items()}
+    assert_all_near(together, summed, 1e-5)
+
+
+def alone(x, segments, number):
+    """Returns the examples of this number at the start of their rows, padded with zeros."""
+    moved = np.zeros_like(x)
+    for row, values, mine in zip(moved, x, segments == number, strict=True):
+        row[: mine.sum()] = values[mine]
+    return moved
 
 
 @padded
 def test_padding_changes_nothing(case):
-    x = noise(9, 2, LENGTH)
-    padded = np.concatenate([x, noise(10, 2, 3)], axis=1)
-    segments = np.repeat([[1] * LENGTH + [0] * 3], 2, axis=0).astype("int32")
-    assert_near(runner(case.name)(padded, segments)[:, :LENGTH], runner(case.name)(x), 1e-6)
+    x, length = noise(9, 2, LENGTH), LENGTH - 3
+    segments = (np.arange(LENGTH)[None] < [[length]] * 2).astype("int32")
+    padded = forward(case, x, segments=segments)
+    assert_near(padded[:, :length], runner(case.name)(x[:, :length]), 1e-6)
 
 
 @every
 def test_eager_equals_jit(case):
     made, x = branch(case.name), noise(11, 2, LENGTH)
-    compiled = jit(lambda x: run(made, x, SEGMENTS))
-    assert_near(compiled(x), run(made, x, SEGMENTS), 1e-6)
+    run = slower(lambda x, context: made(x, **context)[0])
+    assert_near(run(x, context(**PACKED)), forward(case, x, **PACKED), 1e-6)
 
 
 @every

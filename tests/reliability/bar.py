@@ -32,7 +32,7 @@ class Bar(NamedTuple):
     """A promise and its trial.
 
     Attributes:
-        number: its number among the 25.
+        number: what `--only` takes.
         name: a word or two.
         what: the promise, in a part of a line.
         run: called with the number of trials and an empty folder; runs them.

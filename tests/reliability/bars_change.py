@@ -73,7 +73,7 @@ BARS = [
     Bar(
         14,
         "changed",
-        "what decides a run is changed: refused, old and new named; admitted by its flags",
+        "a setting that affects results is changed: an error names old and new; its flag allows it",
         changed,
         short=2,
         long=len(CHANGES),

@@ -30,7 +30,7 @@ def tensors(step: int, rows: int = 8) -> dict[str, Arrays]:
 def save(store: Store, step: int, rows: int = 8) -> None:
     """Save a step and wait for it."""
     position = bytes([step % 256]) * 64
-    store.save(step=step, groups=tensors(step, rows), data_state=position, facts={"metric": 1.0})
+    store.save(step=step, groups=tensors(step, rows), data_state=position, metadata={"metric": 1.0})
     store.wait()
 
 
@@ -94,7 +94,7 @@ def full_disk(trials: int, folder: Path) -> Result:
     rng = random.Random(1)
     failures = []
     for trial in range(trials):
-        full = _written_out(rng.randrange(20_000)) if trial % 2 else _call_fails(trial // 2)
+        full = written_out(rng.randrange(20_000)) if trial % 2 else _call_fails(trial // 2)
         try:
             with full:
                 save(store, 2, rows=500)
@@ -110,11 +110,11 @@ def full_disk(trials: int, folder: Path) -> Result:
             failures.append(f"trial {trial}: left {left}")
     save(store, 2, rows=500)
     store.close()
-    return Result(trials, failures, "then room is made and the save succeeds")
+    return Result(trials, failures, "then space is freed and the save succeeds")
 
 
 @contextmanager
-def _written_out(size: int) -> Any:
+def written_out(size: int) -> Any:
     """Let no file grow beyond a size."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -183,7 +183,7 @@ BARS = [
     Bar(
         4,
         "strict",
-        "a tensor renamed, added, removed, reshaped or retyped is refused by name",
+        "a tensor renamed, added, removed, reshaped or retyped is an error that names it",
         strictness,
         short=12,
         long=24,
@@ -191,7 +191,7 @@ BARS = [
     Bar(
         5,
         "full disk",
-        "a save without room is one line with path and size; the one before is good",
+        "a save on a full disk is one line with path and size; the one before is usable",
         full_disk,
         short=10,
         long=200,
@@ -199,7 +199,7 @@ BARS = [
     Bar(
         9,
         "bit flips",
-        "a flipped bit anywhere in a checkpoint is found, named, and the one before is used",
+        "a flipped bit anywhere in a checkpoint is detected and named; the one before is used",
         bit_flips,
         short=100,
         long=1000,
@@ -207,7 +207,7 @@ BARS = [
     Bar(
         20,
         "power",
-        "after a power cut that loses un-synced writes, every finished save is good",
+        "after a power cut that loses unsynced writes, every finished save is usable",
         power_cuts,
         short=20,
         long=200,

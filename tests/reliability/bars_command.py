@@ -167,7 +167,7 @@ BARS = [
     Bar(
         19,
         "two trainers",
-        "a second trainer is refused by process and host; after kill -9 the folder is free",
+        "a second trainer's error names process and host; after kill -9 the folder is free",
         double_launch,
         short=1,
         long=5,

@@ -92,7 +92,7 @@ BARS = [
     Bar(
         10,
         "gin mistakes",
-        "a wrong gin file is refused by file and line before a framework is imported",
+        "an invalid gin file is an error with file and line before a framework is imported",
         mistakes,
         short=60,
         long=60,
@@ -100,7 +100,7 @@ BARS = [
     Bar(
         11,
         "hostile gin files",
-        "a gin file that wants to run something is refused by reading; nothing foreign is imported",
+        "a gin file that would run code is rejected by parsing; no foreign module is imported",
         attacks,
         short=33,
         long=33,

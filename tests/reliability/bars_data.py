@@ -168,7 +168,7 @@ BARS = [
     Bar(
         7,
         "cut data",
-        "a data file or cache cut anywhere is found by the end of the first pass and named",
+        "a data file or cache truncated anywhere is detected and named within the first epoch",
         truncated,
         short=60,
         long=60,
@@ -176,7 +176,7 @@ BARS = [
     Bar(
         16,
         "hostile corpora",
-        "each has its documented outcome: read whole, or refused by line, or skipped and counted",
+        "each has its documented outcome: read fully, an error by line, or skipped and counted",
         corpora,
         short=40,
         long=42,

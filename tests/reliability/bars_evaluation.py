@@ -63,7 +63,7 @@ BARS = [
     Bar(
         15,
         "evaluation",
-        "again and in other batches: equal texts, scores within 1e-5; the record names all hashes",
+        "again and in other batches: equal texts, scores within 1e-5; the record has all hashes",
         repeated,
         short=2,
         long=9,

@@ -98,7 +98,7 @@ def loaded(spoil: Callable[[Path], None], folder: Path) -> list[str]:
     """Return what is wrong with the way in which a spoilt checkpoint ends."""
     tensors = {"x": np.ones(2, "float32")}
     place = folder / "checkpoints" / "1"
-    checkpoint.write(place, step=1, groups={"weights": tensors}, data_state=b"", facts={})
+    checkpoint.write(place, step=1, groups={"weights": tensors}, data_state=b"", metadata={})
     spoil(place)
 
     def load() -> None:

@@ -126,8 +126,7 @@ BARS = [
     Bar(
         8,
         "not finite",
-        "NaN and infinity are skipped, then stopped or taken back, the same way when interrupted; "
-        "never saved",
+        "NaN and infinity are skipped, then stop or roll back, also if interrupted; never saved",
         bad_numbers,
         short=3,
         long=30,

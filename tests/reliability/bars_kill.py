@@ -38,14 +38,14 @@ def kills(trials: int, folder: Path) -> Result:
 
 
 def resumption(trials: int, folder: Path) -> Result:
-    """Compare figures, samples and sequence of batches of the resumed and the whole run."""
+    """Compare metrics, samples and sequence of batches of the resumed and the uninterrupted run."""
     del folder
     found = campaigns(trials)
     failures = [line for o in found for line in o.compared.differences]
     numbers = sum(o.compared.numbers for o in found)
     samples = sum(o.compared.samples for o in found)
     resumed = sum(o.log.count("resumed from step") for o in found)
-    return Result(resumed, failures, f"{numbers} figures, {samples} samples compared")
+    return Result(resumed, failures, f"{numbers} metrics, {samples} samples compared")
 
 
 def signals(trials: int, folder: Path) -> Result:
@@ -60,7 +60,7 @@ def signals(trials: int, folder: Path) -> Result:
 
 
 def same_run(trials: int, folder: Path) -> Result:
-    """Run the same command twice: equal weights, figures and samples."""
+    """Run the same command twice: equal weights, metrics and samples."""
     del folder
     found = campaigns(trials)
     failures = [line for o in found for line in o.again.differences]
@@ -91,7 +91,7 @@ BARS = [
     Bar(
         1,
         "kill",
-        "SIGKILL anywhere, same command again: checkpoints usable, every tensor the whole run's",
+        "SIGKILL at any time, same command again: checkpoints usable, tensors as if uninterrupted",
         kills,
         short=SHORT,
         long=LONG,
@@ -100,7 +100,7 @@ BARS = [
     Bar(
         3,
         "resume",
-        "figures, samples and sequence of batches equal the whole run's bit for bit",
+        "metrics, samples and sequence of batches equal the uninterrupted run's bit for bit",
         resumption,
         short=SHORT,
         long=LONG,
@@ -109,7 +109,7 @@ BARS = [
     Bar(
         6,
         "signals",
-        "SIGTERM and SIGINT: saved at the step, exit codes 143 and 130",
+        "SIGTERM and SIGINT: saved after the step, exit codes 143 and 130",
         signals,
         short=SHORT,
         long=LONG,
@@ -118,7 +118,7 @@ BARS = [
     Bar(
         13,
         "same run",
-        "the same command again: equal bits; what bounds the promise is said and stored",
+        "the same command again: equal bits; the conditions for that are printed and stored",
         same_run,
         short=SHORT,
         long=LONG,
@@ -127,7 +127,7 @@ BARS = [
     Bar(
         23,
         "goodput",
-        "the run itself tells useful of executed steps, over all restarts, and where time went",
+        "a run logs useful and executed steps over all restarts, and where the time went",
         reported,
         short=SHORT,
         long=LONG,

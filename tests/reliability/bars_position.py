@@ -109,7 +109,7 @@ BARS = [
     Bar(
         3,
         "no replay",
-        "the position is of one size, and the first batch as near, at step 100 and at 5,000",
+        "data position: equal size, and equal time to the first batch, at step 100 and at 5,000",
         no_replay,
         short=1,
         long=5,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lm.checkpoint import CheckpointError, Store
-from lm.reliability.compare import Comparison, compare
+from lm.reliability.run_differences import RunComparison, compare_runs
 from lm.train.goodput import attempts, shares
 from tests.reliability import experiment
 from tests.reliability.nursery import Nursery
@@ -40,8 +40,8 @@ class Outcome(NamedTuple):
     """What came of a campaign."""
 
     interruptions: list[Interruption]
-    compared: Comparison
-    again: Comparison
+    compared: RunComparison
+    again: RunComparison
     shares: dict[str, float]
     log: str
 
@@ -66,8 +66,8 @@ def campaign(engine: str, kind: str, trials: int) -> Outcome:
             _finish(nursery, words, base / "parts")
         return Outcome(
             interruptions,
-            compare(base / "whole", base / "parts"),
-            compare(base / "whole", base / "again"),
+            compare_runs(base / "whole", base / "parts"),
+            compare_runs(base / "whole", base / "again"),
             shares(attempts(base / "parts")),
             (base / "parts.log").read_text(),
         )

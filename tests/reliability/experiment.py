@@ -44,6 +44,9 @@ MAX_SEQUENCE_LENGTH = 64
 VOCABULARY_SIZE = 260
 samples.Samples.count = 2
 """
+EXPERTS = """\
+NUM_EXPERTS = 8
+"""
 SPAN_CORRUPTION = """\
 TASK_FEATURE_LENGTHS = {'inputs': 32, 'targets': 24}
 HEAD_DIM = 8
@@ -55,6 +58,11 @@ KINDS = {
         "models/gpt2/architecture.gin",
         "features/language_model.gin",
         LANGUAGE_MODEL,
+    ),
+    "experts": (
+        "models/moe/architecture.gin",
+        "features/language_model.gin",
+        LANGUAGE_MODEL + EXPERTS,
     ),
     "span_corruption": (
         "models/t5/architecture.gin",
@@ -70,7 +78,8 @@ def write(folder: Path, *, steps: int, kind: str = "language_model", more: str =
     Args:
         folder: where to.
         steps: TRAIN_STEPS.
-        kind: which of `KINDS`: packed language modelling with samples, or T5's random spans.
+        kind: which of `KINDS`: packed language modelling with samples, dense or with experts, or
+            T5's random spans.
         more: gin text at the end.
     """
     rng = random.Random(0)

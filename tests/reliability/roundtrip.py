@@ -46,7 +46,7 @@ def half(mode: str, folder: Path, name: str) -> None:
         state.restore(made, folder / "save" / name / "1")
     place = folder / mode / name
     place.mkdir(parents=True)
-    write(place / "1", step=1, groups=state.arrays(made), data_state=b"", facts={})
+    write(place / "1", step=1, groups=state.arrays(made), data_state=b"", metadata={})
     np.save(place / "logits.npy", np.asarray(made.objective(features, training=False)))
 
 

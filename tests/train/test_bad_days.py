@@ -13,6 +13,7 @@ from lm.errors import UserError
 from lm.optim import adamw
 from lm.train import probe, refused, state
 from lm.train.journal import rows
+from tests.reliability.bars_checkpoint import written_out
 from tests.toy import Stream, Toy, batch
 from tests.train.compiled_once import compiled_once
 from tests.train.toy_run import run
@@ -197,6 +198,20 @@ def test_a_state_that_an_update_broke_is_taken_back_or_never_saved(tmp_path, mon
     run(tmp_path / "back", max_rollbacks=1, train_steps=12)
     assert tensors(tmp_path / "back" / "checkpoints" / "8")["state", "adamw/iteration"] == 4
     assert tensors(tmp_path / "back" / "checkpoints" / "12")["state", "adamw/iteration"] == 8
+
+
+@pytest.mark.parametrize("size", [0, 20, 200, 600, 2000])
+@pytest.mark.usefixtures("capsys")
+def test_a_disk_that_is_full_at_the_start_is_one_line(tmp_path, size):
+    with written_out(size), pytest.raises(UserError) as stop:
+        run(tmp_path, train_steps=4)
+    said = str(stop.value)
+    assert said.startswith("cannot write ")
+    assert str(tmp_path) in said
+    assert " free): " in said
+    assert "make room and run the same command again" in said
+    assert "\n" not in said
+    run(tmp_path, train_steps=4)
 
 
 def test_a_file_that_no_run_kept_is_refused(tmp_path):

@@ -4,6 +4,7 @@ import importlib
 import io
 import json
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -14,10 +15,9 @@ import pytest
 from lm import config
 from lm.errors import UserError
 from lm.lock import check, lock
-from lm.train import code, facts, journal, plot
-from lm.train.clock import Clock, age
+from lm.train import facts, journal, plot
 from lm.train.evaluation import figures
-from lm.train.events import EventWriter
+from lm.train.goodput import Clock, age
 from lm.train.progress import Progress
 
 
@@ -50,6 +50,27 @@ def test_a_second_trainer_is_refused_with_the_first_ones_number(tmp_path):
         assert json.loads((tmp_path / "lock").read_text())["pid"] != process.pid
 
 
+@pytest.mark.parametrize("name", ["lock", ".tmp-metrics.jsonl", "loss.png", "checkpoints"])
+def test_a_run_folder_with_a_link_is_refused(tmp_path, name):
+    target, run = tmp_path / "precious", tmp_path / "run"
+    target.write_text("x")
+    run.mkdir()
+    (run / name).symlink_to(target)
+    with pytest.raises(UserError, match=f"{name} is a link to {target}"), lock(run):
+        pass
+    assert target.read_text() == "x"
+
+
+def test_a_file_is_never_written_through_a_link(tmp_path):
+    target = tmp_path / "precious"
+    target.write_text("x")
+    (tmp_path / ".tmp-metrics.jsonl").symlink_to(target)
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "split": "train"}\n')
+    journal.rewind(tmp_path / "metrics.jsonl", step=1, evaluated=1)
+    assert target.read_text() == "x"
+    assert journal.rows(tmp_path / "metrics.jsonl") == [{"step": 1, "split": "train"}]
+
+
 def test_the_clock_leaves_out_what_is_done_beside_the_steps(monkeypatch):
     now = iter([0.0, 0.0, 1.0, 6.0, 6.0, 8.0, 8.0, 10.0, 10.0, 10.0, 10.0])
     monkeypatch.setattr("time.perf_counter", lambda: next(now))
@@ -68,7 +89,7 @@ def test_the_clock_leaves_out_what_is_done_beside_the_steps(monkeypatch):
 
 def test_tensorboard_reads_what_is_written(tmp_path):
     tensorflow = pytest.importorskip("tensorflow")
-    events = EventWriter(tmp_path, step=40)
+    events = journal.EventWriter(tmp_path, step=40)
     events.scalars(300, {"loss": 1.5, "timing/uptime": 2.0})
     events.close()
     (path,) = tmp_path.iterdir()
@@ -99,6 +120,60 @@ def test_the_journal_drops_rows_after_the_checkpoint_and_cut_lines(tmp_path):
         {"step": 3, "split": "validation", "task": "t", "loss": None},
     ]
     assert (tmp_path / "training_eval" / "t").is_dir()
+
+
+def written(folder, *rows):
+    """Write a row for each (step, task); return the lines."""
+    found = journal.Journal(folder, step=0)
+    for step, task in rows:
+        if task:
+            found.evaluation(step, task=task, split="validation", values={"loss": 1.0})
+        else:
+            found.train(step, {"loss": 1.0})
+    found.close()
+    return (folder / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+
+
+DAMAGE = {
+    "not text": b'{"step": 2, "split": "tr\xff\xfe"}\n',
+    "a number": b"3\n",
+    "zeros": bytes(30) + b"\n",
+    "another row": b'{"stop": 2, "split": "train"}\n',
+    "cut": b'{"step": 2, "split": "train", "lo',
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damaged_rows_are_left_out_and_told_in_one_line(tmp_path, capsys, name):
+    lines = written(tmp_path, (1, ""), (2, ""))
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(lines[0] + DAMAGE[name])
+    assert [row["step"] for row in journal.rows(path)] == [1]
+    journal.Journal(tmp_path, step=2, rows=2).close()
+    said = capsys.readouterr().err
+    assert said == (
+        f"{path}: 1 of the rows up to step 2 are lost; damaged lines: 2; the run goes on\n"
+    )
+    assert path.read_bytes() == lines[0]
+
+
+def test_a_cut_row_of_a_later_step_is_no_loss(tmp_path, capsys):
+    lines = written(tmp_path, (1, ""), (2, ""), (3, ""))
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b"".join(lines)[:-5])
+    journal.Journal(tmp_path, step=2, rows=2).close()
+    assert capsys.readouterr().err == ""
+    assert path.read_bytes() == b"".join(lines[:2])
+    path.unlink()
+    journal.Journal(tmp_path, step=2, rows=2).close()
+    assert "2 of the rows up to step 2 are lost; the run goes on" in capsys.readouterr().err
+
+
+def test_rows_of_an_evaluation_that_is_repeated_are_dropped(tmp_path, capsys):
+    lines = written(tmp_path, (2, "t"), (4, ""), (4, "t"))
+    journal.Journal(tmp_path, step=4, evaluated=3, rows=2).close()
+    assert (tmp_path / "metrics.jsonl").read_bytes() == b"".join(lines[:2])
+    assert capsys.readouterr().err == ""
 
 
 VALUES = {
@@ -132,6 +207,21 @@ def test_progress_is_a_bar_on_a_terminal():
     progress.close()
     assert "11/100" in stream.getvalue()
     assert "loss 2.0000" in stream.getvalue()
+
+
+@pytest.mark.parametrize("is_bar", [True, False])
+def test_a_terminal_that_is_gone_ends_no_run(is_bar):
+    """The state is still to be saved after SIGHUP."""
+    controller, terminal = os.openpty()
+    with os.fdopen(terminal, "w") as stream:
+        progress = Progress(step=0, steps=4, stream=stream)
+        os.close(controller)
+        if not is_bar:
+            progress._bar = None
+        progress.advance()
+        progress.log(1, VALUES)
+        progress.say("stopped")
+        progress.close()
 
 
 def test_figures_are_exact_over_the_sums():
@@ -180,15 +270,15 @@ def test_the_machine_is_told():
 
 
 def test_a_part_of_the_code_is_known_by_what_its_files_hold(tmp_path, monkeypatch):
-    before = code.code()
-    assert before == code.code()
+    before = facts.code()
+    assert before == facts.code()
     assert {"lm", "lm.nn", "lm.train"} <= before.keys()
-    shutil.copytree(code.LM, tmp_path / "lm", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(code, "LM", tmp_path / "lm")
-    assert code.code() == before, "it does not matter where the files lie"
+    shutil.copytree(facts.LM, tmp_path / "lm", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(facts, "LM", tmp_path / "lm")
+    assert facts.code() == before, "it does not matter where the files lie"
     with (tmp_path / "lm" / "nn" / "attention.py").open("a") as file:
         file.write("# another line\n")
-    changed = {name for name, (_, _) in facts.changes(before, code.code()).items()}
+    changed = {name for name, (_, _) in facts.changes(before, facts.code()).items()}
     assert changed == {"lm.nn"}
 
 
@@ -201,10 +291,10 @@ def test_the_code_of_the_tasks_that_gin_files_name_counts(tmp_path, monkeypatch)
         (tmp_path / f"{name}.py").write_text("X = 1\n")
     named = config.Config((), ("lm.nn", "tasks.mine", "yours"))
     monkeypatch.setattr(config, "loaded", lambda: named)
-    before = code.code()
+    before = facts.code()
     assert {"tasks.mine", "tasks.support", "yours"} <= before.keys()
     (tmp_path / "yours.py").write_text("X = 2\n")
-    assert facts.changes(before, code.code()).keys() == {"yours"}
+    assert facts.changes(before, facts.code()).keys() == {"yours"}
 
 
 def test_the_picture_has_a_curve_for_training_and_every_task(tmp_path):

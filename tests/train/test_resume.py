@@ -68,6 +68,14 @@ def test_a_signal_saves_at_the_step_and_the_same_command_goes_on(whole, tmp_path
     assert_same_run(whole, tmp_path, steps=(16, 20))
 
 
+def test_rows_that_the_checkpoint_relies_on_are_missed(whole, tmp_path, capsys):
+    shutil.copytree(whole, tmp_path / "run")
+    path = tmp_path / "run" / "metrics.jsonl"
+    path.write_bytes(path.read_bytes()[:-9])
+    run(tmp_path / "run")
+    assert "1 of the rows up to step 20 are lost" in capsys.readouterr().err
+
+
 def test_a_kill_at_any_moment_loses_nothing_but_steps(whole, tmp_path):
     command = [sys.executable, "-m", "tests.train.toy_run", str(tmp_path), "--pause=0.05"]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
@@ -173,7 +181,8 @@ def test_the_folder_holds_what_it_should(whole):
 
 def test_the_best_checkpoint_is_kept(tmp_path, whole):
     metrics = {
-        int(path.name): verify(path).facts["metric"] for path in (whole / "checkpoints").iterdir()
+        int(path.name): verify(path).metadata["metric"]
+        for path in (whole / "checkpoints").iterdir()
     }
     assert {step for step, metric in metrics.items() if metric is not None} == {8, 16, 20}
     losses = {row["step"]: row["loss"] for row in figures(whole) if row.get("task") == "toy"}

@@ -10,7 +10,7 @@ from lm.train.team import Team
 @pytest.fixture
 def team(monkeypatch):
     """A team that believes it has two members."""
-    monkeypatch.setattr(cluster, "leave", lambda: None)
+    monkeypatch.setattr(cluster, "exit_without_peers", lambda: None)
     found = Team(mesh=None)
     found.size = 2
     return found

@@ -1,7 +1,8 @@
-"""Follows a program's arrays: which depend on data, and how XLA would split them over a mesh.
+"""Sharding propagation: how XLA would split every array of a program, and which depend on data.
 
-A split goes forward from the weights: a product keeps the splits of its free dimensions, a sum over
-a split dimension ends it (that is the all-reduce), everything else passes on what keeps its size.
+Splits propagate forward from the weights: a product keeps the splits of its free dimensions, a sum
+over a split dimension ends it (that is the all-reduce), any other operation keeps the splits of
+dimensions that keep index and size.
 """
 
 import math
@@ -11,10 +12,13 @@ from typing import Any
 from jax.extend.core import Literal
 
 from lm.mesh.axes import Split
+from lm.types import Shape
+
+Inputs = list[tuple[Shape, Split]]
 
 
-class Flow:
-    """Splits and dependence of every array of a program.
+class ShardingPropagation:
+    """The split of every array of a program, and whether it depends on data.
 
     Args:
         program: a jaxpr whose first inputs are the weights; all others are data.
@@ -41,29 +45,29 @@ class Flow:
 
     def split(self, variable: Any) -> Split:
         """Return the mesh axis of every dimension."""
-        whole = (None,) * len(variable.aval.shape)
-        return whole if isinstance(variable, Literal) else self.splits.get(variable, whole)
+        unsplit = (None,) * len(variable.aval.shape)
+        return unsplit if isinstance(variable, Literal) else self.splits.get(variable, unsplit)
 
     @staticmethod
     def variables(inputs: Iterable[Any]) -> list[Any]:
-        """Return the inputs that are no constants."""
+        """Return the inputs that are not constants."""
         return [x for x in inputs if not isinstance(x, Literal)]
 
     def _forward(self, program: Any) -> None:
-        """Walk along the equations."""
+        """Propagate along the equations."""
         for equation in program.eqns:
             inputs = self.variables(equation.invars)
             if any(v in self._data for v in inputs):
                 self._data.update(equation.outvars)
             inner = _inner(equation)
             if inner is not None and len(inner.invars) == len(equation.invars):
-                self._through(equation, inner)
+                self._enter(equation, inner)
             else:
                 for out in equation.outvars:
                     self.splits[out] = self._rule(equation, out)
 
-    def _through(self, equation: Any, inner: Any) -> None:
-        """Walk along a program inside an equation, which hands over its inputs and outputs."""
+    def _enter(self, equation: Any, inner: Any) -> None:
+        """Propagate through the program inside an equation, from its inputs to its outputs."""
         pairs = zip(inner.invars, equation.invars, strict=True)
         known = [(i, self.split(o)) for i, o in pairs if not isinstance(o, Literal)]
         self.splits.update({i: s for i, s in known if len(s) == len(i.aval.shape)})
@@ -73,7 +77,7 @@ class Flow:
                 self.splits[out] = self.split(found)
 
     def _backward(self, program: Any) -> None:
-        """Give what meets a split array of its own shape, such as a mask, the same split."""
+        """Give an operand of the shape of a split result, such as a mask, the same split."""
         for equation in reversed(program.eqns):
             for out in equation.outvars:
                 for x in self.variables(equation.invars):
@@ -91,12 +95,8 @@ class Flow:
         )
 
 
-Inputs = list[tuple[tuple[int, ...], Split]]
-Shape = tuple[int, ...]
-
-
 def _inner(equation: Any) -> Any:
-    """Return the program that an equation runs once, if it does."""
+    """Return the program inside an equation that runs it once, or None."""
     for name in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
         found = equation.params.get(name)
         if found is not None and equation.primitive.name not in ("scan", "while", "cond"):
@@ -105,7 +105,7 @@ def _inner(equation: Any) -> Any:
 
 
 def _same_size(inputs: Inputs, out: Shape, params: Mapping[str, Any]) -> Split:
-    """Pass on the splits of dimensions that keep place and size."""
+    """Keep the splits of dimensions that keep index and size."""
     found: list[str | None] = [None] * len(out)
     for shape, split in inputs:
         if len(shape) == len(out):
@@ -128,8 +128,8 @@ def _dot_general(inputs: Inputs, out: Shape, params: Mapping[str, Any]) -> Split
 def _broadcast(inputs: Inputs, out: Shape, params: Mapping[str, Any]) -> Split:
     shape, split = inputs[0]
     found: list[str | None] = [None] * len(out)
-    for i, place in enumerate(params["broadcast_dimensions"]):
-        found[place] = split[i] if shape[i] == out[place] else None
+    for i, k in enumerate(params["broadcast_dimensions"]):
+        found[k] = split[i] if shape[i] == out[k] else None
     return tuple(found)
 
 
@@ -137,32 +137,33 @@ def _transpose(inputs: Inputs, out: Shape, params: Mapping[str, Any]) -> Split:
     return tuple(inputs[0][1][i] for i in params["permutation"])
 
 
-def _without(inputs: Inputs, out: Shape, params: Mapping[str, Any]) -> Split:
-    gone = params.get("axes", params.get("dimensions", ()))
-    kept = tuple(s for i, s in enumerate(inputs[0][1]) if i not in gone)
-    return kept if len(kept) == len(out) else (None,) * len(out)
+def _reduce(inputs: Inputs, out: Shape, params: Mapping[str, Any]) -> Split:
+    removed = params.get("axes", params.get("dimensions", ()))
+    remaining = tuple(s for i, s in enumerate(inputs[0][1]) if i not in removed)
+    return remaining if len(remaining) == len(out) else (None,) * len(out)
 
 
 def _reshape(inputs: Inputs, out: Shape, params: Mapping[str, Any]) -> Split:
-    """A split follows its dimension if that is the outermost of those that are joined or parted."""
+    """A split stays if its dimension is the outermost of those that are merged or divided."""
     shape, split = inputs[0]
     found: list[str | None] = [None] * len(out)
     for i, axis in enumerate(split):
         before = math.prod(shape[:i])
-        places = [k for k, size in enumerate(out) if math.prod(out[:k]) == before and size > 1]
-        if axis and places:
-            found[places[0]] = axis
+        # The dimension of the output that begins where dimension i of the input does.
+        same = [k for k, size in enumerate(out) if math.prod(out[:k]) == before and size > 1]
+        if axis and same:
+            found[same[0]] = axis
     return tuple(found)
 
 
 def _gather(inputs: Inputs, out: Shape, params: Mapping[str, Any]) -> Split:
-    """Rows of a table: the dimensions that are taken whole keep their split."""
+    """Rows of a table: the dimensions that are not indexed keep their split."""
     (_, split), numbers = inputs[0], params["dimension_numbers"]
-    gone = (*numbers.collapsed_slice_dims, *numbers.operand_batching_dims)
-    kept = [s for i, s in enumerate(split) if i not in gone]
+    removed = (*numbers.collapsed_slice_dims, *numbers.operand_batching_dims)
+    remaining = [s for i, s in enumerate(split) if i not in removed]
     found: list[str | None] = [None] * len(out)
-    for place, axis in zip(numbers.offset_dims, kept, strict=True):
-        found[place] = axis
+    for k, axis in zip(numbers.offset_dims, remaining, strict=True):
+        found[k] = axis
     return tuple(found)
 
 
@@ -172,7 +173,7 @@ _RULES = {
     "transpose": _transpose,
     "reshape": _reshape,
     "gather": _gather,
-    "squeeze": _without,
-    **{f"reduce_{name}": _without for name in ("sum", "max", "min", "and", "or")},
-    "argmax": _without,
+    "squeeze": _reduce,
+    **{f"reduce_{name}": _reduce for name in ("sum", "max", "min", "and", "or")},
+    "argmax": _reduce,
 }

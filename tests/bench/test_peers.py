@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from lm import engines
-from lm.bench import compare, measure
-from lm.bench.sizes import sizes
+from lm.bench import measure, peers
+from lm.bench.twin_spec import twin_spec
 from lm.cli.main import main
 from lm.config import load
 from lm.objectives.token_prediction import TokenPrediction
@@ -34,10 +34,10 @@ class Twin:
     """A peer that repeats what we found, and says what it was told."""
 
     def __init__(self):
-        self.sizes = None
+        self.spec = None
 
-    def build(self, sizes):
-        self.sizes = sizes
+    def build(self, spec):
+        self.spec = spec
 
     def generation(self, model, prompts, *, new_tokens, beams):
         return lambda: np.full((2, new_tokens), beams, "int32")
@@ -67,15 +67,15 @@ class Twin:
 )
 def test_a_peer_is_told_sizes_and_weights(monkeypatch, capsys, name, model_type, norm, numbers):
     twin = Twin()
-    monkeypatch.setattr(compare, "load", lambda against: twin)
-    monkeypatch.setattr(compare, "PAUSE", 0.0)
+    monkeypatch.setattr(peers, "load", lambda against: twin)
+    monkeypatch.setattr(peers, "PAUSE", 0.0)
     assert main(["bench", *flags(name), "--against=transformers"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["model_type"] == model_type == twin.sizes.model_type
-    assert numbers.items() <= twin.sizes.numbers.items()
-    assert twin.sizes.numbers["num_heads"] == 2
-    assert twin.sizes.weights[norm].shape == (32,)
-    assert found["parameters"] == sum(w.size for w in twin.sizes.weights.values())
+    assert found["model_type"] == model_type == twin.spec.model_type
+    assert numbers.items() <= twin.spec.hyperparameters.items()
+    assert twin.spec.hyperparameters["num_heads"] == 2
+    assert twin.spec.weights[norm].shape == (32,)
+    assert found["parameters"] == sum(w.size for w in twin.spec.weights.values())
     assert set(found["training"]["ratios"]) == {"eager", "compiled"}
     assert found["training"]["first_loss"]["eager"] == 2.5
     assert 3 < found["training"]["first_loss"]["ours"] < 12
@@ -86,12 +86,12 @@ def test_a_peer_is_told_sizes_and_weights(monkeypatch, capsys, name, model_type,
 def test_windows_alternate_and_the_ratio_is_of_medians(monkeypatch):
     order = []
     clock = iter([0, 1, 1, 2, 2, 3, 3, 7, 7, 8, 8, 12])
-    monkeypatch.setattr(compare.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(peers.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(measure.time, "perf_counter", lambda: next(clock))
     calls = {name: lambda name=name: order.append(name) for name in ("ours", "theirs")}
-    speeds = compare.alternate(calls, tokens=8, windows=2)
+    speeds = peers.alternate(calls, tokens=8, windows=2)
     assert order == ["ours", "theirs"] * 3
-    assert compare._ratios(speeds)["ratios"] == {"theirs": 4.0}
+    assert peers._ratios(speeds)["ratios"] == {"theirs": 4.0}
 
 
 def test_a_missing_extra_is_one_line(monkeypatch, capsys):
@@ -121,9 +121,9 @@ def test_a_twin_has_our_loss_and_trains(name):
     batch = measure.synthetic_batch(objective.model, rows=2, inputs=16, targets=16)
     engine = engines.get()(objective=objective, optimizer=adamw(learning_rate=1e-4), features=batch)
     step = torch_side.training(
-        torch_side.build(sizes(objective.model, batch)), batch, compiled=False
+        torch_side.build(twin_spec(objective.model, batch)), batch, compiled=False
     )
-    ours, theirs = compare._loss(engine.step(batch)), compare._loss(step())
+    ours, theirs = peers._loss(engine.step(batch)), peers._loss(step())
     # Where a stack has one sparse layer the losses of the routers are the same, too.
     assert theirs == pytest.approx(ours, rel=1e-5)
-    assert compare._loss(step()) < theirs
+    assert peers._loss(step()) < theirs

@@ -1,7 +1,7 @@
-"""Equal time on one machine: each gin file is trained for the same seconds, then all are tabled.
+"""Comparison at equal time: each gin file is trained for the same number of seconds.
 
-A budget in seconds becomes a number of steps first, from the speed of a short run, and is written
-down: from there on a run is a run like any other, decided by its seed, killed and resumed.
+The speed of a short run turns the seconds into a number of steps, which is saved: from then on a
+run is like any other, determined by its seed, and can be killed and resumed.
 """
 
 import json
@@ -20,7 +20,7 @@ from lm.train.plot import plot_by_time
 MEASURED_STEPS, WINDOW = 48, 8
 PICTURE = "comparison.png"
 _RATE, _TOKENS = "timing/steps_per_second", "timing/target_tokens_per_second"
-_NOTHING_ELSE = ("train.train.evaluations=[]", "train.train.samples=None")
+_STEPS_ONLY = ("train.train.evaluations=[]", "train.train.samples=None")
 
 
 class Row(NamedTuple):
@@ -28,19 +28,19 @@ class Row(NamedTuple):
 
     Attributes:
         name: of its folder.
-        words: what `lm train` is told beside the folder and the number of steps.
-        seconds: what a run may take, compilation, evaluation and saving left out.
-        seeds: number of runs, of the seeds 0, 1, …
+        flags: of `lm train`, without --workdir and the number of steps.
+        seconds: of training, without compilation, evaluation and saving.
+        seeds: number of runs, with the seeds 0, 1, …
     """
 
     name: str
-    words: tuple[str, ...]
+    flags: tuple[str, ...]
     seconds: float
     seeds: int
 
 
 def compare(rows: Sequence[Row], workdir: Path) -> list[dict[str, Any]]:
-    """Train what is not trained yet and return the figures of every row.
+    """Train what is not trained yet and return the metrics of every row.
 
     Args:
         rows: what to compare.
@@ -48,9 +48,9 @@ def compare(rows: Sequence[Row], workdir: Path) -> list[dict[str, Any]]:
             of the first of each.
 
     Raises:
-        UserError: a run failed; its own error stands above.
+        UserError: a run failed; its own error is printed above.
     """
-    # All rows are planned before the first is trained: only this part needs the machine to itself.
+    # All rows are planned before the first is trained: only planning needs an idle machine.
     plans = [planned(row, workdir / row.name / "steps.json") for row in rows]
     found = []
     for row, plan in zip(rows, plans, strict=True):
@@ -59,13 +59,13 @@ def compare(rows: Sequence[Row], workdir: Path) -> list[dict[str, Any]]:
         for seed, run in enumerate(runs):
             if not final(run, steps):
                 _train(row, run, steps, f"--gin.RANDOM_SEED={seed}", f"--gin.EVAL_PERIOD={steps}")
-        found.append(figures(row, runs, plan))
-    _draw(rows, plans, workdir)
+        found.append(metrics(row, runs, plan))
+    _plot(rows, plans, workdir)
     return found
 
 
 def planned(row: Row, path: Path) -> dict[str, Any]:
-    """Return how many steps fit the seconds, and at which speed: measured once, then read.
+    """Return how many steps fit the seconds, and at what speed: measured once, then read.
 
     Raises:
         UserError: the file was written for other seconds.
@@ -80,9 +80,9 @@ def planned(row: Row, path: Path) -> dict[str, Any]:
         return plan
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / row.name
-        nothing = [f"--gin.{binding}" for binding in _NOTHING_ELSE]
+        bindings = [f"--gin.{binding}" for binding in _STEPS_ONLY]
         period = f"--gin.train.train.log_period={WINDOW}"
-        _train(row, folder, MEASURED_STEPS, period, *nothing)
+        _train(row, folder, MEASURED_STEPS, period, *bindings)
         rate = _median(journal.rows(folder / journal.METRICS)[1:], _RATE)
     plan = {"seconds": row.seconds, "steps_per_second": rate, "steps": round(rate * row.seconds)}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,8 +96,8 @@ def final(run: Path, steps: int) -> list[dict[str, Any]]:
     return [row for row in rows if row["step"] == steps and row["split"] != journal.TRAIN]
 
 
-def figures(row: Row, runs: Sequence[Path], plan: dict[str, Any]) -> dict[str, Any]:
-    """Return one line: steps, speed when it was planned, and bits per byte of each task by seed."""
+def metrics(row: Row, runs: Sequence[Path], plan: dict[str, Any]) -> dict[str, Any]:
+    """Return the metrics of a row: steps, planned speed, bits per byte of each task by seed."""
     logs = [line for run in runs for line in journal.rows(run / journal.METRICS)]
     tokens_per_step = _median(logs, _TOKENS) / _median(logs, _RATE)
     bits: dict[str, list[float]] = {}
@@ -114,8 +114,8 @@ def figures(row: Row, runs: Sequence[Path], plan: dict[str, Any]) -> dict[str, A
     }
 
 
-def _draw(rows: Sequence[Row], plans: Sequence[dict[str, Any]], workdir: Path) -> None:
-    """Draw every row's run of seed 0, at the speed it was planned with."""
+def _plot(rows: Sequence[Row], plans: Sequence[dict[str, Any]], workdir: Path) -> None:
+    """Plot the run of seed 0 of every row, at the planned speed."""
     curves = {
         row.name: (
             journal.rows(workdir / row.name / "0" / journal.METRICS),
@@ -126,9 +126,9 @@ def _draw(rows: Sequence[Row], plans: Sequence[dict[str, Any]], workdir: Path) -
     plot_by_time(curves, workdir / PICTURE)
 
 
-def _train(row: Row, folder: Path, steps: int, *words: str) -> None:
-    """Run `lm train` in a process of its own, which is told when this one must end."""
-    command = [sys.executable, "-m", "lm", "train", *row.words, *words]
+def _train(row: Row, folder: Path, steps: int, *flags: str) -> None:
+    """Run `lm train` in a process of its own, which ends when this one does."""
+    command = [sys.executable, "-m", "lm", "train", *row.flags, *flags]
     process = subprocess.Popen([*command, f"--gin.TRAIN_STEPS={steps}", f"--workdir={folder}"])
     try:
         code = process.wait()
@@ -138,7 +138,8 @@ def _train(row: Row, folder: Path, steps: int, *words: str) -> None:
         raise
     if code:
         raise UserError(
-            f"{row.name}: lm train ended with {code}; mend it and give the same command"
+            f"{row.name}: lm train ended with {code}; correct the error and run the "
+            "same command again"
         )
 
 

@@ -1,6 +1,6 @@
-"""What another library must know to build the same model: its type, numbers and weights."""
+"""What another library needs to build the same model: type, hyperparameters and weights."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,47 +10,47 @@ from lm.interop.bert import TOKENS
 from lm.interop.funnel import FUNNEL
 from lm.interop.huggingface import family
 from lm.interop.renaming import Family, to_theirs
-from lm.interop.switch import apart
+from lm.interop.switch import split_experts
 from lm.nn.attention import SelfAttention
 from lm.nn.dropout import Dropout
 from lm.nn.moe import MixtureOfExperts
+from lm.types import Batch
 
-Batch = Mapping[str, np.ndarray]
-Numbers = dict[str, Any]
+Hyperparameters = dict[str, Any]
 
 
-class Sizes(NamedTuple):
-    """A model of a type that others have too.
+class TwinSpec(NamedTuple):
+    """A model of a type that other libraries have too.
 
     Attributes:
         model_type: one of `TYPES`.
         weights: tensors under Hugging Face's names.
-        numbers: what the shapes of weights do not tell; always `num_heads`, `head_dim`, and
-            `dropout`, the rate of training.
+        hyperparameters: those that the shapes of weights do not give; always `num_heads`,
+            `head_dim` and `dropout`, the rate in training.
     """
 
     model_type: str
     weights: dict[str, np.ndarray]
-    numbers: Numbers
+    hyperparameters: Hyperparameters
 
 
 class Kind(NamedTuple):
-    """How a type of model is told.
+    """How to describe a type of model.
 
     Attributes:
-        family: its names.
-        read: model and batch -> its numbers beside those of all.
+        family: names of its weights.
+        read: model and batch -> its own hyperparameters.
     """
 
     family: Family
-    read: Callable[[Any, Batch], Numbers]
+    read: Callable[[Any, Batch], Hyperparameters]
 
 
-def sizes(model: Any, batch: Batch) -> Sizes:
-    """Reads off a built model what its twin needs.
+def twin_spec(model: Any, batch: Batch) -> TwinSpec:
+    """Returns what a twin of a built model needs.
 
     Args:
-        model: of a composition that `TYPES` names.
+        model: of a type in `TYPES`.
         batch: what it is measured on.
 
     Raises:
@@ -59,22 +59,22 @@ def sizes(model: Any, batch: Batch) -> Sizes:
     model_type, weights = _named({_path(w.path): np.asarray(w.value) for w in model.weights})
     heads = _first(model, "head_dim")
     rates = {x.rate for x in _all(model, Dropout)}
-    numbers = {
+    hyperparameters = {
         "num_heads": heads.num_heads,
         "head_dim": heads.head_dim,
         "dropout": max(rates, default=0.0),
     }
-    return Sizes(model_type, weights, numbers | TYPES[model_type].read(model, batch))
+    return TwinSpec(model_type, weights, hyperparameters | TYPES[model_type].read(model, batch))
 
 
-def stacked(model: Any, batch: Batch) -> Numbers:
+def stacked(model: Any, batch: Batch) -> Hyperparameters:
     """Returns the layers of each stack."""
     del batch
     return {"num_layers": len(_all(model.decoder, SelfAttention))}
 
 
-def sparse(model: Any, batch: Batch) -> Numbers:
-    """Returns the layers of each stack, how many of them have experts, and what routes there."""
+def sparse(model: Any, batch: Batch) -> Hyperparameters:
+    """Returns the layers of each stack, how many have experts, and the settings of the router."""
     sides = ("encoder", "decoder")
     lengths = {side: batch[f"{side}_input_tokens"].shape[1] for side in sides}
     mixtures = _all(model.decoder, MixtureOfExperts)
@@ -83,16 +83,14 @@ def sparse(model: Any, batch: Batch) -> Numbers:
         **stacked(model, batch),
         "num_sparse_layers": len(mixtures),
         "num_experts": one.router.num_experts,
-        "capacity": {
-            side: one.capacity(n, state=None, training=True) for side, n in lengths.items()
-        },
+        "capacity": {side: one.capacity(n) for side, n in lengths.items()},
         "jitter": one.router.jitter.width,
         "balance_loss": one.router.balance_loss,
         "z_loss": one.router.z_loss,
     }
 
 
-def shortening(model: Any, batch: Batch) -> Numbers:
+def shortening(model: Any, batch: Batch) -> Hyperparameters:
     """Returns the layers of each block and of the decoder."""
     del batch
     return {
@@ -102,7 +100,7 @@ def shortening(model: Any, batch: Batch) -> Numbers:
     }
 
 
-# BERT's head for masked tokens on Funnel; what is published there has the table and a bias alone.
+# BERT's head for masked tokens on Funnel, whose own head is the embedding table and a bias.
 FUNNEL_MASKED = Family(
     rules=(
         *FUNNEL.rules,
@@ -131,17 +129,17 @@ def _named(ours: dict[str, np.ndarray]) -> tuple[str, dict[str, np.ndarray]]:
     """Returns the first type whose table names every variable, and the weights under its names."""
     for model_type, kind in TYPES.items():
         try:
-            return model_type, apart(to_theirs(kind.family, ours))
+            return model_type, split_experts(to_theirs(kind.family, ours))
         except (KeyError, UserError):
             continue
     raise UserError(f"--against compares {', '.join(TYPES)}; this model is composed otherwise")
 
 
 def _path(path: str) -> str:
-    """Leaves out what stands before the model's own name."""
+    """Removes what stands before the model's own name."""
     names = ("decoder_only/", "encoder_decoder/", "funnel/")
-    places = [path.find(name) for name in names if name in path]
-    return path[min(places) :] if places else path
+    starts = [path.find(name) for name in names if name in path]
+    return path[min(starts) :] if starts else path
 
 
 def _all(layer: Any, kind: type) -> list[Any]:

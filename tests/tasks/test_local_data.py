@@ -1,4 +1,4 @@
-"""The tasks from the shared data folder: counts, alignment, what stands in them."""
+"""The tasks of local data sets: counts, alignment, what stands in them."""
 
 import gzip
 
@@ -10,7 +10,7 @@ import seqio
 from lm.data import sources
 from lm.errors import UserError
 from tasks import eutrans, multi30k, novels_dev, tinyshakespeare, wikitext2_eval  # noqa: F401
-from tasks.support import shared_data
+from tasks.support.local_data import DataSet
 
 
 def _texts(name: str, split: str, feature: str = "targets") -> list[str]:
@@ -91,11 +91,17 @@ def test_eutrans_counts_and_directions(data_dir):
     assert _texts("eutrans_es_en", "validation") == _texts("eutrans_en_es", "validation", "inputs")
 
 
-def test_a_missing_folder_is_one_line_that_names_the_variable(monkeypatch, tmp_path):
-    monkeypatch.setenv("LM_DATA_DIR", str(tmp_path / "nowhere"))
-    source = sources.text_source({"train": shared_data.path("eutrans_es_en", "train.es.txt")})
-    with pytest.raises(UserError, match=r"'eutrans_es_en': no folder .*nowhere.* set LM_DATA_DIR"):
+def test_a_missing_file_is_one_line_that_says_where_to_get_and_put_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("LM_DATA_DIR", str(tmp_path))
+    data_set = DataSet("eutrans_es_en", origin="github.com/lvapeab/nmt-keras")
+    source = sources.text_source({"train": data_set.file("train.es.txt")})
+    with pytest.raises(UserError) as found:
         source.num_input_examples("train")
+    file = tmp_path / "eutrans_es_en" / "train.es.txt"
+    assert f"no file {file}; get it from github.com/lvapeab/nmt-keras and put it" in str(
+        found.value
+    )
+    assert "set LM_DATA_DIR" in str(found.value)
 
 
 def test_passages_of_a_novel_are_the_novel(data_dir):

@@ -4,21 +4,21 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from lm.mesh.flow import Flow
+from lm.mesh.sharding_propagation import ShardingPropagation
 
 B, T, D, H, K, F = 4, 6, 8, 2, 4, 16
 
 
-def flow(function, shapes, splits, *data):
+def propagated(function, shapes, splits, *data):
     """Returns the bytes on one of two devices of every output, and whether it is data."""
     weights = [jax.ShapeDtypeStruct(shape, "float32") for shape in shapes]
     program = jax.make_jaxpr(function)(*weights, *data).jaxpr
-    found = Flow(program, splits, {"model": 2})
+    found = ShardingPropagation(program, splits, {"model": 2})
     return [(found.bytes(v), found.is_data(v)) for v in program.outvars]
 
 
 X = jax.ShapeDtypeStruct((B, T, D), "float32")
-WHOLE = 4 * B * T
+UNSPLIT = 4 * B * T
 
 
 def test_a_product_with_a_split_width_is_split_until_it_is_summed():
@@ -26,8 +26,8 @@ def test_a_product_with_a_split_width_is_split_until_it_is_summed():
         hidden = jax.nn.relu(x @ up)
         return hidden, hidden @ down, up.T
 
-    found = flow(feed_forward, [(D, F), (F, D)], [(None, "model"), ("model", None)], X)
-    assert found == [(WHOLE * F // 2, True), (WHOLE * D, True), (4 * D * F // 2, False)]
+    found = propagated(feed_forward, [(D, F), (F, D)], [(None, "model"), ("model", None)], X)
+    assert found == [(UNSPLIT * F // 2, True), (UNSPLIT * D, True), (4 * D * F // 2, False)]
 
 
 def test_heads_are_split_through_reshape_and_transpose():
@@ -38,8 +38,8 @@ def test_heads_are_split_through_reshape_and_transpose():
         return weights, jnp.einsum("bhts,bshk->bthk", weights, k).reshape(B, T, H * K)
 
     across = (None, "model")
-    found = flow(attention, [(D, H * K), (D, H * K)], [across, across], X)
-    assert [size for size, _ in found] == [4 * B * H * T * T // 2, WHOLE * H * K // 2]
+    found = propagated(attention, [(D, H * K), (D, H * K)], [across, across], X)
+    assert [size for size, _ in found] == [4 * B * H * T * T // 2, UNSPLIT * H * K // 2]
 
 
 def test_a_mask_over_a_split_array_is_split_with_it():
@@ -48,12 +48,12 @@ def test_a_mask_over_a_split_array_is_split_with_it():
         return jnp.where(mask, x @ up, 0.0), mask
 
     noise = jax.ShapeDtypeStruct((B, T, F), "float32")
-    found = flow(dropped, [(D, F)], [(None, "model")], X, noise)
-    assert [size for size, _ in found] == [WHOLE * F // 2, B * T * F // 2]
+    found = propagated(dropped, [(D, F)], [(None, "model")], X, noise)
+    assert [size for size, _ in found] == [UNSPLIT * F // 2, B * T * F // 2]
 
 
-@pytest.mark.parametrize(("split", "share"), [((None, "model"), 2), (("model", None), 1)])
-def test_rows_of_a_table_keep_the_split_of_the_width_alone(split, share):
+@pytest.mark.parametrize(("split", "parts"), [((None, "model"), 2), (("model", None), 1)])
+def test_rows_of_a_table_keep_the_split_of_the_width_alone(split, parts):
     tokens = jax.ShapeDtypeStruct((B, T), "int32")
-    found = flow(lambda table, t: jnp.take(table, t, axis=0), [(40, D)], [split], tokens)
-    assert found == [(WHOLE * D // share, True)]
+    found = propagated(lambda table, t: jnp.take(table, t, axis=0), [(40, D)], [split], tokens)
+    assert found == [(UNSPLIT * D // parts, True)]

@@ -1,4 +1,4 @@
-"""Two run folders compared: every tensor, figure, sample and the sequence of batches."""
+"""Differences of two runs: every tensor, metric, sample and the sequence of batches."""
 
 import math
 from collections.abc import Iterator
@@ -12,18 +12,18 @@ from lm.checkpoint.store import FOLDER, steps
 from lm.train.journal import METRICS, rows
 
 SAMPLES = "samples"
-# Times, and the counts of what a resumed run has executed.
+# Times, and counts of executed steps, differ in a resumed run.
 TIMES = "timing/"
 
 
-class Comparison(NamedTuple):
+class RunComparison(NamedTuple):
     """What was compared, and what differs.
 
     Attributes:
         tensors: number of tensors compared, over all checkpoints that both runs have.
-        numbers: figures of metrics.jsonl.
-        samples: files.
-        differences: one line each; none if the runs are the same, bit for bit.
+        numbers: number of metrics in metrics.jsonl.
+        samples: number of files.
+        differences: one line each; none if the runs are equal bit for bit.
     """
 
     tensors: int
@@ -32,12 +32,12 @@ class Comparison(NamedTuple):
     differences: list[str]
 
 
-def compare(left: Path, right: Path) -> Comparison:
-    """Return how two finished runs compare.
+def compare_runs(left: Path, right: Path) -> RunComparison:
+    """Compare two finished runs.
 
     Args:
-        left: the folder of a run.
-        right: the folder of the other.
+        left: a run folder.
+        right: the other run folder.
     """
     tensors, found = 0, []
     ends = [steps(folder / FOLDER) for folder in (left, right)]
@@ -48,17 +48,17 @@ def compare(left: Path, right: Path) -> Comparison:
         number, differences = _checkpoints(*pair)
         tensors += number
         found += [f"checkpoint {step}: {line}" for line in differences]
-    figures = [_figures(folder) for folder in (left, right)]
-    found += _differing("metrics.jsonl", *figures)
+    metrics = [_metrics(folder) for folder in (left, right)]
+    found += _differing("metrics.jsonl", *metrics)
     samples = [_samples(folder) for folder in (left, right)]
     found += _differing("sample", *samples)
-    return Comparison(tensors, len(figures[0]), len(samples[0]), found)
+    return RunComparison(tensors, len(metrics[0]), len(samples[0]), found)
 
 
 def _checkpoints(left: Path, right: Path) -> tuple[int, list[str]]:
-    """Return the number of tensors of two checkpoints, and what differs."""
+    """Return the number of tensors of two checkpoints, and their differences."""
     manifests = verify(left), verify(right)
-    batches = [manifest.facts.get("batches") for manifest in manifests]
+    batches = [manifest.metadata.get("batches") for manifest in manifests]
     found = [] if batches[0] == batches[1] else ["the batches consumed are not the same"]
     kinds = [{kind: set(group) for kind, group in m.tensors.items()} for m in manifests]
     if kinds[0] != kinds[1]:
@@ -68,13 +68,15 @@ def _checkpoints(left: Path, right: Path) -> tuple[int, list[str]]:
         a, b = read(left, kind), read(right, kind)
         number += len(a)
         found += [
-            f"{kind} {name}: {told}" for name in sorted(a) if (told := _told(a[name], b[name]))
+            f"{kind} {name}: {line}"
+            for name in sorted(a)
+            if (line := _difference(a[name], b[name]))
         ]
     return number, found
 
 
-def _told(a: np.ndarray, b: np.ndarray) -> str:
-    """Return where two arrays differ, nothing if their bits are equal."""
+def _difference(a: np.ndarray, b: np.ndarray) -> str:
+    """Return where two arrays differ, "" if their bits are equal."""
     if a.dtype != b.dtype or a.shape != b.shape:
         return f"{a.dtype} {list(a.shape)} and {b.dtype} {list(b.shape)}"
     if a.tobytes() == b.tobytes():
@@ -82,21 +84,21 @@ def _told(a: np.ndarray, b: np.ndarray) -> str:
     raw = [np.ascontiguousarray(x).reshape(-1).view(f"V{x.dtype.itemsize}") for x in (a, b)]
     differing = np.flatnonzero(raw[0] != raw[1])
     first = np.unravel_index(differing[0], a.shape) if a.shape else ()
-    place = [int(i) for i in first]
+    index = [int(i) for i in first]
     return (
-        f"{len(differing)} of {a.size} numbers differ, the first at {place}: "
+        f"{len(differing)} of {a.size} numbers differ, the first at {index}: "
         f"{a[first]!s} and {b[first]!s}"
     )
 
 
-def _figures(folder: Path) -> dict[str, Any]:
-    """Return "step, split, task: name" -> figure of all rows, without the times."""
+def _metrics(folder: Path) -> dict[str, Any]:
+    """Return "step, split, task: name" -> value for all rows, without the times."""
     found = {}
     for row in rows(folder / METRICS):
-        place = ", ".join(str(row[key]) for key in ("step", "split", "task") if key in row)
+        label = ", ".join(str(row[key]) for key in ("step", "split", "task") if key in row)
         for name, value in row.items():
             if not name.startswith(TIMES):
-                found[f"{place}: {name}"] = value
+                found[f"{label}: {name}"] = value
     return found
 
 
@@ -106,7 +108,7 @@ def _samples(folder: Path) -> dict[str, str]:
 
 
 def _differing(what: str, a: dict[str, Any], b: dict[str, Any]) -> Iterator[str]:
-    """Yield a line for each name whose values are not the same."""
+    """Yield a line for each name whose values differ."""
     for name in sorted({*a, *b}):
         if name not in a or name not in b:
             yield f"{what} {name} is in one run only"
@@ -115,5 +117,5 @@ def _differing(what: str, a: dict[str, Any], b: dict[str, Any]) -> Iterator[str]
 
 
 def _is_nan(value: Any) -> bool:
-    """Tell whether a figure is no number."""
+    """Return whether a value is NaN."""
     return isinstance(value, float) and math.isnan(value)

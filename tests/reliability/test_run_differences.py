@@ -10,14 +10,14 @@ from lm.cli import verify_resume as verb
 from lm.cli.main import main
 from lm.errors import UserError
 from lm.reliability import trial
-from lm.reliability.compare import Comparison, compare
+from lm.reliability.run_differences import RunComparison, compare_runs
 
 
 def run_folder(folder, *, value=1.0, loss=0.5, text="a", batches="0", seconds=1.0):
     kernel = np.array([[1.0, 2.0], [3.0, value]], "float32")
     groups = {"weights": {"kernel": kernel, "bias": np.zeros(2, "float32")}}
     facts = {"batches": batches}
-    write(folder / "checkpoints" / "4", step=4, groups=groups, data_state=b"", facts=facts)
+    write(folder / "checkpoints" / "4", step=4, groups=groups, data_state=b"", metadata=facts)
     row = {"step": 4, "split": "train", "loss": loss, "timing/uptime": seconds}
     (folder / "metrics.jsonl").write_text(json.dumps(row) + "\n")
     (folder / "samples").mkdir()
@@ -27,7 +27,7 @@ def run_folder(folder, *, value=1.0, loss=0.5, text="a", batches="0", seconds=1.
 
 def test_equal_runs_have_no_difference_whatever_time_they_took(tmp_path):
     left = run_folder(tmp_path / "left")
-    found = compare(left, run_folder(tmp_path / "right", seconds=2.0))
+    found = compare_runs(left, run_folder(tmp_path / "right", seconds=2.0))
     assert (found.tensors, found.samples, found.differences) == (2, 1, [])
     assert found.numbers > 0
 
@@ -47,7 +47,7 @@ def test_equal_runs_have_no_difference_whatever_time_they_took(tmp_path):
 )
 def test_a_difference_is_named(tmp_path, change, named):
     left = run_folder(tmp_path / "left", value=0.0 if change == {"value": -0.0} else 1.0)
-    (line,) = compare(left, run_folder(tmp_path / "right", **change)).differences
+    (line,) = compare_runs(left, run_folder(tmp_path / "right", **change)).differences
     assert named in line
 
 
@@ -56,7 +56,7 @@ def test_the_verb_tells_what_differs_and_fails(tmp_path, monkeypatch, capsys):
 
     def tried(**settings):
         asked.update(settings)
-        return trial.Trial([2, 5], Comparison(10, 20, 1, ["checkpoint 4: weights kernel: ..."]))
+        return trial.Trial([2, 5], RunComparison(10, 20, 1, ["checkpoint 4: weights kernel: ..."]))
 
     monkeypatch.setattr(trial, "verify_resume", tried)
     words = ["verify-resume", "--gin_file=a.gin", "--gin.SIZE=2", f"--workdir={tmp_path}"]
@@ -74,5 +74,5 @@ def test_a_folder_with_runs_is_refused(tmp_path):
     (tmp_path / "whole").mkdir()
     with pytest.raises(UserError, match="holds runs already"):
         trial.verify_resume(
-            flags=[], workdir=tmp_path, steps=4, kills=1, seed=0, say=lambda line: None
+            flags=[], workdir=tmp_path, steps=4, kills=1, seed=0, log=lambda line: None
         )

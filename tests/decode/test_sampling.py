@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from lm.decode.choose import drawn_from, greedy, temperature, top_k, top_p
-from lm.decode.loop import Sampling
-from tests.decode.trigram import EOS, Trigram, inputs, log_probs, texts
+from lm.decode.sampling import Sampling, greedy, make_sampler, temperature, top_k, top_p
+from tests.decode.trigram import EOS, Trigram, inputs, log_probs, sequences
 
 PROMPTS = [[2, 3], [3], []]
 
@@ -16,7 +15,7 @@ def arrays(decoded):
 def test_greedy_takes_the_most_probable_token_until_the_end():
     model = Trigram(4)
     tokens, lengths, totals, _ = arrays(
-        Sampling(pick=greedy, max_new_tokens=6, eos_id=EOS)(model, inputs(PROMPTS))
+        Sampling(sampler=greedy, max_new_tokens=6, eos_id=EOS)(model, inputs(PROMPTS))
     )
     table = log_probs(model)
     for row, prompt in enumerate(PROMPTS):
@@ -31,30 +30,30 @@ def test_greedy_takes_the_most_probable_token_until_the_end():
 
 
 def test_without_an_end_token_every_row_is_full():
-    search = Sampling(pick=greedy, max_new_tokens=9, eos_id=-1)
+    search = Sampling(sampler=greedy, max_new_tokens=9, eos_id=-1)
     _, lengths, _, _ = arrays(search(Trigram(4), inputs(PROMPTS)))
     assert (lengths == 9).all()
 
 
 def test_log_probs_are_the_models_at_any_temperature_and_filter():
     model = Trigram(5)
-    pick = drawn_from([temperature(2.0), top_k(3), top_p(0.9)])
-    search = Sampling(pick=pick, max_new_tokens=5, eos_id=EOS, num_samples=6)
+    sampler = make_sampler([temperature(2.0), top_k(3), top_p(0.9)])
+    search = Sampling(sampler=sampler, max_new_tokens=5, eos_id=EOS, num_samples=6)
     tokens, lengths, totals, scores = arrays(search(model, inputs(PROMPTS, seed=11)))
     for row, prompt in enumerate(PROMPTS):
-        known = {tuple(text): log_prob for text, log_prob in texts(model, prompt, 5)}
+        known = {tuple(tokens): log_prob for tokens, log_prob in sequences(model, prompt, 5)}
         made = [tuple(tokens[row, n, : lengths[row, n]].tolist()) for n in range(6)]
-        np.testing.assert_allclose(totals[row], [known[text] for text in made], rtol=1e-4)
+        np.testing.assert_allclose(totals[row], [known[tokens] for tokens in made], rtol=1e-4)
     assert (np.diff(scores, axis=1) <= 0).all()
 
 
 def test_samples_differ_and_one_sample_is_the_first_of_many():
-    model, pick = Trigram(5), drawn_from([])
-    many = Sampling(pick=pick, max_new_tokens=8, eos_id=-1, num_samples=4)
-    one = Sampling(pick=pick, max_new_tokens=8, eos_id=-1)
-    texts_of_many = arrays(many(model, inputs(PROMPTS, seed=2)))[0]
-    texts_of_one = arrays(one(model, inputs(PROMPTS, seed=2)))[0]
+    model, sampler = Trigram(5), make_sampler([])
+    many = Sampling(sampler=sampler, max_new_tokens=8, eos_id=-1, num_samples=4)
+    one = Sampling(sampler=sampler, max_new_tokens=8, eos_id=-1)
+    sequences_of_many = arrays(many(model, inputs(PROMPTS, seed=2)))[0]
+    sequences_of_one = arrays(one(model, inputs(PROMPTS, seed=2)))[0]
     for row in range(len(PROMPTS)):
-        made = texts_of_many[row].tolist()
-        assert len({tuple(text) for text in made}) > 1
-        assert texts_of_one[row, 0].tolist() in made
+        made = sequences_of_many[row].tolist()
+        assert len({tuple(tokens) for tokens in made}) > 1
+        assert sequences_of_one[row, 0].tolist() in made

@@ -1,4 +1,4 @@
-"""The same work by us and by another library, window by window in turn, in one process."""
+"""Speed against another library: the same work in alternating windows, in one process."""
 
 import importlib
 import time
@@ -10,7 +10,6 @@ import numpy as np
 from lm import engines
 from lm.bench.measure import (
     STEPS_PER_WINDOW,
-    Batch,
     Speed,
     prompts_of,
     rates,
@@ -19,18 +18,19 @@ from lm.bench.measure import (
     synthetic_batch,
     timed,
 )
-from lm.bench.sizes import Sizes, sizes
+from lm.bench.twin_spec import TwinSpec, twin_spec
 from lm.engines.outcome import Outcome
 from lm.errors import UserError
+from lm.types import Batch
 
 PEERS = ("transformers", "ctranslate2")
 WORKS = ("training", "generation")
-PAUSE = 0.3  # seconds in which the other library's waiting threads go to sleep
+PAUSE = 0.3  # seconds, until the other library's spinning threads sleep
 
 Calls = dict[str, Callable[[], Any]]
 
 
-def compare(  # noqa: PLR0913 - the numbers of a measurement, keyword-only
+def compare_with_peer(  # noqa: PLR0913 - the numbers of a measurement, keyword-only
     *,
     objective: Any,
     optimizer: Any,
@@ -43,7 +43,7 @@ def compare(  # noqa: PLR0913 - the numbers of a measurement, keyword-only
     against: str,
     only: str | None = None,
 ) -> dict[str, Any]:
-    """Measures us and a peer on the same shapes and weights; returns the figures by kind of work.
+    """Measures us and a peer on the same shapes and weights; returns metrics by kind of work.
 
     Args:
         objective: has `model`, of a type that `lm.interop` names.
@@ -58,37 +58,37 @@ def compare(  # noqa: PLR0913 - the numbers of a measurement, keyword-only
         only: one of `WORKS`, or None for all that the peer can do.
 
     Raises:
-        UserError: the peer is not installed, or does not know such a model or work.
+        UserError: the peer is not installed, or cannot run this model or kind of work.
     """
     peer = load(against)
     batch = synthetic_batch(objective.model, rows=rows, inputs=inputs, targets=targets)
     engine = engines.get()(objective=objective, optimizer=optimizer, features=specs(batch))
-    found = sizes(objective.model, batch)
-    figures: dict[str, Any] = {
+    spec = twin_spec(objective.model, batch)
+    metrics: dict[str, Any] = {
         "against": against,
-        "model_type": found.model_type,
+        "model_type": spec.model_type,
         "rows": rows,
-        "parameters": sum(tensor.size for tensor in found.weights.values()),
+        "parameters": sum(tensor.size for tensor in spec.weights.values()),
     }
     if only != "training" and "decoder" in objective.model.sides:
         prompts = prompts_of(batch, new_tokens)
         ours = search_call(objective.model, prompts, new_tokens=new_tokens, beams=beams)
         calls = {"ours": lambda: ours().tokens[:, 0]}
-        calls |= _searches(peer, against, found, prompts, new_tokens=new_tokens, beams=beams)
+        calls |= _searches(peer, against, spec, prompts, new_tokens=new_tokens, beams=beams)
         same = _agreement(calls)
         speeds = alternate(calls, tokens=rows * new_tokens, windows=windows)
-        told = {"new_tokens": new_tokens, "beams": beams, "same_tokens": same}
-        figures["generation"] = {**told, **_ratios(speeds)}
+        settings = {"new_tokens": new_tokens, "beams": beams, "same_tokens": same}
+        metrics["generation"] = {**settings, **_ratios(speeds)}
     if only != "generation" and hasattr(peer, "training"):
         length = targets if "decoder" in objective.model.sides else inputs
-        steps = {"ours": lambda: engine.step(batch), **_trainings(peer, found, batch)}
-        done: dict[str, list[Any]] = {name: [] for name in steps}
-        calls = {name: _window(step, done[name]) for name, step in steps.items()}
+        steps = {"ours": lambda: engine.step(batch), **_trainings(peer, spec, batch)}
+        outcomes: dict[str, list[Any]] = {name: [] for name in steps}
+        calls = {name: _window(step, outcomes[name]) for name, step in steps.items()}
         calls["ours"] = _waited(calls["ours"], engine.logs)
         speeds = alternate(calls, tokens=STEPS_PER_WINDOW * rows * length, windows=windows)
-        losses = {name: _loss(outcomes[0]) for name, outcomes in done.items()}
-        figures["training"] = {"first_loss": losses, **_ratios(speeds)}
-    return figures
+        losses = {name: _loss(each[0]) for name, each in outcomes.items()}
+        metrics["training"] = {"first_loss": losses, **_ratios(speeds)}
+    return metrics
 
 
 def load(against: str) -> Any:
@@ -107,11 +107,11 @@ def load(against: str) -> Any:
 
 
 def alternate(calls: Calls, *, tokens: int, windows: int) -> dict[str, Speed]:
-    """Times calls in turn, so that what else the machine does hits all of them.
+    """Times calls in turn, so that other load on the machine affects all of them.
 
     Args:
         calls: name -> one window, which does its work before it returns.
-        tokens: that a window handles.
+        tokens: processed in a window.
         windows: of each, after the first.
     """
     seconds: dict[str, list[float]] = {name: [timed(call)] for name, call in calls.items()}
@@ -134,24 +134,24 @@ def _ratios(speeds: Mapping[str, Speed]) -> dict[str, Any]:
 
 
 def _agreement(calls: Calls) -> dict[str, float]:
-    """Returns the share of tokens that each peer chooses as we do."""
+    """Returns the fraction of tokens in which each peer agrees with us."""
     found = {name: np.asarray(call()) for name, call in calls.items()}
     ours = found.pop("ours")
     return {name: float(np.mean(tokens == ours)) for name, tokens in found.items()}
 
 
-def _loss(done: Any) -> float:
-    """Returns the mean loss of a step: of ours by its two sums, of a peer's as it is."""
-    total, weight = done.terms["loss"] if isinstance(done, Outcome) else (done, 1.0)
+def _loss(outcome: Any) -> float:
+    """Returns the mean loss of a step; ours comes as a sum and a weight."""
+    total, weight = outcome.terms["loss"] if isinstance(outcome, Outcome) else (outcome, 1.0)
     return float(total) / float(weight)
 
 
-def _window(step: Callable[[], Any], done: list[Any]) -> Callable[[], None]:
-    """Returns one window of training, which keeps what its steps return."""
+def _window(step: Callable[[], Any], outcomes: list[Any]) -> Callable[[], None]:
+    """Returns one window of training, which collects what its steps return."""
 
     def window() -> None:
         for _ in range(STEPS_PER_WINDOW):
-            done.append(step())
+            outcomes.append(step())
 
     return window
 
@@ -166,22 +166,22 @@ def _waited(window: Callable[[], Any], wait: Callable[[], Any]) -> Callable[[], 
     return waited
 
 
-def _trainings(peer: Any, found: Sizes, batch: Batch) -> Calls:
+def _trainings(peer: Any, spec: TwinSpec, batch: Batch) -> Calls:
     """Returns the peer's training, eager and compiled."""
     return {
-        name: peer.training(peer.build(found), batch, compiled=compiled)
+        name: peer.training(peer.build(spec), batch, compiled=compiled)
         for name, compiled in {"eager": False, "compiled": True}.items()
     }
 
 
 def _searches(
-    peer: Any, against: str, found: Sizes, prompts: Batch, *, new_tokens: int, beams: int
+    peer: Any, against: str, spec: TwinSpec, prompts: Batch, *, new_tokens: int, beams: int
 ) -> Calls:
-    """Returns the peer's searches by the numbers they compute with."""
+    """Returns the peer's searches by the type they compute in."""
     settings = {"new_tokens": new_tokens, "beams": beams}
     if against == "transformers":
-        return {"float32": peer.generation(peer.build(found), prompts, **settings)}
+        return {"float32": peer.generation(peer.build(spec), prompts, **settings)}
     return {
-        kind: peer.generation(peer.build(found, compute_type=kind), prompts, **settings)
+        kind: peer.generation(peer.build(spec, compute_type=kind), prompts, **settings)
         for kind in ("float32", "int8")
     }
