@@ -1,6 +1,5 @@
 """The log-likelihood of given texts: the entry function of `lm score`, `score.score` in gin."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from lm.decode.model_inputs import Pair, bucket
 from lm.errors import UserError
+from lm.likelihood import bits
 from lm.objectives.objective import Objective, RowScores
 from lm.parts import entry
 from lm.ranges import PositiveInt
@@ -89,7 +89,7 @@ def targets_text(example: Mapping[str, str]) -> str | None:
 def bits_per_byte(log_likelihood: float, text: str | None) -> float | None:
     """Returns -log₂ p over the bytes of the text."""
     size = len((text or "").encode())
-    return -float(log_likelihood) / math.log(2) / size if size else None
+    return bits(-float(log_likelihood), size) if size else None
 
 
 def score_pairs(trained: Trained, pairs: Sequence[Pair], *, batch_size: int) -> np.ndarray:

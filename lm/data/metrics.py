@@ -6,7 +6,6 @@ one is computed on the whole corpus with no random part.
 
 import importlib.util
 import itertools
-import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ import numpy as np
 from absl import logging
 
 from lm.errors import UserError
+from lm.likelihood import bits, perplexity
 from lm.parts import part
 
 Texts = Sequence[str]
@@ -220,23 +220,17 @@ def likelihood_figures(nats: float, tokens: int, sizes: TextSizes) -> Scores:
 
     Example:
         >>> sizes = TextSizes(bytes=8, characters=8, words=2, lines=1)
-        >>> figures = likelihood_figures(8 * math.log(2), 4, sizes)
+        >>> figures = likelihood_figures(float(8 * np.log(2)), 4, sizes)
         >>> figures["bits_per_byte"], round(figures["word_perplexity"], 6)
         (1.0, 16.0)
     """
-    by_word = {} if sizes.words is None else {"word_perplexity": _exp(nats, sizes.words)}
+    by_word = {} if sizes.words is None else {"word_perplexity": perplexity(nats, sizes.words)}
     return {
-        "token_perplexity": _exp(nats, tokens),
+        "token_perplexity": perplexity(nats, tokens),
         **by_word,
-        "bits_per_byte": nats / (max(sizes.bytes, 1) * math.log(2)),
-        "bits_per_character": nats / (max(sizes.characters, 1) * math.log(2)),
+        "bits_per_byte": bits(nats, sizes.bytes),
+        "bits_per_character": bits(nats, sizes.characters),
     }
-
-
-def _exp(nats: float, count: int) -> float:
-    """Returns exp(nats / count), infinity where it would overflow."""
-    with np.errstate(over="ignore"):
-        return float(np.exp(nats / max(count, 1)))
 
 
 def _sacre(metric: Any, targets: References, predictions: Texts) -> Signed:

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 
 class Model(Protocol):
-    """A model whose stacks are its `sides`.
+    """`head(stack(E[tokens]))`, [B, T] → [B, T, V] or what else the head makes, on its `sides`.
 
     One with a decoder also has `start` and `step`, by which search writes text.
 

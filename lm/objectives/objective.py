@@ -31,7 +31,7 @@ class RowScores(NamedTuple):
 
 
 class Objective(Protocol):
-    """A loss over a model; `features` are a batch, `outputs` what a call returned for it.
+    """`Σ w · loss / Σ w` over a model; `outputs` are what a call returned for `features`.
 
     Attributes:
         model: what is trained and saved, see `lm.models.model`.

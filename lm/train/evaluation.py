@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
+from lm.likelihood import bits, perplexity
 from lm.parts import part
 from lm.ranges import PositiveInt
 
@@ -78,10 +79,9 @@ def figures(
     values = {n: total / weight if weight else math.nan for n, (total, weight) in sums.items()}
     nats, tokens = sums.get("cross_entropy", sums.get("loss", (0.0, 0.0)))
     if tokens:
-        mean = nats / tokens
-        values["token_perplexity"] = math.exp(mean) if mean < _LARGEST else math.inf
+        values["token_perplexity"] = perplexity(nats, tokens)
         if text_size:
-            values["bits_per_byte"] = nats / math.log(2) / text_size
+            values["bits_per_byte"] = bits(nats, text_size)
     return values
 
 
@@ -91,6 +91,3 @@ def text_bytes(batches: Any) -> int | None:
         return sum(len(text.encode()) for text in batches.texts())
     except (AttributeError, KeyError):
         return None
-
-
-_LARGEST = 700.0  # exp of more is no float
