@@ -67,20 +67,20 @@ OWN = {
         "@lm.reliability.trial.verify_resume is a function that is not admitted",
     ),
     "the removal of a folder": (
-        "from lm.checkpoint import folder\nfrom lm.checkpoint import store\n"
-        "X = @folder.remove()\nfolder.remove.folder = @store.local()\nstore.local.path = 'keep'",
-        "@lm.checkpoint.folder.remove is a function that is not admitted: no part that gin files "
-        "may name; lm.checkpoint.folder has none",
+        "from lm import disk\nfrom lm.checkpoint import store\n"
+        "X = @disk.remove()\ndisk.remove.folder = @store.local()\nstore.local.path = 'keep'",
+        "@lm.disk.remove is a function that is not admitted: no part that gin files may name; "
+        "lm.disk has none",
     ),
     "a file overwritten": (
-        "from lm.train import records\nX = @records._replace()\nrecords._replace.text = ''",
-        "'_replace' in 'lm.train.records._replace' is private",
+        "from lm import disk\nX = @disk.replace()\ndisk.replace.path = 'keep'",
+        "@lm.disk.replace is a function that is not admitted",
     ),
     "a private module": ("from lm._hidden import x\nX = @x.y()", "'_hidden' in 'lm._hidden.x'"),
-    "a folder made": ("from lm.checkpoint import folder\nX = @folder._make()", "is private"),
+    "a folder made": ("from lm import disk\nX = @disk._beside()", "is private"),
     "a folder tried": ("from lm import doctor\nX = @doctor.writable()", "lm.doctor has none"),
     "an event file": (
-        "from lm.train import events\nX = @events.EventWriter()",
+        "from lm.train import journal\nX = @journal.EventWriter()",
         "is a class that is not admitted",
     ),
     "a journal": ("from lm.train import journal\nX = @journal.Journal", "a class that is not"),
