@@ -77,6 +77,7 @@ class Stack(Branch):
         positions: Any = None,
         segments: Any = None,
         prefix: Any = None,
+        attention_mask: Any = None,
         memory: Any = None,
         memory_segments: Any = None,
         state: State = None,
@@ -88,6 +89,8 @@ class Stack(Branch):
             positions: int32 [B, T] inside each segment; by default counted along the row.
             segments: int32 [B, T]; given a state, 1 marks the tokens that advance it.
             prefix: int32 [B, T], 1 on the tokens that all see each other, or None.
+            attention_mask: bool [B, T, T], which token may look at which of its segment, in place
+                of the stack's rule: `masks.causal(order, order)` of a permutation, say.
             memory: [B, S, D] for cross-attention; with a state only at the first call.
             memory_segments: int32 [B, S].
             state: `StackState` or None.
@@ -101,7 +104,9 @@ class Stack(Branch):
         context = Context(
             positions=positions,
             segments=segments,
-            mask=self.visible(query, key, segments if state is None else None, prefix),
+            mask=self.visible(
+                query, key, segments if state is None else None, prefix, attention_mask
+            ),
             bias=self.bias(query, key) if self.bias else None,
             memory=memory,
             memory_mask=visible_memory(segments if state is None else None, memory_segments),
@@ -118,9 +123,9 @@ class Stack(Branch):
             states.append(after)
         return chain(self.after, x), advance(state, segments, tuple(states), x.shape[1])
 
-    def visible(self, query: Any, key: Any, segments: Any, prefix: Any) -> Any:
+    def visible(self, query: Any, key: Any, segments: Any, prefix: Any, mask: Any) -> Any:
         """Returns bool [B or 1, 1, T, S]."""
-        mask = self.mask(query, key)
+        mask = self.mask(query, key) if mask is None else ops.cast(mask, "bool")
         if prefix is not None:
             capacity, count = key.shape[1], query.shape[1]
             keys = ops.pad(prefix, [[0, 0], [0, capacity - count]])
