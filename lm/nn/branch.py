@@ -23,6 +23,20 @@ of `initial_carry` it reads a row that may go on where the row of the last batch
 state is called a carry."""
 
 
+class Source(NamedTuple):
+    """A row that self-attention reads in place of its own.
+
+    Attributes:
+        x: [B, S, D], what keys and values are made of.
+        positions: int32 [B or 1, S].
+        segments: int32 [B, S].
+    """
+
+    x: Any
+    positions: Any
+    segments: Any
+
+
 class Context(NamedTuple):
     """What a branch may know beside x: read only, made by the stack once per call.
 
@@ -34,6 +48,9 @@ class Context(NamedTuple):
         bias: float32 [B or 1, H, T, S], added to attention logits, or None.
         memory: [B, S, D], what cross-attention reads; None once its keys are in the state.
         memory_mask: bool [B, 1, T or 1, S], or None.
+        source: `Source`, what self-attention reads; None is x itself.
+        relative: `funnel_attention.Relative` between the queries and what they read; None where
+            query t and key t are one token.
         index: int32 [B], positions already in the state; None but in decoding.
         key_places: int32 [B or 1, S], the place in the row of every key.
         slot: int32 scalar, where in the caches new keys are written; None but in decoding.
@@ -47,6 +64,8 @@ class Context(NamedTuple):
     bias: Any = None
     memory: Any = None
     memory_mask: Any = None
+    source: Source | None = None
+    relative: Any = None
     index: Any = None
     key_places: Any = None
     slot: Any = None

@@ -213,7 +213,15 @@ class GatedAttentionUnit(Branch):
 
 
 def refuse_bias_of_stack(branch: Branch, context: Context) -> None:
-    """A bias that the stack shares has the heads of a Transformer: it would be left out."""
+    """A bias that the stack shares has the heads of a Transformer: it would be left out.
+
+    So would another row that the stack wants to be read.
+    """
+    if context.source is not None:
+        raise LayerError(
+            f"{type(branch).__name__} reads its own row alone, and this stack has it read a longer "
+            "one: bind an attention in its place"
+        )
     if context.bias is not None:
         owner = type(branch).__name__
         raise LayerError(

@@ -16,6 +16,7 @@ from lm.nn.carry import latest, slot_segments
 from lm.nn.dropout import Dropout
 from lm.nn.funnel_attention import Waves, shifted, sinusoid
 from lm.nn.initializers import initializer
+from lm.parts import part
 from lm.ranges import NonNegativeInt, PositiveInt, UnitFloat
 
 
@@ -25,6 +26,7 @@ class Memory(NamedTuple):
     inputs: Any
 
 
+@part
 class MemoryAttention(Branch):
     """`softmax(((q + u)·k + (q + v)·R W_r) K^-0.5) v · W_o` with k, v projected from [memory; x].
 
