@@ -1,15 +1,16 @@
 """The log-likelihood of given texts: the entry function of `lm score`, `score.score` in gin."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
 
-from lm.decode.prompts import bucket
-from lm.decode.targets import Pair
+from lm.decode.prompts import START, bucket
+from lm.decode.targets import EMPTY, Pair
 from lm.errors import UserError
+from lm.objectives.carry import outputs_and_carry
 from lm.objectives.token_prediction import targets_and_weights
 from lm.ranges import Size
 from lm.trained import Trained, position_limit
@@ -95,6 +96,8 @@ def score_pairs(trained: Trained, pairs: Sequence[Pair], *, batch_size: int) -> 
     Raises:
         UserError: a pair is too long for the model.
     """
+    if trained.goes_on:
+        return read_on(trained, pairs, batch_size=batch_size)
     make = trained.reader.row
     program = trained.program(row_sums)
     rows = [(place, row) for place, pair in enumerate(pairs) for row in cut(trained, pair)]
@@ -104,30 +107,58 @@ def score_pairs(trained: Trained, pairs: Sequence[Pair], *, batch_size: int) -> 
         batch = rows[start : start + batch_size]
         chosen = [row for _, row in batch]
         chosen += [chosen[0]] * (min(batch_size, len(rows)) - len(batch))
-        found = np.stack(program(make(chosen, *widths(trained, chosen))), axis=1)
-        for (place, _), row_sum in zip(batch, found, strict=False):
+        found, _ = program((make(chosen, *widths(trained, chosen)), ()))
+        for (place, _), row_sum in zip(batch, np.stack(found, axis=1), strict=False):
             sums[place] += row_sum[:2]
     return sums
 
 
+def read_on(trained: Trained, pairs: Sequence[Pair], *, batch_size: int) -> np.ndarray:
+    """Returns the same, every row of a text read with the rows before it, as in training."""
+    texts = [windows(trained, pair) for pair in pairs]
+    order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
+    sums = np.zeros((len(pairs), 2))
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        filling: list[list[Pair]] = [[]] * (min(batch_size, len(order)) - len(chosen))
+        for found in row_by_row(trained, [texts[i] for i in chosen] + filling):
+            sums[chosen] += found[: len(chosen), :2]
+    return sums
+
+
+def row_by_row(trained: Trained, texts: Sequence[Sequence[Pair]]) -> Iterator[np.ndarray]:
+    """Yields the sums of the first row of every text, [texts, 3], then of the second, and so on."""
+    program, carry = trained.program(row_sums), trained.objective.initial_carry(len(texts))
+    last = [START] * len(texts)
+    for number in range(max(map(len, texts))):
+        rows = [text[number] if number < len(text) else EMPTY for text in texts]
+        features = trained.reader.row(rows, *widths(trained, rows))
+        features["decoder_input_tokens"][:, 0] = last
+        features["decoder_continues"] = np.full(len(texts), number > 0, "int32")
+        found, carry = program((features, carry))
+        last = [[START, *row[0], *row[1]][-1] for row in rows]
+        yield np.stack(found, axis=1)
+
+
 def cut(trained: Trained, pair: Pair) -> list[Pair]:
-    """Returns a text as rows of at most the training's length, each read without the one before.
+    """Returns those windows of a text that hold targets: each is read without the one before.
 
     So was a language model trained and so is it evaluated; other models take a text whole.
     """
     if trained.reader.reads_inputs:
         return [pair]
+    return [(inputs, targets) for inputs, targets in windows(trained, pair) if targets]
+
+
+def windows(trained: Trained, pair: Pair) -> list[Pair]:
+    """Returns a text as rows of at most the training's length, what is only read apart."""
     inputs, targets = pair
     length = trained.lengths["targets"]
     tokens, read = [*inputs, *targets], len(inputs)
     starts = range(0, len(tokens), length)
     rows = [tokens[start : start + length] for start in starts]
     borders = [min(max(read - start, 0), len(row)) for start, row in zip(starts, rows, strict=True)]
-    return [
-        (row[:border], row[border:])
-        for row, border in zip(rows, borders, strict=True)
-        if border < len(row)
-    ]
+    return [(row[:border], row[border:]) for row, border in zip(rows, borders, strict=True)]
 
 
 def widths(trained: Trained, pairs: Sequence[Pair]) -> tuple[int, int]:
@@ -153,13 +184,20 @@ def padded_width(length: int, limit: int | None) -> int:
     return bucket(length) if limit is None else min(bucket(length), limit)
 
 
-def row_sums(objective: Any, features: Any) -> tuple[Any, Any, Any]:
-    """Returns for each row [B]: Σ w·log p(target), Σ w·[target is most probable], Σ w."""
-    outputs = objective(features, training=False)
+def row_sums(objective: Any, given: tuple[Any, Any]) -> tuple[tuple[Any, Any, Any], Any]:
+    """Returns for each row [B]: Σ w·log p(target), Σ w·[target is most probable], Σ w; and a carry.
+
+    Args:
+        objective: the objective.
+        given: features, and the carry before them or `()`.
+    """
+    features, carry = given
+    outputs, after = outputs_and_carry(objective, features, carry, training=False)
     targets, weights = targets_and_weights(features)
     correct = ops.cast(ops.argmax(outputs, axis=-1), "int32") == targets
-    return (
+    sums = (
         objective.scores(features, outputs),
         ops.sum(ops.cast(correct, "float32") * weights, axis=-1),
         ops.sum(weights, axis=-1),
     )
+    return sums, after

@@ -10,6 +10,7 @@ import numpy as np
 from lm.decode.prompts import START, Features, padded
 
 Pair = tuple[Sequence[int], Sequence[int]]
+EMPTY: Pair = ([], [])
 RowMaker = Callable[[Sequence[Pair], int, int], Features]
 
 
