@@ -153,10 +153,11 @@ BRANCHES = [
     ),
     Case("parallel", part(parallel.Parallel, branches=[SELF, CROSS], after=[DROPOUT]), OWN_ROW),
     Case("causal_convolution", CONVOLUTION, carry=WHOLE),
-    Case("memory_attention", REMEMBERING, carry=WHOLE),
+    Case("memory_attention", REMEMBERING, OWN_ROW, carry=WHOLE),
     Case(
         "remat_memory",
         part(residual.Remat, branch=part(residual.Residual, branch=REMEMBERING, before=[RMS])),
+        OWN_ROW,
         carry=WHOLE,
     ),
     Case("convolved_self_attention", TAPPED, carry=WINDOWS),

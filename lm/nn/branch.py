@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import keras
 
+from lm.errors import LayerError
+
 Factory = Callable[..., Any]
 """Makes a part when it is called: a class or function that gin has bound arguments of."""
 
@@ -103,6 +105,19 @@ class Branch(keras.layers.Layer):
         """Returns the carry before the first row, `()` where nothing crosses batches."""
         del batch
         return ()
+
+
+def refuse_source(branch: Branch, context: Context) -> None:
+    """Refuses a stack in which the branch would have to read another row than its own.
+
+    Raises:
+        LayerError: naming the branch.
+    """
+    if context.source is not None:
+        raise LayerError(
+            f"{type(branch).__name__} reads its own row alone, and this stack has it read a longer "
+            "one: bind an attention in its place"
+        )
 
 
 def make(factory: Factory, name: str | None = None) -> Any:

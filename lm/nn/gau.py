@@ -12,7 +12,7 @@ from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.attention import KeyValue
-from lm.nn.branch import Branch, Context, Factory, State, make
+from lm.nn.branch import Branch, Context, Factory, State, make, refuse_source
 from lm.nn.cache import Cache, by_prompt, write
 from lm.nn.dropout import Dropout
 from lm.nn.feedforward import dense
@@ -181,6 +181,7 @@ class GatedAttentionUnit(Branch):
         self.unit.build(x_shape)
 
     def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
+        refuse_source(self, context)
         refuse_bias_of_stack(self, context)
         gate, value, (query, key) = self.unit.split(
             ops.cast(x, self.compute_dtype), context.positions
@@ -221,15 +222,7 @@ class GatedAttentionUnit(Branch):
 
 
 def refuse_bias_of_stack(branch: Branch, context: Context) -> None:
-    """A bias that the stack shares has the heads of a Transformer: it would be left out.
-
-    So would another row that the stack wants to be read.
-    """
-    if context.source is not None:
-        raise LayerError(
-            f"{type(branch).__name__} reads its own row alone, and this stack has it read a longer "
-            "one: bind an attention in its place"
-        )
+    """A bias that the stack shares has the heads of a Transformer: it would be left out."""
     if context.bias is not None:
         owner = type(branch).__name__
         raise LayerError(

@@ -10,7 +10,7 @@ from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.attention import Heads, KeyValue, attend_by_head, attend_together, by_head
-from lm.nn.branch import Branch, Context, State
+from lm.nn.branch import Branch, Context, State, refuse_source
 from lm.nn.cache import Cache, write
 from lm.nn.carry import latest, slot_segments
 from lm.nn.dropout import Dropout
@@ -102,6 +102,7 @@ class MemoryAttention(Branch):
         )
 
     def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
+        refuse_source(self, context)
         x = ops.cast(x, self.compute_dtype)
         if context.index is not None:
             return self.step(x, context, state)

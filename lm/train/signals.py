@@ -3,8 +3,11 @@
 import os
 import signal
 import threading
+from collections.abc import Iterable, Iterator
 from types import FrameType, TracebackType
 from typing import Any
+
+from lm.types import Features, Tensor
 
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -76,14 +79,21 @@ class Interruptible:
         """Look it up in the engine."""
         return getattr(self._engine, name)
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        """Evaluate a batch.
+    def evaluations(
+        self, batches: Iterable[Features]
+    ) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
+        """Yield the terms of every batch.
 
         Raises:
             Stopped: a signal came.
         """
-        self.check()
-        return self._engine.evaluate(*args, **kwargs)
+        return self._engine.evaluations(self._checked(batches))
+
+    def _checked(self, batches: Iterable[Features]) -> Iterator[Features]:
+        """Yield batches until a signal comes; the last one that was read is not evaluated."""
+        for batch in batches:
+            self.check()
+            yield batch
 
     def check(self) -> None:
         """Go on unless a signal came.
