@@ -13,6 +13,7 @@ from lm.data import evaluation
 from lm.data.evaluation_task import EvaluationTask, Metric, short_hash
 from lm.data.metrics import likelihood_figures
 from lm.generate import Generated
+from lm.objectives.carry import initial_carry
 from lm.parts import entry
 from lm.ranges import PositiveInt
 from lm.score import row_scores, score_pairs
@@ -174,10 +175,13 @@ def totals_of_pairs(sums: np.ndarray, task: EvaluationTask) -> Totals:
 
 
 def totals_of_rows(trained: Trained, rows: Batches) -> Totals:
-    """Returns the totals over batches of rows."""
-    program = trained.program(row_scores)
-    sums = [[np.sum(x, dtype="float64") for x in program(dict(batch))] for batch in rows]
-    log_likelihood, correct, tokens = np.sum(sums, axis=0)
+    """Returns the totals over batches of rows, in order: a row may go on with the one before."""
+    program, carry, sums = trained.program(row_scores), None, np.zeros(3)
+    for batch in rows:
+        carry = initial_carry(trained.objective, batch) if carry is None else carry
+        found, carry = program((dict(batch), carry))
+        sums += [np.sum(x, dtype="float64") for x in found]
+    log_likelihood, correct, tokens = sums
     return Totals(-log_likelihood, correct, tokens)
 
 

@@ -109,11 +109,13 @@ def load(
     )
     made = build(config)
     checkpoints.load_weights(made.objective, folder)
-    step = checkpoints.verify(folder).step
+    manifest = checkpoints.verify(folder)
+    step = manifest.step
     facts = {"step": step, "checkpoint": short_hash(folder / "MANIFEST.json")}
     facts |= {"config": short_hash(own), "tokenizer": tokenizer(made), "lm": lm.__version__}
     facts["seed"] = config.value(SEED) if config.has(SEED) else None
-    return Run(replace(made, facts=facts), config, root, step)
+    goes_on = "carry" in manifest.tensors
+    return Run(replace(made, facts=facts, goes_on=goes_on), config, root, step)
 
 
 def build(config: parse.Config) -> trained.Trained:

@@ -1,13 +1,15 @@
 """The log-likelihood of given texts: the entry function of `lm score`, `score.score` in gin."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lm.decode.model_inputs import Pair, bucket
+from lm.decode.model_inputs import EMPTY, START, Pair, bucket
 from lm.errors import UserError
 from lm.likelihood import bits
+from lm.nn.branch import State
+from lm.objectives.carry import outputs_and_carry
 from lm.objectives.objective import Objective, RowScores
 from lm.parts import entry
 from lm.ranges import PositiveInt
@@ -98,6 +100,8 @@ def score_pairs(trained: Trained, pairs: Sequence[Pair], *, batch_size: int) -> 
     Raises:
         UserError: a pair is too long for the model.
     """
+    if trained.goes_on:
+        return read_on(trained, pairs, batch_size=batch_size)
     make = trained.reader.row
     program = trained.program(row_scores)
     rows = [(place, row) for place, pair in enumerate(pairs) for row in cut(trained, pair)]
@@ -107,30 +111,60 @@ def score_pairs(trained: Trained, pairs: Sequence[Pair], *, batch_size: int) -> 
         batch = rows[start : start + batch_size]
         chosen = [row for _, row in batch]
         chosen += [chosen[0]] * (min(batch_size, len(rows)) - len(batch))
-        found = RowScores(*program(make(chosen, *widths(trained, chosen))))
+        sums_of_rows, _ = program((make(chosen, *widths(trained, chosen)), ()))
+        found = RowScores(*sums_of_rows)
         for i, (place, _) in enumerate(batch):
             sums[place] += found.log_likelihood[i], found.correct[i]
     return sums
 
 
+def read_on(trained: Trained, pairs: Sequence[Pair], *, batch_size: int) -> np.ndarray:
+    """Returns the same, every row of a text read with the rows before it, as in training."""
+    texts = [windows(trained, pair) for pair in pairs]
+    order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
+    sums = np.zeros((len(pairs), 2))
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        filling: list[list[Pair]] = [[]] * (min(batch_size, len(order)) - len(chosen))
+        for found in row_by_row(trained, [texts[i] for i in chosen] + filling):
+            both = np.stack([found.log_likelihood, found.correct], axis=1)
+            sums[chosen] += both[: len(chosen)]
+    return sums
+
+
+def row_by_row(trained: Trained, texts: Sequence[Sequence[Pair]]) -> Iterator[RowScores]:
+    """Yields the sums of the first row of every text, then of the second, and so on."""
+    program, carry = trained.program(row_scores), trained.objective.initial_carry(len(texts))
+    last = [START] * len(texts)
+    for number in range(max(map(len, texts))):
+        rows = [text[number] if number < len(text) else EMPTY for text in texts]
+        features = trained.reader.row(rows, *widths(trained, rows))
+        features["decoder_input_tokens"][:, 0] = last
+        features["decoder_continues"] = np.full(len(texts), number > 0, "int32")
+        found, carry = program((features, carry))
+        last = [[START, *row[0], *row[1]][-1] for row in rows]
+        yield RowScores(*found)
+
+
 def cut(trained: Trained, pair: Pair) -> list[Pair]:
-    """Returns a text as rows of at most the training's length, each read without the one before.
+    """Returns those windows of a text that hold targets: each is read without the one before.
 
     So was a language model trained and so is it evaluated; other models take a text whole.
     """
     if trained.reader.reads_inputs:
         return [pair]
+    return [(inputs, targets) for inputs, targets in windows(trained, pair) if targets]
+
+
+def windows(trained: Trained, pair: Pair) -> list[Pair]:
+    """Returns a text as rows of at most the training's length, what is only read apart."""
     inputs, targets = pair
     length = trained.lengths["targets"]
     tokens, read = [*inputs, *targets], len(inputs)
     starts = range(0, len(tokens), length)
     rows = [tokens[start : start + length] for start in starts]
     borders = [min(max(read - start, 0), len(row)) for start, row in zip(starts, rows, strict=True)]
-    return [
-        (row[:border], row[border:])
-        for row, border in zip(rows, borders, strict=True)
-        if border < len(row)
-    ]
+    return [(row[:border], row[border:]) for row, border in zip(rows, borders, strict=True)]
 
 
 def widths(trained: Trained, pairs: Sequence[Pair]) -> tuple[int, int]:
@@ -156,6 +190,13 @@ def padded_width(length: int, limit: int | None) -> int:
     return bucket(length) if limit is None else min(bucket(length), limit)
 
 
-def row_scores(objective: Objective, features: Any) -> RowScores:
-    """Returns the objective's sums of every row."""
-    return objective.scores(features, objective(features, training=False))
+def row_scores(objective: Objective, given: tuple[Any, State]) -> tuple[RowScores, State]:
+    """Returns the objective's sums of every row, and the carry after them.
+
+    Args:
+        objective: the objective.
+        given: features, and the carry before them or `()`.
+    """
+    features, carry = given
+    outputs, after = outputs_and_carry(objective, features, carry, training=False)
+    return objective.scores(features, outputs), after

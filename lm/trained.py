@@ -52,6 +52,7 @@ class Trained:
         lengths: TASK_FEATURE_LENGTHS of the training.
         converter: factory of the feature converter of the training.
         vocabulary: what replaces the tasks' own vocabulary, or None.
+        goes_on: whether it was trained on rows that go on, with a carry from batch to batch.
         facts: checkpoint, configuration and tokenizer, for the records beside results.
         generators: those compiled so far.
         programs: functions of the objective compiled so far.
@@ -63,6 +64,7 @@ class Trained:
     lengths: Mapping[str, int]
     converter: Callable[..., Any]
     vocabulary: Any = None
+    goes_on: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
     generators: dict[tuple[Decoding, int], Generator] = field(default_factory=dict)
     programs: dict[Callable[..., Any], CompiledByShape] = field(default_factory=dict)

@@ -6,6 +6,7 @@ in none of the entries. A property that an entry cannot have is named in `lacks`
     packed  (branches, models) packed examples can be told apart and change nothing in each other
     steps   (branches, models) `start` and `step`; step by step equals all at once
     padding (branches) more padding changes nothing
+    shortened (branches) a stack that shortens its rows admits it
 
 `carry` says of branches and models that have one how two rows are read with it:
     WHOLE   as the one long row
@@ -29,6 +30,7 @@ from lm.nn import (
     evolved,
     feedforward,
     flash,
+    funnel_attention,
     gau,
     heads,
     masks,
@@ -88,6 +90,7 @@ ROTARY = part(position.RotaryPosition)
 
 SELF = part(attention.SelfAttention, num_heads=2)
 TURNED = part(attention.SelfAttention, num_heads=2, head_dim=6, use_bias=False, rotary=ROTARY)
+RELATIVE = part(funnel_attention.RelativeAttention, num_heads=2, distance=funnel_attention.shifted)
 CROSS = part(attention.CrossAttention, num_heads=2)
 FEED = part(feedforward.FeedForward, intermediate_dim=24, activation=activations.relu)
 GATED = part(feedforward.GatedFeedForward, intermediate_dim=24, activation=activations.silu)
@@ -121,35 +124,40 @@ TOP_TWO = part(routers.TopTwoRouter, num_experts=4)
 TWO_LEVELS = part(noisy.HierarchicalRouter, num_groups=2, experts_per_group=3, k=2)
 EXPERT_CHOICE = part(routers.ExpertChoiceRouter, num_experts=4)
 
+OWN_ROW = ("shortened",)
+
 BRANCHES = [
     Case("self_attention", SELF),
     Case("rotary_self_attention", TURNED),
-    Case("cross_attention", CROSS),
+    Case("cross_attention", CROSS, OWN_ROW),
+    Case("relative_attention", RELATIVE, lacks=("steps",)),
     Case("feed_forward", FEED),
     Case("gated_feed_forward", GATED),
     Case("residual_pre", PRE),
     Case("residual_sandwich", SANDWICH),
     Case("residual_post", CLOSED),
     Case("remat", part(residual.Remat, branch=PRE)),
-    Case("gau", part(QUADRATIC, kernel=gau.squared_relu, bias=TOEPLITZ)),
-    Case("gau_softmax", part(QUADRATIC, kernel=gau.softmax, bias=TURNED_BIAS)),
-    Case("flash", part(CHUNKS, kernel=gau.squared_relu, bias=TOEPLITZ), carry=WHOLE),
+    Case("gau", part(QUADRATIC, kernel=gau.squared_relu, bias=TOEPLITZ), OWN_ROW),
+    Case("gau_softmax", part(QUADRATIC, kernel=gau.softmax, bias=TURNED_BIAS), OWN_ROW),
+    Case("flash", part(CHUNKS, kernel=gau.squared_relu, bias=TOEPLITZ), OWN_ROW, carry=WHOLE),
     Case(
         "flash_softmax",
         part(CHUNKS, kernel=gau.softmax, normalizer=flash.one_chunk),
+        OWN_ROW,
         carry=WHOLE,
     ),
     Case(
         "flash_bidirectional",
         part(CHUNKS, kernel=gau.squared_relu, mask=masks.bidirectional, bias=TURNED_BIAS),
-        lacks=("causal",),
+        lacks=("causal", *OWN_ROW),
     ),
-    Case("parallel", part(parallel.Parallel, branches=[SELF, CROSS], after=[DROPOUT])),
+    Case("parallel", part(parallel.Parallel, branches=[SELF, CROSS], after=[DROPOUT]), OWN_ROW),
     Case("causal_convolution", CONVOLUTION, carry=WHOLE),
-    Case("memory_attention", REMEMBERING, carry=WHOLE),
+    Case("memory_attention", REMEMBERING, OWN_ROW, carry=WHOLE),
     Case(
         "remat_memory",
         part(residual.Remat, branch=part(residual.Residual, branch=REMEMBERING, before=[RMS])),
+        OWN_ROW,
         carry=WHOLE,
     ),
     Case("convolved_self_attention", TAPPED, carry=WINDOWS),

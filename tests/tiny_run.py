@@ -41,7 +41,9 @@ MIXTURE_OR_TASK_NAME = 'tiny_pairs'
 TASK_FEATURE_LENGTHS = {'inputs': 16, 'targets': 12}
 FEATURE_CONVERTER = @features.EncoderDecoder
 """
+REMEMBERS = CONTINUES.replace("MAX_SEQUENCE_LENGTH", "MEMORY_LENGTH")
 KINDS = {
+    "remembers": ("models/transformer_xl/architecture.gin", SIZES + REMEMBERS),
     "continues": ("models/gpt2/architecture.gin", SIZES + CONTINUES),
     "answers": ("models/transformer/architecture.gin", SIZES + ANSWERS),
 }
@@ -85,10 +87,13 @@ def make(kind: str, workdir: Path) -> Path:
     config = parse.load([family, str(file)], roots=["OBJECTIVE", "FEATURE_CONVERTER"])
     (workdir / "config.gin").write_text(config.text())
     objective = build(config).objective
+    groups = {"weights": random_weights(objective)}
+    if kind == "remembers":
+        groups["carry"] = {"carry/decoder/positions": np.zeros(4, "int32")}
     checkpoint.write(
         workdir / "checkpoints" / str(STEP),
         step=STEP,
-        groups={"weights": random_weights(objective)},
+        groups=groups,
         data_state=b"",
         metadata={},
     )

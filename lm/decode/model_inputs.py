@@ -14,6 +14,7 @@ Prompts = Sequence[Sequence[int]]
 """Token ids, a list for each row."""
 
 Pair = tuple[Sequence[int], Sequence[int]]
+EMPTY: Pair = ([], [])
 """Inputs, which are only read, and targets, which are scored."""
 
 PromptPacker = Callable[[Prompts, int], Batch]

@@ -11,20 +11,7 @@ import keras
 from keras import ops
 
 from lm.nn.branch import State
-
-CONTINUES = "_continues"
-
-
-def initial_carry(objective: Any, features: Mapping[str, Any]) -> State:
-    """Return the carry before the first batch, all zeros; `()` where no row goes on with another.
-
-    Args:
-        objective: built.
-        features: a batch, or for each feature anything with its shape; one whose name ends in
-            `_continues` says which rows go on.
-    """
-    rows = _rows(features)
-    return objective.initial_carry(rows) if rows else ()
+from lm.objectives.carry import rows_that_go_on
 
 
 class Carry:
@@ -32,11 +19,11 @@ class Carry:
 
     Args:
         objective: built; its variables need no values.
-        features: as of `initial_carry`.
+        features: as of `rows_that_go_on`.
     """
 
     def __init__(self, objective: Any, features: Mapping[str, Any]) -> None:
-        rows = _rows(features)
+        rows = rows_that_go_on(features)
         # Of no rows it has the same tree and types, and nothing is allocated before its time.
         self._tree = objective.initial_carry(0) if rows else ()
         leaves = _leaves(self._tree, ("carry",))
@@ -60,11 +47,6 @@ class Carry:
         for variable in self.variables:
             variable._layout = layout
         self.reset()
-
-
-def _rows(features: Mapping[str, Any]) -> int:
-    """Return how many rows may go on with others, 0 where all stand alone."""
-    return next((x.shape[0] for name, x in features.items() if name.endswith(CONTINUES)), 0)
 
 
 def _leaves(tree: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:

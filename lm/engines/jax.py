@@ -12,12 +12,12 @@ import jax
 import keras
 import numpy as np
 
-from lm.engines.carry import initial_carry
 from lm.engines.outcome import Outcome
 from lm.engines.program import Features, Program
 from lm.mesh.mesh import Mesh
 from lm.mesh.placement import Placement
 from lm.nn.branch import State
+from lm.objectives.carry import initial_carry
 from lm.optim.optimizer import Optimizer
 
 Arrays = list[Any]

@@ -15,6 +15,7 @@ from lm.engines.outcome import Outcome
 from lm.errors import UserError
 from lm.nn.branch import State
 from lm.nn.reports import collect
+from lm.objectives.carry import outputs_and_carry
 from lm.objectives.objective import Ratio
 from lm.optim.conditional_update import conditional_update
 from lm.optim.optimizer import Optimizer, global_norm, squares
@@ -80,7 +81,7 @@ class Program:
         are part of "loss", as a mean over its weight.
         """
         with collect() as reported:
-            outputs, after = self._outputs(features, carry, training=training)
+            outputs, after = outputs_and_carry(self.objective, features, carry, training=training)
             terms = dict(self.objective.terms(features, outputs))
         total, weight = terms["loss"]
         terms["loss"] = Ratio(total + reported.loss() * weight, weight)
@@ -90,13 +91,6 @@ class Program:
             for name, ratio in terms.items()
         }
         return sums, after
-
-    def _outputs(self, features: Features, carry: State, *, training: bool) -> tuple[Any, State]:
-        """Return the outputs of the objective and the carry after them."""
-        if not carry:
-            return self.objective(features, training=training), ()
-        outputs, after = self.objective(features, carry=carry, training=training)
-        return outputs, after
 
     def split(self, tree: Any) -> Any:
         """Return features and carry cut into microbatches, [B, ...] -> [microbatches, B', ...]."""

@@ -6,10 +6,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lm.engines.carry import initial_carry
 from lm.engines.outcome import Outcome
 from lm.engines.program import Features, Program
 from lm.nn.branch import State
+from lm.objectives.carry import initial_carry
 from lm.optim.optimizer import Optimizer
 
 

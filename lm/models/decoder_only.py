@@ -109,7 +109,8 @@ class DecoderOnly(keras.Model):
     def step(self, tokens: Any, state: DecoderState) -> tuple[Any, DecoderState]:
         """Returns the logits [B, V] after one more token per row, int32 [B], and the state."""
         x, decoder = self.decoder(self.embedding(tokens[:, None]), state=state.decoder)
-        return self.logits(x)[:, 0], DecoderState(decoder)
+        table = ops.convert_to_tensor(self.embedding.table)
+        return self.head.step(x[:, 0], table), DecoderState(decoder)
 
 
 def first_segment(continues: Any, segments: Any) -> Any:

@@ -16,8 +16,8 @@ class Encoder(keras.Model):
     """`head(encoder(E[tokens] + E_type[types]))`.
 
     Features: `encoder_input_tokens`, and where there are any `encoder_positions`,
-    `encoder_segment_ids` (packed examples, 0 for padding) and `encoder_token_types` (BERT's
-    sentence A or B; 0 by default).
+    `encoder_segment_ids` (packed examples, 0 for padding), `encoder_token_types` (BERT's sentence A
+    or B; 0 by default) and `encoder_attention_mask` [B, T, T], which token may look at which.
 
     Args:
         embedding: factory of the token embedding.
@@ -68,5 +68,6 @@ class Encoder(keras.Model):
             x,
             positions=features.get("encoder_positions"),
             segments=features.get("encoder_segment_ids"),
+            attention_mask=features.get("encoder_attention_mask"),
         )
         return x

@@ -118,4 +118,5 @@ class EncoderDecoder(keras.Model):
             memory_segments=state.memory_segments,
             state=state.decoder,
         )
-        return self.logits(x)[:, 0], state._replace(decoder=decoder)
+        table = ops.convert_to_tensor(self.embedding.table)
+        return self.head.step(x[:, 0], table), state._replace(decoder=decoder)

@@ -183,12 +183,12 @@ class Heads(keras.layers.Layer):
         """[B, S, D] → two of [B, S, H, K]."""
         return KeyValue(self.split(self.key_dense(x)), self.split(self.value_dense(x)))
 
-    def project(self, x: Any) -> tuple[Any, ...]:
-        """[B, T, D] → [B, T, H, K] for each of `projections`, not yet scaled."""
-        return self.split(self.query_dense(x)), *self.key_value(x)
+    def project(self, x: Any, source: Any) -> tuple[Any, ...]:
+        """[B, T, D] and [B, S, D] → [B, T or S, H, K] for each of `projections`, not yet scaled."""
+        return self.split(self.query_dense(x)), *self.key_value(source)
 
     def roles(self, projected: Sequence[Any]) -> tuple[Any, Any, Any]:
-        """Returns query (scaled), key and value, [B, T, H, K] each."""
+        """Returns query (scaled), key and value, [B, T or S, H, K] each."""
         query, key, value = projected
         return query * self.scale, key, value
 
@@ -203,6 +203,9 @@ class Heads(keras.layers.Layer):
 @part
 class SelfAttention(Branch):
     """`softmax(q·kᵀ·scale + bias) v · W_o` with q, k, v projected from x, H heads side by side.
+
+    Where the context has a source, k and v are projected from that: a row that x shortens, or one
+    stream of two.
 
     Args:
         num_heads: number of heads H.
@@ -265,11 +268,19 @@ class SelfAttention(Branch):
     def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
         check_bias(context.bias, self.heads.num_heads)
         x = ops.cast(x, self.compute_dtype)
-        projected, after = self.follow(self.heads.project(x), context, state)
+        there = context  # of keys and values
+        if context.source:
+            there = context._replace(
+                positions=context.source.positions, segments=context.source.segments
+            )
+        source = ops.cast(context.source.x, self.compute_dtype) if context.source else x
+        projected, after = self.follow(
+            self.heads.project(x, source), (context, there, there), state
+        )
         query, key, value = self.heads.roles(projected)
         if self.rotary:
             query = self.rotary(query, context.positions)
-            key = self.rotary(key, context.positions)
+            key = self.rotary(key, there.positions)
         key, value = by_head(key), by_head(value)
         if context.index is None:
             y = attend_by_head(query, key, value, context.mask, context.bias, self.dropout)
@@ -279,14 +290,14 @@ class SelfAttention(Branch):
         return self.heads.merge(y), SelfAttentionState(cache, after)
 
     def follow(
-        self, projected: tuple[Any, ...], context: Context, state: State
+        self, projected: tuple[Any, ...], contexts: tuple[Context, ...], state: State
     ) -> tuple[Sequence[Any], tuple[State, ...]]:
         """Returns each projection after its branch, and the states of those branches."""
         if not self.after:
             return projected, ()
         before = state.projections if state else [None] * len(self.after)
-        pairs = zip(self.after, projected, before, strict=True)
-        outputs, states = zip(*(f(x, context, state=s) for f, x, s in pairs), strict=True)
+        each = zip(self.after, projected, contexts, before, strict=False)
+        outputs, states = zip(*(f(x, c, state=s) for f, x, c, s in each), strict=True)
         return outputs, states
 
     def initial_state(self, batch: int, length: int) -> State:
@@ -311,6 +322,9 @@ class CrossAttention(Branch):
         dropout: rate on the attention weights.
         kernel_initializer: name or factory for the initial values of the four matrices.
         query_initializer, output_initializer: the same for one of them, where it differs.
+
+    Raises:
+        LayerError: if the stack has no memory.
 
     State: keys and values of the memory, `Shared` `KeyValue` of [B, H, S, K]: made by the call
     that is given the memory, read by all later ones.
@@ -345,6 +359,8 @@ class CrossAttention(Branch):
 
     # Keras hands over the shapes that a signature names.
     def build(self, x_shape: Any, context_shape: Any) -> None:  # type: ignore[override]
+        if context_shape.memory is None:
+            raise LayerError("CrossAttention reads a memory, and this stack is given none")
         self.heads.build(x_shape, context_shape.memory)
 
     def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import keras
 
+from lm.errors import LayerError
+
 Factory = Callable[..., Any]
 """Makes a part when it is called: a class or function that gin has bound arguments of."""
 
@@ -21,6 +23,20 @@ by the texts of a prompt; `()` where nothing is kept.
 There are two kinds. With the state of `initial_state` a branch decodes: prefill and step. With that
 of `initial_carry` it reads a row that may go on where the row of the last batch stopped; such a
 state is called a carry."""
+
+
+class Source(NamedTuple):
+    """A row that self-attention reads in place of its own.
+
+    Attributes:
+        x: [B, S, D], what keys and values are made of.
+        positions: int32 [B or 1, S].
+        segments: int32 [B, S].
+    """
+
+    x: Any
+    positions: Any
+    segments: Any
 
 
 class Context(NamedTuple):
@@ -34,6 +50,9 @@ class Context(NamedTuple):
         bias: float32 [B or 1, H, T, S], added to attention logits, or None.
         memory: [B, S, D], what cross-attention reads; None once its keys are in the state.
         memory_mask: bool [B, 1, T or 1, S], or None.
+        source: `Source`, what self-attention reads; None is x itself.
+        relative: `funnel_attention.Relative` between the queries and what they read; None where
+            query t and key t are one token.
         index: int32 [B], positions already in the state; None but in decoding.
         key_places: int32 [B or 1, S], the place in the row of every key.
         slot: int32 scalar, where in the caches new keys are written; None but in decoding.
@@ -47,6 +66,8 @@ class Context(NamedTuple):
     bias: Any = None
     memory: Any = None
     memory_mask: Any = None
+    source: Source | None = None
+    relative: Any = None
     index: Any = None
     key_places: Any = None
     slot: Any = None
@@ -84,6 +105,19 @@ class Branch(keras.layers.Layer):
         """Returns the carry before the first row, `()` where nothing crosses batches."""
         del batch
         return ()
+
+
+def refuse_source(branch: Branch, context: Context) -> None:
+    """Refuses a stack in which the branch would have to read another row than its own.
+
+    Raises:
+        LayerError: naming the branch.
+    """
+    if context.source is not None:
+        raise LayerError(
+            f"{type(branch).__name__} reads its own row alone, and this stack has it read a longer "
+            "one: bind an attention in its place"
+        )
 
 
 def make(factory: Factory, name: str | None = None) -> Any:

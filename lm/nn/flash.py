@@ -19,7 +19,7 @@ import keras
 from keras import ops
 
 from lm.errors import LayerError
-from lm.nn.branch import Branch, Context, Factory, State, make
+from lm.nn.branch import Branch, Context, Factory, State, make, refuse_source
 from lm.nn.carry import count_real, last_segment, latest, slot_segments
 from lm.nn.gau import Kernel, products, refuse_bias_of_stack
 from lm.nn.masks import causal, same_segment
@@ -134,6 +134,7 @@ class MixedChunkAttention(Branch):
         self.unit.build(x_shape)
 
     def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
+        refuse_source(self, context)
         refuse_bias_of_stack(self, context)
         x = ops.cast(x, self.compute_dtype)
         gate, value, (query, key, linear_query, linear_key) = self.unit.split(x, context.positions)

@@ -7,9 +7,9 @@ import keras
 from keras import ops
 
 from lm.errors import LayerError
-from lm.nn.branch import Factory, chain, make_all
+from lm.nn.branch import Context, Factory, Source, chain, make_all
 from lm.nn.dropout import Dropout
-from lm.nn.funnel_attention import RelativeContext, Waves, waves
+from lm.nn.funnel_attention import Relative, Waves, waves
 from lm.nn.funnel_pooling import Places, Row, Windows, halve, starts, upsample
 from lm.nn.masks import same_segment
 from lm.nn.repeat import repeat
@@ -122,23 +122,21 @@ class FunnelStack(keras.layers.Layer):
 
     def apply(self, x: Any, row: Row) -> Any:
         """Applies the blocks and the decoder to rows whose examples lie on the grid."""
-        full_row, full = row, self.context(row, 1, row, 1)
+        full_row, full = row, self.context(x, row, 1)
         x = first = self.run(self.blocks[0], self.repeats[0], x, full, full)
         for block, layers in enumerate(self.blocks[1:], 1):
             self.check_length(x.shape[1])
-            memory, memory_row = x, row
+            longer, longer_row = x, row
             x, row = halve(x, row, self.windows)
-            halving = self.context(row, 2**block, memory_row, 2 ** (block - 1), memory)
-            after = self.context(row, 2**block, row, 2**block)
+            halving = self.context(x, row, 2**block, longer, longer_row)
+            after = self.context(x, row, 2**block)
             x = self.run(layers, self.repeats[block], x, halving, after)
         if not self.decoder:
             return x
         x = first + upsample(x, row, full_row, 2 ** (len(self.blocks) - 1))
         return self.run(self.decoder, 1, x, full, full)
 
-    def run(
-        self, layers: Any, repeats: int, x: Any, first: RelativeContext, after: RelativeContext
-    ) -> Any:
+    def run(self, layers: Any, repeats: int, x: Any, first: Context, after: Context) -> Any:
         """Applies layers, each `repeats` times; the very first application has its own context."""
         context = first
         for layer in layers:
@@ -149,21 +147,34 @@ class FunnelStack(keras.layers.Layer):
         return x
 
     def context(
-        self, row: Row, stride: int, keys: Row, key_stride: int, memory: Any = None
-    ) -> RelativeContext:
-        """Returns what the layers with these queries and keys share."""
+        self, x: Any, row: Row, stride: int, longer: Any = None, longer_row: Row | None = None
+    ) -> Context:
+        """Returns what the layers on a row know, of which the first may read the longer one."""
+        keys, key_stride = (row, stride) if longer_row is None else (longer_row, stride // 2)
+        positions, segments = places(x, row, stride)
+        source = None
+        if longer_row is not None:
+            source = Source(longer, *places(longer, longer_row, key_stride))
+        return Context(
+            positions=positions,
+            segments=segments,
+            mask=same_segment(row.segments, keys.segments)[:, None],
+            source=source,
+            relative=self.relative(row, stride, keys, key_stride),
+        )
+
+    def relative(self, row: Row, stride: int, keys: Row, key_stride: int) -> Relative:
+        """Returns how the queries of a row lie to its keys."""
         count, size = row.segments.shape[1], keys.segments.shape[1]
         query, key, distance = (
             ops.convert_to_tensor(wave, self.compute_dtype)
             for wave in waves(count, stride, size, key_stride, self.width)
         )
         inner, inner_keys = (ops.logical_not(starts(one.segments)) for one in (row, keys))
-        return RelativeContext(
-            mask=same_segment(row.segments, keys.segments)[:, None],
+        return Relative(
+            Waves(self.wave_dropout(query), key, self.wave_dropout(distance)),
             related=ops.logical_and(inner[:, :, None], inner_keys[:, None, :])[:, None],
             same_type=None if row.types is None else same_type(row.types, keys.types),
-            waves=Waves(self.wave_dropout(query), key, self.wave_dropout(distance)),
-            memory=memory,
         )
 
     def check_length(self, length: int) -> None:
@@ -174,6 +185,13 @@ class FunnelStack(keras.layers.Layer):
                 f"{len(self.blocks) - 1} times, but {length} places are left before the last: "
                 "raise TASK_FEATURE_LENGTHS or take fewer blocks"
             )
+
+
+def places(x: Any, row: Row, stride: int) -> tuple[Any, Any]:
+    """Returns the place in the full row of each vector's first token, and the segments, [B, T]."""
+    first = 1 + stride * (ops.arange(x.shape[1], dtype="int32")[None] - 1)
+    rows = ops.zeros_like(x[..., 0], "int32")
+    return first + rows, row.segments + rows
 
 
 def same_type(types: Any, key_types: Any) -> Any:

@@ -12,7 +12,7 @@ from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.attention import attend
-from lm.nn.branch import Branch, State
+from lm.nn.branch import Branch, Context, State
 from lm.nn.dropout import Dropout
 from lm.nn.feedforward import dense
 from lm.nn.initializers import initializer
@@ -37,22 +37,27 @@ class Waves(NamedTuple):
     distance: Any
 
 
-class RelativeContext(NamedTuple):
-    """What relative attention may know beside x, made by the stack for each pair of lengths.
+class Relative(NamedTuple):
+    """How queries and keys lie to each other, made by the stack for each pair of lengths.
 
     Attributes:
-        mask: bool [B or 1, 1, T, S], True where a query may look at a key.
-        related: bool [B or 1, 1, T, S], True where place and type count: neither is a [CLS].
-        same_type: bool [B or 1, 1, T, S], or None where all tokens have the same type.
         waves: of the places.
-        memory: [B, S, D], what is read, or None for x itself.
+        related: bool [B or 1, 1, T, S], True where place and type count: neither is a [CLS]; None
+            where they always do.
+        same_type: bool [B or 1, 1, T, S], or None where all tokens have the same type.
     """
 
-    mask: Any
-    related: Any
-    same_type: Any
     waves: Waves
-    memory: Any = None
+    related: Any = None
+    same_type: Any = None
+
+
+def neighbours(x: Any) -> Relative:
+    """Returns how the tokens of a row [B, T, D] lie to each other."""
+    count, width = x.shape[1:]
+    return Relative(
+        Waves(*(ops.convert_to_tensor(w, x.dtype) for w in waves(count, 1, count, 1, width)))
+    )
 
 
 @functools.lru_cache(maxsize=64)
@@ -138,7 +143,7 @@ class RelativeAttention(Branch):
     """`softmax((q + u)·k + related · ((q + v)·R W + (q + w)·G[same type])) v · W_o`.
 
     q carries the scale K^-0.5, and so do the biases u, v, w; R are the waves of the distance, G
-    one vector for tokens of different types and one for the same. Where the context has a memory
+    one vector for tokens of different types and one for the same. Where the context has a source
     (the halving layer), keys and values come from there.
 
     Args:
@@ -198,29 +203,38 @@ class RelativeAttention(Branch):
             for name, shape in shapes.items()
         }
 
-    def call(self, x: Any, context: RelativeContext, state: State = None) -> tuple[Any, State]:
+    def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
         del state
         x = ops.cast(x, self.compute_dtype)
-        memory = x if context.memory is None else ops.cast(context.memory, self.compute_dtype)
+        source = ops.cast(context.source.x, self.compute_dtype) if context.source else x
+        relative = context.relative or neighbours(x)
         own = {name: ops.cast(w, self.compute_dtype) for name, w in self.own.items()}
         query, key, value = (
             ops.reshape(layer(y), (-1, y.shape[1], self.num_heads, self.head_dim))
             for layer, y in (
                 (self.query_dense, x),
-                (self.key_dense, memory),
-                (self.value_dense, memory),
+                (self.key_dense, source),
+                (self.value_dense, source),
             )
         )
         content, placed, typed = (
             (query + own[f"{name}_bias"]) * self.head_dim**-0.5
             for name in ("content", "distance", "type")
         )
-        scores = self.distance(placed, own["distance_kernel"], context.waves)
-        scores = scores + by_type(typed, own["type_embeddings"], context.same_type)
-        bias = ops.where(context.related, ops.cast(scores, "float32"), 0.0)
+        scores = self.distance(placed, own["distance_kernel"], relative.waves)
+        scores = scores + by_type(typed, own["type_embeddings"], relative.same_type)
+        bias = ops.cast(scores, "float32")
+        if relative.related is not None:
+            bias = ops.where(relative.related, bias, 0.0)
         y = attend(content, key, value, context.mask, bias, self.dropout)
         y = ops.reshape(y, (-1, x.shape[1], self.num_heads * self.head_dim))
         return self.output_dense(y), ()
+
+    def initial_state(self, batch: int, length: int) -> State:
+        raise LayerError(
+            "RelativeAttention reads whole rows and keeps no cache: it cannot go step by step; "
+            "bind an attention that can, such as attention.SelfAttention"
+        )
 
 
 def by_type(query: Any, embeddings: Any, same_type: Any) -> Any:

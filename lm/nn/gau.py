@@ -12,7 +12,7 @@ from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.attention import KeyValue
-from lm.nn.branch import Branch, Context, Factory, State, make
+from lm.nn.branch import Branch, Context, Factory, State, make, refuse_source
 from lm.nn.cache import Cache, by_prompt, write
 from lm.nn.dropout import Dropout
 from lm.nn.feedforward import dense
@@ -173,6 +173,7 @@ class GatedAttentionUnit(Branch):
         self.unit.build(x_shape)
 
     def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
+        refuse_source(self, context)
         refuse_bias_of_stack(self, context)
         gate, value, (query, key) = self.unit.split(
             ops.cast(x, self.compute_dtype), context.positions

@@ -45,14 +45,14 @@ def from_table(factors: Factors) -> Any:
 
 
 def step(factors: Factors) -> Any:
-    """Returns the logits [B, 1, V] of one position per row, without a bias.
+    """Returns the logits [B, V] of one position per row, x [B, D], without a bias.
 
     Made as kernel xᵀ and turned: so a processor reads a table, by far the larger factor, in order,
     in half the time for up to a few dozen rows.
     """
-    turned = ops.matmul(factors.kernel, ops.transpose(factors.x[:, 0]))  # [V, B]
+    turned = ops.matmul(factors.kernel, ops.transpose(factors.x))  # [V, B]
     # With its third axis XLA does not turn the product itself back.
-    return ops.transpose(turned[:, :, None], (1, 2, 0))
+    return ops.transpose(turned[:, :, None], (1, 2, 0))[:, 0]
 
 
 @part
@@ -81,6 +81,10 @@ class Logits(keras.layers.Layer):
     def call(self, x: Any, table: Any) -> Any:
         return whole(self.factors(x, table))
 
+    def step(self, x: Any, table: Any) -> Any:
+        """Returns the logits of one position per row, [B, D] → [B, V]."""
+        return whole(self.factors(x, table))
+
     def factors(self, x: Any, table: Any) -> Factors:
         """Returns what the logits are the product of."""
         del table
@@ -103,9 +107,11 @@ class TiedLogits(keras.layers.Layer):
         self.scale_exponent = scale_exponent
 
     def call(self, x: Any, table: Any) -> Any:
-        factors = self.factors(x, table)
-        is_step = len(x.shape) == _ROWS_AND_POSITIONS and x.shape[1] == 1
-        return step(factors) if is_step else from_table(factors)
+        return from_table(self.factors(x, table))
+
+    def step(self, x: Any, table: Any) -> Any:
+        """Returns the logits of one position per row, [B, D] → [B, V]."""
+        return step(self.factors(x, table))
 
     def factors(self, x: Any, table: Any) -> Factors:
         """Returns what the logits are the product of."""
@@ -181,6 +187,3 @@ class Pooler(keras.layers.Layer):
     def call(self, x: Any, table: Any) -> Any:
         del table
         return self.dense(ops.cast(x[:, 0], self.compute_dtype))
-
-
-_ROWS_AND_POSITIONS = 3

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from lm.errors import LayerError
 from lm.nn.attention import width_of_a_head
 from lm.nn.initializers import initializer
 from lm.parts import part
@@ -83,8 +84,13 @@ class SharedHeads(keras.layers.Layer):
         layer.build(input_shape)
         return layer
 
-    def project(self, x: Any) -> tuple[Any, ...]:
+    def project(self, x: Any, source: Any) -> tuple[Any, ...]:
         """[B, T, D] → [B, T, H, K] for each of `projections`."""
+        if source is not x:
+            raise LayerError(
+                "SharedHeads makes queries and keys of one row, and this stack has them of two: "
+                "bind SelfAttention.heads = None"
+            )
         return self.split(self.query_dense(x)), self.split(self.value_dense(x))
 
     def roles(self, projected: Sequence[Any]) -> tuple[Any, Any, Any]:

@@ -95,12 +95,13 @@ class Stack(Branch):
         """Positions there are embeddings for; None if they are computed."""
         return self.position.max_sequence_length if self.position else None
 
-    def call(
+    def call(  # noqa: PLR0913, PLR0917 - all that rows may bring
         self,
         x: Any,
         positions: Any = None,
         segments: Any = None,
         prefix: Any = None,
+        attention_mask: Any = None,
         memory: Any = None,
         memory_segments: Any = None,
         carried: Any = None,
@@ -113,6 +114,8 @@ class Stack(Branch):
             positions: int32 [B, T] inside each segment of the row; by default counted along it.
             segments: int32 [B, T]; given a state, 1 marks the tokens that advance it.
             prefix: int32 [B, T], 1 on the tokens that all see each other, or None.
+            attention_mask: bool [B, T, T], which token may look at which of its segment, in place
+                of the stack's rule: `masks.causal(order, order)` of a permutation, say.
             memory: [B, S, D] for cross-attention; with a state only at the first call.
             memory_segments: int32 [B, S].
             carried: int32 [B], the segment that goes on with a carry, 0 where none does.
@@ -132,7 +135,9 @@ class Stack(Branch):
         context = Context(
             positions=positions,
             segments=segments,
-            mask=self.visible(query, key, segments if state is None else None, prefix),
+            mask=self.visible(
+                query, key, segments if state is None else None, prefix, attention_mask
+            ),
             bias=self.bias(query, key) if self.bias else None,
             memory=memory,
             memory_mask=visible_memory(segments if state is None else None, memory_segments),
@@ -152,9 +157,9 @@ class Stack(Branch):
             return chain(self.after, x), StackCarry(count(positions, segments), tuple(states))
         return chain(self.after, x), advance(state, segments, tuple(states), x.shape[1])
 
-    def visible(self, query: Any, key: Any, segments: Any, prefix: Any) -> Any:
+    def visible(self, query: Any, key: Any, segments: Any, prefix: Any, mask: Any) -> Any:
         """Returns bool [B or 1, 1, T, S]."""
-        mask = self.mask(query, key)
+        mask = self.mask(query, key) if mask is None else ops.cast(mask, "bool")
         if prefix is not None:
             capacity, count = key.shape[1], query.shape[1]
             keys = ops.pad(prefix, [[0, 0], [0, capacity - count]])

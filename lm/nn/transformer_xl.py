@@ -10,12 +10,13 @@ from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.attention import Heads, KeyValue, attend_by_head, attend_together, by_head
-from lm.nn.branch import Branch, Context, State
+from lm.nn.branch import Branch, Context, State, refuse_source
 from lm.nn.cache import Cache, write
 from lm.nn.carry import latest, slot_segments
 from lm.nn.dropout import Dropout
 from lm.nn.funnel_attention import Waves, shifted, sinusoid
 from lm.nn.initializers import initializer
+from lm.parts import part
 from lm.ranges import NonNegativeInt, PositiveInt, UnitFloat
 
 
@@ -25,6 +26,7 @@ class Memory(NamedTuple):
     inputs: Any
 
 
+@part
 class MemoryAttention(Branch):
     """`softmax(((q + u)·k + (q + v)·R W_r) K^-0.5) v · W_o` with k, v projected from [memory; x].
 
@@ -95,6 +97,7 @@ class MemoryAttention(Branch):
         )
 
     def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
+        refuse_source(self, context)
         x = ops.cast(x, self.compute_dtype)
         if context.index is not None:
             return self.step(x, context, state)

@@ -42,6 +42,9 @@ class Objective(Protocol):
     def __call__(self, features: Mapping[str, Any], *, training: bool = False) -> Any:
         """Returns outputs that only the objective itself need understand."""
 
+    def initial_carry(self, batch: int) -> Any:
+        """Returns what the model hands to the first of so many rows; `()` where nothing is kept."""
+
     def terms(self, features: Mapping[str, Any], outputs: Any) -> Mapping[str, Ratio]:
         """Returns the sums to minimise ("loss") and to report."""
 

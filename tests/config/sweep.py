@@ -1,7 +1,8 @@
 """Calls everything that a gin file can name with hostile arguments, and records what it does.
 
-Run as a program in a folder of its own, given roots such as `lm`: it prints one JSON object,
-`called` (the paths), `calls` (their number) and `deeds` (path -> what the wall would have refused).
+Run as a program in a folder of its own, given roots such as `lm` or full paths of objects: it
+prints one JSON object, `called` (the paths), `calls` (their number) and `deeds` (path -> what the
+wall would have refused).
 """
 
 import contextlib
@@ -20,6 +21,7 @@ from typing import Any
 
 from lm import parts, wall
 from lm.config import admit
+from lm.config.annotations import suits
 from lm.config.scan import KERAS_ROOTS, OWN_ROOTS, REFUSED, lies_in
 
 # What only an extra of the package needs.
@@ -53,6 +55,12 @@ def admitted(roots: Sequence[str]) -> dict[str, Callable[..., Any]]:
     return dict(found.values())
 
 
+def named(paths: Sequence[str]) -> dict[str, Callable[..., Any]]:
+    """Return the objects among some roots, admitted or not."""
+    pairs = [path.rsplit(".", 1) for path in paths if "." in path]
+    return {".".join(pair): getattr(importlib.import_module(pair[0]), pair[1]) for pair in pairs}
+
+
 def lures(place: Path) -> list[Any]:
     """Lay out what could be harmed, and return arguments that would if something used them."""
     (place / "folder").mkdir()
@@ -60,30 +68,43 @@ def lures(place: Path) -> list[Any]:
         (place / name).write_text("precious\n")
     (place / "lure.py").write_text("from pathlib import Path\nPath('trace').touch()\n")
     shell = ["/bin/sh", "-c", "touch trace"]
-    paths = [str(place / name) for name in ("file", "folder", "new")]
-    texts = [" ".join(shell), *paths, "lure", "lure.trace", "http://127.0.0.1:9/x", ""]
-    return [*texts, shell, paths, {"train": paths[0], "x": 8}, 0, 3, -1, 2.5, True, None, _answer]
+    paths = [place / name for name in ("file", "folder", "new")]
+    texts = [" ".join(shell), *map(str, paths), "lure", "http://127.0.0.1:9/x", ""]
+    lists = [shell, [str(path) for path in paths], ["--gin_modules=lure"], [], {}]
+    return [
+        *texts,
+        *paths,
+        *lists,
+        {"train": str(paths[0]), "x": 8},
+        0,
+        3,
+        -1,
+        2.5,
+        True,
+        None,
+        answer,
+    ]
 
 
-def _answer(*given: Any, **named: Any) -> str:
+def answer(*given: Any, **named: Any) -> str:
     """Stand for a reference."""
     return "file"
 
 
 def arguments(found: Callable[..., Any], values: list[Any]) -> Iterator[dict[str, Any]]:
-    """Yield every value for all parameters, for the required ones, and for each one alone."""
+    """Yield every value for all parameters, and for each one alone, the rest as annotated."""
     try:
-        listed = list(inspect.signature(found).parameters.values())
-    except (TypeError, ValueError):
+        listed = list(inspect.signature(found, eval_str=True).parameters.values())
+    except (TypeError, ValueError, NameError):
         listed = []
     named = [p for p in listed if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    required = [p.name for p in named if p.default is p.empty]
-    names = [p.name for p in named]
-    yield {}
+    required = [p for p in named if p.default is p.empty]
+    usual = {p.name: next((v for v in values if suits(v, p.annotation)), answer) for p in required}
+    yield usual
     for value in values:
-        yield dict.fromkeys(names, value)
-        for name in names:
-            yield {**dict.fromkeys(required, value), name: value}
+        yield dict.fromkeys((p.name for p in named), value)
+        for parameter in named:
+            yield {**usual, parameter.name: value}
 
 
 class Recorder:
@@ -141,7 +162,7 @@ def main(roots: Sequence[str]) -> None:
     place = Path.cwd()
     os.environ["LM_CACHE_DIR"] = str(place / "cache")
     sys.path.insert(0, str(place))
-    everything = admitted(roots)
+    everything = admitted(roots) | named(roots)
     values = lures(place)
     calls = sum(1 for found in everything.values() for _ in arguments(found, values))
     deeds = {path: deeds_of(found, values) for path, found in everything.items()}

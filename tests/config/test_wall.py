@@ -2,12 +2,13 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from lm import config
+from lm.config import registry
 from lm.errors import ConfigError
 from lm.wall import wall
 
@@ -68,7 +69,7 @@ Value = Callable[[str], object]
 
 
 @pytest.fixture
-def value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Value:
+def value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Value]:
     """Evaluates a call of the module `deeds` that a gin file binds to a macro."""
     import compileall
     import shutil
@@ -93,8 +94,7 @@ def value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Value:
         return config.load(["run.gin"], modules=["deeds"]).value("X")
 
     yield evaluated
-    for name in ("deeds", "evil", "bytes_of_evil"):
-        sys.modules.pop(name, None)
+    registry.clear()
 
 
 @pytest.mark.parametrize("name", EXPECTED)

@@ -63,6 +63,8 @@ COUNTS = {
     "t5_1_1/large": 783_150_080,
     "t5_1_1/xl": 2_849_757_184,
     "t5_1_1/xxl": 11_135_332_352,
+    "transformer_xl/enwik8_12": 41_066_496,
+    "transformer_xl/enwik8_24": 277_278_720,
     "transformer/base": 61_147_136,
     "transformer/big": 210_374_656,
     "transformer_plus_plus/small": 35_337_968,

@@ -21,6 +21,7 @@ SIZES = [
     "t5/small",
     "t5_1_1/small",
     "transformer/base",
+    "transformer_xl/enwik8_12",
 ]
 
 

@@ -77,15 +77,17 @@ def attacks(trials: int, folder: Path) -> Result:
     (folder / "parts.py").write_text(PARTS)
     unread = list(hostile.UNREAD.items())[:trials]
     walks = list(hostile.WALKS.items())[: trials - len(unread)]
+    own = [(name, text) for name, (text, _) in hostile.OWN.items()]
+    own = own[: trials - len(unread) - len(walks)]
     failures = []
-    for attempts, modules in ((unread, []), (walks, ["parts"])):
+    for attempts, modules in ((unread, []), (walks, ["parts"]), (own, [])):
         cases = [(hostile.HEAD * ("without" not in n) + t + "\n", [], []) for n, t in attempts]
         for (name, _), found in zip(attempts, loaded(cases, folder, modules), strict=True):
             kind, _, message, has_run, imported = found
             foreign = {"evil", "lmx"} & set(imported) or {"parts"} & set(imported) - set(modules)
             if kind != "ConfigError" or "run.gin:" not in message or has_run or foreign:
                 failures.append(f"{name}: {kind} {message[:200]} {foreign}")
-    return Result(len(unread) + len(walks), failures)
+    return Result(len(unread) + len(walks) + len(own), failures)
 
 
 BARS = [
@@ -102,7 +104,7 @@ BARS = [
         "hostile gin files",
         "a gin file that would run code is rejected by parsing; no foreign module is imported",
         attacks,
-        short=33,
-        long=33,
+        short=51,
+        long=51,
     ),
 ]

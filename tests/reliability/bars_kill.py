@@ -13,6 +13,10 @@ ALL = (
     ("tensorflow", "language_model"),
     ("jax", "span_corruption"),
     ("tensorflow", "span_corruption"),
+    ("jax", "remembering"),
+    ("tensorflow", "remembering"),
+    ("jax", "convolved"),
+    ("tensorflow", "convolved"),
 )
 LONG, SHORT = 64, 4
 BESIDES = 8  # from this many trials on, both engines and both kinds

@@ -1,4 +1,4 @@
-"""A tiny experiment with everything that has a state, in two kinds."""
+"""A tiny experiment with everything that has a state, in four kinds."""
 
 import random
 from pathlib import Path
@@ -19,14 +19,9 @@ from lm.optim import adamw
 from lm.train import samples
 
 DROPOUT_RATE = 0.1
-MIXTURE_OR_TASK_NAME = @user.mixture()
-user.mixture.tasks = [@first/user.text_task(), @second/user.text_task()]
 first/user.text_task.name = 'first'
 first/user.text_task.train = '{folder}/first.txt'
 first/user.text_task.validation = '{folder}/held_out.txt'
-second/user.text_task.name = 'second'
-second/user.text_task.train = '{folder}/second.txt'
-second/user.text_task.validation = '{folder}/held_out.txt'
 BATCH_SIZE = 4
 TRAIN_STEPS = {steps}
 EVAL_PERIOD = 10
@@ -38,22 +33,47 @@ train.train.save_period = 2
 train.train.keep = 3
 NUM_LAYERS = 1
 """
-LANGUAGE_MODEL = """\
-TASK_FEATURE_LENGTHS = {'targets': 32}
+MIXED = """\
+MIXTURE_OR_TASK_NAME = @user.mixture()
+user.mixture.tasks = [@first/user.text_task(), @second/user.text_task()]
+second/user.text_task.name = 'second'
+second/user.text_task.train = '{folder}/second.txt'
+second/user.text_task.validation = '{folder}/held_out.txt'
+"""
+LANGUAGE_MODEL = (
+    MIXED
+    + """\
+TASK_FEATURE_LENGTHS = {{'targets': 32}}
 MAX_SEQUENCE_LENGTH = 64
 VOCABULARY_SIZE = 260
 samples.Samples.count = 2
 """
-EXPERTS = """\
-NUM_EXPERTS = 8
-"""
-SPAN_CORRUPTION = """\
-TASK_FEATURE_LENGTHS = {'inputs': 32, 'targets': 24}
+)
+EXPERTS = "NUM_EXPERTS = 8\n"
+SPAN_CORRUPTION = (
+    MIXED
+    + """\
+TASK_FEATURE_LENGTHS = {{'inputs': 32, 'targets': 24}}
 HEAD_DIM = 8
 VOCABULARY_SIZE = 384
 train.train.samples = None
 """
+)
+GOES_ON = """\
+MIXTURE_OR_TASK_NAME = @first/user.text_task()
+TASK_FEATURE_LENGTHS = {{'targets': 32}}
+VOCABULARY_SIZE = 260
+HEAD_DIM = 8
+samples.Samples.count = 2
+"""
+REMEMBERING = GOES_ON + "MEMORY_LENGTH = 48\n"
 KINDS = {
+    "remembering": (
+        "models/transformer_xl/architecture.gin",
+        "features/contiguous.gin",
+        REMEMBERING,
+    ),
+    "convolved": ("models/primer/architecture.gin", "features/contiguous.gin", GOES_ON),
     "language_model": (
         "models/gpt2/architecture.gin",
         "features/language_model.gin",
@@ -78,8 +98,8 @@ def write(folder: Path, *, steps: int, kind: str = "language_model", more: str =
     Args:
         folder: where to.
         steps: TRAIN_STEPS.
-        kind: which of `KINDS`: packed language modelling with samples, dense or with experts, or
-            T5's random spans.
+        kind: which of `KINDS`: packed language modelling with samples, dense or with experts, T5's
+            random spans, or rows that go on, read by Transformer-XL or by Primer.
         more: gin text at the end.
     """
     rng = random.Random(0)
@@ -91,5 +111,5 @@ def write(folder: Path, *, steps: int, kind: str = "language_model", more: str =
     model, features, own = KINDS[kind]
     path = folder / f"{kind}.gin"
     shared = SHARED.format(folder=folder, steps=steps, model=model, features=features)
-    path.write_text(shared + own + more)
+    path.write_text(shared + own.format(folder=folder) + more)
     return path
