@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--allow-change",
         action="append",
         metavar="NAME",
-        help="a setting, or part of the data, that may differ from what the run began with; repeatable",
+        help="setting or part of the data that may differ from the run's beginning; repeatable",
     )
     parser.add_argument(
         "--replay_batch",

@@ -1,4 +1,4 @@
-"""Loss or gradient not finite: skipped, named, saved, replayed; then the run stops or rolls back."""
+"""Loss or gradient not finite: skipped, named, saved, replayed; then a stop or a rollback."""
 
 import functools
 import os
