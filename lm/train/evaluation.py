@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
+from lm.engines import Engine
 from lm.likelihood import bits, perplexity
 from lm.parts import part
 from lm.ranges import PositiveInt
@@ -46,7 +47,7 @@ class Evaluation:
         names = task_names(mixture_or_task_name, split)
         self.batches = {n: data(mixture_or_task_name=n, split=split) for n in names}
 
-    def __call__(self, engine: Any) -> Iterator[TaskMetrics]:
+    def __call__(self, engine: Engine) -> Iterator[TaskMetrics]:
         """Yield the metrics of each task with the engine's weights."""
         for task, batches in self.batches.items():
             sums = total(engine, islice(batches, self.steps))
@@ -54,7 +55,7 @@ class Evaluation:
             yield TaskMetrics(task, self.split, metrics(sums, size))
 
 
-def total(engine: Any, batches: Iterable[Batch]) -> dict[str, tuple[float, float]]:
+def total(engine: Engine, batches: Iterable[Batch]) -> dict[str, tuple[float, float]]:
     """Return name -> (total, weight) over all batches, in order, added in float64."""
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     for terms in engine.evaluations(batches):

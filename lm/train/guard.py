@@ -7,13 +7,13 @@ The device has skipped the update, which left nothing behind. The guard reads th
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import numpy as np
 
 from lm.checkpoint import Store
-from lm.engines.outcome import Outcome
+from lm.engines import Engine, Outcome
 from lm.errors import UserError
 from lm.mesh import cluster
 from lm.train import skipped_batch, state
@@ -50,7 +50,7 @@ class Guard:
     def __init__(
         self,
         *,
-        engine: Any,
+        engine: Engine,
         store: Store,
         max_skipped: int,
         max_rollbacks: int,

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lm.checkpoint import Store
+from lm.engines import Engine
 from lm.train import state
 from lm.train.evaluation import Evaluation
 from lm.train.guard import Guard, Step
@@ -58,7 +59,7 @@ class Loop:
     def __init__(
         self,
         *,
-        engine: Any,
+        engine: Engine,
         data: HashedBatches,
         store: Store,
         reporter: Reporter,

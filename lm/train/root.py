@@ -151,7 +151,7 @@ def _engine(
     optimizer: Factory,
     data: HashedBatches,
     settings: Mapping[str, Any],
-) -> Any:
+) -> engines.Engine:
     """Return the engine, its state laid out over the mesh, its vocabulary checked."""
     with group.on_mesh(objective, data.features, settings["microbatches"]):
         _prepare(settings)

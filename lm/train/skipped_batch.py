@@ -16,9 +16,8 @@ import numpy as np
 from safetensors import SafetensorError, numpy, safe_open
 
 from lm import disk
-from lm.engines import Program
+from lm.engines import Engine, Outcome, Program
 from lm.engines.meter import mean
-from lm.engines.outcome import Outcome
 from lm.errors import UserError
 from lm.mesh import cluster
 from lm.train.progress import log
@@ -134,7 +133,9 @@ def _step(path: Path) -> float:
     return int(path.stem) if path.stem.isdecimal() else math.inf
 
 
-def replay(saved: SkippedBatch, *, step: int, engine: Any, data: Any, signals: StopSignals) -> None:
+def replay(
+    saved: SkippedBatch, *, step: int, engine: Engine, data: Any, signals: StopSignals
+) -> None:
     """Repeat the steps from a checkpoint to the skipped one; print what is seen there.
 
     The checkpoint and the batches in between give the state of that step bit for bit. Without a

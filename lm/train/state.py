@@ -22,7 +22,7 @@ from lm.checkpoint import (
     variable_names,
 )
 from lm.differences import differences
-from lm.engines import Program
+from lm.engines import Engine, Program
 from lm.errors import UserError
 from lm.mesh import cluster
 from lm.train.metadata import changes, check_unchanged
@@ -150,7 +150,7 @@ def restore_for_another_optimizer(program: Program, folder: Path, *, step: int) 
 def resume(
     *,
     store: Store,
-    engine: Any,
+    engine: Engine,
     data: Any,
     metadata: Mapping[str, Any],
     allow_change: Collection[str],
@@ -211,7 +211,7 @@ def _warn(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
             log(f"{warning}: {changed}")
 
 
-def start_from_weights(*, engine: Any, path: str | Path, partial: Collection[str]) -> None:
+def start_from_weights(*, engine: Engine, path: str | Path, partial: Collection[str]) -> None:
     """Start from the weights of another run; optimizer, seeds and data begin anew.
 
     Args:

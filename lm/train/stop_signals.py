@@ -8,8 +8,10 @@ from collections.abc import Iterable, Iterator
 from types import FrameType, TracebackType
 from typing import Any, TypeAlias
 
+from lm.engines import Engine
+from lm.engines.program import Ratios
 from lm.mesh import cluster
-from lm.types import Features, Tensor
+from lm.types import Features
 
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -130,7 +132,7 @@ class Interruptible:
         signals: those of this process or of all.
     """
 
-    def __init__(self, engine: Any, signals: StopSignals) -> None:
+    def __init__(self, engine: Engine, signals: StopSignals) -> None:
         self._engine = engine
         self._signals = signals
 
@@ -138,9 +140,7 @@ class Interruptible:
         """Look it up in the engine."""
         return getattr(self._engine, name)
 
-    def evaluations(
-        self, batches: Iterable[Features]
-    ) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
+    def evaluations(self, batches: Iterable[Features]) -> Iterator[Ratios]:
         """Yield the terms of every batch.
 
         Raises:
