@@ -5,10 +5,12 @@ import inspect
 import pkgutil
 
 import keras
+import pytest
 
 import lm.models
 import lm.nn
 import lm.objectives
+from lm.mesh.axes import NAMES, declared
 from tests import built
 from tests.catalogue import BRANCHES, MODELS, OBJECTIVES, having
 
@@ -47,6 +49,16 @@ def test_paths_do_not_depend_on_what_was_built_before(case):
     assert again == paths
     assert len(set(paths)) == len(paths)
     assert any("/dropout/seed/" in path for path in paths) or "rotary" in case.name
+
+
+@pytest.mark.parametrize("kind", ["branch", "model"])
+def test_every_matrix_has_logical_axes_that_rules_know(kind):
+    made = [getattr(built, kind)(case.name) for case in built.KINDS[kind]]
+    for one in made:
+        axes = declared(one)
+        assert {v.path for v in one.trainable_variables if len(v.shape) > 1} <= axes.keys()
+        assert {name for names in axes.values() for name in names} <= NAMES
+        assert all(len(axes[v.path]) == len(v.shape) for v in one.variables if v.path in axes)
 
 
 @having(OBJECTIVES)

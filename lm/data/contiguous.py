@@ -25,12 +25,14 @@ from lm.data.mapping import mapped
 from lm.data.pipeline import task_facts, vocabulary_sizes
 from lm.data.windows import no_pieces
 from lm.errors import UserError
+from lm.parts import part
 from lm.ranges import NonNegativeInt, PositiveInt, Seed
 
 TARGETS = ("targets",)
 _ENDLESS = 2**62
 
 
+@part
 class ContiguousWindows(Batches):
     """Batches whose rows go on from one to the next, every token of a split once an epoch.
 
@@ -96,6 +98,7 @@ class ContiguousWindows(Batches):
         )
 
 
+@part
 def contiguous_batches(
     *,
     mixture_or_task_name: str,

@@ -52,7 +52,7 @@ class Engine:
         )
         self._state: Arrays | None = None
         self._under_way: deque[Any] = deque(maxlen=3)
-        self._placement = None if mesh is None else Placement(mesh)
+        self._placement = None if mesh is None else Placement(mesh, objective)
         if self._placement is not None:
             self.program.carry.lay(self._placement.rows)
         self._train = jax.jit(self._train_step, donate_argnums=0, **self._outputs(state=True))

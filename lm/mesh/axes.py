@@ -1,4 +1,8 @@
-"""The logical axes of every variable, by the end of its path, and the rules that split them.
+"""The logical axes of every variable, as its layer declares them, and the rules that split them.
+
+A layer says `logical_axes = {"kernel": ("embed", "mlp")}`: the path of a variable inside the layer,
+as a regular expression, and a name for each dimension. What the axes of a part mean may depend on
+the owner; so what an owner says goes before what its parts say.
 
 The names are T5X's: vocab, embed, mlp, heads, kv, joined_kv (heads times kv), relpos_buckets,
 abspos_buckets, expert, expert_mlp, expert_replicas (groups of tokens), unmodeled; `batch` is the
@@ -7,7 +11,7 @@ dimension of an array, None where it is not split.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lm.errors import ConfigError
@@ -18,54 +22,10 @@ Split = tuple[str | None, ...]
 Rules = Sequence[tuple[str, str | Sequence[str] | None]]
 
 BATCH, JOINED = "batch", "joined_kv"
-AXES: dict[str, Axes] = {
-    r"types/embeddings": ("unmodeled", "embed"),
-    r"embedding/embeddings": ("vocab", "embed"),
-    r"learned_position/embeddings": ("abspos_buckets", "embed"),
-    r"relative_bias/embeddings": ("relpos_buckets", "heads"),
-    r"heads/(query|key|value)/kernel": ("embed", "joined_kv"),
-    r"heads/(query|key|value)/bias": ("joined_kv",),
-    r"heads/output/kernel": ("joined_kv", "embed"),
-    r"heads/mix/kernel": ("unmodeled", "joined_kv"),
-    r"after_(query|key|value)/taps": ("unmodeled", "heads", "kv"),
-    r"relative_attention/(query|key|value)/kernel": ("embed", "joined_kv"),
-    r"relative_attention/(key|value)/bias": ("joined_kv",),
-    r"relative_attention/output/kernel": ("joined_kv", "embed"),
-    r"(relative|memory)_attention/(content|distance|type)_bias": ("heads", "kv"),
-    r"(relative|memory)_attention/distance_kernel": ("embed", "heads", "kv"),
-    r"relative_attention/type_embeddings": ("unmodeled", "heads", "kv"),
-    r"(gated_)?feed_forward/(gate|hidden)/kernel": ("embed", "mlp"),
-    r"(gated_)?feed_forward/(gate|hidden)/bias": ("mlp",),
-    r"(gated_)?feed_forward/output/kernel": ("mlp", "embed"),
-    r"gated_linear_unit/(value|gate)/kernel": ("embed", "unmodeled"),
-    r"evolved_encoder_convolution/left/kernel": ("embed", "mlp"),
-    r"evolved_encoder_convolution/right/kernel": ("unmodeled", "embed", "unmodeled"),
-    r"evolved_decoder_convolution/(left|right)/taps": ("unmodeled", "embed", "unmodeled"),
-    r"evolved_decoder_convolution/left/pointwise/kernel": ("embed", "mlp"),
-    r"evolved_decoder_convolution/right/pointwise/kernel": ("embed", "unmodeled"),
-    r"evolved_(encoder|decoder)_convolution/last/taps": ("unmodeled", "mlp", "unmodeled"),
-    r"evolved_encoder_convolution/last/pointwise/kernel": ("mlp", "unmodeled"),
-    r"evolved_decoder_convolution/last/pointwise/kernel": ("mlp", "embed"),
-    r"unit/(gate|value)/kernel": ("embed", "mlp"),
-    r"unit/(gate|value)/bias": ("mlp",),
-    r"unit/base/kernel": ("embed", "kv"),
-    r"unit/head_(scale|bias)": ("unmodeled", "kv"),
-    r"unit/output/kernel": ("mlp", "embed"),
-    r"router/scores/kernel": ("embed", "unmodeled"),
-    r"(gating|primary|secondary)/(scores|noise)/kernel": ("embed", "unmodeled"),
-    r"experts/(gate|hidden)/kernel": ("expert", "embed", "expert_mlp"),
-    r"experts/(gate|hidden)/bias": ("expert", "expert_mlp"),
-    r"experts/output/kernel": ("expert", "expert_mlp", "embed"),
-    r"experts/output/bias": ("expert", "embed"),
-    r"head/kernel": ("embed", "vocab"),
-    r"head/bias": ("vocab",),
-    r"head/dense/kernel": ("embed", "unmodeled"),
-}
-# The same for the outputs of layers, where XLA must not choose: tokens go to the devices of their
-# experts, all to all.
-OUTPUTS: dict[str, Axes] = {
-    r"(to|from)_experts": ("expert", "expert_replicas", "unmodeled", "unmodeled"),
-}
+NAMES = frozenset(
+    "vocab embed mlp heads kv joined_kv relpos_buckets abspos_buckets "
+    "expert expert_mlp expert_replicas unmodeled".split()
+)
 # The macro to change where a size does not divide.
 MACROS = {
     "batch": "BATCH_SIZE",
@@ -84,7 +44,7 @@ class Layout(NamedTuple):
 
     Attributes:
         shape: global shape of the variable.
-        axes: its logical axes; empty where the table has none.
+        axes: its logical axes; empty where it has none.
         split: the mesh axis of each dimension.
     """
 
@@ -93,15 +53,48 @@ class Layout(NamedTuple):
     split: Split
 
 
-def full_path(pattern: str) -> str:
-    """Return the regular expression of all paths that end in the pattern, whole names only.
+def declared(model: Any) -> dict[str, Axes]:
+    """Return path -> logical axes of the variables of a built model that have any.
 
-    >>> bool(re.fullmatch(full_path("head/kernel"), "gpt/head/kernel"))
-    True
-    >>> bool(re.fullmatch(full_path("head/kernel"), "gpt/ahead/kernel"))
-    False
+    Raises:
+        ConfigError: a variable that two patterns of one layer match.
     """
-    return rf"(?:.*/)?(?:{pattern})"
+    found: dict[str, Axes] = {}
+    for layer in model._flatten_layers():  # an owner comes before its parts
+        if table := getattr(layer, "logical_axes", None):
+            inside = {v.path: v.path.removeprefix(f"{layer.path}/") for v in layer.variables}
+            names = {path: _matching(end, table, layer.path) for path, end in inside.items()}
+            found = {path: axes for path, axes in names.items() if axes} | found
+    return found
+
+
+def bound(paths: Iterable[str], table: Mapping[str, Axes]) -> dict[str, Axes]:
+    """Return path -> logical axes of the variables whose paths end in a pattern of a table.
+
+    Example:
+        >>> bound(["gpt/head/kernel", "gpt/ahead/kernel"], {"head/kernel": ("embed", "vocab")})
+        {'gpt/head/kernel': ('embed', 'vocab')}
+    """
+    ends = {rf"(?:.*/)?(?:{end})": names for end, names in table.items()}
+    found = {path: _matching(path, ends, "mesh.Mesh.axes") for path in paths}
+    return {path: axes for path, axes in found.items() if axes}
+
+
+def outputs(model: Any) -> dict[str, Axes]:
+    """Return path -> logical axes of what layers return, where their owner's `output_axes` say."""
+    return {
+        f"{layer.path}/{name}": names
+        for layer in model._flatten_layers()
+        for name, names in getattr(layer, "output_axes", {}).items()
+    }
+
+
+def _matching(path: str, table: Mapping[str, Axes], owner: str) -> Axes:
+    """Return the axes of the one pattern of a table that a path matches, () where none does."""
+    found = [pattern for pattern in table if re.fullmatch(pattern, path)]
+    if len(found) > 1:
+        raise ConfigError(f"{path}: {' and '.join(found)} of {owner} both match; keep one")
+    return tuple(table[found[0]]) if found else ()
 
 
 def split(axes: Axes, rules: Rules) -> Split:
@@ -128,7 +121,7 @@ def split(axes: Axes, rules: Rules) -> Split:
 def lay_out(
     shapes: Mapping[str, Shape],
     *,
-    table: Mapping[str, Axes],
+    axes: Mapping[str, Axes],
     rules: Rules,
     sizes: Mapping[str, int],
 ) -> dict[str, Layout]:
@@ -136,28 +129,23 @@ def lay_out(
 
     Args:
         shapes: path -> shape.
-        table: end of path, a regular expression -> logical axes.
+        axes: path -> logical axes, of vectors where they have any.
         rules: logical axis -> mesh axis.
         sizes: mesh axis -> number of devices.
 
     Raises:
-        ConfigError: a matrix that is not in the table, or a dimension that a rule splits and that
-            does not divide: what a rule splits is never silently replicated.
+        ConfigError: a matrix without axes, or a dimension that a rule splits and that does not
+            divide: what a rule splits is never silently replicated.
     """
     return {
-        path: _layout(path, tuple(shape), table, rules, sizes) for path, shape in shapes.items()
+        path: _layout(path, tuple(shape), axes.get(path, ()), rules, sizes)
+        for path, shape in shapes.items()
     }
 
 
-def _layout(
-    path: str,
-    shape: Shape,
-    table: Mapping[str, Axes],
-    rules: Rules,
-    sizes: Mapping[str, int],
-) -> Layout:
+def _layout(path: str, shape: Shape, axes: Axes, rules: Rules, sizes: Mapping[str, int]) -> Layout:
     """Return the layout of one variable."""
-    axes = _axes(path, shape, table)
+    _check_rank(path, shape, axes)
     mesh_axes = split(axes, rules) if axes else (None,) * len(shape)
     for axis, mesh_axis, size in zip(axes, mesh_axes, shape, strict=bool(axes)):
         if mesh_axis is not None and size % sizes[mesh_axis]:
@@ -169,24 +157,17 @@ def _layout(
     return Layout(shape, axes, mesh_axes)
 
 
-def _axes(path: str, shape: Shape, table: Mapping[str, Axes]) -> Axes:
-    """Return the logical axes of a variable; a vector that is not in the table has none."""
-    found = [pattern for pattern in table if re.fullmatch(full_path(pattern), path)]
-    if len(found) > 1:
-        raise ConfigError(f"{path}: {' and '.join(found)} of the mesh's axes both match; keep one")
-    if found and len(table[found[0]]) != len(shape):
-        raise ConfigError(
-            f"{path} {list(shape)}: '{found[0]}' of the mesh's axes names {len(table[found[0]])} "
-            "axes"
-        )
-    if not found and len(shape) > 1:
+def _check_rank(path: str, shape: Shape, axes: Axes) -> None:
+    """Refuse axes that are not those of the shape; a vector may have none."""
+    if axes and len(axes) != len(shape):
+        raise ConfigError(f"{path} {list(shape)}: its logical axes are {len(axes)}, {axes}")
+    if not axes and len(shape) > 1:
         end = "/".join(path.split("/")[-2:])
         names = ", ".join(f"'<axis {i}>'" for i in range(len(shape)))
         raise ConfigError(
-            f"{path} {list(shape)} has no logical axes, so no rule can split it; bind "
-            f"mesh.Mesh.axes = {{'{end}': ({names})}}"
+            f"{path} {list(shape)} has no logical axes, so no rule can split it; declare "
+            f"logical_axes in its layer or bind mesh.Mesh.axes = {{'{end}': ({names})}}"
         )
-    return table[found[0]] if found else ()
 
 
 def refuse_split_heads(model: Any, layouts: Mapping[str, Layout], sizes: Mapping[str, int]) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,19 +10,20 @@ import keras
 from lm.abstract import on_shapes
 from lm.errors import ConfigError
 from lm.mesh.axes import (
-    AXES,
     BATCH,
-    OUTPUTS,
+    NAMES,
     Axes,
     Layout,
     Rules,
-    full_path,
+    bound,
+    declared,
     lay_out,
+    outputs,
     refuse_split_heads,
     split,
 )
 from lm.parts import part
-from lm.types import Features, Shape
+from lm.types import Features
 
 REMAINING = -1
 
@@ -39,8 +39,8 @@ class Mesh:
     Args:
         shape: mesh axis -> number of devices; one may be -1: all that remain.
         rules: pairs of a logical axis and a mesh axis or None; `batch` may name several.
-        axes: logical axes of variables beyond those of `lm.mesh.axes`: the end of a path, a
-            regular expression -> one name per dimension.
+        axes: logical axes of variables, in place of those that their layers declare: the end of a
+            path, a regular expression -> one name per dimension.
         cluster: joins the processes of a cluster, called once before the devices are counted;
             None is one process. See `lm.mesh.cluster`.
 
@@ -70,11 +70,6 @@ class Mesh:
         self.cluster = cluster
         self._grid: Any = None
         self._check_names()
-
-    @property
-    def table(self) -> dict[str, Axes]:
-        """The logical axes of all known variables, by the end of the path."""
-        return AXES | self.extra_axes
 
     @property
     def batch_axes(self) -> tuple[str, ...]:
@@ -132,22 +127,30 @@ class Mesh:
                 f"({', '.join(f'{name.upper()}_DEVICES' for name in self.shape)})"
             )
 
-    def layouts(self, shapes: Mapping[str, Shape]) -> dict[str, Layout]:
-        """Return path -> layout of every variable.
+    def axes_of(self, model: Any) -> dict[str, Axes]:
+        """Return path -> logical axes of the variables of a built model or objective.
 
-        Args:
-            shapes: path -> shape.
+        Raises:
+            ConfigError: axes were bound that belong to no variable.
+        """
+        paths = [v.path for v in model.variables]
+        for end, names in self.extra_axes.items():
+            if not bound(paths, {end: names}):
+                raise ConfigError(f"mesh.Mesh.axes: '{end}' is the end of no variable's path")
+        return declared(model) | bound(paths, self.extra_axes)
+
+    def layouts_of(self, model: Any) -> dict[str, Layout]:
+        """Return path -> layout of every variable of a built model or objective.
 
         Raises:
             ConfigError: naming a variable that cannot be split as the rules say, a rule that
-                matches nothing, or a mesh axis that splits nothing.
+                matches nothing, a mesh axis that splits nothing, or a head that would lie on
+                several devices.
         """
+        shapes = {v.path: tuple(v.shape) for v in model.variables}
         if not self._splits_variables():
             return {path: Layout(s, (), (None,) * len(s)) for path, s in shapes.items()}
-        found = lay_out(shapes, table=self.table, rules=self.rules, sizes=self.shape)
-        for end in self.extra_axes:
-            if not any(re.fullmatch(full_path(end), path) for path in shapes):
-                raise ConfigError(f"mesh.Mesh.axes: '{end}' is the end of no variable's path")
+        found = lay_out(shapes, axes=self.axes_of(model), rules=self.rules, sizes=self.shape)
         used = {mesh_axis for layout in found.values() for mesh_axis in layout.split}
         for axis, size in self.shape.items():
             if size > 1 and axis not in used and axis not in self.batch_axes:
@@ -155,15 +158,6 @@ class Mesh:
                     f"the mesh axis '{axis}' of {size} devices splits no variable of this model; "
                     "take another file of gin/mesh or change mesh.Mesh.rules"
                 )
-        return found
-
-    def layouts_of(self, model: Any) -> dict[str, Layout]:
-        """Return path -> layout of every variable of a built model or objective.
-
-        Raises:
-            ConfigError: as `layouts`, or a head would lie on several devices.
-        """
-        found = self.layouts({v.path: tuple(v.shape) for v in model.variables})
         refuse_split_heads(model, found, self.shape)
         return found
 
@@ -195,9 +189,8 @@ class Mesh:
         Raises:
             ConfigError: what does not fit, before a device holds anything.
         """
-        distribution = self.distribution()
         self.check_rows(next(iter(features.values())).shape[0], microbatches)
-        self.layouts_of(_shaped(objective, features))
+        distribution = self.distribution(_shaped(objective, features))
         before = keras.distribution.distribution()
         keras.distribution.set_distribution(distribution)
         try:
@@ -205,15 +198,20 @@ class Mesh:
         finally:
             keras.distribution.set_distribution(before)
 
-    def distribution(self) -> Any:
-        """Return the layouts as `keras.distribution.ModelParallel`; variables match by path."""
-        layout_map = keras.distribution.LayoutMap(self.grid)
-        # Keras looks for the layout of a layer's output under the layer's path + "/output".
-        outputs = {f"{end}/output": names for end, names in OUTPUTS.items()}
-        for end, names in (self.table | outputs).items():
-            mesh_axes = split(names, self.rules)
-            if any(mesh_axes):
-                layout_map[full_path(end)] = mesh_axes
+    def distribution(self, model: Any) -> Any:
+        """Return the layouts of a built model or objective as `keras.distribution.ModelParallel`.
+
+        Raises:
+            ConfigError: as `layouts_of`.
+        """
+        layout_map = ByPath(self.grid)
+        for path, layout in self.layouts_of(model).items():
+            if any(layout.split):
+                layout_map[path] = layout.split
+        for path, names in outputs(model).items():
+            if any(mesh_axes := split(names, self.rules)):
+                # Where Keras looks for the layout of what a layer returns.
+                layout_map[f"{path}/output"] = mesh_axes
         first = next(iter(self.shape))
         return keras.distribution.ModelParallel(layout_map=layout_map, batch_dim_name=first)
 
@@ -224,11 +222,11 @@ class Mesh:
 
     def _check_names(self) -> None:
         """Refuse rules over axes that do not exist."""
-        known = {BATCH} | {name for names in (self.table | OUTPUTS).values() for name in names}
+        known = {BATCH, *NAMES, *(name for names in self.extra_axes.values() for name in names)}
         for name, mesh_axes in self.rules:
             if name not in known:
                 raise ConfigError(
-                    f"mesh.Mesh.rules: no variable has the logical axis '{name}'; known are "
+                    f"mesh.Mesh.rules: there is no logical axis '{name}'; known are "
                     f"{', '.join(sorted(known))}"
                 )
             for axis in _names(mesh_axes):
@@ -237,6 +235,14 @@ class Mesh:
                         f"mesh.Mesh.rules: '{name}' is split over '{axis}', which is no axis of "
                         f"mesh.Mesh.shape ({', '.join(self.shape)})"
                     )
+
+
+class ByPath(keras.distribution.LayoutMap):
+    """Layouts by the whole path; Keras alone would try every key as a regular expression."""
+
+    def __getitem__(self, key: str) -> Any:
+        """Return the layout of a variable or output, None where it has none."""
+        return self._layout_map.get(key)
 
 
 def _shaped(objective: Callable[[], Any], features: Features) -> Any:

@@ -15,6 +15,7 @@ class Placement:
 
     Args:
         mesh: the mesh; its devices must exist.
+        objective: what is trained, built.
 
     Attributes:
         distribution: Keras' layouts of variables and of what layers return.
@@ -22,9 +23,9 @@ class Placement:
         rows: sharding of an array whose first axis is the batch.
     """
 
-    def __init__(self, mesh: Mesh) -> None:
+    def __init__(self, mesh: Mesh, objective: Any) -> None:
         self.mesh = mesh
-        self.distribution = mesh.distribution()
+        self.distribution = mesh.distribution(objective)
         devices = mesh.grid.backend_mesh
         self.replicated = NamedSharding(devices, PartitionSpec())
         self.rows = NamedSharding(devices, PartitionSpec(mesh.batch_axes))

@@ -1,7 +1,7 @@
 """Encoder: embed, one bidirectional stack, a head."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -27,6 +27,8 @@ class Encoder(keras.Model):
 
     Source: Devlin et al. 2019 (https://arxiv.org/abs/1810.04805).
     """
+
+    logical_axes: ClassVar = {"types/embeddings": ("unmodeled", "embed")}
 
     sides = ("encoder",)
 

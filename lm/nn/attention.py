@@ -1,7 +1,7 @@
 """Multi-head attention over the sequence itself or over a memory."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 from keras import ops
@@ -130,6 +130,12 @@ class Heads(keras.layers.Layer):
         LayerError: if the width does not divide by the heads and `head_dim` is not given.
     """
 
+    logical_axes: ClassVar = {
+        "(query|key|value)/kernel": ("embed", "joined_kv"),
+        "(query|key|value)/bias": ("joined_kv",),
+        "output/kernel": ("joined_kv", "embed"),
+    }
+
     projections = ("query", "key", "value")
 
     def __init__(
@@ -229,6 +235,8 @@ class SelfAttention(Branch):
 
     Source: Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762), section 3.2.
     """
+
+    logical_axes: ClassVar = {"after_(query|key|value)/taps": ("unmodeled", "heads", "kv")}
 
     def __init__(  # noqa: PLR0913 - each one is a number or a choice of the papers
         self,

@@ -6,7 +6,7 @@ k weighted neighbours; where two filters read the same x they share its neighbou
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -105,6 +105,8 @@ class CausalConvolution(Branch):
     Departures: neighbours in another packed example count as zero, and decoding keeps a tail; the
     release does neither.
     """
+
+    logical_axes: ClassVar = {"taps": ("unmodeled", "embed")}
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """Token embeddings."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -20,6 +20,8 @@ class TokenEmbedding(keras.layers.Layer):
         scale_exponent: 0 leaves the rows as they are; Tensor2Tensor scales them by D^0.5.
         embeddings_initializer: name or factory of the table's initial values.
     """
+
+    logical_axes: ClassVar = {"embeddings": ("vocab", "embed")}
 
     def __init__(
         self,

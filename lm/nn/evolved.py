@@ -5,7 +5,7 @@ depthwise filters, a bias on every dense layer, a norm inside the decoder's feed
 that way the six published sizes come out; with the port's choices they do not.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 from keras import ops
@@ -44,6 +44,8 @@ class GatedLinearUnit(Branch):
     first block of the Evolved Transformer's encoder cell.
     """
 
+    logical_axes: ClassVar = {"(value|gate)/kernel": ("embed", "unmodeled")}
+
     def build(self, x_shape: Any) -> None:
         self.value = keras.layers.Dense(x_shape[-1], name="value")
         self.gate = keras.layers.Dense(x_shape[-1], activation="sigmoid", name="gate")
@@ -74,6 +76,13 @@ class EvolvedEncoderConvolution(Branch):
     another segment, which padding is, counts as zero. That is the same for padding, and isolates
     packed examples too.
     """
+
+    logical_axes: ClassVar = {
+        "left/kernel": ("embed", "mlp"),
+        "right/kernel": ("unmodeled", "embed", "unmodeled"),
+        "last/taps": ("unmodeled", "mlp", "unmodeled"),
+        "last/pointwise/kernel": ("mlp", "unmodeled"),
+    }
 
     def __init__(self, *, norm: Factory, dropout: UnitFloat = 0.0, name: str | None = None) -> None:
         super().__init__(name=name)
@@ -128,6 +137,14 @@ class EvolvedDecoderConvolution(Branch):
     Departures: filters stop at segment borders; Tensor2Tensor's decoding computes the block again
     over all positions so far, ours over the tails.
     """
+
+    logical_axes: ClassVar = {
+        "(left|right)/taps": ("unmodeled", "embed", "unmodeled"),
+        "left/pointwise/kernel": ("embed", "mlp"),
+        "right/pointwise/kernel": ("embed", "unmodeled"),
+        "last/taps": ("unmodeled", "mlp", "unmodeled"),
+        "last/pointwise/kernel": ("mlp", "embed"),
+    }
 
     def __init__(self, *, norm: Factory, dropout: UnitFloat = 0.0, name: str | None = None) -> None:
         super().__init__(name=name)

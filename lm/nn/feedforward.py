@@ -1,7 +1,7 @@
 """Position-wise feed-forward branches, plain and gated."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -61,6 +61,12 @@ class FeedForward(Branch):
     Source: Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762), section 3.3.
     """
 
+    logical_axes: ClassVar = {
+        "hidden/kernel": ("embed", "mlp"),
+        "hidden/bias": ("mlp",),
+        "output/kernel": ("mlp", "embed"),
+    }
+
     def __init__(  # noqa: PLR0913 - each one is a number or a choice of the papers
         self,
         *,
@@ -112,6 +118,12 @@ class GatedFeedForward(Branch):
 
     Source: Shazeer 2020 (https://arxiv.org/abs/2002.05202); T5 1.1 uses the tanh GELU.
     """
+
+    logical_axes: ClassVar = {
+        "(gate|hidden)/kernel": ("embed", "mlp"),
+        "(gate|hidden)/bias": ("mlp",),
+        "output/kernel": ("mlp", "embed"),
+    }
 
     def __init__(
         self,

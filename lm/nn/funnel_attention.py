@@ -5,7 +5,7 @@ queries with one vector per distance, `factorised` turns queries and keys by the
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from keras import ops
@@ -159,6 +159,15 @@ class RelativeAttention(Branch):
 
     Source: Dai et al. 2020 (https://arxiv.org/abs/2006.03236), appendix A.2.
     """
+
+    logical_axes: ClassVar = {
+        "(query|key|value)/kernel": ("embed", "joined_kv"),
+        "(query|key|value)/bias": ("joined_kv",),
+        "output/kernel": ("joined_kv", "embed"),
+        "(content|distance|type)_bias": ("heads", "kv"),
+        "distance_kernel": ("embed", "heads", "kv"),
+        "type_embeddings": ("unmodeled", "heads", "kv"),
+    }
 
     def __init__(
         self,

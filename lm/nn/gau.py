@@ -5,7 +5,7 @@ values, K width of queries and keys, N heads of a unit.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -68,6 +68,14 @@ class GatedUnit(keras.layers.Layer):
     Departures: three matrices stand for the one D → 2F + K, so that each can be split over
     devices; the numbers are the same.
     """
+
+    logical_axes: ClassVar = {
+        "(gate|value)/kernel": ("embed", "mlp"),
+        "(gate|value)/bias": ("mlp",),
+        "base/kernel": ("embed", "kv"),
+        "head_(scale|bias)": ("unmodeled", "kv"),
+        "output/kernel": ("mlp", "embed"),
+    }
 
     def __init__(
         self,

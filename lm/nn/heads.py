@@ -1,6 +1,6 @@
 """What stands on a stack: logits over the vocabulary, tied or not, and BERT's two heads."""
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 from keras import ops
@@ -64,6 +64,8 @@ class Logits(keras.layers.Layer):
 
     Source: Raffel et al. 2020 (T5 1.1 unties input and output).
     """
+
+    logical_axes: ClassVar = {"kernel": ("embed", "vocab")}
 
     def __init__(
         self, *, kernel_initializer: Any = "glorot_uniform", name: str | None = None
@@ -131,6 +133,11 @@ class MaskedLanguageHead(keras.layers.Layer):
     Source: Devlin et al. 2019 (https://arxiv.org/abs/1810.04805) and its release.
     """
 
+    logical_axes: ClassVar = {
+        "dense/kernel": ("embed", "unmodeled"),
+        "bias": ("vocab",),
+    }
+
     def __init__(
         self,
         *,
@@ -169,6 +176,8 @@ class Pooler(keras.layers.Layer):
 
     Source: Devlin et al. 2019 (https://arxiv.org/abs/1810.04805) and its release.
     """
+
+    logical_axes: ClassVar = {"dense/kernel": ("embed", "unmodeled")}
 
     def __init__(
         self, *, kernel_initializer: Any = "glorot_uniform", name: str | None = None

@@ -4,7 +4,7 @@ Letters as in `lm.nn.branch`, `lm.nn.routers` and `lm.nn.expert_slots`.
 """
 
 import copy
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -16,6 +16,8 @@ from lm.nn.expert_slots import Assigned, from_slots, in_turns, inverse, queue, t
 from lm.nn.routers import Competition, report_load
 from lm.parts import part
 from lm.ranges import PositiveInt
+
+_BY_EXPERT = ("expert", "expert_replicas", "unmodeled", "unmodeled")  # [E, G, C, D]
 
 
 @part
@@ -55,6 +57,19 @@ class MixtureOfExperts(Branch):
     Departures: papers have a capacity in evaluation too, by which a token's output depends on what
     shares its batch.
     """
+
+    # What it says of its feed-forward's matrices goes before what that says itself.
+    logical_axes: ClassVar = {
+        "experts/(gate|hidden)/kernel": ("expert", "embed", "expert_mlp"),
+        "experts/(gate|hidden)/bias": ("expert", "expert_mlp"),
+        "experts/output/kernel": ("expert", "expert_mlp", "embed"),
+        "experts/output/bias": ("expert", "embed"),
+    }
+    # Where XLA must not choose: tokens go to the devices of their experts, all to all.
+    output_axes: ClassVar = {
+        "to_experts": _BY_EXPERT,
+        "from_experts": _BY_EXPERT,
+    }
 
     def __init__(
         self,

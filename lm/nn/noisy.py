@@ -4,7 +4,7 @@ Letters as in `lm.nn.routers`; in two levels I groups of J experts each, E = I Â
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 from keras import ops
@@ -149,6 +149,8 @@ class NoisyScores(keras.layers.Layer):
 
     Source: Shazeer et al. 2017 (https://arxiv.org/abs/1701.06538), equation 4.
     """
+
+    logical_axes: ClassVar = {"(scores|noise)/kernel": ("embed", "unmodeled")}
 
     def __init__(self, *, units: int, name: str | None = None) -> None:
         super().__init__(name=name, autocast=False)

@@ -1,7 +1,7 @@
 """Absolute positions: learned, sinusoidal, rotary."""
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -25,6 +25,8 @@ class LearnedPosition(keras.layers.Layer):
 
     Source: Gehring et al. 2017 (https://arxiv.org/abs/1705.03122); GPT-2 and BERT use it.
     """
+
+    logical_axes: ClassVar = {"embeddings": ("abspos_buckets", "embed")}
 
     def __init__(
         self,

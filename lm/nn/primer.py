@@ -6,7 +6,7 @@
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -40,6 +40,13 @@ class SharedHeads(keras.layers.Layer):
 
     Source: So et al. 2021 (https://arxiv.org/abs/2109.08668), appendix, and its release.
     """
+
+    logical_axes: ClassVar = {
+        "(query|value)/kernel": ("embed", "joined_kv"),
+        "(query|value)/bias": ("joined_kv",),
+        "mix/kernel": ("unmodeled", "joined_kv"),
+        "output/kernel": ("joined_kv", "embed"),
+    }
 
     projections = ("query", "value")
 

@@ -1,7 +1,7 @@
 """Relative position biases: T5's buckets, a number per distance, a rotary product."""
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -52,6 +52,8 @@ class RelativeBias(keras.layers.Layer):
     Source: Raffel et al. 2020 (https://arxiv.org/abs/1910.10683), section 2.1.
     Departures: initial values follow T5X (uniform, fan average).
     """
+
+    logical_axes: ClassVar = {"embeddings": ("relpos_buckets", "heads")}
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ Every router computes in float32 whatever the compute type, softmax and counts i
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 from keras import ops
@@ -76,6 +76,8 @@ class SwitchRouter(keras.layers.Layer):
     Source: Fedus et al. 2021 (https://arxiv.org/abs/2101.03961), sections 2.2 and 2.4.
     """
 
+    logical_axes: ClassVar = {"scores/kernel": ("embed", "unmodeled")}
+
     def __init__(
         self,
         *,
@@ -125,6 +127,8 @@ class TopTwoRouter(keras.layers.Layer):
     (https://arxiv.org/abs/2202.08906) for ST-MoE.
     Departures: evaluation draws nothing; Mesh TensorFlow drops second choices there too.
     """
+
+    logical_axes: ClassVar = {"scores/kernel": ("embed", "unmodeled")}
 
     def __init__(
         self,
@@ -183,6 +187,8 @@ class ExpertChoiceRouter(keras.layers.Layer):
 
     Source: Zhou et al. 2022 (https://arxiv.org/abs/2202.09368), section 3.2.
     """
+
+    logical_axes: ClassVar = {"scores/kernel": ("embed", "unmodeled")}
 
     looks_ahead = "moe.MixtureOfExperts.router"
 

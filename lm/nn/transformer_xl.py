@@ -3,7 +3,7 @@
 Beside the letters of `lm.nn.branch`: M inputs in the memory, S = M + T keys of a row.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from keras import ops
@@ -53,6 +53,11 @@ class MemoryAttention(Branch):
     Departures: a text's border empties the memory, where the release reads across it. u and v are
     each layer's own (`untie_r` in the release), and each layer drops sinusoids of its own.
     """
+
+    logical_axes: ClassVar = {
+        "(content|distance)_bias": ("heads", "kv"),
+        "distance_kernel": ("embed", "heads", "kv"),
+    }
 
     def __init__(
         self,

@@ -26,10 +26,16 @@ RULES = [("batch", ["data", "expert"]), ("expert", "expert"), ("expert_replicas"
 X = np.random.default_rng(0).standard_normal((16, 32, WIDTH)).astype("float32")
 
 
-def computed(x: Any) -> dict[str, Any]:
-    """Returns output, gradients, collectives and how the experts lie."""
+def made() -> Any:
+    """Returns a mixture that is built."""
     layer = mixture(TOP_TWO, 1.0)(name="mixture")
     layer(X, Context())
+    return layer
+
+
+def computed(x: Any) -> dict[str, Any]:
+    """Returns output, gradients, collectives and how the experts lie."""
+    layer = made()
     fill(layer)
     weights = layer.trainable_variables
 
@@ -52,7 +58,7 @@ def computed(x: Any) -> dict[str, Any]:
 def run() -> dict[str, Any]:
     one = computed(X)
     mesh = Mesh(shape={"data": 2, "expert": 4}, rules=RULES)
-    keras.distribution.set_distribution(mesh.distribution())
+    keras.distribution.set_distribution(mesh.distribution(made()))
     spread = NamedSharding(mesh.grid.backend_mesh, PartitionSpec(("data", "expert")))
     many = computed(jax.device_put(X, spread))
     pairs = zip(one["arrays"], many["arrays"], strict=True)

@@ -3,16 +3,14 @@
 import functools
 import json
 import math
-import re
 from pathlib import Path
 
 import pytest
 
-from lm.mesh.axes import AXES, full_path, split
-from tests.mesh.families import FAMILIES
+from lm.mesh.axes import split
+from tests.mesh.families import PAIRS, SHORTEST
 from tests.mesh.process import python
 
-SHORTEST = "gpt2_short"
 FAST = {(SHORTEST, "data_model")}
 LATER = pytest.mark.slow
 # Their convolutions along the length want what a mesh has split.
@@ -24,7 +22,6 @@ PLACES = {
     "data_expert": {"expert": "expert"},
 }
 PLACES["data_expert_model"] = PLACES["data_model"] | PLACES["data_expert"]
-PAIRS = [(family.name, mesh) for family in FAMILIES for mesh in family.meshes]
 CASES = [pytest.param(*pair, marks=[LATER] * (pair not in FAST)) for pair in PAIRS]
 
 
@@ -56,7 +53,7 @@ def test_every_variable_and_slot_lies_as_the_rules_say(made, name, mesh):
     # A slot is named after its weight, and lies where that does.
     owner = {f"sgd/{path.replace('/', '_')}_momentum": path for path in made["shards"]}
     expected = {
-        path: on_each(owner.get(path, path), shape, made["shape"], mesh)
+        path: on_each(made["axes"].get(owner.get(path, path)), shape, made["shape"], mesh)
         for path, (shape, _) in made["shards"].items()
     }
     assert {path: shard for path, (_, shard) in made["shards"].items()} == expected
@@ -64,11 +61,11 @@ def test_every_variable_and_slot_lies_as_the_rules_say(made, name, mesh):
     assert (parted > 0) == (mesh != "data")
 
 
-def on_each(path: str, shape: list[int], sizes: dict[str, int], mesh: str) -> list[int]:
+def on_each(
+    axes: list[str] | None, shape: list[int], sizes: dict[str, int], mesh: str
+) -> list[int]:
     """Returns the shape of a weight on one device."""
-    ends = [end for end in AXES if re.fullmatch(full_path(end), path)]
-    axes = AXES[ends[0]] if ends else ("unmodeled",) * len(shape)
-    places = split(axes, list(PLACES[mesh].items()))
+    places = split(axes or ["unmodeled"] * len(shape), list(PLACES[mesh].items()))
     return [n // (sizes[p] if p else 1) for n, p in zip(shape, places, strict=True)]
 
 

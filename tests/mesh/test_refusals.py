@@ -1,5 +1,7 @@
 """What does not fit a mesh is refused before step 1, in a line that names the binding."""
 
+import functools
+
 import keras
 import pytest
 
@@ -7,10 +9,17 @@ from lm.errors import ConfigError
 from lm.mesh import Mesh, cluster
 from tests.batches import batch
 from tests.built import LENGTH, ROWS, find
-from tests.mesh.families import MODELS
+from tests.mesh.families import MODELS, SHORTEST
 
 RULES = [("batch", "data"), ("vocab", "model"), ("mlp", "model")]
-SHAPES = {"gpt/embedding/embeddings": (40, 8), "gpt/decoder/layer_norm/scale": (8,)}
+
+
+@functools.cache
+def model(name):
+    with keras.StatelessScope(initialize_variables=False):
+        made = find(MODELS, name).factory()
+        made(batch(made, ROWS, LENGTH))
+    return made
 
 
 @pytest.fixture
@@ -57,17 +66,15 @@ def test_rules_name_axes_that_exist(on_jax):
 def test_what_splits_nothing_is_refused(on_jax):
     mesh = make({"data": 1, "model": 2, "expert": 2}, [*RULES, ("expert", "expert")])
     with pytest.raises(ConfigError, match="'expert' of 2 devices splits no variable"):
-        mesh.layouts(SHAPES)
+        mesh.layouts_of(model(SHORTEST))
     own = make({"data": 1, "model": 2}, axes={"nowhere/kernel": ("embed", "mlp")})
     with pytest.raises(ConfigError, match="'nowhere/kernel' is the end of no variable's path"):
-        own.layouts(SHAPES)
+        own.layouts_of(model(SHORTEST))
 
 
-@pytest.mark.parametrize("name", ["gpt2_short", pytest.param("funnel", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", [SHORTEST, pytest.param("funnel", marks=pytest.mark.slow)])
 def test_a_head_is_not_split_over_devices(on_jax, name):
-    with keras.StatelessScope(initialize_variables=False):
-        made = find(MODELS, name).factory()
-        made(batch(made, ROWS, LENGTH))
+    made = model(name)
     rules = [("batch", "data"), ("joined_kv", "model")]
     make({"data": 1, "model": 2}, rules).layouts_of(made)
     with pytest.raises(ConfigError, match=r"heads do not divide by.*NUM_HEADS.*MODEL_DEVICES"):

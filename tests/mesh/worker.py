@@ -18,6 +18,7 @@ import numpy as np
 
 from lm import config
 from lm.engines import get
+from lm.mesh.axes import declared
 from lm.mesh.device_memory import device_memory
 from lm.optim import Optimizer
 from tests.built import find
@@ -144,6 +145,7 @@ def run(pairs: Sequence[str]) -> dict[str, Any]:
                 "shape": grid.shape,
                 "difference": compared(expected, got),
                 "shards": shards(made),
+                "axes": declared(made.program.objective),
                 "collectives": got["collectives"],
                 "bytes": state_bytes(made),
                 "one": state_bytes(alone),
