@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from lm.data import identity, lookup, packing, stream
 from lm.data.batches import Batches
-from lm.data.evaluation import EvaluationBatches
+from lm.data.evaluation_batches import EvaluationBatches
 from lm.data.features import Features, needed
 from lm.data.mapping import mapped
 from lm.data.pipeline import task_facts, vocabulary_sizes

@@ -12,7 +12,7 @@ import seqio
 
 from lm.data import identity, lookup, stream
 from lm.data.batches import Batches
-from lm.data.evaluation import EvaluationBatches, evaluation_batches, task_names
+from lm.data.evaluation_batches import EvaluationBatches, evaluation_batches, task_names
 from lm.data.features import Converter
 from lm.errors import UserError
 from lm.parts import part
