@@ -39,7 +39,7 @@ class MixtureOfExperts(Branch):
 
     Args:
         router: factory of a layer of `lm.nn.routers`; it knows the number of experts E.
-        expert: factory of a feed-forward with `matrix = @moe.ExpertDense`: all E at once.
+        expert: factory of a feed-forward with `dense = @moe.ExpertDense`: all E at once.
         capacity_factor: slots over those that an even load fills (Switch 1.25, top-2 2.0); None
             drops nothing in training either, at E / K times the products.
         min_capacity: least number of slots (Mesh TensorFlow 4).
