@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lm.errors import UserError
-from lm.train import journal
+from lm.train import reporter
 from lm.train.plot import plot_by_time
 
 MEASURED_STEPS, WINDOW = 48, 8
@@ -83,7 +83,7 @@ def planned(row: Row, path: Path) -> dict[str, Any]:
         bindings = [f"--gin.{binding}" for binding in _STEPS_ONLY]
         period = f"--gin.train.train.log_period={WINDOW}"
         _train(row, folder, MEASURED_STEPS, period, *bindings)
-        rate = _median(journal.rows(folder / journal.METRICS)[1:], _RATE)
+        rate = _median(reporter.rows(folder / reporter.METRICS)[1:], _RATE)
     plan = {"seconds": row.seconds, "steps_per_second": rate, "steps": round(rate * row.seconds)}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(plan) + "\n")
@@ -92,13 +92,13 @@ def planned(row: Row, path: Path) -> dict[str, Any]:
 
 def final(run: Path, steps: int) -> list[dict[str, Any]]:
     """Return the evaluations after the last step, a row per task; none if it was not reached."""
-    rows = journal.rows(run / journal.METRICS)
-    return [row for row in rows if row["step"] == steps and row["split"] != journal.TRAIN]
+    rows = reporter.rows(run / reporter.METRICS)
+    return [row for row in rows if row["step"] == steps and row["split"] != reporter.TRAIN]
 
 
 def metrics(row: Row, runs: Sequence[Path], plan: dict[str, Any]) -> dict[str, Any]:
     """Return the metrics of a row: steps, planned speed, bits per byte of each task by seed."""
-    logs = [line for run in runs for line in journal.rows(run / journal.METRICS)]
+    logs = [line for run in runs for line in reporter.rows(run / reporter.METRICS)]
     tokens_per_step = _median(logs, _TOKENS) / _median(logs, _RATE)
     bits: dict[str, list[float]] = {}
     for run in runs:
@@ -118,7 +118,7 @@ def _plot(rows: Sequence[Row], plans: Sequence[dict[str, Any]], workdir: Path) -
     """Plot the run of seed 0 of every row, at the planned speed."""
     curves = {
         row.name: (
-            journal.rows(workdir / row.name / "0" / journal.METRICS),
+            reporter.rows(workdir / row.name / "0" / reporter.METRICS),
             plan["steps_per_second"],
         )
         for row, plan in zip(rows, plans, strict=True)

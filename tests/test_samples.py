@@ -5,8 +5,7 @@ from lm.data.denoising import span_corruption
 from lm.data.evaluation_task import EvaluationTask
 from lm.data.features import EncoderDecoder
 from lm.data.vocabulary import byte_vocabulary
-from lm.samples import asked, write_samples
-from lm.train.samples import Samples
+from lm.train.samples import Samples, format_example, write_samples
 from tests import tiny_run
 
 
@@ -32,6 +31,6 @@ def test_samples_see_what_the_preprocessors_of_training_made(tmp_path):
         preprocessors=[span_corruption],
     )
     trained.features["targets"] = samples._made["features"]["targets"]
-    inputs, targets = asked(trained, samples.examples[0]).split("\n-> ")
+    inputs, targets = format_example(trained, samples.examples[0]).split("\n-> ")
     assert inputs != targets
     assert vocabulary.vocab_size - 1 in samples.examples[0]["inputs"]

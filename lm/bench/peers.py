@@ -19,7 +19,7 @@ from lm.bench.measure import (
     timed,
 )
 from lm.bench.twin_spec import TwinSpec, twin_spec
-from lm.engines.outcome import Outcome
+from lm.engines import Outcome
 from lm.errors import UserError
 from lm.types import Batch
 

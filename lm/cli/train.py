@@ -33,12 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--allow-change",
         action="append",
         metavar="NAME",
-        help="a setting or data fact that may differ from what the run began with; repeatable",
+        help="setting or part of the data that may differ from the run's beginning; repeatable",
     )
     parser.add_argument(
         "--replay_batch",
         metavar="FILE",
-        help="run one refused batch (WORKDIR/refused/<step>.safetensors) alone and report on it",
+        help="run the batch of a skipped update (WORKDIR/refused/<step>.safetensors) alone",
     )
 
 

@@ -1,9 +1,9 @@
-"""What a model hands from one batch to the next, as a part of the training state.
+"""The carry, which a model hands from one batch to the next, as variables of the training state.
 
-It leads with the rows of a batch: row r of a batch finds what row r of the batch before has left.
+Its leading axis is the rows of a batch: row r of a batch gets what row r of the last one left.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -12,6 +12,7 @@ from keras import ops
 
 from lm.nn.branch import State
 from lm.objectives.carry import rows_that_go_on
+from lm.types import Features, Shape, Tensor, Tree
 
 
 class Carry:
@@ -22,24 +23,24 @@ class Carry:
         features: as of `rows_that_go_on`.
     """
 
-    def __init__(self, objective: Any, features: Mapping[str, Any]) -> None:
+    def __init__(self, objective: Any, features: Features) -> None:
         rows = rows_that_go_on(features)
-        # Of no rows it has the same tree and types, and nothing is allocated before its time.
+        # With 0 rows the tree and the dtypes are the same, and nothing is allocated yet.
         self._tree = objective.initial_carry(0) if rows else ()
         leaves = _leaves(self._tree, ("carry",))
         self.variables = [_variable(path, (rows, *x.shape[1:]), x.dtype) for path, x in leaves]
 
-    def packed(self, values: Sequence[Any]) -> State:
-        """Return values in the order of the variables as the tree that a model takes."""
+    def packed(self, values: Sequence[Tensor]) -> State:
+        """Return values, in the order of the variables, as the tree that a model takes."""
         return keras.tree.pack_sequence_as(self._tree, values) if self.variables else ()
 
-    def assign(self, values: Sequence[Any]) -> None:
+    def assign(self, values: Sequence[Tensor]) -> None:
         """Give every variable its value."""
         for variable, value in zip(self.variables, values, strict=True):
             variable.assign(value)
 
     def reset(self) -> None:
-        """Begin anew: no row goes on with anything."""
+        """Set it to zeros: every row starts fresh."""
         self.assign([ops.zeros(v.shape, v.dtype) for v in self.variables])
 
     def lay(self, layout: Any) -> None:
@@ -49,7 +50,7 @@ class Carry:
         self.reset()
 
 
-def _leaves(tree: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+def _leaves(tree: Tree, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Tensor]]:
     """Yield path and value of every tensor, in the order in which Keras flattens the tree."""
     if not isinstance(tree, tuple):
         yield path, tree
@@ -59,7 +60,7 @@ def _leaves(tree: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...],
         yield from _leaves(part, (*path, str(name)))
 
 
-def _variable(path: tuple[str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+def _variable(path: tuple[str, ...], shape: Shape, dtype: Any) -> Any:
     """Return a variable of zeros that no layer owns."""
     dtype = keras.backend.standardize_dtype(dtype)
     with ExitStack() as scopes:

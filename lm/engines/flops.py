@@ -12,7 +12,7 @@ from lm.nn.repeat import times
 def matmul_flops(call: Callable[[Any], Any], specs: Mapping[str, keras.KerasTensor]) -> int:
     """Returns the floating-point operations of all matrix products and convolutions of a call.
 
-    A multiply-add counts as 2. The call is traced, nothing is allocated or run, so that it works
+    A multiply-add counts as 2. The call is only traced: nothing is allocated or run, so it works
     inside `lm.abstract.on_shapes` on models of any size.
 
     Args:

@@ -6,28 +6,28 @@ On a mesh the compiled function takes and returns global arrays; XLA adds the co
 import contextlib
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import keras
 import numpy as np
 
-from lm.engines.outcome import Outcome
-from lm.engines.program import Features, Program
+from lm.engines.program import Outcome, Program, Ratios
 from lm.mesh.mesh import Mesh
 from lm.mesh.placement import Placement
 from lm.nn.branch import State
 from lm.objectives.carry import initial_carry
 from lm.optim.optimizer import Optimizer
+from lm.types import Features, Tree
 
-Arrays = list[Any]
+Arrays: TypeAlias = list[jax.Array]
 
 
 class Engine:
     """Runs an objective and an optimizer, compiled.
 
-    Between steps the engine owns the state as arrays: the Keras variables are stale, on purpose
-    unreadable, until `pull()`. After it the variables own the state until the next step.
+    Between steps the engine owns the state as arrays, and the Keras variables are unreadable:
+    their arrays were donated. After `pull()` the variables own the state until the next step.
 
     Args:
         objective: a model with `terms`.
@@ -61,22 +61,23 @@ class Engine:
     def step(self, batch: Features) -> Outcome:
         """Make one update from a batch of NumPy arrays; does not wait for it.
 
-        It waits for the update two steps back: a signal is answered, and a batch let go, soon.
+        It waits for the update two steps back, which bounds the batches held on the device and
+        the time until a signal is answered.
         """
         self._state, outcome = self._train(self._owned(), self._placed(batch))
         self._under_way.append(outcome.accepted)
         jax.block_until_ready(self._under_way[0])
         return outcome
 
-    def evaluate(self, batch: Features) -> dict[str, tuple[Any, Any]]:
-        """Return name -> (total, weight) of one batch, with averaged weights where kept."""
+    def evaluate(self, batch: Features) -> Ratios:
+        """Return the terms of one batch, with averaged weights where they are kept."""
         return next(self.evaluations([batch]))
 
-    def evaluations(self, batches: Iterable[Features]) -> Iterator[dict[str, tuple[Any, Any]]]:
-        """Yield the same of batches whose rows may go on from one to the next, in order."""
+    def evaluations(self, batches: Iterable[Features]) -> Iterator[Ratios]:
+        """Yield the terms of every batch, the carry handed from each to the next."""
         carry = None
         for batch in batches:
-            carry = self._begun(batch) if carry is None else carry
+            carry = self._initial_carry(batch) if carry is None else carry
             terms, carry = self._evaluate(self._owned(), carry, self._placed(batch))
             yield {name: (x[0], x[1]) for name, x in terms.items()}
 
@@ -95,7 +96,7 @@ class Engine:
             self._state = None
 
     def push(self) -> None:
-        """Take the state from the Keras variables, which the next step does by itself."""
+        """Take the state from the Keras variables, as the next step does by itself."""
         self._owned()
 
     def _owned(self) -> Arrays:
@@ -108,27 +109,27 @@ class Engine:
         """Return the batch as the arrays of a step."""
         return dict(batch) if self._placement is None else self._placement.batch(batch)
 
-    def _begun(self, batch: Features) -> State:
+    def _initial_carry(self, batch: Features) -> State:
         """Return the carry before the first batch of an evaluation."""
         carry = initial_carry(self.program.objective, batch)
         return carry if self._placement is None else self._placement.copied(carry)
 
-    def _layouts(self) -> Any:
+    def _layouts(self) -> contextlib.AbstractContextManager[Any]:
         """Return a context in which Keras lays out what layers return."""
         if self._placement is None:
             return contextlib.nullcontext()
         return self._placement.distribution.scope()
 
     def _outputs(self, *, state: bool) -> dict[str, Any]:
-        """Return where a step leaves the state, which is where it was, and figures: everywhere."""
+        """Return the layout of outputs: the state as it was, terms and outcome on every device."""
         if self._placement is None:
             return {}
-        whole = self._placement.replicated
-        kept = [v.value.sharding for v in self.program.variables]
-        return {"out_shardings": (kept, whole) if state else whole}
+        replicated = self._placement.replicated
+        unchanged = [v.value.sharding for v in self.program.variables]
+        return {"out_shardings": (unchanged, replicated) if state else replicated}
 
     def _train_step(self, state: Arrays, batch: Features) -> tuple[Arrays, Outcome]:
-        """Return the state after one update, and what became of it."""
+        """Return the state after one update, and its outcome."""
         program = self.program
         weights, others, carry, rest = self._divided(state)
         gradients, terms, others, carry = self._gradients(weights, others, carry, batch)
@@ -169,7 +170,7 @@ class Engine:
         return terms["loss"][0], (terms, others, jax.tree.leaves(after))
 
     def _evaluate_step(self, state: Arrays, carry: State, batch: Features) -> tuple:
-        """Return terms and carry of one batch; what the pass would change else is dropped."""
+        """Return terms and carry of one batch; other changes of the state are dropped."""
         program = self.program
         values = list(zip(program.variables, state, strict=True))
         with keras.StatelessScope(state_mapping=values):
@@ -185,6 +186,6 @@ class Engine:
         return state[:first], state[first:second], state[second:third], state[third:]
 
 
-def _sum(left: Any, right: Any) -> Any:
+def _sum(left: Tree, right: Tree) -> Tree:
     """Return the sums of two trees, leaf by leaf."""
     return jax.tree.map(jax.numpy.add, left, right)

@@ -3,7 +3,7 @@
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,20 +13,21 @@ from lm.abstract import on_shapes
 from lm.errors import UserError
 from lm.nn.repeat import abridged, unabridged
 from lm.optim.optimizer import Optimizer
+from lm.types import Features
 
 _GIBIBYTE = 2**30
 _UNLIMITED = 2**60
 
 
 class Need(NamedTuple):
-    """Bytes that a step cannot do without; activations and a compiler's copies come on top.
+    """Bytes that a step needs at least, without activations and the compiler's copies.
 
     Attributes:
         weights: all variables of the objective.
         slots: those of the optimizer, averages included.
         gradients: one number per trainable weight.
         batch: the features of one batch.
-        carry: what goes on from one batch to the next.
+        carry: state that is handed from one batch to the next.
     """
 
     weights: int
@@ -55,7 +56,7 @@ def need(
     *,
     model: Callable[[], Any],
     optimizer: Callable[[], Optimizer] | None,
-    features: Mapping[str, Any],
+    features: Features,
 ) -> Need:
     """Return what a model of any size needs; nothing is allocated.
 
@@ -74,7 +75,9 @@ def need(
         built(shapes)
         slots, gradients = 0, 0
         if made is not None:
-            made.rule._var_key = id  # TF: Keras would key weights by values, which these have not
+            made.rule._var_key = (
+                id  # on TF Keras keys weights by their values, which do not exist yet
+            )
             made.rule.build(built.trainable_variables)
             gradients = size(_every(built.trainable_variables))
             slots = size(_every(made.slots)) + (0 if made.average is None else gradients)
@@ -82,9 +85,9 @@ def need(
 
 
 def at_least(
-    objective: Any, optimizer: Optimizer, features: Mapping[str, Any], carry: Iterable[Any] = ()
+    objective: Any, optimizer: Optimizer, features: Features, carry: Iterable[Any] = ()
 ) -> Need:
-    """Return what a built objective needs for training, the optimizer's own slots left out.
+    """Return what a built objective needs for training, without the optimizer's slots.
 
     Args:
         objective: built on shapes; its variables need no values.
@@ -105,17 +108,17 @@ def available() -> int:
 
 
 def require(needed: Need) -> None:
-    """Refuse what cannot fit, before it is allocated and compiled.
+    """Check that it fits, before it is allocated and compiled.
 
     Raises:
-        UserError: with what it takes, what is there and what to change.
+        UserError: with what is needed, what is free and what to change.
     """
     free = available()
     if needed.total > free:
         raise UserError(
             f"too little memory: at least {needed} are needed, {gibibytes(free)} free; take a "
             "smaller model (HIDDEN_DIM, NUM_LAYERS), a smaller BATCH_SIZE, or a mesh of devices; "
-            "`lm doctor --gin_file=F` tells the need with all of the optimizer's slots"
+            "`lm doctor --gin_file=F` shows the need with all of the optimizer's slots"
         )
 
 
@@ -158,10 +161,10 @@ def _accelerator() -> int | None:
         return None
     import jax
 
-    facts = jax.local_devices()[0].memory_stats() or {}
-    if "bytes_limit" not in facts:
+    stats = jax.local_devices()[0].memory_stats() or {}
+    if "bytes_limit" not in stats:
         return None
-    return (facts["bytes_limit"] - facts.get("bytes_in_use", 0)) * jax.device_count()
+    return (stats["bytes_limit"] - stats.get("bytes_in_use", 0)) * jax.device_count()
 
 
 def _host() -> int:
@@ -170,8 +173,8 @@ def _host() -> int:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    facts = {name: int(rest.split()[0]) * 1024 for name, rest in (x.split(":") for x in lines)}
-    return facts["MemAvailable"] + facts.get("SwapFree", 0)
+    sizes = {name: int(rest.split()[0]) * 1024 for name, rest in (x.split(":") for x in lines)}
+    return sizes["MemAvailable"] + sizes.get("SwapFree", 0)
 
 
 def _control_group() -> int:

@@ -7,11 +7,13 @@ import keras
 import numpy as np
 from keras import ops
 
+from lm.types import Shape, Tensor
+
 COUNTERS = ("skipped", "skipped_in_row", "rollbacks")
 
 
 class Meter:
-    """Per term (total, weight) since the last reset, the last rate, and counts of bad events.
+    """(total, weight) of every term since the last reset, the last learning rate, and counts.
 
     Args:
         terms: names of the objective's terms.
@@ -25,19 +27,19 @@ class Meter:
 
     @property
     def variables(self) -> list[Any]:
-        """Everything that is counted: part of the training state."""
+        """All its variables: part of the training state."""
         return [*self.sums.values(), self.learning_rate, *self.counters.values()]
 
     def add(
-        self, terms: Mapping[str, Any], *, norm: Any, learning_rate: Any, accepted: Any
+        self, terms: Mapping[str, Tensor], *, norm: Tensor, learning_rate: Tensor, accepted: Tensor
     ) -> None:
-        """Add the terms of one step, unless its update was refused.
+        """Add the terms of one step, unless its update was skipped.
 
         Args:
             terms: name -> float32 [2], the total and the weight.
             norm: global norm of the gradient.
             learning_rate: rate of this update.
-            accepted: scalar bool, whether the update was made.
+            accepted: bool scalar, whether the update was made.
         """
         terms = {**terms, "grad_norm": ops.stack([norm, ops.ones_like(norm)])}
         for name, variable in self.sums.items():
@@ -49,7 +51,7 @@ class Meter:
         in_row.assign((in_row + skipped) * skipped)
 
     def read(self) -> dict[str, float]:
-        """Return the means of the window, the rate and the counts; the device is waited for.
+        """Return the means of the window, the rate and the counts; waits for the device.
 
         `target_tokens` is the weight of the loss per update.
         """
@@ -75,6 +77,6 @@ def mean(total: float, weight: float) -> float:
     return float(total) / float(weight) if weight else float("nan")
 
 
-def _variable(shape: tuple[int, ...], dtype: str, name: str) -> Any:
+def _variable(shape: Shape, dtype: str, name: str) -> Any:
     """Return a variable of zeros that no layer owns."""
     return keras.Variable(np.zeros(shape, dtype), trainable=False, dtype=dtype, name=name)

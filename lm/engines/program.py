@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import keras
 from keras import ops
@@ -11,7 +11,6 @@ from lm.abstract import give_values, on_shapes
 from lm.engines import memory
 from lm.engines.carry import Carry
 from lm.engines.meter import Meter
-from lm.engines.outcome import Outcome
 from lm.errors import UserError
 from lm.nn.branch import State
 from lm.nn.reports import collect
@@ -19,8 +18,24 @@ from lm.objectives.carry import outputs_and_carry
 from lm.objectives.objective import Ratio
 from lm.optim.conditional_update import conditional_update
 from lm.optim.optimizer import Optimizer, global_norm, squares
+from lm.types import Features, Tensor, Tree
 
-Features = Mapping[str, Any]
+Ratios: TypeAlias = dict[str, tuple[Tensor, Tensor]]
+"""Term -> (total, weight): the mean is their quotient, sums add over batches."""
+
+
+class Outcome(NamedTuple):
+    """What a step did: small arrays on the device; reading one waits for the step.
+
+    Attributes:
+        accepted: bool scalar, whether the update was made.
+        terms: name -> float32 [2], the total and the weight of every term.
+        finite: bool, one per weight: whether its gradient is finite, and its square too.
+    """
+
+    accepted: Tensor
+    terms: Mapping[str, Tensor]
+    finite: Tensor
 
 
 class Program:
@@ -49,7 +64,7 @@ class Program:
                 f"a batch of {rows} rows cannot be cut into {microbatches} equal parts; "
                 "change train.train.microbatches or BATCH_SIZE"
             )
-        # Shapes first: what cannot fit is refused before it is allocated and compiled.
+        # On shapes first: what does not fit into memory is named before it is allocated.
         with on_shapes("OBJECTIVE"):
             self.terms = _build(objective, features)
             self.carry = Carry(objective, features)
@@ -63,9 +78,9 @@ class Program:
 
     @property
     def guarded(self) -> list[Any]:
-        """What a refused update leaves alone: the objective's, the carry's, the optimizer's."""
-        kept = (self.weights, self.others, self.carry.variables, self.optimizer.variables)
-        return [variable for variables in kept for variable in variables]
+        """What a skipped update leaves unchanged: all of objective, carry and optimizer."""
+        groups = (self.weights, self.others, self.carry.variables, self.optimizer.variables)
+        return [variable for group in groups for variable in group]
 
     @property
     def variables(self) -> list[Any]:
@@ -74,7 +89,7 @@ class Program:
 
     def forward(
         self, features: Features, carry: State, *, training: bool
-    ) -> tuple[dict[str, Any], State]:
+    ) -> tuple[dict[str, Tensor], State]:
         """Return name -> float32 [2], the total and the weight of every term, and the carry after.
 
         These are the objective's own terms and what layers reported; the losses among the latter
@@ -92,18 +107,18 @@ class Program:
         }
         return sums, after
 
-    def split(self, tree: Any) -> Any:
+    def split(self, tree: Tree) -> Tree:
         """Return features and carry cut into microbatches, [B, ...] -> [microbatches, B', ...]."""
         return keras.tree.map_structure(
             lambda x: ops.reshape(x, (self.microbatches, -1, *x.shape[1:])), tree
         )
 
-    def join(self, tree: Any) -> Any:
+    def join(self, tree: Tree) -> Tree:
         """Return what `split` has cut, [microbatches, B', ...] -> [B, ...]."""
         return keras.tree.map_structure(lambda x: ops.reshape(x, (-1, *x.shape[2:])), tree)
 
     def update(
-        self, *, gradients: Sequence[Any], terms: Mapping[str, Any], before: Sequence[Any]
+        self, *, gradients: Sequence[Tensor], terms: Mapping[str, Tensor], before: Sequence[Tensor]
     ) -> Outcome:
         """Make one update, or leave everything as it was where loss or gradient is not finite.
 
@@ -139,7 +154,7 @@ def _build(objective: Any, features: Features) -> list[str]:
         for name, x in features.items()
     }
     with collect() as reported:
-        # As in training: what only training refuses is found here, before the first step.
+        # In training mode, so that its errors too are raised before the first step.
         terms = objective.terms(shapes, objective(shapes, training=True))
     if twice := set(terms) & set(reported.names):
         raise UserError(f"a layer reports what is a term of the objective: {', '.join(twice)}")
@@ -147,7 +162,7 @@ def _build(objective: Any, features: Features) -> list[str]:
 
 
 def _check_unique(variables: Sequence[Any]) -> None:
-    """Refuse two variables of one path: a checkpoint could not tell them apart."""
+    """Raise where two variables share a path: a checkpoint stores them by path."""
     twice = [path for path, n in Counter(v.path for v in variables).items() if n > 1]
     if twice:
         raise UserError(f"variables share a path, give their layers names: {', '.join(twice)}")

@@ -1,4 +1,4 @@
-"""The step on TensorFlow: one XLA function over the Keras variables, a while loop over parts."""
+"""The step on TensorFlow: one XLA function over the Keras variables, looping over microbatches."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lm.engines.outcome import Outcome
-from lm.engines.program import Features, Program
+from lm.engines.program import Outcome, Program, Ratios
 from lm.nn.branch import State
 from lm.objectives.carry import initial_carry
 from lm.optim.optimizer import Optimizer
+from lm.types import Features
 
 
 class Engine:
@@ -36,12 +36,12 @@ class Engine:
         """Make one update from a batch; on an accelerator it does not wait for it."""
         return self._train(_tensors(batch))
 
-    def evaluate(self, batch: Features) -> dict[str, tuple[Any, Any]]:
-        """Return name -> (total, weight) of one batch, with averaged weights where kept."""
+    def evaluate(self, batch: Features) -> Ratios:
+        """Return the terms of one batch, with averaged weights where they are kept."""
         return next(self.evaluations([batch]))
 
-    def evaluations(self, batches: Iterable[Features]) -> Iterator[dict[str, tuple[Any, Any]]]:
-        """Yield the same of batches whose rows may go on from one to the next, in order."""
+    def evaluations(self, batches: Iterable[Features]) -> Iterator[Ratios]:
+        """Yield the terms of every batch, the carry handed from each to the next."""
         carry = None
         for batch in batches:
             carry = initial_carry(self.program.objective, batch) if carry is None else carry
@@ -61,13 +61,13 @@ class Engine:
         """Nothing to do: the Keras variables are the state."""
 
     def _train_step(self, batch: Features) -> Outcome:
-        """Change the state by one update; return what became of it."""
+        """Change the state by one update; return its outcome."""
         # Keras' convert_to_tensor hands a variable back unread; identity reads it here and now.
         before = [tf.identity(v.value) for v in self.program.guarded]
         gradients, terms = self._gradients(batch)
         return self.program.update(gradients=gradients, terms=terms, before=before)
 
-    def _gradients(self, batch: Features) -> tuple[list[Any], dict[str, Any]]:
+    def _gradients(self, batch: Features) -> tuple[list[tf.Tensor], dict[str, tf.Tensor]]:
         """Return the summed gradients and terms of all microbatches; change the carry."""
         program = self.program
         carry = [tf.identity(v.value) for v in program.carry.variables]
@@ -77,7 +77,12 @@ class Engine:
             return gradients, terms
         carry, parts = program.split((carry, batch))
 
-        def add(i: Any, gradients: list[Any], terms: dict[str, Any], carry: list[Any]) -> tuple:
+        def add(
+            i: tf.Tensor,
+            gradients: list[tf.Tensor],
+            terms: dict[str, tf.Tensor],
+            carry: list[tf.Tensor],
+        ) -> tuple:
             part = {name: x[i] for name, x in parts.items()}
             more, more_terms, after = self._differentiate([x[i] for x in carry], part)
             gradients = [g + tf.cast(m, "float32") for g, m in zip(gradients, more, strict=True)]
@@ -93,8 +98,8 @@ class Engine:
         return loop[1], loop[2]
 
     def _differentiate(
-        self, carry: list[Any], batch: Features
-    ) -> tuple[list[Any], dict[str, Any], list[Any]]:
+        self, carry: list[tf.Tensor], batch: Features
+    ) -> tuple[list[tf.Tensor], dict[str, tf.Tensor], list[tf.Tensor]]:
         """Return the gradients of the sum of losses, dense, the terms, and the carry after."""
         variables = [w.value for w in self.program.weights]
         with tf.GradientTape() as tape:
@@ -106,17 +111,17 @@ class Engine:
         )
         return [tf.convert_to_tensor(g) for g in gradients], terms, keras.tree.flatten(after)
 
-    def _evaluate_step(self, batch: Features, carry: State) -> tuple[dict[str, Any], State]:
-        """Return terms and carry of one batch; what the pass would change else is dropped."""
+    def _evaluate_step(self, batch: Features, carry: State) -> tuple[dict[str, tf.Tensor], State]:
+        """Return terms and carry of one batch; other changes of the state are dropped."""
         with keras.StatelessScope(state_mapping=self.program.averaged()):
             return self.program.forward(batch, carry, training=False)
 
 
-def _put(x: Any, i: Any, rows: Any) -> Any:
+def _put(x: tf.Tensor, i: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
     """Return x [microbatches, B', ...] with other rows in place of microbatch i."""
     return tf.tensor_scatter_nd_update(x, [[i]], rows[None])
 
 
-def _tensors(batch: Features) -> dict[str, Any]:
-    """Return the batch as tensors, so that no array is taken for a constant."""
+def _tensors(batch: Features) -> dict[str, tf.Tensor]:
+    """Return the batch as tensors, so that no array becomes a constant of the graph."""
     return {name: tf.convert_to_tensor(x) for name, x in batch.items()}

@@ -9,7 +9,7 @@ import numpy as np
 
 from lm.checkpoint import read, verify
 from lm.checkpoint.store import FOLDER, steps
-from lm.train.journal import METRICS, rows
+from lm.train.reporter import METRICS, rows
 
 SAMPLES = "samples"
 # Times, and counts of executed steps, differ in a resumed run.

@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
+from lm.engines import Engine
 from lm.likelihood import bits, perplexity
 from lm.parts import part
 from lm.ranges import PositiveInt
+from lm.types import Batch
 
 
-class Figures(NamedTuple):
-    """The figures of one task."""
+class TaskMetrics(NamedTuple):
+    """The metrics of one task."""
 
     task: str
     split: str
@@ -40,20 +42,20 @@ class Evaluation:
     ) -> None:
         self.split = split
         self.steps = steps
-        from lm.data.evaluation import task_names
+        from lm.data.evaluation_batches import task_names
 
         names = task_names(mixture_or_task_name, split)
         self.batches = {n: data(mixture_or_task_name=n, split=split) for n in names}
 
-    def __call__(self, engine: Any) -> Iterator[Figures]:
-        """Yield the figures of each task with the engine's weights."""
+    def __call__(self, engine: Engine) -> Iterator[TaskMetrics]:
+        """Yield the metrics of each task with the engine's weights."""
         for task, batches in self.batches.items():
             sums = total(engine, islice(batches, self.steps))
             size = text_bytes(batches) if self.steps is None else None
-            yield Figures(task, self.split, figures(sums, size))
+            yield TaskMetrics(task, self.split, metrics(sums, size))
 
 
-def total(engine: Any, batches: Iterable[Any]) -> dict[str, tuple[float, float]]:
+def total(engine: Engine, batches: Iterable[Batch]) -> dict[str, tuple[float, float]]:
     """Return name -> (total, weight) over all batches, in order, added in float64."""
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     for terms in engine.evaluations(batches):
@@ -63,7 +65,7 @@ def total(engine: Any, batches: Iterable[Any]) -> dict[str, tuple[float, float]]
     return {name: (pair[0], pair[1]) for name, pair in sums.items()}
 
 
-def figures(
+def metrics(
     sums: Mapping[str, tuple[float, float]], text_size: int | None = None
 ) -> dict[str, float]:
     """Return the means, the perplexity and, where the size of the text is known, bits per byte.
@@ -73,7 +75,7 @@ def figures(
         text_size: bytes of the text that was predicted.
 
     Example:
-        >>> figures({"cross_entropy": (0.0, 10.0)}, 5)
+        >>> metrics({"cross_entropy": (0.0, 10.0)}, 5)
         {'cross_entropy': 0.0, 'token_perplexity': 1.0, 'bits_per_byte': 0.0}
     """
     values = {n: total / weight if weight else math.nan for n, (total, weight) in sums.items()}

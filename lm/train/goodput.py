@@ -1,8 +1,8 @@
-"""Where the time of a run goes: steps, what is done beside them, and which steps were of use.
+"""Where the time of a run goes: into useful steps, repeated ones, and everything else.
 
 `attempts.jsonl` of the run folder has one line for each process that trained it, overwritten in
-place after every step: a killed process leaves its last figures. A step is useful if no later
-process did it again.
+place after every step, so that a killed process leaves its last counts. A step is useful if no
+later process repeated it.
 """
 
 import contextlib
@@ -19,13 +19,13 @@ from lm import disk
 
 ATTEMPTS = "attempts.jsonl"
 WIDTH = 512
-ASIDE = ("start", "compilation", "evaluate", "checkpoint", "input")
-FIRST_STEP = "compilation"  # the name under which the loop leaves out its first step
-INPUT = "input"  # and its first batch, for which buffers are filled
+FIRST_STEP = "compilation"  # the first step of a process compiles
+INPUT = "input"  # its first batch fills the buffers
+EXCLUDED = ("start", FIRST_STEP, "evaluate", "checkpoint", INPUT)  # from the time of steps
 
 
 class Goodput:
-    """Keeps the line of this process.
+    """Keeps the line of this process up to date.
 
     Args:
         workdir: the run folder.
@@ -37,7 +37,7 @@ class Goodput:
         self._before = attempts(workdir)
         self._path = workdir / ATTEMPTS
         now = time.time()
-        # The clock of the wall may be set meanwhile; a duration must not be.
+        # The wall clock may be set while the run lasts; the monotonic one is not.
         self._origin = now - time.monotonic()
         self._line: dict[str, Any] = {
             "process": os.getpid(),
@@ -49,21 +49,21 @@ class Goodput:
             "now": round(now, 3),
             "start": round(now - started, 3),
         }
-        self._place = len(self._before) * WIDTH
+        self._offset = len(self._before) * WIDTH
         with disk.writing(self._path, "the goodput"):
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
-            os.ftruncate(self._file, self._place)
+            os.ftruncate(self._file, self._offset)
         self._write()
 
     def advance(self, seconds: Mapping[str, float]) -> None:
         """Count one step.
 
         Args:
-            seconds: what was done beside the steps so far, by name.
+            seconds: time so far that is not the steps' own, by name.
         """
         self._line["step"] += 1
         self._line["executed"] += 1
-        self._line |= {name: round(value, 3) for name, value in seconds.items() if name in ASIDE}
+        self._line |= {name: round(value, 3) for name, value in seconds.items() if name in EXCLUDED}
         self._line["now"] = round(self._origin + time.monotonic(), 3)
         self._write()
 
@@ -78,7 +78,7 @@ class Goodput:
     def _write(self) -> None:
         text = json.dumps(self._line, separators=(",", ":"))
         with disk.writing(self._path, "the goodput"):
-            os.pwrite(self._file, f"{text:<{WIDTH - 1}}\n".encode(), self._place)
+            os.pwrite(self._file, f"{text:<{WIDTH - 1}}\n".encode(), self._offset)
 
 
 def attempts(workdir: Path) -> list[dict[str, Any]]:
@@ -89,7 +89,7 @@ def attempts(workdir: Path) -> list[dict[str, Any]]:
 
 
 def _attempt(line: bytes) -> dict[str, Any]:
-    """Return the line of a process, empty if it is broken."""
+    """Return a line as a record, empty if it is broken."""
     try:
         found = json.loads(line) if len(line) == WIDTH else {}
     except (ValueError, RecursionError):
@@ -105,8 +105,8 @@ def shares(lines: list[dict[str, Any]]) -> dict[str, float]:
 
     Returns:
         `executed`, `useful`: steps; `goodput`: the share of the time spent in useful steps;
-        `repeated`: in steps that were done again; `start`, `compilation`, `evaluate`,
-        `checkpoint`, `input`: beside the steps; `down`: seconds between processes, in no share.
+        `repeated`: in steps that were repeated; `start`, `compilation`, `evaluate`,
+        `checkpoint`, `input`: outside the steps; `down`: seconds between processes, in no share.
 
     Example:
         >>> first = {"begin": 0, "step": 30, "executed": 30, "started": 0, "now": 40, "start": 10}
@@ -116,15 +116,15 @@ def shares(lines: list[dict[str, Any]]) -> dict[str, float]:
         (40, 50, 0.571, 5.0)
     """
     total = sum(line["now"] - line["started"] for line in lines) or 1.0
-    beside = {name: sum(line.get(name, 0.0) for line in lines) for name in ASIDE}
+    excluded = {name: sum(line.get(name, 0.0) for line in lines) for name in EXCLUDED}
     useful = repeated = down = 0.0
     for i, line in enumerate(lines):
         after = lines[i + 1] if i + 1 < len(lines) else None
-        kept = min(line["step"], after["begin"]) if after else line["step"]
-        aside = sum(line.get(name, 0.0) for name in ASIDE)
-        # All are rounded: of a process that made no step, nothing may be left.
-        in_steps = max(line["now"] - line["started"] - aside, 0.0)
-        share = max(kept - line["begin"], 0) / max(line["executed"], 1)
+        reached = min(line["step"], after["begin"]) if after else line["step"]
+        outside = sum(line.get(name, 0.0) for name in EXCLUDED)
+        # Rounded numbers: without a step the difference may be below 0.
+        in_steps = max(line["now"] - line["started"] - outside, 0.0)
+        share = max(reached - line["begin"], 0) / max(line["executed"], 1)
         useful += in_steps * share
         repeated += in_steps * (1 - share)
         down += max(after["started"] - line["now"], 0.0) if after else 0.0
@@ -133,23 +133,24 @@ def shares(lines: list[dict[str, Any]]) -> dict[str, float]:
         "useful": lines[-1]["step"] - lines[0]["begin"] if lines else 0,
         "goodput": useful / total,
         "repeated": repeated / total,
-        **{name: seconds / total for name, seconds in beside.items()},
+        **{name: seconds / total for name, seconds in excluded.items()},
         "down": down,
     }
 
 
-def told(found: Mapping[str, float]) -> str:
+def format_goodput(found: Mapping[str, float]) -> str:
     """Return the shares as one line.
 
     Example:
-        >>> told({"executed": 50, "useful": 40, "goodput": 0.5, "repeated": 0.25, "down": 5.0})
+        >>> found = {"executed": 50, "useful": 40, "goodput": 0.5, "repeated": 0.25, "down": 5.0}
+        >>> format_goodput(found)
         'goodput: 40 of 50 executed steps useful (80.0 %), 50.0 % of the time; repeated 25.0 %'
     """
     executed, useful = int(found["executed"]), int(found["useful"])
     share = f" ({useful / executed:.1%})".replace("%", " %") if executed else ""
     rest = [
         f"{name} {found[name]:.1%}".replace("%", " %")
-        for name in ("repeated", *ASIDE)
+        for name in ("repeated", *EXCLUDED)
         if found.get(name, 0.0) >= _LEAST
     ]
     text = f"goodput: {useful} of {executed} executed steps useful{share}, "
@@ -165,54 +166,54 @@ class Clock:
     """Times log windows, leaving out compilation, evaluation and saving.
 
     Attributes:
-        beside: name -> seconds of the last time something was done beside the steps.
-        totals: name -> seconds of all times since the beginning.
+        last: name -> seconds of the last time that was excluded, in this window.
+        totals: name -> seconds excluded since the beginning.
     """
 
     def __init__(self) -> None:
-        self.beside: dict[str, float] = {}
+        self.last: dict[str, float] = {}
         self.totals: dict[str, float] = {}
-        self._birth = time.perf_counter()
-        self._begin(waited=0.0)
+        self._created = time.perf_counter()
+        self._start_window(waited=0.0)
 
     @contextlib.contextmanager
-    def aside(self, name: str) -> Iterator[None]:
-        """Leave the time of the body out of the window; without a name the body is a step."""
+    def exclude(self, name: str) -> Iterator[None]:
+        """Exclude the time of the body from the window; without a name the body is a step."""
         start = time.perf_counter()
         yield
         seconds = time.perf_counter() - start
         if name == INPUT:
             self._waited += seconds
         if name == FIRST_STEP:
-            self.beside["timing/first_step_seconds"] = age()
+            self.last["timing/first_step_seconds"] = age()
         if name:
-            self.beside[f"timing/{name}_seconds"] = seconds
+            self.last[f"timing/{name}_seconds"] = seconds
             self.totals[name] = self.totals.get(name, 0.0) + seconds
-            self._left_out += seconds
+            self._excluded += seconds
         else:
             self._steps += 1
 
     def window(self, *, waited: float) -> dict[str, float]:
-        """Return the rates since the last call and begin anew.
+        """Return the rates since the last call and start a new window.
 
         Args:
             waited: seconds that the run has waited for data so far.
         """
-        seconds = time.perf_counter() - self._start - self._left_out
+        seconds = time.perf_counter() - self._start - self._excluded
         rates = {
             "timing/steps_per_second": self._steps / seconds if self._steps else float("nan"),
             "timing/input_wait": min(1.0, max(0.0, waited - self._waited) / seconds),
-            "timing/uptime": time.perf_counter() - self._birth,
-            **self.beside,
+            "timing/uptime": time.perf_counter() - self._created,
+            **self.last,
         }
-        self.beside = {}
-        self._begin(waited=waited)
+        self.last = {}
+        self._start_window(waited=waited)
         return rates
 
-    def _begin(self, *, waited: float) -> None:
-        """Begin a window."""
+    def _start_window(self, *, waited: float) -> None:
+        """Start a window."""
         self._start = time.perf_counter()
-        self._left_out = 0.0
+        self._excluded = 0.0
         self._steps = 0
         self._waited = waited
 

@@ -1,4 +1,4 @@
-"""The step loop: batches in, updates, and at their steps logs, evaluations and checkpoints."""
+"""The step loop: batches, updates, and when they are due logs, evaluations and checkpoints."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lm.checkpoint import Store
-from lm.train import checks, state
+from lm.engines import Engine
+from lm.train import state
 from lm.train.evaluation import Evaluation
-from lm.train.guard import Done, Guard
-from lm.train.reports import Reports
-from lm.train.signals import Interruptible, Signals, Stopped
+from lm.train.guard import Guard, Step
+from lm.train.reporter import Reporter
+from lm.train.stop_signals import Interruptible, Stopped, StopSignals
+from lm.train.training_batches import HashedBatches, check_first_batch
 
 METRICS = ("cross_entropy", "loss")
 
@@ -25,7 +27,7 @@ class Plan(NamedTuple):
         save: steps between checkpoints.
         end: the last step, at which all three are due.
         max_skipped: updates skipped in a row that are too many.
-        max_rollbacks: times that the run then goes back instead of ending.
+        max_rollbacks: times that the run is then rolled back instead of ended.
     """
 
     log: int
@@ -45,49 +47,49 @@ class Loop:
 
     Args:
         engine: an engine of `lm.engines`, its state that of the step.
-        data: endless batches with `state()` and `wait_seconds`.
+        data: the batches.
         store: where checkpoints go.
-        reports: where figures go.
+        reporter: where metrics go.
         plan: what is due when.
-        evaluations: the first figures of the first one decide which checkpoint is the best.
+        evaluations: the first task of the first one decides which checkpoint is the best.
         samples: a writer of `lm.train.samples`, called after evaluations, or None.
-        facts: for the manifest of every checkpoint.
+        metadata: for the manifest of every checkpoint.
     """
 
     def __init__(
         self,
         *,
-        engine: Any,
-        data: Any,
+        engine: Engine,
+        data: HashedBatches,
         store: Store,
-        reports: Reports,
+        reporter: Reporter,
         plan: Plan,
         evaluations: Sequence[Evaluation],
         samples: Any,
-        facts: Mapping[str, Any],
+        metadata: Mapping[str, Any],
     ) -> None:
         self.engine = engine
         self.data = data
         self.store = store
-        self.reports = reports
+        self.reporter = reporter
         self.plan = plan
         self.evaluations = evaluations
         self.samples = samples
-        self.facts = facts
+        self.metadata = metadata
         self.guard = Guard(
             engine=engine,
             store=store,
             max_skipped=plan.max_skipped,
             max_rollbacks=plan.max_rollbacks,
-            say=reports.say,
+            log=reporter.log,
         )
 
-    def run(self, step: int, signals: Signals, *, is_evaluated: bool = True) -> None:
+    def run(self, step: int, signals: StopSignals, *, is_evaluated: bool = True) -> None:
         """Train from a step to the end, or to the first signal.
 
         Args:
             step: what engine and data are at.
-            signals: those of this process, or what all processes have agreed on.
+            signals: those of this process, or of all processes.
             is_evaluated: whether the evaluation that was due at the step is done.
 
         Raises:
@@ -95,37 +97,37 @@ class Loop:
             SystemExit: 143, 130 or 129 after a signal, the state saved.
         """
         if step == 0:
-            # Whatever cannot be saved is found out now.
+            # A state that cannot be saved is found now.
             self._save(step, metric=None)
         if not is_evaluated:
             save = self.plan.is_due(step, self.plan.save)
             self._finish(step, signals, evaluate=True, save=save)
-        begin, clock = step, self.reports.clock
+        first, clock = step, self.reporter.clock
         while step < self.plan.end:
-            # The first batch fills buffers, the first step compiles: their time is no step's time.
-            with clock.aside("input") if step == begin else contextlib.nullcontext():
+            # The first batch fills buffers, the first step compiles: neither is the time of a step.
+            with clock.exclude("input") if step == first else contextlib.nullcontext():
                 batch = next(self.data)
-            with clock.aside("compilation" if step == begin else ""):
-                if step == begin:
-                    checks.first_batch(self.engine.program.objective, batch)
+            with clock.exclude("compilation" if step == first else ""):
+                if step == first:
+                    check_first_batch(self.engine.program.objective, batch)
                 outcome = self.engine.step(batch)
             step += 1
-            self.reports.advance()
+            self.reporter.advance()
             self.store.poll()
-            self._after(Done(step, batch, outcome), signals)
+            self._after(Step(step, batch, outcome), signals)
         self.store.wait()
 
-    def _after(self, done: Done, signals: Signals) -> None:
+    def _after(self, done: Step, signals: StopSignals) -> None:
         """Do what is due after a step."""
-        step, stop = done.step, signals.received is not None
+        step, stop = done.number, signals.received is not None
         periods = (self.plan.log, self.plan.evaluate, self.plan.save)
         log, evaluate, save = (self.plan.is_due(step, period) for period in periods)
-        went_back = self.guard.look(done, wait=stop or log or evaluate or save)
+        rolled_back = self.guard.check(done, wait=stop or log or evaluate or save)
         if log:
             self._log(step)
-        self._finish(step, signals, evaluate=evaluate, save=save or went_back)
+        self._finish(step, signals, evaluate=evaluate, save=save or rolled_back)
 
-    def _finish(self, step: int, signals: Signals, *, evaluate: bool, save: bool) -> None:
+    def _finish(self, step: int, signals: StopSignals, *, evaluate: bool, save: bool) -> None:
         """Evaluate and save; after a signal save at once, whatever is left to evaluate."""
         metric = None
         if evaluate:
@@ -137,14 +139,14 @@ class Loop:
             self._save(step, metric=metric, is_evaluated=not evaluate)
         if stop:
             self.store.wait()
-            self.reports.say(f"stopped at step {step}, saved; the same command goes on")
+            self.reporter.log(f"stopped at step {step}, saved; the same command goes on")
             raise SystemExit(signals.exit_code)
 
     def _log(self, step: int) -> None:
         """Report the means of the window."""
-        self.reports.train(step, self.engine.logs(), waited=self.data.wait_seconds)
+        self.reporter.log_training(step, self.engine.logs(), waited=self.data.wait_seconds)
 
-    def _evaluate(self, step: int, signals: Signals) -> float | None:
+    def _evaluate(self, step: int, signals: StopSignals) -> float | None:
         """Report all evaluations and samples, or none; return what decides the best checkpoint.
 
         Raises:
@@ -152,34 +154,34 @@ class Loop:
         """
         engine = Interruptible(self.engine, signals)
         signals.restart()
-        with self.reports.clock.aside("evaluate"):
-            found = [figures for evaluation in self.evaluations for figures in evaluation(engine)]
+        with self.reporter.clock.exclude("evaluate"):
+            found = [task for evaluation in self.evaluations for task in evaluation(engine)]
             engine.check()
             if self.samples is not None:
                 self.engine.pull()
                 objective = self.engine.program.objective
-                self.samples(objective, step=step, workdir=self.reports.workdir)
-            for figures in found:
-                self.reports.evaluation(step, figures)
-            self.reports.draw()
+                self.samples(objective, step=step, workdir=self.reporter.workdir)
+            for task in found:
+                self.reporter.log_evaluation(step, task)
+            self.reporter.plot()
         signals.restart()
-        values = [figures.values for figures in found]
+        values = [task.values for task in found]
         return next((v[name] for v in values for name in METRICS if name in v), None)
 
     def _save(self, step: int, *, metric: float | None, is_evaluated: bool = True) -> None:
         """Hand the whole state to the writer."""
-        with self.reports.clock.aside("checkpoint"):
-            rows = self.reports.flush()
+        with self.reporter.clock.exclude("checkpoint"):
+            rows = self.reporter.flush()
             self.engine.pull()
             groups = self._arrays(step)
-            # Only a step that every run saves can be gone back to, also by an interrupted one.
+            # Interrupted or not, a run rolls back to the same step: one whose checkpoint was due.
             is_good = self.guard.is_good and step % self.plan.save == 0
             self.store.save(
                 step=step,
                 groups=groups,
                 data_state=self.data.state(),
                 metadata={
-                    **self.facts,
+                    **self.metadata,
                     "good": is_good,
                     "metric": metric,
                     "evaluated": is_evaluated,
@@ -189,11 +191,11 @@ class Loop:
             )
 
     def _arrays(self, step: int) -> dict[str, dict[str, np.ndarray]]:
-        """Return the whole state; one that an update broke is taken back, where it may be."""
+        """Return the whole state; one that an update left not finite is rolled back."""
         try:
             return state.arrays(self.engine.program)
         except state.NotFiniteError as error:
-            if step % self.plan.save:  # an interrupted run must not go back where others would not
+            if step % self.plan.save:  # other runs would not save here, nor roll back
                 raise
-            self.guard.go_back(f"step {step}: {error}")
+            self.guard.roll_back(f"step {step}: {error}")
             return state.arrays(self.engine.program)

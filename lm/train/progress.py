@@ -1,4 +1,4 @@
-"""What a person sees of a run: a bar on a terminal, one line per log step elsewhere."""
+"""Progress on the screen: a bar on a terminal, one line per log step elsewhere."""
 
 import errno
 import math
@@ -33,7 +33,7 @@ class Progress:
         if self._bar is not None:
             self._bar.update()
 
-    def log(self, step: int, values: Mapping[str, float]) -> None:
+    def show(self, step: int, values: Mapping[str, float]) -> None:
         """Show the means of a log window."""
         shown = f"loss {values['loss']:.4f}"
         if "accuracy" in values:
@@ -50,13 +50,13 @@ class Progress:
             left = (self._steps - step) / values["timing/steps_per_second"]
             wait = f"{values['timing/input_wait']:.0%} waiting for data"
             shown += f", {wait}, {duration(left)} left"
-        self.say(f"step {step}/{self._steps}: {shown}")
+        self.log(f"step {step}/{self._steps}: {shown}")
 
-    def say(self, line: str) -> None:
-        """Show one line."""
+    def log(self, line: str) -> None:
+        """Print one line above the bar."""
         if self._bar is not None:
             self._bar.clear()
-        _show(line, self._stream)
+        _print(line, self._stream)
         if self._bar is not None:
             self._bar.refresh()
 
@@ -66,20 +66,20 @@ class Progress:
             self._bar.close()
 
 
-def tell(line: str) -> None:
-    """Show one line where no progress is shown yet."""
-    _show(line, sys.stderr)
+def log(line: str) -> None:
+    """Print one line where there is no bar yet."""
+    _print(line, sys.stderr)
 
 
-def _show(line: str, stream: TextIO) -> None:
+def _print(line: str, stream: TextIO) -> None:
     """Print a line; what a terminal that is gone would have shown is dropped."""
     try:
         print(line, file=stream, flush=True)
     except OSError as error:
         if error.errno != errno.EIO:
             raise
-        # SIGHUP comes with it, and the state is to be saved: later lines and the flush at the exit
-        # must not fail either.
+        # A closed terminal also sends SIGHUP, and the state is to be saved: neither later lines
+        # nor the flush at exit may fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 

@@ -14,13 +14,13 @@ from lm.errors import ConfigError
 from lm.lock import lock
 from lm.parts import entry
 from lm.ranges import NonNegativeInt, PositiveInt, Seed
-from lm.train import checks, facts, records, refused, start
-from lm.train.consumed import Consumed
+from lm.train import metadata, skipped_batch, state
 from lm.train.evaluation import Evaluation
 from lm.train.loop import Loop, Plan
-from lm.train.progress import tell
-from lm.train.reports import Reports
-from lm.train.team import Team
+from lm.train.process_group import ProcessGroup
+from lm.train.progress import log
+from lm.train.reporter import Reporter
+from lm.train.training_batches import HashedBatches, check_vocabulary
 from lm.wall import wall
 
 Factory = Callable[[], Any]
@@ -51,7 +51,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
     partial: Sequence[str] = (),
     allow_change: Sequence[str] = (),
 ) -> None:
-    """Train, or go on where the run in the folder stopped, bit for bit.
+    """Train, or resume the run in the folder, bit for bit.
 
     Args:
         workdir: the run folder.
@@ -70,89 +70,90 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         mesh: factory of the devices to train on, a file of `gin/mesh`; None is one device.
         dtype_policy: Keras' policy: float32, bfloat16 or mixed_bfloat16.
         max_skipped: updates skipped in a row, for a loss or gradient that is not finite, that end
-            the run or, where it may, take it back.
-        max_rollbacks: times that the run goes back to its last good checkpoint and on with the data
-            after the bad ones, instead of ending with exit code 1.
-        replay_batch: file of a batch whose update was refused; it is run alone, nothing is trained.
+            the run or roll it back.
+        max_rollbacks: times that the run is rolled back to its last good checkpoint, to go on with
+            the data after the bad batches, instead of ending with exit code 1.
+        replay_batch: file of a batch whose update was skipped; it is run alone, nothing is trained.
         initial_checkpoint_path: run folder or checkpoint whose weights to start from; without
             effect once the run has a checkpoint of its own.
         partial: regular expressions of weights that may be missing or different there.
-        allow_change: names of settings or data facts that may differ from those the run began with.
+        allow_change: names of settings, or of what the data are, that may differ from the run's.
 
     Raises:
         UserError: in one line, what is wrong and what to change.
-        SystemExit: 143, 130 or 129 after a signal, the state saved.
+        SystemExit: 143, 130 or 129 after a signal, once the state is saved.
     """
     started = time.time()
-    kept = None if replay_batch is None else refused.read(replay_batch)
+    saved = None if replay_batch is None else skipped_batch.read(replay_batch)
     folder = local(workdir)
     save_period = eval_period if save_period is None else save_period
     plan = Plan(log_period, eval_period, save_period, train_steps, max_skipped, max_rollbacks)
     settings = dict(random_seed=random_seed, microbatches=microbatches, dtype_policy=dtype_policy)
-    team = Team(mesh)
+    group = ProcessGroup(mesh)
     with contextlib.ExitStack() as held:
-        if team.is_first:
+        if group.is_first:
             held.enter_context(lock(folder))
-        signals = held.enter_context(team.signals())
-        store = held.enter_context(contextlib.closing(team.store(Store(folder, keep=keep))))
+        signals = group.signals()
+        held.enter_context(signals)
+        store = held.enter_context(contextlib.closing(group.store(Store(folder, keep=keep))))
         _prepare(settings)
-        data = Consumed(train_data())
-        engine = _engine(team, objective, optimizer, data, settings)
-        about = facts.about(data.fingerprint(), settings)
-        tell(facts.told(about["machine"]))
+        data = HashedBatches(train_data())
+        engine = _engine(group, objective, optimizer, data, settings)
+        about = metadata.run_metadata(data.fingerprint(), settings)
+        log(metadata.format_machine(about["machine"]))
         store.clean()
-        found = start.resume(
+        found = state.resume(
             store=store,
             engine=engine,
             data=data,
-            about=about,
+            metadata=about,
             allow_change=allow_change,
-            before=kept and kept.step,
+            before=saved and saved.step,
         )
-        team.meet(found and found.step)
-        begin = found or start.Position()
+        group.check_step(found and found.step)
+        start = found or state.StartPoint()
         if found is None and initial_checkpoint_path is not None:
-            start.warm(engine=engine, path=initial_checkpoint_path, partial=partial)
-        if kept is not None:
-            refused.replay(kept=kept, step=begin.step, engine=engine, data=data, signals=signals)
+            state.start_from_weights(engine=engine, path=initial_checkpoint_path, partial=partial)
+        if saved is not None:
+            skipped_batch.replay(saved, step=start.step, engine=engine, data=data, signals=signals)
             return
-        if team.is_first:
-            records.write_config(folder)
-            records.write_model(folder, engine.program)
-        reports = team.reports(
-            Reports,
+        if group.is_first:
+            metadata.write_config(folder)
+            metadata.write_model_info(folder, engine.program)
+        reporter = group.reporter(
+            Reporter,
             workdir=folder,
-            begin=begin,
+            start=start,
             steps=train_steps,
-            rows=_rows(data),
+            batch_size=data.batch_size,
             started=started,
         )
-        with contextlib.closing(reports), team.together():
+        with contextlib.closing(reporter), group.lost_peers_named():
             loop = Loop(
                 engine=engine,
                 data=data,
                 store=store,
-                reports=reports,
+                reporter=reporter,
                 plan=plan,
                 evaluations=[make() for make in evaluations],
-                samples=samples() if samples is not None and team.size == 1 else None,
-                facts=about,
+                samples=samples() if samples is not None and group.size == 1 else None,
+                metadata=about,
             )
-            loop.run(begin.step, signals, is_evaluated=begin.is_evaluated)
-        if team.is_first:
-            records.write_operative(folder)
-        team.part()
+            loop.run(start.step, signals, is_evaluated=start.is_evaluated)
+        if group.is_first:
+            metadata.write_operative_config(folder)
+        group.wait_for_end()
 
 
 def _engine(
-    team: Team,
+    group: ProcessGroup,
     objective: Factory,
     optimizer: Factory,
-    data: Consumed,
+    data: HashedBatches,
     settings: Mapping[str, Any],
-) -> Any:
-    """Return the engine, its state laid out over the team's devices and compared with the data."""
-    with team.over(objective, data.features, settings["microbatches"]):
+) -> engines.Engine:
+    """Return the engine, its state laid out over the mesh, its vocabulary checked."""
+    with group.on_mesh(objective, data.features, settings["microbatches"]):
         _prepare(settings)
         with wall("train.train.objective"):
             made = objective()
@@ -163,9 +164,9 @@ def _engine(
             optimizer=rule,
             features=data.features,
             microbatches=settings["microbatches"],
-            **team.options,
+            **group.engine_options,
         )
-    checks.sizes(engine.program.objective, data.vocabulary_sizes)
+    check_vocabulary(engine.program.objective, data.vocabulary_sizes)
     return engine
 
 
@@ -179,8 +180,3 @@ def _prepare(settings: Mapping[str, Any]) -> None:
         raise ConfigError("train.train.dtype_policy: float16 overflows; take mixed_bfloat16")
     keras.config.set_dtype_policy(settings["dtype_policy"])
     keras.utils.set_random_seed(settings["random_seed"])
-
-
-def _rows(data: Any) -> int:
-    """Return the rows of a batch."""
-    return int(next(iter(data.features.values())).shape[0])

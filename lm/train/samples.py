@@ -1,21 +1,25 @@
-"""Texts that the model writes while it is trained, in `samples/` of the run folder."""
+"""Texts that the model generates while it is trained: `samples/<step:06>.txt` of the run folder."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lm import disk
+from lm.generate import Candidate, generate
 from lm.parts import part
-from lm.ranges import NonNegativeInt, PositiveInt
-from lm.samples import write_samples
+from lm.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
 from lm.trained import Trained
+
+FOLDER = "samples"
+_RULE = "=" * 72
 
 
 @part
 class Samples:
-    """Writes texts for the first examples of a split; an encoder writes none.
+    """Generates texts for the first examples of a split; an encoder generates none.
 
     Args:
-        mixture_or_task_name: the task whose examples give the beginnings; of a mixture, the first.
+        mixture_or_task_name: the task whose examples are the prompts; of a mixture, the first.
         lengths: TASK_FEATURE_LENGTHS.
         converter: factory of the feature converter of the training.
         vocabulary: replaces the task's own, if given.
@@ -35,11 +39,12 @@ class Samples:
         split: str = "validation",
         count: NonNegativeInt = 3,
     ) -> None:
-        from lm.data import evaluation, lookup
+        from lm.data import task_registry
+        from lm.data.evaluation_batches import evaluation_batches, task_names
 
-        name = evaluation.task_names(mixture_or_task_name, split)[0]
+        name = task_names(mixture_or_task_name, split)[0]
         shared = {"lengths": lengths, "converter": converter, "vocabulary": vocabulary}
-        batches = evaluation.evaluation_batches(
+        batches = evaluation_batches(
             mixture_or_task_name=name,
             split=split,
             batch_size=1,
@@ -49,7 +54,7 @@ class Samples:
         )
         self.count = count
         self.examples = batches.examples
-        features = lookup.task(name, split, vocabulary).output_features
+        features = task_registry.task(name, split, vocabulary).output_features
         self._made = {"task": name, "features": features, **shared}
         self._trained: Trained | None = None
 
@@ -63,7 +68,7 @@ class Samples:
         """
         if self._trained is None:
             self._trained = Trained(objective=objective, **self._made)
-        if self._trained.writes:
+        if self._trained.has_decoder:
             write_samples(
                 trained=self._trained,
                 examples=self.examples,
@@ -71,3 +76,82 @@ class Samples:
                 step=step,
                 count=self.count,
             )
+
+
+def write_samples(  # noqa: PLR0913 - the settings of a sample
+    *,
+    trained: Trained,
+    examples: Sequence[Mapping[str, Any]],
+    workdir: Path,
+    step: int,
+    count: NonNegativeInt = 3,
+    prefix_length: PositiveInt = 16,
+    max_new_tokens: PositiveInt = 128,
+    temperature: NonNegativeFloat = 0.8,
+    top_k: PositiveInt = 40,
+    seed: int = 0,
+) -> Path:
+    """Write texts for the first held-out examples and return the file.
+
+    A model that reads inputs answers those of the first examples, greedily; a language model
+    continues the empty prompt and prefixes of the next texts, by sampling.
+
+    Args:
+        trained: the model; its weights are used as they are.
+        examples: examples of the task with `inputs` and `targets` as ids.
+        workdir: the run folder.
+        step: names the file.
+        count: number of texts.
+        prefix_length: tokens of a held-out text to continue, at most half of it.
+        max_new_tokens: longest text, fewer where the model has no more positions.
+        temperature: of a language model's sampling.
+        top_k: of a language model's sampling.
+        seed: of the sampling; the same at every step, to compare them.
+    """
+    chosen = examples[:count]
+    settings: dict[str, Any] = {
+        "max_new_tokens": new_tokens(trained, max_new_tokens, prefix_length)
+    }
+    if trained.input_format.has_inputs:
+        prompts = [_ids(e["inputs"])[: trained.lengths.get("inputs")] for e in chosen]
+        titles = [format_example(trained, example) for example in chosen]
+    else:
+        texts = [_ids(example["targets"]) for example in chosen[1:]]
+        prompts = [[], *(text[: min(prefix_length, len(text) // 2)] for text in texts)]
+        titles = [repr(trained.text(prompt)) for prompt in prompts]
+        settings |= {"temperature": temperature, "top_k": top_k, "seed": seed}
+    generated = generate(trained=trained, prompts=prompts, batch_size=count, **settings)
+    path = workdir / FOLDER / f"{step:06}.txt"
+    with disk.writing(path, "the samples"):
+        disk.make(path.parent)
+        content = "".join(map(format_sample, titles, generated.candidates))
+        disk.replace(path, content.encode(), what="the samples")
+    return path
+
+
+def format_example(trained: Trained, example: Mapping[str, Any]) -> str:
+    """Return inputs and targets as text; decoded where a preprocessor has left tokens alone."""
+    if "inputs_pretokenized" in example:
+        return f"{example['inputs_pretokenized']}\n-> {example['targets_pretokenized']}"
+    inputs, targets = (trained.text(_ids(example[name])) for name in ("inputs", "targets"))
+    return f"{inputs}\n-> {targets}"
+
+
+def new_tokens(trained: Trained, max_new_tokens: int, prefix_length: int) -> int:
+    """Return how many new tokens the decoder has positions for after a prefix."""
+    limit = trained.model.decoder.max_sequence_length
+    if limit is None:
+        return max_new_tokens
+    read = prefix_length + 1 if trained.input_format.prompt_side == "decoder" else 0
+    return max(1, min(max_new_tokens, limit - read))
+
+
+def _ids(tokens: Any) -> list[int]:
+    """Return an array of ids as a list."""
+    return [int(i) for i in tokens]
+
+
+def format_sample(title: str, candidates: Sequence[Candidate]) -> str:
+    """Return a text under its prompt."""
+    text = candidates[0].text if candidates else ""
+    return f"{_RULE}\n{title}\n{_RULE}\n{text}\n\n"

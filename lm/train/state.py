@@ -1,22 +1,58 @@
-"""The training state as arrays for a checkpoint, and back."""
+"""The training state: as arrays for a checkpoint, and back when a run goes on.
+
+`resume` restores all of it from the run's own checkpoint, `start_from_weights` the weights of
+another run.
+"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import keras
 import ml_dtypes  # noqa: F401 - teaches NumPy bfloat16
 import numpy as np
 
-from lm.checkpoint import CheckpointError, assign, read, variable_names
-from lm.engines import Program
+from lm.checkpoint import (
+    CheckpointError,
+    Store,
+    assign,
+    find,
+    load_weights,
+    read,
+    variable_names,
+)
+from lm.differences import differences
+from lm.engines import Engine, Program
 from lm.errors import UserError
 from lm.mesh import cluster
+from lm.train.metadata import changes, check_unchanged
+from lm.train.progress import log
+
+# Changes of the data after which the saved position still names the next unseen example.
+POSITION_HOLDS = {"seed"}
 
 
 class NotFiniteError(UserError):
     """A state that must not be saved."""
+
+
+class StartPoint(NamedTuple):
+    """Where a run begins or goes on.
+
+    Attributes:
+        step: batches consumed.
+        is_evaluated: whether the evaluation that was due at the step is done.
+        rows: rows of metrics.jsonl up to there; None if the checkpoint does not know.
+    """
+
+    step: int = 0
+    is_evaluated: bool = True
+    rows: int | None = None
+
+    @property
+    def evaluated_step(self) -> int:
+        """The last step whose evaluation is done."""
+        return self.step if self.is_evaluated else self.step - 1
 
 
 def groups(program: Program) -> dict[str, dict[str, Any]]:
@@ -48,7 +84,7 @@ def arrays(program: Program) -> dict[str, dict[str, np.ndarray]]:
         kind: {name: cluster.host_copy(v.value) for name, v in group.items()}
         for kind, group in groups(program).items()
     }
-    bad = [n for group in found.values() for n, x in group.items() if not _is_finite(x)]
+    bad = [n for group in found.values() for n, x in group.items() if not is_finite(x)]
     if bad:
         raise NotFiniteError(f"not saved: {', '.join(bad[:8])} not finite after an update")
     return found
@@ -111,33 +147,96 @@ def restore_for_another_optimizer(program: Program, folder: Path, *, step: int) 
         program.optimizer.restart_averages()
 
 
+def resume(
+    *,
+    store: Store,
+    engine: Engine,
+    data: Any,
+    metadata: Mapping[str, Any],
+    allow_change: Collection[str],
+    before: int | None = None,
+) -> StartPoint | None:
+    """Give engine and data the state of the newest good checkpoint.
+
+    Args:
+        store: the run's checkpoints.
+        engine: built, its state arbitrary.
+        data: at any position.
+        metadata: of this process; see `lm.train.metadata`.
+        allow_change: names in them that may differ from the run's.
+        before: take a checkpoint before this step, if there is one.
+
+    Returns:
+        Where the run goes on, None without a checkpoint.
+
+    Raises:
+        UserError: the run was begun with other settings or data, or does not fit the model.
+    """
+    found = store.newest(before=before)
+    if found is None:
+        return None
+    folder, manifest = found
+    run = store.folder.parent
+    allowed = check_unchanged(manifest.metadata, metadata, allow_change=allow_change, run=run)
+    _warn(manifest.metadata, metadata)
+    engine.pull()
+    if any(name.rpartition(".")[2] == "optimizer" for name in {*allowed, *allow_change}):
+        restore_for_another_optimizer(engine.program, folder, step=manifest.step)
+    else:
+        restore(engine.program, folder)
+    changed = changes(manifest.metadata["data"], metadata["data"]).keys()
+    data.digest = manifest.metadata.get("batches", "")
+    if changed <= POSITION_HOLDS:
+        data.restore((folder / "data_state").read_bytes(), allow_changes=allowed)
+    else:
+        log(f"{', '.join(sorted(changed))} changed: the data start over")
+    if not changed:  # otherwise the next batch does not continue the rows of the last one
+        restore_carry(engine.program, folder)
+    log(f"resumed from step {manifest.step}")
+    is_evaluated = manifest.metadata.get("evaluated", True)
+    return StartPoint(manifest.step, is_evaluated, manifest.metadata.get("rows"))
+
+
+def _warn(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Log that machine or code are not those of the run, which it cannot always avoid."""
+    warnings = {
+        "machine": "the machine is another one, results may differ in the last bits",
+        "code": "the code is not what the run was last made by, results may differ",
+    }
+    for part, warning in warnings.items():
+        # Checkpoints of an older version do not know their code.
+        found = differences(old.get(part, new[part]), new[part])
+        if found:
+            changed = "; ".join(f"{name}: {was} -> {now}" for name, (was, now) in found.items())
+            log(f"{warning}: {changed}")
+
+
+def start_from_weights(*, engine: Engine, path: str | Path, partial: Collection[str]) -> None:
+    """Start from the weights of another run; optimizer, seeds and data begin anew.
+
+    Args:
+        engine: built.
+        path: run folder (its newest checkpoint) or checkpoint folder.
+        partial: regular expressions of names that may be missing or different.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, or it does not fit.
+    """
+    folder = find(path)
+    engine.pull()
+    program = engine.program
+    for line in load_weights(program.objective, folder, partial=partial):
+        log(f"admitted: {line}")
+    program.optimizer.restart_averages()
+    log(f"started from the weights of {folder}")
+
+
 def _stored(folder: Path, kind: str) -> dict[str, np.ndarray]:
     """Return name -> array of one kind, nothing where the checkpoint has none."""
     return read(folder, kind) if (folder / f"{kind}.safetensors").exists() else {}
 
 
-def sizes(variables: Mapping[str, Any]) -> str:
-    """Return a table of name, shape, dtype and count of numbers, the total last."""
-    width = max((len(name) for name in variables), default=0)
-    lines = [
-        f"{name:<{width}}  {tuple(v.shape)!s:<16} {_dtype(v):<9} {_size(v):>14,}"
-        for name, v in variables.items()
-    ]
-    total = sum(_size(v) for v in variables.values())
-    return "\n".join([*lines, f"Total number of parameters: {total}"])
-
-
-def _size(variable: Any) -> int:
-    """Return the count of numbers."""
-    return int(np.prod(variable.shape, dtype=np.int64))
-
-
-def _dtype(variable: Any) -> str:
-    """Return the name of the type."""
-    return keras.backend.standardize_dtype(variable.dtype)
-
-
-def _is_finite(array: np.ndarray) -> bool:
+def is_finite(array: np.ndarray) -> bool:
     """Tell whether all numbers are finite; integers are."""
     if array.dtype.kind in "iub":
         return True

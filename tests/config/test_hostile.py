@@ -80,20 +80,23 @@ OWN = {
     "a folder made": ("from lm import disk\nX = @disk._beside()", "is private"),
     "a folder tried": ("from lm import doctor\nX = @doctor.writable()", "lm.doctor has none"),
     "an event file": (
-        "from lm.train import journal\nX = @journal.EventWriter()",
+        "from lm.train import reporter\nX = @reporter.EventWriter()",
         "is a class that is not admitted",
     ),
-    "a journal": ("from lm.train import journal\nX = @journal.Journal", "a class that is not"),
-    "rows dropped": ("from lm.train import journal\nX = @journal.rewind()", "a function that is"),
+    "a metrics file": (
+        "from lm.train import reporter\nX = @reporter.MetricsWriter",
+        "a class that is not",
+    ),
+    "rows dropped": ("from lm.train import reporter\nX = @reporter.rewind()", "a function that is"),
     "a configuration written": (
-        "from lm.train import records\nX = @records.write_config()",
+        "from lm.train import metadata\nX = @metadata.write_config()",
         "a function that is not",
     ),
     "what was called, written": (
-        "from lm.train import records\nX = @records.write_operative()",
+        "from lm.train import metadata\nX = @metadata.write_operative_config()",
         "a function that is not",
     ),
-    "reports": ("from lm.train import reports\nX = @reports.Reports", "a class that is not"),
+    "a reporter": ("from lm.train import reporter\nX = @reporter.Reporter", "a class that is not"),
     "a training": (
         "from lm import train\nX = @train.train()",
         "@lm.train.train is what a command calls; a gin file can only bind its parameters",

@@ -16,14 +16,13 @@ ROOT = Path(__file__).parents[2]
 # What writes, removes or starts something, and is no part.
 DOERS = [
     "lm.bench.peak._installed",
-    "lm.checkpoint.folder._make",
-    "lm.checkpoint.folder.remove",
+    "lm.disk.make",
+    "lm.disk.remove",
+    "lm.disk.replace",
     "lm.doctor.writable",
     "lm.reliability.trial._run",
-    "lm.train.events.EventWriter",
-    "lm.train.journal.Journal",
-    "lm.train.records._replace",
-    "lm.train.reports.Reports",
+    "lm.train.reporter.EventWriter",
+    "lm.train.reporter.MetricsWriter",
 ]
 LEFT = {"file", "folder", "folder/file", "lure.py"}
 

@@ -102,7 +102,7 @@ def test_a_position_is_restored_exactly_across_epochs(task):
 def test_another_seed_is_another_order_and_another_batch_size_other_data(task):
     one, other = (read([next(make(task, seed=seed, batch_size=1))]) for seed in (1, 2))
     assert one != other
-    with pytest.raises(UserError, match="batch_size: 3 → 2"):
+    with pytest.raises(UserError, match="batch_size was 3, is 2"):
         make(task, batch_size=2).restore(make(task).state())
 
 

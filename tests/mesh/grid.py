@@ -17,7 +17,7 @@ from lm.checkpoint import Store
 from lm.mesh import Mesh, cluster
 from lm.optim import adamw
 from lm.train import train
-from lm.train.journal import rows
+from lm.train.reporter import rows
 from tests.mesh import pairs
 from tests.mesh.families import features, objective
 from tests.mesh.forked import ended, started

@@ -24,9 +24,9 @@ import tensorflow  # noqa: F401 - once, not in every fork: it writes TensorBoard
 from lm.checkpoint import Store
 from lm.errors import UserError
 from lm.mesh import Mesh, cluster
-from lm.train import team
-from lm.train.evaluation import Figures, figures, total
+from lm.train.evaluation import TaskMetrics, metrics, total
 from lm.train.goodput import attempts
+from lm.train.process_group import ReadOnlyStore
 from tests.mesh.forked import ended, started
 from tests.reliability.bars_finite import Poisoned
 from tests.toy import batch
@@ -85,7 +85,7 @@ class Evaluation:
     BATCHES = 200
 
     def __call__(self, engine: Any) -> Any:
-        yield Figures("toy", "validation", figures(total(engine, self.batches())))
+        yield TaskMetrics("toy", "validation", metrics(total(engine, self.batches())))
 
     def batches(self) -> Any:
         for number in range(self.BATCHES):
@@ -127,7 +127,7 @@ def trained(workdir: Path, stream: Any, index: int, **more: Any) -> int:
 
 def note_saves(file: Path) -> None:
     """Has this process note step and hash of every state that it hands to its store."""
-    for kind in (Store, team.Reader):
+    for kind in (Store, ReadOnlyStore):
 
         def save(self: Any, save: Any = kind.save, **contents: Any) -> None:
             with file.open("a") as notes:

@@ -30,6 +30,6 @@ def test_two_processes_train_and_one_goes_on_as_one_device_would(runs, name):
 def test_a_state_split_over_processes_goes_back(runs):
     found = runs["back"]
     assert (found["codes"], found["step"]) == ([0, 0], END)
-    assert "went back to the state of step 0, past these batches" in found["log"]
+    assert "rolled back to the state of step 0, past these batches" in found["log"]
     # The first update is made again, from the fifth batch.
     assert found["losses"]["5"] > found["losses"]["2"]

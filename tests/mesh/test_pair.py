@@ -1,4 +1,4 @@
-"""Two processes of one run decide alike: when a signal comes, and when an update is refused."""
+"""Two processes of one run decide alike: when a signal comes, and when an update is skipped."""
 
 import json
 
@@ -57,14 +57,14 @@ def test_both_processes_have_the_same_state_at_the_same_steps(runs, name):
     assert len(first) >= 2
 
 
-def test_single_refused_updates_are_skipped_and_kept_once(runs):
+def test_bad_updates_are_skipped_and_saved_once(runs):
     assert runs["whole"]["codes"] == [0, 0]
     assert runs["whole"]["refused"] == [3, 9, 21]
 
 
 def test_both_go_back_together(runs):
     assert runs["back"]["codes"] == [0, 0]
-    assert "went back to the state of step 8" in runs["back"]["logs"][0]
+    assert "rolled back to the state of step 8" in runs["back"]["logs"][0]
     assert [step for step, _ in runs["back"]["saves"][1]] == [0, 8, 15, 16, END]
 
 

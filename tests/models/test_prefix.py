@@ -48,7 +48,7 @@ def test_without_a_prefix_the_model_is_causal():
     plain = features()
     none = plain | {"decoder_causal_attention": np.zeros_like(plain["decoder_causal_attention"])}
     del plain["decoder_causal_attention"]
-    np.testing.assert_array_equal(numpy(forward(plain)), numpy(forward(none)))
+    assert_near(forward(plain), forward(none), 1e-6)  # without the prefix another program
 
 
 def test_prefill_and_steps_equal_all_at_once():

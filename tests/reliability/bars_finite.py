@@ -12,7 +12,7 @@ import numpy as np
 
 from lm.checkpoint import read, verify
 from lm.errors import UserError
-from lm.train.journal import rows
+from lm.train.reporter import rows
 from tests.reliability.bar import Bar, Result
 from tests.toy import Stream
 from tests.train.compiled_once import compiled_once

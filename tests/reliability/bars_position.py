@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from lm.data import features, packing, pipeline, user
-from lm.train.consumed import chained
+from lm.train.training_batches import chained_hash
 from tests.reliability.bar import Bar, Result
 
 EXAMPLES, ROWS = 120, 4
@@ -83,14 +83,14 @@ def no_replay(trials: int, folder: Path) -> Result:
         if step not in (100, FAR):
             continue
         state = whole.state()
-        expected = chained("", next(begin_at(begin(), state)[0]))
+        expected = chained_hash("", next(begin_at(begin(), state)[0]))
         seconds = []
         for _ in range(trials):
             resumed, first = begin(), time.perf_counter()
             resumed.restore(state)
             found = next(resumed)
             seconds.append(time.perf_counter() - first)
-            if chained("", found) != expected:
+            if chained_hash("", found) != expected:
                 failures.append(f"step {step}: another batch follows")
         sizes.append(len(state))
         told.append(f"{1000 * min(seconds):.0f} ms at {step:,} ({len(state):,} bytes)")

@@ -15,8 +15,8 @@ import numpy as np
 
 from lm.checkpoint import Store
 from lm.reliability.run_differences import compare_runs
-from lm.train.evaluation import Figures, figures, total
-from lm.train.journal import METRICS
+from lm.train.evaluation import TaskMetrics, metrics, total
+from lm.train.reporter import METRICS
 from tests.reliability.bar import Bar, Result
 from tests.toy import Stream, batch
 from tests.train.compiled_once import compiled_once
@@ -65,9 +65,9 @@ class Evaluation:
     def __init__(self, sender: Sender) -> None:
         self.sender = sender
 
-    def __call__(self, engine: Any) -> Iterator[Figures]:
+    def __call__(self, engine: Any) -> Iterator[TaskMetrics]:
         for task in ("first", "second"):
-            yield Figures(task, "validation", figures(total(engine, self.batches())))
+            yield TaskMetrics(task, "validation", metrics(total(engine, self.batches())))
 
     def batches(self) -> Iterator[dict[str, np.ndarray]]:
         """Yield a few batches."""

@@ -172,22 +172,22 @@ def _at_file(count: int, workdir: str) -> Any:
 
 def _at_pace(seconds: float) -> None:
     """Sleep before every batch."""
-    from lm.train.consumed import Consumed
+    from lm.train.training_batches import HashedBatches
 
-    ask = Consumed.__next__
+    ask = HashedBatches.__next__
 
     def asked(self: Any) -> Any:
         time.sleep(seconds)
         return ask(self)
 
-    Consumed.__next__ = asked  # type: ignore[method-assign]
+    HashedBatches.__next__ = asked  # type: ignore[method-assign]
 
 
 def _at_step(count: int, number: int, after: float) -> None:
     """Have a signal sent some time after a batch is asked for."""
-    from lm.train.consumed import Consumed
+    from lm.train.training_batches import HashedBatches
 
-    left, ask = count, Consumed.__next__
+    left, ask = count, HashedBatches.__next__
 
     def kill() -> None:
         time.sleep(after)
@@ -200,7 +200,7 @@ def _at_step(count: int, number: int, after: float) -> None:
             threading.Thread(target=kill, daemon=True).start() if after else kill()
         return ask(self)
 
-    Consumed.__next__ = asked  # type: ignore[method-assign]
+    HashedBatches.__next__ = asked  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Loss or gradient not finite: refused, named, kept, replayed; then the run stops or goes back."""
+"""Loss or gradient not finite: skipped, named, saved, replayed; then a stop or a rollback."""
 
 import functools
 import os
@@ -11,8 +11,8 @@ from lm import engines
 from lm.checkpoint import read, verify
 from lm.errors import UserError
 from lm.optim import adamw
-from lm.train import probe, refused, state
-from lm.train.journal import rows
+from lm.train import skipped_batch, state
+from lm.train.reporter import rows
 from tests.reliability.bars_checkpoint import written_out
 from tests.toy import Stream, Toy, batch
 from tests.train.compiled_once import compiled_once
@@ -81,7 +81,7 @@ def assert_same_run(left, right, step=20):
 
 @pytest.fixture(scope="module")
 def rolled_back(tmp_path_factory):
-    """Return the folder of a run that went back once and finished."""
+    """Return the folder of a run that was rolled back once and finished."""
     folder = tmp_path_factory.mktemp("rolled_back")
     run(folder, stream=poisoned(IN_A_ROW), max_skipped=4, max_rollbacks=1)
     return folder
@@ -105,18 +105,18 @@ def test_one_message_names_step_terms_tensors_and_file(tmp_path):
 def test_single_bad_batches_are_kept_and_the_run_goes_on(tmp_path, capsys):
     run(tmp_path, stream=poisoned((3, 9, 20), bad=np.inf))
     assert {path.stem for path in (tmp_path / "refused").iterdir()} == {"3", "9", "20"}
-    kept = refused.read(tmp_path / "refused" / "9.safetensors")
+    kept = skipped_batch.read(tmp_path / "refused" / "9.safetensors")
     assert kept.step == 9
     assert kept.batch["decoder_loss_weights"][0, 0] == np.inf
     assert kept.batch["decoder_input_tokens"].dtype == np.int32
-    assert "step 9: update refused: loss " in capsys.readouterr().err
+    assert "step 9: update skipped: loss " in capsys.readouterr().err
     last = [row for row in figures(tmp_path) if row["split"] == "train"][-1]
     assert (last["step"], last["skipped"]) == (20, 3)
 
 
 def test_going_back_takes_the_last_good_state_and_passes_the_data(rolled_back):
     assert_finite(rolled_back)
-    # 12 was saved while updates were refused, so 8 is the last good one.
+    # 12 was saved while updates were skipped, so 8 is the last good one.
     back, good = (tensors(rolled_back / "checkpoints" / step) for step in ("15", "8"))
     for (kind, name), array in good.items():
         if not name.startswith("meter/"):
@@ -145,7 +145,7 @@ def test_a_run_that_has_gone_back_often_enough_stops(tmp_path):
     assert_finite(tmp_path)
 
 
-def test_one_refused_update_may_be_too_many(tmp_path):
+def test_one_skipped_update_may_be_too_many(tmp_path):
     with pytest.raises(UserError, match=r"step 7: .* in the last 1 steps"):
         run(tmp_path, stream=poisoned((7,)), max_skipped=1)
 
@@ -156,7 +156,7 @@ def test_a_kept_batch_runs_alone_from_the_state_that_it_met(rolled_back, capsys,
     file = rolled_back / "refused" / f"{step}.safetensors"
     run(rolled_back, stream=poisoned(IN_A_ROW), replay_batch=str(file))
     shown = capsys.readouterr().out
-    assert f"batch of step {step}: update refused" in shown
+    assert f"batch of step {step}: update skipped" in shown
     assert "terms equal those of the run: yes, bit for bit" in shown
     assert "the data give the same batch: yes" in shown
     assert "gradients not finite: toy/embedding/embeddings" in shown
@@ -171,14 +171,14 @@ def test_the_first_bad_activations_are_named_in_the_order_of_the_pass():
         features=features,
         microbatches=2,
     )
-    assert probe.activations(engine.program, features) == []
+    assert skipped_batch.not_finite_layers(engine.program, features) == []
     table = engine.program.objective.embedding.embeddings
     table.assign(np.full(table.shape, np.inf, "float32"))
     (seed,) = engine.program.others
     before = np.asarray(seed.value).copy()
     paths = ["toy/embedding", "toy/dropout", "toy/logits", "toy"]
-    assert probe.activations(engine.program, features) == paths
-    assert probe.activations(engine.program, features) == paths
+    assert skipped_batch.not_finite_layers(engine.program, features) == paths
+    assert skipped_batch.not_finite_layers(engine.program, features) == paths
     np.testing.assert_array_equal(np.asarray(seed.value), before)
 
 
@@ -214,9 +214,9 @@ def test_a_disk_that_is_full_at_the_start_is_one_line(tmp_path, size):
     run(tmp_path, train_steps=4)
 
 
-def test_a_file_that_no_run_kept_is_refused(tmp_path):
+def test_a_file_that_no_run_saved_is_refused(tmp_path):
     other = tmp_path / "x.safetensors"
     other.write_bytes(b"no")
     for path in (other, tmp_path / "missing.safetensors"):
-        with pytest.raises(UserError, match="no batch that a run has kept"):
+        with pytest.raises(UserError, match="no batch that a run has saved"):
             run(tmp_path, replay_batch=str(path))

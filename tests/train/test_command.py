@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lm.checkpoint import read, verify
-from lm.train.journal import rows
+from lm.train.reporter import rows
 
 pytestmark = pytest.mark.slow
 

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from lm.train.consumed import Consumed
-from lm.train.goodput import ASIDE, ATTEMPTS, WIDTH, Goodput, attempts, shares, told
-from lm.train.journal import rows
+from lm.train.goodput import ATTEMPTS, EXCLUDED, WIDTH, Goodput, attempts, format_goodput, shares
+from lm.train.reporter import rows
+from lm.train.training_batches import HashedBatches
 from tests.toy import Stream
 from tests.train.toy_run import run
 
@@ -29,7 +29,7 @@ def test_a_killed_process_leaves_its_last_figures(tmp_path):
     found = shares(lines)
     assert (found["useful"], found["executed"]) == (4, 6)
     assert found == second.shares()
-    assert told(found).startswith("goodput: 4 of 6 executed steps useful (66.7 %), ")
+    assert format_goodput(found).startswith("goodput: 4 of 6 executed steps useful (66.7 %), ")
 
 
 def test_a_broken_line_ends_the_file_and_is_written_over(tmp_path):
@@ -83,7 +83,7 @@ def test_the_first_batch_is_waited_for_once(tmp_path):
     for row in (first, second):
         assert 0 <= row["timing/goodput"] <= 1
     ended = line["now"] - line["started"]
-    assert sum(line.get(name, 0.0) for name in ASIDE) <= ended + 0.01
+    assert sum(line.get(name, 0.0) for name in EXCLUDED) <= ended + 0.01
 
 
 def test_the_classes_are_shares_of_one_whole():
@@ -101,7 +101,7 @@ def test_the_classes_are_shares_of_one_whole():
 def test_only_the_same_sequence_of_batches_has_the_digest():
     digests = []
     for seed, count in ((0, 3), (0, 3), (1, 3), (0, 4)):
-        data = Consumed(Stream(seed=seed))
+        data = HashedBatches(Stream(seed=seed))
         for _ in range(count):
             next(data)
         digests.append(data.digest)

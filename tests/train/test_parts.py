@@ -1,4 +1,4 @@
-"""The small parts of a run: lock, clock, events, journal, progress, facts, picture."""
+"""The small parts of a run: lock, clock, events, metrics, progress, metadata, plots."""
 
 import importlib
 import io
@@ -15,8 +15,8 @@ import pytest
 from lm import config
 from lm.errors import UserError
 from lm.lock import check, lock
-from lm.train import facts, journal, plot
-from lm.train.evaluation import figures
+from lm.train import metadata, plot, reporter
+from lm.train.evaluation import metrics
 from lm.train.goodput import Clock, age
 from lm.train.progress import Progress
 
@@ -66,19 +66,19 @@ def test_a_file_is_never_written_through_a_link(tmp_path):
     target.write_text("x")
     (tmp_path / ".tmp-metrics.jsonl").symlink_to(target)
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "split": "train"}\n')
-    journal.rewind(tmp_path / "metrics.jsonl", step=1, evaluated=1)
+    reporter.rewind(tmp_path / "metrics.jsonl", step=1, evaluated_step=1)
     assert target.read_text() == "x"
-    assert journal.rows(tmp_path / "metrics.jsonl") == [{"step": 1, "split": "train"}]
+    assert reporter.rows(tmp_path / "metrics.jsonl") == [{"step": 1, "split": "train"}]
 
 
 def test_the_clock_leaves_out_what_is_done_beside_the_steps(monkeypatch):
     now = iter([0.0, 0.0, 1.0, 6.0, 6.0, 8.0, 8.0, 10.0, 10.0, 10.0, 10.0])
     monkeypatch.setattr("time.perf_counter", lambda: next(now))
     clock = Clock()
-    with clock.aside("compilation"):
+    with clock.exclude("compilation"):
         pass
     for _ in range(2):
-        with clock.aside(""):
+        with clock.exclude(""):
             pass
     rates = clock.window(waited=1.0)
     assert rates["timing/steps_per_second"] == pytest.approx(2 / 5)
@@ -89,7 +89,7 @@ def test_the_clock_leaves_out_what_is_done_beside_the_steps(monkeypatch):
 
 def test_tensorboard_reads_what_is_written(tmp_path):
     tensorflow = pytest.importorskip("tensorflow")
-    events = journal.EventWriter(tmp_path, step=40)
+    events = reporter.EventWriter(tmp_path, step=40)
     events.scalars(300, {"loss": 1.5, "timing/uptime": 2.0})
     events.close()
     (path,) = tmp_path.iterdir()
@@ -104,17 +104,17 @@ def test_tensorboard_reads_what_is_written(tmp_path):
     assert (found[2].step, values) == (300, {"loss": 1.5, "timing/uptime": 2.0})
 
 
-def test_the_journal_drops_rows_after_the_checkpoint_and_cut_lines(tmp_path):
-    first = journal.Journal(tmp_path, step=0)
+def test_the_metrics_writer_drops_rows_after_the_checkpoint_and_cut_lines(tmp_path):
+    first = reporter.MetricsWriter(tmp_path, step=0)
     for step in (1, 2, 3):
         first.train(step, {"loss": float(step)})
     first.close()
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 2, "spl')
-    second = journal.Journal(tmp_path, step=2)
+    second = reporter.MetricsWriter(tmp_path, step=2)
     second.evaluation(3, task="t", split="validation", values={"loss": math.nan})
     second.close()
-    assert journal.rows(tmp_path / "metrics.jsonl") == [
+    assert reporter.rows(tmp_path / "metrics.jsonl") == [
         {"step": 1, "split": "train", "loss": 1.0},
         {"step": 2, "split": "train", "loss": 2.0},
         {"step": 3, "split": "validation", "task": "t", "loss": None},
@@ -124,7 +124,7 @@ def test_the_journal_drops_rows_after_the_checkpoint_and_cut_lines(tmp_path):
 
 def written(folder, *rows):
     """Write a row for each (step, task); return the lines."""
-    found = journal.Journal(folder, step=0)
+    found = reporter.MetricsWriter(folder, step=0)
     for step, task in rows:
         if task:
             found.evaluation(step, task=task, split="validation", values={"loss": 1.0})
@@ -148,8 +148,8 @@ def test_damaged_rows_are_left_out_and_told_in_one_line(tmp_path, capsys, name):
     lines = written(tmp_path, (1, ""), (2, ""))
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(lines[0] + DAMAGE[name])
-    assert [row["step"] for row in journal.rows(path)] == [1]
-    journal.Journal(tmp_path, step=2, rows=2).close()
+    assert [row["step"] for row in reporter.rows(path)] == [1]
+    reporter.MetricsWriter(tmp_path, step=2, rows=2).close()
     said = capsys.readouterr().err
     assert said == (
         f"{path}: 1 of the rows up to step 2 are lost; damaged lines: 2; the run goes on\n"
@@ -161,17 +161,17 @@ def test_a_cut_row_of_a_later_step_is_no_loss(tmp_path, capsys):
     lines = written(tmp_path, (1, ""), (2, ""), (3, ""))
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b"".join(lines)[:-5])
-    journal.Journal(tmp_path, step=2, rows=2).close()
+    reporter.MetricsWriter(tmp_path, step=2, rows=2).close()
     assert capsys.readouterr().err == ""
     assert path.read_bytes() == b"".join(lines[:2])
     path.unlink()
-    journal.Journal(tmp_path, step=2, rows=2).close()
+    reporter.MetricsWriter(tmp_path, step=2, rows=2).close()
     assert "2 of the rows up to step 2 are lost; the run goes on" in capsys.readouterr().err
 
 
 def test_rows_of_an_evaluation_that_is_repeated_are_dropped(tmp_path, capsys):
     lines = written(tmp_path, (2, "t"), (4, ""), (4, "t"))
-    journal.Journal(tmp_path, step=4, evaluated=3, rows=2).close()
+    reporter.MetricsWriter(tmp_path, step=4, evaluated_step=3, rows=2).close()
     assert (tmp_path / "metrics.jsonl").read_bytes() == b"".join(lines[:2])
     assert capsys.readouterr().err == ""
 
@@ -190,7 +190,7 @@ def test_progress_is_one_line_a_log_step_where_no_terminal_is():
     stream = io.StringIO()
     progress = Progress(step=0, steps=100, stream=stream)
     progress.advance()
-    progress.log(40, VALUES)
+    progress.show(40, VALUES)
     progress.close()
     line = (
         "step 40/100: loss 2.0000, accuracy 0.500, 1.23k tokens/s, 25% waiting for data, 0m30s left"
@@ -203,7 +203,7 @@ def test_progress_is_a_bar_on_a_terminal():
     stream.isatty = lambda: True
     progress = Progress(step=10, steps=100, stream=stream)
     progress.advance()
-    progress.log(11, VALUES)
+    progress.show(11, VALUES)
     progress.close()
     assert "11/100" in stream.getvalue()
     assert "loss 2.0000" in stream.getvalue()
@@ -219,36 +219,36 @@ def test_a_terminal_that_is_gone_ends_no_run(is_bar):
         if not is_bar:
             progress._bar = None
         progress.advance()
-        progress.log(1, VALUES)
-        progress.say("stopped")
+        progress.show(1, VALUES)
+        progress.log("stopped")
         progress.close()
 
 
-def test_figures_are_exact_over_the_sums():
-    found = figures({"loss": (12.0, 8.0), "cross_entropy": (8.0, 8.0)}, text_size=16)
+def test_metrics_are_exact_over_the_sums():
+    found = metrics({"loss": (12.0, 8.0), "cross_entropy": (8.0, 8.0)}, text_size=16)
     assert found["loss"] == 1.5
     assert found["token_perplexity"] == pytest.approx(math.e)
     assert found["bits_per_byte"] == pytest.approx(8 / math.log(2) / 16)
 
 
-def test_facts_that_decide_nothing_do_not_count():
-    assert facts.HARMLESS.match("lm.train.train.train_steps")
-    assert facts.HARMLESS.match("lm.train.train.eval_period")
-    assert facts.HARMLESS.match("lm.data.evaluation.evaluation_batches.limit")
-    assert facts.HARMLESS.match("lm.data.user.text_task.train")
-    assert facts.HARMLESS.match("lm.data.vocabulary.sentencepiece_vocabulary.name_or_path")
-    assert not facts.HARMLESS.match("lm.data.user.text_task.held_out")
-    assert not facts.HARMLESS.match("lm.train.train.optimizer")
-    assert not facts.HARMLESS.match("lm.optim.schedules.Cosine.steps")
+def test_metadata_that_decide_nothing_do_not_count():
+    assert metadata.HARMLESS.match("lm.train.train.train_steps")
+    assert metadata.HARMLESS.match("lm.train.train.eval_period")
+    assert metadata.HARMLESS.match("lm.data.evaluation_batches.evaluation_batches.limit")
+    assert metadata.HARMLESS.match("lm.data.user.text_task.train")
+    assert metadata.HARMLESS.match("lm.data.vocabulary.sentencepiece_vocabulary.name_or_path")
+    assert not metadata.HARMLESS.match("lm.data.user.text_task.held_out")
+    assert not metadata.HARMLESS.match("lm.train.train.optimizer")
+    assert not metadata.HARMLESS.match("lm.optim.schedules.Cosine.steps")
 
 
 def test_a_change_is_refused_unless_it_is_allowed(tmp_path):
     old = {"config": {"a.b.rate": "1"}, "data": {"files": {"x": 1}}, "run": {}}
     new = {"config": {"a.b.rate": "2"}, "data": {"files": {"x": 1}}, "run": {}}
     with pytest.raises(UserError, match=r"--allow-change=rate\na\.b\.rate was 1, is 2"):
-        facts.refuse(old, new, allow_change=[], run=tmp_path)
-    assert facts.refuse(old, new, allow_change=["rate"], run=tmp_path) == ["a.b.rate"]
-    assert facts.refuse(old, old, allow_change=[], run=tmp_path) == []
+        metadata.check_unchanged(old, new, allow_change=[], run=tmp_path)
+    assert metadata.check_unchanged(old, new, allow_change=["rate"], run=tmp_path) == ["a.b.rate"]
+    assert metadata.check_unchanged(old, old, allow_change=[], run=tmp_path) == []
 
 
 def test_of_changed_data_only_what_differs_is_shown_old_and_new(tmp_path):
@@ -256,29 +256,29 @@ def test_of_changed_data_only_what_differs_is_shown_old_and_new(tmp_path):
     new = {"data": {"sources": {"t": {"files": [{"size": 1, "sha256": "y", "file": "a"}]}}}}
     new |= {"config": {}, "run": {"more": True}}
     with pytest.raises(UserError, match="--allow-change=more --allow-change=sources") as caught:
-        facts.refuse(old, new, allow_change=[], run=tmp_path)
+        metadata.check_unchanged(old, new, allow_change=[], run=tmp_path)
     assert caught.value.__notes__ == [
         "more was -, is true",
         "sources.t.files.0.sha256 was x, is y",
     ]
 
 
-def test_the_machine_is_told():
-    machine = facts.machine()
+def test_the_machine_is_known():
+    machine = metadata.machine()
     assert machine["cores"] >= 1
     assert machine["versions"]["keras"]
 
 
 def test_a_part_of_the_code_is_known_by_what_its_files_hold(tmp_path, monkeypatch):
-    before = facts.code()
-    assert before == facts.code()
+    before = metadata.code()
+    assert before == metadata.code()
     assert {"lm", "lm.nn", "lm.train"} <= before.keys()
-    shutil.copytree(facts.LM, tmp_path / "lm", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(facts, "LM", tmp_path / "lm")
-    assert facts.code() == before, "it does not matter where the files lie"
+    shutil.copytree(metadata.LM, tmp_path / "lm", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(metadata, "LM", tmp_path / "lm")
+    assert metadata.code() == before, "it does not matter where the files lie"
     with (tmp_path / "lm" / "nn" / "attention.py").open("a") as file:
         file.write("# another line\n")
-    changed = {name for name, (_, _) in facts.changes(before, facts.code()).items()}
+    changed = {name for name, (_, _) in metadata.changes(before, metadata.code()).items()}
     assert changed == {"lm.nn"}
 
 
@@ -291,10 +291,10 @@ def test_the_code_of_the_tasks_that_gin_files_name_counts(tmp_path, monkeypatch)
         (tmp_path / f"{name}.py").write_text("X = 1\n")
     named = config.Config((), ("lm.nn", "tasks.mine", "yours"))
     monkeypatch.setattr(config, "loaded", lambda: named)
-    before = facts.code()
+    before = metadata.code()
     assert {"tasks.mine", "tasks.support", "yours"} <= before.keys()
     (tmp_path / "yours.py").write_text("X = 2\n")
-    assert facts.changes(before, facts.code()).keys() == {"yours"}
+    assert metadata.changes(before, metadata.code()).keys() == {"yours"}
 
 
 def test_the_picture_has_a_curve_for_training_and_every_task(tmp_path):

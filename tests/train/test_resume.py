@@ -15,8 +15,8 @@ import pytest
 from lm.checkpoint import CheckpointError, read, verify
 from lm.errors import UserError
 from lm.optim import adafactor, adamw
-from lm.train import facts
-from lm.train.journal import rows
+from lm.train import metadata
+from lm.train.reporter import rows
 from tests.toy import Stream
 from tests.train.toy_run import Interrupted, run
 
@@ -120,9 +120,9 @@ def test_another_seed_or_data_is_refused_by_name_and_can_be_allowed(whole):
 def test_other_code_or_another_machine_is_told_once_and_not_refused(whole, monkeypatch, capsys):
     run(whole)
     assert "results may differ" not in capsys.readouterr().err
-    found = facts.code() | {"lm.nn": "other"}
-    monkeypatch.setattr(facts, "code", lambda: found)
-    monkeypatch.setattr(facts, "PACKAGES", ("keras", "jax", "tensorflow"))
+    found = metadata.code() | {"lm.nn": "other"}
+    monkeypatch.setattr(metadata, "code", lambda: found)
+    monkeypatch.setattr(metadata, "PACKAGES", ("keras", "jax", "tensorflow"))
     run(whole)
     warnings = [x for x in capsys.readouterr().err.splitlines() if "results may differ" in x]
     assert len(warnings) == 2
@@ -204,12 +204,12 @@ def test_averages_that_nobody_keeps_any_more_are_refused(whole):
         run(whole, optimizer=functools.partial(adamw, learning_rate=0.01))
 
 
-def test_other_data_are_read_from_their_beginning(whole, tmp_path, capsys):
+def test_other_data_start_over(whole, tmp_path, capsys):
     class Longer(Stream):
         def fingerprint(self):
             return {**super().fingerprint(), "lengths": 7}
 
     shutil.copytree(whole, tmp_path / "run")
     run(tmp_path / "run", stream=Longer, allow_change=["lengths"], train_steps=21)
-    assert "lengths changed: the data are read from their beginning" in capsys.readouterr().err
+    assert "lengths changed: the data start over" in capsys.readouterr().err
     assert (tmp_path / "run" / "checkpoints" / "21" / "data_state").read_bytes() == b"1"

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from lm.checkpoint import verify
-from lm.train.evaluation import Figures, figures, total
+from lm.train.evaluation import TaskMetrics, metrics, total
 from tests.toy import Stream, batch
 from tests.train.compiled_once import compiled_once
 from tests.train.test_bad_days import assert_same_run
@@ -56,7 +56,7 @@ class TwoTasks:
 
     def __call__(self, engine):
         for task in ("toy", "other"):
-            yield Figures(task, "validation", figures(total(engine, self.batches())))
+            yield TaskMetrics(task, "validation", metrics(total(engine, self.batches())))
 
     def batches(self):
         for seed in (7, 8, 9):

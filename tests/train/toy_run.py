@@ -8,7 +8,7 @@ import time
 
 from lm.optim import adamw
 from lm.train import train
-from lm.train.evaluation import Figures, figures, total
+from lm.train.evaluation import TaskMetrics, metrics, total
 from tests.toy import Stream, Toy, batch
 
 
@@ -16,7 +16,9 @@ def evaluation():
     """Evaluate on three fixed batches."""
 
     def run(engine):
-        yield Figures("toy", "validation", figures(total(engine, [batch(s) for s in (7, 8, 9)])))
+        yield TaskMetrics(
+            "toy", "validation", metrics(total(engine, [batch(s) for s in (7, 8, 9)]))
+        )
 
     return run
 

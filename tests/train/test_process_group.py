@@ -4,32 +4,32 @@ import pytest
 
 from lm.errors import UserError
 from lm.mesh import cluster
-from lm.train.team import Team
+from lm.train.process_group import ProcessGroup
 
 
 @pytest.fixture
-def team(monkeypatch):
-    """A team that believes it has two members."""
+def group(monkeypatch):
+    """A group that believes it has two processes."""
     monkeypatch.setattr(cluster, "exit_without_peers", lambda: None)
-    found = Team(mesh=None)
+    found = ProcessGroup(mesh=None)
     found.size = 2
     return found
 
 
-def test_a_lost_companion_is_one_line(team):
+def test_a_lost_companion_is_one_line(group):
     with (
         pytest.raises(UserError, match=r"another process of the run has ended \(Gloo"),
-        team.together(),
+        group.lost_peers_named(),
     ):
         raise RuntimeError("Gloo all-reduce failed: Connection reset by peer")
 
 
-def test_other_errors_stay_what_they_are(team):
-    with pytest.raises(RuntimeError, match="shapes differ"), team.together():
+def test_other_errors_stay_what_they_are(group):
+    with pytest.raises(RuntimeError, match="shapes differ"), group.lost_peers_named():
         raise RuntimeError("shapes differ")
 
 
-def test_one_process_has_no_companion_to_lose(team):
-    team.size = 1
-    with pytest.raises(RuntimeError, match="Connection reset"), team.together():
+def test_one_process_has_no_companion_to_lose(group):
+    group.size = 1
+    with pytest.raises(RuntimeError, match="Connection reset"), group.lost_peers_named():
         raise RuntimeError("Connection reset by peer")

@@ -1,4 +1,8 @@
-"""What decides the bits of a run: configuration, data, versions, machine; and what changed."""
+"""What decides the bits of a run: configuration, data, versions, machine, code.
+
+The manifest of every checkpoint has them, a resume compares them with its own, and three files of
+the run folder show them to a reader.
+"""
 
 import hashlib
 import importlib.metadata
@@ -13,19 +17,22 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
-from lm import __version__, config
-from lm.config.diff import resolved
+from lm import __version__, config, disk
+from lm.config import describe
 from lm.differences import ABSENT, with_differences
+from lm.engines import Program
 from lm.errors import ConfigError, UserError
 
 PACKAGES = ("keras", "numpy", "tensorflow", "jax", "seqio-nightly", "safetensors")
-# How long and how to look at it, and what `run` and `data` of `about` have; all else decides.
-# Of a user's files and tokenizers `data` has the contents: where they lie decides nothing.
+# Settings that may differ on a resume: how long and what is shown, and what `run` and `data` of
+# `run_metadata` compare by value. Of a user's files and tokenizers only the contents count, which
+# `data` has, not their paths. All other bindings decide the weights.
 HARMLESS = re.compile(
     r"(.*/)?(lm\.train\.train\.(workdir|train_steps|\w*_period|keep|evaluations|samples"
     r"|max_skipped|max_rollbacks|replay_batch|mesh|random_seed|microbatches|dtype_policy|partial|allow_change|initial_checkpoint_path)$"
-    r"|lm\.train\.(evaluation|samples)\.|lm\.data\.(pipeline|evaluation)\.evaluation_batches\."
+    r"|lm\.train\.(evaluation|samples)\.|lm\.data\.\w+\.evaluation_batches\."
     r"|lm\.data\.user\.\w+\.(train|validation|test)$|lm\.data\.vocabulary\.\w+\.name_or_path$"
     r"|lm\.data\.pipeline\.Pipeline\.|lm\.(evaluate|generate|mesh|score)\.)"
 )
@@ -40,12 +47,12 @@ ISA = ("avx", "avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")
 LM = Path(config.__file__).parents[1]
 
 
-def about(data: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts of this process for the manifests of its checkpoints.
+def run_metadata(data: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the manifests of this process's checkpoints say of the run.
 
     Args:
-        data: what decides the batches.
-        settings: arguments that decide the weights.
+        data: the fingerprint of the data.
+        settings: arguments of `train` that decide the weights.
     """
     found = configuration()
     return {
@@ -66,11 +73,11 @@ def configuration() -> dict[str, str]:
         bindings = config.loaded().bindings
     except ConfigError:
         return {}
-    return {n: value for n, value in resolved(bindings).items() if not HARMLESS.match(n)}
+    return {n: value for n, value in describe.values(bindings).items() if not HARMLESS.match(n)}
 
 
 def machine() -> dict[str, Any]:
-    """Return what bounds the promise of equal bits: same machine, same versions, same engine."""
+    """Return what must be the same for equal bits: engine, versions, processor, environment."""
     return {
         "engine": keras.backend.backend(),
         "python": platform.python_version(),
@@ -83,8 +90,8 @@ def machine() -> dict[str, Any]:
     }
 
 
-def told(found: Mapping[str, Any]) -> str:
-    """Return in one line on what equal bits depend.
+def format_machine(found: Mapping[str, Any]) -> str:
+    """Return one line that says on what machine a run has equal bits.
 
     Args:
         found: of `machine`.
@@ -108,7 +115,7 @@ def digest(value: Any) -> str:
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return name -> (old, new) of the facts that differ, "-" where one was or is not set.
+    """Return name -> (old, new) of the entries that differ, "-" where one was or is not set.
 
     Example:
         >>> changes({"a": 1, "b": 2}, {"b": 3})
@@ -119,10 +126,10 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[A
     return {n: pair for n, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def refuse(
+def check_unchanged(
     old: Mapping[str, Any], new: Mapping[str, Any], *, allow_change: Collection[str], run: Path
 ) -> list[str]:
-    """Compare the facts of a run's checkpoint with those of this process.
+    """Compare the metadata of a run's checkpoint with those of this process.
 
     Args:
         old: `config`, `data` and `run` of the checkpoint.
@@ -142,14 +149,44 @@ def refuse(
         for name, pair in changes(old.get(part, {}), new[part]).items()
     }
     allowed = [n for n in found if any(n == a or n.endswith(f".{a}") for a in allow_change)]
-    refused = {n: pair for n, pair in found.items() if n not in allowed}
-    if refused:
-        last = sorted({name.rpartition(".")[2] for name in refused})
+    changed = {n: pair for n, pair in found.items() if n not in allowed}
+    if changed:
+        last = sorted({name.rpartition(".")[2] for name in changed})
         flags = " ".join(f"--allow-change={name}" for name in last)
         error = UserError(f"{run} was begun with other values; take another --workdir, or {flags}")
-        was, now = ({n: pair[i] for n, pair in refused.items()} for i in range(2))
+        was, now = ({n: pair[i] for n, pair in changed.items()} for i in range(2))
         raise with_differences(error, was, now)
     return allowed
+
+
+def write_config(workdir: Path) -> None:
+    """Write config.gin, from which the run can be built again; nothing where gin was not used."""
+    try:
+        text = config.config_str()
+    except ConfigError:
+        return
+    disk.replace(workdir / "config.gin", text.encode(), what="the configuration")
+
+
+def write_operative_config(workdir: Path) -> None:
+    """Write operative_config.gin: what was called, with its defaults."""
+    text = config.operative_config_str()
+    if text:
+        path = workdir / "operative_config.gin"
+        disk.replace(path, text.encode(), what="the configuration")
+
+
+def write_model_info(workdir: Path, program: Program) -> None:
+    """Write model-info.txt: path, shape, dtype and size of every weight, and the total."""
+    width = max((len(w.path) for w in program.weights), default=0)
+    sizes = [int(np.prod(w.shape, dtype=np.int64)) for w in program.weights]
+    lines = [
+        f"{w.path:<{width}}  {tuple(w.shape)!s:<16} "
+        f"{keras.backend.standardize_dtype(w.dtype):<9} {size:>14,}"
+        for w, size in zip(program.weights, sizes, strict=True)
+    ]
+    text = "\n".join([*lines, f"Total number of parameters: {sum(sizes)}"]) + "\n"
+    disk.replace(workdir / "model-info.txt", text.encode(), what="the sizes of the model")
 
 
 def _version(name: str) -> str | None:
@@ -172,21 +209,21 @@ def _instructions() -> list[str]:
 
 
 def code() -> dict[str, str]:
-    """Return part -> 12 hexadecimal digits: the folders of `lm`, what gin files import besides.
+    """Return part of the code -> hash of its files, 12 hexadecimal digits.
 
-    A part of its own are every folder of `lm`, what the tasks share, and each module (a package
-    with all its files) that the gin files name.
+    The parts are the folders of `lm`, `tasks.support`, and each module (of a package all files)
+    that the gin files import besides.
     """
     parts: dict[str, list[Path]] = defaultdict(list)
     for path in LM.rglob("*.py"):
         parts[".".join(["lm", *path.relative_to(LM).parts[:-1][:1]])].append(path)
-    for name in _named():
+    for name in _imported_modules():
         parts[name] = _files(name)
     return {name: _hash(files) for name, files in sorted(parts.items()) if files}
 
 
-def _named() -> list[str]:
-    """Return the modules outside `lm` that decide a run; without gin there are none."""
+def _imported_modules() -> list[str]:
+    """Return the modules outside `lm` that the gin files import; none without gin."""
     try:
         modules = config.loaded().modules
     except ConfigError:

@@ -7,7 +7,7 @@ import pytest
 from lm.errors import ConfigError, LayerError, UserError
 from lm.nn.embedding import TokenEmbedding
 from lm.nn.position import LearnedPosition
-from lm.train import checks
+from lm.train.training_batches import check_first_batch, check_vocabulary
 from tests.toy import Stream
 from tests.train.toy_run import run
 
@@ -26,14 +26,14 @@ def features(**changes):
 
 def test_a_tokenizer_with_more_ids_than_rows_is_refused():
     with pytest.raises(ConfigError, match=r"'targets' in x has 12 ids, .* VOCABULARY_SIZE = 12"):
-        checks.sizes(Model(), {"'inputs' in x": 3, "'targets' in x": 12})
+        check_vocabulary(Model(), {"'inputs' in x": 3, "'targets' in x": 12})
 
 
 def test_rows_that_no_id_reaches_are_told(capsys):
-    checks.sizes(Model(), {"'targets' in x": 9})
-    checks.sizes(Model(), {})
+    check_vocabulary(Model(), {"'targets' in x": 9})
+    check_vocabulary(Model(), {})
     assert capsys.readouterr().err == ""
-    checks.sizes(Model(), {"'targets' in x": 4})
+    check_vocabulary(Model(), {"'targets' in x": 4})
     assert "has 4 ids, VOCABULARY_SIZE = 11" in capsys.readouterr().err
 
 
@@ -41,13 +41,13 @@ def test_rows_that_no_id_reaches_are_told(capsys):
 def test_ids_outside_the_vocabulary_are_refused(bad):
     wrong = np.full((2, 4), bad, "int32")
     with pytest.raises(UserError, match=f"id {bad} in decoder_target_tokens, .* rows 0 to 10"):
-        checks.first_batch(Model(), features(decoder_target_tokens=wrong))
+        check_first_batch(Model(), features(decoder_target_tokens=wrong))
 
 
 def test_a_batch_without_a_target_is_refused():
-    checks.first_batch(Model(), features())
+    check_first_batch(Model(), features())
     with pytest.raises(UserError, match="nothing to learn from"):
-        checks.first_batch(Model(), features(decoder_loss_weights=np.zeros((2, 4), "float32")))
+        check_first_batch(Model(), features(decoder_loss_weights=np.zeros((2, 4), "float32")))
 
 
 class Positioned(keras.Model):

@@ -1,0 +1,142 @@
+"""The batches that a run trains on: checked against the model before step 1, and hashed."""
+
+import hashlib
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+
+from lm.errors import ConfigError, UserError
+from lm.train.progress import log
+from lm.types import Batch
+
+# A tokenizer may have fewer ids than the table has rows (T5 rounds 32,100 up to 32,128).
+_WASTED = 2
+
+
+class HashedBatches:
+    """Passes batches on and keeps hash(hash before, batch) over all of them.
+
+    The manifest of a checkpoint has it as `batches`: two runs that agree on it have seen the same
+    batches in the same order.
+
+    Args:
+        data: endless batches with `features`, `wait_seconds`, `fingerprint`, `state`, `restore`.
+
+    Attributes:
+        data: the argument.
+        digest: of all batches so far, empty before the first.
+    """
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+        self.digest = ""
+
+    def __next__(self) -> Batch:
+        batch = next(self.data)
+        self.digest = chained_hash(self.digest, batch)
+        return batch
+
+    @property
+    def features(self) -> Mapping[str, Any]:
+        """Shape and dtype of every feature of a batch."""
+        return self.data.features
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of a batch."""
+        return int(next(iter(self.features.values())).shape[0])
+
+    @property
+    def vocabulary_sizes(self) -> Mapping[str, int]:
+        """Where a tokenizer is used -> its number of ids; empty if the data do not know."""
+        return getattr(self.data, "vocabulary_sizes", {})
+
+    @property
+    def wait_seconds(self) -> float:
+        """Seconds that the run has waited for batches."""
+        return self.data.wait_seconds
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what decides the batches."""
+        return self.data.fingerprint()
+
+    def state(self) -> bytes:
+        """Return the position in the data."""
+        return self.data.state()
+
+    def restore(self, state: bytes, *, allow_changes: Collection[str] = ()) -> None:
+        """Go to a position in the data."""
+        self.data.restore(state, allow_changes=allow_changes)
+
+
+def chained_hash(digest: str, batch: Batch) -> str:
+    """Return the hash of a hash and a batch: 16 hexadecimal digits.
+
+    Example:
+        >>> one, two = {"x": np.arange(3)}, {"x": np.arange(3) + 1}
+        >>> chained_hash(chained_hash("", one), two) == chained_hash(chained_hash("", two), one)
+        False
+    """
+    found = hashlib.sha256(digest.encode())
+    for name in sorted(batch):
+        array = np.ascontiguousarray(batch[name])
+        found.update(f"{name} {array.dtype} {array.shape}".encode())
+        found.update(array.data)
+    return found.hexdigest()[:16]
+
+
+def check_vocabulary(objective: Any, vocabulary_sizes: Mapping[str, int]) -> None:
+    """Compare the tokenizers of the data with the embedding of the model.
+
+    Args:
+        objective: made, not necessarily built.
+        vocabulary_sizes: where a tokenizer is used -> its number of ids.
+
+    Raises:
+        ConfigError: a tokenizer has ids that the embedding has no row for.
+    """
+    rows = _embedding_rows(objective)
+    if rows is None or not vocabulary_sizes:
+        return
+    user, ids = max(vocabulary_sizes.items(), key=lambda item: item[1])
+    if ids > rows:
+        raise ConfigError(
+            f"the tokenizer of {user} has {ids} ids, the model's embedding {rows} rows: set "
+            f"VOCABULARY_SIZE = {ids}, or VOCABULARY to the tokenizer that the model is meant for"
+        )
+    if rows > _WASTED * ids:
+        log(
+            f"the tokenizer of {user} has {ids} ids, VOCABULARY_SIZE = {rows}: most rows of the "
+            "embedding are never used"
+        )
+
+
+def check_first_batch(objective: Any, batch: Batch) -> None:
+    """Check the batch of the first step of this process.
+
+    Raises:
+        UserError: it holds ids outside the vocabulary, or all its loss weights are 0.
+    """
+    rows = _embedding_rows(objective)
+    for name, ids in batch.items():
+        low, high = (int(ids.min()), int(ids.max())) if name.endswith("_tokens") else (0, 0)
+        if low < 0 or (rows is not None and high >= rows):
+            bad = low if low < 0 else high
+            raise UserError(
+                f"the first batch has id {bad} in {name}, the model's embedding rows 0 to "
+                f"{'?' if rows is None else rows - 1}: set VOCABULARY_SIZE or correct the task's "
+                "ids"
+            )
+    weights = [array for name, array in batch.items() if name.endswith("_loss_weights")]
+    if weights and not any(array.any() for array in weights):
+        raise UserError(
+            "the first batch has nothing to learn from, all its loss weights are 0: look at the "
+            "task with `lm show`, and at TASK_FEATURE_LENGTHS"
+        )
+
+
+def _embedding_rows(objective: Any) -> int | None:
+    """Return the rows of a model's largest embedding of tokens, None if it has none."""
+    found = [getattr(layer, "vocabulary_size", None) for layer in objective._flatten_layers()]
+    return max((rows for rows in found if isinstance(rows, int)), default=None)
