@@ -88,7 +88,7 @@ def evaluate(
         split: the split.
         batches: factory of the rows over which the likelihood is summed, such as
             `windows.window_batches` for a model of an unbroken stream; by default each example
-            is a row of its own.
+            is one row.
         batch_size: rows of a batch; changes nothing but speed.
         limit: number of examples from the start of each task; all by default.
         metrics: metric functions in place of the task's own, such as `[@metrics.bleu]`, whose

@@ -31,7 +31,7 @@ def publish(folder: Path, facts: dict[str, Any]) -> Iterator[Path]:
             yield temporary
             _write_manifest(temporary, facts)
     except OSError as error:
-        message = disk.refusal(folder, "the cache", error)
+        message = disk.format_failure(folder, "the cache", error)
         raise UserError(f"{message}, or set LM_CACHE_DIR to another disk") from error
 
 
