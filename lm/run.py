@@ -12,8 +12,8 @@ import lm
 from lm import checkpoint as checkpoints
 from lm import evaluate, generate, resources, score, trained
 from lm.abstract import give_values, on_shapes
-from lm.config import parse, tasks
-from lm.data import registry, shapes
+from lm.config import parse
+from lm.data import shapes, task_registry
 from lm.data.vocabulary import fingerprint
 from lm.engines import memory
 from lm.errors import ConfigError
@@ -59,7 +59,7 @@ class Run:
     ) -> list[evaluate.EvaluationResult]:
         """Returns metrics on tasks; settings are those of `lm.evaluate.evaluate`."""
         name = mixture_or_task_name or self.trained.task
-        tasks.find(name)
+        task_registry.find(name)
         return self._call("lm.evaluate.evaluate", mixture_or_task_name=name, **settings)
 
     def _call(self, entry: str, **settings: Any) -> Any:
@@ -133,7 +133,7 @@ def build(config: parse.Config) -> trained.Trained:
     memory.require(memory.Need(0, 0, 0, batch=_TOKEN * sum(lengths.values())))
     vocabulary = config.value(VOCABULARY) if config.has(VOCABULARY) else None
     name = config.value(TASK)
-    provider = registry.with_vocabulary(tasks.find(name), vocabulary)
+    provider = task_registry.with_vocabulary(task_registry.find(name), vocabulary)
     return trained.Trained(
         objective=objective(config, shapes.row_shapes(converter, lengths)),
         features=provider.output_features,

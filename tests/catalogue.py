@@ -96,7 +96,7 @@ FEED = part(feedforward.FeedForward, intermediate_dim=24, activation=activations
 GATED = part(feedforward.GatedFeedForward, intermediate_dim=24, activation=activations.silu)
 PRE = part(residual.Residual, branch=SELF, before=[RMS], after=[DROPOUT])
 SANDWICH = part(residual.Residual, branch=TURNED, before=[LAYER], after=[LAYER, DROPOUT])
-CLOSED = part(residual.Residual, branch=GATED, after=[DROPOUT], close=[LAYER])
+CLOSED = part(residual.Residual, branch=GATED, after=[DROPOUT], after_add=[LAYER])
 CONVOLUTION = part(convolution.CausalConvolution)
 TAPPED = part(attention.SelfAttention, num_heads=2, rotary=ROTARY, after_projection=CONVOLUTION)
 TOEPLITZ = part(relative.ToeplitzBias, max_sequence_length=MAX_LENGTH)
@@ -111,7 +111,7 @@ def mixture(router: Any, factor: float | None = None, expert: Any = FEED) -> Any
     return part(
         moe.MixtureOfExperts,
         router=router,
-        expert=part(expert, matrix=moe.ExpertDense),
+        expert=part(expert, dense=moe.ExpertDense),
         capacity_factor=factor,
         min_capacity=1,
     )
@@ -137,18 +137,32 @@ BRANCHES = [
     Case("residual_sandwich", SANDWICH),
     Case("residual_post", CLOSED),
     Case("remat", part(residual.Remat, branch=PRE)),
-    Case("gau", part(QUADRATIC, kernel=gau.squared_relu, bias=TOEPLITZ), OWN_ROW),
-    Case("gau_softmax", part(QUADRATIC, kernel=gau.softmax, bias=TURNED_BIAS), OWN_ROW),
-    Case("flash", part(CHUNKS, kernel=gau.squared_relu, bias=TOEPLITZ), OWN_ROW, carry=WHOLE),
+    Case("gau", part(QUADRATIC, kernel=gau.squared_relu_kernel, position_bias=TOEPLITZ), OWN_ROW),
+    Case(
+        "gau_softmax",
+        part(QUADRATIC, kernel=gau.softmax_kernel, position_bias=TURNED_BIAS),
+        OWN_ROW,
+    ),
+    Case(
+        "flash",
+        part(CHUNKS, kernel=gau.squared_relu_kernel, position_bias=TOEPLITZ),
+        OWN_ROW,
+        carry=WHOLE,
+    ),
     Case(
         "flash_softmax",
-        part(CHUNKS, kernel=gau.softmax, normalizer=flash.one_chunk),
+        part(CHUNKS, kernel=gau.softmax_kernel, normalizer=flash.one_chunk),
         OWN_ROW,
         carry=WHOLE,
     ),
     Case(
         "flash_bidirectional",
-        part(CHUNKS, kernel=gau.squared_relu, mask=masks.bidirectional, bias=TURNED_BIAS),
+        part(
+            CHUNKS,
+            kernel=gau.squared_relu_kernel,
+            mask=masks.bidirectional,
+            position_bias=TURNED_BIAS,
+        ),
         lacks=("causal", *OWN_ROW),
     ),
     Case("parallel", part(parallel.Parallel, branches=[SELF, CROSS], after=[DROPOUT]), OWN_ROW),
@@ -174,7 +188,9 @@ BRANCHES = [
 
 EMBEDDING = part(embedding.TokenEmbedding, vocabulary_size=VOCABULARY_SIZE, hidden_dim=WIDTH)
 BIAS = part(relative.RelativeBias, num_heads=2, bidirectional=False)
-CAUSAL = part(stack.Stack, num_layers=2, layers=[SANDWICH, CLOSED], mask=masks.causal, bias=BIAS)
+CAUSAL = part(
+    stack.Stack, num_layers=2, layers=[SANDWICH, CLOSED], mask=masks.causal, position_bias=BIAS
+)
 FUNNEL = "funnel/architecture.gin", "funnel/masked.gin"
 # Packed rows as papers/funnel/python_docs.gin has them.
 THREE_BLOCKS = {"NUM_LAYERS": None, "BLOCK_SIZES": [1, 1, 1], "MAX_SEGMENTS": 4}

@@ -274,7 +274,7 @@ class SelfAttention(Branch):
         self.heads.build(x_shape, x_shape)
 
     def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
-        check_bias(context.bias, self.heads.num_heads)
+        check_bias(context.position_bias, self.heads.num_heads)
         x = ops.cast(x, self.compute_dtype)
         there = context  # of keys and values
         if context.source:
@@ -291,10 +291,10 @@ class SelfAttention(Branch):
             key = self.rotary(key, there.positions)
         key, value = by_head(key), by_head(value)
         if context.index is None:
-            y = attend_by_head(query, key, value, context.mask, context.bias, self.dropout)
+            y = attend_by_head(query, key, value, context.mask, context.position_bias, self.dropout)
             return self.heads.merge(y), SelfAttentionState((), after) if state else ()
         cache = write(state.cache, KeyValue(key, value), context.slot)
-        y = attend_together(query, cache.tree, context.mask, context.bias, self.dropout)
+        y = attend_together(query, cache.tree, context.mask, context.position_bias, self.dropout)
         return self.heads.merge(y), SelfAttentionState(cache, after)
 
     def follow(

@@ -47,7 +47,7 @@ class Context(NamedTuple):
         segments: int32 [B, T], 1, 2, … for the packed examples of a row and 0 for padding, or None.
             In decoding 1 marks the tokens that advance a row, and None says that all do.
         mask: bool [B or 1, 1, T, S], True where a query may look at a key, or None.
-        bias: float32 [B or 1, H, T, S], added to attention logits, or None.
+        position_bias: float32 [B or 1, H, T, S], added to attention logits, or None.
         memory: [B, S, D], what cross-attention reads; None once its keys are in the state.
         memory_mask: bool [B, 1, T or 1, S], or None.
         source: `Source`, what self-attention reads; None is x itself.
@@ -63,7 +63,7 @@ class Context(NamedTuple):
     positions: Any = None
     segments: Any = None
     mask: Any = None
-    bias: Any = None
+    position_bias: Any = None
     memory: Any = None
     memory_mask: Any = None
     source: Source | None = None

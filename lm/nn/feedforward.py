@@ -35,7 +35,7 @@ def squared_relu(x: Any) -> Any:
     return ops.square(ops.relu(x))
 
 
-def dense(
+def make_dense(
     name: str, units: int, use_bias: Any, kernel_initializer: Any, factory: Any = None
 ) -> Any:
     """Returns a named dense layer, or one that another factory makes of the same arguments."""
@@ -56,7 +56,7 @@ class FeedForward(Branch):
         inner: factories of layers between the hidden layer and W_out, such as a norm.
         kernel_initializer: name or factory for the initial values of both matrices.
         output_initializer: the same for W_out, where it differs.
-        matrix: factory of the dense layers; None is Keras' Dense. Experts: `moe.ExpertDense`.
+        dense: factory of the dense layers; None is Keras' Dense. Experts: `moe.ExpertDense`.
 
     Source: Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762), section 3.3.
     """
@@ -77,22 +77,22 @@ class FeedForward(Branch):
         inner: Sequence[Factory] = (),
         kernel_initializer: Any = "glorot_uniform",
         output_initializer: Any = None,
-        matrix: Factory | None = None,
+        dense: Factory | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
         self.activation = activation
         self.dropout = Dropout(rate=dropout, name="dropout")
-        self.matrix = matrix
+        self.dense = dense
         drawn = initializer(kernel_initializer)
-        self.hidden = dense("hidden", intermediate_dim, use_bias, drawn, matrix)
+        self.hidden = make_dense("hidden", intermediate_dim, use_bias, drawn, dense)
         self.inner = make_all(inner, "inner")
         self.use_bias = use_bias
         self.output_initializer = initializer(output_initializer or kernel_initializer)
 
     def build(self, x_shape: Any) -> None:
-        self.output_dense = dense(
-            "output", x_shape[-1], self.use_bias, self.output_initializer, self.matrix
+        self.output_dense = make_dense(
+            "output", x_shape[-1], self.use_bias, self.output_initializer, self.dense
         )
 
     def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
@@ -114,7 +114,7 @@ class GatedFeedForward(Branch):
         use_bias: whether the three matrices add a bias.
         dropout: rate on the hidden product.
         kernel_initializer: name or factory for the initial values of the three matrices.
-        matrix: factory of the dense layers; None is Keras' Dense. Experts: `moe.ExpertDense`.
+        dense: factory of the dense layers; None is Keras' Dense. Experts: `moe.ExpertDense`.
 
     Source: Shazeer 2020 (https://arxiv.org/abs/2002.05202); T5 1.1 uses the tanh GELU.
     """
@@ -133,22 +133,22 @@ class GatedFeedForward(Branch):
         use_bias: bool = False,
         dropout: UnitFloat = 0.0,
         kernel_initializer: Any = "glorot_uniform",
-        matrix: Factory | None = None,
+        dense: Factory | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
         self.activation = activation
         self.use_bias = use_bias
-        self.matrix = matrix
+        self.dense = dense
         drawn = initializer(kernel_initializer), initializer(kernel_initializer)
-        self.gate = dense("gate", intermediate_dim, use_bias, drawn[0], matrix)
-        self.hidden = dense("hidden", intermediate_dim, use_bias, drawn[1], matrix)
+        self.gate = make_dense("gate", intermediate_dim, use_bias, drawn[0], dense)
+        self.hidden = make_dense("hidden", intermediate_dim, use_bias, drawn[1], dense)
         self.dropout = Dropout(rate=dropout, name="dropout")
         self.output_initializer = initializer(kernel_initializer)
 
     def build(self, x_shape: Any) -> None:
-        self.output_dense = dense(
-            "output", x_shape[-1], self.use_bias, self.output_initializer, self.matrix
+        self.output_dense = make_dense(
+            "output", x_shape[-1], self.use_bias, self.output_initializer, self.dense
         )
 
     def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:

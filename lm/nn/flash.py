@@ -90,11 +90,12 @@ class MixedChunkAttention(Branch):
 
     Args:
         unit: factory of the `gau.GatedUnit`.
-        kernel: `gau.squared_relu` or `gau.softmax`, inside a chunk.
+        kernel: `gau.squared_relu_kernel` or `gau.softmax_kernel`, inside a chunk.
         chunk_size: C (the paper: 256; 128 to 1024 hardly differ).
         mask: as of the stack: `masks.causal` or `masks.bidirectional`.
         normalizer: `(tokens read, C) -> N`: `tokens_read` or `one_chunk`.
-        bias: factory of a relative bias inside a chunk, `(query, key) -> [1, 1, T, S]`, or None.
+        position_bias: factory of a relative bias inside a chunk, `(query, key) -> [1, 1, T, S]`,
+            or None.
 
     State and carry: `MixedChunkState`, if causal; a step costs the same at every position.
 
@@ -116,7 +117,7 @@ class MixedChunkAttention(Branch):
         chunk_size: PositiveInt,
         mask: Callable[[Any, Any], Any],
         normalizer: Callable[[Any, int], Any] = tokens_read,
-        bias: Factory | None = None,
+        position_bias: Factory | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
@@ -126,9 +127,9 @@ class MixedChunkAttention(Branch):
         self.mask = mask
         self.sides = sides(mask)
         self.normalizer = normalizer
-        self.bias = make(bias) if bias else None
-        if self.bias:
-            self.bias.check_length(chunk_size)
+        self.position_bias = make(position_bias) if position_bias else None
+        if self.position_bias:
+            self.position_bias.check_length(chunk_size)
 
     def build(self, x_shape: Any) -> None:
         self.unit.build(x_shape)
@@ -202,7 +203,7 @@ class MixedChunkAttention(Branch):
         mine = same_segment(asked.segments, seen.segments) & self.mask(place, other)  # [B·G, W, S]
         together = mine & same_segment(asked.chunk, seen.chunk)
         apart = mine & self.mask(asked.chunk - 1, seen.chunk)
-        bias = self.bias(place, other)[:, 0] if self.bias else 0.0
+        bias = self.position_bias(place, other)[:, 0] if self.position_bias else 0.0
         weights = self.kernel(asked.key, seen.key, bias, together, self.chunk_size)
         linear = products(asked.linear_key, seen.linear_key)
         weights = ops.cast(weights + ops.where(apart, linear, 0.0), seen.value.dtype)

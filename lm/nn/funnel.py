@@ -41,11 +41,11 @@ class FunnelStack(keras.layers.Layer):
         num_decoder_layers: layers on the full row after upsampling; 0 returns the last block's
             output [B, T', D].
         layers: factories of the residuals that make a layer.
-        windows: factory of the rule about what is left over at the end of an example,
+        pooling_windows: factory of the rule about what is left over at the end of an example,
             `funnel_pooling.CompleteWindows` or `funnel_pooling.AllWindows`.
         max_segments: the most examples in a row; each but the first costs at most
             2^(blocks - 1) - 1 places more (`AllWindows`: twice that).
-        wave_dropout: rate on the sinusoids of queries and distances.
+        sinusoid_dropout: rate on the sinusoids of queries and distances.
         before: factories of layers before the first block.
 
     Raises:
@@ -64,9 +64,9 @@ class FunnelStack(keras.layers.Layer):
         block_repeats: Sequence[PositiveInt] | None = None,
         num_decoder_layers: NonNegativeInt,
         layers: Sequence[Factory],
-        windows: Factory,
+        pooling_windows: Factory,
         max_segments: PositiveInt = 1,
-        wave_dropout: UnitFloat = 0.0,
+        sinusoid_dropout: UnitFloat = 0.0,
         before: Sequence[Factory] = (),
         name: str | None = None,
     ) -> None:
@@ -75,7 +75,7 @@ class FunnelStack(keras.layers.Layer):
         check(block_sizes, repeats, num_decoder_layers, max_segments)
         self.repeats = tuple(repeats)
         self.max_segments = max_segments
-        self.windows: Windows = windows()
+        self.pooling_windows: Windows = pooling_windows()
         self.before = make_all(before, "before")
         self.blocks = [
             # The first layer is none of the others' kind: it may read the row before.
@@ -84,7 +84,7 @@ class FunnelStack(keras.layers.Layer):
             for block, size in enumerate(block_sizes)
         ]
         self.decoder = repeat(range(num_decoder_layers), layers, "layer_decoder")
-        self.wave_dropout = Dropout(rate=wave_dropout, name="wave_dropout")
+        self.sinusoid_dropout = Dropout(rate=sinusoid_dropout, name="wave_dropout")
 
     def build(self, x_shape: Any) -> None:
         """Reads the width; the variables are made by the parts at their first call."""
@@ -113,7 +113,7 @@ class FunnelStack(keras.layers.Layer):
             return self.apply(x, row)
         places = Places(
             row.segments,
-            windows=self.windows,
+            windows=self.pooling_windows,
             stride=2 ** (len(self.blocks) - 1),
             max_segments=self.max_segments,
         )
@@ -127,7 +127,7 @@ class FunnelStack(keras.layers.Layer):
         for block, layers in enumerate(self.blocks[1:], 1):
             self.check_length(x.shape[1])
             longer, longer_row = x, row
-            x, row = halve(x, row, self.windows)
+            x, row = halve(x, row, self.pooling_windows)
             halving = self.context(x, row, 2**block, longer, longer_row)
             after = self.context(x, row, 2**block)
             x = self.run(layers, self.repeats[block], x, halving, after)
@@ -172,7 +172,7 @@ class FunnelStack(keras.layers.Layer):
         )
         inner, inner_keys = (ops.logical_not(starts(one.segments)) for one in (row, keys))
         return Relative(
-            Waves(self.wave_dropout(query), key, self.wave_dropout(distance)),
+            Waves(self.sinusoid_dropout(query), key, self.sinusoid_dropout(distance)),
             related=ops.logical_and(inner[:, :, None], inner_keys[:, None, :])[:, None],
             same_type=None if row.types is None else same_type(row.types, keys.types),
         )

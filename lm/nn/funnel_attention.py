@@ -14,7 +14,7 @@ from lm.errors import LayerError
 from lm.nn.attention import attend
 from lm.nn.branch import Branch, Context, State
 from lm.nn.dropout import Dropout
-from lm.nn.feedforward import dense
+from lm.nn.feedforward import make_dense
 from lm.nn.initializers import initializer
 from lm.parts import part
 from lm.ranges import PositiveInt, UnitFloat
@@ -196,10 +196,14 @@ class RelativeAttention(Branch):
         self.head_dim = self.head_dim or width // self.num_heads
         inner, head = self.num_heads * self.head_dim, (self.num_heads, self.head_dim)
         draws = iter(self.initializers)
-        self.query_dense = dense("query", inner, use_bias=False, kernel_initializer=next(draws))
-        self.key_dense = dense("key", inner, use_bias=True, kernel_initializer=next(draws))
-        self.value_dense = dense("value", inner, use_bias=True, kernel_initializer=next(draws))
-        self.output_dense = dense("output", width, use_bias=True, kernel_initializer=next(draws))
+        self.query_dense = make_dense(
+            "query", inner, use_bias=False, kernel_initializer=next(draws)
+        )
+        self.key_dense = make_dense("key", inner, use_bias=True, kernel_initializer=next(draws))
+        self.value_dense = make_dense("value", inner, use_bias=True, kernel_initializer=next(draws))
+        self.output_dense = make_dense(
+            "output", width, use_bias=True, kernel_initializer=next(draws)
+        )
         shapes = {
             "content_bias": head,
             "distance_bias": head,

@@ -15,7 +15,7 @@ from lm.nn.attention import KeyValue
 from lm.nn.branch import Branch, Context, Factory, State, make, refuse_source
 from lm.nn.cache import Cache, by_prompt, write
 from lm.nn.dropout import Dropout
-from lm.nn.feedforward import dense
+from lm.nn.feedforward import make_dense
 from lm.nn.initializers import initializer
 from lm.parts import part
 from lm.ranges import PositiveInt, UnitFloat
@@ -30,14 +30,14 @@ def products(query: Any, key: Any) -> Any:
 
 
 @part
-def squared_relu(query: Any, key: Any, bias: Any, mask: Any, length: int) -> Any:
+def squared_relu_kernel(query: Any, key: Any, bias: Any, mask: Any, length: int) -> Any:
     """Returns `relu(q·kᵀ / n + bias)²`, zero where masked: the kernel of GAU and FLASH."""
     weights = ops.square(ops.relu(products(query, key) / length + bias))
     return ops.where(mask, weights, 0.0)
 
 
 @part
-def softmax(query: Any, key: Any, bias: Any, mask: Any, length: int) -> Any:
+def softmax_kernel(query: Any, key: Any, bias: Any, mask: Any, length: int) -> Any:
     """Returns `softmax(q·kᵀ K^-0.5 + bias)`: ordinary attention; n does not enter."""
     del length
     logits = products(query, key) * query.shape[-1] ** -0.5 + bias
@@ -102,7 +102,9 @@ class GatedUnit(keras.layers.Layer):
         self.rotary = make(rotary) if rotary else None
         widths = {"gate": intermediate_dim, "value": intermediate_dim, "base": head_dim}
         self.gate, self.value, self.base = (
-            dense(part, width, use_bias=True, kernel_initializer=initializer(kernel_initializer))
+            make_dense(
+                part, width, use_bias=True, kernel_initializer=initializer(kernel_initializer)
+            )
             for part, width in widths.items()
         )
         self.head_initializer = initializer(kernel_initializer)
@@ -116,7 +118,7 @@ class GatedUnit(keras.layers.Layer):
             shape=shape, initializer=self.head_initializer, name="head_scale"
         )
         self.offset = self.add_weight(shape=shape, initializer="zeros", name="head_bias")
-        self.output_dense = dense(
+        self.output_dense = make_dense(
             "output", x_shape[-1], use_bias=True, kernel_initializer=self.output_initializer
         )
         self.output_dense.build((*x_shape[:-1], self.intermediate_dim))
@@ -148,7 +150,7 @@ class GatedAttentionUnit(Branch):
         unit: factory of the `GatedUnit`.
         kernel: `squared_relu` or `softmax`.
         max_sequence_length: n.
-        bias: factory of a relative bias `(query, key) -> [B or 1, 1, T, S]`, or None.
+        position_bias: factory of a relative bias `(query, key) -> [B or 1, 1, T, S]`, or None.
 
     State: keys and values of the positions so far, `Cache` of `KeyValue` of [B, 1, L, K] and
     [B, 1, L, F].
@@ -168,14 +170,14 @@ class GatedAttentionUnit(Branch):
         unit: Factory,
         kernel: Kernel,
         max_sequence_length: PositiveInt,
-        bias: Factory | None = None,
+        position_bias: Factory | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
         self.unit = unit(num_heads=2, name="unit")
         self.kernel = kernel
         self.length = max_sequence_length
-        self.bias = make(bias) if bias else None
+        self.position_bias = make(position_bias) if position_bias else None
 
     def build(self, x_shape: Any) -> None:
         self.unit.build(x_shape)
@@ -206,13 +208,13 @@ class GatedAttentionUnit(Branch):
 
     def relative(self, query: Any, key: Any) -> Any:
         """Returns the bias between places [B or 1, T] and [B or 1, S], [B or 1, 1, T, S or 1]."""
-        if self.bias is None:
+        if self.position_bias is None:
             return ops.zeros((query.shape[0], 1, query.shape[1], 1))
-        return self.bias(query, key)
+        return self.position_bias(query, key)
 
     def check_length(self, length: int) -> None:
-        if self.bias:
-            self.bias.check_length(length)
+        if self.position_bias:
+            self.position_bias.check_length(length)
 
     def initial_state(self, batch: int, length: int) -> State:
         self.check_length(length)
@@ -223,8 +225,9 @@ class GatedAttentionUnit(Branch):
 
 def refuse_bias_of_stack(branch: Branch, context: Context) -> None:
     """A bias that the stack shares has the heads of a Transformer: it would be left out."""
-    if context.bias is not None:
+    if context.position_bias is not None:
         owner = type(branch).__name__
         raise LayerError(
-            f"{owner} has one head and a bias of its own: bind {owner}.bias and Stack.bias = None"
+            f"{owner} has one head and a bias of its own: bind {owner}.position_bias and "
+            "Stack.position_bias = None"
         )

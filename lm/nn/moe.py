@@ -39,7 +39,7 @@ class MixtureOfExperts(Branch):
 
     Args:
         router: factory of a layer of `lm.nn.routers`; it knows the number of experts E.
-        expert: factory of a feed-forward with `matrix = @moe.ExpertDense`: all E at once.
+        expert: factory of a feed-forward with `dense = @moe.ExpertDense`: all E at once.
         capacity_factor: slots over those that an even load fills (Switch 1.25, top-2 2.0); None
             drops nothing in training either, at E / K times the products.
         min_capacity: least number of slots (Mesh TensorFlow 4).
@@ -126,11 +126,11 @@ class MixtureOfExperts(Branch):
 
     def mix(self, x: Any, gate: Any, assigned: Assigned) -> Any:
         """Returns the sum of the experts' outputs times their gates, [G, S, D]."""
-        y = self.at_once(x, assigned) if assigned.turn is None else self.in_turn(x, assigned)
-        return ops.sum(y * ops.cast(gate, y.dtype)[..., None], axis=2)
+        path = self.at_once if assigned.turn is None else self.in_turn
+        return ops.sum(path(x, gate, assigned), axis=2)
 
-    def in_turn(self, x: Any, assigned: Assigned) -> Any:
-        """Returns the output of each choice, [G, S, K, D], turn after turn until the last one."""
+    def in_turn(self, x: Any, gate: Any, assigned: Assigned) -> Any:
+        """Returns what `at_once` does, turn after turn until the last one."""
         dropped = self.router.num_experts * assigned.slots
         last = ops.max(ops.where(assigned.slot < dropped, assigned.turn, -1))
 
@@ -141,18 +141,21 @@ class MixtureOfExperts(Branch):
         def next_turn(turn: Any, y: Any) -> tuple[Any, Any]:
             slot = ops.where(ops.equal(assigned.turn, turn), assigned.slot, dropped)
             # A choice has its turn once: what is added to it in the others is 0.
-            return turn + 1, y + self.at_once(x, assigned._replace(slot=slot))
+            return turn + 1, y + self.at_once(x, gate, assigned._replace(slot=slot))
 
         nothing = ops.zeros((*ops.shape(assigned.slot), x.shape[-1]), x.dtype)
         return ops.while_loop(goes_on, next_turn, (ops.zeros((), "int32"), nothing))[1]
 
-    def at_once(self, x: Any, assigned: Assigned) -> Any:
-        """Returns the output of each choice that has a slot, 0 of the others, [G, S, K, D]."""
-        chosen = inverse(assigned.slot, self.router.num_experts * assigned.slots)  # [G, P]
-        there = self.to_experts(x, chosen, assigned.slot)  # [E, G, C, D]
+    def at_once(self, x: Any, gate: Any, assigned: Assigned) -> Any:
+        """Returns gate times output of each choice that has a slot, 0 of others, [G, S, K, D]."""
+        slot = assigned.slot
+        chosen = inverse(slot, self.router.num_experts * assigned.slots)  # [G, P]
+        gate, each = (ops.reshape(y, (-1, slot.shape[1] * slot.shape[2], 1)) for y in (gate, slot))
+        gate = to_slots(gate, chosen, each)  # [G, P, 1]
+        there = self.to_experts(x, chosen, slot)  # [E, G, C, D]
         y, _ = self.experts(ops.reshape(there, (there.shape[0], -1, there.shape[-1])), Context())
         y = self.from_experts(ops.reshape(y, ops.shape(there)))
-        return self.to_tokens(y, chosen, assigned.slot)
+        return self.to_tokens(y, gate, chosen, slot)
 
     def group(self, x: Any) -> int:
         """Returns how many tokens compete in training."""
@@ -197,12 +200,12 @@ class ToExperts(keras.layers.Layer):
 
 
 class ToTokens(keras.layers.Layer):
-    """y at the slot of each choice: [E, G, C, D] → [G, S, K, D], 0 where a choice is dropped."""
+    """gate · y at the slot of each choice: [E, G, C, D] → [G, S, K, D], 0 where it is dropped."""
 
-    def call(self, y: Any, chosen: Any, slot: Any) -> Any:
+    def call(self, y: Any, gate: Any, chosen: Any, slot: Any) -> Any:
         y = ops.transpose(y, (1, 0, 2, 3))
         y = ops.reshape(y, (-1, chosen.shape[1], y.shape[-1]))  # [G, P, D]
-        return from_slots(y, chosen, slot)
+        return from_slots(y * ops.cast(gate, y.dtype), chosen, slot)
 
 
 @part

@@ -13,13 +13,14 @@ from lm.parts import part
 
 @part
 class Residual(Branch):
-    """`close(x + after(branch(before(x))))`.
+    """`after_add(x + after(branch(before(x))))`.
 
-    Pre-norm is `before = [norm]`, post-norm `close = [norm]`, sandwich norm `before` and `after`.
+    Pre-norm is `before = [norm]`, post-norm `after_add = [norm]`, sandwich norm `before` and
+    `after`.
 
     Args:
         branch: factory of the branch.
-        before, after, close: factories of layers, applied in order at each place.
+        before, after, after_add: factories of layers, applied in order.
 
     Source: He et al. 2016 (https://arxiv.org/abs/1512.03385); Xiong et al. 2020
     (https://arxiv.org/abs/2002.04745) compare the two orders of the norm.
@@ -31,18 +32,18 @@ class Residual(Branch):
         branch: Factory,
         before: Sequence[Factory] = (),
         after: Sequence[Factory] = (),
-        close: Sequence[Factory] = (),
+        after_add: Sequence[Factory] = (),
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
         self.branch = make(branch)
         self.before = make_all(before, "before")
         self.after = make_all(after, "after")
-        self.close = make_all(close, "close")
+        self.after_add = make_all(after_add, "close")
 
     def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
         y, state = self.branch(chain(self.before, x), context, state=state)
-        return chain(self.close, x + chain(self.after, y)), state
+        return chain(self.after_add, x + chain(self.after, y)), state
 
     def initial_state(self, batch: int, length: int) -> State:
         return self.branch.initial_state(batch, length)

@@ -52,8 +52,8 @@ class Stack(Branch):
         mask: who may look at whom: `masks.causal` or `masks.bidirectional`.
         position: factory of a layer `(x, positions) -> x` for absolute positions, with
             `max_sequence_length` and `check_length`, or None.
-        bias: factory of a layer `(query, key) -> [B or 1, H, T, S]` whose result every attention
-            of the stack adds to its logits, or None.
+        position_bias: factory of a layer `(query, key) -> [B or 1, H, T, S]` whose result every
+            attention of the stack adds to its logits, or None.
         before, after: factories of layers around the whole stack.
 
     Raises:
@@ -73,7 +73,7 @@ class Stack(Branch):
         layers: Sequence[Factory],
         mask: Callable[[Any, Any], Any],
         position: Factory | None = None,
-        bias: Factory | None = None,
+        position_bias: Factory | None = None,
         before: Sequence[Factory] = (),
         after: Sequence[Factory] = (),
         name: str | None = None,
@@ -81,7 +81,7 @@ class Stack(Branch):
         super().__init__(name=name)
         self.mask = mask
         self.position = make(position) if position else None
-        self.bias = make(bias) if bias else None
+        self.position_bias = make(position_bias) if position_bias else None
         self.before = make_all(before, "before")
         self.residuals = [
             one for layer in repeat(range(num_layers), layers, "layer") for one in layer
@@ -138,7 +138,7 @@ class Stack(Branch):
             mask=self.visible(
                 query, key, segments if state is None else None, prefix, attention_mask
             ),
-            bias=self.bias(query, key) if self.bias else None,
+            position_bias=self.position_bias(query, key) if self.position_bias else None,
             memory=memory,
             memory_mask=visible_memory(segments if state is None else None, memory_segments),
             index=None if state is None else state.index,

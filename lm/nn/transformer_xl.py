@@ -39,7 +39,7 @@ class MemoryAttention(Branch):
         head_dim: width K of a head; None means D / H.
         memory_length: M, the inputs that the next row reads; 0 remembers nothing.
         dropout: rate on the attention weights.
-        wave_dropout: rate on the sinusoids.
+        sinusoid_dropout: rate on the sinusoids.
         kernel_initializer: name or factory for the initial values of all weights.
 
     Carry: `Memory`. State: keys and values of the positions so far, `Cache` of `KeyValue` of
@@ -66,7 +66,7 @@ class MemoryAttention(Branch):
         head_dim: PositiveInt | None = None,
         memory_length: NonNegativeInt,
         dropout: UnitFloat = 0.0,
-        wave_dropout: UnitFloat = 0.0,
+        sinusoid_dropout: UnitFloat = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         name: str | None = None,
     ) -> None:
@@ -82,7 +82,7 @@ class MemoryAttention(Branch):
         )
         self.memory_length = memory_length
         self.dropout = Dropout(rate=dropout, name="dropout")
-        self.wave_dropout = Dropout(rate=wave_dropout, name="wave_dropout")
+        self.sinusoid_dropout = Dropout(rate=sinusoid_dropout, name="wave_dropout")
         self.initializers = [initializer(kernel_initializer) for _ in range(3)]
 
     def build(self, x_shape: Any) -> None:
@@ -126,7 +126,7 @@ class MemoryAttention(Branch):
         """Returns the sinusoids of T queries that stand at the end of S keys."""
         key, back = np.arange(keys), keys - 1 - np.arange(keys + count)
         waves = Waves(*(sinusoid(p, self.width) for p in (key[keys - count :], key, back)))
-        drawn = self.wave_dropout(ops.convert_to_tensor(waves.distance, self.compute_dtype))
+        drawn = self.sinusoid_dropout(ops.convert_to_tensor(waves.distance, self.compute_dtype))
         return waves._replace(distance=drawn)
 
     def remember(self, read: Any, context: Context, state: State) -> tuple[Any, State]:

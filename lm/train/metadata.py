@@ -20,7 +20,7 @@ import keras
 import numpy as np
 
 from lm import __version__, config, disk
-from lm.config.diff import resolved
+from lm.config import describe
 from lm.differences import ABSENT, with_differences
 from lm.engines import Program
 from lm.errors import ConfigError, UserError
@@ -73,7 +73,7 @@ def configuration() -> dict[str, str]:
         bindings = config.loaded().bindings
     except ConfigError:
         return {}
-    return {n: value for n, value in resolved(bindings).items() if not HARMLESS.match(n)}
+    return {n: value for n, value in describe.values(bindings).items() if not HARMLESS.match(n)}
 
 
 def machine() -> dict[str, Any]:

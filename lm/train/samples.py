@@ -39,7 +39,7 @@ class Samples:
         split: str = "validation",
         count: NonNegativeInt = 3,
     ) -> None:
-        from lm.data import lookup
+        from lm.data import task_registry
         from lm.data.evaluation_batches import evaluation_batches, task_names
 
         name = task_names(mixture_or_task_name, split)[0]
@@ -54,7 +54,7 @@ class Samples:
         )
         self.count = count
         self.examples = batches.examples
-        features = lookup.task(name, split, vocabulary).output_features
+        features = task_registry.task(name, split, vocabulary).output_features
         self._made = {"task": name, "features": features, **shared}
         self._trained: Trained | None = None
 

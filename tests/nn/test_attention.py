@@ -30,7 +30,7 @@ def made(factory, context, **arguments):
 @pytest.mark.parametrize("use_bias", [True, False])
 @pytest.mark.parametrize(("head_dim", "scale"), [(None, None), (K, 1.0)])
 def test_self_attention(use_bias, head_dim, scale):
-    context = Context(mask=MASK[:, None], bias=BIAS)
+    context = Context(mask=MASK[:, None], position_bias=BIAS)
     layer = made(SelfAttention, context, use_bias=use_bias, head_dim=head_dim, scale=scale)
     factor = scale or (head_dim or WIDTH // H) ** -0.5
     wanted = reference.attention(X, X, reference.weights(layer), H, factor, MASK, BIAS)
@@ -76,10 +76,10 @@ def test_a_width_that_does_not_divide_is_refused():
 def test_a_bias_of_other_heads_is_refused_and_one_head_serves_all():
     layer = made(SelfAttention, Context())
     with pytest.raises(LayerError, match="num_heads = 2 and a bias of 3 heads: bind them alike"):
-        layer(X, Context(bias=np.zeros((1, 3, T, T), "float32")))
+        layer(X, Context(position_bias=np.zeros((1, 3, T, T), "float32")))
     alike = np.repeat(BIAS[:, :1], H, axis=1)
-    wanted = layer(X, Context(bias=alike))[0]
-    assert_near(layer(X, Context(bias=BIAS[:, :1]))[0], wanted, 1e-6)
+    wanted = layer(X, Context(position_bias=alike))[0]
+    assert_near(layer(X, Context(position_bias=BIAS[:, :1]))[0], wanted, 1e-6)
 
 
 def test_one_query_attends_as_it_does_among_others():

@@ -25,11 +25,11 @@ NORMALIZERS = {"tokens_read": flash.tokens_read, "one_chunk": flash.one_chunk}
 def made(mask, normalizer=flash.tokens_read, chunk_size=C, **arguments):
     layer = MixedChunkAttention(
         unit=UNIT,
-        kernel=gau.squared_relu,
+        kernel=gau.squared_relu_kernel,
         chunk_size=chunk_size,
         mask=mask,
         normalizer=normalizer,
-        bias=part(ToeplitzBias, max_sequence_length=chunk_size),
+        position_bias=part(ToeplitzBias, max_sequence_length=chunk_size),
         name="flash",
         **arguments,
     )
@@ -85,9 +85,9 @@ def test_a_row_of_one_chunk_without_its_linear_part_is_a_gated_attention_unit(ki
     layer, place = made(MASKS[kind], chunk_size=T), np.arange(T, dtype="int32")[None]
     unit = gau.GatedAttentionUnit(
         unit=UNIT,
-        kernel=gau.squared_relu,
+        kernel=gau.squared_relu_kernel,
         max_sequence_length=T,
-        bias=part(ToeplitzBias, max_sequence_length=T),
+        position_bias=part(ToeplitzBias, max_sequence_length=T),
         name="gau",
     )
     context = Context(positions=place, mask=numpy(MASKS[kind](place, place))[:, None])
@@ -105,7 +105,9 @@ def test_a_row_of_one_chunk_without_its_linear_part_is_a_gated_attention_unit(ki
 
 def test_a_later_token_of_the_own_chunk_or_of_another_changes_nothing():
     layer, place = made(masks.causal), np.arange(T, dtype="int32")[None]
-    layer.bias.table.assign(np.ones(2 * C - 1))  # opens the kernel: whatever may be seen is seen
+    layer.position_bias.table.assign(
+        np.ones(2 * C - 1)
+    )  # opens the kernel: whatever may be seen is seen
     run = quick(lambda x: layer(x, Context(positions=place))[0])
     y = numpy(run(X))
     for at in (C - 1, C, C + 1, 3 * C - 1, 3 * C):

@@ -17,7 +17,7 @@ SIZES = [5, 1, 6, 4]
 SEGMENTS = np.repeat([1, 2, 3, 4, 0], [*SIZES, 2])[None].astype("int32")
 both_windows = pytest.mark.parametrize("windows", [CompleteWindows(), AllWindows()])
 FEED = part(feedforward.FeedForward, intermediate_dim=24, activation=activations.relu)
-CLOSE = {"close": [norm.LayerNorm]}
+CLOSE = {"after_add": [norm.LayerNorm]}
 
 
 def layers(distance=funnel_attention.shifted, **sizes):
@@ -28,7 +28,9 @@ def layers(distance=funnel_attention.shifted, **sizes):
 
 def make(x=None, **changes):
     given = {"block_sizes": [1, 1, 1], "num_decoder_layers": 1, "layers": layers()}
-    made = funnel.FunnelStack(**(given | {"windows": CompleteWindows, "name": "stack"} | changes))
+    made = funnel.FunnelStack(
+        **(given | {"pooling_windows": CompleteWindows, "name": "stack"} | changes)
+    )
     made(noise(0, 1, 8) if x is None else x)
     fill(made)
     return made
@@ -87,7 +89,7 @@ def test_upsampling_repeats_windows_and_leaves_zeros():
 @pytest.mark.slow
 @both_windows
 def test_packed_examples_equal_the_two_alone(windows):
-    made = make(noise(0, 1, 16), windows=type(windows), max_segments=4)
+    made = make(noise(0, 1, 16), pooling_windows=type(windows), max_segments=4)
     x = noise(2, 1, SEGMENTS.shape[1])
     packed = numpy(made(x, SEGMENTS))[0]
     for segment, size in enumerate(SIZES, 1):

@@ -27,7 +27,7 @@ UNIT = part(GatedUnit, intermediate_dim=F, head_dim=K, rotary=ROTARY)
 TOEPLITZ = part(ToeplitzBias, max_sequence_length=N)
 
 
-def made(kernel=gau.squared_relu, unit=UNIT, **arguments):
+def made(kernel=gau.squared_relu_kernel, unit=UNIT, **arguments):
     layer = GatedAttentionUnit(
         unit=unit, kernel=kernel, max_sequence_length=N, name="gau", **arguments
     )
@@ -62,12 +62,12 @@ def softmax(logits, bias, mask):
     return reference.softmax(np.where(mask, logits / K**0.5 + bias, -np.inf))
 
 
-KERNELS = [(gau.squared_relu, squared_relu), (gau.softmax, softmax)]
+KERNELS = [(gau.squared_relu_kernel, squared_relu), (gau.softmax_kernel, softmax)]
 
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=["squared_relu", "softmax"])
 def test_gated_attention_unit(kernel):
-    layer = made(kernel[0], bias=TOEPLITZ)
+    layer = made(kernel[0], position_bias=TOEPLITZ)
     w = reference.weights(layer)
     distance = PLACES - PLACES.T
     bias = w["toeplitz_bias/embeddings"][distance + N - 1]
@@ -77,7 +77,7 @@ def test_gated_attention_unit(kernel):
 
 def test_looking_at_itself_alone_it_is_a_gated_feed_forward():
     """A = I: y = (φ(x W_u) ⊙ φ(x W_v)) W_o."""
-    layer = made(gau.softmax)
+    layer = made(gau.softmax_kernel)
     context = Context(positions=POSITIONS, mask=np.repeat(np.eye(T, dtype=bool)[None, None], B, 0))
     u, v, _ = split(X, w := reference.weights(layer), POSITIONS)
     wanted = (u * v) @ w["output/kernel"] + w["output/bias"]
@@ -97,7 +97,7 @@ def test_an_open_gate_leaves_attention():
 
 def test_twice_the_length_quarters_every_weight():
     query, key = noise(2, B, T), noise(3, B, T)
-    once, twice = (numpy(gau.squared_relu(query, key, 0.0, MASK, n)) for n in (N, 2 * N))
+    once, twice = (numpy(gau.squared_relu_kernel(query, key, 0.0, MASK, n)) for n in (N, 2 * N))
     assert_near(twice, once / 4, 1e-7)
     assert once.min() >= 0 and not once[~MASK].any()
 
@@ -132,15 +132,17 @@ def test_rotary_bias_is_the_product_of_two_turned_vectors():
 
 
 def test_a_row_longer_than_the_table_is_refused():
-    layer = made(bias=TOEPLITZ)
+    layer = made(position_bias=TOEPLITZ)
     long = noise(4, 1, N + 1)
     with pytest.raises(ValueError, match=r"33 positions do not fit ToeplitzBias.max_sequence_len"):
         layer(long, Context(positions=np.zeros((1, N + 1), "int32"), mask=np.ones((1, 1, 33, 33))))
 
 
 def test_a_bias_of_the_stack_is_refused():
-    context = CONTEXT._replace(bias=np.zeros((1, 2, T, T), "float32"))
-    with pytest.raises(ValueError, match=r"bind GatedAttentionUnit.bias and Stack.bias = None"):
+    context = CONTEXT._replace(position_bias=np.zeros((1, 2, T, T), "float32"))
+    with pytest.raises(
+        ValueError, match=r"bind GatedAttentionUnit.position_bias and Stack.position_bias = None"
+    ):
         made()(X, context)
 
 

@@ -16,7 +16,9 @@ SEGMENTS = np.array([[1] * 5 + [2] * 7, [1] * 10 + [0] * 2], "int32")
 
 
 def stack_of(layers):
-    made = part(Stack, num_layers=1, layers=layers, mask=masks.causal, bias=BIAS)(name="stack")
+    made = part(Stack, num_layers=1, layers=layers, mask=masks.causal, position_bias=BIAS)(
+        name="stack"
+    )
     made(noise(0, 2, LENGTH), memory=MEMORY)
     return made
 

@@ -41,7 +41,7 @@ def test_a_funnel_keeps_packed_examples_apart(case):
         block_sizes=[1, 1],
         num_decoder_layers=1,
         layers=[case.factory],
-        windows=CompleteWindows,
+        pooling_windows=CompleteWindows,
         max_segments=2,
         name="stack",
     )
