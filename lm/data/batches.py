@@ -4,15 +4,13 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from lm.data import iterator_position
 from lm.data.buckets import bucketed
 from lm.data.mapping import mapped
 from lm.errors import UserError
-
-Batch = dict[str, np.ndarray]
+from lm.types import Batch
 
 
 class Batches:

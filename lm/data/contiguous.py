@@ -37,8 +37,8 @@ _ENDLESS = 2**62
 class ContiguousWindows(Batches):
     """Batches whose rows go on from one to the next, every token of a split once an epoch.
 
-    In each epoch the documents stand in another order, one after the other, and are cut into B
-    streams of equal length; so a stream may begin inside a document. At the end of an epoch rows
+    In each epoch the documents are joined in another order and cut into B streams of equal
+    length; so a stream may begin inside a document. At the end of an epoch rows
     are padded.
 
     Features: those of `features.LanguageModel`, and `decoder_continues`, 1 where a row's first

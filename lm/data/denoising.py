@@ -12,13 +12,11 @@ import seqio
 import tensorflow as tf
 
 from lm.data import packing
+from lm.data.packing import Features, Lengths
 from lm.data.spans import require_sentinels, span_corruption
 from lm.parts import part
 
 __all__ = ["mask_tokens", "prefix", "span_corruption"]
-
-Features = dict[str, tf.Tensor]
-Lengths = Mapping[str, int]
 OutputFeatures = Mapping[str, seqio.Feature]
 
 

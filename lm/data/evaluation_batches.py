@@ -12,8 +12,8 @@ from lm.data import stream, task_registry
 from lm.data.converter import Converter, num_rows, to_rows
 from lm.parts import part
 from lm.ranges import PositiveInt
+from lm.types import Batch
 
-Batch = dict[str, np.ndarray]
 Example = dict[str, Any]
 
 

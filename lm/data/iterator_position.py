@@ -118,7 +118,7 @@ def _read_fingerprint(archive: zipfile.ZipFile) -> dict[str, Any]:
 
 
 def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
-    """Writes the files of an archive into a folder, none of them elsewhere, none held whole."""
+    """Writes the files of an archive into a folder, never outside it, in chunks."""
     for name in archive.namelist():
         with archive.open(name) as source, Path(folder, Path(name).name).open("wb") as target:
             shutil.copyfileobj(source, target)

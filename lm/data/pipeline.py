@@ -36,7 +36,7 @@ class Pipeline(Batches):
         preprocessors: SeqIO preprocessors that follow the task's own, e.g.
             `lm.data.denoising.span_corruption`.
         shuffle_buffer: number of examples, after long ones are split, among which the next is
-            drawn at random. A stored task is besides shuffled as a whole. 1 draws in order.
+            drawn at random. A stored task is also shuffled as a whole. 1 keeps the order.
         length_buckets: widths to which batches of shorter rows are cut, e.g. [32, 64]; each is one
             more shape to compile for. Rows that are packed are full and gain nothing.
         prefetch: number of batches made ahead.

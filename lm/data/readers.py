@@ -3,7 +3,7 @@
 Every defect is reported by file and line. What then happens is the caller's choice:
 `on_error="raise"` stops at the first one, `on_error="skip"` leaves the line out and counts it.
 A byte order mark and the carriage return of a CRLF ending are defects too; when skipping, only
-these bytes are left out and the line is kept, since what it says is beyond doubt.
+these bytes are left out and the line is kept, since its text is clear.
 """
 
 import codecs

@@ -15,10 +15,9 @@ import tensorflow as tf
 
 from lm.data import packing
 from lm.data.mapping import mapped
+from lm.data.packing import Features
 from lm.errors import UserError
 from lm.parts import part
-
-Features = dict[str, tf.Tensor]
 
 _JOINED = 128
 

@@ -1,6 +1,6 @@
 """Windows over the stream of a split's tokens, for language models trained without documents.
 
-The tokens of all examples stand one after the other, as the task made them. A window of T + 1
+The tokens of all examples are joined, as the task made them. A window of T + 1
 tokens w gives inputs w[:-1] and targets w[1:]; there is no start token. With T = 3:
 
     stream           5 6 7 8 9 4 3
