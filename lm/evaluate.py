@@ -19,7 +19,7 @@ import numpy as np
 from lm import disk, lock
 from lm.data.evaluation_batches import evaluation_batches, task_names
 from lm.data.evaluation_task import EvaluationTask, Metric, short_hash
-from lm.data.metrics import likelihood_figures
+from lm.data.metrics import likelihood_metrics
 from lm.generate import Generated
 from lm.objectives.carry import initial_carry
 from lm.parts import entry
@@ -203,7 +203,7 @@ def likelihood(totals: Totals, task: EvaluationTask) -> dict[str, float]:
     tokens = round(totals.tokens)
     return {
         "loss": float(totals.nats) / max(tokens, 1),
-        **likelihood_figures(float(totals.nats), tokens, task.sizes()),
+        **likelihood_metrics(float(totals.nats), tokens, task.sizes()),
         "accuracy": 100 * float(totals.correct) / max(tokens, 1),
         "tokens": tokens,
         "examples": len(task.examples),

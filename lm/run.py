@@ -13,7 +13,8 @@ from lm import checkpoint as checkpoints
 from lm import evaluate, generate, resources, score, trained
 from lm.abstract import give_values, on_shapes
 from lm.config import parse
-from lm.data import shapes, task_registry
+from lm.data import task_registry
+from lm.data.converter import row_shapes
 from lm.data.vocabulary import fingerprint
 from lm.engines import memory
 from lm.errors import ConfigError
@@ -135,7 +136,7 @@ def build(config: parse.Config) -> trained.Trained:
     name = config.value(TASK)
     provider = task_registry.with_vocabulary(task_registry.find(name), vocabulary)
     return trained.Trained(
-        objective=objective(config, shapes.row_shapes(converter, lengths)),
+        objective=objective(config, row_shapes(converter, lengths)),
         features=provider.output_features,
         task=name,
         lengths=lengths,
