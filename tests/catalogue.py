@@ -24,6 +24,7 @@ from lm.config import load
 from lm.models.decoder_only import DecoderOnly
 from lm.nn import (
     attention,
+    cells,
     convolution,
     dropout,
     embedding,
@@ -39,6 +40,7 @@ from lm.nn import (
     norm,
     parallel,
     position,
+    recurrent,
     relative,
     residual,
     routers,
@@ -167,6 +169,9 @@ BRANCHES = [
     ),
     Case("parallel", part(parallel.Parallel, branches=[SELF, CROSS], after=[DROPOUT]), OWN_ROW),
     Case("causal_convolution", CONVOLUTION, carry=WHOLE),
+    Case("lstm", part(recurrent.Recurrent, cell=part(cells.LSTM)), carry=WHOLE),
+    Case("gru", part(recurrent.Recurrent, cell=part(cells.GRU)), carry=WHOLE),
+    Case("min_gru", part(recurrent.Recurrent, cell=part(cells.MinGRU)), carry=WHOLE),
     Case("memory_attention", REMEMBERING, OWN_ROW, carry=WHOLE),
     Case(
         "remat_memory",
@@ -217,6 +222,11 @@ MODELS = [
     Case("primer", family("primer/architecture.gin", HEAD_DIM=6, NUM_LAYERS=1), carry=WINDOWS),
     Case("primer_ez_t5", family("primer_ez_t5/architecture.gin", HEAD_DIM=6, NUM_LAYERS=1)),
     Case("gau", family("gau/architecture.gin", MAX_SEQUENCE_LENGTH=MAX_LENGTH, **UNITS)),
+    Case(
+        "lstm_lm",
+        family("lstm_lm/architecture.gin", INTERMEDIATE_DIM=None, NUM_HEADS=None),
+        carry=WHOLE,
+    ),
     Case("flash", family("flash/architecture.gin", CHUNK_SIZE=4, **UNITS), carry=WHOLE),
     Case(
         "flash_masked",

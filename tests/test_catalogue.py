@@ -48,7 +48,7 @@ def test_paths_do_not_depend_on_what_was_built_before(case):
     again = [v.path for v in built.fresh_model(case).variables]
     assert again == paths
     assert len(set(paths)) == len(paths)
-    assert any("/dropout/seed/" in path for path in paths) or "rotary" in case.name
+    assert any("dropout/seed/" in path for path in paths) or "rotary" in case.name
 
 
 @pytest.mark.parametrize("kind", ["branch", "model"])

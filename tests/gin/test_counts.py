@@ -31,6 +31,7 @@ COUNTS = {
     "gpt2/medium": 354_823_168,
     "gpt2/large": 774_030_080,
     "gpt2/xl": 1_557_611_200,
+    "lstm_lm/large": 51_012_000,
     "moe/small_8": 322_855_680,
     "moe/small_32": 1_003_107_072,
     "primer/small": 35_371_264,

@@ -1,0 +1,213 @@
+"""Recurrent cells: what becomes of a state at the next position, an equation each.
+
+A cell is a layer `(x [B, T, D], flow, state) -> (h [B, T, D], state after)` with the width of x.
+The inputs of all positions are projected by one product. What adds up over the length is float32
+whatever the compute type. No matrix is split along its gates: the next position wants all of h.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
+
+import keras
+from keras import ops
+
+from lm.nn.branch import State
+from lm.nn.initializers import initializer
+from lm.nn.scan import linear_scan, loop
+from lm.parts import part
+
+
+class Flow(NamedTuple):
+    """Where a state begins and where it stands still.
+
+    Attributes:
+        resets: bool [B, T, 1], True where the state before a position counts as zero.
+        holds: bool [B, T, 1], True where the state after a position is the one before: padding.
+    """
+
+    resets: Any
+    holds: Any
+
+
+class Hidden(NamedTuple):
+    """State of a cell that keeps its output alone, float32 [B, D]."""
+
+    h: Any
+
+
+class HiddenAndMemory(NamedTuple):
+    """State of an LSTM, [B, D] each: output, in the compute type, and memory, float32."""
+
+    h: Any
+    c: Any
+
+
+@part
+class LSTM(keras.layers.Layer):
+    """`c_t = σ(f) ⊙ c_{t-1} + σ(i) ⊙ tanh(g)`, `h_t = σ(o) ⊙ tanh(c_t)`.
+
+    The gates are `[i, f, o, g] = x_t W + h_{t-1} U + b`, and b starts at zero.
+
+    Args:
+        forget_bias: added to f, so that the memory lasts from the start (1; Sutskever: 0).
+        kernel_initializer: name or factory of the initial values of W.
+        recurrent_initializer: the same of U.
+
+    State: `HiddenAndMemory`.
+
+    Source: Hochreiter, Schmidhuber 1997; Gers et al. 2000 (the forget gate); Jozefowicz et al. 2015
+    (its bias).
+    """
+
+    logical_axes: ClassVar = {"(inputs|recurrent)/kernel": ("embed", "unmodeled")}
+
+    def __init__(
+        self,
+        *,
+        forget_bias: float = 1.0,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name, autocast=False)
+        self.forget_bias = forget_bias
+        self.kernel_initializer = initializer(kernel_initializer)
+        self.recurrent_initializer = initializer(recurrent_initializer)
+
+    def build(self, x_shape: Any) -> None:
+        units = 4 * x_shape[-1]
+        self.inputs = built("inputs", units, x_shape, self.kernel_initializer, use_bias=True)
+        self.recurrent = built("recurrent", units, x_shape, self.recurrent_initializer)
+
+    def call(self, x: Any, flow: Flow, state: State) -> tuple[Any, State]:
+        return in_turn(self.step, self.inputs(x), flow, state)
+
+    def step(self, x: Any, state: HiddenAndMemory) -> HiddenAndMemory:
+        gates = ops.cast(x + self.recurrent(state.h), "float32")
+        i, f, o, g = ops.split(gates, 4, axis=-1)
+        c = ops.sigmoid(f + self.forget_bias) * state.c + ops.sigmoid(i) * ops.tanh(g)
+        return HiddenAndMemory(ops.cast(ops.sigmoid(o) * ops.tanh(c), x.dtype), c)
+
+    def initial_state(self, batch: int, width: int) -> HiddenAndMemory:
+        h, c = (ops.zeros((batch, width), dtype) for dtype in (self.compute_dtype, "float32"))
+        return HiddenAndMemory(h, c)
+
+
+@part
+class GRU(keras.layers.Layer):
+    """`h_t = z ⊙ h_{t-1} + (1 - z) ⊙ tanh(x_t W_h + (r ⊙ h_{t-1}) U_h + b_h)`.
+
+    The gates are `[r, z] = σ(x_t W + h_{t-1} U + b)`.
+
+    Args:
+        kernel_initializer: name or factory of the initial values of `[W, W_h]`.
+        recurrent_initializer: the same of U and U_h.
+
+    State: `Hidden`.
+
+    Source: Cho et al. 2014 (https://arxiv.org/abs/1406.1078), section 2.3.
+    """
+
+    logical_axes: ClassVar = {"(inputs|recurrent|candidate)/kernel": ("embed", "unmodeled")}
+
+    def __init__(
+        self,
+        *,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name, autocast=False)
+        self.kernel_initializer = initializer(kernel_initializer)
+        self.initializers = [initializer(recurrent_initializer) for _ in range(2)]
+
+    def build(self, x_shape: Any) -> None:
+        width = x_shape[-1]
+        self.inputs = built("inputs", 3 * width, x_shape, self.kernel_initializer, use_bias=True)
+        self.recurrent = built("recurrent", 2 * width, x_shape, self.initializers[0])
+        self.candidate = built("candidate", width, x_shape, self.initializers[1])
+
+    def call(self, x: Any, flow: Flow, state: State) -> tuple[Any, State]:
+        return in_turn(self.step, self.inputs(x), flow, state)
+
+    def step(self, x: Any, state: Hidden) -> Hidden:
+        h, width = state.h, state.h.shape[-1]
+        gates = ops.cast(x[:, : 2 * width] + self.recurrent(h), "float32")
+        r, z = ops.split(ops.sigmoid(gates), 2, axis=-1)
+        new = ops.cast(x[:, 2 * width :] + self.candidate(r * h), "float32")
+        return Hidden(z * h + (1 - z) * ops.tanh(new))
+
+    def initial_state(self, batch: int, width: int) -> Hidden:
+        return Hidden(ops.zeros((batch, width), "float32"))
+
+
+@part
+class MinGRU(keras.layers.Layer):
+    """`h_t = (1 - z) ⊙ h_{t-1} + z ⊙ (x_t W_h + b_h)` with `z = σ(x_t W_z + b_z)`.
+
+    No gate reads h, so that all positions are computed in parallel.
+
+    Args:
+        kernel_initializer: name or factory of the initial values of `[W_z, W_h]`.
+
+    State: `Hidden`.
+
+    Source: Feng et al. 2024 (https://arxiv.org/abs/2410.01201), section 3.1.
+    """
+
+    logical_axes: ClassVar = {"inputs/kernel": ("embed", "unmodeled")}
+
+    def __init__(
+        self, *, kernel_initializer: Any = "glorot_uniform", name: str | None = None
+    ) -> None:
+        super().__init__(name=name, autocast=False)
+        self.kernel_initializer = initializer(kernel_initializer)
+
+    def build(self, x_shape: Any) -> None:
+        units = 2 * x_shape[-1]
+        self.inputs = built("inputs", units, x_shape, self.kernel_initializer, use_bias=True)
+
+    def call(self, x: Any, flow: Flow, state: State) -> tuple[Any, State]:
+        gates, new = ops.split(ops.cast(self.inputs(x), "float32"), 2, axis=-1)
+        z = ops.where(flow.holds, 0.0, ops.sigmoid(gates))
+        h = linear_scan(ops.where(flow.resets, 0.0, 1 - z), z * new, state.h)
+        return h, Hidden(h[:, -1])
+
+    def initial_state(self, batch: int, width: int) -> Hidden:
+        return Hidden(ops.zeros((batch, width), "float32"))
+
+
+def built(
+    name: str, units: int, x_shape: Any, kernel_initializer: Any, *, use_bias: bool = False
+) -> Any:
+    """Returns a dense layer that has its variables: one inside a loop could not make them."""
+    layer = keras.layers.Dense(
+        units, use_bias=use_bias, kernel_initializer=kernel_initializer, name=name
+    )
+    layer.build(x_shape)
+    return layer
+
+
+def in_turn(
+    step: Callable[[Any, State], State], inputs: Any, flow: Flow, state: State
+) -> tuple[Any, State]:
+    """Applies a step at each position in turn.
+
+    Args:
+        step: `(inputs of a position [B, ...], state) -> state`, h its first field.
+        inputs: projected x, [B, T, ...].
+        flow: where the state begins anew and where it is held.
+        state: before the first position.
+
+    Returns:
+        h after each position, [B, T, D], and the last state.
+    """
+
+    def flowing(now: tuple[Any, Any, Any], state: State) -> State:
+        x, reset, hold = now
+        fresh = keras.tree.map_structure(lambda s: ops.where(reset, 0.0, s), state)
+        return keras.tree.map_structure(
+            lambda old, new: ops.where(hold, old, new), state, step(x, fresh)
+        )
+
+    return loop(flowing, (inputs, *flow), state)

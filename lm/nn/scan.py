@@ -1,0 +1,73 @@
+"""Recurrences over the length: any step in a loop, a linear one in parallel."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+from keras.src.backend import rnn
+
+from lm.nn.branch import State
+
+
+def linear_scan(decay: Any, new: Any, initial: Any) -> Any:
+    """Returns h with `h_t = decay_t ⊙ h_{t-1} + new_t`, [B, T, D], in about 2 log₂ T products.
+
+    A decay of exactly 0 begins anew, one of 1 beside a `new` of 0 holds, both without rounding.
+
+    Args:
+        decay: [B, T, D].
+        new: [B, T, D].
+        initial: h before the first position, [B, D].
+
+    Example:
+        >>> decay, new = ops.array([[[0.5], [0.5], [0.0]]]), ops.ones((1, 3, 1))
+        >>> print(np.asarray(linear_scan(decay, new, ops.array([[4.0]])))[0, :, 0])
+        [3.  2.5 1. ]
+
+    Source: Blelloch 1990, "Prefix sums and their applications", section 1.4.
+    """
+    first = new[:, :1] + decay[:, :1] * initial[:, None]
+    return _from_zero(decay, ops.concatenate([first, new[:, 1:]], axis=1))
+
+
+def _from_zero(decay: Any, new: Any) -> Any:
+    """Returns h where h before the first position is 0."""
+    count = new.shape[1]
+    if count == 1:
+        return new
+    even = count - count % 2
+    # Two steps are one: decay'' decay' h + decay'' new' + new''. That gives h_2, h_4, …
+    decay_left, decay_right = decay[:, 0:even:2], decay[:, 1:even:2]
+    new_left, new_right = new[:, 0:even:2], new[:, 1:even:2]
+    right = _from_zero(decay_right * decay_left, decay_right * new_left + new_right)
+    # From each of them one step to h_3, h_5, …
+    left = decay[:, 2::2] * right[:, : (count - 1) // 2] + new[:, 2::2]
+    left = ops.concatenate([new[:, :1], left], axis=1)  # [B, (T + 1) // 2, D]
+    pairs = ops.stack([left[:, : even // 2], right], axis=2)  # [B, T // 2, 2, D]
+    h = ops.reshape(pairs, (-1, even, new.shape[2]))
+    return ops.concatenate([h, left[:, even // 2 :]], axis=1)
+
+
+def loop(step: Callable[[Any, State], State], inputs: Any, initial: State) -> tuple[Any, State]:
+    """Applies a step at each position in turn, compiled once whatever the length.
+
+    `keras.ops.scan` has no gradient under XLA on TensorFlow, for its loop has no bound; the loop
+    of Keras' recurrent layers has one.
+
+    Args:
+        step: `(inputs of a position, state) -> state`, a named tuple whose first field comes out.
+        inputs: a tree of [B, T, ...].
+        initial: the state before the first position.
+
+    Returns:
+        The first field of the state after each position, [B, T, ...], and the last state.
+    """
+
+    def one(now: Any, before: Any) -> tuple[Any, list[Any]]:
+        after = keras.tree.flatten(step(now, keras.tree.pack_sequence_as(initial, list(before))))
+        return after[0], after
+
+    length = keras.tree.flatten(inputs)[0].shape[1]
+    _, outputs, last = rnn(one, inputs, keras.tree.flatten(initial), input_length=length)
+    return outputs, keras.tree.pack_sequence_as(initial, list(last))

@@ -1,0 +1,83 @@
+"""Recurrent cells against their equations, position by position in float64."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from lm.nn.branch import Context
+from lm.nn.cells import GRU, LSTM, MinGRU
+from lm.nn.recurrent import Recurrent
+from tests.built import noise
+from tests.catalogue import part
+from tests.engine import assert_near, fill, numpy
+from tests.nn import reference
+from tests.nn.reference import sigmoid
+
+B, T = 2, 9
+X = noise(1, B, T)
+SEGMENTS = np.array([[1] * 4 + [2] * 5, [1] * 2 + [2] * 5 + [0] * 2], "int32")
+
+
+def lstm(x, w, h, c):
+    i, f, o, g = np.split(project(x, w) + h @ w["recurrent/kernel"], 4, axis=-1)
+    c = sigmoid(f + 1) * c + sigmoid(i) * np.tanh(g)
+    return sigmoid(o) * np.tanh(c), c
+
+
+def gru(x, w, h):
+    gates, new = np.split(project(x, w), [2 * h.shape[-1]], axis=-1)
+    r, z = np.split(sigmoid(gates + h @ w["recurrent/kernel"]), 2, axis=-1)
+    return (z * h + (1 - z) * np.tanh(new + (r * h) @ w["candidate/kernel"]),)
+
+
+def min_gru(x, w, h):
+    z, new = np.split(project(x, w), 2, axis=-1)
+    return ((1 - sigmoid(z)) * h + sigmoid(z) * new,)
+
+
+def project(x, w):
+    return x @ w["inputs/kernel"] + w["inputs/bias"]
+
+
+CELLS = {LSTM: (lstm, 2), GRU: (gru, 1), MinGRU: (min_gru, 1)}
+every = pytest.mark.parametrize("cell", CELLS)
+
+
+@functools.cache
+def branch(cell):
+    made = Recurrent(cell=part(cell), name="recurrent")
+    made(X, Context())
+    fill(made)
+    return made
+
+
+def expected(cell, row, segments):
+    """Returns y [T, D] and the last state of one row: zeros at a border, held on padding."""
+    step, size = CELLS[cell]
+    w, zeros = reference.weights(branch(cell)), (np.zeros(row.shape[-1]),) * size
+    state, found, before = zeros, [], segments[0]
+    for x, segment in zip(row.astype("float64"), segments, strict=True):
+        if segment > 0:
+            state = step(x, w, *(state if segment == before else zeros))
+        found.append(state[0])
+        before = segment
+    return np.stack(found), state
+
+
+@every
+def test_a_cell_is_its_equation_in_every_segment(cell):
+    made = branch(cell)
+    y, state = made(X, Context(segments=SEGMENTS))
+    assert state == ()
+    for got, row, segments in zip(numpy(y), X, SEGMENTS, strict=True):
+        assert_near(got, expected(cell, row, segments)[0], 1e-6)
+
+
+@every
+def test_the_state_after_a_row_is_that_of_its_last_token(cell):
+    made, ones = branch(cell), np.ones(B, "int32")
+    _, after = made(X, Context(segments=SEGMENTS, carried=ones), state=made.initial_carry(B))
+    wanted = [expected(cell, row, segments)[1] for row, segments in zip(X, SEGMENTS, strict=True)]
+    for got, rows in zip(after, zip(*wanted, strict=True), strict=True):
+        assert_near(numpy(got), np.stack(rows), 1e-6)
