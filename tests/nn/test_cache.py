@@ -25,7 +25,7 @@ def test_new_keys_stand_text_after_text_from_the_slot_on(texts, count):
 
 def test_a_row_enters_its_own_places_alone():
     slots = Slots(np.full((N, 6), 7, "int32"), np.eye(N, dtype=bool), np.int32(2))
-    found = numpy(enter(slots, np.array([[10], [11], [12]], "int32")).places)
+    found = numpy(enter(slots, np.array([[10], [11], [12]], "int32")).positions)
     assert found.tolist() == [
         [7, 7, 10, NEVER, NEVER, 7],
         [7, 7, NEVER, 11, NEVER, 7],
@@ -35,7 +35,7 @@ def test_a_row_enters_its_own_places_alone():
 
 def test_an_empty_table_holds_no_place():
     slots = empty_slots(2, 3)
-    assert (numpy(slots.places) == NEVER).all()
+    assert (numpy(slots.positions) == NEVER).all()
     assert numpy(slots.next) == 0
 
 

@@ -13,6 +13,7 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn import masks, position, stack
 from lm.nn.convolution import CausalConvolution
+from lm.nn.stack_state import Rows, StackCarry
 from tests.built import LENGTH, branch, noise, run
 from tests.catalogue import BRANCHES, WHOLE, carrying, part
 from tests.engine import assert_near, numpy, quick
@@ -51,7 +52,8 @@ def reader(case):
     memory = noise(99, 2, 5)
 
     def read(x, carry, segments, carried):
-        y, after = made(x, segments=segments, memory=memory, carried=carried, state=carry)
+        rows = Rows(segments=segments, memory=memory, carried=carried)
+        y, after = made(x, rows, state=carry)
         return y, after
 
     return quick(read)
@@ -124,9 +126,10 @@ def test_padding_at_the_end_of_a_row_is_not_carried(case):
 def test_a_carry_of_nothing_is_none(name):
     made, x, memory = branch(name), noise(7, 2, LENGTH), noise(99, 2, 5)
     branches = [residual.initial_carry(2) for residual in made.residuals]
-    state = stack.StackCarry(np.zeros(2, "int32"), tuple(branches))
+    state = StackCarry(np.zeros(2, "int32"), tuple(branches))
     ones = np.ones((2, LENGTH), "int32")
-    y, after = made(x, segments=ones, memory=memory, carried=NONE, state=state)
+    rows = Rows(segments=ones, memory=memory, carried=NONE)
+    y, after = made(x, rows, state=state)
     assert_same(numpy(y), numpy(run(made, x, segments=ones)))
     assert keras.tree.flatten(after.residuals) == []
 

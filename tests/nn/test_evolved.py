@@ -6,6 +6,7 @@ import pytest
 from lm.nn.branch import Context
 from lm.nn.evolved import EvolvedDecoderConvolution, EvolvedEncoderConvolution, double_heads
 from lm.nn.norm import LayerNorm
+from lm.nn.stack_state import Rows
 from tests.built import model, noise
 from tests.catalogue import WIDTH, part
 from tests.engine import assert_near, fill, numpy
@@ -125,7 +126,7 @@ def test_encoder_cell():
             lambda h, w: feed_forward(h, w, relu),
         ],
     )
-    y, _ = stack(x, segments=REAL)
+    y, _ = stack(x, Rows(segments=REAL))
     assert_near(numpy(y) * real, wanted * real, 1e-6)
 
 
@@ -147,7 +148,8 @@ def test_decoder_cell():
             lambda h, w: feed_forward(h, w, silu, norm),
         ],
     )
-    y, _ = stack(x, memory=memory, segments=np.ones((B, T), "int32"), memory_segments=MEMORY_REAL)
+    ones = np.ones((B, T), "int32")
+    y, _ = stack(x, Rows(segments=ones, memory=memory, memory_segments=MEMORY_REAL))
     assert_near(y, wanted, 1e-6)
 
 

@@ -105,7 +105,9 @@ def test_a_row_of_one_chunk_without_its_linear_part_is_a_gated_attention_unit(ki
 
 def test_a_later_token_of_the_own_chunk_or_of_another_changes_nothing():
     layer, place = made(masks.causal), np.arange(T, dtype="int32")[None]
-    layer.position_bias.table.assign(np.ones(2 * C - 1))  # opens the kernel: whatever may be seen is seen
+    layer.position_bias.table.assign(
+        np.ones(2 * C - 1)
+    )  # opens the kernel: whatever may be seen is seen
     run = quick(lambda x: layer(x, Context(positions=place))[0])
     y = numpy(run(X))
     for at in (C - 1, C, C + 1, 3 * C - 1, 3 * C):
