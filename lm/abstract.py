@@ -1,4 +1,4 @@
-"""Models built on shapes: each variable has a path, a shape and a type, and no value yet."""
+"""Models built on shapes: each variable has a path, a shape and a dtype, and no value yet."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -8,6 +8,7 @@ import keras
 from keras import ops
 from keras.src.backend.common import global_state
 
+from lm.types import Tensor
 from lm.wall import wall
 
 _WAITING = "uninitialized_variables"
@@ -15,12 +16,12 @@ _WAITING = "uninitialized_variables"
 
 @contextmanager
 def on_shapes(binding: str) -> Iterator[None]:
-    """Build in the body without allocating anything, whatever the size.
+    """Build models in the body without allocating anything, whatever their size.
 
     Args:
         binding: what is built, for messages; see `lm.wall`.
     """
-    # Keras keeps a list of variables without values, and the next end of a scope makes them all.
+    # Keras lists variables without values and would initialize all at the end of the next scope.
     waiting = list(global_state.get_global_attribute(_WAITING, []))
     try:
         with wall(binding), _ShapesOnly(initialize_variables=False):
@@ -36,13 +37,12 @@ def give_values(variables: Iterable[Any]) -> None:
 
 
 class _ShapesOnly(keras.StatelessScope):
-    """A scope in which a trace reads zeros of variables that have no value.
+    """A scope in which variables without a value read as zeros.
 
-    Keras alone would trace the initializer wherever a variable is read: of a mixture of experts
-    that is one draw for each expert.
+    Keras would trace the initializer at every read: in a mixture of experts once per expert.
     """
 
-    def get_current_value(self, variable: Any) -> Any:
+    def get_current_value(self, variable: Any) -> Tensor:
         """Return what was assigned to a variable in this scope, or zeros."""
         value = super().get_current_value(variable)
         return ops.zeros(variable.shape, variable.dtype) if value is None else value

@@ -1,7 +1,7 @@
 """Files and folders that are whole or absent, and one line where they cannot be written.
 
-What is written goes to a temporary name beside its place, is flushed to the disk, and then renamed:
-a process that is killed, or a power cut, leaves the old content or the new.
+Content goes to a temporary file in the same folder, is flushed to the disk, and renamed: after a
+kill or a power cut there is the old content or the new.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ _NOT_OURS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST
 
 @contextlib.contextmanager
 def writing(path: Path, what: str) -> Iterator[None]:
-    """Turn what the system says of a failed write into one line.
+    """Turn an error of the system into one line.
 
     Args:
         path: what is written.

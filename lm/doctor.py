@@ -1,4 +1,4 @@
-"""What an installation needs to work, looked at without importing a framework."""
+"""What an installation needs to work, checked without importing a framework."""
 
 import hashlib
 import os
@@ -33,7 +33,7 @@ class Finding(NamedTuple):
     """One row.
 
     Attributes:
-        check: what was looked at.
+        check: what was checked.
         verdict: GOOD, NOTE (works, but) or BAD.
         value: what was found.
         advice: what to do, in one line; empty where nothing is to be done.
@@ -63,7 +63,7 @@ def examine(workdir: str = "runs") -> Iterator[Finding]:
 
 
 def python() -> Finding:
-    """Look at the interpreter."""
+    """Check the interpreter."""
     found = platform.python_version()
     wanted = str(metadata.metadata("seqlm")["Requires-Python"])
     from packaging.specifiers import SpecifierSet
@@ -75,7 +75,7 @@ def python() -> Finding:
 
 
 def packages() -> Iterator[Finding]:
-    """Look whether every required distribution is there in a version that will do."""
+    """Check that every required distribution is installed in a version that fits."""
     from packaging.requirements import Requirement
 
     for text in metadata.requires("seqlm") or []:
@@ -91,7 +91,7 @@ def packages() -> Iterator[Finding]:
 
 
 def rivals() -> Iterator[Finding]:
-    """Look at distributions that own the same files: whose are they now?"""
+    """Check distributions that install the same files: whose are there now?"""
     for group in RIVALS:
         present = [name for name in group if _version(name)]
         for left, right in combinations(present, 2):
@@ -99,32 +99,32 @@ def rivals() -> Iterator[Finding]:
 
 
 def _rivalry(left: str, right: str) -> Finding:
-    """Compare the files that two distributions claim with what lies there."""
-    kept = {name: 0 for name in (left, right)}
-    claims = {name: _claims(name) for name in kept}
+    """Compare the files that two distributions record with those on the disk."""
+    matching = {name: 0 for name in (left, right)}
+    recorded = {name: _recorded_hashes(name) for name in matching}
     disputed = [
         path
-        for path in sorted(claims[left].keys() & claims[right].keys())
-        if claims[left][path] != claims[right][path]
+        for path in sorted(recorded[left].keys() & recorded[right].keys())
+        if recorded[left][path] != recorded[right][path]
     ]
     for path in disputed[:_COMPARED]:
-        actual = _recorded_hash(path)
-        for name in kept:
-            kept[name] += claims[name][path] == actual
+        actual = _record_hash(path)
+        for name in matching:
+            matching[name] += recorded[name][path] == actual
     check, value = f"{left} and {right}", f"{len(disputed)} files in dispute"
     repair = f"pip uninstall {left} {right}, then pip install {right}"
     compared = min(len(disputed), _COMPARED)
     if not disputed:
         return Finding(check, GOOD, "no file in dispute")
-    whole = [name for name, number in kept.items() if number == compared]
-    if whole:
+    complete = [name for name, number in matching.items() if number == compared]
+    if complete:
         advice = f"works as it is; uninstalling one breaks both, then: {repair}"
-        return Finding(check, NOTE, f"{value}, all are those of {whole[0]}", advice)
+        return Finding(check, NOTE, f"{value}, all are those of {complete[0]}", advice)
     return Finding(check, BAD, f"{value}, a mixture of both", repair)
 
 
 def devices() -> Iterator[Finding]:
-    """Look at processors and accelerators, and whether the engine has what it takes to use them."""
+    """Check processors and accelerators, and whether the engine can use them."""
     yield Finding("cores", GOOD, str(len(os.sched_getaffinity(0))))
     engine = os.environ.get("KERAS_BACKEND", "tensorflow")
     is_known = engine in ("tensorflow", "jax")
@@ -143,7 +143,7 @@ def devices() -> Iterator[Finding]:
 
 
 def jax_sums() -> Finding:
-    """Look whether JAX adds up right on a CPU; see `lm.xla_flags`."""
+    """Check that JAX computes right sums on a CPU; see `lm.xla_flags`."""
     code = "import lm.xla_flags as x; found, right = x.published_case(); print(found, right)"
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -155,7 +155,9 @@ def jax_sums() -> Finding:
     advice = "pip install 'jax!=0.10.2' 'jaxlib!=0.10.2', or take the YNNPACK flag out of XLA_FLAGS"
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        return Finding("sums of JAX", BAD, f"JAX does not start: {last}", "mend XLA_FLAGS or JAX")
+        return Finding(
+            "sums of JAX", BAD, f"JAX does not start: {last}", "correct XLA_FLAGS or JAX"
+        )
     found, right = done.stdout.split()
     if found != right:
         return Finding("sums of JAX", BAD, f"{found} in place of {right}", advice)
@@ -163,7 +165,7 @@ def jax_sums() -> Finding:
 
 
 def data_sets() -> Finding:
-    """Look at the folder of local data sets."""
+    """Check the folder of local data sets."""
     folder = files.data_dir()
     if folder.is_dir() and os.access(folder, os.R_OK | os.X_OK):
         return Finding("data sets", GOOD, f"{folder} ({len(list(folder.iterdir()))} entries)")
@@ -172,10 +174,10 @@ def data_sets() -> Finding:
 
 
 def writable(name: str, folder: Path) -> Finding:
-    """Try to write where a folder is or would be made."""
-    place = _existing(folder)
+    """Check that a folder, or the place where it would be made, can be written."""
+    existing = _existing(folder)
     try:
-        with tempfile.NamedTemporaryFile(dir=place) as file:
+        with tempfile.NamedTemporaryFile(dir=existing) as file:
             file.write(b"x")
             file.flush()
             os.fsync(file.fileno())
@@ -187,7 +189,7 @@ def writable(name: str, folder: Path) -> Finding:
 
 
 def disk(name: str, folder: Path, needed: int = 0) -> Finding:
-    """Look at the free space where a folder is or would be made.
+    """Check the free space where a folder is or would be made.
 
     Args:
         name: of the folder.
@@ -207,7 +209,7 @@ def disk(name: str, folder: Path, needed: int = 0) -> Finding:
 def _existing(folder: Path) -> Path:
     """Return the folder, or the nearest one above it that is there."""
     folder = folder.expanduser().absolute()
-    return next(place for place in (folder, *folder.parents) if place.is_dir())
+    return next(path for path in (folder, *folder.parents) if path.is_dir())
 
 
 def _version(name: str) -> str | None:
@@ -223,7 +225,7 @@ def _distributions() -> list[str]:
     return [str(found.name).lower() for found in metadata.distributions() if found.name]
 
 
-def _claims(name: str) -> dict[Path, str]:
+def _recorded_hashes(name: str) -> dict[Path, str]:
     """Return file -> recorded hash of the Python files of a distribution."""
     found = metadata.distribution(name)
     return {
@@ -233,7 +235,7 @@ def _claims(name: str) -> dict[Path, str]:
     }
 
 
-def _recorded_hash(path: Path) -> str:
+def _record_hash(path: Path) -> str:
     """Return the hash of a file as installers record it; empty if the file is gone."""
     try:
         digest = hashlib.sha256(path.read_bytes()).digest()

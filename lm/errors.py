@@ -2,9 +2,9 @@
 
 
 class UserError(Exception):
-    """What the user can mend: the message is one line and says what to change.
+    """An error that the user can correct: the message is one line and says what to change.
 
-    What it lists are its notes (`add_note`): the command line shows each on a line of its own.
+    Lists are notes (`add_note`), which the command line shows each on a line of its own.
 
     Attributes:
         exit_code: the exit status of the command line when this error ends it.

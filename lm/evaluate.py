@@ -1,15 +1,23 @@
-"""Figures of a model on a task: the entry function of `lm eval`, `evaluate.evaluate` in gin.
+"""Metrics of a model on a task: the entry function of `lm eval`, `evaluate.evaluate` in gin.
 
 Likelihoods are sums over the whole split, in float64, divided once at the end; no example is
 dropped and none counts twice. Metrics of generated text are the task's own.
+
+Results lie in the run folder, in SeqIO's files:
+
+inference_eval/<task>/<task>-metrics.jsonl      one line an evaluation: metrics and metadata
+inference_eval/<task>/<task>-<step:06>.jsonl    one line an example, of the newest evaluation
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from lm.data import evaluation
+from lm import disk, lock
+from lm.data.evaluation_batches import evaluation_batches, task_names
 from lm.data.evaluation_task import EvaluationTask, Metric, short_hash
 from lm.data.metrics import likelihood_figures
 from lm.generate import Generated
@@ -18,28 +26,31 @@ from lm.parts import entry
 from lm.ranges import PositiveInt
 from lm.score import row_scores, score_pairs
 from lm.trained import Trained
+from lm.types import Batch
 
-Batches = Iterable[Mapping[str, np.ndarray]]
+Batches: TypeAlias = Iterable[Batch]
+
+FOLDER = "inference_eval"
 
 
-class Evaluated(NamedTuple):
-    """What was found on one task.
+class EvaluationResult(NamedTuple):
+    """The result on one task.
 
     Attributes:
-        figures: metric name → value.
-        facts: task, split, tokenizer, decode settings, checkpoint, seed, hashes of task, data,
+        metrics: name → value.
+        metadata: task, split, tokenizer, decode settings, checkpoint, seed, hashes of task, data,
             prompts (ids as the model reads them) and config.
-        columns: inputs, targets and, if the task asks for them, predictions and scores; each one
-            value an example.
+        columns: inputs, targets and, if the task asks for them, predictions and scores; each with
+            one value an example.
     """
 
-    figures: dict[str, Any]
-    facts: dict[str, Any]
+    metrics: dict[str, Any]
+    metadata: dict[str, Any]
     columns: dict[str, list[Any]]
 
     def row(self) -> dict[str, Any]:
-        """Returns figures and facts as one record."""
-        return {**self.facts, **self.figures}
+        """Returns metrics and metadata as one record."""
+        return {**self.metadata, **self.metrics}
 
     def examples(self) -> list[dict[str, Any]]:
         """Returns one record an example."""
@@ -66,20 +77,20 @@ def evaluate(
     batch_size: PositiveInt = 16,
     limit: PositiveInt | None = None,
     metrics: Sequence[Metric] | None = None,
-) -> list[Evaluated]:
-    """Returns the figures on a task, or on each task of a mixture.
+) -> list[EvaluationResult]:
+    """Returns the metrics on a task, or on each task of a mixture.
 
     Args:
         trained: the model.
-        generate: makes the texts that a task's metrics look at; its settings are gin's
+        generate: generates the texts that a task's metrics read; gin binds its settings as
             `generate.generate`.
         mixture_or_task_name: by default what the model was trained on.
         split: the split.
         batches: factory of the rows over which the likelihood is summed, such as
-            `windows.window_batches` for a model of an unbroken stream; by default every example
-            is read by itself, whole.
-        batch_size: rows at a time; changes nothing but speed.
-        limit: number of examples to take from the beginning of each task; all by default.
+            `windows.window_batches` for a model of an unbroken stream; by default each example
+            is a row of its own.
+        batch_size: rows of a batch; changes nothing but speed.
+        limit: number of examples from the start of each task; all by default.
         metrics: metric functions in place of the task's own, such as `[@metrics.bleu]`, whose
             settings are bound as `metrics.bleu.tokenize`.
 
@@ -87,7 +98,7 @@ def evaluate(
         UserError: naming what is unknown: task, split or feature.
     """
     found = []
-    for name in evaluation.task_names(mixture_or_task_name or trained.task, split):
+    for name in task_names(mixture_or_task_name or trained.task, split):
         task = EvaluationTask(
             name,
             split,
@@ -96,53 +107,55 @@ def evaluate(
             limit=limit,
             metrics=metrics,
         )
-        rows = rows_of(trained, task, batches, batch_size)
-        found.append(evaluated(trained, task, generate, rows=rows, batch_size=batch_size))
+        rows = evaluation_rows(trained, task, batches, batch_size)
+        found.append(evaluate_task(trained, task, generate, rows=rows, batch_size=batch_size))
     return found
 
 
-def evaluated(
+def evaluate_task(
     trained: Trained,
     task: EvaluationTask,
     generate: Callable[..., Generated],
     *,
     rows: Batches | None,
     batch_size: int,
-) -> Evaluated:
-    """Returns the figures on one task.
+) -> EvaluationResult:
+    """Returns the metrics on one task.
 
     Args:
         trained: the model.
         task: the task.
-        generate: makes texts.
-        rows: over which the likelihood is summed; None for those of the single examples.
-        batch_size: examples at a time.
+        generate: generates texts.
+        rows: batches over which the likelihood is summed; None for the examples as they are.
+        batch_size: examples of a batch.
     """
     names = [name for name in ("inputs", "targets") if name in task.task.output_features]
     columns: dict[str, list[Any]] = {name: task.texts(name) for name in names}
-    facts: dict[str, Any] = {"task": task.name, "split": task.split}
-    facts |= {"task_version": task.version(), "data": task.fingerprint()}
-    if trained.writes:
-        facts["prompts"] = short_hash([read for read, _ in pairs(trained, task)])
-    own: dict[str, float] = {}
+    metadata: dict[str, Any] = {"task": task.name, "split": task.split}
+    metadata |= {"task_version": task.version(), "data": task.fingerprint()}
+    if trained.has_decoder:
+        metadata["prompts"] = short_hash([read for read, _ in pairs(trained, task)])
+    task_metrics: dict[str, float] = {}
     if rows is None or task.needs_scores:
         sums = score_pairs(trained, pairs(trained, task), batch_size=batch_size)
         columns["score"] = sums[:, 0].tolist()
-        own |= task.of_scores(columns["score"]) if task.needs_scores else {}
-    if task.needs_predictions and trained.writes and trained.reader.reads_inputs:
-        made = generate(trained=trained, prompts=prompts(trained, task))
-        columns["prediction"] = [found[0].text if found else "" for found in made.candidates]
-        own |= task.of_predictions(columns["prediction"])
-        facts["decoding"] = made.decoding
+        task_metrics |= task.of_scores(columns["score"]) if task.needs_scores else {}
+    if task.needs_predictions and trained.has_decoder and trained.input_format.has_inputs:
+        generated = generate(trained=trained, prompts=prompts(trained, task))
+        columns["prediction"] = [found[0].text if found else "" for found in generated.candidates]
+        task_metrics |= task.of_predictions(columns["prediction"])
+        metadata["decoding"] = generated.decoding
     totals = totals_of_pairs(sums, task) if rows is None else totals_of_rows(trained, rows)
-    return Evaluated({**likelihood(totals, task), **own}, {**facts, **trained.facts}, columns)
+    return EvaluationResult(
+        {**likelihood(totals, task), **task_metrics}, {**metadata, **trained.metadata}, columns
+    )
 
 
-def rows_of(
+def evaluation_rows(
     trained: Trained, task: EvaluationTask, batches: Callable[..., Batches] | None, batch_size: int
 ) -> Batches | None:
-    """Returns the rows of a factory; without one, those of a model that has no decoder."""
-    given = {
+    """Returns the batches of a factory; without one None, or those of a model without decoder."""
+    settings = {
         "mixture_or_task_name": task.name,
         "split": task.split,
         "lengths": trained.lengths,
@@ -150,32 +163,32 @@ def rows_of(
         "batch_size": batch_size,
     }
     if batches:
-        return batches(**given)
-    if trained.writes:
+        return batches(**settings)
+    if trained.has_decoder:
         return None
-    return evaluation.evaluation_batches(converter=trained.converter, limit=task.limit, **given)
+    return evaluation_batches(converter=trained.converter, limit=task.limit, **settings)
 
 
 def pairs(trained: Trained, task: EvaluationTask) -> list[tuple[list[int], list[int]]]:
-    """Returns what is read and what is scored, of every example."""
+    """Returns inputs and targets of every example, as ids."""
     targets = task.ids("targets")
-    read = prompts(trained, task) if trained.reader.reads_inputs else [[] for _ in targets]
+    read = prompts(trained, task) if trained.input_format.has_inputs else [[] for _ in targets]
     return list(zip(read, targets, strict=True))
 
 
 def prompts(trained: Trained, task: EvaluationTask) -> list[list[int]]:
-    """Returns the inputs as ids, cut to the length of the training."""
+    """Returns the inputs as ids, truncated to the length of training."""
     return [ids[: trained.lengths.get("inputs")] for ids in task.ids("inputs")]
 
 
 def totals_of_pairs(sums: np.ndarray, task: EvaluationTask) -> Totals:
-    """Returns the totals of `score_pairs`."""
+    """Returns the totals of what `score_pairs` returns."""
     log_likelihood, correct = sums.sum(axis=0)
     return Totals(-log_likelihood, correct, sum(map(len, task.ids("targets"))))
 
 
 def totals_of_rows(trained: Trained, rows: Batches) -> Totals:
-    """Returns the totals over batches of rows, in order: a row may go on with the one before."""
+    """Returns the totals over batches in order, the carry handed from each to the next."""
     program, carry, sums = trained.program(row_scores), None, np.zeros(3)
     for batch in rows:
         carry = initial_carry(trained.objective, batch) if carry is None else carry
@@ -186,7 +199,7 @@ def totals_of_rows(trained: Trained, rows: Batches) -> Totals:
 
 
 def likelihood(totals: Totals, task: EvaluationTask) -> dict[str, float]:
-    """Returns perplexities, bits and the share of targets that are the most probable token."""
+    """Returns loss, perplexities, bits, accuracy and counts."""
     tokens = round(totals.tokens)
     return {
         "loss": float(totals.nats) / max(tokens, 1),
@@ -195,3 +208,25 @@ def likelihood(totals: Totals, task: EvaluationTask) -> dict[str, float]:
         "tokens": tokens,
         "examples": len(task.examples),
     }
+
+
+def write_result(result: EvaluationResult, workdir: Path) -> Path:
+    """Writes the result on one task and returns its folder.
+
+    Raises:
+        UserError: the folder of results holds a link.
+    """
+    lock.refuse_links(workdir / FOLDER)
+    task, step = result.metadata["task"], result.metadata.get("step", 0)
+    folder = workdir / FOLDER / task
+    with disk.writing(folder, "the results"):
+        folder.mkdir(parents=True, exist_ok=True)
+        examples = "".join(map(_line, result.examples()))
+        disk.replace(folder / f"{task}-{step:06}.jsonl", examples.encode(), what="the results")
+        with (folder / f"{task}-metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(_line(result.row()))
+    return folder
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False) + "\n"

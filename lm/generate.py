@@ -1,4 +1,4 @@
-"""Texts for prompts: the entry function of `lm generate`, `generate.generate` in gin."""
+"""Generates texts for prompts: the entry function of `lm generate`, `generate.generate` in gin."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ class Candidate(NamedTuple):
 
     Attributes:
         text: without the prompt and the end token.
-        tokens: ids, the end token included if the text has ended.
+        tokens: ids, with the end token if the text is finished.
         log_prob: log-probability of the tokens under the model.
         score: what candidates are ordered by; with a beam, by length penalty.
     """
@@ -53,8 +53,7 @@ def generate(  # noqa: PLR0913 - the settings of a search
 ) -> Generated:
     """Returns texts for prompts, in the order of the prompts.
 
-    An encoder-decoder reads a prompt and answers, a prefix language model too; a decoder-only
-    language model goes on with it.
+    An encoder-decoder and a prefix language model answer a prompt, a language model continues it.
 
     Args:
         trained: the model.
@@ -67,9 +66,9 @@ def generate(  # noqa: PLR0913 - the settings of a search
         top_p: probability mass to draw from.
         num_samples: texts drawn for each prompt, the most probable first.
         seed: of sampling; the same seed gives the same texts, whatever the batches.
-        batch_size: prompts that are read at a time; changes nothing but speed.
-        on_text: called with each piece of the text for one prompt, as soon as it is made; with the
-            best text as a whole where several are compared.
+        batch_size: prompts in a batch; changes nothing but speed.
+        on_text: called with each new part of the text for a single prompt; once, with the best
+            text, where several are compared.
 
     Raises:
         UserError: settings exclude each other, or a prompt is too long.
@@ -83,24 +82,24 @@ def generate(  # noqa: PLR0913 - the settings of a search
         top_p=top_p,
         num_samples=num_samples,
     )
-    facts = decoding.settings() | ({"seed": seed} if decoding.samples else {})
-    ids = [tokens_of(trained, prompt) for prompt in prompts]
+    settings = decoding.settings() | ({"seed": seed} if decoding.samples else {})
+    ids = [prompt_ids(trained, prompt) for prompt in prompts]
     generator = trained.generator(decoding, batch_size)
     if on_text and len(ids) == 1 and can_stream(generator.search):
-        found = [[streamed(trained, generator, ids[0], seed=seed, on_text=on_text)]]
+        found = [[stream(trained, generator, ids[0], seed=seed, on_text=on_text)]]
         on_text = None
     else:
         found = generator(ids, seed=seed)
     candidates = [
-        [candidate(trained, prompt, text) for text in texts]
-        for prompt, texts in zip(ids, found, strict=True)
+        [candidate(trained, prompt, hypothesis) for hypothesis in hypotheses]
+        for prompt, hypotheses in zip(ids, found, strict=True)
     ]
     if on_text and candidates and candidates[0]:
         on_text(candidates[0][0].text)
-    return Generated(candidates, facts)
+    return Generated(candidates, settings)
 
 
-def streamed(
+def stream(
     trained: Trained,
     generator: Generator,
     prompt: Sequence[int],
@@ -108,31 +107,31 @@ def streamed(
     seed: int,
     on_text: Callable[[str], None],
 ) -> Hypothesis:
-    """Returns the text for a prompt, each piece handed on as soon as it is made."""
-    text, shown = Hypothesis([], 0.0, 0.0), ""
-    for text in Stream(generator)(prompt, seed=seed):
-        # A character may still lack bytes; it is shown once they have come.
-        whole = continuation(trained, prompt, text.tokens).rstrip("\N{REPLACEMENT CHARACTER}")
-        if whole.startswith(shown):
-            on_text(whole[len(shown) :])
-            shown = whole
-    return text
+    """Returns the text for a prompt, every new part of it handed to `on_text` at once."""
+    hypothesis, shown = Hypothesis([], 0.0, 0.0), ""
+    for hypothesis in Stream(generator)(prompt, seed=seed):
+        # A character whose last bytes are still to come is shown later.
+        text = continuation(trained, prompt, hypothesis.tokens).rstrip("\N{REPLACEMENT CHARACTER}")
+        if text.startswith(shown):
+            on_text(text[len(shown) :])
+            shown = text
+    return hypothesis
 
 
-def tokens_of(trained: Trained, prompt: Prompt) -> list[int]:
+def prompt_ids(trained: Trained, prompt: Prompt) -> list[int]:
     """Returns the ids of a prompt."""
     return trained.prompt_ids(prompt) if isinstance(prompt, str) else list(prompt)
 
 
-def candidate(trained: Trained, prompt: Sequence[int], text: Hypothesis) -> Candidate:
-    """Returns a candidate as text."""
-    written = continuation(trained, prompt, text.tokens)
-    return Candidate(written, text.tokens, text.log_prob, text.score)
+def candidate(trained: Trained, prompt: Sequence[int], found: Hypothesis) -> Candidate:
+    """Returns a hypothesis as text."""
+    text = continuation(trained, prompt, found.tokens)
+    return Candidate(text, found.tokens, found.log_prob, found.score)
 
 
 def continuation(trained: Trained, prompt: Sequence[int], tokens: Sequence[int]) -> str:
-    """Returns the text of new tokens; of a continuation, with the space that may begin it."""
-    if trained.reader.reads_inputs:
+    """Returns new tokens as text; a continuation keeps the space that it may begin with."""
+    if trained.input_format.has_inputs:
         return trained.text(tokens)
-    before, whole = trained.text(prompt), trained.text([*prompt, *tokens])
-    return whole[len(before) :] if whole.startswith(before) else trained.text(tokens)
+    prefix, text = trained.text(prompt), trained.text([*prompt, *tokens])
+    return text[len(prefix) :] if text.startswith(prefix) else trained.text(tokens)

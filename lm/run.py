@@ -12,8 +12,8 @@ import lm
 from lm import checkpoint as checkpoints
 from lm import evaluate, generate, resources, score, trained
 from lm.abstract import give_values, on_shapes
-from lm.config import parse, tasks
-from lm.data import registry, shapes
+from lm.config import parse
+from lm.data import shapes, task_registry
 from lm.data.vocabulary import fingerprint
 from lm.engines import memory
 from lm.errors import ConfigError
@@ -31,11 +31,11 @@ _TOKEN = 4  # bytes
 class Run:
     """A trained model and the settings of its run.
 
-    Settings given to a method come before those of gin, and these before the defaults of
+    A method's arguments override gin's bindings, which override the defaults of
     `lm.generate.generate`, `lm.score.score`, `lm.evaluate.evaluate`.
 
     Attributes:
-        trained: model, vocabularies and facts.
+        trained: model, vocabularies and metadata.
         config: the loaded configuration.
         workdir: the run folder.
         step: of the checkpoint.
@@ -56,10 +56,10 @@ class Run:
 
     def evaluate(
         self, mixture_or_task_name: str | None = None, **settings: Any
-    ) -> list[evaluate.Evaluated]:
-        """Returns figures on tasks; settings are those of `lm.evaluate.evaluate`."""
+    ) -> list[evaluate.EvaluationResult]:
+        """Returns metrics on tasks; settings are those of `lm.evaluate.evaluate`."""
         name = mixture_or_task_name or self.trained.task
-        tasks.find(name)
+        task_registry.find(name)
         return self._call("lm.evaluate.evaluate", mixture_or_task_name=name, **settings)
 
     def _call(self, entry: str, **settings: Any) -> Any:
@@ -111,11 +111,11 @@ def load(
     checkpoints.load_weights(made.objective, folder)
     manifest = checkpoints.verify(folder)
     step = manifest.step
-    facts = {"step": step, "checkpoint": short_hash(folder / "MANIFEST.json")}
-    facts |= {"config": short_hash(own), "tokenizer": tokenizer(made), "lm": lm.__version__}
-    facts["seed"] = config.value(SEED) if config.has(SEED) else None
-    goes_on = "carry" in manifest.tensors
-    return Run(replace(made, facts=facts, goes_on=goes_on), config, root, step)
+    metadata = {"step": step, "checkpoint": short_hash(folder / "MANIFEST.json")}
+    metadata |= {"config": short_hash(own), "tokenizer": tokenizer(made), "lm": lm.__version__}
+    metadata["seed"] = config.value(SEED) if config.has(SEED) else None
+    is_carried = "carry" in manifest.tensors
+    return Run(replace(made, metadata=metadata, is_carried=is_carried), config, root, step)
 
 
 def build(config: parse.Config) -> trained.Trained:
@@ -129,7 +129,7 @@ def build(config: parse.Config) -> trained.Trained:
     memory.require(memory.Need(0, 0, 0, batch=_TOKEN * sum(lengths.values())))
     vocabulary = config.value(VOCABULARY) if config.has(VOCABULARY) else None
     name = config.value(TASK)
-    provider = registry.with_vocabulary(tasks.find(name), vocabulary)
+    provider = task_registry.with_vocabulary(task_registry.find(name), vocabulary)
     return trained.Trained(
         objective=objective(config, shapes.row_shapes(converter, lengths)),
         features=provider.output_features,
@@ -146,7 +146,7 @@ def objective(config: parse.Config, rows: Mapping[str, Any]) -> Any:
     try:
         if config.has(DTYPE_POLICY):
             keras.config.set_dtype_policy(config.value(DTYPE_POLICY))
-        # Shapes first: what cannot fit is refused before it is allocated.
+        # On shapes first: what does not fit into memory is named before it is allocated.
         row = {name: keras.KerasTensor((1, *shape), dtype) for name, (shape, dtype) in rows.items()}
         with on_shapes(OBJECTIVE):
             made = config.value(OBJECTIVE)()

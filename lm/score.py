@@ -46,12 +46,14 @@ def score(
         trained: the model.
         examples: `{"inputs": …, "targets": …}` or `{"text": …}`; the targets are scored.
         add_eos: whether the end token is scored too; by default as the task has it.
-        batch_size: texts that are read at a time; changes nothing but speed.
+        batch_size: texts in a batch; changes nothing but speed.
 
     Raises:
         UserError: naming the example that lacks a text or is too long.
     """
-    pairs = [pair_of(trained, e, number, add_eos=add_eos) for number, e in enumerate(examples, 1)]
+    pairs = [
+        encode_pair(trained, e, number, add_eos=add_eos) for number, e in enumerate(examples, 1)
+    ]
     sums = score_pairs(trained, pairs, batch_size=batch_size)
     return [
         Score(
@@ -66,18 +68,18 @@ def score(
     ]
 
 
-def pair_of(
+def encode_pair(
     trained: Trained, example: Mapping[str, str], number: int, *, add_eos: bool | None = None
 ) -> Pair:
     """Returns inputs and targets as ids."""
     for name in {"inputs", "targets", "text"} & example.keys():
         if not isinstance(example[name], str):
-            raise UserError(f'example {number}: "{name}" is no text: {example[name]!r:.40}')
+            raise UserError(f'example {number}: "{name}" is not text: {example[name]!r:.40}')
     text, inputs = targets_text(example), example.get("inputs", "")
     if text is None:
         have = ", ".join(example) or "nothing"
         raise UserError(f'example {number} needs "targets" or "text"; it has {have}')
-    if trained.reader.reads_inputs and "inputs" not in example:
+    if trained.input_format.has_inputs and "inputs" not in example:
         raise UserError(f'example {number} needs "inputs": the model is a {trained.kind}')
     targets = trained.ids(text, "targets", add_eos=add_eos)
     return (trained.prompt_ids(inputs) if inputs else [], targets)
@@ -100,33 +102,33 @@ def score_pairs(trained: Trained, pairs: Sequence[Pair], *, batch_size: int) -> 
     Raises:
         UserError: a pair is too long for the model.
     """
-    if trained.goes_on:
-        return read_on(trained, pairs, batch_size=batch_size)
-    make = trained.reader.row
+    if trained.is_carried:
+        return score_carried(trained, pairs, batch_size=batch_size)
+    pack = trained.input_format.pack_pairs
     program = trained.program(row_scores)
-    rows = [(place, row) for place, pair in enumerate(pairs) for row in cut(trained, pair)]
-    rows.sort(key=lambda numbered: -sum(map(len, numbered[1])))
+    rows = [(i, row) for i, pair in enumerate(pairs) for row in scored_rows(trained, pair)]
+    rows.sort(key=lambda numbered: -sum(map(len, numbered[1])))  # little padding in a batch
     sums = np.zeros((len(pairs), 2))
     for start in range(0, len(rows), batch_size):
         batch = rows[start : start + batch_size]
         chosen = [row for _, row in batch]
         chosen += [chosen[0]] * (min(batch_size, len(rows)) - len(batch))
-        sums_of_rows, _ = program((make(chosen, *widths(trained, chosen)), ()))
-        found = RowScores(*sums_of_rows)
-        for i, (place, _) in enumerate(batch):
-            sums[place] += found.log_likelihood[i], found.correct[i]
+        scores, _ = program((pack(chosen, *widths(trained, chosen)), ()))
+        found = RowScores(*scores)
+        for row, (i, _) in enumerate(batch):  # the rows of a text add up
+            sums[i] += found.log_likelihood[row], found.correct[row]
     return sums
 
 
-def read_on(trained: Trained, pairs: Sequence[Pair], *, batch_size: int) -> np.ndarray:
-    """Returns the same, every row of a text read with the rows before it, as in training."""
-    texts = [windows(trained, pair) for pair in pairs]
+def score_carried(trained: Trained, pairs: Sequence[Pair], *, batch_size: int) -> np.ndarray:
+    """Returns the same; every row of a text is read with the carry of the rows before it."""
+    texts = [split_rows(trained, pair) for pair in pairs]
     order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
     sums = np.zeros((len(pairs), 2))
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
-        filling: list[list[Pair]] = [[]] * (min(batch_size, len(order)) - len(chosen))
-        for found in row_by_row(trained, [texts[i] for i in chosen] + filling):
+        padding: list[list[Pair]] = [[]] * (min(batch_size, len(order)) - len(chosen))
+        for found in row_by_row(trained, [texts[i] for i in chosen] + padding):
             both = np.stack([found.log_likelihood, found.correct], axis=1)
             sums[chosen] += both[: len(chosen)]
     return sums
@@ -138,7 +140,7 @@ def row_by_row(trained: Trained, texts: Sequence[Sequence[Pair]]) -> Iterator[Ro
     last = [START] * len(texts)
     for number in range(max(map(len, texts))):
         rows = [text[number] if number < len(text) else EMPTY for text in texts]
-        features = trained.reader.row(rows, *widths(trained, rows))
+        features = trained.input_format.pack_pairs(rows, *widths(trained, rows))
         features["decoder_input_tokens"][:, 0] = last
         features["decoder_continues"] = np.full(len(texts), number > 0, "int32")
         found, carry = program((features, carry))
@@ -146,18 +148,18 @@ def row_by_row(trained: Trained, texts: Sequence[Sequence[Pair]]) -> Iterator[Ro
         yield RowScores(*found)
 
 
-def cut(trained: Trained, pair: Pair) -> list[Pair]:
-    """Returns those windows of a text that hold targets: each is read without the one before.
+def scored_rows(trained: Trained, pair: Pair) -> list[Pair]:
+    """Returns the rows of a text that hold targets, each read by itself.
 
-    So was a language model trained and so is it evaluated; other models take a text whole.
+    A language model without a carry is trained and evaluated so; other models read a pair whole.
     """
-    if trained.reader.reads_inputs:
+    if trained.input_format.has_inputs:
         return [pair]
-    return [(inputs, targets) for inputs, targets in windows(trained, pair) if targets]
+    return [(inputs, targets) for inputs, targets in split_rows(trained, pair) if targets]
 
 
-def windows(trained: Trained, pair: Pair) -> list[Pair]:
-    """Returns a text as rows of at most the training's length, what is only read apart."""
+def split_rows(trained: Trained, pair: Pair) -> list[Pair]:
+    """Returns a text as rows of at most the training's length, inputs and targets apart."""
     inputs, targets = pair
     length = trained.lengths["targets"]
     tokens, read = [*inputs, *targets], len(inputs)
@@ -176,7 +178,7 @@ def widths(trained: Trained, pairs: Sequence[Pair]) -> tuple[int, int]:
     inputs = max(len(inputs) for inputs, _ in pairs)
     targets = max(len(targets) for _, targets in pairs)
     limit = trained.model.decoder.max_sequence_length
-    if trained.reader.side == "encoder":
+    if trained.input_format.prompt_side == "encoder":
         encoder_limit = trained.model.encoder.max_sequence_length
         return padded_width(max(inputs, 1), encoder_limit), padded_width(targets, limit)
     total = max(len(inputs) + len(targets) for inputs, targets in pairs)

@@ -1,4 +1,4 @@
-"""A trained model with what it needs to read and write text: what the verbs after training use."""
+"""A trained model with what it needs to read and write text: what generate, score and eval use."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,38 +12,47 @@ from lm.errors import UserError
 from lm.objectives.objective import Objective
 
 
-class Reader(NamedTuple):
+class InputFormat(NamedTuple):
     """How a model takes its inputs.
 
     Attributes:
-        prompt: maker of features from prompts.
-        row: maker of features from inputs and targets.
-        reads_inputs: whether inputs are a feature of their own, with its own end token.
-        side: which side of the model takes the prompt.
+        pack_prompts: makes features of prompts.
+        pack_pairs: makes features of inputs and targets.
+        has_inputs: whether inputs are a feature of their own, with an end token of its own.
+        prompt_side: the side of the model that reads the prompt, encoder or decoder.
     """
 
-    prompt: model_inputs.PromptPacker
-    row: model_inputs.PairPacker
-    reads_inputs: bool
-    side: str
+    pack_prompts: model_inputs.PromptPacker
+    pack_pairs: model_inputs.PairPacker
+    has_inputs: bool
+    prompt_side: str
 
 
-READERS = {
-    "encoder-decoder": Reader(
-        model_inputs.encoder_prompts, model_inputs.encoder_pairs, reads_inputs=True, side="encoder"
+INPUT_FORMATS = {
+    "encoder-decoder": InputFormat(
+        pack_prompts=model_inputs.encoder_prompts,
+        pack_pairs=model_inputs.encoder_pairs,
+        has_inputs=True,
+        prompt_side="encoder",
     ),
-    "prefix language model": Reader(
-        model_inputs.prefix_prompts, model_inputs.prefix_pairs, reads_inputs=True, side="decoder"
+    "prefix language model": InputFormat(
+        pack_prompts=model_inputs.prefix_prompts,
+        pack_pairs=model_inputs.prefix_pairs,
+        has_inputs=True,
+        prompt_side="decoder",
     ),
-    "language model": Reader(
-        model_inputs.causal_prompts, model_inputs.causal_pairs, reads_inputs=False, side="decoder"
+    "language model": InputFormat(
+        pack_prompts=model_inputs.causal_prompts,
+        pack_pairs=model_inputs.causal_pairs,
+        has_inputs=False,
+        prompt_side="decoder",
     ),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """A model with weights, its vocabularies, and what its figures are to be labelled with.
+    """A model with weights, its vocabularies, and the metadata that label its results.
 
     Attributes:
         objective: the objective, whose `model` it is.
@@ -52,9 +61,9 @@ class Trained:
         lengths: TASK_FEATURE_LENGTHS of the training.
         converter: factory of the feature converter of the training.
         vocabulary: what replaces the tasks' own vocabulary, or None.
-        goes_on: whether it was trained on rows that go on, with a carry from batch to batch.
-        facts: checkpoint, configuration and tokenizer, for the records beside results.
-        generators: those compiled so far.
+        is_carried: whether it was trained with a carry, each row continuing that of the last batch.
+        metadata: checkpoint, configuration and tokenizer, written beside results.
+        generators: compiled so far, by settings and batch size.
         programs: functions of the objective compiled so far.
     """
 
@@ -64,8 +73,8 @@ class Trained:
     lengths: Mapping[str, int]
     converter: Callable[..., Any]
     vocabulary: Any = None
-    goes_on: bool = False
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    is_carried: bool = False
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     generators: dict[tuple[Decoding, int], Generator] = field(default_factory=dict)
     programs: dict[Callable[..., Any], CompiledByShape] = field(default_factory=dict)
 
@@ -75,28 +84,28 @@ class Trained:
         return self.objective.model
 
     @property
-    def writes(self) -> bool:
-        """Whether it has a decoder, which makes text from left to right."""
+    def has_decoder(self) -> bool:
+        """Whether it generates text from left to right."""
         return "decoder" in self.model.sides
 
     @property
-    def reader(self) -> Reader:
+    def input_format(self) -> InputFormat:
         """How it takes its inputs."""
-        return READERS[self.kind]
+        return INPUT_FORMATS[self.kind]
 
     @property
     def kind(self) -> str:
-        """Which of `READERS` it is.
+        """Which of `INPUT_FORMATS` it has.
 
         Raises:
             UserError: the model has no decoder.
         """
-        if not self.writes:
-            raise UserError(f"{type(self.model).__name__} has no decoder: it writes no text")
+        if not self.has_decoder:
+            raise UserError(f"{type(self.model).__name__} has no decoder: it generates no text")
         if "encoder" in self.model.sides:
             return "encoder-decoder"
-        reads_inputs = "inputs" in self.converter().task_features
-        return "prefix language model" if reads_inputs else "language model"
+        has_inputs = "inputs" in self.converter().task_features
+        return "prefix language model" if has_inputs else "language model"
 
     def ids(self, text: str, feature: str, *, add_eos: bool | None = None) -> list[int]:
         """Returns a text as ids.
@@ -112,8 +121,8 @@ class Trained:
         return [*tokens, found.vocabulary.eos_id] if ends else tokens
 
     def prompt_ids(self, text: str) -> list[int]:
-        """Returns the ids of a prompt: inputs with their end, or a text to go on with."""
-        if self.reader.reads_inputs:
+        """Returns the ids of a prompt: inputs with their end token, or a text to continue."""
+        if self.input_format.has_inputs:
             return self.ids(text, "inputs")
         return self.ids(text, "targets", add_eos=False)
 
@@ -138,9 +147,9 @@ class Trained:
             self.generators[key] = Generator(
                 model=self.model,
                 search=decoding.search(eos_id=self.eos_id),
-                packer=self.reader.prompt,
+                packer=self.input_format.pack_prompts,
                 batch_size=batch_size,
-                max_prompt_length=self.room(decoding.max_new_tokens),
+                max_prompt_length=self.max_prompt_length(decoding.max_new_tokens),
             )
         return self.generators[key]
 
@@ -148,18 +157,18 @@ class Trained:
         """Returns `function(objective, features)`, compiled at most once for each shape."""
         return self.programs.setdefault(function, CompiledByShape(self.objective, function))
 
-    def room(self, max_new_tokens: int) -> int | None:
-        """Returns the positions a prompt may take beside so many new tokens; None if any.
+    def max_prompt_length(self, max_new_tokens: int) -> int | None:
+        """Returns how long a prompt may be before so many new tokens; None without a limit.
 
         Raises:
-            UserError: there are none.
+            UserError: the decoder has too few positions.
         """
         limit = self.model.decoder.max_sequence_length
         if limit is not None and max_new_tokens > limit:
             raise UserError(
                 f"max_new_tokens = {max_new_tokens}: the decoder has {limit} positions; lower it"
             )
-        if self.reader.side == "encoder":
+        if self.input_format.prompt_side == "encoder":
             return self.model.encoder.max_sequence_length
-        # The last new token is never read.
+        # The last new token is not read.
         return None if limit is None else limit - max_new_tokens + 1

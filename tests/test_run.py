@@ -12,7 +12,7 @@ import pytest
 import lm
 from lm.data.windows import window_batches
 from lm.errors import UserError
-from lm.results import write
+from lm.evaluate import write_result
 from lm.score import score_pairs
 from tests import tiny_run
 
@@ -79,13 +79,13 @@ def test_an_evaluation_is_exact_whatever_the_batch(run):
     sizes = (sum(map(len, tiny_run.TEXTS)), len(" ".join(tiny_run.TEXTS).split()))
     for batch_size in (1, 4):
         (found,) = run.evaluate(batch_size=batch_size)
-        assert found.figures["examples"] == len(tiny_run.TEXTS)
-        assert found.figures["tokens"] == sizes[0] + len(tiny_run.TEXTS)
+        assert found.metrics["examples"] == len(tiny_run.TEXTS)
+        assert found.metrics["tokens"] == sizes[0] + len(tiny_run.TEXTS)
         expected = [nats / sizes[0] / math.log(2), math.exp(nats / sizes[1])]
-        actual = [found.figures[name] for name in ("bits_per_byte", "word_perplexity")]
+        actual = [found.metrics[name] for name in ("bits_per_byte", "word_perplexity")]
         np.testing.assert_allclose(actual, expected, rtol=1e-5)
-        if "total_score" in found.figures:
-            np.testing.assert_allclose(found.figures["total_score"], -nats, rtol=1e-5)
+        if "total_score" in found.metrics:
+            np.testing.assert_allclose(found.metrics["total_score"], -nats, rtol=1e-5)
 
 
 def test_rows_of_another_making_can_be_summed(run, kind):
@@ -93,35 +93,35 @@ def test_rows_of_another_making_can_be_summed(run, kind):
         pytest.skip("windows are for language models")
     (found,) = run.evaluate(batches=window_batches, batch_size=4)
     characters = sum(map(len, tiny_run.TEXTS)) + len(tiny_run.TEXTS)
-    assert found.figures["tokens"] == characters - 1
+    assert found.metrics["tokens"] == characters - 1
 
 
 def test_every_record_says_how_it_came_to_be(run, kind):
     (found,) = run.evaluate()
     facts = {"task", "split", "tokenizer", "config", "data", "step", "checkpoint", "lm", "seed"}
-    assert facts | {"task_version", "prompts"} <= set(found.facts)
-    assert found.facts["step"] == tiny_run.STEP
+    assert facts | {"task_version", "prompts"} <= set(found.metadata)
+    assert found.metadata["step"] == tiny_run.STEP
     if kind == "answers":
-        assert found.figures["bleu_signature"].startswith("nrefs:1|case:mixed")
-        assert found.facts["decoding"] == {"max_new_tokens": 128}
-    folder = write(found, run.workdir)
-    task = found.facts["task"]
+        assert found.metrics["bleu_signature"].startswith("nrefs:1|case:mixed")
+        assert found.metadata["decoding"] == {"max_new_tokens": 128}
+    folder = write_result(found, run.workdir)
+    task = found.metadata["task"]
     lines = (folder / f"{task}-{tiny_run.STEP:06}.jsonl").read_text().splitlines()
     assert [json.loads(line)["targets"] for line in lines] == [t[::-1] for t in tiny_run.TEXTS]
     last = (folder / f"{task}-metrics.jsonl").read_text().splitlines()[-1]
-    assert json.loads(last)["bits_per_byte"] == found.figures["bits_per_byte"]
+    assert json.loads(last)["bits_per_byte"] == found.metrics["bits_per_byte"]
 
 
 def test_logits_in_parts_score_and_evaluate_alike(run):
     examples = [{"inputs": text, "targets": text[::-1]} for text in tiny_run.TEXTS]
-    scores, (figures,) = run.score(examples), [found.figures for found in run.evaluate()]
+    scores, (metrics,) = run.score(examples), [found.metrics for found in run.evaluate()]
     parts = lm.load(run.workdir, bindings=["token_prediction.TokenPrediction.chunks = 3"])
     for found, expected in zip(parts.score(examples), scores, strict=True):
         assert found.log_likelihood == pytest.approx(expected.log_likelihood, rel=1e-5)
         assert found.is_greedy == expected.is_greedy
     (found,) = parts.evaluate()
     for name in ("loss", "accuracy", "bits_per_byte"):
-        assert found.figures[name] == pytest.approx(figures[name], rel=1e-5)
+        assert found.metrics[name] == pytest.approx(metrics[name], rel=1e-5)
 
 
 def test_what_is_no_text_is_named(run):
@@ -145,8 +145,8 @@ def test_the_metrics_of_a_task_can_be_replaced_from_gin(run, kind, tmp_path):
     file = tmp_path / "bleu.gin"
     file.write_text(BLEU_BY_CHARACTERS)
     (found,) = lm.load(run.workdir, gin_files=[str(file)]).evaluate()
-    assert "|tok:char|" in found.figures["bleu_signature"]
-    assert "exact_match" not in found.figures
+    assert "|tok:char|" in found.metrics["bleu_signature"]
+    assert "exact_match" not in found.metrics
 
 
 def test_unknown_things_are_named(run, tmp_path):

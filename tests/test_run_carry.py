@@ -24,7 +24,7 @@ def workdir(tmp_path_factory):
 
 def test_a_text_is_scored_as_if_its_rows_were_one(workdir):
     run = lm.load(workdir)
-    assert run.trained.goes_on
+    assert run.trained.is_carried
     found = run.score(EXAMPLES, batch_size=2)
     longer = replace(run.trained, lengths={"targets": 64}, programs={})
     whole = score(trained=longer, examples=EXAMPLES)
@@ -37,5 +37,5 @@ def test_evaluation_over_rows_that_go_on_sums_the_scores(workdir):
     run = lm.load(workdir)
     (by_rows,) = run.evaluate(batches=contiguous_batches, batch_size=2)
     (by_texts,) = run.evaluate(batch_size=3)
-    assert by_rows.figures["tokens"] == by_texts.figures["tokens"]
-    np.testing.assert_allclose(by_rows.figures["loss"], by_texts.figures["loss"], rtol=1e-5)
+    assert by_rows.metrics["tokens"] == by_texts.metrics["tokens"]
+    np.testing.assert_allclose(by_rows.metrics["loss"], by_texts.metrics["loss"], rtol=1e-5)

@@ -9,15 +9,15 @@ import lzma
 import sys
 
 from lm.cli import quiet
-from lm.config import tasks
 
 
 def main(task: str = "python_docs", split: str = "validation") -> None:
     """Print one line per compressor."""
     quiet.install()  # before what loads TensorFlow
+    from lm.data import task_registry
     from lm.data.tokenizer_corpus import TaskText
 
-    tasks.find(task)
+    task_registry.find(task)
     parts = [TaskText(mixture_or_task_name=task, split=name) for name in ("train", split)]
     train, text = ("\n".join(part).encode() for part in parts)
     given = len(lzma.compress(train + text, preset=9)) - len(lzma.compress(train, preset=9))

@@ -74,10 +74,10 @@ def _data(config: Any, settings: dict[str, Any]) -> Any:
     """Batches of the task that the gin files name, or None if they name none."""
     if not all(config.has(macro) for macro in DATA):
         return None
-    from lm.config import tasks
+    from lm.data import task_registry
 
     name, lengths, converter = (config.value(macro) for macro in DATA)
-    tasks.find(name)
+    task_registry.find(name)
     return config.configured(PIPELINE)(
         mixture_or_task_name=name,
         lengths={feature: settings[feature] for feature in lengths},

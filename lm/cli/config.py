@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _explain(args: argparse.Namespace) -> int:
     """Print the value of a name, with the file and line that bind it."""
-    from lm.config.explain import explain
+    from lm.config.describe import explain
 
     first = flags.run_config(args.workdir) if args.workdir else []
     found = explain(args.name, flags.scan(args, first=first).bindings)
@@ -61,7 +61,7 @@ def _bindings(source: str, args: argparse.Namespace) -> "list[Binding]":
 
 def _diff(args: argparse.Namespace) -> int:
     """Print the bindings that differ."""
-    from lm.config.diff import diff
+    from lm.config.describe import diff
 
     first, second = (_bindings(source, args) for source in (args.first, args.second))
     found = diff(first, second)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lm.cli import output, run_flags
 
 if TYPE_CHECKING:
-    from lm.evaluate import Evaluated
+    from lm.evaluate import EvaluationResult
 
 HELP = "evaluate a trained model on a task"
 EXAMPLE = """examples:
@@ -15,7 +15,7 @@ EXAMPLE = """examples:
   lm eval --workdir=/tmp/run --task=multi30k_ende --split=test --gin_file=decode/beam.gin
   lm eval --workdir=/tmp/run --checkpoint=best --gin.evaluate.limit=100 --json
 
-Texts and figures go to WORKDIR/inference_eval/<task>/. Settings are those of evaluate.evaluate
+Texts and metrics go to WORKDIR/inference_eval/<task>/. Settings are those of evaluate.evaluate
 (batch_size, limit) and, for generated texts, of generate.generate."""
 
 
@@ -29,12 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, write and print."""
-    from lm.results import write
+    from lm.evaluate import write_result
 
     loaded = run_flags.load(args)
     settings = {"split": args.split} if args.split else {}
     for found in loaded.evaluate(args.task, **settings):
-        write(found, loaded.workdir)
+        write_result(found, loaded.workdir)
         if args.json:
             print(json.dumps(found.row(), ensure_ascii=False))
         else:
@@ -42,20 +42,20 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _show(found: "Evaluated") -> None:
-    """Print the figures of one task as a table, and under it what they hold for."""
+def _show(found: "EvaluationResult") -> None:
+    """Print the metrics of one task as a table, and under it what they hold for."""
     rows = [
-        [name, value] for name, value in found.figures.items() if isinstance(value, int | float)
+        [name, value] for name, value in found.metrics.items() if isinstance(value, int | float)
     ]
     output.print_table(
-        [f"{found.facts['task']} {found.facts['split']}", ""],
+        [f"{found.metadata['task']} {found.metadata['split']}", ""],
         [
             [name, f"{value:,}" if isinstance(value, int) else f"{value:.4f}"]
             for name, value in rows
         ],
     )
-    notes = {name: value for name, value in found.figures.items() if isinstance(value, str)}
-    for name, value in {**notes, **found.facts}.items():
+    notes = {name: value for name, value in found.metrics.items() if isinstance(value, str)}
+    for name, value in {**notes, **found.metadata}.items():
         if name not in ("task", "split"):
             print(f"  {name}: {value}")
     print()

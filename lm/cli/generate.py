@@ -76,7 +76,7 @@ def _output(path: str | None) -> Iterator[IO[str]]:
 
 def _write_one(run: "Run", prompt: str, out: IO[str]) -> None:
     """Write the best text for one prompt as it stands; to a terminal, piece by piece."""
-    pieces = [] if run.trained.reader.reads_inputs else [prompt]
+    pieces = [] if run.trained.input_format.has_inputs else [prompt]
 
     def show(piece: str) -> None:
         # The prompt comes with the first piece: not before it has been found to fit.

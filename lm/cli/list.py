@@ -60,14 +60,14 @@ def tokenizers() -> Iterator[Row]:
 
 def tasks() -> Iterator[Row]:
     """Yield the tasks that the package `tasks` registers, with their module's first line."""
-    from lm.data.listing import task_names
+    from lm.data.task_registry import task_names
 
     yield from _registered("task", task_names)
 
 
 def mixtures() -> Iterator[Row]:
     """Yield the mixtures that the package `tasks` registers."""
-    from lm.data.listing import mixture_names
+    from lm.data.task_registry import mixture_names
 
     yield from _registered("mixture", mixture_names)
 
@@ -76,9 +76,9 @@ def _registered(kind: str, names: Callable[[], set[str]]) -> Iterator[Row]:
     """Yield the names that every module of `tasks` adds to a registry."""
     import importlib
 
-    from lm.config import tasks as found
+    from lm.data import task_registry
 
-    modules = [f"tasks.{module}" for module in found.modules()]
+    modules = [f"tasks.{module}" for module in task_registry.task_modules()]
     for module in modules:
         before = names()
         importlib.import_module(module)

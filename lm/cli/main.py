@@ -91,7 +91,7 @@ def _command(words: list[str]) -> int:
 def _parser(verb: str) -> Parser:
     """Return the parser of one verb; only that verb's module is imported."""
     if verb not in VERBS:
-        from lm.config.suggest import did_you_mean
+        from lm.config.names import did_you_mean
 
         raise ConfigError(f"unknown command '{verb}'{did_you_mean(verb, VERBS)} (see `lm --help`)")
     module = _module(verb)

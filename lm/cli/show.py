@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the task's examples."""
     from lm.cli import preview_text
-    from lm.config import tasks
+    from lm.data import task_registry
     from lm.data.preview import preview
 
     config = flags.load(args, roots=list(SETTINGS.values())) if _has_gin(args) else None
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     name = args.task or settings.get("name")
     if name is None:
         raise ConfigError(f"lm show needs a task's name, or a gin file that binds {TASK}")
-    tasks.find(name)
+    task_registry.find(name)
     found = preview(**settings | {"name": name}, split=args.split, number=args.n)
     notes = _notes(config, found) if config else []
     if args.json:

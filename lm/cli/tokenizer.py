@@ -179,15 +179,15 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _corpus(args: argparse.Namespace, *, default_split: str) -> "TextFiles | TaskText":
-    from lm.config import tasks
+    from lm.data import task_registry
     from lm.data.tokenizer_corpus import TaskText, TextFiles
 
     if bool(args.input) == bool(args.task):
         raise ConfigError("give the text: --input=FILES or --task=NAME")
     if args.input:
         return TextFiles(input=args.input, on_error=args.on_error)
-    tasks.find(args.task)
-    modules = [module for module in tasks.modules() if args.task.startswith(module)]
+    task_registry.find(args.task)
+    modules = [module for module in task_registry.task_modules() if args.task.startswith(module)]
     return TaskText(
         mixture_or_task_name=args.task,
         mixture_or_task_module=f"tasks.{max(modules, key=len)}" if modules else "",

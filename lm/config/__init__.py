@@ -1,6 +1,5 @@
 """Configuration: gin files scanned without executing them, checked, parsed, explained, compared."""
 
-from lm.config.parse import Config, config_str, load, loaded
-from lm.config.registry import operative_config_str
+from lm.config.parse import Config, config_str, load, loaded, operative_config_str
 
 __all__ = ["Config", "config_str", "load", "loaded", "operative_config_str"]

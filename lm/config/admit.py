@@ -13,8 +13,7 @@ from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import Any
 
-from lm.config.scan import KERAS_ROOTS, OWN_ROOTS, lies_in
-from lm.config.suggest import did_you_mean
+from lm.config.names import KERAS_ROOTS, OWN_ROOTS, did_you_mean, lies_in
 from lm.config.syntax import Binding, Import, Origin, Reference, leaves
 from lm.errors import ConfigError
 from lm.parts import Use, use_of

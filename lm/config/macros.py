@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lm.config import syntax
-from lm.config.suggest import did_you_mean
+from lm.config.names import did_you_mean
 from lm.config.syntax import REQUIRED, Binding, Macro
 from lm.errors import ConfigError
 
@@ -55,7 +55,7 @@ def refuse_endless(bindings: Iterable[Binding], macros: Mapping[str, Binding]) -
     """Raise when a macro stands for itself, or when a value is too large with macros replaced.
 
     Raises:
-        ConfigError: naming the way around, or the binding.
+        ConfigError: naming the cycle, or the binding.
     """
     sizes: dict[str, int] = {}
     for name in macros:
@@ -81,8 +81,8 @@ def refuse_required(bindings: Iterable[Binding]) -> None:
             )
 
 
-def settled(bindings: Sequence[Binding]) -> list[Binding]:
-    """Return the bindings that stand for no unset requirement; nothing that runs needs the rest."""
+def resolved(bindings: Sequence[Binding]) -> list[Binding]:
+    """Return the bindings without an unset `%gin.REQUIRED`; nothing that runs needs the others."""
     known = table(bindings)
     return [b for b in bindings if REQUIRED not in used(expanded(b.value, known))]
 
@@ -97,8 +97,8 @@ def _measure(
 ) -> None:
     """Note how many values a macro stands for, those below it first."""
     if name in path:
-        around = " -> ".join(f"%{step}" for step in (*path[path.index(name) :], name))
-        raise ConfigError(f"{macros[name].origin}: the macro {name} stands for itself: {around}")
+        cycle = " -> ".join(f"%{step}" for step in (*path[path.index(name) :], name))
+        raise ConfigError(f"{macros[name].origin}: the macro {name} stands for itself: {cycle}")
     if name in sizes or name not in macros:
         return
     binding = macros[name]

@@ -1,11 +1,18 @@
-"""What the selectors of a gin text mean: from written names to full paths, without importing."""
+"""Names: what a selector means, whether it is admitted, and which known name is nearest."""
 
-from collections.abc import Iterable
+import difflib
+from collections.abc import Iterable, Sequence
 
-from lm.config.suggest import did_you_mean, nearest
 from lm.config.syntax import Import, Origin
 from lm.errors import ConfigError
 
+OWN_ROOTS = ("lm", "tasks")
+KERAS_ROOTS = tuple(
+    f"keras.{name}"
+    for name in ("layers", "optimizers", "initializers", "losses", "metrics", "activations")
+)
+# Commands and the configuration itself are no parts of a model.
+REFUSED = ("lm.cli", "lm.config")
 # What `lm` calls by itself: known to every configuration although no file names them.
 ENTRIES = (
     "lm.train.train",
@@ -93,7 +100,7 @@ class Names:
                 )
 
     def _spellings(self, selector: str) -> list[str]:
-        """Return the selector under the import that its own may be a slip of, to suggest from."""
+        """Return the selector under the import that its own may be a typo of, to suggest from."""
         prefix, _, name = selector.rpartition(".")
         near = nearest(prefix, self._modules)
         return [f"{near}.{name}"] if near else []
@@ -108,3 +115,95 @@ def _tails(path: str) -> list[str]:
     """Return `c`, `b.c`, `a.b.c` of `a.b.c`."""
     parts = path.split(".")
     return [".".join(parts[start:]) for start in range(len(parts))]
+
+
+def refuse_module(statement: Import, roots: Sequence[str]) -> None:
+    """Raise unless the module lies in one of the roots.
+
+    Raises:
+        ConfigError: it does not, or it is private machinery.
+    """
+    module, origin = statement.module, statement.origin
+    if statement.prefix == "gin" or module.startswith("__gin__"):
+        raise ConfigError(f"{origin}: the name 'gin' is gin's own; import with `as`")
+    refuse_private(module, origin)
+    if lies_in(module, REFUSED):
+        raise ConfigError(f"{origin}: a gin file may not import '{module}'")
+    if not lies_in(module, roots):
+        raise ConfigError(
+            f"{origin}: '{module}' is not admitted{did_you_mean(module, roots)}; if you trust it, "
+            f"add --gin_modules={module.split('.')[0]}"
+        )
+
+
+def refuse_private(path: str, origin: Origin) -> None:
+    """Raise for a path with a name that begins with an underscore.
+
+    Raises:
+        ConfigError: it has one.
+    """
+    if private := [part for part in path.split(".") if part.startswith("_")]:
+        raise ConfigError(f"{origin}: '{private[0]}' in '{path}' is private; gin files name parts")
+
+
+def lies_in(name: str, roots: Iterable[str]) -> bool:
+    """Tell whether a dotted name is one of the roots or below one.
+
+    Example:
+        >>> lies_in("lm.nn.attention", ["lm"]), lies_in("lmx", ["lm"])
+        (True, False)
+    """
+    return any(name == root or name.startswith(f"{root}.") for root in roots)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the tail of an error message: the nearest known name, or nothing when none is near.
+
+    Args:
+        name: what was written; case does not count.
+        known: the names there are.
+
+    Example:
+        >>> did_you_mean("num_head", ["num_heads", "dropout"])
+        "; did you mean 'num_heads'?"
+        >>> did_you_mean("zebra", ["num_heads", "dropout"])
+        ''
+    """
+    near = nearest(name, known)
+    return f"; did you mean '{near}'?" if near else ""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the nearest known name, or None when none is near; case does not count."""
+    folded = {candidate.lower(): candidate for candidate in sorted(set(known), reverse=True)}
+    near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
+    return folded[near[0]] if near else None
+
+
+def typo_of(name: str, known: Iterable[str]) -> str:
+    """Return the same tail when the name is a typo of a known one.
+
+    A typo is one letter too many, missing or wrong, or letters in another order; names that differ
+    in digits are no typos, since `STAGE_1` and `STAGE_2` are two names.
+
+    Example:
+        >>> typo_of("TRAIN_STPES", ["TRAIN_STEPS"])
+        "; did you mean 'TRAIN_STEPS'?"
+        >>> typo_of("NUM_ENCODER_LAYERS", ["NUM_DECODER_LAYERS", "STAGE_1"])
+        ''
+    """
+    near = [other for other in sorted(known) if other != name and _is_typo(name, other)]
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def _is_typo(name: str, other: str) -> bool:
+    """Tell whether two names are one typo apart."""
+    if len(name) == len(other):
+        apart = [pair for pair in zip(name, other, strict=True) if pair[0] != pair[1]]
+        letters = not any(char.isdigit() for pair in apart for char in pair)
+        return letters and (len(apart) == 1 or sorted(name) == sorted(other))
+    short, long = sorted((name, other), key=len)
+    return any(
+        short == long[:index] + long[index + 1 :] and not char.isdigit()
+        for index, char in enumerate(long)
+    )

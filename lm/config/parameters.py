@@ -1,19 +1,35 @@
-"""What a configurable takes: parameter names, and values of the annotated types."""
+"""Whether a configurable takes a parameter, and whether a value is valid for its annotation."""
 
+import collections.abc
 import inspect
+import types
 import typing
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal, Union
 
-from lm.config.annotations import in_words, suits
 from lm.config.macros import expanded
-from lm.config.suggest import did_you_mean
+from lm.config.names import did_you_mean
 from lm.config.syntax import Binding, Macro, Reference, short
 from lm.errors import ConfigError
 
+_PLAIN = (int, float, str, bool)
+_WORDS = {
+    int: "an integer",
+    float: "a number",
+    str: "a string",
+    bool: "True or False",
+    None: "None",
+    type(None): "None",
+    collections.abc.Callable: "a reference (@name)",
+}
+_EACH = {
+    collections.abc.Mapping: "a dictionary whose every value is",
+    collections.abc.Sequence: "a list whose every item is",
+}
+
 
 def check(binding: Binding, found: Any, macros: Mapping[str, Binding]) -> None:
-    """Raise unless the object takes the parameter and the value suits its annotation.
+    """Raise unless the object takes the parameter and the value is valid for its annotation.
 
     Args:
         binding: what is bound; not a macro.
@@ -33,10 +49,10 @@ def check(binding: Binding, found: Any, macros: Mapping[str, Binding]) -> None:
             f"'{binding.parameter}'{near}"
         )
     value = expanded(binding.value, macros)
-    wish = known[binding.parameter]
-    if not suits(value, wish):
+    annotation = known[binding.parameter]
+    if not is_valid(value, annotation):
         raise ConfigError(
-            f"{binding.origin}: {binding.written} takes {in_words(wish)}, not {_shown(value)}"
+            f"{binding.origin}: {binding.written} takes {in_words(annotation)}, not {_shown(value)}"
             f"{_through(binding, macros)}"
         )
 
@@ -70,13 +86,13 @@ def _own(function: Any) -> tuple[dict[str, Any], bool]:
         hints = {}
     listed = inspect.signature(function).parameters.values()
     named = [p for p in listed if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    wishes = {p.name: _with_default(hints.get(p.name, Any), p.default) for p in named}
-    return wishes, any(p.kind is p.VAR_KEYWORD for p in listed)
+    annotations = {p.name: _with_default(hints.get(p.name, Any), p.default) for p in named}
+    return annotations, any(p.kind is p.VAR_KEYWORD for p in listed)
 
 
-def _with_default(wish: Any, default: Any) -> Any:
+def _with_default(annotation: Any, default: Any) -> Any:
     """Return the annotation; a default of None admits None."""
-    return wish | None if default is None and isinstance(wish, type) else wish
+    return annotation | None if default is None and isinstance(annotation, type) else annotation
 
 
 def _shown(value: Any) -> str:
@@ -99,3 +115,78 @@ def _through(binding: Binding, macros: Mapping[str, Binding]) -> str:
 def _name(found: Any) -> str:
     """Return the object's own name."""
     return getattr(found, "__name__", str(found))
+
+
+def is_valid(value: Any, annotation: Any) -> bool:
+    """Tell whether a gin value is valid for an annotation; what cannot be judged is.
+
+    Example:
+        >>> from lm.ranges import PositiveInt
+        >>> [is_valid(value, PositiveInt | None) for value in (8, None, 0, "8")]
+        [True, True, False, False]
+    """
+    if isinstance(value, Macro) or (isinstance(value, Reference) and value.is_call):
+        return True
+    origin = typing.get_origin(annotation)
+    if origin in (Union, types.UnionType):
+        return any(is_valid(value, option) for option in typing.get_args(annotation))
+    if origin is Literal:
+        return value in typing.get_args(annotation)
+    if annotation in (None, type(None)):
+        return value is None
+    if annotation in _PLAIN:
+        return _is_plain(value, annotation)
+    return _is_valid_kind(value, origin or annotation, typing.get_args(annotation))
+
+
+def _is_plain(value: Any, annotation: type) -> bool:
+    """Tell whether a literal is a number, string or truth value as annotated; True is no number."""
+    if isinstance(value, bool) or annotation is bool:
+        return isinstance(value, bool) and annotation is bool
+    return isinstance(value, (int, float) if annotation is float else annotation)
+
+
+def _is_valid_kind(value: Any, kind: Any, inner: tuple[Any, ...]) -> bool:
+    """Tell whether a value lies in a range, is a factory, a mapping or a sequence as annotated."""
+    if kind is Annotated:
+        return is_valid(value, inner[0]) and all(value in limit for limit in inner[1:])
+    if kind is collections.abc.Callable:
+        return isinstance(value, Reference)
+    if not inspect.isclass(kind) or kind in (object, str, Any):
+        return True
+    if issubclass(kind, collections.abc.Mapping):
+        annotation = inner[1] if inner else Any
+        return isinstance(value, dict) and all(
+            is_valid(item, annotation) for item in value.values()
+        )
+    if kind in (list, tuple) or kind in (collections.abc.Sequence, collections.abc.Iterable):
+        items = [annotation for annotation in inner if annotation is not Ellipsis]
+        is_list = isinstance(value, list | tuple)
+        return is_list and (len(items) != 1 or all(is_valid(item, items[0]) for item in value))
+    is_open = getattr(kind, "_is_protocol", False)
+    return is_open or isinstance(value, kind)
+
+
+def in_words(annotation: Any) -> str:
+    """Return an annotation in words.
+
+    Example:
+        >>> from lm.ranges import UnitFloat
+        >>> in_words(UnitFloat | None)
+        'a number from 0 to below 1 or None'
+    """
+    options = typing.get_args(annotation)
+    kind = typing.get_origin(annotation) or annotation
+    if kind in (Union, types.UnionType):
+        return " or ".join(in_words(option) for option in options)
+    if kind is Literal:
+        return " or ".join(map(repr, options))
+    if kind is Annotated:
+        return " ".join([in_words(options[0]), *map(str, options[1:])])
+    if kind in _EACH and options:
+        return f"{_EACH[kind]} {in_words(options[-1])}"
+    if inspect.isclass(kind) and kind not in _WORDS:
+        return f"a {kind.__name__}"
+    return _WORDS.get(kind) or str(annotation).replace("collections.abc.", "").replace(
+        "typing.", ""
+    )

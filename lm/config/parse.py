@@ -1,18 +1,28 @@
-"""From gin files to a locked configuration; whatever is wrong is one line with file and line."""
+"""From gin files to a locked configuration; whatever is wrong is one line with file and line.
+
+gin's own loop resolves names while it executes imports and forgets where a binding stood, so the
+loop is ours and gin keeps its parser, its wrappers and its scopes. What is used beyond gin's public
+names: `ConfigurableReference`, `ImportStatement`, `_inverse_lookup`, `_IMPORTS`.
+"""
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from lm.config import admit, macros, parameters, reach, registry, syntax
-from lm.config.names import ENTRIES
+import gin
+from gin import config as gin_config
+from gin import config_parser
+from lm.config import admit, macros, parameters, reachability, syntax
+from lm.config.describe import config_text
+from lm.config.names import ENTRIES, did_you_mean
 from lm.config.scan import effective, scan
-from lm.config.suggest import did_you_mean
-from lm.config.syntax import Binding, Reference
-from lm.config.text import config_text
+from lm.config.syntax import REQUIRED, Binding, Macro, Reference
 from lm.errors import ConfigError
+from lm.wall import wall
 
 
 @dataclass(frozen=True)
@@ -20,7 +30,7 @@ class Config:
     """A loaded configuration. gin holds one at a time: loading another replaces this one.
 
     Attributes:
-        bindings: what gin was given, one binding a key, full paths.
+        bindings: what gin was given, one per key, full paths.
         modules: modules that files import, in order.
     """
 
@@ -45,13 +55,13 @@ class Config:
         if macro not in known:
             near = did_you_mean(macro, known)
             raise ConfigError(f"no gin file defines {macro}{near}; give --gin.{macro}=VALUE")
-        return registry.evaluated(macro)
+        return _evaluated(macro)
 
     def configured(self, path: str) -> Callable[..., Any]:
         """Return a root (`lm.train.train`) with its bindings as defaults."""
         module, _, name = path.rpartition(".")
         found = getattr(importlib.import_module(module), name)
-        return registry.configured(registry.register(found, path))
+        return gin.get_configurable(_register(found, path))
 
 
 _LOADED: list[Config] = []
@@ -80,16 +90,16 @@ def load(
         ConfigError: with file, line, binding and the nearest known name.
     """
     found = scan(gin_files, bindings, search_paths=search_paths, modules=modules)
-    registry.clear()
+    _clear()
     admit.import_roots(modules)
     for statement in found.imports:
         admit.import_module(statement)
     objects = admit.objects(found.bindings, _called(roots), modules)
-    names = {path: registry.register(item, path) for path, item in objects.items()}
+    names = {path: _register(item, path) for path, item in objects.items()}
     given = [_renamed(binding, names) for binding in found.bindings]
     by_name = {names[path]: item for path, item in objects.items()}
     kept = _checked(given, by_name, roots=[_root(root, names) for root in roots])
-    registry.bind(macros.settled(kept))
+    _bind(macros.resolved(kept))
     config = Config(tuple(kept), tuple(dict.fromkeys(s.module for s in found.imports)))
     _LOADED[:] = [config]
     return config
@@ -111,10 +121,15 @@ def config_str() -> str:
     return loaded().text()
 
 
+def operative_config_str() -> str:
+    """Return what was really used since the configuration was loaded, defaults included."""
+    return gin.operative_config_str()
+
+
 def _checked(
     given: Sequence[Binding], objects: Mapping[str, Any], *, roots: Sequence[str]
 ) -> list[Binding]:
-    """Return the bindings to keep: checked, one a key, and such that something can use them."""
+    """Return the bindings to keep, once checked: one per key, each of which something can use."""
     table = macros.table(given)
     last = list(effective(given).values())
     macros.refuse_endless(last, table)
@@ -122,17 +137,17 @@ def _checked(
     for binding in last:
         if not binding.is_macro:
             parameters.check(binding, objects[binding.target], table)
-    kept = reach.usable(given, roots)
-    needed = reach.walk(last, roots or ENTRIES).keys
+    kept = reachability.usable(given, roots)
+    needed = reachability.walk(last, roots or ENTRIES).keys
     macros.refuse_required([binding for binding in last if binding.key in needed])
     return kept
 
 
 def _called(roots: Sequence[str]) -> list[str]:
-    """Return the full paths of roots, the verbs' own where their modules are there already."""
+    """Return the full paths of roots, and of entry functions whose modules are imported."""
     named = [root.rpartition("/")[2] for root in roots]
-    there = [path for path in ENTRIES if path.rpartition(".")[0] in sys.modules]
-    return [path for path in dict.fromkeys([*named, *there]) if "." in path]
+    imported = [path for path in ENTRIES if path.rpartition(".")[0] in sys.modules]
+    return [path for path in dict.fromkeys([*named, *imported]) if "." in path]
 
 
 def _root(root: str, names: Mapping[str, str]) -> str:
@@ -151,3 +166,84 @@ def _renamed(binding: Binding, names: Mapping[str, str]) -> Binding:
 
     target = names.get(binding.target, binding.target)
     return replace(binding, target=target, value=syntax.mapped(binding.value, leaf))
+
+
+def _clear() -> None:
+    """Forget every binding, leaving what is registered."""
+    gin.clear_config()
+    statement = config_parser.ImportStatement(
+        module="__gin__.dynamic_registration",
+        is_from=True,
+        alias=None,
+        location=config_parser.Location(None, 0, None, ""),
+    )
+    gin_config._IMPORTS.add(statement)
+
+
+def _register(found: Any, path: str) -> str:
+    """Make an object configurable, once, and return gin's name of it.
+
+    The object itself stays untouched: gin returns a configured twin where a reference names it.
+
+    Args:
+        found: a class or function.
+        path: its full path; the name, if it is registered for the first time.
+    """
+    known = gin_config._inverse_lookup(found)
+    if known is not None:
+        return known.selector
+    module, _, name = path.rpartition(".")
+    with gin.unlock_config():
+        gin.register(name, module=module)(found)
+    return path
+
+
+def _bind(bindings: Iterable[Binding]) -> None:
+    """Give the bindings to gin and lock the configuration.
+
+    Raises:
+        ConfigError: gin refuses one of them.
+    """
+    for binding in bindings:
+        origin = f"{binding.origin}: {binding.written}"
+        value = syntax.mapped(binding.value, partial(_leaf, origin=origin))
+        try:
+            gin.bind_parameter((binding.scope, binding.target, binding.parameter), value)
+        except ValueError as error:
+            raise ConfigError(f"{origin}: {error}") from error
+    gin.finalize()
+
+
+def _evaluated(macro: str) -> Any:
+    """Return the value of a macro: factories configured, calls called."""
+    return deepcopy(_Reference(f"{macro}/{syntax.MACRO}", evaluate=True, origin=macro))
+
+
+class _Reference(gin_config.ConfigurableReference):
+    """A reference that gin evaluates behind the wall, which names the binding in its message."""
+
+    def __init__(self, name: str, *, evaluate: bool, origin: str) -> None:
+        super().__init__(name, evaluate)
+        self._origin = origin
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """Return what the reference stands for: gin's way of evaluating one."""
+        with wall(self._origin):
+            return super().__deepcopy__(memo)
+
+
+def _leaf(leaf: Any, *, origin: str) -> Any:
+    """Return a reference or macro as gin's own object.
+
+    Args:
+        leaf: of a binding's value.
+        origin: where the binding is, for messages.
+    """
+    if isinstance(leaf, Macro) and leaf.name == REQUIRED:
+        return gin_config.ConfigurableReference(f"{REQUIRED}/gin.constant", evaluate=True)
+    if isinstance(leaf, Macro):
+        return _Reference(f"{leaf.name}/{syntax.MACRO}", evaluate=True, origin=origin)
+    if isinstance(leaf, Reference):
+        name = f"{leaf.scope}/{leaf.target}" if leaf.scope else leaf.target
+        return _Reference(name, evaluate=leaf.is_call, origin=origin)
+    return leaf

@@ -5,26 +5,26 @@ names. So before gin sees a file, every import must lie in an admitted root and 
 must be an import and one name. `lm.config.admit` then checks the objects themselves.
 """
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from lm import resources
 from lm.config import syntax
-from lm.config.files import Search, label
-from lm.config.names import Names
-from lm.config.suggest import did_you_mean
-from lm.config.syntax import Binding, Import, Include, Origin, Reference
+from lm.config.names import (
+    KERAS_ROOTS,
+    OWN_ROOTS,
+    Names,
+    did_you_mean,
+    refuse_module,
+    refuse_private,
+)
+from lm.config.syntax import Binding, Import, Include, Reference
 from lm.errors import ConfigError
 
-OWN_ROOTS = ("lm", "tasks")
-KERAS_ROOTS = tuple(
-    f"keras.{name}"
-    for name in ("layers", "optimizers", "initializers", "losses", "metrics", "activations")
-)
-# Commands and the configuration itself are no parts of a model.
-REFUSED = ("lm.cli", "lm.config")
 _DYNAMIC = "__gin__.dynamic_registration"
 _FLAG_NAME = re.compile(r"\s*([\w./%]+)\s*=[^=]")
 
@@ -49,6 +49,85 @@ class Scan:
         return targets + [leaf.target for leaf in values if isinstance(leaf, Reference)]
 
 
+def label(path: Path) -> str:
+    """Return how messages name a file: from the current folder where it lies below it."""
+    full = path.absolute()
+    return str(full.relative_to(Path.cwd()) if full.is_relative_to(Path.cwd()) else full)
+
+
+class GinFolders:
+    """The folders of gin files, in order: search paths, current folder, the package's own.
+
+    `models/gpt2/small.gin` and `gin/models/gpt2/small.gin` both name the package's file, from a
+    checkout and from an installed wheel.
+    """
+
+    def __init__(self, search_paths: Sequence[str] = ()) -> None:
+        """Check the search paths.
+
+        Raises:
+            ConfigError: one of them is no folder.
+        """
+        for path in search_paths:
+            if not Path(path).is_dir():
+                raise ConfigError(f"--gin_search_paths: {path}: no such folder")
+        self._own = resources.gin_folder()
+        self._folders = [*map(Path, search_paths), Path(), self._own]
+
+    def file(self, name: str) -> Path:
+        """Return the file that `--gin_file` names; it may lie anywhere.
+
+        Raises:
+            ConfigError: there is none; the message names the nearest of the package's own.
+        """
+        for candidate in self._candidates(name):
+            if candidate.is_file():
+                return candidate
+        raise ConfigError(f"--gin_file={name}: {self._missing(name)}")
+
+    def include(self, name: str) -> Path:
+        """Return the file that an `include` names; it must lie under one of the folders.
+
+        Raises:
+            ConfigError: there is none, or it lies outside.
+        """
+        found = [candidate for candidate in self._candidates(name) if candidate.is_file()]
+        if not found:
+            raise ConfigError(f"include '{name}': {self._missing(name)}")
+        for candidate in found:
+            if self._is_inside(candidate):
+                return candidate
+        raise ConfigError(
+            f"include '{name}': lies outside the search folders; name its folder in "
+            "--gin_search_paths"
+        )
+
+    def _candidates(self, name: str) -> list[Path]:
+        """Return the paths that the name may mean."""
+        if os.path.isabs(name):
+            return [Path(name)]
+        candidates = [folder / name for folder in self._folders]
+        if Path(name).parts[:1] == ("gin",):
+            candidates.append(self._own.parent / name)
+        return candidates
+
+    def _is_inside(self, path: Path) -> bool:
+        """Tell whether the file, links followed, lies under one of the folders."""
+        real = path.resolve()
+        return any(real.is_relative_to(folder.resolve()) for folder in self._folders)
+
+    def _missing(self, name: str) -> str:
+        """Return what to say when no candidate is a file."""
+        if any(candidate.is_dir() for candidate in self._candidates(name)):
+            return "is a folder, not a gin file"
+        own = [str(path.relative_to(self._own)) for path in self._own.rglob("*.gin")]
+        bare = name.removeprefix("gin/")
+        if os.path.isabs(name):
+            return f"no such file{did_you_mean(bare, own)}"
+        folders = ", ".join(str(folder) for folder in self._folders)
+        return f"no such file in {folders}{did_you_mean(bare, own)}"
+
+
 def scan(
     gin_files: Sequence[str],
     bindings: Sequence[str] = (),
@@ -67,9 +146,9 @@ def scan(
     Raises:
         ConfigError: a missing file, a syntax error, a duplicate, anything not admitted.
     """
-    reader = _Reader(Search(search_paths), roots=(*OWN_ROOTS, *KERAS_ROOTS, *modules))
+    reader = _Reader(GinFolders(search_paths), roots=(*OWN_ROOTS, *KERAS_ROOTS, *modules))
     for name in gin_files:
-        reader.read(reader.search.file(name), open_files=())
+        reader.read(reader.folders.file(name), open_files=())
     for text in bindings:
         reader.read_flag(text)
     return reader.scan
@@ -78,8 +157,8 @@ def scan(
 class _Reader:
     """Gathers one scan; every text has its own imports, as in gin."""
 
-    def __init__(self, search: Search, roots: Sequence[str]) -> None:
-        self.search = search
+    def __init__(self, folders: GinFolders, roots: Sequence[str]) -> None:
+        self.folders = folders
         self.scan = Scan()
         self._roots = roots
 
@@ -110,8 +189,8 @@ class _Reader:
             elif isinstance(statement, Include):
                 self._include(statement, ())
             else:
-                resolved = self._resolved(statement, self.scan.names, is_strict=False)
-                self.scan.bindings.append(resolved)
+                binding = self._resolved(statement, self.scan.names, is_strict=False)
+                self.scan.bindings.append(binding)
 
     def _import(self, statement: Import, names: Names) -> None:
         """Record an admitted import; gin's own feature switch names no module."""
@@ -125,7 +204,7 @@ class _Reader:
     def _include(self, statement: Include, open_files: tuple[Path, ...]) -> None:
         """Read an included file where its include stands."""
         try:
-            path = self.search.include(statement.name)
+            path = self.folders.include(statement.name)
         except ConfigError as error:
             raise ConfigError(f"{statement.origin}: {error}") from error
         if path.resolve() in open_files:
@@ -148,45 +227,6 @@ class _Reader:
 
         target = binding.target if binding.is_macro else full(binding.target)
         return replace(binding, target=target, value=syntax.mapped(binding.value, leaf))
-
-
-def refuse_module(statement: Import, roots: Sequence[str]) -> None:
-    """Raise unless the module lies in one of the roots.
-
-    Raises:
-        ConfigError: it does not, or it is private machinery.
-    """
-    module, origin = statement.module, statement.origin
-    if statement.prefix == "gin" or module.startswith("__gin__"):
-        raise ConfigError(f"{origin}: the name 'gin' is gin's own; import with `as`")
-    refuse_private(module, origin)
-    if lies_in(module, REFUSED):
-        raise ConfigError(f"{origin}: a gin file may not import '{module}'")
-    if not lies_in(module, roots):
-        raise ConfigError(
-            f"{origin}: '{module}' is not admitted{did_you_mean(module, roots)}; if you trust it, "
-            f"add --gin_modules={module.split('.')[0]}"
-        )
-
-
-def refuse_private(path: str, origin: Origin) -> None:
-    """Raise for a path with a name that begins with an underscore.
-
-    Raises:
-        ConfigError: it has one.
-    """
-    if private := [part for part in path.split(".") if part.startswith("_")]:
-        raise ConfigError(f"{origin}: '{private[0]}' in '{path}' is private; gin files name parts")
-
-
-def lies_in(name: str, roots: Iterable[str]) -> bool:
-    """Tell whether a dotted name is one of the roots or below one.
-
-    Example:
-        >>> lies_in("lm.nn.attention", ["lm"]), lies_in("lmx", ["lm"])
-        (True, False)
-    """
-    return any(name == root or name.startswith(f"{root}.") for root in roots)
 
 
 def _refuse_duplicate(mine: dict[tuple[str, str, str], Binding], binding: Binding) -> None:

@@ -17,9 +17,9 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
-from lm.data import identity, lookup, packing, stream
+from lm.data import identity, packing, stream, task_registry
 from lm.data.batches import Batches
-from lm.data.evaluation import EvaluationBatches
+from lm.data.evaluation_batches import EvaluationBatches
 from lm.data.features import Features, needed
 from lm.data.mapping import mapped
 from lm.data.pipeline import task_facts, vocabulary_sizes
@@ -76,7 +76,7 @@ class ContiguousWindows(Batches):
         process_index: int = 0,
         process_count: int = 1,
     ):
-        task = lookup.task(mixture_or_task_name, split, vocabulary)
+        task = task_registry.task(mixture_or_task_name, split, vocabulary)
         length = needed(lengths, TARGETS)["targets"]
         examples = stream.one_pass(
             task, split, lengths=lengths, preprocessors=preprocessors, seed=seed, trims=()
@@ -113,7 +113,7 @@ def contiguous_batches(
     Each goes to the stream that is the shortest so far, so that the number of streams changes
     nothing but speed. Arguments as in `ContiguousWindows`.
     """
-    task = lookup.task(mixture_or_task_name, split, vocabulary)
+    task = task_registry.task(mixture_or_task_name, split, vocabulary)
     length = needed(lengths, TARGETS)["targets"]
     examples = stream.one_pass(task, split, lengths=lengths, preprocessors=preprocessors, trims=())
     order, ends = side_by_side(documents(examples), batch_size)

@@ -14,7 +14,7 @@ from typing import Any
 
 import seqio
 
-from lm.data import identity, lookup, stream
+from lm.data import identity, stream, task_registry
 from lm.data.metrics import Signed, TextSizes, text_sizes
 from lm.errors import UserError
 from lm.ranges import PositiveInt
@@ -59,7 +59,7 @@ class EvaluationTask:
         self.split = split
         self.lengths = lengths
         self.limit = limit
-        task = lookup.task(name, split, vocabulary)
+        task = task_registry.task(name, split, vocabulary)
         self.task = task if metrics is None else task.replace(metric_fns=list(metrics))
         self.needs_predictions = bool(self.task.predict_metric_fns)
         self.needs_scores = bool(self.task.score_metric_fns)

@@ -10,9 +10,9 @@ from typing import Any
 
 import seqio
 
-from lm.data import identity, lookup, stream
+from lm.data import identity, stream, task_registry
 from lm.data.batches import Batches
-from lm.data.evaluation import EvaluationBatches, evaluation_batches, task_names
+from lm.data.evaluation_batches import EvaluationBatches, evaluation_batches, task_names
 from lm.data.features import Converter
 from lm.errors import UserError
 from lm.parts import part
@@ -74,7 +74,7 @@ class Pipeline(Batches):
         process_count: int = 1,
     ):
         made = converter()
-        provider = lookup.provider(mixture_or_task_name, split, vocabulary)
+        provider = task_registry.provider(mixture_or_task_name, split, vocabulary)
         examples = stream.mixed(
             provider,
             split,
@@ -105,9 +105,9 @@ class Pipeline(Batches):
         )
 
 
-def task_facts(provider: lookup.Provider, split: str) -> dict[str, Any]:
+def task_facts(provider: task_registry.Provider, split: str) -> dict[str, Any]:
     """Returns what decides the examples of a task or mixture: sources, tokenizers, shares."""
-    tasks = lookup.tasks(provider, split)
+    tasks = task_registry.tasks(provider, split)
     return {
         "mixture_or_task_name": provider.name,
         "split": split,
@@ -118,19 +118,19 @@ def task_facts(provider: lookup.Provider, split: str) -> dict[str, Any]:
 
 
 def vocabulary_sizes(
-    provider: lookup.Provider, split: str, names: Collection[str]
+    provider: task_registry.Provider, split: str, names: Collection[str]
 ) -> dict[str, int]:
     """Returns the number of ids of every tokenizer that the features use, by feature and task."""
     return {
         f"{name!r} in {task.name}": int(feature.vocabulary.vocab_size)
-        for task in lookup.tasks(provider, split)
+        for task in task_registry.tasks(provider, split)
         for name, feature in task.output_features.items()
         if name in names
     }
 
 
 def _require_examples(
-    provider: lookup.Provider,
+    provider: task_registry.Provider,
     split: str,
     made: Converter,
     *,
@@ -138,7 +138,7 @@ def _require_examples(
     preprocessors: Sequence[stream.Preprocessor],
 ) -> None:
     """Finds out with one pass, up to its first example, what would be waited for without end."""
-    for task in lookup.tasks(provider, split):
+    for task in task_registry.tasks(provider, split):
         examples = stream.one_pass(
             task, split, lengths=lengths, trims=made.trims, preprocessors=preprocessors
         )

@@ -9,7 +9,7 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
-from lm.data import downloads, features, lookup, packing, registry, stream, tokens
+from lm.data import features, packing, stream, task_registry, tokens
 
 Example = dict[str, Any]
 POOL = 64  # examples from which rows are packed
@@ -60,9 +60,11 @@ def preview(
     Raises:
         UserError: naming what is unknown or missing.
     """
-    downloads.require(registry.get(name), split)  # before its splits: TFDS must be there to know
-    provider = lookup.provider(name, split, vocabulary)
-    parts = lookup.tasks(provider, split)
+    task_registry.require_data(
+        task_registry.get(name), split
+    )  # before its splits: TFDS must be there to know
+    provider = task_registry.provider(name, split, vocabulary)
+    parts = task_registry.tasks(provider, split)
     lengths = lengths or dict.fromkeys(provider.output_features, 128)
     made = (converter or default_converter(provider))()
     raw = [part.source.get_dataset(split=split, shuffle=False) for part in parts]
@@ -79,7 +81,7 @@ def preview(
     )
 
 
-def default_converter(provider: lookup.Provider) -> Callable[[], Any]:
+def default_converter(provider: task_registry.Provider) -> Callable[[], Any]:
     """A packing converter for the features that a task has."""
     if "inputs" in provider.output_features:
         return lambda: features.EncoderDecoder(pack=packing.FirstFit)

@@ -12,7 +12,7 @@ import seqio
 import tensorflow as tf
 from absl import logging
 
-from lm.data import lookup, tokens
+from lm.data import task_registry, tokens
 from lm.data.mapping import mapped
 from lm.errors import UserError
 
@@ -89,7 +89,7 @@ def endless(
 
 
 def mixed(
-    provider: lookup.Provider,
+    provider: task_registry.Provider,
     split: str,
     *,
     lengths: Lengths,
@@ -104,7 +104,7 @@ def mixed(
     others. A mixture's tasks without the split are left out.
     """
     streams = []
-    for task in lookup.tasks(provider, split):
+    for task in task_registry.tasks(provider, split):
         examples = endless(
             task, split, lengths=lengths, trims=trims, preprocessors=preprocessors, seed=seed
         )
@@ -114,13 +114,13 @@ def mixed(
     return tf.data.Dataset.sample_from_datasets(streams, weights=rates(provider, split), seed=seed)
 
 
-def rates(provider: lookup.Provider, split: str) -> list[float]:
-    """Returns the share of each task, in the order of `lookup.tasks`; their sum is 1.
+def rates(provider: task_registry.Provider, split: str) -> list[float]:
+    """Returns the share of each task, in the order of `task_registry.tasks`; their sum is 1.
 
     Raises:
         UserError: if no task of a mixture has a rate over 0.
     """
-    tasks = lookup.tasks(provider, split)
+    tasks = task_registry.tasks(provider, split)
     if isinstance(provider, seqio.Task):
         return [1.0]
     raw = [provider.get_rate(task) for task in tasks]

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from lm.data import readers, registry
+from lm.data import readers, task_registry
 from lm.data.tokenizer_options import TrainerOptions
 from lm.parts import value
 
@@ -57,7 +57,7 @@ class TaskText:
 
     def __iter__(self) -> Iterator[str]:
         """Yields the texts in the order of the source."""
-        provider = registry.get(self.mixture_or_task_name)
+        provider = task_registry.get(self.mixture_or_task_name)
         for task in getattr(provider, "tasks", [provider]):
             examples = task.source.get_dataset(split=self.split, shuffle=False)
             for example in examples.as_numpy_iterator():

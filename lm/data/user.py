@@ -14,7 +14,7 @@ from typing import Any
 import seqio
 import tensorflow as tf
 
-from lm.data import identity, readers, registry, sources
+from lm.data import identity, readers, sources, task_registry
 from lm.data.mapping import mapped
 from lm.data.metrics import exact_match
 from lm.data.vocabulary import byte_vocabulary
@@ -152,7 +152,7 @@ def mixture(
         for task in tasks
     }
     for task in rates:
-        registry.get(task)
+        task_registry.get(task)
     spec = ["mixture", identity.settings(tasks), temperature, maximum]
     if _is_new(name, spec):
         seqio.MixtureRegistry.add(name, list(rates.items()))
@@ -227,7 +227,7 @@ def _is_new(name: str, spec: Any) -> bool:
     """
     if _SPECS.get(name) == spec:
         return False
-    if name in registry.names():
+    if name in task_registry.names():
         raise UserError(f"the name {name!r} is taken; give this task another with `name`")
     _SPECS[name] = spec
     return True

@@ -15,9 +15,9 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
-from lm.data import identity, lookup, packing, stream
+from lm.data import identity, packing, stream, task_registry
 from lm.data.batches import Batches
-from lm.data.evaluation import EvaluationBatches
+from lm.data.evaluation_batches import EvaluationBatches
 from lm.data.features import Features, needed
 from lm.data.mapping import mapped
 from lm.data.pipeline import task_facts
@@ -59,7 +59,7 @@ class RandomWindows(Batches):
         process_index: int = 0,
         process_count: int = 1,
     ):
-        task = lookup.task(mixture_or_task_name, split, vocabulary)
+        task = task_registry.task(mixture_or_task_name, split, vocabulary)
         length = needed(lengths, ("targets",))["targets"]
         examples = stream.one_pass(
             task, split, lengths=lengths, preprocessors=preprocessors, seed=seed, trims=()
@@ -94,7 +94,7 @@ def window_batches(
 
     The last window is padded. Arguments as in `RandomWindows`.
     """
-    task = lookup.task(mixture_or_task_name, split, vocabulary)
+    task = task_registry.task(mixture_or_task_name, split, vocabulary)
     length = needed(lengths, ("targets",))["targets"]
     examples = stream.one_pass(task, split, lengths=lengths, preprocessors=preprocessors, trims=())
     return EvaluationBatches(

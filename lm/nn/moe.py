@@ -129,11 +129,11 @@ class MixtureOfExperts(Branch):
 
     def mix(self, x: Tensor, gate: Tensor, assigned: Assigned) -> Tensor:
         """Returns the sum of the experts' outputs times their gates, [G, S, D]."""
-        y = self.at_once(x, assigned) if assigned.round is None else self.by_rounds(x, assigned)
-        return ops.sum(y * ops.cast(gate, y.dtype)[..., None], axis=2)
+        outputs = self.at_once if assigned.round is None else self.by_rounds
+        return ops.sum(outputs(x, gate, assigned), axis=2)
 
-    def by_rounds(self, x: Tensor, assigned: Assigned) -> Tensor:
-        """Returns the output of each choice, [G, S, K, D], round after round until the last one."""
+    def by_rounds(self, x: Tensor, gate: Tensor, assigned: Assigned) -> Tensor:
+        """Returns what `at_once` does, round after round until the last one."""
         dropped = self.router.num_experts * assigned.slots
         last = ops.max(ops.where(assigned.slot < dropped, assigned.round, -1))
 
@@ -144,19 +144,23 @@ class MixtureOfExperts(Branch):
         def next_round(round: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             slot = ops.where(ops.equal(assigned.round, round), assigned.slot, dropped)
             # A choice is computed in one round; in all others 0 is added to it.
-            return round + 1, y + self.at_once(x, assigned._replace(slot=slot))
+            return round + 1, y + self.at_once(x, gate, assigned._replace(slot=slot))
 
         zeros = ops.zeros((*ops.shape(assigned.slot), x.shape[-1]), x.dtype)
         return ops.while_loop(is_left, next_round, (ops.zeros((), "int32"), zeros))[1]
 
-    def at_once(self, x: Tensor, assigned: Assigned) -> Tensor:
-        """Returns the output of each choice that has a slot, 0 of the others, [G, S, K, D]."""
-        chosen = inverse(assigned.slot, self.router.num_experts * assigned.slots)  # [G, P]
-        slotted = self.to_experts(x, chosen, assigned.slot)  # [E, G, C, D]
+    def at_once(self, x: Tensor, gate: Tensor, assigned: Assigned) -> Tensor:
+        """Returns gate times output of each choice that has a slot, 0 of others, [G, S, K, D]."""
+        slot = assigned.slot
+        chosen = inverse(slot, self.router.num_experts * assigned.slots)  # [G, P]
+        # A gate goes to the slot of its choice: every choice is a token of one choice, [G, S·K, 1].
+        gate, each = (ops.reshape(y, (-1, slot.shape[1] * slot.shape[2], 1)) for y in (gate, slot))
+        gate = to_slots(gate, chosen, each)  # [G, P, 1]
+        slotted = self.to_experts(x, chosen, slot)  # [E, G, C, D]
         by_expert = ops.reshape(slotted, (slotted.shape[0], -1, slotted.shape[-1]))  # [E, G·C, D]
         y, _ = self.experts(by_expert, Context())
         y = self.from_experts(ops.reshape(y, ops.shape(slotted)))
-        return self.to_tokens(y, chosen, assigned.slot)
+        return self.to_tokens(y, gate, chosen, slot)
 
     def group(self, x: Tensor) -> int:
         """Returns how many tokens compete in training."""
@@ -201,12 +205,12 @@ class ToExperts(keras.layers.Layer):
 
 
 class ToTokens(keras.layers.Layer):
-    """y at the slot of each choice: [E, G, C, D] → [G, S, K, D], 0 where a choice is dropped."""
+    """gate · y at the slot of each choice: [E, G, C, D] → [G, S, K, D], 0 where it is dropped."""
 
-    def call(self, y: Tensor, chosen: Tensor, slot: Tensor) -> Tensor:
+    def call(self, y: Tensor, gate: Tensor, chosen: Tensor, slot: Tensor) -> Tensor:
         y = ops.transpose(y, (1, 0, 2, 3))
         y = ops.reshape(y, (-1, chosen.shape[1], y.shape[-1]))  # [G, P, D]
-        return from_slots(y, chosen, slot)
+        return from_slots(y * ops.cast(gate, y.dtype), chosen, slot)
 
 
 @part

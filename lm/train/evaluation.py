@@ -42,7 +42,7 @@ class Evaluation:
     ) -> None:
         self.split = split
         self.steps = steps
-        from lm.data.evaluation import task_names
+        from lm.data.evaluation_batches import task_names
 
         names = task_names(mixture_or_task_name, split)
         self.batches = {n: data(mixture_or_task_name=n, split=split) for n in names}

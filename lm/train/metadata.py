@@ -20,7 +20,7 @@ import keras
 import numpy as np
 
 from lm import __version__, config, disk
-from lm.config.diff import resolved
+from lm.config import describe
 from lm.differences import ABSENT, with_differences
 from lm.engines import Program
 from lm.errors import ConfigError, UserError
@@ -32,7 +32,7 @@ PACKAGES = ("keras", "numpy", "tensorflow", "jax", "seqio-nightly", "safetensors
 HARMLESS = re.compile(
     r"(.*/)?(lm\.train\.train\.(workdir|train_steps|\w*_period|keep|evaluations|samples"
     r"|max_skipped|max_rollbacks|replay_batch|mesh|random_seed|microbatches|dtype_policy|partial|allow_change|initial_checkpoint_path)$"
-    r"|lm\.train\.(evaluation|samples)\.|lm\.data\.(pipeline|evaluation)\.evaluation_batches\."
+    r"|lm\.train\.(evaluation|samples)\.|lm\.data\.\w+\.evaluation_batches\."
     r"|lm\.data\.user\.\w+\.(train|validation|test)$|lm\.data\.vocabulary\.\w+\.name_or_path$"
     r"|lm\.data\.pipeline\.Pipeline\.|lm\.(evaluate|generate|mesh|score)\.)"
 )
@@ -73,7 +73,7 @@ def configuration() -> dict[str, str]:
         bindings = config.loaded().bindings
     except ConfigError:
         return {}
-    return {n: value for n, value in resolved(bindings).items() if not HARMLESS.match(n)}
+    return {n: value for n, value in describe.values(bindings).items() if not HARMLESS.match(n)}
 
 
 def machine() -> dict[str, Any]:

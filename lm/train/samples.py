@@ -39,11 +39,12 @@ class Samples:
         split: str = "validation",
         count: NonNegativeInt = 3,
     ) -> None:
-        from lm.data import evaluation, lookup
+        from lm.data import task_registry
+        from lm.data.evaluation_batches import evaluation_batches, task_names
 
-        name = evaluation.task_names(mixture_or_task_name, split)[0]
+        name = task_names(mixture_or_task_name, split)[0]
         shared = {"lengths": lengths, "converter": converter, "vocabulary": vocabulary}
-        batches = evaluation.evaluation_batches(
+        batches = evaluation_batches(
             mixture_or_task_name=name,
             split=split,
             batch_size=1,
@@ -53,7 +54,7 @@ class Samples:
         )
         self.count = count
         self.examples = batches.examples
-        features = lookup.task(name, split, vocabulary).output_features
+        features = task_registry.task(name, split, vocabulary).output_features
         self._made = {"task": name, "features": features, **shared}
         self._trained: Trained | None = None
 
@@ -67,7 +68,7 @@ class Samples:
         """
         if self._trained is None:
             self._trained = Trained(objective=objective, **self._made)
-        if self._trained.writes:
+        if self._trained.has_decoder:
             write_samples(
                 trained=self._trained,
                 examples=self.examples,
@@ -111,7 +112,7 @@ def write_samples(  # noqa: PLR0913 - the settings of a sample
     settings: dict[str, Any] = {
         "max_new_tokens": new_tokens(trained, max_new_tokens, prefix_length)
     }
-    if trained.reader.reads_inputs:
+    if trained.input_format.has_inputs:
         prompts = [_ids(e["inputs"])[: trained.lengths.get("inputs")] for e in chosen]
         titles = [format_example(trained, example) for example in chosen]
     else:
@@ -141,7 +142,7 @@ def new_tokens(trained: Trained, max_new_tokens: int, prefix_length: int) -> int
     limit = trained.model.decoder.max_sequence_length
     if limit is None:
         return max_new_tokens
-    read = prefix_length + 1 if trained.reader.side == "decoder" else 0
+    read = prefix_length + 1 if trained.input_format.prompt_side == "decoder" else 0
     return max(1, min(max_new_tokens, limit - read))
 
 

@@ -1,7 +1,7 @@
 """Tasks of translation pairs, scored by BLEU and chrF.
 
 Registered with bytes; a run takes another vocabulary by its macro VOCABULARY, see
-`lm.data.registry.with_vocabulary`.
+`lm.data.task_registry.with_vocabulary`.
 """
 
 from collections.abc import Callable, Mapping, Sequence

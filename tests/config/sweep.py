@@ -21,8 +21,8 @@ from typing import Any
 
 from lm import parts, wall
 from lm.config import admit
-from lm.config.annotations import suits
-from lm.config.scan import KERAS_ROOTS, OWN_ROOTS, REFUSED, lies_in
+from lm.config.names import KERAS_ROOTS, OWN_ROOTS, REFUSED, lies_in
+from lm.config.parameters import is_valid
 
 # What only an extra of the package needs.
 _EXTRAS = {"torch", "transformers", "ctranslate2"}
@@ -99,7 +99,9 @@ def arguments(found: Callable[..., Any], values: list[Any]) -> Iterator[dict[str
         listed = []
     named = [p for p in listed if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     required = [p for p in named if p.default is p.empty]
-    usual = {p.name: next((v for v in values if suits(v, p.annotation)), answer) for p in required}
+    usual = {
+        p.name: next((v for v in values if is_valid(v, p.annotation)), answer) for p in required
+    }
     yield usual
     for value in values:
         yield dict.fromkeys((p.name for p in named), value)

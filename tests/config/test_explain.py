@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from lm.config.diff import diff
-from lm.config.explain import explain
+from lm.config.describe import diff, explain
 from lm.errors import ConfigError
 from tests.config.conftest import GOOD
 

@@ -21,8 +21,8 @@ DOERS = [
     "lm.disk.replace",
     "lm.doctor.writable",
     "lm.reliability.trial._run",
-    "lm.train.journal.EventWriter",
-    "lm.train.journal.Journal",
+    "lm.train.reporter.EventWriter",
+    "lm.train.reporter.MetricsWriter",
 ]
 LEFT = {"file", "folder", "folder/file", "lure.py"}
 

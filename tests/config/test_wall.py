@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import gin
 from lm import config
-from lm.config import registry
 from lm.errors import ConfigError
 from lm.wall import wall
 
@@ -94,7 +94,7 @@ def value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Value]:
         return config.load(["run.gin"], modules=["deeds"]).value("X")
 
     yield evaluated
-    registry.clear()
+    gin.clear_config()
 
 
 @pytest.mark.parametrize("name", EXPECTED)

@@ -18,7 +18,8 @@ from keras import ops
 
 from lm.mesh import Mesh
 from lm.nn.branch import Context
-from tests.catalogue import TOP_TWO, WIDTH, mixture
+from lm.nn.routers import TopTwoRouter
+from tests.catalogue import WIDTH, mixture, part
 from tests.engine import fill
 
 COLLECTIVE = re.compile(r" (all-to-all|all-gather|all-reduce)(?:-start)?\(")
@@ -28,7 +29,8 @@ X = np.random.default_rng(0).standard_normal((16, 32, WIDTH)).astype("float32")
 
 def made() -> Any:
     """Returns a mixture that is built."""
-    layer = mixture(TOP_TWO, 1.0)(name="mixture")
+    router = part(TopTwoRouter, num_experts=4, second_threshold=0.0)
+    layer = mixture(router, 1.0)(name="mixture")
     layer(X, Context())
     return layer
 

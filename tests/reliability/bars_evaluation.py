@@ -7,8 +7,7 @@ import numpy as np
 
 import lm
 import lm.run
-from lm.evaluate import Evaluated
-from lm.results import write
+from lm.evaluate import EvaluationResult, write_result
 from tests import tiny_run
 from tests.reliability.bar import Bar, Result
 
@@ -30,9 +29,9 @@ def repeated(trials: int, folder: Path) -> Result:
             told = differing(first, found, is_same_size=size == SIZES[0])
             told += ["other texts"] * (texts(run, size) != texts(run, SIZES[0]))
             failures += [f"{kind}, batches of {size}: {line}" for line in told]
-        lacking = [name for name in MUST_SAY if name not in first.facts]
+        lacking = [name for name in MUST_SAY if name not in first.metadata]
         failures += [f"{kind}: the record lacks {lacking}"] * bool(lacking)
-        write(first, run.workdir)
+        write_result(first, run.workdir)
     return Result(2 * trials, failures, f"batches of {', '.join(map(str, sorted(SIZES)))}")
 
 
@@ -42,9 +41,9 @@ def texts(run: lm.run.Run, batch_size: int) -> list[str]:
     return [found[0].text for found in made.candidates]
 
 
-def differing(first: Evaluated, found: Evaluated, *, is_same_size: bool) -> list[str]:
+def differing(first: EvaluationResult, found: EvaluationResult, *, is_same_size: bool) -> list[str]:
     """Return what differs; scores may by 1e-5 where the batches had other sizes."""
-    told = [] if found.facts == first.facts else ["other facts"]
+    told = [] if found.metadata == first.metadata else ["other metadata"]
     for name, column in first.columns.items():
         if name != "score" and found.columns[name] != column:
             told.append(f"other {name}s")
@@ -52,10 +51,10 @@ def differing(first: Evaluated, found: Evaluated, *, is_same_size: bool) -> list
     pairs = {name: (first.columns[name], found.columns[name]) for name in first.columns}
     if "score" in pairs and not np.allclose(*pairs["score"], rtol=limit, atol=0.0):
         told.append("other scores")
-    names = [n for n, value in first.figures.items() if isinstance(value, int | float)]
-    values = [[row.figures[n] for n in names] for row in (first, found)]
+    names = [n for n, value in first.metrics.items() if isinstance(value, int | float)]
+    values = [[row.metrics[n] for n in names] for row in (first, found)]
     if not np.allclose(*values, rtol=limit, atol=0.0, equal_nan=True):
-        told.append(f"other figures: {values}")
+        told.append(f"other metrics: {values}")
     return told
 
 

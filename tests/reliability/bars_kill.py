@@ -19,7 +19,7 @@ ALL = (
     ("tensorflow", "convolved"),
 )
 LONG, SHORT = 64, 4
-BESIDES = 8  # from this many trials on, both engines and both kinds
+BESIDES = 8  # from this many trials on, both engines and all kinds
 
 
 def campaigns(trials: int) -> list[Outcome]:

@@ -10,11 +10,10 @@ pytest.importorskip("seqio")
 import seqio
 
 from lm import config, resources
-from lm.config import tasks
-from lm.data import registry
+from lm.data import task_registry
 from lm.errors import UserError
 
-MODULES = tasks.modules()
+MODULES = task_registry.task_modules()
 MIXTURES = ("docs_and_novels", "python_all")  # they register nothing but what they mix
 LAZY = {
     "lm1b": "lm1b:1.1.0",
@@ -51,8 +50,8 @@ TEXT_FILES = resources.gin_folder() / "data" / "text_files.gin"
 @pytest.mark.parametrize("module", [name for name in MODULES if name not in MIXTURES])
 def test_a_module_registers_names_that_begin_with_its_own(module, fresh_registries):
     importlib.import_module(f"tasks.{module}")
-    assert registry.names()
-    assert all(name.startswith(module) for name in registry.names())
+    assert task_registry.names()
+    assert all(name.startswith(module) for name in task_registry.names())
 
 
 def test_importing_reads_and_writes_nothing(fresh_registries, monkeypatch, tmp_path):
@@ -61,7 +60,7 @@ def test_importing_reads_and_writes_nothing(fresh_registries, monkeypatch, tmp_p
     for module in MODULES:
         importlib.import_module(f"tasks.{module}")
     assert list(tmp_path.iterdir()) == []
-    assert len(registry.names()) > 30
+    assert len(task_registry.names()) > 30
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -74,23 +73,23 @@ def test_a_module_tells_what_it_is(module):
 
 @pytest.mark.parametrize(("name", "data_set"), LAZY.items())
 def test_tfds_tasks_open_nothing_until_they_are_read(name, data_set):
-    task = tasks.find(name)
+    task = task_registry.find(name)
     assert task.source.tfds_dataset.name == data_set
     assert set(task.splits) <= {"train", "validation", "test"}
 
 
 def test_names_of_t5_are_found():
-    assert tasks.find("wmt_t2t_ende_v003").name == "wmt_t2t_ende_v003"
-    assert tasks.find("glue_v002_proportional").name == "glue_v002_proportional"
+    assert task_registry.find("wmt_t2t_ende_v003").name == "wmt_t2t_ende_v003"
+    assert task_registry.find("glue_v002_proportional").name == "glue_v002_proportional"
 
 
 def test_an_unknown_name_names_the_nearest():
     with pytest.raises(UserError, match="did you mean 'multi30k_ende'"):
-        tasks.find("multi30k_edne")
+        task_registry.find("multi30k_edne")
 
 
 def test_a_mixture_by_temperature_and_cap():
-    mixture = tasks.find("python_all")
+    mixture = task_registry.find("python_all")
     rates = [mixture.get_rate(task) for task in mixture.tasks]
     sizes = [task.num_input_examples("train") for task in mixture.tasks]
     assert rates == pytest.approx([min(size, 300) ** 0.5 for size in sizes])
@@ -104,6 +103,6 @@ def test_a_mixture_by_temperature_and_cap():
 )
 def test_gin_files_of_data_name_a_task_and_its_lengths(path):
     loaded = config.load([str(path)], roots=["MIXTURE_OR_TASK_NAME"])
-    task = tasks.find(loaded.value("MIXTURE_OR_TASK_NAME"))
+    task = task_registry.find(loaded.value("MIXTURE_OR_TASK_NAME"))
     assert set(loaded.value("TASK_FEATURE_LENGTHS")) == set(task.output_features)
     assert task.name == path.stem

@@ -234,7 +234,7 @@ def test_metrics_are_exact_over_the_sums():
 def test_metadata_that_decide_nothing_do_not_count():
     assert metadata.HARMLESS.match("lm.train.train.train_steps")
     assert metadata.HARMLESS.match("lm.train.train.eval_period")
-    assert metadata.HARMLESS.match("lm.data.evaluation.evaluation_batches.limit")
+    assert metadata.HARMLESS.match("lm.data.evaluation_batches.evaluation_batches.limit")
     assert metadata.HARMLESS.match("lm.data.user.text_task.train")
     assert metadata.HARMLESS.match("lm.data.vocabulary.sentencepiece_vocabulary.name_or_path")
     assert not metadata.HARMLESS.match("lm.data.user.text_task.held_out")

@@ -8,7 +8,7 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
-from lm.data import lookup, stream
+from lm.data import stream, task_registry
 from lm.data.features import Converter
 from lm.parts import part
 from lm.ranges import PositiveInt
@@ -115,7 +115,7 @@ def evaluation_batches(  # noqa: PLR0913 - keyword-only settings of one evaluati
     Raises:
         UserError: naming what is unknown: task, split, feature or length.
     """
-    task = lookup.task(mixture_or_task_name, split, vocabulary)
+    task = task_registry.task(mixture_or_task_name, split, vocabulary)
     made = converter()
     examples = stream.one_pass(
         task,
@@ -135,8 +135,8 @@ def evaluation_batches(  # noqa: PLR0913 - keyword-only settings of one evaluati
 
 def task_names(mixture_or_task_name: str, split: str = "validation") -> list[str]:
     """Returns the names of the tasks in a mixture that have a split; of a task, its own."""
-    found = lookup.provider(mixture_or_task_name, split)
-    return [task.name for task in lookup.tasks(found, split)]
+    found = task_registry.provider(mixture_or_task_name, split)
+    return [task.name for task in task_registry.tasks(found, split)]
 
 
 def _sizes(example: Mapping[str, Any]) -> dict[str, int]:

@@ -8,7 +8,7 @@ import pytest
 import seqio
 import tensorflow as tf
 
-from lm.data import downloads, registry
+from lm.data import task_registry
 from lm.data.vocabulary import byte_vocabulary, character_vocabulary
 from lm.errors import UserError
 
@@ -33,18 +33,18 @@ def _ids(provider, length=None) -> list[int]:
 
 
 def test_a_name_of_t5_is_found_without_importing_t5_by_hand():
-    assert registry.get("glue_cola_v002").name == "glue_cola_v002"
-    assert isinstance(registry.get("glue_v002_proportional"), seqio.Mixture)
+    assert task_registry.get("glue_cola_v002").name == "glue_cola_v002"
+    assert isinstance(task_registry.get("glue_v002_proportional"), seqio.Mixture)
 
 
 def test_an_unknown_name_names_the_nearest():
     with pytest.raises(UserError, match="did you mean 'glue_cola_v002'"):
-        registry.get("glue_cola_v2")
+        task_registry.get("glue_cola_v2")
 
 
 def test_another_vocabulary_changes_text_features_alone():
     task = _task("some_task", "abc")
-    changed = registry.with_vocabulary(task, character_vocabulary("cba"))
+    changed = task_registry.with_vocabulary(task, character_vocabulary("cba"))
     assert _ids(task) == [100, 101, 102]
     assert _ids(changed) == [5, 4, 3]
     assert isinstance(changed.output_features["weight"].vocabulary, seqio.PassThroughVocabulary)
@@ -53,14 +53,14 @@ def test_another_vocabulary_changes_text_features_alone():
 
 def test_no_vocabulary_is_no_change():
     task = _task("some_task", "abc")
-    assert registry.with_vocabulary(task, None) is task
+    assert task_registry.with_vocabulary(task, None) is task
 
 
 def test_a_mixture_of_mixtures_changes_as_a_whole_and_keeps_its_rates():
     one, two = _task("one", "a"), _task("two", "b")
     inner = seqio.Mixture("inner", [(one, 1), (two, 3)])
     outer = seqio.Mixture("outer", [(inner, 2.0), (one, 1.0)])
-    changed = registry.with_vocabulary(outer, character_vocabulary("ab"))
+    changed = task_registry.with_vocabulary(outer, character_vocabulary("ab"))
     assert {task.output_features["targets"].vocabulary.vocab_size for task in changed.tasks} == {5}
     rates = {}
     for task in changed.tasks:
@@ -74,18 +74,18 @@ def test_missing_tfds_data_name_the_command_that_fetches_them(tmp_path):
     source = seqio.TfdsDataSource("lm1b:1.1.0", str(tmp_path), ["train"])
     task = seqio.Task("billion", source, {"targets": seqio.Feature(byte_vocabulary())})
     with pytest.raises(UserError, match=r"billion: .*`tfds build lm1b:1\.1\.0 --data_dir="):
-        downloads.require(task, "train")
+        task_registry.require_data(task, "train")
 
 
 def test_other_sources_need_no_download():
-    assert downloads.require(_task("some_task", "abc"), "train") is None
+    assert task_registry.require_data(_task("some_task", "abc"), "train") is None
 
 
 def test_names_of_t5_are_found_though_the_configuration_is_locked():
     code = (
         "import gin; gin.finalize()\n"
-        "from lm.data import registry\n"
-        "print(registry.get('glue_cola_v002').name, gin.config_is_locked())"
+        "from lm.data import task_registry\n"
+        "print(task_registry.get('glue_cola_v002').name, gin.config_is_locked())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["glue_cola_v002", "True"], done.stderr

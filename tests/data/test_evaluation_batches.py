@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import seqio
 
-from lm.data import evaluation, features, packing
+from lm.data import evaluation_batches, features, packing
 from lm.errors import UserError
 from tests.data import toy
 
@@ -13,7 +13,7 @@ LENGTHS = {"inputs": 16, "targets": 16}
 
 def batches_of(name, batch_size, converter=features.EncoderDecoder, **changes):
     """One pass over the split `validation`."""
-    return evaluation.evaluation_batches(
+    return evaluation_batches.evaluation_batches(
         mixture_or_task_name=name,
         converter=converter,
         batch_size=batch_size,
@@ -75,6 +75,6 @@ def test_a_mixture_names_its_tasks():
     names = [toy.task(f"evaluation_{side}", {"validation": toy.numbered(2)}).name for side in "ab"]
     seqio.MixtureRegistry.remove("evaluation_mixture")
     seqio.MixtureRegistry.add("evaluation_mixture", names, default_rate=1)
-    assert evaluation.task_names("evaluation_mixture") == names
+    assert evaluation_batches.task_names("evaluation_mixture") == names
     with pytest.raises(UserError, match="name one of its tasks: evaluation_a, evaluation_b"):
         batches_of("evaluation_mixture", 2)

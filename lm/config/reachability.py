@@ -9,9 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from lm.config import syntax
-from lm.config.names import ENTRIES
+from lm.config.names import ENTRIES, did_you_mean, typo_of
 from lm.config.scan import effective
-from lm.config.suggest import did_you_mean, slip_of
 from lm.config.syntax import MACRO, Binding, Macro, Reference
 from lm.errors import ConfigError
 
@@ -21,7 +20,7 @@ COMMAND_LINE = "--"
 
 
 @dataclass
-class Reach:
+class Reachable:
     """What a walk has found.
 
     Attributes:
@@ -39,7 +38,7 @@ class Walk:
     """Follows references through bindings grouped by scope and target."""
 
     def __init__(self, bindings: Iterable[Binding]) -> None:
-        self.found = Reach()
+        self.found = Reachable()
         self._by_call: dict[Call, list[Binding]] = {}
         for binding in bindings:
             self._by_call.setdefault((binding.scope, binding.target), []).append(binding)
@@ -101,8 +100,10 @@ class Walk:
         return calls
 
 
-def walk(bindings: Iterable[Binding], roots: Sequence[str], *, macros: Iterable[str] = ()) -> Reach:
-    """Return what the roots reach.
+def walk(
+    bindings: Iterable[Binding], roots: Sequence[str], *, macros: Iterable[str] = ()
+) -> Reachable:
+    """Return what can be reached from the roots.
 
     Args:
         bindings: every binding that counts; overridden ones lead on too if they are given.
@@ -150,23 +151,23 @@ def usable(bindings: Sequence[Binding], roots: Sequence[str] = ()) -> list[Bindi
     return [b for b in last.values() if b.is_macro or b.key in kept.keys]
 
 
-def _refuse_stray_macro(binding: Binding, sure: Reach, *, is_flag: bool) -> None:
+def _refuse_stray_macro(binding: Binding, sure: Reachable, *, is_flag: bool) -> None:
     """Raise for an unused macro that is a flag, or that looks like a misspelt used one."""
     name = binding.scope
-    near = slip_of(name, sure.macros)
+    near = typo_of(name, sure.macros)
     if name not in sure.macros and (is_flag or near):
         raise ConfigError(f"{binding.origin}: nothing uses the macro {name}{near}")
 
 
-def _useless(binding: Binding, found: Reach) -> str:
+def _useless(binding: Binding, found: Reachable) -> str:
     """Return what to say of a binding nothing can use."""
     short = binding.written.rpartition("/")[2].rpartition(".")[0]
     scopes = sorted({scope for scope, target in found.calls if target == binding.target})
     if not scopes:
         return f"{binding.written} is never used: nothing refers to @{short}"
-    places = ", ".join(f"'{scope}'" if scope else "no scope" for scope in scopes[:8])
+    listed = ", ".join(f"'{scope}'" if scope else "no scope" for scope in scopes[:8])
     near = did_you_mean(binding.scope, [scope for scope in scopes if scope])
     return (
-        f"{binding.written} is never used: {short} is called in {places}, not in "
+        f"{binding.written} is never used: {short} is called in {listed}, not in "
         f"'{binding.scope}'{near}"
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lm.config import reach
+from lm.config import reachability
 from lm.errors import ConfigError
 from tests.config.conftest import GOOD, Load
 
@@ -14,7 +14,7 @@ Scanned = Callable[..., list[Any]]
 
 def used(bindings: list[Any], *roots: str) -> set[str]:
     """The left sides that a walk from the roots reaches."""
-    keys = reach.walk(bindings, roots or ["parts.train"]).keys
+    keys = reachability.walk(bindings, roots or ["parts.train"]).keys
     return {binding.written for binding in bindings if binding.key in keys}
 
 
