@@ -14,7 +14,7 @@ from lm.types import Shape, Tensor
 
 
 class HeadOptions(NamedTuple):
-    """What an attention is told of its projections.
+    """The options of attention's projections.
 
     Attributes:
         num_heads: number of heads H.

@@ -74,22 +74,22 @@ def test_step_by_step_equals_all_at_once(case):
     step = quick(lambda x, state, rows: made(x, rows, state=state))
     _, state = step(x[:, :5], made.initial_state(2, LENGTH), Rows(segments=real, memory=MEMORY))
     for advance in (1, 2, 1):
-        places = np.array(prompts)[:, None] + np.arange(advance)
-        y, state = step(np.take_along_axis(x, places[..., None], axis=1), state, Rows())
-        assert_near(y, np.take_along_axis(whole, places[..., None], axis=1), 1e-6)
+        positions = np.array(prompts)[:, None] + np.arange(advance)
+        y, state = step(np.take_along_axis(x, positions[..., None], axis=1), state, Rows())
+        assert_near(y, np.take_along_axis(whole, positions[..., None], axis=1), 1e-6)
         prompts = [p + advance for p in prompts]
     assert numpy(state.index).tolist() == list(prompts)
 
 
 @steps
-def test_texts_of_a_prompt_that_share_its_caches_equal_each_alone(case):
-    made, prompts, texts = branch(case.name), np.array([3, 5]), 3
-    x, rows = noise(3, 2, LENGTH), np.repeat([0, 1], texts)
+def test_sequences_of_a_prompt_that_share_its_caches_equal_each_alone(case):
+    made, prompts, sequences = branch(case.name), np.array([3, 5]), 3
+    x, rows = noise(3, 2, LENGTH), np.repeat([0, 1], sequences)
     real = (np.arange(5) < prompts[:, None]).astype("int32")
     _, state = made(
         x[:, :5], Rows(segments=real, memory=MEMORY), state=made.initial_state(2, LENGTH)
     )
-    state, past, now = expand(state, texts, new_slots=LENGTH - 5), x[rows], prompts[rows]
+    state, past, now = expand(state, sequences, new_slots=LENGTH - 5), x[rows], prompts[rows]
     whole = quick(lambda x: made(x, Rows(memory=MEMORY[rows]))[0])
     step = quick(lambda x, state: made(x, state=state))
     each = np.arange(len(rows))
@@ -98,7 +98,7 @@ def test_texts_of_a_prompt_that_share_its_caches_equal_each_alone(case):
         y, state = step(new[:, None], state)
         assert_near(y[:, 0], numpy(whole(past))[each, now], 1e-6)
         state = reorder(state, np.array(parents, "int32"))
-        past, now = past[texts * rows + np.ravel(parents)], now + 1
+        past, now = past[sequences * rows + np.ravel(parents)], now + 1
 
 
 @causal

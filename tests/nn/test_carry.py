@@ -1,6 +1,6 @@
 """What every branch of the catalogue must do with a carry, given its context by a stack of one.
 
-A text of two rows, LENGTH positions each, is read as the one row of twice the length.
+A sequence of two rows, LENGTH positions each, is read as the one row of twice the length.
 """
 
 import functools
@@ -134,7 +134,7 @@ def test_a_carry_of_nothing_is_none(name):
     assert keras.tree.flatten(after.residuals) == []
 
 
-def test_positions_that_end_are_refused_where_texts_do_not():
+def test_positions_that_end_are_refused_where_sequences_do_not():
     table = part(position.LearnedPosition, max_sequence_length=LENGTH)
     layers = [part(CausalConvolution)]
     made = stack.Stack(num_layers=1, layers=layers, mask=masks.causal, position=table, name="s")

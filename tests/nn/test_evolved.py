@@ -66,9 +66,9 @@ def tree(layer):
     """Returns the weights of a layer as dictionaries of dictionaries, float64."""
     found = {}
     for variable in layer.trainable_variables:
-        *place, name = variable.path.split(layer.path + "/", 1)[1].split("/")
+        *parents, name = variable.path.split(layer.path + "/", 1)[1].split("/")
         at = found
-        for step in place:
+        for step in parents:
             at = at.setdefault(step, {})
         at[name] = np.asarray(variable.value).astype("float64")
     return found
@@ -159,14 +159,14 @@ def test_decoder_cell():
 )
 def test_reach(factory, reach):
     """A changed position moves the outputs from reach[0] to reach[1] after it, and no others."""
-    layer, x, place = factory(norm=NORM, name="block"), noise(5, 1, 40), 20
+    layer, x, position = factory(norm=NORM, name="block"), noise(5, 1, 40), 20
     layer(x, Context())
     fill(layer)
     other = x.copy()
-    other[:, place] = noise(6, 1)
+    other[:, position] = noise(6, 1)
     moved = numpy(layer(x, Context())[0]) != numpy(layer(other, Context())[0])
-    places = np.flatnonzero(moved.any(-1)[0]) - place
-    assert (places.min(), places.max()) == reach
+    positions = np.flatnonzero(moved.any(-1)[0]) - position
+    assert (positions.min(), positions.max()) == reach
 
 
 @pytest.mark.parametrize("factory", [EvolvedEncoderConvolution, EvolvedDecoderConvolution])

@@ -36,7 +36,7 @@ def make(x=None, **changes):
     return made
 
 
-def halved(x, windows):
+def pooled(x, windows):
     """One example: [CLS] alone, then pairs; what has no partner is kept or not."""
     tail = x[1:]
     even = len(tail) // 2 * 2
@@ -58,7 +58,7 @@ def test_lengths(windows, lengths):
 
 
 @both_windows
-def test_every_example_of_a_row_is_halved_by_itself(windows):
+def test_every_example_of_a_row_is_pooled_by_itself(windows):
     x = noise(1, 1, SEGMENTS.shape[1])
     alignment = Alignment(SEGMENTS, windows=windows, stride=4, max_segments=4)
     y, row = alignment.align(x), alignment.align_row(Row(SEGMENTS))
@@ -66,7 +66,7 @@ def test_every_example_of_a_row_is_halved_by_itself(windows):
     expected = np.split(x[0], np.cumsum(SIZES))[:4]
     for _ in range(2):
         y, row = pool(y, row, windows)
-        expected = [halved(one, windows) for one in expected]
+        expected = [pooled(each, windows) for each in expected]
         owners = numpy(row.segments)[0]
         for segment, one in enumerate(expected, 1):
             assert_near(numpy(y)[0][owners == segment], one, 1e-6)
@@ -112,8 +112,8 @@ def test_padding_does_not_reach_the_halved_states():
 
 def test_order_counts():
     made, x = make(), noise(6, 1, 8)
-    turned = np.concatenate([x[:, :1], x[:, :0:-1]], axis=1)
-    assert np.abs(numpy(made(x)) - numpy(made(turned))).max() > 1e-2
+    backwards = np.concatenate([x[:, :1], x[:, :0:-1]], axis=1)
+    assert np.abs(numpy(made(x)) - numpy(made(backwards))).max() > 1e-2
 
 
 def test_the_two_forms_of_distance_agree():
@@ -141,7 +141,7 @@ def test_a_row_with_too_many_examples_is_not_a_number_and_is_counted():
         ({"block_repeats": [1, 0, 1]}, "FunnelStack.block_repeats"),
         ({"num_decoder_layers": -1}, "FunnelStack.num_decoder_layers"),
         ({"max_segments": 0}, "FunnelStack.max_segments"),
-        ({"block_sizes": [1] * 4}, "halved 3 times.*TASK_FEATURE_LENGTHS"),
+        ({"block_sizes": [1] * 4}, "pooled 3 times.*TASK_FEATURE_LENGTHS"),
         ({"layers": layers(num_heads=3)}, "num_heads = 3"),
         ({"x": np.zeros((1, 8, 5), "float32"), "layers": layers(num_heads=5)}, "even width"),
     ],
@@ -160,11 +160,11 @@ def test_distance_scores(form, strides):
     draw = np.random.default_rng(0)
     query = draw.standard_normal((2, count, heads, dim))
     kernel = draw.standard_normal((width, heads, dim))
-    places, key_positions = (
+    positions, key_positions = (
         1 + s * (np.arange(n) - 1) for s, n in ((stride, count), (key_stride, keys))
     )
     frequencies = 10_000.0 ** (-np.arange(width // 2) / (width // 2))
-    angles = (places[:, None] - key_positions)[..., None] * frequencies
+    angles = (positions[:, None] - key_positions)[..., None] * frequencies
     relative = np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)  # [T, S, D]
     expected = np.einsum("bthk,tsd,dhk->bhts", query, relative, kernel)
     sinusoids = funnel_attention.relative_sinusoids(count, stride, keys, key_stride, width)

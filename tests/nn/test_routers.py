@@ -230,7 +230,7 @@ def test_which_routers_let_the_future_move_the_past(kind, capacity, leaks):
 
 
 def test_under_a_capacity_the_past_moves_the_future():
-    """So packed examples meet: the first of a row may take the last place of an expert."""
+    """So packed examples compete: the first of a row may take the last slot of an expert."""
     router = made(SwitchRouter, jitter=0.0)
     other = X.copy()
     other[:, : S // 2] = noise(6, 2, S // 2)

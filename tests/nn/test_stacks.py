@@ -84,10 +84,10 @@ def test_a_mask_from_features_takes_the_place_of_the_rule(branch):
 def test_two_streams_read_the_same_keys(branch):
     """Where both streams hold the same, the second gets what the first gets."""
     layer, x = branch(name="branch"), noise(1, 1, LENGTH)
-    places = np.arange(LENGTH, dtype="int32")[None]
-    mask = masks.causal(places, places)[:, None]
-    content = Context(positions=places, mask=mask)
-    query = content._replace(source=Source(x, places, None))
+    positions = np.arange(LENGTH, dtype="int32")[None]
+    mask = masks.causal(positions, positions)[:, None]
+    content = Context(positions=positions, mask=mask)
+    query = content._replace(source=Source(x, positions, None))
     layer(x, content)
     fill(layer)
     y = numpy(layer(x, content)[0])
