@@ -66,7 +66,7 @@ class MixtureOfExperts(Branch):
         "experts/output/kernel": ("expert", "expert_mlp", "embed"),
         "experts/output/bias": ("expert", "embed"),
     }
-    # Left to itself XLA might gather here: tokens go to the devices of their experts, all to all.
+    # Fixed, not left to XLA: tokens go to the devices of their experts, all to all.
     output_axes: ClassVar = {
         "to_experts": _BY_EXPERT,
         "from_experts": _BY_EXPERT,
