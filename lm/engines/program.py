@@ -100,7 +100,7 @@ class Program:
             terms = dict(self.objective.terms(features, outputs))
         total, weight = terms["loss"]
         terms["loss"] = Ratio(total + reported.loss() * weight, weight)
-        terms |= {name: Ratio(*sums) for name, sums in reported.figures().items()}
+        terms |= {name: Ratio(*sums) for name, sums in reported.metrics().items()}
         sums = {
             name: ops.stack([ops.cast(x, "float32") for x in ratio])
             for name, ratio in terms.items()
