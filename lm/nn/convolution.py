@@ -66,16 +66,13 @@ def behind(x: Tensor, count: int, context: Context, tail: Tensor) -> tuple[list[
         return [neighbour(x, -j, context.segments) for j in range(count)], ()
     size, new = count - 1, x.shape[1]
     row = ops.concatenate([tail, ops.cast(x, tail.dtype)], axis=1)  # [B, count - 1 + T, ...]
-    neighbours = [row[:, size - j : size - j + new] for j in range(count)]
+    windows = [slice(size - j, size - j + new) for j in range(count)]
+    neighbours = [row[:, window] for window in windows]
     if context.segments is None:
         return neighbours, latest(row, None, size, None)
-    owners = slot_segments(context, context.segments, size)
-    inside = [
-        ops.equal(owners[:, size - j : size - j + new], context.segments) for j in range(count)
-    ]
-    neighbours = [
-        ops.where(like(mine, x), y, 0) for mine, y in zip(inside, neighbours, strict=True)
-    ]
+    owners = slot_segments(context, context.segments, size)  # [B, count - 1 + T]
+    inside = [ops.equal(owners[:, window], context.segments) for window in windows]
+    neighbours = [ops.where(like(own, x), y, 0) for own, y in zip(inside, neighbours, strict=True)]
     return neighbours, latest(row, owners, size, context.segments)
 
 

@@ -127,8 +127,8 @@ def ranks(x: Tensor, segments: Tensor) -> Tensor:
         x: [G, S, E].
         segments: int32 [G, S].
     """
-    # The rank in the group, then the rank by segment and that: less the tokens of the segments
-    # before, it is the rank in the segment. No key occurs twice, so that no sort breaks ties.
+    # The rank in the group, then the rank by segment and rank in the group, in which no key occurs
+    # twice: less the tokens of earlier segments, that is the rank in the segment.
     order = ops.argsort(ops.argsort(-x, axis=1), axis=1)
     key = segments[..., None] * x.shape[1] + ops.cast(order, "int32")
     order = ops.cast(ops.argsort(ops.argsort(key, axis=1), axis=1), "int32")
