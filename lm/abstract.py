@@ -31,9 +31,10 @@ def on_shapes(binding: str) -> Iterator[None]:
 
 
 def give_values(variables: Iterable[Any]) -> None:
-    """Allocate variables that were built on shapes, with their initial values."""
+    """Allocate variables that were built on shapes, with initial values; others keep theirs."""
     for variable in variables:
-        variable._deferred_initialize()
+        if variable._value is None:
+            variable._deferred_initialize()
 
 
 class _ShapesOnly(keras.StatelessScope):

@@ -30,21 +30,21 @@ def writing(path: Path, what: str) -> Iterator[None]:
         what: the same for a reader: "the metrics".
 
     Raises:
-        UserError: see `refusal`.
+        UserError: see `format_failure`.
     """
     try:
         yield
     except OSError as error:
-        raise UserError(refusal(path, what, error)) from error
+        raise UserError(format_failure(path, what, error)) from error
 
 
-def refusal(path: Path, what: str, error: Exception, *, size: int | None = None) -> str:
+def format_failure(path: Path, what: str, error: Exception, *, size: int | None = None) -> str:
     """Return path, size, bytes free and what to do, in one line.
 
     Args:
         path: what could not be written.
         what: the same for a reader.
-        error: what the system said.
+        error: of the system.
         size: bytes that are needed, where they are known.
     """
     reason = " ".join((getattr(error, "strerror", None) or str(error)).split())
@@ -96,7 +96,7 @@ def filled(folder: Path, rename: Callable[[Path, Path], None]) -> Iterator[Path]
     """Give a temporary folder to fill; on a clean exit it becomes `folder`, on the disk too.
 
     Args:
-        folder: the final place; the folders above it are made.
+        folder: the final name; the folders above it are made.
         rename: `replace_folder` or `keep_folder`: what happens to a folder that is there.
 
     Raises:
@@ -116,7 +116,7 @@ def filled(folder: Path, rename: Callable[[Path, Path], None]) -> Iterator[Path]
 
 
 def replace_folder(temporary: Path, folder: Path) -> None:
-    """Rename a folder into the place of another, which `clean` restores after a kill in between."""
+    """Rename a folder to the name of another, which `clean` restores after a kill in between."""
     if not folder.exists():
         temporary.rename(folder)
         return
@@ -132,7 +132,7 @@ def replace_folder(temporary: Path, folder: Path) -> None:
 
 
 def keep_folder(temporary: Path, folder: Path) -> None:
-    """Rename a folder unless its place is taken: another process was faster with the same."""
+    """Rename a folder unless the name is taken: another process has written the same."""
     if folder.exists():
         return
     try:
@@ -145,9 +145,9 @@ def keep_folder(temporary: Path, folder: Path) -> None:
 def clean(folder: Path) -> None:
     """Delete what a killed process left half written; only the folder's owner may."""
     for path in folder.glob(f"{REPLACED}*"):
-        place = folder / path.name.removeprefix(REPLACED)
-        if not place.exists():
-            path.rename(place)
+        original = folder / path.name.removeprefix(REPLACED)
+        if not original.exists():
+            path.rename(original)
     for path in folder.glob(f"{TEMPORARY}*"):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -160,7 +160,7 @@ def remove(folder: Path) -> None:
     if folder.exists():
         doomed = _beside(folder)
         folder.rename(doomed)
-        # The name goes first, on the disk too: what is half deleted must not have it.
+        # Renamed first, and flushed: a half deleted folder must not have the name.
         flush(folder.parent)
         shutil.rmtree(doomed, ignore_errors=True)
 
@@ -189,12 +189,12 @@ def sha256(path: str | Path) -> str:
 
 
 def _beside(path: Path) -> Path:
-    """Return a temporary name that no other process takes, on this host or another."""
+    """Return a temporary name that is unique among processes and hosts."""
     return path.with_name(f"{TEMPORARY}{path.name}-{secrets.token_hex(4)}")
 
 
 def _free(path: Path) -> str:
-    """Return the room on the disk of a path, which need not be there."""
+    """Return the free space on the disk of a path, which need not exist."""
     try:
         there = next(folder for folder in path.absolute().parents if folder.exists())
         return f"{_mebibytes(shutil.disk_usage(there).free)} free"

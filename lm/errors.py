@@ -30,5 +30,5 @@ class LayerError(ConfigError, ValueError):
     _keras_call_info_injected = True
 
     def __init__(self, message: str) -> None:
-        # Keras makes errors of a symbolic call anew, inside a paragraph of its own.
+        # Keras raises the errors of a symbolic call again, inside a longer text.
         super().__init__(message.rpartition("Error encountered:")[2].strip())

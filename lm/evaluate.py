@@ -19,7 +19,7 @@ import numpy as np
 from lm import disk, lock
 from lm.data.evaluation_batches import evaluation_batches, task_names
 from lm.data.evaluation_task import EvaluationTask, Metric, short_hash
-from lm.data.metrics import likelihood_figures
+from lm.data.metrics import likelihood_metrics
 from lm.generate import Generated
 from lm.objectives.carry import initial_carry
 from lm.parts import entry
@@ -88,7 +88,7 @@ def evaluate(
         split: the split.
         batches: factory of the rows over which the likelihood is summed, such as
             `windows.window_batches` for a model of an unbroken stream; by default each example
-            is a row of its own.
+            is one row.
         batch_size: rows of a batch; changes nothing but speed.
         limit: number of examples from the start of each task; all by default.
         metrics: metric functions in place of the task's own, such as `[@metrics.bleu]`, whose
@@ -203,7 +203,7 @@ def likelihood(totals: Totals, task: EvaluationTask) -> dict[str, float]:
     tokens = round(totals.tokens)
     return {
         "loss": float(totals.nats) / max(tokens, 1),
-        **likelihood_figures(float(totals.nats), tokens, task.sizes()),
+        **likelihood_metrics(float(totals.nats), tokens, task.sizes()),
         "accuracy": 100 * float(totals.correct) / max(tokens, 1),
         "tokens": tokens,
         "examples": len(task.examples),

@@ -65,7 +65,7 @@ def refuse_links(folder: Path) -> None:
     """
     if link := next((path for path in sorted(folder.rglob("*")) if path.is_symlink()), None):
         raise UserError(
-            f"{link} is a link to {os.readlink(link)}: a run folder holds files of its own; "
+            f"{link} is a link to {os.readlink(link)}: a run folder must not have links; "
             "remove the link, or give another --workdir"
         )
 
@@ -88,7 +88,7 @@ def _take(file: IO[bytes], workdir: Path) -> None:
 
 
 def _owner(text: bytes) -> str:
-    """Return who holds the lock, as far as the file tells."""
+    """Return who holds the lock, if the file says so."""
     try:
         owner = json.loads(text)
         return f"process {owner['pid']} on {owner['host']}"

@@ -13,7 +13,8 @@ from lm import checkpoint as checkpoints
 from lm import evaluate, generate, resources, score, trained
 from lm.abstract import give_values, on_shapes
 from lm.config import parse
-from lm.data import shapes, task_registry
+from lm.data import task_registry
+from lm.data.converter import row_shapes
 from lm.data.vocabulary import fingerprint
 from lm.engines import memory
 from lm.errors import ConfigError
@@ -75,7 +76,7 @@ def load(
     search_paths: Sequence[str] = (),
     modules: Sequence[str] = (),
 ) -> Run:
-    """Loads a run: its configuration, the model, the weights (averaged ones where it kept them).
+    """Loads a run: its configuration, the model, the weights (averaged ones where it has them).
 
     gin holds one configuration at a time: what was loaded before is replaced.
 
@@ -85,7 +86,7 @@ def load(
         gin_files: files after the run's own, such as `decode/beam.gin`.
         bindings: gin text after the files, such as `generate.generate.beam_size = 4`.
         search_paths: folders of gin files.
-        modules: modules of your own that the run's gin files import.
+        modules: your modules that the run's gin files import.
 
     Raises:
         UserError: there is no such run or checkpoint, or it does not fit its configuration.
@@ -96,12 +97,12 @@ def load(
     """
     folder = checkpoints.find(workdir, str(checkpoint))
     root = folder.parents[1]
-    own = root / CONFIG
-    if not own.is_file():
+    config_file = root / CONFIG
+    if not config_file.is_file():
         raise ConfigError(f"{root} has no {CONFIG}: is it the --workdir of a run?")
     wiring = [str(resources.gin_folder() / name) for name in WIRING]
     config = parse.load(
-        [*wiring, str(own), *gin_files],
+        [*wiring, str(config_file), *gin_files],
         bindings,
         search_paths=search_paths,
         modules=modules,
@@ -112,7 +113,11 @@ def load(
     manifest = checkpoints.verify(folder)
     step = manifest.step
     metadata = {"step": step, "checkpoint": short_hash(folder / "MANIFEST.json")}
-    metadata |= {"config": short_hash(own), "tokenizer": tokenizer(made), "lm": lm.__version__}
+    metadata |= {
+        "config": short_hash(config_file),
+        "tokenizer": tokenizer(made),
+        "lm": lm.__version__,
+    }
     metadata["seed"] = config.value(SEED) if config.has(SEED) else None
     is_carried = "carry" in manifest.tensors
     return Run(replace(made, metadata=metadata, is_carried=is_carried), config, root, step)
@@ -131,7 +136,7 @@ def build(config: parse.Config) -> trained.Trained:
     name = config.value(TASK)
     provider = task_registry.with_vocabulary(task_registry.find(name), vocabulary)
     return trained.Trained(
-        objective=objective(config, shapes.row_shapes(converter, lengths)),
+        objective=objective(config, row_shapes(converter, lengths)),
         features=provider.output_features,
         task=name,
         lengths=lengths,
@@ -165,5 +170,5 @@ def tokenizer(made: trained.Trained) -> str:
 
 
 def short_hash(path: Path) -> str:
-    """Returns the first 12 digits of a file's sha256; a manifest's stands for its whole folder."""
+    """Returns the first 12 digits of a file's sha256; a manifest's covers its whole folder."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]

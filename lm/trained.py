@@ -18,7 +18,7 @@ class InputFormat(NamedTuple):
     Attributes:
         pack_prompts: makes features of prompts.
         pack_pairs: makes features of inputs and targets.
-        has_inputs: whether inputs are a feature of their own, with an end token of its own.
+        has_inputs: whether inputs are a feature apart from targets, with an end token.
         prompt_side: the side of the model that reads the prompt, encoder or decoder.
     """
 

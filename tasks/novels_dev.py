@@ -17,7 +17,7 @@ Example (the beginning of a document):
 from collections.abc import Iterator
 
 from lm.data import readers, sources
-from lm.data.report import Report
+from lm.data.defects import DefectReport
 from tasks.support.local_data import DataSet
 from tasks.support.text import add_language_model
 
@@ -29,7 +29,7 @@ PASSAGE = 2000
 
 
 def read_passages(
-    paths: readers.Paths, *, on_error: str = "raise", report: Report | None = None
+    paths: readers.Paths, *, on_error: str = "raise", report: DefectReport | None = None
 ) -> Iterator[str]:
     """Yields each book in passages that end at the first blank line after `PASSAGE` characters."""
     for book in readers.read_documents(paths, on_error=on_error, report=report):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from lm.nn import masks, stack
+from lm.nn.stack_state import Rows
 from tests.batches import batch, example
 from tests.catalogue import BRANCHES, MODELS, OBJECTIVES, VOCABULARY_SIZE, WIDTH, Case, part
 from tests.engine import fill, quick
@@ -64,7 +65,7 @@ def noise(seed: int, *shape: int) -> np.ndarray:
 def run(made: Any, x: Any, segments: Any = None, memory: Any = None, **more: Any) -> Any:
     """Runs a stack over x [B, T, D] with a memory at hand; returns its output alone."""
     memory = MEMORY[: x.shape[0]] if memory is None else memory
-    return made(x, segments=segments, memory=memory, **more)[0]
+    return made(x, Rows(segments=segments, memory=memory, **more))[0]
 
 
 MEMORY = noise(99, 2, 5)

@@ -91,19 +91,19 @@ DROPOUT = part(dropout.Dropout, rate=0.3)
 ROTARY = part(position.RotaryPosition)
 
 SELF = part(attention.SelfAttention, num_heads=2)
-TURNED = part(attention.SelfAttention, num_heads=2, head_dim=6, use_bias=False, rotary=ROTARY)
+ROTARY_SELF = part(attention.SelfAttention, num_heads=2, head_dim=6, use_bias=False, rotary=ROTARY)
 RELATIVE = part(funnel_attention.RelativeAttention, num_heads=2, distance=funnel_attention.shifted)
 CROSS = part(attention.CrossAttention, num_heads=2)
 FEED = part(feedforward.FeedForward, intermediate_dim=24, activation=activations.relu)
 GATED = part(feedforward.GatedFeedForward, intermediate_dim=24, activation=activations.silu)
 PRE = part(residual.Residual, branch=SELF, before=[RMS], after=[DROPOUT])
-SANDWICH = part(residual.Residual, branch=TURNED, before=[LAYER], after=[LAYER, DROPOUT])
+SANDWICH = part(residual.Residual, branch=ROTARY_SELF, before=[LAYER], after=[LAYER, DROPOUT])
 CLOSED = part(residual.Residual, branch=GATED, after=[DROPOUT], after_add=[LAYER])
 CONVOLUTION = part(convolution.CausalConvolution)
 TAPPED = part(attention.SelfAttention, num_heads=2, rotary=ROTARY, after_projection=CONVOLUTION)
 TOEPLITZ = part(relative.ToeplitzBias, max_sequence_length=MAX_LENGTH)
 UNIT = part(gau.GatedUnit, intermediate_dim=24, head_dim=6, rotary=ROTARY)
-TURNED_BIAS = part(relative.RotaryBias, dim=6)
+ROTARY_BIAS = part(relative.RotaryBias, dim=6)
 QUADRATIC = part(gau.GatedAttentionUnit, unit=UNIT, max_sequence_length=MAX_LENGTH)
 CHUNKS = part(flash.MixedChunkAttention, unit=UNIT, chunk_size=4, mask=masks.causal)
 
@@ -130,7 +130,7 @@ OWN_ROW = ("shortened",)
 
 BRANCHES = [
     Case("self_attention", SELF),
-    Case("rotary_self_attention", TURNED),
+    Case("rotary_self_attention", ROTARY_SELF),
     Case("cross_attention", CROSS, OWN_ROW),
     Case("relative_attention", RELATIVE, lacks=("steps",)),
     Case("feed_forward", FEED),
@@ -142,7 +142,7 @@ BRANCHES = [
     Case("gau", part(QUADRATIC, kernel=gau.squared_relu_kernel, position_bias=TOEPLITZ), OWN_ROW),
     Case(
         "gau_softmax",
-        part(QUADRATIC, kernel=gau.softmax_kernel, position_bias=TURNED_BIAS),
+        part(QUADRATIC, kernel=gau.softmax_kernel, position_bias=ROTARY_BIAS),
         OWN_ROW,
     ),
     Case(
@@ -163,7 +163,7 @@ BRANCHES = [
             CHUNKS,
             kernel=gau.squared_relu_kernel,
             mask=masks.bidirectional,
-            position_bias=TURNED_BIAS,
+            position_bias=ROTARY_BIAS,
         ),
         lacks=("causal", *OWN_ROW),
     ),

@@ -124,8 +124,8 @@ def test_logits_in_parts_score_and_evaluate_alike(run):
         assert found.metrics[name] == pytest.approx(metrics[name], rel=1e-5)
 
 
-def test_what_is_no_text_is_named(run):
-    with pytest.raises(UserError, match='example 2: "targets" is no text: None'):
+def test_what_is_not_text_is_named(run):
+    with pytest.raises(UserError, match='example 2: "targets" is not text: None'):
         run.score([{"inputs": "a", "targets": "b"}, {"inputs": "a", "targets": None}])
 
 

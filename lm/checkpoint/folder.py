@@ -67,7 +67,9 @@ def write(
             _fill(temporary, step=step, groups=groups, data_state=data_state, metadata=metadata)
     except (OSError, SafetensorError) as error:
         size = sum(array.nbytes for group in groups.values() for array in group.values())
-        raise CheckpointError(disk.refusal(folder, "checkpoint", error, size=size)) from error
+        raise CheckpointError(
+            disk.format_failure(folder, "checkpoint", error, size=size)
+        ) from error
     return folder
 
 

@@ -5,7 +5,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from lm.cli import flags
-from lm.config import macros
 from lm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -80,6 +79,8 @@ def _has_gin(args: argparse.Namespace) -> bool:
 
 def _notes(config: "Config", found: "Preview") -> list[str]:
     """Where a packed example is not trained on as it would be alone."""
+    from lm.config import macros
+
     segments = [row[name] for row in found.rows for name in row if name.endswith("_segment_ids")]
     if not any(row.max() > 1 for row in segments):
         return []

@@ -203,7 +203,7 @@ def _is_named(binding: Binding, name: str) -> bool:
 
 
 def _record(binding: Binding) -> dict[str, str]:
-    """Return where a binding stands and what it binds."""
+    """Return where a binding is and what it binds."""
     return {
         "name": binding.written,
         "bound": repr(binding.value),

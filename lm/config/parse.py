@@ -1,6 +1,6 @@
 """From gin files to a locked configuration; whatever is wrong is one line with file and line.
 
-gin's own loop resolves names while it executes imports and forgets where a binding stood, so the
+gin's own loop resolves names while it executes imports and forgets where a binding was, so the
 loop is ours and gin keeps its parser, its wrappers and its scopes. What is used beyond gin's public
 names: `ConfigurableReference`, `ImportStatement`, `_inverse_lookup`, `_IMPORTS`.
 """

@@ -125,8 +125,8 @@ def walk(
 def usable(bindings: Sequence[Binding], roots: Sequence[str] = ()) -> list[Binding]:
     """Return the last binding of every key that can be used, in order; refuse what never could.
 
-    A file's binding may hang below a macro nobody uses, or below a value that a later file
-    replaced: it is dropped, not refused. The command line's must be used for sure.
+    A file's binding may belong to a macro that nothing uses, or to a value that a later file
+    replaced: it is dropped, not refused. A binding of the command line must be used.
 
     Args:
         bindings: those of a scan, overridden ones included, full paths.

@@ -163,7 +163,7 @@ class _Reader:
         self._roots = roots
 
     def read(self, path: Path, *, open_files: tuple[Path, ...]) -> None:
-        """Read one file and, where they stand, its includes."""
+        """Read one file, its includes in their order."""
         names = Names()
         is_dynamic = False
         mine: dict[tuple[str, str, str], Binding] = {}
@@ -202,7 +202,7 @@ class _Reader:
         self.scan.imports.append(statement)
 
     def _include(self, statement: Include, open_files: tuple[Path, ...]) -> None:
-        """Read an included file where its include stands."""
+        """Read an included file in place of its include."""
         try:
             path = self.folders.include(statement.name)
         except ConfigError as error:

@@ -30,7 +30,7 @@ _CLEARER = {
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a statement stands: a file and line, or the flag that holds it (line 0)."""
+    """Where a statement is: a file and line, or the flag that holds it (line 0)."""
 
     label: str
     line: int
@@ -70,7 +70,7 @@ class Binding:
 
     Attributes:
         target: what is configured, as written until the scan makes it a full path.
-        origin: where it stands.
+        origin: where it is.
         written: the left side as the user wrote it, for messages.
     """
 
@@ -141,7 +141,7 @@ def statements(text: str, label: str, *, is_flag: bool = False) -> Iterator[Stat
     Args:
         text: gin text.
         label: file name or flag, for messages.
-        is_flag: the text stands on the command line, so lines are not worth naming.
+        is_flag: the text is a flag, so messages name no line.
 
     Raises:
         ConfigError: a syntax error, with its line.
@@ -191,7 +191,7 @@ def _refuse_huge(binding: Binding) -> None:
 
 
 def _prefix(statement: config_parser.ImportStatement) -> str:
-    """Return what stands before the one name in a selector that uses the import."""
+    """Return what comes before the name in a selector that uses the import."""
     if statement.alias or statement.is_from:
         return statement.bound_name()
     return statement.module

@@ -4,15 +4,13 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from lm.data import position
+from lm.data import iterator_position
 from lm.data.buckets import bucketed
 from lm.data.mapping import mapped
 from lm.errors import UserError
-
-Batch = dict[str, np.ndarray]
+from lm.types import Batch
 
 
 class Batches:
@@ -22,7 +20,7 @@ class Batches:
 
     Args:
         rows: rows of fixed shape without end, made by operations that can be saved.
-        facts: all that decides the rows, as plain JSON values.
+        fingerprint: all that decides the rows, as plain JSON values.
         batch_size: rows of the global batch.
         prefetch: number of batches made ahead.
         process_index: which process this is, of `process_count`.
@@ -42,7 +40,7 @@ class Batches:
         self,
         *,
         rows: tf.data.Dataset,
-        facts: Mapping[str, Any],
+        fingerprint: Mapping[str, Any],
         batch_size: int,
         prefetch: int,
         process_index: int,
@@ -64,9 +62,9 @@ class Batches:
             for name, row in rows.element_spec.items()
         }
         self.wait_seconds = 0.0
-        self._facts = {**facts, "batch_size": batch_size}
+        self._fingerprint = {**fingerprint, "batch_size": batch_size}
         if length_buckets:
-            self._facts["length_buckets"] = list(length_buckets)
+            self._fingerprint["length_buckets"] = list(length_buckets)
         self._iterator = iter(batches.prefetch(prefetch))
 
     def __iter__(self) -> Iterator[Batch]:
@@ -80,7 +78,7 @@ class Batches:
 
     def fingerprint(self) -> dict[str, Any]:
         """Returns all that decides the batches: files, tokenizers, lengths, seed and the like."""
-        return dict(self._facts)
+        return dict(self._fingerprint)
 
     def state(self) -> bytes:
         """Returns the position, to be restored in this or another process.
@@ -88,16 +86,18 @@ class Batches:
         Raises:
             UserError: if an operation of the task's preprocessors cannot be saved.
         """
-        return position.save(self._iterator, self._facts)
+        return iterator_position.save(self._iterator, self._fingerprint)
 
     def restore(self, state: bytes, *, allow_changes: Collection[str] = ()) -> None:
         """Goes to a saved position: the next batch is the one that followed `state()`.
 
         Args:
             state: what `state` returned.
-            allow_changes: names of facts of the fingerprint that may differ.
+            allow_changes: names in the fingerprint that may differ.
 
         Raises:
             UserError: naming what changed, with old and new value.
         """
-        position.restore(self._iterator, state, self._facts, allow_changes=allow_changes)
+        iterator_position.restore(
+            self._iterator, state, self._fingerprint, allow_changes=allow_changes
+        )

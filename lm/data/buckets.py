@@ -6,9 +6,8 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from lm.data.mapping import mapped
+from lm.data.packing import Features
 from lm.errors import UserError
-
-Features = dict[str, tf.Tensor]
 
 
 def bucketed(rows: tf.data.Dataset, batch_size: int, widths: Sequence[int]) -> tf.data.Dataset:

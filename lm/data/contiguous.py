@@ -7,7 +7,7 @@ of 5, 2 and 4 tokens:
     stream 1    b1 b2 c1 | c2 c3 c4     inputs  0 b1 0  | c1 c2 c3   continues 0 | 1
     segments                            1 1 1 | 1 1    and    1 1 2 | 1 1 1
 
-Positions are counted inside a row; how far its first document has come, a model's carry knows.
+Positions are counted inside a row; a model's carry has what came before the row.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,13 +17,14 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
-from lm.data import identity, packing, stream, task_registry
+from lm.data import fingerprints, packing, stream, task_registry
 from lm.data.batches import Batches
 from lm.data.evaluation_batches import EvaluationBatches
-from lm.data.features import Features, needed
+from lm.data.features import needed
 from lm.data.mapping import mapped
-from lm.data.pipeline import task_facts, vocabulary_sizes
-from lm.data.windows import no_pieces
+from lm.data.packing import Features
+from lm.data.pipeline import task_fingerprint, vocabulary_sizes
+from lm.data.windows import no_num_rows
 from lm.errors import UserError
 from lm.parts import part
 from lm.ranges import NonNegativeInt, PositiveInt, Seed
@@ -36,8 +37,8 @@ _ENDLESS = 2**62
 class ContiguousWindows(Batches):
     """Batches whose rows go on from one to the next, every token of a split once an epoch.
 
-    In each epoch the documents stand in another order, one after the other, and are cut into B
-    streams of equal length; so a stream may begin inside a document. At the end of an epoch rows
+    In each epoch the documents are joined in another order and cut into B streams of equal
+    length; so a stream may begin inside a document. At the end of an epoch rows
     are padded.
 
     Features: those of `features.LanguageModel`, and `decoder_continues`, 1 where a row's first
@@ -84,11 +85,11 @@ class ContiguousWindows(Batches):
         self.vocabulary_sizes = vocabulary_sizes(task, split, TARGETS)
         super().__init__(
             rows=_endless(documents(examples), batch_size, length, seed),
-            facts={
-                **task_facts(task, split),
+            fingerprint={
+                **task_fingerprint(task, split),
                 "lengths": dict(lengths),
                 "converter": "ContiguousWindows",
-                "preprocessors": identity.settings(list(preprocessors)),
+                "preprocessors": fingerprints.settings(list(preprocessors)),
                 "seed": seed,
             },
             batch_size=batch_size,
@@ -121,7 +122,7 @@ def contiguous_batches(
         examples=examples,
         rows=_rows(streams(order, ends), length),
         batch_size=batch_size,
-        pieces=no_pieces,
+        num_rows=no_num_rows,
     )
 
 
@@ -198,20 +199,20 @@ def _row(made: Streams, stream: tf.Tensor, window: tf.Tensor, length: int) -> Fe
     first = tf.minimum(made.bounds[stream] + window * length, end)
     here = slice(first + 1, tf.minimum(first + length, end) + 1)
     before = slice(first, tf.minimum(first + length, end))
-    place = tf.range(tf.cast(here.stop - here.start, tf.int32))
-    # A stream's first token has no past, wherever in a document it stands.
+    position = tf.range(tf.cast(here.stop - here.start, tf.int32))
+    # A stream's first token has no past, even inside a document.
     goes_on = tf.equal(made.document[here], made.document[before])
-    goes_on &= (place > 0) | (window > 0)
-    starts = ~goes_on | (place == 0)  # of the segments of this row
+    goes_on &= (position > 0) | (window > 0)
+    starts = ~goes_on | (position == 0)  # of the segments of this row
     segment = tf.cumsum(tf.cast(starts, tf.int32))
     row = {
         "decoder_input_tokens": tf.where(goes_on, made.tokens[before], 0),
         "decoder_target_tokens": made.tokens[here],
-        "decoder_loss_weights": tf.ones_like(place, tf.float32),
+        "decoder_loss_weights": tf.ones_like(position, tf.float32),
         "decoder_segment_ids": segment,
-        "decoder_positions": place - tf.gather(tf.boolean_mask(place, starts), segment - 1),
+        "decoder_positions": position - tf.gather(tf.boolean_mask(position, starts), segment - 1),
     }
-    padding = [[0, length - tf.size(place)]]
+    padding = [[0, length - tf.size(position)]]
     padded = {n: tf.ensure_shape(tf.pad(x, padding), [length]) for n, x in row.items()}
     return padded | {"decoder_continues": tf.cast(tf.reduce_any(goes_on[:1]), tf.int32)}
 

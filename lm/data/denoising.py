@@ -12,13 +12,11 @@ import seqio
 import tensorflow as tf
 
 from lm.data import packing
+from lm.data.packing import Features, Lengths
 from lm.data.spans import require_sentinels, span_corruption
 from lm.parts import part
 
 __all__ = ["mask_tokens", "prefix", "span_corruption"]
-
-Features = dict[str, tf.Tensor]
-Lengths = Mapping[str, int]
 OutputFeatures = Mapping[str, seqio.Feature]
 
 
@@ -37,7 +35,7 @@ def mask_tokens(
     Of n tokens max(1, round(rate · n)) are chosen. Of these a share is replaced by the mask
     token, the vocabulary's last id; a share by a random token; the others stay. Longer texts are
     first cut to `sequence_length["inputs"]`. Results: `inputs`, `targets` (the text) and
-    `loss_weights` (1 at the chosen places).
+    `loss_weights` (1 at the chosen positions).
 
     Args:
         dataset: examples with `targets`.
@@ -81,7 +79,7 @@ def mask_tokens(
 def prefix(
     dataset: tf.data.Dataset, sequence_length: Lengths, output_features: OutputFeatures
 ) -> tf.data.Dataset:
-    """Splits each text at a random place into `inputs` and the `targets` that continue it.
+    """Splits each text at a random position into `inputs` and the `targets` that continue it.
 
     Longer texts are first cut to the longer of both lengths; then all splits that fit both are
     equally likely. A text of one token is all target.
@@ -89,22 +87,22 @@ def prefix(
     Source: Raffel et al. 2020 (https://arxiv.org/abs/1910.10683), section 3.2.3, prefix LM.
     """
     del output_features
-    room, after = sequence_length["inputs"], sequence_length["targets"]
-    dataset = packing.split(dataset, {"targets": max(room, after)})
+    before, after = sequence_length["inputs"], sequence_length["targets"]
+    dataset = packing.split(dataset, {"targets": max(before, after)})
 
     @seqio.map_over_dataset(num_seeds=1)
     def cut(example: Features, seed: tf.Tensor) -> Features:
         text = example["targets"]
         size = tf.size(text)
-        lowest, highest = tf.maximum(size - after, 0), tf.minimum(size - 1, room)
-        place = tf.random.stateless_uniform([], seed, lowest, highest + 1, tf.int32)
-        return {"inputs": text[:place], "targets": text[place:]}
+        lowest, highest = tf.maximum(size - after, 0), tf.minimum(size - 1, before)
+        border = tf.random.stateless_uniform([], seed, lowest, highest + 1, tf.int32)
+        return {"inputs": text[:border], "targets": text[border:]}
 
     return cut(dataset.filter(_has_tokens))
 
 
 def _chosen(size: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
-    """Returns a mask of `size` with max(1, round(rate · size)) places, all sets equally likely."""
+    """Returns a mask of max(1, round(rate · size)) tokens of `size`, all sets equally likely."""
     number = tf.maximum(1, tf.cast(tf.round(rate * tf.cast(size, tf.float32)), tf.int32))
     ranks = tf.argsort(tf.argsort(tf.random.stateless_uniform([size], seed)))
     return ranks < number

@@ -9,11 +9,11 @@ import seqio
 import tensorflow as tf
 
 from lm.data import stream, task_registry
-from lm.data.features import Converter
+from lm.data.converter import Converter, num_rows, to_rows
 from lm.parts import part
 from lm.ranges import PositiveInt
+from lm.types import Batch
 
-Batch = dict[str, np.ndarray]
 Example = dict[str, Any]
 
 
@@ -26,7 +26,7 @@ class EvaluationBatches:
         examples: the examples in order.
         rows: their rows, each of fixed shape.
         batch_size: rows of a batch.
-        pieces: returns for an example how many rows it becomes.
+        num_rows: returns the number of rows of an example.
 
     Attributes:
         features: shapes and types of a batch, as a dict of `tf.TensorSpec`.
@@ -38,10 +38,10 @@ class EvaluationBatches:
         examples: tf.data.Dataset,
         rows: tf.data.Dataset,
         batch_size: PositiveInt,
-        pieces: Callable[[Example], int],
+        num_rows: Callable[[Example], int],
     ):
         self._examples = examples
-        self._pieces = pieces
+        self._num_rows = num_rows
         self._rows = rows
         self.batch_size = batch_size
         self.features = {
@@ -70,7 +70,7 @@ class EvaluationBatches:
         Raises:
             UserError: if rows are packed or run across examples.
         """
-        counts = [self._pieces(example) for example in self.examples]
+        counts = [self._num_rows(example) for example in self.examples]
         return np.repeat(np.arange(len(counts)), counts)
 
     def texts(self, feature: str = "targets") -> list[str]:
@@ -116,20 +116,20 @@ def evaluation_batches(  # noqa: PLR0913 - keyword-only settings of one evaluati
         UserError: naming what is unknown: task, split, feature or length.
     """
     task = task_registry.task(mixture_or_task_name, split, vocabulary)
-    made = converter()
+    converting = converter()
     examples = stream.one_pass(
         task,
         split,
         lengths=lengths,
         preprocessors=preprocessors,
         seed=seed,
-        trims=made.trims,
+        trims=converting.trims,
     ).take(-1 if limit is None else limit)
     return EvaluationBatches(
         examples=examples,
-        rows=made(examples, lengths),
+        rows=to_rows(converting, examples, lengths),
         batch_size=batch_size,
-        pieces=lambda example: made.pieces(_sizes(example), lengths),
+        num_rows=lambda example: num_rows(converting, _sizes(example), lengths),
     )
 
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import seqio
 
-from lm.data import identity, stream, task_registry
+from lm.data import fingerprints, stream, task_registry
 from lm.data.metrics import Signed, TextSizes, text_sizes
 from lm.errors import UserError
 from lm.ranges import PositiveInt
 
 Example = Mapping[str, Any]
-Figures = dict[str, Any]
+Metrics = dict[str, Any]
 Metric = Callable[..., Mapping[str, Any]]
 
 
@@ -90,30 +90,30 @@ class EvaluationTask:
             return sizes._replace(words=sum(int(example["words"]) for example in self.examples))
         return sizes
 
-    def of_predictions(self, predictions: Sequence[str]) -> Figures:
-        """Returns the figures of generated texts, one text for each example."""
+    def of_predictions(self, predictions: Sequence[str]) -> Metrics:
+        """Returns the metrics of generated texts, one text for each example."""
         made = self._processed(predictions, is_target=False)
-        return _figures(self.task.predict_metric_fns, self._targets, made)
+        return _metrics(self.task.predict_metric_fns, self._targets, made)
 
-    def of_scores(self, scores: Sequence[float]) -> Figures:
-        """Returns the figures of log-likelihoods, one for each example."""
-        return _figures(self.task.score_metric_fns, self._targets, list(scores))
+    def of_scores(self, scores: Sequence[float]) -> Metrics:
+        """Returns the metrics of log-likelihoods, one for each example."""
+        return _metrics(self.task.score_metric_fns, self._targets, list(scores))
 
     def fingerprint(self) -> str:
         """Returns a short hash of the data, the preprocessing and the vocabularies."""
-        facts = [
+        fingerprint = [
             self.name,
-            identity.source(self.task.source, self.split),
-            identity.features(self.task.output_features),
-            identity.describe(list(self.task.preprocessors)),
+            fingerprints.source(self.task.source, self.split),
+            fingerprints.features(self.task.output_features),
+            fingerprints.describe(list(self.task.preprocessors)),
         ]
-        return short_hash(facts)
+        return short_hash(fingerprint)
 
     def version(self) -> str:
         """Returns a short hash of what the task does with its data: code and settings alone."""
         task = self.task
         steps = [*task.preprocessors, task.postprocess_fn, *task.metric_fns]
-        return short_hash([self.name, identity.describe(steps), sorted(task.output_features)])
+        return short_hash([self.name, fingerprints.describe(steps), sorted(task.output_features)])
 
     @functools.cached_property
     def _targets(self) -> list[Any]:
@@ -127,20 +127,20 @@ class EvaluationTask:
         ]
 
 
-def short_hash(facts: Any) -> str:
+def short_hash(values: Any) -> str:
     """Returns the first 12 hexadecimal digits of the hash of plain values."""
-    text = json.dumps(facts, sort_keys=True, default=str)
+    text = json.dumps(values, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _figures(functions: Sequence[Callable[..., Any]], targets: Any, outputs: Any) -> Figures:
-    """Returns the figures of all functions in one dict, signatures beside what they sign."""
-    figures: Figures = {}
+def _metrics(functions: Sequence[Callable[..., Any]], targets: Any, outputs: Any) -> Metrics:
+    """Returns the metrics of all functions in one dict, signatures beside what they sign."""
+    values: Metrics = {}
     for function in functions:
         for name, value in function(targets, outputs).items():
-            if name in figures:
+            if name in values:
                 raise UserError(f"two metric functions of a task return {name!r}; rename one")
-            figures[name] = float(getattr(value, "value", value))  # seqio.metrics.Scalar has one
+            values[name] = float(getattr(value, "value", value))  # seqio.metrics.Scalar has one
             if isinstance(value, Signed):
-                figures[f"{name}_signature"] = value.signature
-    return figures
+                values[f"{name}_signature"] = value.signature
+    return values

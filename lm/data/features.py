@@ -1,8 +1,8 @@
 """Feature converters: from a task's features to a model's, under SeqIO's names.
 
-A converter is called with a dataset of task examples and their lengths and returns a dataset of
-rows of fixed shape. Segment ids (1, 2, … for the examples in a row, 0 for padding) and positions
-are always there, packed or not. They, not the token 0, tell what is padding.
+`lm.data.converter.to_rows` turns task examples into rows of fixed shape with one of them. Segment
+ids (1, 2, … for the examples in a row, 0 for padding) and positions are always there, packed or
+not. Padding is where the segment id is 0, not where the token is.
 
 A row of the encoder-decoder converter, two examples packed
 ({inputs: 7 8 5 1, targets: 3 9 1} and {inputs: 8 4 1, targets: 5 1}):
@@ -15,48 +15,23 @@ A row of the encoder-decoder converter, two examples packed
 """
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 import tensorflow as tf
 
 from lm.data import packing
 from lm.data.mapping import mapped
-from lm.data.packing import RowMaker
+from lm.data.packing import Features, Lengths, Packer
 from lm.errors import UserError
 from lm.parts import part
 
-Lengths = Mapping[str, int]
-Features = dict[str, tf.Tensor]
 Fit = Callable[[tf.data.Dataset, Lengths], tf.data.Dataset]
-
-
-class Converter(Protocol):
-    """What a pipeline asks of a feature converter.
-
-    Attributes:
-        task_features: the features that it needs.
-        trims: those that it cuts to their length.
-    """
-
-    task_features: tuple[str, ...]
-    trims: tuple[str, ...]
-
-    def prepare(self, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
-        """Returns examples that fit their rows; here they may still be shuffled."""
-
-    def assemble(self, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
-        """Returns rows of the model's features from prepared examples."""
-
-    def __call__(self, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
-        """Does both."""
-
-    def pieces(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
-        """Returns how many rows an example with so many tokens becomes, if they are not packed."""
 
 
 @part
 class LanguageModel:
-    """Rows for a decoder that predicts `targets` from left to right.
+    """Rows of `lengths["targets"]` for a decoder that predicts `targets` from left to right.
+
+    Empty examples are left out.
 
     Args:
         pack: factory of a packer, e.g. `packing.FirstFit`; None puts one example in a row.
@@ -65,7 +40,8 @@ class LanguageModel:
 
     Example:
         >>> dataset = tf.data.Dataset.from_tensors({"targets": [3, 9, 1]})
-        >>> row = next(LanguageModel()(dataset, {"targets": 5}).as_numpy_iterator())
+        >>> from lm.data.converter import to_rows
+        >>> row = next(to_rows(LanguageModel(), dataset, {"targets": 5}).as_numpy_iterator())
         >>> for name in ("decoder_input_tokens", "decoder_target_tokens", "decoder_segment_ids"):
         ...     print(name, row[name].tolist())
         decoder_input_tokens [0, 3, 9, 1, 0]
@@ -75,41 +51,38 @@ class LanguageModel:
 
     task_features = ("targets",)
 
-    def __init__(self, *, pack: Callable[[], RowMaker] | None = None, fit: Fit = packing.split):
-        self.maker: RowMaker = packing.Pad() if pack is None else pack()
+    def __init__(self, *, pack: Callable[[], Packer] | None = None, fit: Fit = packing.split):
+        self.packer = _packer(pack)
         self.fit = fit
         self.trims = () if fit is packing.split else self.task_features
 
-    def __call__(self, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
-        """Returns rows of `lengths["targets"]` positions."""
-        return self.assemble(self.prepare(dataset, lengths), lengths)
-
     def prepare(self, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
-        """Returns examples that fit a row; empty ones are left out."""
-        lengths = needed(lengths, self.task_features)
+        """Returns examples that fit a row."""
         dataset = with_features(dataset, self.task_features)
         dataset = dataset.filter(lambda example: tf.size(example["targets"]) > 0)
-        return self.fit(dataset, lengths)
+        return self.fit(dataset, self.row_lengths(lengths))
 
-    def assemble(self, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
-        """Returns rows of prepared examples."""
-        lengths = needed(lengths, self.task_features)
-        groups = packing.row_groups(dataset, lengths, self.maker)
-        return _rows(groups, lambda rows: decoder(rows, self.maker.shift))
+    def row_lengths(self, lengths: Lengths) -> Lengths:
+        """Returns the length of the targets."""
+        return needed(lengths, self.task_features)
 
-    def pieces(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
-        """Returns how many rows an example with so many tokens becomes, if they are not packed."""
-        return _unpacked(self.maker, _pieces(self.fit, sizes["targets"], lengths["targets"]))
+    def convert(self, rows: Features) -> Features:
+        """Returns the decoder's features."""
+        return decoder(rows, self.packer.shift)
+
+    def num_rows(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
+        """Returns the number of parts that `fit` makes of the targets."""
+        return _num_parts(self.fit, sizes["targets"], lengths["targets"])
 
 
 @part
 class PrefixLanguageModel:
     """Rows for a decoder that reads `inputs` as a whole and predicts `targets` after them.
 
-    Inputs and targets stand one after the other in a row of the sum of their lengths. The loss
-    covers the targets. Longer examples are trimmed to the lengths; the pipeline says how many.
-    `decoder_causal_attention` is 1 at the prefix and at the place that
-    predicts the first target, whose input is the prefix's last token.
+    Inputs and targets follow each other in a row of the sum of their lengths. The loss
+    covers the targets. Longer examples are trimmed to the lengths; the pipeline logs how many.
+    `decoder_causal_attention` is 1 at the prefix and at the position that predicts the first
+    target, whose input is the prefix's last token.
 
     Args:
         pack: factory of a packer, e.g. `packing.FirstFit`; None puts one example in a row.
@@ -118,42 +91,37 @@ class PrefixLanguageModel:
     task_features = ("inputs", "targets")
     trims = task_features
 
-    def __init__(self, *, pack: Callable[[], RowMaker] | None = None):
-        self.maker: RowMaker = packing.Pad() if pack is None else pack()
-
-    def __call__(self, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
-        """Returns rows of `lengths["inputs"] + lengths["targets"]` positions."""
-        return self.assemble(self.prepare(dataset, lengths), lengths)
+    def __init__(self, *, pack: Callable[[], Packer] | None = None):
+        self.packer = _packer(pack)
 
     def prepare(self, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
         """Returns examples trimmed and joined."""
         lengths = needed(lengths, self.task_features)
-        dataset = with_features(dataset, self.task_features)
-        return mapped(packing.trim(dataset, lengths), _join)
+        return mapped(packing.trim(with_features(dataset, self.task_features), lengths), _join)
 
-    def assemble(self, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
-        """Returns rows of prepared examples."""
+    def row_lengths(self, lengths: Lengths) -> Lengths:
+        """Returns the sum of both lengths, for every feature of the joined examples."""
         length = sum(needed(lengths, self.task_features).values())
-        joined = dict.fromkeys(("targets", "loss_weights", "prefix"), length)
+        return dict.fromkeys(("targets", "loss_weights", "prefix"), length)
 
-        def convert(rows: Features) -> Features:
-            weights = {"decoder_loss_weights": tf.cast(rows["loss_weights"], tf.float32)}
-            prefix = {"decoder_causal_attention": rows["prefix"]}
-            return decoder(rows, self.maker.shift) | weights | prefix
+    def convert(self, rows: Features) -> Features:
+        """Returns the decoder's features and where the prefix is."""
+        return decoder(rows, self.packer.shift) | {
+            "decoder_loss_weights": tf.cast(rows["loss_weights"], tf.float32),
+            "decoder_causal_attention": rows["prefix"],
+        }
 
-        return _rows(packing.row_groups(dataset, joined, self.maker), convert)
-
-    def pieces(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
-        """Returns 1: an example is one row, if rows are not packed."""
+    def num_rows(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
+        """Returns 1: an example is trimmed to one row."""
         del sizes, lengths
-        return _unpacked(self.maker, 1)
+        return 1
 
 
 @part
 class EncoderDecoder:
     """Rows for an encoder that reads `inputs` and a decoder that predicts `targets`.
 
-    Longer examples are trimmed to the lengths; the pipeline says how many.
+    Longer examples are trimmed to the lengths; the pipeline logs how many.
 
     Args:
         pack: factory of a packer, e.g. `packing.FirstFit`; None puts one example in a row.
@@ -162,37 +130,34 @@ class EncoderDecoder:
     task_features = ("inputs", "targets")
     trims = task_features
 
-    def __init__(self, *, pack: Callable[[], RowMaker] | None = None):
-        self.maker: RowMaker = packing.Pad() if pack is None else pack()
-
-    def __call__(self, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
-        """Returns rows of `lengths["inputs"]` and `lengths["targets"]` positions."""
-        return self.assemble(self.prepare(dataset, lengths), lengths)
+    def __init__(self, *, pack: Callable[[], Packer] | None = None):
+        self.packer = _packer(pack)
 
     def prepare(self, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
         """Returns examples trimmed to the lengths."""
-        lengths = needed(lengths, self.task_features)
-        return packing.trim(with_features(dataset, self.task_features), lengths)
+        return packing.trim(with_features(dataset, self.task_features), self.row_lengths(lengths))
 
-    def assemble(self, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
-        """Returns rows of prepared examples."""
-        lengths = needed(lengths, self.task_features)
-        groups = packing.row_groups(dataset, lengths, self.maker)
-        return _rows(groups, lambda rows: encoder(rows) | decoder(rows, self.maker.shift))
+    def row_lengths(self, lengths: Lengths) -> Lengths:
+        """Returns the lengths of both features."""
+        return needed(lengths, self.task_features)
 
-    def pieces(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
-        """Returns 1: an example is one row, if rows are not packed."""
+    def convert(self, rows: Features) -> Features:
+        """Returns the encoder's and the decoder's features."""
+        return encoder(rows) | decoder(rows, self.packer.shift)
+
+    def num_rows(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
+        """Returns 1: an example is trimmed to one row."""
         del sizes, lengths
-        return _unpacked(self.maker, 1)
+        return 1
 
 
 @part
 class Encoder:
-    """Rows for an encoder that predicts one target per input token.
+    """Rows of `lengths["inputs"]` for an encoder that predicts one target per input token.
 
     `targets` and `inputs` have the same length. An optional feature `loss_weights`, as long,
-    says where the loss falls; without it, on every token. Masked language modelling makes all
-    three from a text (`lm.data.denoising.mask_tokens`).
+    weights the loss of each token, by default 1. Masked language modelling makes all three from
+    a text (`lm.data.denoising.mask_tokens`). Empty examples are left out.
 
     Args:
         pack: factory of a packer, e.g. `packing.FirstFit`; None puts one example in a row.
@@ -201,33 +166,32 @@ class Encoder:
 
     task_features = ("inputs", "targets")
 
-    def __init__(self, *, pack: Callable[[], RowMaker] | None = None, fit: Fit = packing.split):
-        self.maker: RowMaker = packing.Pad() if pack is None else pack()
+    def __init__(self, *, pack: Callable[[], Packer] | None = None, fit: Fit = packing.split):
+        self.packer = _packer(pack)
         self.fit = fit
         self.trims = () if fit is packing.split else self.task_features
 
-    def __call__(self, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
-        """Returns rows of `lengths["inputs"]` positions."""
-        return self.assemble(self.prepare(dataset, lengths), lengths)
-
     def prepare(self, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
-        """Returns examples that fit a row, with weights; empty ones are left out."""
+        """Returns examples that fit a row, with weights."""
         dataset = mapped(with_features(dataset, self.task_features), _with_weights)
         dataset = dataset.filter(lambda example: tf.size(example["inputs"]) > 0)
-        return self.fit(dataset, _each(lengths))
+        return self.fit(dataset, self.row_lengths(lengths))
 
-    def assemble(self, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
-        """Returns rows of prepared examples."""
+    def row_lengths(self, lengths: Lengths) -> Lengths:
+        """Returns the length of the inputs, for every feature of an example with weights."""
+        length = needed(lengths, ("inputs",))["inputs"]
+        return dict.fromkeys(("inputs", "targets", "loss_weights"), length)
 
-        def convert(rows: Features) -> Features:
-            targets = {"encoder_target_tokens": rows["targets"]}
-            return encoder(rows) | targets | {"encoder_loss_weights": rows["loss_weights"]}
+    def convert(self, rows: Features) -> Features:
+        """Returns the encoder's features, targets and weights."""
+        return encoder(rows) | {
+            "encoder_target_tokens": rows["targets"],
+            "encoder_loss_weights": rows["loss_weights"],
+        }
 
-        return _rows(packing.row_groups(dataset, _each(lengths), self.maker), convert)
-
-    def pieces(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
-        """Returns how many rows an example with so many tokens becomes, if they are not packed."""
-        return _unpacked(self.maker, _pieces(self.fit, sizes["inputs"], lengths["inputs"]))
+    def num_rows(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
+        """Returns the number of parts that `fit` makes of the inputs."""
+        return _num_parts(self.fit, sizes["inputs"], lengths["inputs"])
 
 
 def encoder(rows: Features) -> Features:
@@ -279,36 +243,24 @@ def with_features(dataset: tf.data.Dataset, names: tuple[str, ...]) -> tf.data.D
     return dataset
 
 
-def _rows(groups: tf.data.Dataset, convert: Callable[[Features], Features]) -> tf.data.Dataset:
-    return mapped(groups, convert).unbatch()
+def _packer(pack: Callable[[], Packer] | None) -> Packer:
+    return packing.Pad() if pack is None else pack()
 
 
-def _each(lengths: Lengths) -> Lengths:
-    """Returns one length for all that stands at an encoder's input tokens."""
-    length = needed(lengths, ("inputs",))["inputs"]
-    return dict.fromkeys(("inputs", "targets", "loss_weights"), length)
-
-
-def _unpacked(maker: RowMaker, pieces: int) -> int:
-    if not isinstance(maker, packing.Pad):
-        raise UserError("rows are packed and belong to no single example; set pack = None")
-    return pieces
-
-
-def _pieces(fit: Fit, size: int, length: int) -> int:
+def _num_parts(fit: Fit, size: int, length: int) -> int:
     return -(-size // length) if fit is packing.split else min(size, 1)
 
 
 def _join(example: Features) -> Features:
-    """Puts inputs and targets one after the other, with the weights and the prefix's mark."""
+    """Joins inputs and targets, with the loss weights and where the prefix is."""
     inputs, targets = example["inputs"], example["targets"]
     joined = tf.concat([inputs, targets], 0)
-    place = tf.range(tf.size(joined))
+    position = tf.range(tf.size(joined))
     width = tf.size(inputs)
     return {
         "targets": joined,
-        "loss_weights": tf.cast(place >= width, tf.int32),
-        "prefix": tf.cast(place <= width, tf.int32),
+        "loss_weights": tf.cast(position >= width, tf.int32),
+        "prefix": tf.cast(position <= width, tf.int32),
     }
 
 

@@ -1,7 +1,7 @@
 """Metric functions for SeqIO tasks: `(targets, predictions)` → a dict of name and number.
 
-Figures are per cent where the field gives per cent (BLEU, chrF, ROUGE, exact match), and every
-one is computed on the whole corpus with no random part.
+Values are per cent where the field gives per cent (BLEU, chrF, ROUGE, exact match), and each
+is computed on the whole corpus with no random part.
 """
 
 import importlib.util
@@ -30,7 +30,7 @@ _UNSPACED = re.compile(
 
 
 class Signed(float):
-    """A figure that carries how it was computed.
+    """A metric with a note of how it was computed.
 
     Attributes:
         signature: sacreBLEU's signature.
@@ -119,7 +119,7 @@ def rouge(targets: Texts, predictions: Texts) -> Scores:
     """Mean F1 of ROUGE-1, -2, -L and -Lsum over the examples, 0 to 100, with Porter's stemmer.
 
     The mean is over the examples themselves, not over random samples of them, so that the same
-    texts always have the same figures. Sentences of `rougeLsum` are separated by newlines.
+    texts always have the same scores. Sentences of `rougeLsum` are separated by newlines.
     """
     from rouge_score.rouge_scorer import RougeScorer
 
@@ -212,16 +212,16 @@ def text_sizes(texts: Texts) -> TextSizes:
     )
 
 
-def likelihood_figures(nats: float, tokens: int, sizes: TextSizes) -> Scores:
+def likelihood_metrics(nats: float, tokens: int, sizes: TextSizes) -> Scores:
     """Perplexities and bits of a corpus from the total negative log-likelihood L in nats.
 
     per token exp(L / tokens), per word exp(L / words), per byte and character L / (n ln 2).
-    Where words cannot be counted, no perplexity per word is made up.
+    There is no perplexity per word where words cannot be counted.
 
     Example:
         >>> sizes = TextSizes(bytes=8, characters=8, words=2, lines=1)
-        >>> figures = likelihood_figures(float(8 * np.log(2)), 4, sizes)
-        >>> figures["bits_per_byte"], round(figures["word_perplexity"], 6)
+        >>> found = likelihood_metrics(float(8 * np.log(2)), 4, sizes)
+        >>> found["bits_per_byte"], round(found["word_perplexity"], 6)
         (1.0, 16.0)
     """
     by_word = {} if sizes.words is None else {"word_perplexity": perplexity(nats, sizes.words)}

@@ -1,6 +1,6 @@
 """From examples of any length to rows of one length: padding, packing, splitting, trimming.
 
-A row maker turns a group of examples (each feature a ragged batch) into rows: for every feature
+A packer turns a group of examples (each feature a ragged batch) into rows: for every feature
 `f` with a length, `f` [rows, T], `f_segment_ids` [rows, T] (1 for the first example in the row, 2
 for the next, 0 for padding) and `f_positions` [rows, T]. Every operation can be saved and
 restored with the iterator.
@@ -20,11 +20,11 @@ Features = dict[str, tf.Tensor]
 Ragged = Mapping[str, tf.RaggedTensor]
 
 
-class RowMaker(Protocol):
+class Packer(Protocol):
     """Makes rows of one length from groups of examples.
 
     Attributes:
-        group: number of examples that are handed to `rows` together.
+        group: number of examples that `rows` takes at once.
     """
 
     group: int
@@ -33,7 +33,7 @@ class RowMaker(Protocol):
         """Returns rows that hold the examples, each of which fits."""
 
     def shift(self, tokens: tf.Tensor, segments: tf.Tensor) -> tf.Tensor:
-        """Returns the tokens one place to the right: [.., T] → [.., T]."""
+        """Returns the tokens shifted right: [.., T] → [.., T]."""
 
 
 @part
@@ -61,13 +61,13 @@ class Pad:
             parts = {
                 name: value,
                 f"{name}_segment_ids": value.with_flat_values(ones),
-                f"{name}_positions": value.with_flat_values(_places(value)),
+                f"{name}_positions": value.with_flat_values(_positions(value)),
             }
             made |= {key: part.to_tensor(shape=[None, length]) for key, part in parts.items()}
         return made
 
     def shift(self, tokens: tf.Tensor, segments: tf.Tensor) -> tf.Tensor:
-        """Returns the tokens one place to the right, 0 first: [.., T] → [.., T]."""
+        """Returns the tokens shifted right, 0 first: [.., T] → [.., T]."""
         del segments
         return _shift_right(tokens)
 
@@ -101,29 +101,29 @@ class FirstFit:
         if max_examples is not None and max_examples < 1:
             raise ConfigError(f"FirstFit.max_examples must be at least 1, got {max_examples}")
         self.group = group
-        self.most = group if max_examples is None else max_examples
+        self.max_examples = group if max_examples is None else max_examples
 
     def rows(self, examples: Ragged, lengths: Lengths) -> Features:
         """Returns as many rows as the examples need."""
         sizes = [tf.cast(examples[name].row_lengths(), tf.int32) for name in lengths]
-        # An example takes one of the places for examples, beside those for its tokens.
+        # The number of examples in a row is a capacity like that of its tokens.
         each = tf.stack([*sizes, tf.ones_like(sizes[0])], 1)
-        row, segment, starts = _first_fit(each, [*lengths.values(), self.most])
+        row, segment, starts = _first_fit(each, [*lengths.values(), self.max_examples])
         made: Features = {}
         for start, (name, length) in zip(tf.unstack(starts, axis=1), lengths.items(), strict=False):
             made |= _scatter(name, examples[name], (row, segment, start), length)
         return made
 
     def shift(self, tokens: tf.Tensor, segments: tf.Tensor) -> tf.Tensor:
-        """Returns the tokens one place to the right, 0 where a segment starts: [.., T] → same."""
+        """Returns the tokens shifted right, 0 where a segment starts: [.., T] → [.., T]."""
         same = tf.equal(segments, _shift_right(segments))
         return tf.where(same, _shift_right(tokens), 0)
 
 
-def row_groups(dataset: tf.data.Dataset, lengths: Lengths, maker: RowMaker) -> tf.data.Dataset:
-    """Returns the rows that a row maker makes, a group of rows per element."""
-    groups = ragged_batches(dataset, tuple(lengths), maker.group)
-    return mapped(groups, lambda examples: maker.rows(examples, lengths))
+def row_groups(dataset: tf.data.Dataset, lengths: Lengths, packer: Packer) -> tf.data.Dataset:
+    """Returns the rows that a packer makes, a group of rows per element."""
+    groups = ragged_batches(dataset, tuple(lengths), packer.group)
+    return mapped(groups, lambda examples: packer.rows(examples, lengths))
 
 
 def split(dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
@@ -177,14 +177,14 @@ def ragged_batches(
 def _cut(value: tf.RaggedTensor, length: int) -> tf.RaggedTensor:
     """Cuts the rows of a ragged batch at multiples of a length; an empty row stays one row."""
     sizes = value.row_lengths()
-    pieces = tf.maximum(tf.ones_like(sizes), -(-sizes // length))
-    piece = tf.ragged.range(pieces).flat_values
-    left = tf.repeat(sizes, pieces) - piece * length  # [pieces]
+    parts = tf.maximum(tf.ones_like(sizes), -(-sizes // length))
+    index = tf.ragged.range(parts).flat_values
+    left = tf.repeat(sizes, parts) - index * length  # [sum of parts]
     return tf.RaggedTensor.from_row_lengths(value.flat_values, tf.minimum(left, length))
 
 
-def _places(value: tf.RaggedTensor) -> tf.Tensor:
-    """Returns for each flat value its place in its row."""
+def _positions(value: tf.RaggedTensor) -> tf.Tensor:
+    """Returns for each flat value its position in its row."""
     starts = tf.gather(value.row_starts(), value.value_rowids())
     return tf.range(tf.size(value.flat_values)) - tf.cast(starts, tf.int32)
 
@@ -194,27 +194,29 @@ def _shift_right(x: tf.Tensor) -> tf.Tensor:
 
 
 def _first_fit(sizes: tf.Tensor, capacity: list[int]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Places examples of sizes [N, F] into rows with room for capacity [F] each.
+    """Packs examples of sizes [N, F] into rows of capacity [F] each.
 
     Returns:
-        For each example its row [N], its segment number in that row [N], and the place where it
-        starts for each feature [N, F].
+        For each example its row [N], its segment number in that row [N], and the position where
+        it starts for each feature [N, F].
     """
     number = tf.shape(sizes)[0]
-    room = tf.tile(tf.constant([capacity], tf.int32), [number, 1])  # [rows, F]; N rows are enough
+    free = tf.tile(tf.constant([capacity], tf.int32), [number, 1])  # [rows, F]; N rows are enough
 
-    def place(i: tf.Tensor, room: tf.Tensor, held: tf.Tensor, *written: tf.TensorArray) -> tuple:
-        fits = tf.reduce_all(room >= sizes[i], axis=1)
-        at = tf.argmax(fits, output_type=tf.int32)
-        found = (at, held[at] + 1, capacity - room[at])
+    def pack_one(
+        i: tf.Tensor, free: tf.Tensor, count: tf.Tensor, *written: tf.TensorArray
+    ) -> tuple:
+        fits = tf.reduce_all(free >= sizes[i], axis=1)
+        row = tf.argmax(fits, output_type=tf.int32)
+        found = (row, count[row] + 1, capacity - free[row])
         written = tuple(items.write(i, x) for items, x in zip(written, found, strict=True))
-        room = tf.tensor_scatter_nd_sub(room, [[at]], [sizes[i]])
-        held = tf.tensor_scatter_nd_add(held, [[at]], [1])
-        return i + 1, room, held, *written
+        free = tf.tensor_scatter_nd_sub(free, [[row]], [sizes[i]])
+        count = tf.tensor_scatter_nd_add(count, [[row]], [1])
+        return i + 1, free, count, *written
 
     lists = [tf.TensorArray(tf.int32, number) for _ in range(3)]
     state = tf.while_loop(
-        lambda i, *_: i < number, place, (0, room, tf.zeros([number], tf.int32), *lists)
+        lambda i, *_: i < number, pack_one, (0, free, tf.zeros([number], tf.int32), *lists)
     )
     row, segment, start = (items.stack() for items in state[3:])
     return row, segment, tf.reshape(start, [number, len(capacity)])
@@ -223,14 +225,14 @@ def _first_fit(sizes: tf.Tensor, capacity: list[int]) -> tuple[tf.Tensor, tf.Ten
 def _scatter(
     name: str,
     value: tf.RaggedTensor,
-    places: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
+    packed: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
     length: int,
 ) -> Features:
-    """Writes ragged examples to their places in rows: tokens, segment ids and positions."""
+    """Writes ragged examples into rows: tokens, segment ids and positions."""
     example = value.value_rowids()
-    row, segment, start = (tf.gather(place, example) for place in places)
-    position = _places(value)
-    shape = [tf.reduce_max(places[0]) + 1, length]
+    row, segment, start = (tf.gather(x, example) for x in packed)
+    position = _positions(value)
+    shape = [tf.reduce_max(packed[0]) + 1, length]
     index = tf.stack([row, start + position], 1)
     return {
         name: tf.scatter_nd(index, value.flat_values, shape),

@@ -10,15 +10,15 @@ from typing import Any
 
 import seqio
 
-from lm.data import identity, stream, task_registry
+from lm.data import fingerprints, stream, task_registry
 from lm.data.batches import Batches
+from lm.data.converter import Converter, pack_rows
 from lm.data.evaluation_batches import EvaluationBatches, evaluation_batches, task_names
-from lm.data.features import Converter
 from lm.errors import UserError
 from lm.parts import part
 from lm.ranges import NonNegativeInt, PositiveInt, Seed
 
-__all__ = ["EvaluationBatches", "Pipeline", "evaluation_batches", "task_facts", "task_names"]
+__all__ = ["EvaluationBatches", "Pipeline", "evaluation_batches", "task_fingerprint", "task_names"]
 
 
 @part
@@ -36,7 +36,7 @@ class Pipeline(Batches):
         preprocessors: SeqIO preprocessors that follow the task's own, e.g.
             `lm.data.denoising.span_corruption`.
         shuffle_buffer: number of examples, after long ones are split, among which the next is
-            drawn at random. A stored task is besides shuffled as a whole. 1 draws in order.
+            drawn at random. A stored task is also shuffled as a whole. 1 keeps the order.
         length_buckets: widths to which batches of shorter rows are cut, e.g. [32, 64]; each is one
             more shape to compile for. Rows that are packed are full and gain nothing.
         prefetch: number of batches made ahead.
@@ -88,12 +88,12 @@ class Pipeline(Batches):
         _require_examples(provider, split, made, lengths=lengths, preprocessors=preprocessors)
         prepared = made.prepare(examples, lengths).shuffle(shuffle_buffer, seed=seed)
         super().__init__(
-            rows=made.assemble(prepared, lengths),
-            facts={
-                **task_facts(provider, split),
+            rows=pack_rows(made, prepared, lengths),
+            fingerprint={
+                **task_fingerprint(provider, split),
                 "lengths": dict(lengths),
-                "converter": identity.settings(made),
-                "preprocessors": identity.settings(list(preprocessors)),
+                "converter": fingerprints.settings(made),
+                "preprocessors": fingerprints.settings(list(preprocessors)),
                 "seed": seed,
                 "shuffle_buffer": shuffle_buffer,
             },
@@ -105,14 +105,14 @@ class Pipeline(Batches):
         )
 
 
-def task_facts(provider: task_registry.Provider, split: str) -> dict[str, Any]:
+def task_fingerprint(provider: task_registry.Provider, split: str) -> dict[str, Any]:
     """Returns what decides the examples of a task or mixture: sources, tokenizers, shares."""
     tasks = task_registry.tasks(provider, split)
     return {
         "mixture_or_task_name": provider.name,
         "split": split,
-        "sources": {task.name: identity.source(task.source, split) for task in tasks},
-        "features": {task.name: identity.features(task.output_features) for task in tasks},
+        "sources": {task.name: fingerprints.source(task.source, split) for task in tasks},
+        "features": {task.name: fingerprints.features(task.output_features) for task in tasks},
         "rates": stream.rates(provider, split),
     }
 
@@ -137,7 +137,7 @@ def _require_examples(
     lengths: Mapping[str, PositiveInt],
     preprocessors: Sequence[stream.Preprocessor],
 ) -> None:
-    """Finds out with one pass, up to its first example, what would be waited for without end."""
+    """Reads each task up to its first example: an endless stream of none would wait for ever."""
     for task in task_registry.tasks(provider, split):
         examples = stream.one_pass(
             task, split, lengths=lengths, trims=made.trims, preprocessors=preprocessors

@@ -9,7 +9,8 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
-from lm.data import features, packing, stream, task_registry, tokens
+from lm.data import features, packing, stream, task_registry, token_store
+from lm.data.converter import Converter, to_rows
 
 Example = dict[str, Any]
 POOL = 64  # examples from which rows are packed
@@ -17,12 +18,12 @@ POOL = 64  # examples from which rows are packed
 
 @dataclass(frozen=True)
 class Preview:
-    """What there is to see of a task or mixture.
+    """Examples of a task or mixture, with sizes and vocabularies.
 
     Attributes:
         name: of the task or mixture.
         split: the split that was read.
-        counts: number of examples of each task, None where nobody knows it.
+        counts: number of examples of each task, None where unknown.
         vocabularies: of each feature.
         raw: examples as their source gives them; of a mixture, from its tasks in turn.
         tokens: examples after the task's preprocessors.
@@ -43,8 +44,8 @@ def preview(
     name: str,
     split: str,
     number: int,
-    lengths: features.Lengths | None = None,
-    converter: Callable[[], features.Converter] | None = None,
+    lengths: packing.Lengths | None = None,
+    converter: Callable[[], Converter] | None = None,
     vocabulary: seqio.Vocabulary | None = None,
 ) -> Preview:
     """Read the beginning of a split, in order, without tokenizing the rest.
@@ -70,6 +71,7 @@ def preview(
     raw = [part.source.get_dataset(split=split, shuffle=False) for part in parts]
     tokenized = [_tokenized(part, split, lengths) for part in parts]
     pool = [stream.keep(part, (*made.task_features, "loss_weights")) for part in tokenized]
+    rows = to_rows(made, _interleaved(pool).take(POOL), lengths)
     return Preview(
         name=name,
         split=split,
@@ -77,7 +79,7 @@ def preview(
         vocabularies={key: value.vocabulary for key, value in provider.output_features.items()},
         raw=list(islice(_in_turn(raw), number)),
         tokens=list(islice(_in_turn(tokenized), number)),
-        rows=list(made(_interleaved(pool).take(POOL), lengths).take(number).as_numpy_iterator()),
+        rows=list(islice(rows.as_numpy_iterator(), number)),
     )
 
 
@@ -119,8 +121,8 @@ def visible(characters: str) -> str:
     return "".join(signs.get(c, c if c.isprintable() else repr(c)[1:-1]) for c in characters)
 
 
-def _tokenized(task: seqio.Task, split: str, lengths: features.Lengths) -> tf.data.Dataset:
-    dataset = tokens.examples(task, split)
+def _tokenized(task: seqio.Task, split: str, lengths: packing.Lengths) -> tf.data.Dataset:
+    dataset = token_store.examples(task, split)
     return stream.preprocess(task, dataset, lengths=lengths, preprocessors=(), seed=0)
 
 

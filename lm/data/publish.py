@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all, with a manifest that tells what they must hold."""
+"""Folders that appear whole or not at all, with a manifest of what they must hold."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ MANIFEST = "MANIFEST.json"
 
 
 @contextlib.contextmanager
-def publish(folder: Path, facts: dict[str, Any]) -> Iterator[Path]:
+def publish(folder: Path, metadata: dict[str, Any]) -> Iterator[Path]:
     """Gives a temporary folder to fill; on a clean exit it becomes `folder`, complete.
 
     The manifest lists size and SHA-256 of every file. If another process was faster, its folder
@@ -21,7 +21,7 @@ def publish(folder: Path, facts: dict[str, Any]) -> Iterator[Path]:
 
     Args:
         folder: the folder to make.
-        facts: what the manifest says besides the files; may be filled while writing.
+        metadata: what the manifest says besides the files; may be filled while writing.
 
     Raises:
         UserError: if the disk is full or the folder cannot be written.
@@ -29,9 +29,9 @@ def publish(folder: Path, facts: dict[str, Any]) -> Iterator[Path]:
     try:
         with disk.filled(folder, disk.keep_folder) as temporary:
             yield temporary
-            _write_manifest(temporary, facts)
+            _write_manifest(temporary, metadata)
     except OSError as error:
-        message = disk.refusal(folder, "the cache", error)
+        message = disk.format_failure(folder, "the cache", error)
         raise UserError(f"{message}, or set LM_CACHE_DIR to another disk") from error
 
 
@@ -70,9 +70,9 @@ def _damaged(path: Path, folder: Path, what: str) -> UserError:
     return UserError(f"{path}: damaged cache file ({what}); delete {folder} to have it rebuilt")
 
 
-def _write_manifest(folder: Path, facts: dict[str, Any]) -> None:
+def _write_manifest(folder: Path, metadata: dict[str, Any]) -> None:
     listed = {}
     for path in sorted(folder.iterdir()):
         listed[path.name] = {"size": path.stat().st_size, "sha256": disk.sha256(path)}
-    text = json.dumps({**facts, "files": listed}, indent=1)
+    text = json.dumps({**metadata, "files": listed}, indent=1)
     (folder / MANIFEST).write_text(text)

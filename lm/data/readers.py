@@ -3,7 +3,7 @@
 Every defect is reported by file and line. What then happens is the caller's choice:
 `on_error="raise"` stops at the first one, `on_error="skip"` leaves the line out and counts it.
 A byte order mark and the carriage return of a CRLF ending are defects too; when skipping, only
-these bytes are left out and the line is kept, since what it says is beyond doubt.
+these bytes are left out and the line is kept, since its text is clear.
 """
 
 import codecs
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lm.data import files
-from lm.data.report import Report
+from lm.data.defects import DefectReport
 from lm.errors import UserError
 from lm.parts import part
 
@@ -27,7 +27,7 @@ Row = dict[str, Any]
 
 @part
 def read_text_lines(
-    paths: Paths, *, on_error: str = "raise", report: Report | None = None
+    paths: Paths, *, on_error: str = "raise", report: DefectReport | None = None
 ) -> Iterator[str]:
     """Yields the lines of UTF-8 files, without their line ends.
 
@@ -39,7 +39,7 @@ def read_text_lines(
     Raises:
         UserError: naming file and line of the first defect, or a missing or cut file.
     """
-    report = report or Report(on_error)
+    report = report or DefectReport(on_error)
     for path in files.expand(paths):
         for _, line in _sound(_filled_lines(path, report)):
             yield line
@@ -47,13 +47,13 @@ def read_text_lines(
 
 @part
 def read_paragraphs(
-    paths: Paths, *, on_error: str = "raise", report: Report | None = None
+    paths: Paths, *, on_error: str = "raise", report: DefectReport | None = None
 ) -> Iterator[str]:
     """Yields the paragraphs of UTF-8 files: runs of lines between empty ones, ends kept inside.
 
     Arguments and errors as in `read_text_lines`, except that an empty line is no defect.
     """
-    report = report or Report(on_error)
+    report = report or DefectReport(on_error)
     for path in files.expand(paths):
         held: list[str] = []
         for _, line in _sound(_lines(path, report)):
@@ -68,13 +68,13 @@ def read_paragraphs(
 
 @part
 def read_documents(
-    paths: Paths, *, on_error: str = "raise", report: Report | None = None
+    paths: Paths, *, on_error: str = "raise", report: DefectReport | None = None
 ) -> Iterator[str]:
     """Yields each UTF-8 file as one text, its line ends kept.
 
     Arguments and errors as in `read_text_lines`, except that an empty line is no defect.
     """
-    report = report or Report(on_error)
+    report = report or DefectReport(on_error)
     for path in files.expand(paths):
         lines = [line for _, line in _sound(_lines(path, report))]
         if lines:
@@ -82,7 +82,7 @@ def read_documents(
 
 
 def read_parallel(
-    paths: Mapping[str, Paths], *, on_error: str = "raise", report: Report | None = None
+    paths: Mapping[str, Paths], *, on_error: str = "raise", report: DefectReport | None = None
 ) -> Iterator[Row]:
     """Yields rows of aligned text files: line n of every file makes row n.
 
@@ -96,7 +96,7 @@ def read_parallel(
     Raises:
         UserError: as `read_text_lines`; and if one side has more lines, whatever the choice.
     """
-    report = report or Report(on_error)
+    report = report or DefectReport(on_error)
     sides = {name: files.expand(path) for name, path in paths.items()}
     if len({len(found) for found in sides.values()}) > 1:
         counts = ", ".join(f"{name}: {len(found)}" for name, found in sides.items())
@@ -111,7 +111,7 @@ def read_tsv(
     columns: Sequence[str] | None = None,
     names: Sequence[str] | None = None,
     on_error: str = "raise",
-    report: Report | None = None,
+    report: DefectReport | None = None,
 ) -> Iterator[Row]:
     """Yields the rows of tab-separated files as dicts; a plain split at tabs, no quoting.
 
@@ -125,7 +125,7 @@ def read_tsv(
     Raises:
         UserError: naming file and line of a defect; a header without a wanted column always.
     """
-    report = report or Report(on_error)
+    report = report or DefectReport(on_error)
     for path in files.expand(paths):
         yield from _table(path, columns, names, report)
 
@@ -135,7 +135,7 @@ def read_jsonl(
     *,
     fields: Sequence[str] | None = None,
     on_error: str = "raise",
-    report: Report | None = None,
+    report: DefectReport | None = None,
 ) -> Iterator[Row]:
     """Yields one object per line of JSON files.
 
@@ -149,7 +149,7 @@ def read_jsonl(
     Raises:
         UserError: naming file and line of a defect.
     """
-    report = report or Report(on_error)
+    report = report or DefectReport(on_error)
     for path in files.expand(paths):
         for number, line in _sound(_filled_lines(path, report)):
             row, kind, detail = _object(line, fields or ())
@@ -164,7 +164,7 @@ def _sound(lines: Iterator[tuple[int, str | None]]) -> Iterator[tuple[int, str]]
     return ((number, text) for number, text in lines if text is not None)
 
 
-def _filled_lines(path: Path, report: Report) -> Iterator[tuple[int, str | None]]:
+def _filled_lines(path: Path, report: DefectReport) -> Iterator[tuple[int, str | None]]:
     """Yields lines as `_lines` does; a line of white space is a defect too."""
     for number, text in _lines(path, report):
         if text is not None and not text.strip():
@@ -173,7 +173,7 @@ def _filled_lines(path: Path, report: Report) -> Iterator[tuple[int, str | None]
         yield number, text
 
 
-def _lines(path: Path, report: Report) -> Iterator[tuple[int, str | None]]:
+def _lines(path: Path, report: DefectReport) -> Iterator[tuple[int, str | None]]:
     """Yields (number, text) of every line of a file; text is None where a defect leaves it out."""
     number = 0
     for number, raw in _raw_lines(path):
@@ -204,7 +204,7 @@ def _finish_line(file: IO[bytes]) -> None:
         pass
 
 
-def _decode(path: Path, number: int, raw: bytes, report: Report) -> str | None:
+def _decode(path: Path, number: int, raw: bytes, report: DefectReport) -> str | None:
     """Returns the text of a line, or None if a defect leaves it out."""
     if number == 1 and raw.startswith(codecs.BOM_UTF8):
         report.defect(path, number, "byte order mark")
@@ -233,7 +233,7 @@ def _fault(raw: bytes) -> tuple[str, str]:
     return "", ""
 
 
-def _aligned(sides: Mapping[str, Path], report: Report) -> Iterator[Row]:
+def _aligned(sides: Mapping[str, Path], report: DefectReport) -> Iterator[Row]:
     """Yields the rows of one set of aligned files."""
     streams = [(text for _, text in _filled_lines(path, report)) for path in sides.values()]
     for number, texts in enumerate(_longest(streams), start=1):
@@ -257,7 +257,7 @@ def _table(
     path: Path,
     columns: Sequence[str] | None,
     names: Sequence[str] | None,
-    report: Report,
+    report: DefectReport,
 ) -> Iterator[Row]:
     """Yields the rows of one table."""
     lines = _sound(_filled_lines(path, report))

@@ -18,8 +18,8 @@ import seqio
 import tensorflow as tf
 from absl import logging
 
-from lm.data import files, identity, readers, records
-from lm.data.report import Report
+from lm.data import files, fingerprints, readers, record_cache
+from lm.data.defects import DefectReport
 from lm.errors import UserError
 
 Reader = Callable[..., Iterator[Any]]
@@ -45,7 +45,7 @@ class CachedSource(seqio.DataSource):
         self,
         *,
         name: str,
-        examples: Mapping[str, Callable[[], Iterable[records.Example]]],
+        examples: Mapping[str, Callable[[], Iterable[record_cache.Example]]],
         fingerprints: Mapping[str, Callable[[], Mapping[str, Any]]],
         description: Any = None,
     ):
@@ -67,7 +67,7 @@ class CachedSource(seqio.DataSource):
 
     def num_input_examples(self, split: str) -> int:
         """Returns the number of examples of a split, caching it if need be."""
-        return records.count(self._folder(split))
+        return record_cache.count(self._folder(split))
 
     def get_dataset(
         self,
@@ -82,7 +82,7 @@ class CachedSource(seqio.DataSource):
     ) -> tf.data.Dataset:
         """Returns the examples of a split in their stable order; shuffling is the pipeline's."""
         del shuffle, seed, shard_info, sequence_length, use_cached, num_epochs
-        return records.dataset(self._folder(split))
+        return record_cache.dataset(self._folder(split))
 
     def _fingerprint(self, split: str) -> Mapping[str, Any]:
         """Returns all that decides the examples of a split, as plain JSON values."""
@@ -92,7 +92,7 @@ class CachedSource(seqio.DataSource):
 
     def _folder(self, split: str) -> Path:
         fingerprint = self.fingerprint(split)
-        return records.cached(f"{self.name}-{split}", fingerprint, self.examples[split])
+        return record_cache.cached(f"{self.name}-{split}", fingerprint, self.examples[split])
 
 
 def text_source(
@@ -156,7 +156,7 @@ def jsonl_source(
 
 def examples_source(
     name: str,
-    splits: Mapping[str, Callable[[], Iterable[records.Example]]],
+    splits: Mapping[str, Callable[[], Iterable[record_cache.Example]]],
     *,
     fingerprint: Callable[[], Mapping[str, Any]],
 ) -> CachedSource:
@@ -219,8 +219,8 @@ def _extended(
 
 
 def _between(
-    examples: Callable[[], Iterable[records.Example]], bounds: tuple[float, float]
-) -> Iterator[records.Example]:
+    examples: Callable[[], Iterable[record_cache.Example]], bounds: tuple[float, float]
+) -> Iterator[record_cache.Example]:
     """Yields the examples whose share lies between two bounds."""
     low, high = bounds
     for example in examples():
@@ -233,10 +233,10 @@ def _source(
     reader: Reader,
     options: Mapping[str, Any],
     on_error: str,
-    wrap: Callable[[Any], records.Example] = dict,
+    wrap: Callable[[Any], record_cache.Example] = dict,
 ) -> CachedSource:
     """Builds the source of a reader of files."""
-    Report(on_error)  # a wrong choice is an error now, not at the first use
+    DefectReport(on_error)  # a wrong choice is an error now, not at the first use
     bind = functools.partial
     return CachedSource(
         name=reader.__name__.removeprefix("read_"),
@@ -248,15 +248,15 @@ def _source(
             split: bind(_describe, paths, reader, options, on_error)
             for split, paths in splits.items()
         },
-        description=identity.settings([reader, splits, options, on_error]),
+        description=fingerprints.settings([reader, splits, options, on_error]),
     )
 
 
 def _read(
     paths: Any, reader: Reader, options: Mapping[str, Any], on_error: str, wrap: Callable
-) -> Iterator[records.Example]:
-    """Yields the examples of one split and says what was skipped."""
-    report = Report(on_error)
+) -> Iterator[record_cache.Example]:
+    """Yields the examples of one split and logs what was skipped."""
+    report = DefectReport(on_error)
     for item in reader(_resolve(paths), report=report, **options):
         yield wrap(item)
     if report.counts:

@@ -15,10 +15,9 @@ import tensorflow as tf
 
 from lm.data import packing
 from lm.data.mapping import mapped
+from lm.data.packing import Features
 from lm.errors import UserError
 from lm.parts import part
-
-Features = dict[str, tf.Tensor]
 
 _JOINED = 128
 
@@ -146,21 +145,21 @@ def require_sentinels(vocabulary: seqio.Vocabulary) -> None:
 
 
 def _joined(dataset: tf.data.Dataset, length: int) -> tf.data.Dataset:
-    """Returns pieces of the joined texts, all of this length but the last of each join."""
+    """Returns parts of the joined texts, all of this length but the last of each join."""
 
-    def pieces(batch: Mapping[str, tf.RaggedTensor]) -> Mapping[str, tf.RaggedTensor]:
+    def parts_of(batch: Mapping[str, tf.RaggedTensor]) -> Mapping[str, tf.RaggedTensor]:
         tokens = batch["targets"].flat_values
         whole = tf.RaggedTensor.from_row_lengths(tokens, [tf.size(tokens)])
         return packing.cut({"targets": whole}, {"targets": length})
 
     joined = packing.ragged_batches(dataset, ("targets",), _JOINED)
-    cut = mapped(joined, pieces).unbatch()
+    cut = mapped(joined, parts_of).unbatch()
     return cut.filter(lambda example: tf.size(example["targets"]) > 0)
 
 
 def _partition(items: tf.Tensor, parts: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Returns sizes of `parts` random non-empty parts of a row of items: int32 [parts]."""
     order = tf.argsort(tf.random.stateless_uniform([items - 1], seed))
-    borders = tf.sort(order[: parts - 1]) + 1  # distinct places between two items
+    borders = tf.sort(order[: parts - 1]) + 1  # distinct borders between two items
     ends = tf.concat([borders, [items]], 0)
     return ends - tf.concat([[0], borders], 0)

@@ -12,7 +12,7 @@ import seqio
 import tensorflow as tf
 from absl import logging
 
-from lm.data import task_registry, tokens
+from lm.data import task_registry, token_store
 from lm.data.mapping import mapped
 from lm.errors import UserError
 
@@ -42,9 +42,9 @@ def one_pass(
         preprocessors: further ones after the task's own.
         seed: of the preprocessors that are random.
     """
-    store = tokens.token_store(task, split)
+    store = token_store.open_store(task, split)
     if store is None:
-        dataset = tokens.examples(task, split, seed=seed)
+        dataset = token_store.examples(task, split, seed=seed)
     else:
         dataset = store.dataset(tf.data.Dataset.range(len(store)))
     return preprocess(
@@ -70,7 +70,7 @@ def endless(
 
     Arguments as in `one_pass`.
     """
-    store = tokens.token_store(task, split)
+    store = token_store.open_store(task, split)
     if store is None:
         dataset = task.source.get_dataset(split=split, shuffle=True, seed=seed)
         dataset = task.preprocess_precache(dataset, seed=seed).repeat()
@@ -139,11 +139,11 @@ def shuffled_indices(count: int, *, seed: int, name: str) -> tf.data.Dataset:
     """
     key = (seed ^ zlib.crc32(name.encode())) % 2**31
 
-    def index(position: tf.Tensor) -> tf.Tensor:
-        epoch, place = position // count, position % count
-        return tf.random.experimental.index_shuffle(place, tf.stack([key, epoch]), count - 1)
+    def shuffled(position: tf.Tensor) -> tf.Tensor:
+        epoch, index = position // count, position % count
+        return tf.random.experimental.index_shuffle(index, tf.stack([key, epoch]), count - 1)
 
-    return mapped(tf.data.Dataset.range(_ENDLESS), index)
+    return mapped(tf.data.Dataset.range(_ENDLESS), shuffled)
 
 
 def preprocess(
@@ -158,13 +158,13 @@ def preprocess(
     """Applies the task's preprocessors after the cache mark (all, if it has none) and more.
 
     Random ones (`seqio.map_over_dataset(num_seeds=...)`) get seeds made from `seed`. SeqIO's
-    `append_eos_after_trim` is told the lengths of the features in `trims` alone, so that it
-    leaves whole what a converter would split.
+    `append_eos_after_trim` gets the lengths of the features in `trims` alone, so that it does not
+    trim what a converter splits.
     """
     with seqio.utils.map_seed_manager(seed):
         for step in [*after_cache(task), *preprocessors]:
-            told = _cut_to(lengths, trims) if step is _append_eos_after_trim else lengths
-            given = {"sequence_length": told, "output_features": task.output_features}
+            trimmed_to = _cut_to(lengths, trims) if step is _append_eos_after_trim else lengths
+            given = {"sequence_length": trimmed_to, "output_features": task.output_features}
             dataset = seqio.utils.add_kwargs_to_transform(step, **given)(dataset)
     return dataset
 
@@ -192,11 +192,13 @@ def _cut_to(lengths: Lengths, trims: Collection[str] | None) -> Lengths:
     return {name: length for name, length in lengths.items() if name in trims}
 
 
-def _report_cuts(task: seqio.Task, split: str, store: tokens.TokenStore, cut_to: Lengths) -> None:
-    """Says how many examples are longer than their feature's length."""
+def _report_cuts(
+    task: seqio.Task, split: str, store: token_store.TokenStore, cut_to: Lengths
+) -> None:
+    """Logs how many examples are longer than their feature's length."""
     for name, length in cut_to.items():
         sizes = store.sizes(name) + task.output_features[name].add_eos
         if count := int((sizes > length).sum()):
             part = f"{count} of {len(sizes)} ({100 * count / len(sizes):.1f} %)"
-            place = f"{task.name}/{split}"
-            logging.warning("%s: %s %s are longer than %d and cut", place, part, name, length)
+            source = f"{task.name}/{split}"
+            logging.warning("%s: %s %s are longer than %d and cut", source, part, name, length)

@@ -90,7 +90,7 @@ def usable(texts: Iterable[str], max_length: int, counts: Counts) -> Iterator[st
 
 
 def _reason(line: str, max_length: int) -> str:
-    """Why SentencePiece would leave a line out, or nothing."""
+    """The reason why SentencePiece would leave a line out, "" if it would not."""
     reasons = {
         "empty": not line.strip(),
         "nul": "\0" in line,
@@ -122,8 +122,8 @@ def select(sentences: Iterable[str], options: TrainerOptions, counts: Counts) ->
             watch.add(sentence)
         elif not options.shuffle_input_sentence:
             continue
-        elif (place := int(draw() * (rank + 1))) < size:
-            held[place] = (rank, sentence)
+        elif (index := int(draw() * (rank + 1))) < size:
+            held[index] = (rank, sentence)
     counts["used"] = len(held)
     return [sentence for _, sentence in sorted(held)]
 
@@ -163,7 +163,7 @@ class MemoryWatch:
 
 
 def available_memory() -> float:
-    """Bytes of memory that this process may still take; infinite when nothing tells."""
+    """Bytes of memory that this process may still take; infinite when unknown."""
     limits = [float("inf")]
     meminfo, group = Path("/proc/meminfo"), Path("/sys/fs/cgroup/memory.max")
     if meminfo.is_file():

@@ -13,7 +13,7 @@ LONGEST = 10
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
+class TokenizerReport:
     """Counts and rates of one vocabulary over some texts.
 
     Attributes:
@@ -71,7 +71,7 @@ def _(vocabulary: seqio.SentencePieceVocabulary, token: int) -> bool:
     return vocabulary.tokenizer.IsByte(int(token))
 
 
-def measure(vocabulary: seqio.Vocabulary, texts: Iterable[str]) -> Report:
+def measure(vocabulary: seqio.Vocabulary, texts: Iterable[str]) -> TokenizerReport:
     """Tokenize the texts and count.
 
     Raises:
@@ -91,7 +91,7 @@ def measure(vocabulary: seqio.Vocabulary, texts: Iterable[str]) -> Report:
     words = sum(len(text.split()) for text in texts)
     length = sum(len(text.encode()) for text in texts)
     pairs = zip(texts, encoded, strict=True)
-    return Report(
+    return TokenizerReport(
         vocabulary_size=size,
         texts=len(texts),
         words=words,
@@ -126,9 +126,9 @@ def _longest(vocabulary: seqio.Vocabulary, ids: collections.Counter[int]) -> dic
     return {piece: counts[piece] for piece in order[:LONGEST]}
 
 
-def table(reports: Mapping[str, Report]) -> str:
+def table(reports: Mapping[str, TokenizerReport]) -> str:
     """The reports side by side, a column for each tokenizer."""
-    fields = [f.name for f in dataclasses.fields(Report) if f.name != "longest_pieces"]
+    fields = [f.name for f in dataclasses.fields(TokenizerReport) if f.name != "longest_pieces"]
     rows = [["", *reports]]
     rows += [[_label(f), *(_number(getattr(r, f)) for r in reports.values())] for f in fields]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -151,6 +151,6 @@ def _row(cells: list[str], widths: list[int]) -> str:
     return "  ".join([label.ljust(first), *padded]).rstrip()
 
 
-def _pieces(name: str, report: Report) -> str:
+def _pieces(name: str, report: TokenizerReport) -> str:
     shown = ", ".join(f"{piece!r} × {count:,}" for piece, count in report.longest_pieces.items())
     return f"longest pieces of {name}: {shown or 'none'}"

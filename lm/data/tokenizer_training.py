@@ -109,7 +109,7 @@ def fit(sentences: list[str], options: TrainerOptions) -> bytes:
 def circumstances(corpus: TextFiles | TaskText, sentences: list[str]) -> dict[str, str]:
     """What the bytes of a model depend on beside its options: the text and the versions.
 
-    Python's version is told for tasks, which may read the interpreter's own files.
+    Python's version counts for tasks, which may read the interpreter's own files.
     """
     digest = hashlib.sha256("\n".join(sentences).encode()).hexdigest()
     python = {"python": platform.python_version()} if isinstance(corpus, TaskText) else {}
@@ -168,11 +168,11 @@ def _check(name: str, options: TrainerOptions) -> None:
         )
 
 
-def _compare(recipe_facts: Mapping[str, str], here: Mapping[str, str]) -> None:
-    for fact, wanted in recipe_facts.items():
-        if here.get(fact, wanted) != wanted:
+def _compare(built_with: Mapping[str, str], here: Mapping[str, str]) -> None:
+    for name, wanted in built_with.items():
+        if here.get(name, wanted) != wanted:
             warnings.warn(
-                f"the recipe was made with {fact} {wanted[:16]}, this is {here[fact][:16]}: "
+                f"the recipe was made with {name} {wanted[:16]}, this is {here[name][:16]}: "
                 "the tokenizer may come out different",
                 stacklevel=3,
             )

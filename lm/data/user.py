@@ -14,7 +14,7 @@ from typing import Any
 import seqio
 import tensorflow as tf
 
-from lm.data import identity, readers, sources, task_registry
+from lm.data import fingerprints, readers, sources, task_registry
 from lm.data.mapping import mapped
 from lm.data.metrics import exact_match
 from lm.data.vocabulary import byte_vocabulary
@@ -153,7 +153,7 @@ def mixture(
     }
     for task in rates:
         task_registry.get(task)
-    spec = ["mixture", identity.settings(tasks), temperature, maximum]
+    spec = ["mixture", fingerprints.settings(tasks), temperature, maximum]
     if _is_new(name, spec):
         seqio.MixtureRegistry.add(name, list(rates.items()))
     return name
@@ -199,8 +199,8 @@ def _register(
     def rename(dataset: tf.data.Dataset) -> tf.data.Dataset:
         return mapped(dataset, lambda row: {name: row[old] for name, old in renamed.items()})
 
-    spec = [source.description, renamed, identity.describe(feature.vocabulary)]
-    if _is_new(name, [*spec, identity.settings(list(metrics))]):
+    spec = [source.description, renamed, fingerprints.describe(feature.vocabulary)]
+    if _is_new(name, [*spec, fingerprints.settings(list(metrics))]):
         seqio.TaskRegistry.add(
             name,
             source=source,

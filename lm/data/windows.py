@@ -1,6 +1,6 @@
 """Windows over the stream of a split's tokens, for language models trained without documents.
 
-The tokens of all examples stand one after the other, as the task made them. A window of T + 1
+The tokens of all examples are joined, as the task made them. A window of T + 1
 tokens w gives inputs w[:-1] and targets w[1:]; there is no start token. With T = 3:
 
     stream           5 6 7 8 9 4 3
@@ -15,26 +15,27 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
-from lm.data import identity, packing, stream, task_registry
+from lm.data import fingerprints, packing, stream, task_registry
 from lm.data.batches import Batches
 from lm.data.evaluation_batches import EvaluationBatches
-from lm.data.features import Features, needed
+from lm.data.features import needed
 from lm.data.mapping import mapped
-from lm.data.pipeline import task_facts
+from lm.data.packing import Features
+from lm.data.pipeline import task_fingerprint
 from lm.errors import UserError
 from lm.parts import part
 
 
 @part
 class RandomWindows(Batches):
-    """Batches of windows at places drawn uniformly at random, each independent of the others.
+    """Batches of windows at positions drawn uniformly at random, each independent of the others.
 
     Args:
         mixture_or_task_name: name of a registered task.
         split: name of the split.
         lengths: `{"targets": T}`.
         batch_size: windows of the global batch.
-        seed: decides the places.
+        seed: decides the positions.
         vocabulary: replaces the task's own, if given.
         preprocessors: SeqIO preprocessors that follow the task's own.
         prefetch: number of batches made ahead.
@@ -66,11 +67,11 @@ class RandomWindows(Batches):
         )
         super().__init__(
             rows=_random(token_stream(examples), length, seed),
-            facts={
-                **task_facts(task, split),
+            fingerprint={
+                **task_fingerprint(task, split),
                 "lengths": dict(lengths),
                 "converter": "RandomWindows",
-                "preprocessors": identity.settings(list(preprocessors)),
+                "preprocessors": fingerprints.settings(list(preprocessors)),
                 "seed": seed,
             },
             batch_size=batch_size,
@@ -101,7 +102,7 @@ def window_batches(
         examples=examples,
         rows=_disjoint(token_stream(examples), length),
         batch_size=batch_size,
-        pieces=no_pieces,
+        num_rows=no_num_rows,
     )
 
 
@@ -113,16 +114,16 @@ def token_stream(examples: tf.data.Dataset) -> np.ndarray:
 
 
 def _random(tokens: np.ndarray, length: int, seed: int) -> tf.data.Dataset:
-    """Returns endless rows at stateless random places 0 … N − T − 1."""
-    places = len(tokens) - length
-    if places < 1:
+    """Returns endless rows at stateless random positions 0 … N − T − 1."""
+    num_starts = len(tokens) - length
+    if num_starts < 1:
         raise UserError(f"a split of {len(tokens)} tokens has no window of {length} + 1")
     with tf.device("/cpu:0"):
         values = tf.constant(tokens)
 
     def window(number: tf.Tensor) -> Features:
         key = tf.stack([tf.cast(seed, tf.int64), number])
-        start = tf.random.stateless_uniform([], key, 0, places, tf.int64)
+        start = tf.random.stateless_uniform([], key, 0, num_starts, tf.int64)
         return _row(values[start : start + length + 1], length)
 
     return mapped(tf.data.Dataset.range(2**62), window)
@@ -151,8 +152,8 @@ def _row(window: tf.Tensor, length: int) -> Features:
     return {name: tf.ensure_shape(value, [length]) for name, value in row.items()}
 
 
-def no_pieces(example: object) -> int:
-    """Refuses to say how many rows an example becomes.
+def no_num_rows(example: object) -> int:
+    """Raises: no row of a window belongs to one example.
 
     Raises:
         UserError: rows may hold parts of several.

@@ -19,7 +19,7 @@ def repeat(tree: Tree, sequences: int) -> Tree:
     if sequences == 1:
         return tree
     more = repeated(sequences)
-    return map_rows(tree, more, {Slots: lambda x: Slots(more(x.places), more(x.is_own), x.next)})
+    return map_rows(tree, more, {Slots: lambda x: Slots(more(x.positions), more(x.is_own), x.next)})
 
 
 def expand(tree: Tree, sequences: int, new_slots: int) -> Tree:
@@ -35,7 +35,7 @@ def expand(tree: Tree, sequences: int, new_slots: int) -> Tree:
         return keras.tree.map_structure(lambda x: ops.pad(x, padding), cache)
 
     def table(slots: Slots) -> Slots:
-        positions = ops.pad(slots.places, [[0, 0], [0, added]], constant_values=NEVER)
+        positions = ops.pad(slots.positions, [[0, 0], [0, added]], constant_values=NEVER)
         is_own = ops.tile(ops.eye(sequences, dtype="bool"), (positions.shape[0], 1))
         return Slots(more(positions), is_own, slots.next)
 
@@ -59,7 +59,7 @@ def reorder(tree: Tree, parents: Tensor) -> Tree:
         inherited,
         {
             Cache: lambda cache: cache,
-            Slots: lambda slots: slots._replace(places=inherited(slots.places)),
+            Slots: lambda slots: slots._replace(positions=inherited(slots.positions)),
         },
     )
 

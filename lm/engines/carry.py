@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 from lm.nn.branch import State
-from lm.objectives.carry import rows_that_go_on
+from lm.objectives.carry import count_continuing_rows
 from lm.types import Features, Shape, Tensor, Tree
 
 
@@ -20,11 +20,11 @@ class Carry:
 
     Args:
         objective: built; its variables need no values.
-        features: as of `rows_that_go_on`.
+        features: as of `count_continuing_rows`.
     """
 
     def __init__(self, objective: Any, features: Features) -> None:
-        rows = rows_that_go_on(features)
+        rows = count_continuing_rows(features)
         # With 0 rows the tree and the dtypes are the same, and nothing is allocated yet.
         self._tree = objective.initial_carry(0) if rows else ()
         leaves = _leaves(self._tree, ("carry",))

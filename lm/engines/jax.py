@@ -100,7 +100,7 @@ class Engine:
         self._owned()
 
     def _owned(self) -> Arrays:
-        """Return the arrays of the state, taken from the variables if those own them."""
+        """Return the arrays of the state, taken from the variables if they own it."""
         if self._state is None:
             self._state = [v.value for v in self.program.variables]
         return self._state
@@ -154,14 +154,14 @@ class Engine:
 
         terms = {name: np.zeros(2, "float32") for name in self.program.terms}
         zeros = ([np.zeros(w.shape, "float32") for w in weights], terms, others)
-        parts = self.program.split((carry, batch))  # each part has rows of the carry of its own
+        parts = self.program.split((carry, batch))  # each part has its rows of the carry
         if self._placement is not None:
             parts = self._placement.microbatches(parts)
         sums, after = jax.lax.scan(add, zeros, parts)
         return *sums, self.program.join(after)
 
     def _loss(self, weights: Arrays, others: Arrays, carry: Arrays, batch: Features) -> tuple:
-        """Return the sum of losses; beside it terms, other state and carry after the pass."""
+        """Return the sum of losses, and as auxiliary output terms, other state and carry."""
         program = self.program
         mapping = zip([*program.weights, *program.others], [*weights, *others], strict=True)
         with self._layouts(), keras.StatelessScope(state_mapping=mapping) as scope:

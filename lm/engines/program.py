@@ -45,7 +45,7 @@ class Program:
         objective: a model with `terms(features, outputs)`; it is built here if it is not yet.
         optimizer: it is built here.
         features: a batch, or for each feature anything with its shape and dtype.
-        microbatches: parts into which a batch is cut; the gradient is the whole batch's.
+        microbatches: parts into which a batch is split; the gradient is that of the whole batch.
 
     Raises:
         UserError: the batch cannot be cut into equal parts, memory is too small, or two variables
@@ -92,15 +92,15 @@ class Program:
     ) -> tuple[dict[str, Tensor], State]:
         """Return name -> float32 [2], the total and the weight of every term, and the carry after.
 
-        These are the objective's own terms and what layers reported; the losses among the latter
-        are part of "loss", as a mean over its weight.
+        They are the objective's terms and what layers report; losses that layers report are part
+        of "loss", as a mean over its weight.
         """
         with collect() as reported:
             outputs, after = outputs_and_carry(self.objective, features, carry, training=training)
             terms = dict(self.objective.terms(features, outputs))
         total, weight = terms["loss"]
         terms["loss"] = Ratio(total + reported.loss() * weight, weight)
-        terms |= {name: Ratio(*sums) for name, sums in reported.figures().items()}
+        terms |= {name: Ratio(*sums) for name, sums in reported.metrics().items()}
         sums = {
             name: ops.stack([ops.cast(x, "float32") for x in ratio])
             for name, ratio in terms.items()

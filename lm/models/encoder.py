@@ -1,14 +1,15 @@
 """Encoder: embed, one bidirectional stack, a head."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import keras
 from keras import ops
 
+from lm.models.features import rows_of
 from lm.nn.branch import Factory, make
-from lm.nn.heads import Factors
+from lm.nn.heads import LogitsInput
 from lm.parts import part
+from lm.types import Features, Shape, Tensor
 
 
 @part
@@ -17,7 +18,7 @@ class Encoder(keras.Model):
 
     Features: `encoder_input_tokens`, and where there are any `encoder_positions`,
     `encoder_segment_ids` (packed examples, 0 for padding), `encoder_token_types` (BERT's sentence A
-    or B; 0 by default) and `encoder_attention_mask` [B, T, T], which token may look at which.
+    or B; 0 by default) and `encoder_attention_mask` [B, T, T], which token may see which.
 
     Args:
         embedding: factory of the token embedding.
@@ -48,28 +49,22 @@ class Encoder(keras.Model):
         self.head = make(head, "head")
         self.vocabulary_size = self.embedding.vocabulary_size
 
-    def build(self, features_shape: Any) -> None:
-        """Leaves it to the parts to build themselves, at their first call."""
+    def build(self, features_shape: Shape) -> None:
+        """Sublayers create their variables at their first call."""
         del features_shape
 
-    def call(self, features: Mapping[str, Any]) -> Any:
-        return self.head(self.hidden(features), ops.convert_to_tensor(self.embedding.table))
+    def call(self, features: Features) -> Tensor:
+        return self.head(self.hidden(features), self.embedding.matrix())
 
-    def factors(self, features: Mapping[str, Any]) -> Factors:
-        """Returns what the logits of `call` are the product of, once the model is built."""
-        table = ops.convert_to_tensor(self.embedding.table)
-        return self.head.factors(self.hidden(features), table)
+    def logits_input(self, features: Features) -> LogitsInput:
+        """Returns what `call` projects to logits, once the model is built."""
+        return self.head.logits_input(self.hidden(features), self.embedding.matrix())
 
-    def hidden(self, features: Mapping[str, Any]) -> Any:
+    def hidden(self, features: Features) -> Tensor:
         """Returns what the head reads, [B, T, D]."""
         tokens = features["encoder_input_tokens"]
         x = self.embedding(tokens)
         if self.types:
             x = x + self.types(features.get("encoder_token_types", ops.zeros_like(tokens)))
-        x, _ = self.encoder(
-            x,
-            positions=features.get("encoder_positions"),
-            segments=features.get("encoder_segment_ids"),
-            attention_mask=features.get("encoder_attention_mask"),
-        )
-        return x
+        mask = features.get("encoder_attention_mask")
+        return self.encoder(x, rows_of(features, "encoder")._replace(attention_mask=mask))[0]

@@ -1,23 +1,24 @@
-"""Encoder-decoder: the decoder reads what the encoder made of the inputs."""
+"""Encoder-decoder: the decoder reads what the encoder makes of the inputs."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 from keras import ops
 
-from lm.models.prompt import last_token, real_tokens
+from lm.models.decoding import next_logits, prefill
+from lm.models.features import rows_of
 from lm.nn.branch import Factory, make
-from lm.nn.heads import Factors
-from lm.nn.stack import StackState
+from lm.nn.heads import LogitsInput
+from lm.nn.stack_state import Rows, StackState
 from lm.parts import part
+from lm.types import Features, Shape, Tensor
 
 
 class EncoderDecoderState(NamedTuple):
     """State of the decoder, and which memory positions are real, int32 [B, S]."""
 
     decoder: StackState
-    memory_segments: Any
+    memory_segments: Tensor
 
 
 @part
@@ -53,43 +54,31 @@ class EncoderDecoder(keras.Model):
         self.head = make(head, "head")
         self.vocabulary_size = self.embedding.vocabulary_size
 
-    def build(self, features_shape: Any) -> None:
-        """Leaves it to the parts to build themselves, at their first call."""
+    def build(self, features_shape: Shape) -> None:
+        """Sublayers create their variables at their first call."""
         del features_shape
 
-    def call(self, features: Mapping[str, Any]) -> Any:
-        return self.logits(self.hidden(features))
+    def call(self, features: Features) -> Tensor:
+        return self.head(self.hidden(features), self.embedding.matrix())
 
-    def factors(self, features: Mapping[str, Any]) -> Factors:
-        """Returns what the logits of `call` are the product of, once the model is built."""
-        table = ops.convert_to_tensor(self.embedding.table)
-        return self.head.factors(self.hidden(features), table)
+    def logits_input(self, features: Features) -> LogitsInput:
+        """Returns what `call` projects to logits, once the model is built."""
+        return self.head.logits_input(self.hidden(features), self.embedding.matrix())
 
-    def hidden(self, features: Mapping[str, Any]) -> Any:
+    def hidden(self, features: Features) -> Tensor:
         """Returns what the head reads, [B, T, D]."""
-        x, _ = self.decoder(
-            self.embedding(features["decoder_input_tokens"]),
-            positions=features.get("decoder_positions"),
-            segments=features.get("decoder_segment_ids"),
-            memory=self.encode(features),
-            memory_segments=features.get("encoder_segment_ids"),
+        rows = rows_of(features, "decoder")._replace(
+            memory=self.encode(features), memory_segments=features.get("encoder_segment_ids")
         )
-        return x
+        return self.decoder(self.embedding(features["decoder_input_tokens"]), rows)[0]
 
-    def encode(self, features: Mapping[str, Any]) -> Any:
+    def encode(self, features: Features) -> Tensor:
         """Returns the memory, [B, S, D]."""
-        memory, _ = self.encoder(
-            self.embedding(features["encoder_input_tokens"]),
-            positions=features.get("encoder_positions"),
-            segments=features.get("encoder_segment_ids"),
-        )
-        return memory
+        x = self.embedding(features["encoder_input_tokens"])
+        return self.encoder(x, rows_of(features, "encoder"))[0]
 
-    def logits(self, x: Any) -> Any:
-        return self.head(x, ops.convert_to_tensor(self.embedding.table))
-
-    def start(self, features: Mapping[str, Any], length: int) -> tuple[Any, EncoderDecoderState]:
-        """Reads the inputs, and the beginning of the targets where one is given, in one call.
+    def start(self, features: Features, length: int) -> tuple[Tensor, EncoderDecoderState]:
+        """Reads the inputs, and a prefix of the targets where one is given, in one call.
 
         Args:
             features: as for `call`; without `decoder_input_tokens` targets start with token 0.
@@ -102,21 +91,18 @@ class EncoderDecoder(keras.Model):
         inputs = features["encoder_input_tokens"]
         memory_segments = features.get("encoder_segment_ids", ops.ones_like(inputs))
         tokens = features.get("decoder_input_tokens", ops.zeros_like(inputs[:, :1]))
-        _, state = self.decoder(
-            self.embedding(tokens),
-            segments=real_tokens(tokens, features.get("decoder_segment_ids")),
+        rows = Rows(
+            segments=features.get("decoder_segment_ids"),
             memory=self.encode(features),
             memory_segments=memory_segments,
-            state=self.decoder.initial_state(tokens.shape[0], length),
         )
-        return last_token(tokens, state.index), EncoderDecoderState(state, memory_segments)
+        last, state = prefill(self, tokens, rows, length)
+        return last, EncoderDecoderState(state, memory_segments)
 
-    def step(self, tokens: Any, state: EncoderDecoderState) -> tuple[Any, EncoderDecoderState]:
+    def step(
+        self, tokens: Tensor, state: EncoderDecoderState
+    ) -> tuple[Tensor, EncoderDecoderState]:
         """Returns the logits [B, V] after one more token per row, int32 [B], and the state."""
-        x, decoder = self.decoder(
-            self.embedding(tokens[:, None]),
-            memory_segments=state.memory_segments,
-            state=state.decoder,
-        )
-        table = ops.convert_to_tensor(self.embedding.table)
-        return self.head.step(x[:, 0], table), state._replace(decoder=decoder)
+        rows = Rows(memory_segments=state.memory_segments)
+        logits, decoder = next_logits(self, tokens, rows, state.decoder)
+        return logits, state._replace(decoder=decoder)

@@ -1,14 +1,11 @@
 """Funnel-Transformer: embed, a stack that shortens the row and may restore it, a head."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import keras
-from keras import ops
 
 from lm.nn.branch import Factory, make
-from lm.nn.heads import Factors
+from lm.nn.heads import LogitsInput
 from lm.parts import part
+from lm.types import Features, Layer, Shape, Tensor
 
 
 @part
@@ -17,7 +14,7 @@ class Funnel(keras.Model):
 
     Features: `encoder_input_tokens`, and where there are any `encoder_segment_ids` (packed
     examples, 0 for padding) and `encoder_token_types` (0 or 1 for sentence A or B, 2 for [CLS]).
-    The first token of every example takes the place of [CLS], whatever it is.
+    The first token of every example is treated as [CLS], whatever it is.
 
     Args:
         embedding: factory of the token embedding.
@@ -41,25 +38,22 @@ class Funnel(keras.Model):
         super().__init__(name=name, autocast=False)
         self.embedding = make(embedding, "embedding")
         self.encoder = make(encoder, "stack")
-        self.head: Any = make(head, "head") if head else None
+        self.head: Layer = make(head, "head") if head else None
         self.vocabulary_size = self.embedding.vocabulary_size
 
-    def build(self, features_shape: Any) -> None:
-        """Leaves it to the parts to build themselves, at their first call."""
+    def build(self, features_shape: Shape) -> None:
+        """Sublayers create their variables at their first call."""
         del features_shape
 
-    def call(self, features: Mapping[str, Any]) -> Any:
+    def call(self, features: Features) -> Tensor:
         x = self.hidden(features)
-        if self.head is None:
-            return x
-        return self.head(x, ops.convert_to_tensor(self.embedding.table))
+        return x if self.head is None else self.head(x, self.embedding.matrix())
 
-    def factors(self, features: Mapping[str, Any]) -> Factors:
-        """Returns what the logits of `call` are the product of, once the model is built."""
-        table = ops.convert_to_tensor(self.embedding.table)
-        return self.head.factors(self.hidden(features), table)
+    def logits_input(self, features: Features) -> LogitsInput:
+        """Returns what `call` projects to logits, once the model is built."""
+        return self.head.logits_input(self.hidden(features), self.embedding.matrix())
 
-    def hidden(self, features: Mapping[str, Any]) -> Any:
+    def hidden(self, features: Features) -> Tensor:
         """Returns what the head reads: [B, T, D], or [B, T', D] where the stack has no decoder."""
         return self.encoder(
             self.embedding(features["encoder_input_tokens"]),

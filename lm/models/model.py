@@ -1,13 +1,14 @@
-"""What search and the verbs ask of a model."""
+"""What search and the commands ask of a model."""
 
-from collections.abc import Mapping
 from typing import Any, Protocol
+
+from lm.types import Features
 
 
 class Model(Protocol):
     """`head(stack(E[tokens]))`, [B, T] → [B, T, V] or what else the head makes, on its `sides`.
 
-    One with a decoder also has `start` and `step`, by which search writes text.
+    One with a decoder also has `start` and `step`, by which search generates.
 
     Attributes:
         sides: ("decoder",), ("encoder",) or ("encoder", "decoder"); each is an attribute too, a
@@ -18,5 +19,5 @@ class Model(Protocol):
     sides: tuple[str, ...]
     vocabulary_size: int
 
-    def __call__(self, features: Mapping[str, Any]) -> Any:
+    def __call__(self, features: Features) -> Any:
         """Returns what the head makes: logits [B, T, V], vectors [B, D], ..."""

@@ -1,12 +1,12 @@
 """Convolutions along the length that stop at segment borders; the causal ones keep their tail.
 
-All are written over neighbours: copies of x, [B, T, ...], moved along the length by a fixed offset,
-zero where a neighbour lies outside of the row or in another segment. A filter of k taps is a sum of
-k weighted neighbours; where two filters read the same x they share its neighbours and its tail.
+All are written over neighbours: copies of x, [B, T, ...], shifted along the length by a fixed
+offset, zero where a neighbour lies outside of the row or in another segment. A filter of k
+taps is a sum of k weighted neighbours; filters that read the same x share its neighbours and tail.
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import keras
 from keras import ops
@@ -14,12 +14,13 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, State
 from lm.nn.carry import latest, like, slot_segments
-from lm.nn.initializers import CurrentFirst, initializer
+from lm.nn.initializers import CurrentFirst, Initializer, initializer
 from lm.parts import part
 from lm.ranges import PositiveInt
+from lm.types import Shape, Tensor
 
 
-def moved(x: Any, offset: int) -> Any:
+def moved(x: Tensor, offset: int) -> Tensor:
     """Returns y with `y_t = x_{t + offset}` along axis 1, zero outside of the row.
 
     >>> print(np.asarray(moved(ops.array([[1, 2, 3]]), -1)), np.asarray(moved(ops.ones((1, 2)), 9)))
@@ -31,7 +32,7 @@ def moved(x: Any, offset: int) -> Any:
     return ops.pad(x, pads)[:, start : start + count]
 
 
-def neighbour(x: Any, offset: int, segments: Any) -> Any:
+def neighbour(x: Tensor, offset: int, segments: Tensor) -> Tensor:
     """Returns `x_{t + offset}` where that lies in the segment of t, else 0.
 
     Args:
@@ -46,39 +47,36 @@ def neighbour(x: Any, offset: int, segments: Any) -> Any:
     return ops.where(like(inside, x), y, 0)
 
 
-def around(x: Any, count: int, segments: Any) -> list[Any]:
+def around(x: Tensor, count: int, segments: Tensor) -> list[Tensor]:
     """Returns `count` (odd) neighbours centred on t: "same" padding, from left to right."""
     return [neighbour(x, j - count // 2, segments) for j in range(count)]
 
 
-def behind(x: Any, count: int, context: Context, tail: Any) -> tuple[list[Any], Any]:
+def behind(x: Tensor, count: int, context: Context, tail: Tensor) -> tuple[list[Tensor], State]:
     """Returns `[x_t, x_{t-1}, …, x_{t-count+1}]` and the tail after x.
 
     Args:
         x: [B, T, ...].
         count: neighbours, the current position included.
-        context: its segments bound the neighbours, and say which new positions are real, so that
-            rows padded on the right keep their own last ones.
+        context: its segments bound the neighbours and mark the real new positions, so that a row
+            padded on the right has its own last ones in its tail.
         tail: [B, count - 1, ...], the last positions before x, or None for a whole sequence.
     """
     if tail is None:
         return [neighbour(x, -j, context.segments) for j in range(count)], ()
-    reach, new = count - 1, x.shape[1]
+    size, new = count - 1, x.shape[1]
     row = ops.concatenate([tail, ops.cast(x, tail.dtype)], axis=1)  # [B, count - 1 + T, ...]
-    neighbours = [row[:, reach - j : reach - j + new] for j in range(count)]
+    windows = [slice(size - j, size - j + new) for j in range(count)]
+    neighbours = [row[:, window] for window in windows]
     if context.segments is None:
-        return neighbours, latest(row, None, reach, None)
-    owners = slot_segments(context, context.segments, reach)
-    inside = [
-        ops.equal(owners[:, reach - j : reach - j + new], context.segments) for j in range(count)
-    ]
-    neighbours = [
-        ops.where(like(mine, x), y, 0) for mine, y in zip(inside, neighbours, strict=True)
-    ]
-    return neighbours, latest(row, owners, reach, context.segments)
+        return neighbours, latest(row, None, size, None)
+    owners = slot_segments(context, context.segments, size)  # [B, count - 1 + T]
+    inside = [ops.equal(owners[:, window], context.segments) for window in windows]
+    neighbours = [ops.where(like(own, x), y, 0) for own, y in zip(inside, neighbours, strict=True)]
+    return neighbours, latest(row, owners, size, context.segments)
 
 
-def weigh(neighbours: Sequence[Any], taps: Any) -> Any:
+def weigh(neighbours: Sequence[Tensor], taps: Tensor) -> Tensor:
     """Returns `Σ_j taps_j ⊙ neighbours_j` for taps [k, ...]."""
     taps = ops.cast(taps, neighbours[0].dtype)
     return sum(x * taps[j] for j, x in enumerate(neighbours))
@@ -88,8 +86,8 @@ def weigh(neighbours: Sequence[Any], taps: Any) -> Any:
 class CausalConvolution(Branch):
     """`y_t = Σ_j taps_j ⊙ x_{t-j}`, j = 0 … k - 1: one filter per channel, the current tap first.
 
-    Over x [B, T, D], or over projected heads [B, T, H, K] as Primer has it: channels do not meet,
-    so that it is the same before and after the split into heads.
+    Over x [B, T, D], or over projected heads [B, T, H, K] as Primer has it: channels do not mix, so
+    that it is the same before and after the split into heads.
 
     Args:
         kernel_size: taps k, the current position included (Primer 3).
@@ -112,14 +110,14 @@ class CausalConvolution(Branch):
         self,
         *,
         kernel_size: PositiveInt = 3,
-        kernel_initializer: Any = CurrentFirst,
+        kernel_initializer: Initializer = CurrentFirst,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        self.kernel_size = checked(kernel_size, "CausalConvolution")
+        self.kernel_size = check_kernel_size(kernel_size, "CausalConvolution")
         self.kernel_initializer = initializer(kernel_initializer)
 
-    def build(self, x_shape: Any) -> None:
+    def build(self, x_shape: Shape) -> None:
         self.channels = tuple(x_shape[2:])
         self.taps = self.add_weight(
             shape=(self.kernel_size, *self.channels),
@@ -127,7 +125,7 @@ class CausalConvolution(Branch):
             name="taps",
         )
 
-    def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
+    def call(self, x: Tensor, context: Context, state: State = None) -> tuple[Tensor, State]:
         x = ops.cast(x, self.compute_dtype)
         neighbours, tail = behind(x, self.kernel_size, context, state)
         return weigh(neighbours, self.taps), tail
@@ -154,14 +152,14 @@ class Convolution(keras.layers.Layer):
         self,
         *,
         filters: PositiveInt,
-        kernel_initializer: Any = "glorot_uniform",
+        kernel_initializer: Initializer = "glorot_uniform",
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, autocast=False)
         self.filters = filters
         self.kernel_initializer = initializer(kernel_initializer)
 
-    def build(self, neighbours_shape: Any) -> None:
+    def build(self, neighbours_shape: Sequence[Shape]) -> None:
         width = neighbours_shape[0][-1]
         self.kernel = self.add_weight(
             shape=(len(neighbours_shape), width, self.filters),
@@ -170,7 +168,7 @@ class Convolution(keras.layers.Layer):
         )
         self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
 
-    def call(self, neighbours: Sequence[Any]) -> Any:
+    def call(self, neighbours: Sequence[Tensor]) -> Tensor:
         x = ops.concatenate(neighbours, axis=-1)  # [B, T, k·D]
         kernel = ops.cast(self.kernel, x.dtype)
         y = ops.matmul(x, ops.reshape(kernel, (-1, self.filters)))
@@ -195,7 +193,7 @@ class SeparableConvolution(keras.layers.Layer):
         self,
         *,
         filters: PositiveInt,
-        kernel_initializer: Any = "glorot_uniform",
+        kernel_initializer: Initializer = "glorot_uniform",
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, autocast=False)
@@ -204,7 +202,7 @@ class SeparableConvolution(keras.layers.Layer):
             filters, kernel_initializer=initializer(kernel_initializer), name="pointwise"
         )
 
-    def build(self, neighbours_shape: Any) -> None:
+    def build(self, neighbours_shape: Sequence[Shape]) -> None:
         # The last axis makes the fans of the initializer those of a convolution.
         self.taps = self.add_weight(
             shape=(len(neighbours_shape), neighbours_shape[0][-1], 1),
@@ -212,12 +210,12 @@ class SeparableConvolution(keras.layers.Layer):
             name="taps",
         )
 
-    def call(self, neighbours: Sequence[Any]) -> Any:
+    def call(self, neighbours: Sequence[Tensor]) -> Tensor:
         return self.pointwise(weigh(neighbours, self.taps[:, :, 0]))
 
 
-def checked(kernel_size: int, owner: str) -> int:
-    """Returns the number of taps, or refuses one that is no filter."""
+def check_kernel_size(kernel_size: int, owner: str) -> int:
+    """Returns the number of taps, or refuses less than one."""
     if kernel_size < 1:
         raise LayerError(f"{owner}.kernel_size must be at least 1, got {kernel_size}")
     return kernel_size

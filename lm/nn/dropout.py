@@ -1,7 +1,6 @@
 """Dropout whose random state has a stable name, so that it can be saved and restored."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 from keras import ops
@@ -10,6 +9,7 @@ from lm.errors import LayerError
 from lm.nn.random import uniform
 from lm.parts import part
 from lm.ranges import UnitFloat
+from lm.types import Shape, Tensor, Training
 
 
 @part
@@ -18,8 +18,8 @@ class Dropout(keras.layers.Layer):
 
     Args:
         rate: probability in [0, 1).
-        broadcast_axes: axes along which one draw serves all positions; `[1]` gives T5's dropout,
-            the same for every position of a sequence (Mesh TensorFlow and T5X do so).
+        broadcast_axes: axes along which one draw serves all; `[1]` gives T5's dropout, the same for
+            every position of a sequence (as in Mesh TensorFlow and T5X).
 
     Raises:
         LayerError: if `rate` lies outside [0, 1).
@@ -36,16 +36,16 @@ class Dropout(keras.layers.Layer):
         self.rate = rate
         self.broadcast_axes = tuple(broadcast_axes)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         del input_shape
         if self.rate > 0:
-            # Keras' own dropout draws a global name ("seed_generator_12") for its state.
+            # Keras' own dropout numbers the name of its state globally ("seed_generator_12").
             self.seed = keras.random.SeedGenerator(name="seed")
 
-    def call(self, x: Any, training: Any = None) -> Any:
+    def call(self, x: Tensor, training: Training = None) -> Tensor:
         if not training or self.rate == 0:
             return x
         axes = enumerate(ops.shape(x))
         shape = tuple(1 if axis in self.broadcast_axes else n for axis, n in axes)
-        kept = uniform(shape, self.seed) >= self.rate
-        return ops.where(kept, x / (1 - self.rate), ops.zeros_like(x))
+        is_kept = uniform(shape, self.seed) >= self.rate
+        return ops.where(is_kept, x / (1 - self.rate), ops.zeros_like(x))

@@ -1,18 +1,19 @@
 """Token embeddings."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import keras
 from keras import ops
 
-from lm.nn.initializers import initializer
+from lm.nn.initializers import Initializer, initializer
 from lm.parts import part
 from lm.ranges import PositiveInt
+from lm.types import Shape, Tensor
 
 
 @part
 class TokenEmbedding(keras.layers.Layer):
-    """`E[token] · D^scale_exponent` with a table E [V, D]; the width of a model is set here alone.
+    """`E[token] · D^scale_exponent` with a table E [V, D]; only here is the width of a model set.
 
     Args:
         vocabulary_size: rows of the table.
@@ -29,7 +30,7 @@ class TokenEmbedding(keras.layers.Layer):
         vocabulary_size: PositiveInt,
         hidden_dim: PositiveInt,
         scale_exponent: float = 0.0,
-        embeddings_initializer: Any = "uniform",
+        embeddings_initializer: Initializer = "uniform",
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
@@ -38,7 +39,7 @@ class TokenEmbedding(keras.layers.Layer):
         self.scale = hidden_dim**scale_exponent
         self.embeddings_initializer = initializer(embeddings_initializer)
 
-    def build(self, tokens_shape: Any) -> None:
+    def build(self, tokens_shape: Shape) -> None:
         del tokens_shape
         self.table = self.add_weight(
             shape=(self.vocabulary_size, self.hidden_dim),
@@ -46,5 +47,9 @@ class TokenEmbedding(keras.layers.Layer):
             name="embeddings",
         )
 
-    def call(self, tokens: Any) -> Any:
+    def call(self, tokens: Tensor) -> Tensor:
         return ops.take(self.table, tokens, axis=0) * self.scale  # [B, T, D]
+
+    def matrix(self) -> Tensor:
+        """Returns E, [V, D], as a tensor: what heads read."""
+        return ops.convert_to_tensor(self.table)

@@ -5,7 +5,7 @@ depthwise filters, a bias on every dense layer, a norm inside the decoder's feed
 that way the six published sizes come out; with the port's choices they do not.
 """
 
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import keras
 from keras import ops
@@ -16,6 +16,7 @@ from lm.nn.convolution import Convolution, SeparableConvolution, around, behind
 from lm.nn.dropout import Dropout
 from lm.parts import part, value
 from lm.ranges import UnitFloat
+from lm.types import Shape, Tensor
 
 
 @value
@@ -31,7 +32,7 @@ def double_heads(*, num_heads: int) -> int:
     return max(min(2 * num_heads, 16), num_heads)
 
 
-def widened(x: Any, width: int) -> Any:
+def widened(x: Tensor, width: int) -> Tensor:
     """Returns x with zeros appended to its channels up to `width`."""
     return ops.pad(x, [[0, 0], [0, 0], [0, width - x.shape[-1]]])
 
@@ -46,11 +47,11 @@ class GatedLinearUnit(Branch):
 
     logical_axes: ClassVar = {"(value|gate)/kernel": ("embed", "unmodeled")}
 
-    def build(self, x_shape: Any) -> None:
+    def build(self, x_shape: Shape) -> None:
         self.value = keras.layers.Dense(x_shape[-1], name="value")
         self.gate = keras.layers.Dense(x_shape[-1], activation="sigmoid", name="gate")
 
-    def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
+    def call(self, x: Tensor, context: Context, state: State = None) -> tuple[Tensor, State]:
         del context, state
         x = ops.cast(x, self.compute_dtype)
         return self.value(x) * self.gate(x), ()
@@ -60,7 +61,7 @@ class GatedLinearUnit(Branch):
 class EvolvedEncoderConvolution(Branch):
     """`SepConv9(norm(drop(relu(x W + b)) + drop(relu(Conv3(x)))))`, D → 4D and D/2 → D/2 → D.
 
-    What is narrower is widened with zero channels at the end: Conv3's D/2 to 4D before the sum,
+    The narrower side is padded with zero channels at its end: Conv3's D/2 to 4D before the sum,
     SepConv9's D/2 to D. Both convolutions look to both sides ("same" padding).
 
     Args:
@@ -68,13 +69,13 @@ class EvolvedEncoderConvolution(Branch):
         dropout: rate on both halves of the sum.
 
     Raises:
-        LayerError: where a state is asked for, that is in a decoder.
+        LayerError: if asked for a state, that is in a decoder.
 
     Source: So, Liang, Le 2019 (https://arxiv.org/abs/1901.11117), figure 3; Tensor2Tensor's
     `evolved_transformer_encoder`.
     Departures: Tensor2Tensor sets padding to zero before each convolution; here a neighbour in
-    another segment, which padding is, counts as zero. That is the same for padding, and isolates
-    packed examples too.
+    another segment counts as zero. Padding is a segment of its own, so the effect is the same, and
+    packed examples are isolated too.
     """
 
     logical_axes: ClassVar = {
@@ -90,13 +91,13 @@ class EvolvedEncoderConvolution(Branch):
         self.left_dropout = Dropout(rate=dropout, name="left_dropout")
         self.right_dropout = Dropout(rate=dropout, name="right_dropout")
 
-    def build(self, x_shape: Any) -> None:
+    def build(self, x_shape: Shape) -> None:
         width = x_shape[-1]
         self.left = keras.layers.Dense(4 * width, activation="relu", name="left")
         self.right = Convolution(filters=width // 2, name="right")
         self.last = SeparableConvolution(filters=width // 2, name="last")
 
-    def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
+    def call(self, x: Tensor, context: Context, state: State = None) -> tuple[Tensor, State]:
         del state
         x = ops.cast(x, self.compute_dtype)
         width, segments = x.shape[-1], context.segments
@@ -115,15 +116,15 @@ class EvolvedEncoderConvolution(Branch):
 class Tails(NamedTuple):
     """The last inputs of the decoder's convolutions: [B, 10, D] and [B, 6, 2D]."""
 
-    outer: Any
-    inner: Any
+    outer: Tensor
+    inner: Tensor
 
 
 @part
 class EvolvedDecoderConvolution(Branch):
     """`SepConv7(norm(drop(relu(SepConv11(x))) + drop(SepConv7(x))))`, D → 2D and D/2 → D.
 
-    The narrower half is widened with zero channels at its end. All three filters are causal.
+    The narrower half is padded with zero channels at its end. All three filters are causal.
 
     Args:
         norm: factory of the norm over the 2D channels.
@@ -134,8 +135,8 @@ class EvolvedDecoderConvolution(Branch):
 
     Source: So, Liang, Le 2019 (https://arxiv.org/abs/1901.11117), figure 3; Tensor2Tensor's
     `evolved_transformer_decoder`.
-    Departures: filters stop at segment borders; Tensor2Tensor's decoding computes the block again
-    over all positions so far, ours over the tails.
+    Departures: filters stop at segment borders; in decoding Tensor2Tensor computes the block again
+    over all positions so far, ours only over the tails.
     """
 
     logical_axes: ClassVar = {
@@ -152,13 +153,13 @@ class EvolvedDecoderConvolution(Branch):
         self.left_dropout = Dropout(rate=dropout, name="left_dropout")
         self.right_dropout = Dropout(rate=dropout, name="right_dropout")
 
-    def build(self, x_shape: Any) -> None:
+    def build(self, x_shape: Shape) -> None:
         self.width = x_shape[-1]
         self.left = SeparableConvolution(filters=2 * self.width, name="left")
         self.right = SeparableConvolution(filters=self.width // 2, name="right")
         self.last = SeparableConvolution(filters=self.width, name="last")
 
-    def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
+    def call(self, x: Tensor, context: Context, state: State = None) -> tuple[Tensor, State]:
         x = ops.cast(x, self.compute_dtype)
         tails = Tails(None, None) if state is None else state
         near, outer = behind(x, 11, context, tails.outer)

@@ -1,47 +1,41 @@
 """Position-wise feed-forward branches, plain and gated."""
 
+import functools
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import keras
 from keras import ops
 
 from lm.nn.branch import Branch, Context, Factory, State, chain, make_all
+from lm.nn.dense import make_dense
 from lm.nn.dropout import Dropout
-from lm.nn.initializers import initializer
+from lm.nn.initializers import Initializer, initializer
 from lm.parts import part
 from lm.ranges import PositiveInt, UnitFloat
+from lm.types import Activation, Shape, Tensor
 
 
 @part
-def gelu_tanh(x: Any) -> Any:
+def gelu_tanh(x: Tensor) -> Tensor:
     """GELU by its tanh approximation, as GPT-2 and T5 1.1 were trained with (Hendrycks 2016)."""
     return keras.activations.gelu(x, approximate=True)
 
 
 @part
-def gelu_erf(x: Any) -> Any:
+def gelu_erf(x: Tensor) -> Tensor:
     """Exact GELU, x·Φ(x), as BERT in its public releases (Hendrycks, Gimpel 2016)."""
     return keras.activations.gelu(x, approximate=False)
 
 
 @part
-def squared_relu(x: Any) -> Any:
+def squared_relu(x: Tensor) -> Tensor:
     """`max(x, 0)²` with derivative `2 max(x, 0)` (So et al. 2021); float16 overflows from x = 256.
 
     >>> print(np.asarray(squared_relu(ops.array([-2.0, 3.0]))))
     [0. 9.]
     """
     return ops.square(ops.relu(x))
-
-
-def make_dense(
-    name: str, units: int, use_bias: Any, kernel_initializer: Any, factory: Any = None
-) -> Any:
-    """Returns a named dense layer, or one that another factory makes of the same arguments."""
-    return (factory or keras.layers.Dense)(
-        units, use_bias=use_bias, kernel_initializer=kernel_initializer, name=name
-    )
 
 
 @part
@@ -71,31 +65,27 @@ class FeedForward(Branch):
         self,
         *,
         intermediate_dim: PositiveInt,
-        activation: Any,
+        activation: Activation,
         use_bias: bool = True,
         dropout: UnitFloat = 0.0,
         inner: Sequence[Factory] = (),
-        kernel_initializer: Any = "glorot_uniform",
-        output_initializer: Any = None,
+        kernel_initializer: Initializer = "glorot_uniform",
+        output_initializer: Initializer | None = None,
         dense: Factory | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
         self.activation = activation
         self.dropout = Dropout(rate=dropout, name="dropout")
-        self.dense = dense
-        drawn = initializer(kernel_initializer)
-        self.hidden = make_dense("hidden", intermediate_dim, use_bias, drawn, dense)
+        self.dense = functools.partial(make_dense, use_bias=use_bias, factory=dense)
+        self.hidden = self.dense("hidden", intermediate_dim, initializer(kernel_initializer))
         self.inner = make_all(inner, "inner")
-        self.use_bias = use_bias
         self.output_initializer = initializer(output_initializer or kernel_initializer)
 
-    def build(self, x_shape: Any) -> None:
-        self.output_dense = make_dense(
-            "output", x_shape[-1], self.use_bias, self.output_initializer, self.dense
-        )
+    def build(self, x_shape: Shape) -> None:
+        self.output_dense = self.dense("output", x_shape[-1], self.output_initializer)
 
-    def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
+    def call(self, x: Tensor, context: Context, state: State = None) -> tuple[Tensor, State]:
         del context, state
         hidden = self.activation(self.hidden(ops.cast(x, self.compute_dtype)))  # [B, T, F]
         return self.output_dense(chain(self.inner, self.dropout(hidden))), ()
@@ -129,29 +119,25 @@ class GatedFeedForward(Branch):
         self,
         *,
         intermediate_dim: PositiveInt,
-        activation: Any,
+        activation: Activation,
         use_bias: bool = False,
         dropout: UnitFloat = 0.0,
-        kernel_initializer: Any = "glorot_uniform",
+        kernel_initializer: Initializer = "glorot_uniform",
         dense: Factory | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
         self.activation = activation
-        self.use_bias = use_bias
-        self.dense = dense
-        drawn = initializer(kernel_initializer), initializer(kernel_initializer)
-        self.gate = make_dense("gate", intermediate_dim, use_bias, drawn[0], dense)
-        self.hidden = make_dense("hidden", intermediate_dim, use_bias, drawn[1], dense)
+        self.dense = functools.partial(make_dense, use_bias=use_bias, factory=dense)
+        self.gate = self.dense("gate", intermediate_dim, initializer(kernel_initializer))
+        self.hidden = self.dense("hidden", intermediate_dim, initializer(kernel_initializer))
         self.dropout = Dropout(rate=dropout, name="dropout")
         self.output_initializer = initializer(kernel_initializer)
 
-    def build(self, x_shape: Any) -> None:
-        self.output_dense = make_dense(
-            "output", x_shape[-1], self.use_bias, self.output_initializer, self.dense
-        )
+    def build(self, x_shape: Shape) -> None:
+        self.output_dense = self.dense("output", x_shape[-1], self.output_initializer)
 
-    def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
+    def call(self, x: Tensor, context: Context, state: State = None) -> tuple[Tensor, State]:
         del context, state
         x = ops.cast(x, self.compute_dtype)
         hidden = self.activation(self.gate(x)) * self.hidden(x)  # [B, T, F]

@@ -1,7 +1,6 @@
 """The Funnel-Transformer: blocks on ever shorter rows, and a decoder back to all tokens."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 from keras import ops
@@ -9,32 +8,33 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.branch import Context, Factory, Source, chain, make_all
 from lm.nn.dropout import Dropout
-from lm.nn.funnel_attention import Relative, Waves, waves
-from lm.nn.funnel_pooling import Places, Row, Windows, halve, starts, upsample
+from lm.nn.funnel_attention import Relative, Sinusoids, relative_sinusoids
+from lm.nn.funnel_pooling import Alignment, PoolingWindows, Row, pool, starts, upsample
 from lm.nn.masks import same_segment
 from lm.nn.repeat import repeat
 from lm.nn.reports import report
 from lm.parts import part
 from lm.ranges import NonNegativeInt, PositiveInt, UnitFloat
+from lm.types import Layer, Shape, Tensor
 
 CLS_TYPE = 2
 
 
 @part
 class FunnelStack(keras.layers.Layer):
-    """`h_0 = block_0(x); h_b = block_b(halve(h_{b-1}))`, decoded as `layers(upsample(h) + h_0)`.
+    """`h_0 = block_0(x); h_b = block_b(pool(h_{b-1}))`, decoded as `layers(upsample(h) + h_0)`.
 
-    The first layer of a block b > 0 has halved queries and residuals and reads the keys and
+    The first layer of a block b > 0 has pooled queries and residuals and reads the keys and
     values of the row before (pool-query-only). The first token of every example, [CLS], is never
-    averaged with another and neither places nor types count where it looks or is looked at.
+    averaged with another, and neither positions nor types count where it is the query or the key.
 
-    Examples that share a row are moved to places where one grid of windows serves them all
-    (`funnel_pooling.Places`): packed, each gets what it gets alone. A row with more than
+    Examples that share a row are moved to positions where one grid of windows serves them all
+    (`funnel_pooling.Alignment`): packed, each gets what it gets alone. A row with more than
     `max_segments` examples has no room for that: its outputs are NaN, never silently wrong, and
-    the figure `crowded_rows` counts it. Examples begin at place 0 and follow each other.
+    the metric `crowded_rows` counts it. Examples begin at position 0 and follow each other.
 
     Args:
-        block_sizes: layers of each block, e.g. [4, 4, 4]; the row is halved before each but the
+        block_sizes: layers of each block, e.g. [4, 4, 4]; the row is pooled before each but the
             first.
         block_repeats: how often in a row each layer of a block is applied; B6-3x2-3x2 has sizes
             [6, 3, 3] and repeats [1, 2, 2].
@@ -44,17 +44,17 @@ class FunnelStack(keras.layers.Layer):
         pooling_windows: factory of the rule about what is left over at the end of an example,
             `funnel_pooling.CompleteWindows` or `funnel_pooling.AllWindows`.
         max_segments: the most examples in a row; each but the first costs at most
-            2^(blocks - 1) - 1 places more (`AllWindows`: twice that).
+            2^(blocks - 1) - 1 positions more (`AllWindows`: twice that).
         sinusoid_dropout: rate on the sinusoids of queries and distances.
         before: factories of layers before the first block.
 
     Raises:
-        LayerError: if a number is out of range, or the row is too short to be halved so often.
+        LayerError: if a number is out of range, or the row is too short to be pooled so often.
 
     Source: Dai et al. 2020 (https://arxiv.org/abs/2006.03236), section 2 and appendix A.
     Departures: a mean covers the real tokens of a window, where the release averages padding in;
-    a window is padding only if both places are (as the release; Hugging Face: if one is). Hugging
-    Face does not halve rows of two or fewer; here they are refused.
+    a window is padding only if both positions are (as the release; Hugging Face: if one is).
+    Hugging Face does not pool rows of two or fewer; here they are refused.
     """
 
     def __init__(  # noqa: PLR0913 - each one is a number or a choice of the paper
@@ -75,10 +75,10 @@ class FunnelStack(keras.layers.Layer):
         check(block_sizes, repeats, num_decoder_layers, max_segments)
         self.repeats = tuple(repeats)
         self.max_segments = max_segments
-        self.pooling_windows: Windows = pooling_windows()
+        self.pooling_windows: PoolingWindows = pooling_windows()
         self.before = make_all(before, "before")
         self.blocks = [
-            # The first layer is none of the others' kind: it may read the row before.
+            # The first layer is not like the others: it may read the row before.
             repeat(range(1), layers, f"layer_{block}")
             + repeat(range(1, size), layers, f"layer_{block}")
             for block, size in enumerate(block_sizes)
@@ -86,11 +86,11 @@ class FunnelStack(keras.layers.Layer):
         self.decoder = repeat(range(num_decoder_layers), layers, "layer_decoder")
         self.sinusoid_dropout = Dropout(rate=sinusoid_dropout, name="wave_dropout")
 
-    def build(self, x_shape: Any) -> None:
-        """Reads the width; the variables are made by the parts at their first call."""
+    def build(self, x_shape: Shape) -> None:
+        """Reads the width; sublayers create their variables at their first call."""
         self.width = x_shape[-1]
 
-    def call(self, x: Any, segments: Any = None, types: Any = None) -> Any:
+    def call(self, x: Tensor, segments: Tensor = None, types: Tensor = None) -> Tensor:
         """Returns [B, T, D], or without a decoder the last block's output [B, T', D].
 
         Args:
@@ -104,39 +104,46 @@ class FunnelStack(keras.layers.Layer):
             return self.apply(x, Row(ops.ones((1, x.shape[1]), "int32"), types))
         crowded = ops.sum(ops.cast(starts(segments)[:, 1:], "int32"), 1) >= self.max_segments
         report("crowded_rows", ops.sum(ops.cast(crowded, "float32")), x.shape[0])
-        y = self.apply_on_grid(x, Row(segments, types))
+        y = self.apply_aligned(x, Row(segments, types))
         return ops.where(crowded[:, None, None], ops.cast(float("nan"), y.dtype), y)
 
-    def apply_on_grid(self, x: Any, row: Row) -> Any:
+    def apply_aligned(self, x: Tensor, row: Row) -> Tensor:
         """Applies blocks and decoder where every example of a row starts on the grid."""
         if self.max_segments == 1:
             return self.apply(x, row)
-        places = Places(
+        alignment = Alignment(
             row.segments,
             windows=self.pooling_windows,
             stride=2 ** (len(self.blocks) - 1),
             max_segments=self.max_segments,
         )
-        y = self.apply(places.move(x), places.move_row(row))
-        return places.back(y) if self.decoder else y
+        y = self.apply(alignment.align(x), alignment.align_row(row))
+        return alignment.restore(y) if self.decoder else y
 
-    def apply(self, x: Any, row: Row) -> Any:
+    def apply(self, x: Tensor, row: Row) -> Tensor:
         """Applies the blocks and the decoder to rows whose examples lie on the grid."""
         full_row, full = row, self.context(x, row, 1)
         x = first = self.run(self.blocks[0], self.repeats[0], x, full, full)
         for block, layers in enumerate(self.blocks[1:], 1):
             self.check_length(x.shape[1])
             longer, longer_row = x, row
-            x, row = halve(x, row, self.pooling_windows)
-            halving = self.context(x, row, 2**block, longer, longer_row)
+            x, row = pool(x, row, self.pooling_windows)
+            pooling = self.context(x, row, 2**block, longer, longer_row)
             after = self.context(x, row, 2**block)
-            x = self.run(layers, self.repeats[block], x, halving, after)
+            x = self.run(layers, self.repeats[block], x, pooling, after)
         if not self.decoder:
             return x
         x = first + upsample(x, row, full_row, 2 ** (len(self.blocks) - 1))
         return self.run(self.decoder, 1, x, full, full)
 
-    def run(self, layers: Any, repeats: int, x: Any, first: Context, after: Context) -> Any:
+    def run(
+        self,
+        layers: Sequence[Sequence[Layer]],
+        repeats: int,
+        x: Tensor,
+        first: Context,
+        after: Context,
+    ) -> Tensor:
         """Applies layers, each `repeats` times; the very first application has its own context."""
         context = first
         for layer in layers:
@@ -147,14 +154,14 @@ class FunnelStack(keras.layers.Layer):
         return x
 
     def context(
-        self, x: Any, row: Row, stride: int, longer: Any = None, longer_row: Row | None = None
+        self, x: Tensor, row: Row, stride: int, longer: Tensor = None, longer_row: Row | None = None
     ) -> Context:
         """Returns what the layers on a row know, of which the first may read the longer one."""
         keys, key_stride = (row, stride) if longer_row is None else (longer_row, stride // 2)
-        positions, segments = places(x, row, stride)
+        positions, segments = first_tokens(x, row, stride)
         source = None
         if longer_row is not None:
-            source = Source(longer, *places(longer, longer_row, key_stride))
+            source = Source(longer, *first_tokens(longer, longer_row, key_stride))
         return Context(
             positions=positions,
             segments=segments,
@@ -167,34 +174,34 @@ class FunnelStack(keras.layers.Layer):
         """Returns how the queries of a row lie to its keys."""
         count, size = row.segments.shape[1], keys.segments.shape[1]
         query, key, distance = (
-            ops.convert_to_tensor(wave, self.compute_dtype)
-            for wave in waves(count, stride, size, key_stride, self.width)
+            ops.convert_to_tensor(each, self.compute_dtype)
+            for each in relative_sinusoids(count, stride, size, key_stride, self.width)
         )
-        inner, inner_keys = (ops.logical_not(starts(one.segments)) for one in (row, keys))
+        inner, inner_keys = (ops.logical_not(starts(each.segments)) for each in (row, keys))
         return Relative(
-            Waves(self.sinusoid_dropout(query), key, self.sinusoid_dropout(distance)),
+            Sinusoids(self.sinusoid_dropout(query), key, self.sinusoid_dropout(distance)),
             related=ops.logical_and(inner[:, :, None], inner_keys[:, None, :])[:, None],
             same_type=None if row.types is None else same_type(row.types, keys.types),
         )
 
     def check_length(self, length: int) -> None:
-        """Refuses to halve what is one window already."""
+        """Refuses to pool what is one window already."""
         if length <= 2:  # noqa: PLR2004 - [CLS] and one window
             raise LayerError(
-                f"FunnelStack.block_sizes has {len(self.blocks)} blocks, for which a row is halved "
-                f"{len(self.blocks) - 1} times, but {length} places are left before the last: "
+                f"FunnelStack.block_sizes has {len(self.blocks)} blocks, for which a row is pooled "
+                f"{len(self.blocks) - 1} times, but {length} positions are left before the last: "
                 "raise TASK_FEATURE_LENGTHS or take fewer blocks"
             )
 
 
-def places(x: Any, row: Row, stride: int) -> tuple[Any, Any]:
-    """Returns the place in the full row of each vector's first token, and the segments, [B, T]."""
+def first_tokens(x: Tensor, row: Row, stride: int) -> tuple[Tensor, Tensor]:
+    """Returns the position in the full row of each vector's first token, and segments, [B, T]."""
     first = 1 + stride * (ops.arange(x.shape[1], dtype="int32")[None] - 1)
-    rows = ops.zeros_like(x[..., 0], "int32")
-    return first + rows, row.segments + rows
+    zeros = ops.zeros_like(x[..., 0], "int32")
+    return first + zeros, row.segments + zeros
 
 
-def same_type(types: Any, key_types: Any) -> Any:
+def same_type(types: Tensor, key_types: Tensor) -> Tensor:
     """Returns bool [B, 1, T, S]: equal token types, or one of them is that of [CLS]."""
     query, key = types[:, None, :, None], key_types[:, None, None, :]
     either = ops.logical_or(ops.equal(query, CLS_TYPE), ops.equal(key, CLS_TYPE))

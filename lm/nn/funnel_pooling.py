@@ -1,73 +1,74 @@
-"""Halving a row of packed examples so that no window mixes two of them, and the way back.
+"""Pooling a row of packed examples so that no window mixes two of them, and the way back.
 
 Within an example the first token, [CLS], is a window of its own and (1, 2), (3, 4), … follow. If
-every example starts at a multiple of 2^(number of halvings), one grid of windows (2m - 1, 2m)
-serves the whole row, static for the compiler; masks do the rest. `Places` finds such starts.
+every example starts at a multiple of 2^(number of poolings), one grid of windows (2m - 1, 2m)
+serves the whole row, static for the compiler; masks do the rest. `Alignment` finds such starts.
 
-    places     0    1 2  3 4  5 6  7 8      an example of 6 tokens, then one of 1
+    positions  0    1 2  3 4  5 6  7 8      an example of 6 tokens, then one of 1
     tokens     C    a b  c d  e .  . C
-    halved     C    a+b  c+d  .      C      `CompleteWindows`: e has no partner and is dropped
-    halved     C    a+b  c+d  e      C      `AllWindows` (which starts the second example later)
+    pooled     C    a+b  c+d  .      C      `CompleteWindows`: e has no partner and is dropped
+    pooled     C    a+b  c+d  e      C      `AllWindows` (which starts the second example later)
 """
 
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from keras import ops
 
 from lm.parts import part
+from lm.types import Tensor
 
 
 class Row(NamedTuple):
-    """What is known of the places of a row beside what the tokens became.
+    """What is known of the positions of a row, besides their vectors.
 
     Attributes:
         segments: int32 [B or 1, T], 1, 2, … for the examples of a row and 0 for none.
         types: int32 [B or 1, T], token types, or None.
     """
 
-    segments: Any
-    types: Any = None
+    segments: Tensor
+    types: Tensor = None
 
 
-class Windows(Protocol):
-    """Which windows of an example are kept: n tokens → so many windows, owned by its segment."""
+class PoolingWindows(Protocol):
+    """Which windows of an example are kept, and to which segment they belong."""
 
     def length(self, length: int) -> int:
-        """Returns the length of a row of this length after one halving."""
+        """Returns the length of a row of this length after one pooling."""
 
-    def room(self, length: Any, stride: int) -> Any:
-        """Returns how many places an example keeps, so that what `stride` makes of it fits."""
+    def capacity(self, length: Tensor, stride: int) -> Tensor:
+        """Returns how many positions an example needs, so that `stride` can divide them."""
 
-    def owner(self, left: Any, right: Any) -> Any:
-        """Returns the segment of a window from those of its two places, 0 for none."""
+    def segment(self, left: Tensor, right: Tensor) -> Tensor:
+        """Returns the segment of a window from those of its two positions, 0 for none."""
 
 
 @part
 class CompleteWindows:
     """A last window without a partner is dropped: n → ⌈n/2⌉, 512 → 256 → 128.
 
-    What is dropped has been a key of the layer that halves, and comes back by the decoder's
-    residual alone.
+    The dropped token has been a key of the pooling layer, and comes back only by the decoder's
+    residual.
 
     Source: Dai et al. 2020 (https://arxiv.org/abs/2006.03236), appendix A.1, `truncate_seq`.
-    Departures: the release drops the last place of the row, here it is the last window of the
+    Departures: the release drops the last position of the row, here it is the last window of the
     example, so that more padding changes nothing. Both are the same for full rows of even length.
     """
 
     def length(self, length: int) -> int:
         return -(-length // 2)
 
-    def room(self, length: Any, stride: int) -> Any:
+    def capacity(self, length: Tensor, stride: int) -> Tensor:
         return (length + stride - 1) // stride * stride
 
-    def owner(self, left: Any, right: Any) -> Any:
+    def segment(self, left: Tensor, right: Tensor) -> Tensor:
         del left
         return right
 
 
 @part
 class AllWindows:
-    """A last window without a partner is kept, as it is: n → ⌊n/2⌋ + 1, 512 → 257 → 129.
+    """A last window without a partner is kept as it is: n → ⌊n/2⌋ + 1, 512 → 257 → 129.
 
     Source: Dai et al. 2020 (https://arxiv.org/abs/2006.03236), release without `truncate_seq`.
     """
@@ -75,36 +76,36 @@ class AllWindows:
     def length(self, length: int) -> int:
         return length // 2 + 1
 
-    def room(self, length: Any, stride: int) -> Any:
+    def capacity(self, length: Tensor, stride: int) -> Tensor:
         return ((length + stride - 2) // stride + 1) * stride
 
-    def owner(self, left: Any, right: Any) -> Any:
+    def segment(self, left: Tensor, right: Tensor) -> Tensor:
         return ops.where(right > 0, right, left)
 
 
-def halve(x: Any, row: Row, windows: Windows) -> tuple[Any, Row]:
+def pool(x: Tensor, row: Row, windows: PoolingWindows) -> tuple[Tensor, Row]:
     """Returns the means of the windows' real tokens, [B, T', D], and what is known of them.
 
     >>> row = Row(ops.array([[1, 1, 1, 1, 1, 1]]))
-    >>> y, pooled = halve(ops.arange(6.0)[None, :, None], row, CompleteWindows())
+    >>> y, pooled = pool(ops.arange(6.0)[None, :, None], row, CompleteWindows())
     >>> print(np.asarray(y)[0, :, 0], np.asarray(pooled.segments))
     [0.  1.5 3.5] [[1 1 1]]
     """
     length = windows.length(x.shape[1])
-    left, right = pairs(row.segments, length)
-    segments = windows.owner(left, right)
+    left, right = pairs(row.segments, length)  # [B, T'] each
+    segments = windows.segment(left, right)
     has_left, has_right = ops.equal(left, segments), ops.equal(right, segments)
-    a, b = pairs(x, length)
+    a, b = pairs(x, length)  # [B, T', D] each
     one = ops.where(has_left[..., None], a, b)
     both = ops.logical_and(has_left, has_right)[..., None]
+    y = ops.where(both, (a + b) / 2, one)
     if row.types is None:
-        return ops.where(both, (a + b) / 2, one), Row(segments)
-    types = ops.where(has_left, *pairs(row.types, length))
-    return ops.where(both, (a + b) / 2, one), Row(segments, types)
+        return y, Row(segments)
+    return y, Row(segments, ops.where(has_left, *pairs(row.types, length)))
 
 
-def pairs(x: Any, length: int) -> tuple[Any, Any]:
-    """Returns the places 2m - 1 and 2m of x for m < `length`, zero outside of the row.
+def pairs(x: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """Returns the positions 2m - 1 and 2m of x for m < `length`, zero outside of the row.
 
     >>> [np.asarray(part).tolist() for part in pairs(ops.array([[5, 6, 7, 8]]), 2)]
     [[[0, 6]], [[5, 7]]]
@@ -115,13 +116,13 @@ def pairs(x: Any, length: int) -> tuple[Any, Any]:
     return x[:, :, 0], x[:, :, 1]
 
 
-def upsample(x: Any, pooled: Row, row: Row, stride: int) -> Any:
+def upsample(x: Tensor, pooled: Row, row: Row, stride: int) -> Tensor:
     """Gives every token the vector of its window, or zeros where that was dropped.
 
     Args:
-        x: [B, T', D], on the places of `pooled`.
-        pooled: after as many halvings as `stride` is a power of two.
-        row: before them, T places.
+        x: [B, T', D], at the positions of `pooled`.
+        pooled: after as many poolings as `stride` is a power of two.
+        row: before them, T positions.
         stride: tokens in a window.
 
     >>> row, pooled = Row(ops.ones((1, 8), "int32")), Row(ops.ones((1, 2), "int32"))
@@ -129,20 +130,20 @@ def upsample(x: Any, pooled: Row, row: Row, stride: int) -> Any:
     [5 7 7 7 7 0 0 0]
     """
     length = row.segments.shape[1]
-    owners = repeat(pooled.segments, stride, length)
+    owners = repeat(pooled.segments, stride, length)  # [B, T]
     mine = ops.equal(owners, row.segments)[..., None]
     return ops.where(mine, repeat(x, stride, length), ops.zeros((), x.dtype))
 
 
-def repeat(x: Any, stride: int, length: int) -> Any:
+def repeat(x: Tensor, stride: int, length: int) -> Tensor:
     """Returns x[ceil(t / stride)] for t < `length`, zero past the end."""
     x = ops.repeat(x, stride, axis=1)
     x = ops.pad(x, [[0, 0], [0, length], *([0, 0] for _ in x.shape[2:])])
     return x[:, stride - 1 : stride - 1 + length]
 
 
-def starts(segments: Any) -> Any:
-    """Marks the first place of every example, bool [B or 1, T].
+def starts(segments: Tensor) -> Tensor:
+    """Marks the first position of every example, bool [B or 1, T].
 
     >>> print(np.asarray(starts(ops.array([[1, 1, 2, 2, 0]]))))
     [[ True False  True False False]]
@@ -151,44 +152,47 @@ def starts(segments: Any) -> Any:
     return ops.logical_and(ops.not_equal(segments, before), segments > 0)
 
 
-class Places:
+class Alignment:
     """A wider row in which every example starts at a multiple of the stride.
 
-    `move(x) = M x` takes tokens there and `back(y) = Mᵀ y` brings them home, M a matrix of zeros
-    and ones: the gradients are products too.
+    `align(x) = M x` takes tokens there and `restore(y) = Mᵀ y` brings them back, M a matrix of
+    zeros and ones: the gradients are products too.
 
     Args:
         segments: int32 [B, T].
-        windows: how much room an example needs.
+        windows: how many positions an example needs.
         stride: power of two.
         max_segments: the most examples in a row; what does not fit is left out.
     """
 
-    def __init__(self, segments: Any, *, windows: Windows, stride: int, max_segments: int) -> None:
+    def __init__(
+        self, segments: Tensor, *, windows: PoolingWindows, stride: int, max_segments: int
+    ) -> None:
         length = segments.shape[1]
-        slack = max(windows.room(n, stride) - n for n in range(1, stride + 1))
+        slack = max(windows.capacity(n, stride) - n for n in range(1, stride + 1))
         self.width = length + (max_segments - 1) * slack
-        same = ops.equal(segments[:, :, None], segments[:, None, :])
-        sizes = ops.sum(ops.cast(same, "int32"), axis=-1)  # of the example of every token
-        room = windows.room(sizes, stride)
-        taken = ops.cumsum(ops.where(starts(segments), room, 0), axis=1)
+        same = ops.equal(segments[:, :, None], segments[:, None, :])  # [B, T, T]
+        sizes = ops.sum(ops.cast(same, "int32"), axis=-1)  # of the example of every token, [B, T]
+        capacity = windows.capacity(sizes, stride)
+        taken = ops.cumsum(ops.where(starts(segments), capacity, 0), axis=1)
         earlier = ops.tril(ops.ones((length, length), "bool"), -1)
         inside = ops.sum(ops.cast(ops.logical_and(same, earlier), "int32"), axis=-1)
-        place = ops.where(segments > 0, taken - room + inside, -1)
-        self.matrix = ops.equal(ops.arange(self.width, dtype="int32")[:, None], place[:, None, :])
+        position = ops.where(segments > 0, taken - capacity + inside, -1)  # of every token, [B, T]
+        columns = ops.arange(self.width, dtype="int32")[:, None]
+        self.matrix = ops.equal(columns, position[:, None, :])  # M, [B, width, T]
 
-    def move(self, x: Any) -> Any:
+    def align(self, x: Tensor) -> Tensor:
         """[B, T, D] → [B, width, D]."""
         return ops.einsum("bst,btd->bsd", ops.cast(self.matrix, x.dtype), x)
 
-    def move_row(self, row: Row) -> Row:
+    def align_row(self, row: Row) -> Row:
         """Moves what is known of the tokens; 0 stands where there is none."""
-        moved = (
+        aligned = (
             None if x is None else ops.sum(ops.where(self.matrix, x[:, None, :], 0), axis=-1)
             for x in row
         )
-        return Row(*moved)
+        return Row(*aligned)
 
-    def back(self, x: Any) -> Any:
+    def restore(self, x: Tensor) -> Tensor:
         """[B, width, D] → [B, T, D]."""
         return ops.einsum("bst,bsd->btd", ops.cast(self.matrix, x.dtype), x)

@@ -5,42 +5,41 @@ values, K width of queries and keys, N heads of a unit.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar, TypeAlias
 
 import keras
 from keras import ops
 
 from lm.errors import LayerError
-from lm.nn.attention import KeyValue
 from lm.nn.branch import Branch, Context, Factory, State, make, refuse_source
 from lm.nn.cache import Cache, by_prompt, write
+from lm.nn.dense import built_dense, make_dense
+from lm.nn.dot_product import KeyValue, single_head_products
 from lm.nn.dropout import Dropout
-from lm.nn.feedforward import make_dense
-from lm.nn.initializers import initializer
+from lm.nn.feedforward import squared_relu
+from lm.nn.initializers import Initializer, initializer
 from lm.parts import part
 from lm.ranges import PositiveInt, UnitFloat
+from lm.types import Activation, Shape, Tensor
 
-Kernel = Callable[[Any, Any, Any, Any, int], Any]
+Kernel: TypeAlias = Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor]
 """`(query [B, T, K], key [B, S, K], bias, mask, n) -> weights [B, T, S]`, float32."""
 
 
-def products(query: Any, key: Any) -> Any:
-    """Returns `q·kᵀ`, float32 [B, T, S]."""
-    return ops.cast(ops.einsum("btk,bsk->bts", query, key), "float32")
-
-
 @part
-def squared_relu_kernel(query: Any, key: Any, bias: Any, mask: Any, length: int) -> Any:
+def squared_relu_kernel(
+    query: Tensor, key: Tensor, bias: Tensor, mask: Tensor, length: int
+) -> Tensor:
     """Returns `relu(q·kᵀ / n + bias)²`, zero where masked: the kernel of GAU and FLASH."""
-    weights = ops.square(ops.relu(products(query, key) / length + bias))
+    weights = squared_relu(single_head_products(query, key) / length + bias)
     return ops.where(mask, weights, 0.0)
 
 
 @part
-def softmax_kernel(query: Any, key: Any, bias: Any, mask: Any, length: int) -> Any:
-    """Returns `softmax(q·kᵀ K^-0.5 + bias)`: ordinary attention; n does not enter."""
+def softmax_kernel(query: Tensor, key: Tensor, bias: Tensor, mask: Tensor, length: int) -> Tensor:
+    """Returns `softmax(q·kᵀ K^-0.5 + bias)`: ordinary attention, which has no use for n."""
     del length
-    logits = products(query, key) * query.shape[-1] ** -0.5 + bias
+    logits = single_head_products(query, key) * query.shape[-1] ** -0.5 + bias
     return ops.softmax(ops.where(mask, logits, -1e9))
 
 
@@ -49,8 +48,8 @@ class GatedUnit(keras.layers.Layer):
     """`(u ⊙ a) W_o + b_o` around an attended a: what GAU and FLASH share.
 
         u = φ(x W_u + b_u), v = φ(x W_v + b_v), z = φ(x W_z + b_z)
-        head_i = turn(z ⊙ γ_i + β_i)                 queries and keys, of one z
-        y = (u ⊙ a) W_o + b_o                        a is made from the heads and v
+        head_i = rotary(z ⊙ γ_i + β_i)               queries and keys, all from one z
+        y = (u ⊙ a) W_o + b_o                        a is computed from the heads and v
 
     Args:
         intermediate_dim: F, the width of u and v (2·D in the paper).
@@ -58,14 +57,14 @@ class GatedUnit(keras.layers.Layer):
         num_heads: N, how many heads the branch around it asks for; not to be bound.
         activation: φ; the paper's is swish.
         dropout: rate on u ⊙ a.
-        rotary: factory of a layer that turns the heads by their positions, or None.
+        rotary: factory of a layer that rotates the heads by their positions, or None.
         kernel_initializer: name or factory of the initial values of the matrices and of γ.
 
     Raises:
-        LayerError: if the heads are turned and their width is odd.
+        LayerError: if the heads are rotated and their width is odd.
 
     Source: Hua et al. 2022 (https://arxiv.org/abs/2202.10447), section 3.1 and appendix.
-    Departures: three matrices stand for the one D → 2F + K, so that each can be split over
+    Departures: three matrices replace the one D → 2F + K, so that each can be split over
     devices; the numbers are the same.
     """
 
@@ -83,16 +82,16 @@ class GatedUnit(keras.layers.Layer):
         intermediate_dim: PositiveInt,
         head_dim: PositiveInt,
         num_heads: PositiveInt,
-        activation: Any = keras.activations.silu,
+        activation: Activation = keras.activations.silu,
         dropout: UnitFloat = 0.0,
         rotary: Factory | None = None,
-        kernel_initializer: Any = "glorot_uniform",
+        kernel_initializer: Initializer = "glorot_uniform",
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, autocast=False)
         if rotary and head_dim % 2:
             raise LayerError(
-                f"GatedUnit.head_dim = {head_dim} is odd and cannot be turned in pairs: "
+                f"GatedUnit.head_dim = {head_dim} is odd and cannot be rotated in pairs: "
                 "change HEAD_DIM or bind GatedUnit.rotary = None"
             )
         self.intermediate_dim, self.head_dim = intermediate_dim, head_dim
@@ -102,15 +101,13 @@ class GatedUnit(keras.layers.Layer):
         self.rotary = make(rotary) if rotary else None
         widths = {"gate": intermediate_dim, "value": intermediate_dim, "base": head_dim}
         self.gate, self.value, self.base = (
-            make_dense(
-                part, width, use_bias=True, kernel_initializer=initializer(kernel_initializer)
-            )
+            make_dense(part, width, initializer(kernel_initializer), use_bias=True)
             for part, width in widths.items()
         )
         self.head_initializer = initializer(kernel_initializer)
         self.output_initializer = initializer(kernel_initializer)
 
-    def build(self, x_shape: Any) -> None:
+    def build(self, x_shape: Shape) -> None:
         for layer in (self.gate, self.value, self.base):
             layer.build(x_shape)
         shape = (self.num_heads, self.head_dim)
@@ -118,21 +115,21 @@ class GatedUnit(keras.layers.Layer):
             shape=shape, initializer=self.head_initializer, name="head_scale"
         )
         self.offset = self.add_weight(shape=shape, initializer="zeros", name="head_bias")
-        self.output_dense = make_dense(
-            "output", x_shape[-1], use_bias=True, kernel_initializer=self.output_initializer
+        gated_shape = (*x_shape[:-1], self.intermediate_dim)
+        self.output_dense = built_dense(
+            "output", gated_shape, x_shape[-1], self.output_initializer, use_bias=True
         )
-        self.output_dense.build((*x_shape[:-1], self.intermediate_dim))
 
-    def split(self, x: Any, positions: Any) -> tuple[Any, Any, list[Any]]:
+    def split(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """[B, T, D] → gate [B, T, F], value [B, T, F], N heads of [B, T, K]."""
         base = self.activation(self.base(x))[:, :, None]  # [B, T, 1, K]
         heads = base * ops.cast(self.scale, base.dtype) + ops.cast(self.offset, base.dtype)
         if self.rotary:
-            heads = self.rotary(heads, positions)
+            heads = self.rotary(heads, positions)  # [B, T, N, K]
         gate, value = self.activation(self.gate(x)), self.activation(self.value(x))
         return gate, value, ops.unstack(heads, self.num_heads, axis=2)
 
-    def merge(self, gate: Any, attended: Any) -> Any:
+    def merge(self, gate: Tensor, attended: Tensor) -> Tensor:
         """Two of [B, T, F] → [B, T, D]."""
         return self.output_dense(self.dropout(gate * attended))
 
@@ -148,7 +145,7 @@ class GatedAttentionUnit(Branch):
 
     Args:
         unit: factory of the `GatedUnit`.
-        kernel: `squared_relu` or `softmax`.
+        kernel: `squared_relu_kernel` or `softmax_kernel`.
         max_sequence_length: n.
         position_bias: factory of a relative bias `(query, key) -> [B or 1, 1, T, S]`, or None.
 
@@ -160,8 +157,8 @@ class GatedAttentionUnit(Branch):
 
     Source: Hua et al. 2022 (https://arxiv.org/abs/2202.10447), section 3.1; the model made of it
     is called FLASH-Quad.
-    Departures: n is fixed. Divided by the length of each batch, the weights of a model that was
-    trained at one length are wrong by a square at another.
+    Departures: n is fixed. If it were the length of each batch, a model trained at one length
+    would have weights that are wrong by a square at another.
     """
 
     def __init__(
@@ -179,35 +176,36 @@ class GatedAttentionUnit(Branch):
         self.length = max_sequence_length
         self.position_bias = make(position_bias) if position_bias else None
 
-    def build(self, x_shape: Any) -> None:
+    def build(self, x_shape: Shape) -> None:
         self.unit.build(x_shape)
 
-    def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
+    def call(self, x: Tensor, context: Context, state: State = None) -> tuple[Tensor, State]:
         refuse_source(self, context)
-        refuse_bias_of_stack(self, context)
-        gate, value, (query, key) = self.unit.split(
-            ops.cast(x, self.compute_dtype), context.positions
-        )
-        query, key, value = query[:, None], key[:, None], value[:, None]  # one head
-        places = ops.arange(x.shape[1], dtype="int32")[None]
+        refuse_position_bias(self, context)
+        x = ops.cast(x, self.compute_dtype)
+        gate, value, (query, key) = self.unit.split(x, context.positions)
+        query, key, value = query[:, None], key[:, None], value[:, None]  # [B, 1, T, K or F]
         if not state:
             self.check_length(x.shape[1])
-            bias = self.relative(places, places)
+            index = ops.arange(x.shape[1], dtype="int32")[None]
+            bias = self.bias(index, index)
             return self.unit.merge(gate, self.attend(query, key, value, bias, context.mask)), ()
         cache = write(state, KeyValue(key, value), context.slot)
-        bias = self.relative(context.index[:, None] + places, context.key_places)
+        bias = self.bias(context.query_positions, context.key_positions)
         key, value = cache.tree
         query, bias, mask = (by_prompt(x, key.shape[0]) for x in (query, bias, context.mask))
         attended = self.attend(query, key, value, bias, mask)
         return self.unit.merge(gate, ops.reshape(attended, gate.shape)), cache
 
-    def attend(self, query: Any, key: Any, value: Any, bias: Any, mask: Any) -> Any:
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, mask: Tensor
+    ) -> Tensor:
         """Returns `A v`, [B, T, F], of arguments that lead with [B or 1, 1 head]."""
         weights = self.kernel(query[:, 0], key[:, 0], bias[:, 0], mask[:, 0], self.length)
         return ops.einsum("bts,bsf->btf", ops.cast(weights, value.dtype), value[:, 0])
 
-    def relative(self, query: Any, key: Any) -> Any:
-        """Returns the bias between places [B or 1, T] and [B or 1, S], [B or 1, 1, T, S or 1]."""
+    def bias(self, query: Tensor, key: Tensor) -> Tensor:
+        """Returns the bias from positions [B or 1, T] and [B or 1, S], [B or 1, 1, T, S or 1]."""
         if self.position_bias is None:
             return ops.zeros((query.shape[0], 1, query.shape[1], 1))
         return self.position_bias(query, key)
@@ -223,8 +221,8 @@ class GatedAttentionUnit(Branch):
         return Cache(KeyValue(key, value))
 
 
-def refuse_bias_of_stack(branch: Branch, context: Context) -> None:
-    """A bias that the stack shares has the heads of a Transformer: it would be left out."""
+def refuse_position_bias(branch: Branch, context: Context) -> None:
+    """Refuses a bias that the stack shares: it has the heads of a Transformer, and no use here."""
     if context.position_bias is not None:
         owner = type(branch).__name__
         raise LayerError(

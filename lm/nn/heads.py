@@ -1,17 +1,18 @@
-"""What stands on a stack: logits over the vocabulary, tied or not, and BERT's two heads."""
+"""Heads of a stack: logits over the vocabulary, tied or not, and BERT's two heads."""
 
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import keras
 from keras import ops
 
-from lm.nn.initializers import initializer
+from lm.nn.initializers import Initializer, initializer
 from lm.nn.norm import LayerNorm
 from lm.parts import part
+from lm.types import Activation, Shape, Tensor
 
 
-class Factors(NamedTuple):
-    """`x kernelᵀ + bias`: logits [..., V] before the product is made.
+class LogitsInput(NamedTuple):
+    """What logits are projected from: `x kernelᵀ + bias`, [..., V].
 
     Attributes:
         x: [..., D].
@@ -19,40 +20,40 @@ class Factors(NamedTuple):
         bias: [V], or () where there is none.
     """
 
-    x: Any
-    kernel: Any
-    bias: Any = ()
+    x: Tensor
+    kernel: Tensor
+    bias: Tensor = ()
 
 
-def whole(factors: Factors) -> Any:
+def project(inputs: LogitsInput) -> Tensor:
     """Returns the logits, [..., V]."""
-    logits = ops.matmul(factors.x, ops.transpose(factors.kernel))
-    return logits if isinstance(factors.bias, tuple) else logits + factors.bias
+    logits = ops.matmul(inputs.x, ops.transpose(inputs.kernel))
+    return logits if isinstance(inputs.bias, tuple) else logits + inputs.bias
 
 
-def from_table(factors: Factors) -> Any:
-    """Returns the logits as `whole` does, where the kernel lies in memory as a table [V, D].
+def project_from_table(inputs: LogitsInput) -> Tensor:
+    """Returns the logits as `project` does, where the kernel lies in memory as a table [V, D].
 
-    The table is turned before the product, over a third axis lest XLA turns the product instead.
-    The gradient of the table is then made as [D, V], which on a processor takes half the time.
+    The table is transposed before the product, so that its gradient is made as [D, V]: on a CPU
+    that takes half the time. The third axis keeps XLA from transposing the product instead.
     """
-    count, width = factors.kernel.shape
-    turned = ops.transpose(ops.reshape(factors.kernel, (count, width, 1)), (1, 0, 2))
-    rows = ops.reshape(factors.x, (-1, width))
-    logits = ops.matmul(rows, ops.reshape(turned, (width, count)))
-    logits = ops.reshape(logits, (-1, *factors.x.shape[1:-1], count))
-    return logits if isinstance(factors.bias, tuple) else logits + factors.bias
+    count, width = inputs.kernel.shape
+    kernel = ops.transpose(ops.reshape(inputs.kernel, (count, width, 1)), (1, 0, 2))  # [D, V, 1]
+    rows = ops.reshape(inputs.x, (-1, width))
+    logits = ops.matmul(rows, ops.reshape(kernel, (width, count)))
+    logits = ops.reshape(logits, (-1, *inputs.x.shape[1:-1], count))
+    return logits if isinstance(inputs.bias, tuple) else logits + inputs.bias
 
 
-def step(factors: Factors) -> Any:
+def project_step(inputs: LogitsInput) -> Tensor:
     """Returns the logits [B, V] of one position per row, x [B, D], without a bias.
 
-    Made as kernel xᵀ and turned: so a processor reads a table, by far the larger factor, in order,
-    in half the time for up to a few dozen rows.
+    Computed as kernel xᵀ and transposed: so a CPU reads the table, by far the larger factor, in
+    order, which takes half the time for up to a few dozen rows.
     """
-    turned = ops.matmul(factors.kernel, ops.transpose(factors.x))  # [V, B]
-    # With its third axis XLA does not turn the product itself back.
-    return ops.transpose(turned[:, :, None], (1, 2, 0))[:, 0]
+    logits = ops.matmul(inputs.kernel, ops.transpose(inputs.x))  # [V, B]
+    # The third axis keeps XLA from transposing the product itself.
+    return ops.transpose(logits[:, :, None], (1, 2, 0))[:, 0]
 
 
 @part
@@ -68,30 +69,30 @@ class Logits(keras.layers.Layer):
     logical_axes: ClassVar = {"kernel": ("embed", "vocab")}
 
     def __init__(
-        self, *, kernel_initializer: Any = "glorot_uniform", name: str | None = None
+        self, *, kernel_initializer: Initializer = "glorot_uniform", name: str | None = None
     ) -> None:
         super().__init__(name=name, autocast=False)
         self.kernel_initializer = initializer(kernel_initializer)
 
-    def build(self, x_shape: Any, table_shape: Any) -> None:
+    def build(self, x_shape: Shape, table_shape: Shape) -> None:
         self.kernel = self.add_weight(
             shape=(x_shape[-1], table_shape[0]),
             initializer=self.kernel_initializer,
             name="kernel",
         )
 
-    def call(self, x: Any, table: Any) -> Any:
-        return whole(self.factors(x, table))
+    def call(self, x: Tensor, table: Tensor) -> Tensor:
+        return project(self.logits_input(x, table))
 
-    def step(self, x: Any, table: Any) -> Any:
+    def step(self, x: Tensor, table: Tensor) -> Tensor:
         """Returns the logits of one position per row, [B, D] → [B, V]."""
-        return whole(self.factors(x, table))
+        return project(self.logits_input(x, table))
 
-    def factors(self, x: Any, table: Any) -> Factors:
-        """Returns what the logits are the product of."""
+    def logits_input(self, x: Tensor, table: Tensor) -> LogitsInput:
+        """Returns what the logits are projected from."""
         del table
         kernel = ops.cast(self.kernel, self.compute_dtype)
-        return Factors(ops.cast(x, self.compute_dtype), ops.transpose(kernel))
+        return LogitsInput(ops.cast(x, self.compute_dtype), ops.transpose(kernel))
 
 
 @part
@@ -108,17 +109,17 @@ class TiedLogits(keras.layers.Layer):
         super().__init__(name=name, autocast=False)
         self.scale_exponent = scale_exponent
 
-    def call(self, x: Any, table: Any) -> Any:
-        return from_table(self.factors(x, table))
+    def call(self, x: Tensor, table: Tensor) -> Tensor:
+        return project_from_table(self.logits_input(x, table))
 
-    def step(self, x: Any, table: Any) -> Any:
+    def step(self, x: Tensor, table: Tensor) -> Tensor:
         """Returns the logits of one position per row, [B, D] → [B, V]."""
-        return step(self.factors(x, table))
+        return project_step(self.logits_input(x, table))
 
-    def factors(self, x: Any, table: Any) -> Factors:
-        """Returns what the logits are the product of."""
+    def logits_input(self, x: Tensor, table: Tensor) -> LogitsInput:
+        """Returns what the logits are projected from."""
         x = ops.cast(x, self.compute_dtype) * x.shape[-1] ** self.scale_exponent
-        return Factors(x, ops.cast(table, self.compute_dtype))
+        return LogitsInput(x, ops.cast(table, self.compute_dtype))
 
 
 @part
@@ -141,9 +142,9 @@ class MaskedLanguageHead(keras.layers.Layer):
     def __init__(
         self,
         *,
-        activation: Any,
+        activation: Activation,
         epsilon: float = 1e-12,
-        kernel_initializer: Any = "glorot_uniform",
+        kernel_initializer: Initializer = "glorot_uniform",
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, autocast=False)
@@ -151,25 +152,25 @@ class MaskedLanguageHead(keras.layers.Layer):
         self.kernel_initializer = initializer(kernel_initializer)
         self.norm = LayerNorm(epsilon=epsilon, name="norm")
 
-    def build(self, x_shape: Any, table_shape: Any) -> None:
+    def build(self, x_shape: Shape, table_shape: Shape) -> None:
         self.dense = keras.layers.Dense(
             x_shape[-1], kernel_initializer=self.kernel_initializer, name="dense"
         )
         self.bias = self.add_weight(shape=(table_shape[0],), initializer="zeros", name="bias")
 
-    def call(self, x: Any, table: Any) -> Any:
-        return from_table(self.factors(x, table))
+    def call(self, x: Tensor, table: Tensor) -> Tensor:
+        return project_from_table(self.logits_input(x, table))
 
-    def factors(self, x: Any, table: Any) -> Factors:
-        """Returns what the logits are the product of."""
+    def logits_input(self, x: Tensor, table: Tensor) -> LogitsInput:
+        """Returns what the logits are projected from."""
         x = self.norm(self.activation(self.dense(ops.cast(x, self.compute_dtype))))
         table, bias = (ops.cast(y, self.compute_dtype) for y in (table, self.bias))
-        return Factors(x, table, bias)
+        return LogitsInput(x, table, bias)
 
 
 @part
 class Pooler(keras.layers.Layer):
-    """`tanh(x_0 W + b)`, [B, T, D] → [B, D]: the first position stands for the whole.
+    """`tanh(x_0 W + b)`, [B, T, D] → [B, D]: the first position represents the row.
 
     Args:
         kernel_initializer: name or factory of the initial values of W.
@@ -180,12 +181,12 @@ class Pooler(keras.layers.Layer):
     logical_axes: ClassVar = {"dense/kernel": ("embed", "unmodeled")}
 
     def __init__(
-        self, *, kernel_initializer: Any = "glorot_uniform", name: str | None = None
+        self, *, kernel_initializer: Initializer = "glorot_uniform", name: str | None = None
     ) -> None:
         super().__init__(name=name, autocast=False)
         self.kernel_initializer = initializer(kernel_initializer)
 
-    def build(self, x_shape: Any) -> None:
+    def build(self, x_shape: Shape) -> None:
         self.dense = keras.layers.Dense(
             x_shape[-1],
             activation="tanh",
@@ -193,6 +194,6 @@ class Pooler(keras.layers.Layer):
             name="dense",
         )
 
-    def call(self, x: Any, table: Any) -> Any:
+    def call(self, x: Tensor, table: Tensor) -> Tensor:
         del table
         return self.dense(ops.cast(x[:, 0], self.compute_dtype))

@@ -1,21 +1,26 @@
 """Initial values: factories are called once per variable.
 
 A Keras initializer draws its seed when it is made: one instance shared by two variables of the
-same shape would give both the same values. So layers take factories, and `initializer` calls them.
+same shape would give both the same values. Therefore layers take factories, and `initializer` calls
+them.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 
 from lm.parts import part
+from lm.types import Shape, Tensor
+
+Initializer: TypeAlias = str | Callable[[], Any]
+"""The name of a Keras initializer, or a factory of one."""
 
 
-def initializer(factory: str | Callable[[], Any]) -> Any:
+def initializer(factory: Initializer) -> Any:
     """Returns a fresh Keras initializer from its name or a factory.
 
-    Layers call it in their constructors, while the scope of their gin bindings is alive.
+    Layers call it in their constructors, while the scope of their gin bindings is active.
     """
     return keras.initializers.get(factory) if isinstance(factory, str) else factory()
 
@@ -45,7 +50,7 @@ class CurrentFirst(keras.initializers.Initializer):
     Source: So et al. 2021 (https://arxiv.org/abs/2109.08668), its release.
     """
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+    def __call__(self, shape: Shape, dtype: Any = None) -> Tensor:
         """Returns the initial values."""
         taps = keras.ops.full(shape, 0.5 / shape[0], dtype=dtype)
         return keras.ops.concatenate([keras.ops.full_like(taps[:1], 0.5), taps[1:]], axis=0)

@@ -1,16 +1,20 @@
-"""Who may look at whom, as functions of places in the row: a stack is given one of them."""
+"""Which query may attend to which key, as functions of positions: a stack is given one of them."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeAlias
 
 from keras import ops
 
 from lm.parts import part
+from lm.types import Tensor
+
+Mask: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""`(query [B or 1, T], key [B or 1, S]) -> bool [B or 1, T, S]`, from positions in the row."""
 
 
 @part
-def causal(query: Any, key: Any) -> Any:
-    """Returns bool [B or 1, T, S]: a query sees keys at its own place and before.
+def causal(query: Tensor, key: Tensor) -> Tensor:
+    """Returns bool [B or 1, T, S]: a query sees the keys at its own position and before.
 
     >>> print(np.asarray(causal(ops.arange(2)[None], ops.arange(3)[None])))
     [[[ True False False]
@@ -20,23 +24,23 @@ def causal(query: Any, key: Any) -> Any:
 
 
 @part
-def bidirectional(query: Any, key: Any) -> Any:
-    """Returns bool [B or 1, T, S]: everyone sees everyone."""
+def bidirectional(query: Tensor, key: Tensor) -> Tensor:
+    """Returns bool [B or 1, T, S]: every query sees every key."""
     return ops.ones_like(key[:, None, :] + query[:, :, None], dtype="bool")
 
 
-def same_segment(query: Any, key: Any) -> Any:
-    """Returns bool [B, T, S]: packed examples, and padding (segment 0), keep to themselves."""
+def same_segment(query: Tensor, key: Tensor) -> Tensor:
+    """Returns bool [B, T, S]: True inside a packed example; padding (segment 0) sees padding."""
     return ops.equal(query[:, :, None], key[:, None, :])
 
 
-def both(query: Any, key: Any) -> Any:
+def both(query: Tensor, key: Tensor) -> Tensor:
     """Returns bool [B, T, S]: True where query and key are both marked (a bidirectional prefix)."""
     return ops.logical_and(query[:, :, None] > 0, key[:, None, :] > 0)
 
 
-def sees_ahead(mask: Callable[[Any, Any], Any]) -> bool:
-    """Tells whether a mask lets a query look at a later place.
+def sees_ahead(mask: Mask) -> bool:
+    """Tells whether a mask lets a query see a later position.
 
     >>> sees_ahead(causal), sees_ahead(bidirectional)
     (False, True)

@@ -12,10 +12,11 @@ from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, Factory, State, make
-from lm.nn.expert_slots import Assigned, from_slots, in_turns, inverse, queue, to_slots
-from lm.nn.routers import Competition, report_load
+from lm.nn.expert_slots import Assigned, from_slots, in_rounds, inverse, queue, to_slots
+from lm.nn.routing import Competition, report_load
 from lm.parts import part
 from lm.ranges import PositiveInt
+from lm.types import Shape, Tensor, Training
 
 _BY_EXPERT = ("expert", "expert_replicas", "unmodeled", "unmodeled")  # [E, G, C, D]
 
@@ -25,17 +26,17 @@ class MixtureOfExperts(Branch):
     """`y = Σ_k gate_k(x) · expert_{e_k(x)}(x)` over the experts that a router sends x to.
 
     In training an expert has `min(n, max(int(capacity_factor · n / E), min_capacity))` slots for
-    the n real tokens of a group; a choice that finds none adds nothing, so that a token without
-    any slot passes by on the residual. A group is one row of the batch or several. Packed examples
-    of a group compete, so that in training packed equals alone only where `capacity_factor` is
-    None. Padding takes no slot and brings none.
+    the n real tokens of a group. A choice that finds no free slot is dropped and adds nothing; a
+    token whose choices are all dropped keeps only its residual. A group is one row of the batch or
+    several. Packed examples of a group compete, so that in training packed equals alone only where
+    `capacity_factor` is None. Padding takes no slot and brings none.
 
     Evaluation, scoring and decoding drop nothing: every example gets what it gets alone, whatever
     is packed, padded or batched with it. They take about three times the products of the chosen
     experts.
 
-    Reports the share of tokens without a slot, the evenness of the load, experts that no token
-    requests, and the losses of the router.
+    Reports how many tokens get no slot, how even the load is, how many experts no token requests,
+    and the losses of the router.
 
     Args:
         router: factory of a layer of `lm.nn.routers`; it knows the number of experts E.
@@ -54,18 +55,18 @@ class MixtureOfExperts(Branch):
 
     Source: Shazeer et al. 2017 (https://arxiv.org/abs/1701.06538), equation 1; capacity and groups:
     Lepikhin et al. 2020 (https://arxiv.org/abs/2006.16668), section 2.2.
-    Departures: papers have a capacity in evaluation too, by which a token's output depends on what
-    shares its batch.
+    Departures: the papers have a capacity in evaluation too, so that a token's output depends on
+    what shares its batch.
     """
 
-    # What it says of its feed-forward's matrices goes before what that says itself.
+    # These go before what the feed-forward declares of its own matrices.
     logical_axes: ClassVar = {
         "experts/(gate|hidden)/kernel": ("expert", "embed", "expert_mlp"),
         "experts/(gate|hidden)/bias": ("expert", "expert_mlp"),
         "experts/output/kernel": ("expert", "expert_mlp", "embed"),
         "experts/output/bias": ("expert", "embed"),
     }
-    # Where XLA must not choose: tokens go to the devices of their experts, all to all.
+    # Fixed, not left to XLA: tokens go to the devices of their experts, all to all.
     output_axes: ClassVar = {
         "to_experts": _BY_EXPERT,
         "from_experts": _BY_EXPERT,
@@ -91,15 +92,15 @@ class MixtureOfExperts(Branch):
         self.from_experts = keras.layers.Identity(name="from_experts")
         self.to_tokens = ToTokens(name="to_tokens")
 
-    def build(self, x_shape: Any) -> None:
-        """Makes the variables of the experts here: a loop over turns could not."""
+    def build(self, x_shape: Shape) -> None:
+        """Creates the variables of the experts here: inside a loop over rounds it could not."""
         self.experts(
             ops.zeros((self.router.num_experts, 1, x_shape[-1])), Context(), training=False
         )
 
     def call(
-        self, x: Any, context: Context, state: State = None, training: Any = None
-    ) -> tuple[Any, State]:
+        self, x: Tensor, context: Context, state: State = None, training: Training = None
+    ) -> tuple[Tensor, State]:
         del state
         tokens = self.group(x) if training else x.shape[1]
         competition = self.competition(x, context.segments, tokens, training)
@@ -109,14 +110,16 @@ class MixtureOfExperts(Branch):
             slots = self.capacity(tokens)
             assigned = queue(choices, competition, self.router.num_experts, slots)
         else:
-            assigned = in_turns(choices, self.router.num_experts)
+            assigned = in_rounds(choices, self.router.num_experts)
         dropped = ops.equal(assigned.slot, self.router.num_experts * assigned.slots)
         report_load(choices, competition.real, dropped, self.router.num_experts)
         y = self.mix(ops.cast(grouped, self.compute_dtype), choices.gate, assigned)
         return ops.reshape(y, ops.shape(x)), ()
 
-    def competition(self, x: Any, segments: Any, tokens: int, training: Any) -> Competition:
-        """Returns who competes: in training all of a group, else each example by itself."""
+    def competition(
+        self, x: Tensor, segments: Tensor, tokens: int, training: Training
+    ) -> Competition:
+        """Returns which tokens compete: in training a group's, else an example's."""
         if segments is None:
             segments = ops.ones_like(x[..., 0], "int32")
         if training:
@@ -124,40 +127,42 @@ class MixtureOfExperts(Branch):
         slots = np.array([self.capacity(n) for n in range(tokens + 1)], "int32")
         return Competition(ops.reshape(segments, (-1, tokens)), ops.convert_to_tensor(slots))
 
-    def mix(self, x: Any, gate: Any, assigned: Assigned) -> Any:
+    def mix(self, x: Tensor, gate: Tensor, assigned: Assigned) -> Tensor:
         """Returns the sum of the experts' outputs times their gates, [G, S, D]."""
-        path = self.at_once if assigned.turn is None else self.in_turn
-        return ops.sum(path(x, gate, assigned), axis=2)
+        outputs = self.at_once if assigned.round is None else self.by_rounds
+        return ops.sum(outputs(x, gate, assigned), axis=2)
 
-    def in_turn(self, x: Any, gate: Any, assigned: Assigned) -> Any:
-        """Returns what `at_once` does, turn after turn until the last one."""
+    def by_rounds(self, x: Tensor, gate: Tensor, assigned: Assigned) -> Tensor:
+        """Returns what `at_once` does, round after round until the last one."""
         dropped = self.router.num_experts * assigned.slots
-        last = ops.max(ops.where(assigned.slot < dropped, assigned.turn, -1))
+        last = ops.max(ops.where(assigned.slot < dropped, assigned.round, -1))
 
-        def goes_on(turn: Any, y: Any) -> Any:
+        def is_left(round: Tensor, y: Tensor) -> Tensor:
             del y
-            return turn <= last
+            return round <= last
 
-        def next_turn(turn: Any, y: Any) -> tuple[Any, Any]:
-            slot = ops.where(ops.equal(assigned.turn, turn), assigned.slot, dropped)
-            # A choice has its turn once: what is added to it in the others is 0.
-            return turn + 1, y + self.at_once(x, gate, assigned._replace(slot=slot))
+        def next_round(round: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+            slot = ops.where(ops.equal(assigned.round, round), assigned.slot, dropped)
+            # A choice is computed in one round; in all others 0 is added to it.
+            return round + 1, y + self.at_once(x, gate, assigned._replace(slot=slot))
 
-        nothing = ops.zeros((*ops.shape(assigned.slot), x.shape[-1]), x.dtype)
-        return ops.while_loop(goes_on, next_turn, (ops.zeros((), "int32"), nothing))[1]
+        zeros = ops.zeros((*ops.shape(assigned.slot), x.shape[-1]), x.dtype)
+        return ops.while_loop(is_left, next_round, (ops.zeros((), "int32"), zeros))[1]
 
-    def at_once(self, x: Any, gate: Any, assigned: Assigned) -> Any:
+    def at_once(self, x: Tensor, gate: Tensor, assigned: Assigned) -> Tensor:
         """Returns gate times output of each choice that has a slot, 0 of others, [G, S, K, D]."""
         slot = assigned.slot
         chosen = inverse(slot, self.router.num_experts * assigned.slots)  # [G, P]
+        # A gate goes to the slot of its choice: every choice is a token of one choice, [G, S·K, 1].
         gate, each = (ops.reshape(y, (-1, slot.shape[1] * slot.shape[2], 1)) for y in (gate, slot))
         gate = to_slots(gate, chosen, each)  # [G, P, 1]
-        there = self.to_experts(x, chosen, slot)  # [E, G, C, D]
-        y, _ = self.experts(ops.reshape(there, (there.shape[0], -1, there.shape[-1])), Context())
-        y = self.from_experts(ops.reshape(y, ops.shape(there)))
+        slotted = self.to_experts(x, chosen, slot)  # [E, G, C, D]
+        by_expert = ops.reshape(slotted, (slotted.shape[0], -1, slotted.shape[-1]))  # [E, G·C, D]
+        y, _ = self.experts(by_expert, Context())
+        y = self.from_experts(ops.reshape(y, ops.shape(slotted)))
         return self.to_tokens(y, gate, chosen, slot)
 
-    def group(self, x: Any) -> int:
+    def group(self, x: Tensor) -> int:
         """Returns how many tokens compete in training."""
         rows, length = x.shape[:2]
         joined = 1
@@ -174,7 +179,7 @@ class MixtureOfExperts(Branch):
         return tokens
 
     def capacity(self, tokens: int) -> int:
-        """Returns the slots that an expert has for so many tokens that compete."""
+        """Returns how many slots an expert has for so many competing tokens."""
         if self.capacity_factor is None:
             return tokens
         share = int(self.capacity_factor * tokens / self.router.num_experts)
@@ -184,15 +189,15 @@ class MixtureOfExperts(Branch):
 class ToExperts(keras.layers.Layer):
     """x of the token at each slot: [G, S, D] → [E, G, C, D], 0 at slots that are free.
 
-    A layer of its own, as `from_experts` is: what a mesh splits is named by the path of a layer.
-    Between the two tokens lie with their experts, outside of them with their groups.
+    A layer of its own, as `from_experts` is, because a mesh names what it splits by a layer's path.
+    Between the two, tokens lie on the devices of their experts, outside on those of their groups.
     """
 
     def __init__(self, *, num_experts: int, name: str | None = None) -> None:
         super().__init__(name=name, autocast=False)
         self.num_experts = num_experts
 
-    def call(self, x: Any, chosen: Any, slot: Any) -> Any:
+    def call(self, x: Tensor, chosen: Tensor, slot: Tensor) -> Tensor:
         y = to_slots(x, chosen, slot)  # [G, P, D]
         slots, width = chosen.shape[1] // self.num_experts, x.shape[-1]
         y = ops.reshape(y, (-1, self.num_experts, slots, width))
@@ -202,7 +207,7 @@ class ToExperts(keras.layers.Layer):
 class ToTokens(keras.layers.Layer):
     """gate · y at the slot of each choice: [E, G, C, D] → [G, S, K, D], 0 where it is dropped."""
 
-    def call(self, y: Any, gate: Any, chosen: Any, slot: Any) -> Any:
+    def call(self, y: Tensor, gate: Tensor, chosen: Tensor, slot: Tensor) -> Tensor:
         y = ops.transpose(y, (1, 0, 2, 3))
         y = ops.reshape(y, (-1, chosen.shape[1], y.shape[-1]))  # [G, P, D]
         return from_slots(y * ops.cast(gate, y.dtype), chosen, slot)
@@ -212,8 +217,8 @@ class ToTokens(keras.layers.Layer):
 class ExpertDense(keras.layers.Layer):
     """`x_e W_e + b_e` for every expert e: [E, N, D] → [E, N, F].
 
-    It takes the place of a dense layer in a feed-forward. E is what the input leads with; the
-    initial values of each expert are those of a matrix of its own.
+    It replaces a dense layer in a feed-forward. E is the leading axis of the input; the initial
+    values of each expert are drawn as those of a matrix of its own.
 
     Args:
         units: F.
@@ -236,7 +241,7 @@ class ExpertDense(keras.layers.Layer):
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
-    def build(self, x_shape: Any) -> None:
+    def build(self, x_shape: Shape) -> None:
         experts, _, width = x_shape
         self.kernel = self.add_weight(
             shape=(experts, width, self.units),
@@ -247,7 +252,7 @@ class ExpertDense(keras.layers.Layer):
             shape = (experts, self.units)
             self.bias = self.add_weight(shape=shape, initializer="zeros", name="bias")
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         y = ops.matmul(x, self.kernel)
         return y + self.bias[:, None] if self.use_bias else y
 

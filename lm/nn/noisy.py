@@ -4,7 +4,7 @@ Letters as in `lm.nn.routers`; in two levels I groups of J experts each, E = I �
 """
 
 import math
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import keras
 from keras import ops
@@ -12,23 +12,30 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.random import normal
 from lm.nn.reports import report
-from lm.nn.routers import Choices, Competition, counted, largest, scores
+from lm.nn.routing import (
+    Choices,
+    Competition,
+    check_num_experts,
+    largest,
+    make_router_logits,
+)
 from lm.parts import part
 from lm.ranges import NonNegativeFloat, PositiveInt
+from lm.types import Shape, Tensor, Training
 
 
-class Scores(NamedTuple):
-    """What is compared between experts, float32 [..., E] each.
+class NoisyLogits(NamedTuple):
+    """The logits that experts are chosen by, float32 [..., E] each.
 
     Attributes:
         clean: x W_g.
-        noisy: the same with noise; what the top k are taken from.
-        deviation: of the noise, or None where there is none.
+        noisy: the same with noise; the top k are taken from these.
+        deviation: of the noise, or () where there is none.
     """
 
-    clean: Any
-    noisy: Any
-    deviation: Any
+    clean: Tensor
+    noisy: Tensor
+    deviation: Tensor
 
 
 @part
@@ -49,7 +56,7 @@ class NoisyTopKRouter(keras.layers.Layer):
         importance_loss, load_loss: factors of the two losses (language model: 0.1 each).
 
     Source: Shazeer et al. 2017 (https://arxiv.org/abs/1701.06538), sections 2.1 and 4, appendix A;
-    1e-2 and silence in evaluation: the release in Tensor2Tensor. Both matrices start at zero.
+    1e-2 and no noise in evaluation: the release in Tensor2Tensor. Both matrices start at zero.
     Departures: a widely used port takes probabilities as thresholds and the sample variance; ours
     are the paper's. In training a mixture may have a capacity; the paper has none.
     """
@@ -64,22 +71,22 @@ class NoisyTopKRouter(keras.layers.Layer):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, autocast=False)
-        self.num_experts = counted(num_experts)
-        self.k = chosen("NoisyTopKRouter.k", k, num_experts)
-        self.scores = NoisyScores(units=num_experts, name="gating")
+        self.num_experts = check_num_experts(num_experts)
+        self.k = check_choices("NoisyTopKRouter.k", k, num_experts)
+        self.router_logits = NoisyGating(units=num_experts, name="gating")
         self.factors = importance_loss, load_loss
 
-    def build(self, x_shape: Any) -> None:
-        """Leaves it to the parts."""
+    def build(self, x_shape: Shape) -> None:
+        """Sublayers create their variables at their first call."""
         del x_shape
 
-    def call(self, x: Any, competition: Competition) -> Choices:
-        """Returns what x [G, S, D] requests."""
-        found = self.scores(ops.cast(x, "float32"))
-        gates = sparse_softmax(found.noisy, self.k)
+    def call(self, x: Tensor, competition: Competition) -> Choices:
+        """Returns the experts that x [G, S, D] requests."""
+        logits = self.router_logits(ops.cast(x, "float32"))
+        gates = sparse_softmax(logits.noisy, self.k)  # [G, S, E]
         weight = ops.cast(competition.real, "float32")[..., None]
-        importance = ops.sum(gates * weight, axis=(0, 1))
-        load = ops.sum(stays(found, gates, self.k) * weight, axis=(0, 1))
+        importance = ops.sum(gates * weight, axis=(0, 1))  # [E]
+        load = ops.sum(stays(logits, gates, self.k) * weight, axis=(0, 1))  # [E]
         report_balance(importance, load, self.factors)
         return chosen_by(gates, self.k, competition.real)
 
@@ -114,19 +121,19 @@ class HierarchicalRouter(keras.layers.Layer):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, autocast=False)
-        self.shape = counted(num_groups), counted(experts_per_group)
+        self.shape = check_num_experts(num_groups), check_num_experts(experts_per_group)
         self.num_experts = num_groups * experts_per_group
-        self.k = chosen("HierarchicalRouter.k", k, min(self.shape))
-        self.primary = NoisyScores(units=num_groups, name="primary")
-        self.secondary = NoisyScores(units=self.num_experts, name="secondary")
+        self.k = check_choices("HierarchicalRouter.k", k, min(self.shape))
+        self.primary = NoisyGating(units=num_groups, name="primary")
+        self.secondary = NoisyGating(units=self.num_experts, name="secondary")
         self.factors = importance_loss, load_loss
 
-    def build(self, x_shape: Any) -> None:
-        """Leaves it to the parts."""
+    def build(self, x_shape: Shape) -> None:
+        """Sublayers create their variables at their first call."""
         del x_shape
 
-    def call(self, x: Any, competition: Competition) -> Choices:
-        """Returns what x [G, S, D] requests."""
+    def call(self, x: Tensor, competition: Competition) -> Choices:
+        """Returns the experts that x [G, S, D] requests."""
         x = ops.cast(x, "float32")
         groups, experts = self.primary(x), by_group(self.secondary(x), self.shape)
         weight = ops.cast(competition.real, "float32")[..., None]
@@ -141,7 +148,7 @@ class HierarchicalRouter(keras.layers.Layer):
         return chosen_by(gates, self.k**2, competition.real)
 
 
-class NoisyScores(keras.layers.Layer):
+class NoisyGating(keras.layers.Layer):
     """`x W_g` and, in training, `x W_g + ε · (softplus(x W_noise) + 1e-2)`, both W zero at first.
 
     Args:
@@ -154,48 +161,49 @@ class NoisyScores(keras.layers.Layer):
 
     def __init__(self, *, units: int, name: str | None = None) -> None:
         super().__init__(name=name, autocast=False)
-        self.scores = scores("scores", units, "zeros")
-        self.noise = scores("noise", units, "zeros")
+        self.router_logits = make_router_logits("scores", units, "zeros")
+        self.noise = make_router_logits("noise", units, "zeros")
 
-    def build(self, x_shape: Any) -> None:
-        self.scores.build(x_shape)
+    def build(self, x_shape: Shape) -> None:
+        self.router_logits.build(x_shape)
         self.noise.build(x_shape)
         self.seed = keras.random.SeedGenerator(name="seed")
 
-    def call(self, x: Any, training: Any = None) -> Scores:
-        clean = self.scores(x)
+    def call(self, x: Tensor, training: Training = None) -> NoisyLogits:
+        clean = self.router_logits(x)
         if not training:
-            return Scores(clean, clean, ())
+            return NoisyLogits(clean, clean, ())
         deviation = ops.softplus(self.noise(x)) + 1e-2
         noise = normal(ops.shape(clean), self.seed)
-        return Scores(clean, clean + noise * deviation, deviation)
+        return NoisyLogits(clean, clean + noise * deviation, deviation)
 
 
-def by_group(found: Scores, shape: tuple[int, int]) -> Scores:
+def by_group(logits: NoisyLogits, shape: tuple[int, int]) -> NoisyLogits:
     """Splits the last axis, [..., I · J] → [..., I, J]."""
-    return keras.tree.map_structure(lambda x: ops.reshape(x, (*x.shape[:-1], *shape)), found)
+    return keras.tree.map_structure(lambda x: ops.reshape(x, (*x.shape[:-1], *shape)), logits)
 
 
-def sparse_softmax(x: Any, k: int) -> Any:
+def sparse_softmax(x: Tensor, k: int) -> Tensor:
     """Returns the softmax over the k largest of the last axis, 0 elsewhere."""
-    _, which = ops.top_k(ops.stop_gradient(x), k)
-    kept = ops.sum(ops.one_hot(which, x.shape[-1], dtype="float32"), axis=-2)
-    return ops.softmax(ops.where(kept > 0, x, -1e30)) * kept
+    _, index = ops.top_k(ops.stop_gradient(x), k)
+    is_top = ops.sum(ops.one_hot(index, x.shape[-1], dtype="float32"), axis=-2)  # 0 or 1
+    return ops.softmax(ops.where(is_top > 0, x, -1e30)) * is_top
 
 
-def stays(found: Scores, gates: Any, k: int) -> Any:
+def stays(logits: NoisyLogits, gates: Tensor, k: int) -> Tensor:
     """Returns P(x, e), or where there is no noise whether e is among the k largest, [..., E]."""
-    count = found.clean.shape[-1]
-    if isinstance(found.deviation, tuple) or k == count:
+    count = logits.clean.shape[-1]
+    if isinstance(logits.deviation, tuple) or k == count:
         return ops.cast(gates > 0, "float32")
-    values, _ = ops.top_k(found.noisy, k + 1)
-    inside = found.noisy > values[..., k:]
-    threshold = ops.where(inside, values[..., k:], values[..., k - 1 : k])
-    z = (found.clean - threshold) / found.deviation
-    return (1 + ops.erf(z / math.sqrt(2))) / 2
+    # t_e, the k-th largest of the others: for one of the k largest that is the next after them.
+    values, _ = ops.top_k(logits.noisy, k + 1)
+    is_top = logits.noisy > values[..., k:]
+    threshold = ops.where(is_top, values[..., k:], values[..., k - 1 : k])
+    z = (logits.clean - threshold) / logits.deviation
+    return (1 + ops.erf(z / math.sqrt(2))) / 2  # Φ(z)
 
 
-def squared_variation(x: Any) -> Any:
+def squared_variation(x: Tensor) -> Tensor:
     """Returns the population variance over the squared mean.
 
     >>> float(squared_variation(ops.array([0.0, 0.0, 0.0, 5.0])))
@@ -204,19 +212,19 @@ def squared_variation(x: Any) -> Any:
     return ops.divide_no_nan(ops.var(x), ops.square(ops.mean(x)))
 
 
-def report_balance(importance: Any, load: Any, losses: tuple[float, float]) -> None:
+def report_balance(importance: Tensor, load: Tensor, losses: tuple[float, float]) -> None:
     """Reports the two losses."""
     report("router_importance_loss", squared_variation(importance), 1.0, loss=losses[0])
     report("router_load_loss", squared_variation(load), 1.0, loss=losses[1])
 
 
-def chosen_by(gates: Any, count: int, real: Any) -> Choices:
+def chosen_by(gates: Tensor, count: int, real: Tensor) -> Choices:
     """Returns the `count` experts whose gates are not zero."""
     gate, expert = largest(gates, count)
     return Choices(expert, gate, ops.repeat(real[..., None], count, axis=-1))
 
 
-def chosen(parameter: str, k: int, most: int) -> int:
+def check_choices(parameter: str, k: int, most: int) -> int:
     """Returns the number of choices, or refuses it."""
     if not 1 <= k <= most:
         raise LayerError(f"noisy.{parameter} must lie in 1 … {most}, the experts, got {k}")

@@ -1,11 +1,10 @@
 """Normalisation over the width, with statistics in float32 whatever the compute type."""
 
-from typing import Any
-
 import keras
 from keras import ops
 
 from lm.parts import part
+from lm.types import Shape, Tensor
 
 
 @part
@@ -22,12 +21,12 @@ class LayerNorm(keras.layers.Layer):
         super().__init__(name=name, autocast=False)
         self.epsilon = epsilon
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         width = (input_shape[-1],)
         self.scale = self.add_weight(shape=width, initializer="ones", name="scale")
         self.bias = self.add_weight(shape=width, initializer="zeros", name="bias")
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         x = ops.cast(x, "float32")
         centred = x - ops.mean(x, axis=-1, keepdims=True)
         variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
@@ -49,10 +48,10 @@ class RMSNorm(keras.layers.Layer):
         super().__init__(name=name, autocast=False)
         self.epsilon = epsilon
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         self.scale = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="scale")
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         x = ops.cast(x, "float32")
         mean_square = ops.mean(ops.square(x), axis=-1, keepdims=True)
         y = x * ops.rsqrt(mean_square + self.epsilon) * self.scale
@@ -74,11 +73,11 @@ class ScaleNorm(keras.layers.Layer):
         super().__init__(name=name, autocast=False)
         self.epsilon = epsilon
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         del input_shape
         self.scale = self.add_weight(shape=(), initializer="ones", name="scale")
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         x = ops.cast(x, "float32")
         mean_square = ops.mean(ops.square(x), axis=-1, keepdims=True)
         y = x * ops.rsqrt(mean_square + self.epsilon) * self.scale

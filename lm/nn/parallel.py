@@ -1,19 +1,19 @@
 """Branches side by side."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from lm.nn.branch import Branch, Context, Factory, State, chain, make_all
 from lm.parts import part
+from lm.types import Tensor
 
 
 @part
 class Parallel(Branch):
-    """`Σ_i after_i(branch_i(x))`: branches side by side, all reading the same x.
+    """`Σ_i after_i(branch_i(x))`: branches side by side, all of which read the same x.
 
     Args:
         branches: factories of branches.
-        after: factories of layers applied to the output of each branch by itself, e.g. dropout.
+        after: factories of layers applied to the output of each branch, e.g. dropout.
 
     State: the states of the branches.
 
@@ -27,7 +27,7 @@ class Parallel(Branch):
         self.branches = make_all(branches, "branch")
         self.after = [make_all(after, f"after_{i}") for i in range(len(self.branches))]
 
-    def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
+    def call(self, x: Tensor, context: Context, state: State = None) -> tuple[Tensor, State]:
         outputs, states = [], []
         for i, branch in enumerate(self.branches):
             y, after = branch(x, context, state=None if state is None else state[i])

@@ -1,15 +1,16 @@
 """Absolute positions: learned, sinusoidal, rotary."""
 
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import keras
 from keras import ops
 
 from lm.errors import LayerError
-from lm.nn.initializers import initializer
+from lm.nn.initializers import Initializer, initializer
 from lm.parts import part
 from lm.ranges import PositiveInt
+from lm.types import Shape, Tensor
 
 
 @part
@@ -32,21 +33,21 @@ class LearnedPosition(keras.layers.Layer):
         self,
         *,
         max_sequence_length: PositiveInt,
-        embeddings_initializer: Any = "uniform",
+        embeddings_initializer: Initializer = "uniform",
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
         self.max_sequence_length = max_sequence_length
         self.embeddings_initializer = initializer(embeddings_initializer)
 
-    def build(self, x_shape: Any) -> None:
+    def build(self, x_shape: Shape) -> None:
         self.table = self.add_weight(
             shape=(self.max_sequence_length, x_shape[-1]),
             initializer=self.embeddings_initializer,
             name="embeddings",
         )
 
-    def call(self, x: Any, positions: Any) -> Any:
+    def call(self, x: Tensor, positions: Tensor) -> Tensor:
         self.check_length(x.shape[1])
         return x + ops.take(self.table, positions, axis=0)
 
@@ -76,8 +77,8 @@ class SinusoidalPosition(keras.layers.Layer):
         super().__init__(name=name)
         self.max_wavelength = max_wavelength
 
-    def call(self, x: Any, positions: Any) -> Any:
-        return x + ops.cast(waves(positions, x.shape[-1], self.max_wavelength), x.dtype)
+    def call(self, x: Tensor, positions: Tensor) -> Tensor:
+        return x + ops.cast(sinusoids(positions, x.shape[-1], self.max_wavelength), x.dtype)
 
     def check_length(self, length: int) -> None:
         """Any length fits."""
@@ -87,7 +88,7 @@ class SinusoidalPosition(keras.layers.Layer):
 class ScaledSinusoidalPosition(keras.layers.Layer):
     """`x + scale · [sin(p · w), cos(p · w)]`: `SinusoidalPosition` with one learned scale.
 
-    The scale starts at D^-0.5, so that the waves begin as small as embeddings that are drawn
+    The scale starts at D^-0.5, so that the sinusoids begin as small as embeddings that are drawn
     with a deviation of 0.02.
 
     Source: Hua et al. 2022 (https://arxiv.org/abs/2202.10447), appendix.
@@ -99,12 +100,12 @@ class ScaledSinusoidalPosition(keras.layers.Layer):
         super().__init__(name=name)
         self.max_wavelength = max_wavelength
 
-    def build(self, x_shape: Any) -> None:
+    def build(self, x_shape: Shape) -> None:
         start = keras.initializers.Constant(x_shape[-1] ** -0.5)
         self.scale = self.add_weight(shape=(), initializer=start, name="scale")
 
-    def call(self, x: Any, positions: Any) -> Any:
-        added = self.scale * waves(positions, x.shape[-1], self.max_wavelength)
+    def call(self, x: Tensor, positions: Tensor) -> Tensor:
+        added = self.scale * sinusoids(positions, x.shape[-1], self.max_wavelength)
         return x + ops.cast(added, x.dtype)
 
     def check_length(self, length: int) -> None:
@@ -113,12 +114,12 @@ class ScaledSinusoidalPosition(keras.layers.Layer):
 
 @part
 class RotaryPosition(keras.layers.Layer):
-    """Turns each pair (x_i, x_{i+K/2}) of a query or key by the angle position · w_i.
+    """Rotates each pair (x_i, x_{i+K/2}) of a query or key by the angle position · w_i.
 
     `w_i = max_wavelength^(-i / (K/2))`, so that q·k depends on the distance of the two positions.
 
     Args:
-        max_wavelength: the slowest pair turns once in about this many positions (times 2π).
+        max_wavelength: the slowest pair makes one turn in about this many positions (times 2π).
 
     Source: Su et al. 2021 (https://arxiv.org/abs/2104.09864), section 3.4.2.
     Departures: pairs are (i, i + K/2) as in GPT-NeoX, not (2i, 2i + 1): the same up to a
@@ -129,37 +130,37 @@ class RotaryPosition(keras.layers.Layer):
         super().__init__(name=name)
         self.max_wavelength = max_wavelength
 
-    def call(self, x: Any, positions: Any) -> Any:
+    def call(self, x: Tensor, positions: Tensor) -> Tensor:
         angles = rotary_angles(positions, x.shape[-1], self.max_wavelength)  # [B, T, K/2]
         return rotate(x, angles[..., None, :])
 
 
-def waves(positions: Any, width: int, max_wavelength: float) -> Any:
+def sinusoids(positions: Tensor, width: int, max_wavelength: float) -> Tensor:
     """Returns `[sin(p · w), cos(p · w)]`, float32 [B, T, D]."""
-    half = halved(width, "HIDDEN_DIM")
+    half = half_of(width, "HIDDEN_DIM")
     step = math.log(max_wavelength) / max(half - 1, 1)
     frequencies = ops.exp(-step * ops.arange(half, dtype="float32"))
     angles = ops.cast(positions, "float32")[..., None] * frequencies  # [B, T, D/2]
     return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
 
 
-def rotary_angles(positions: Any, width: int, max_wavelength: float) -> Any:
+def rotary_angles(positions: Tensor, width: int, max_wavelength: float) -> Tensor:
     """Returns `position · max_wavelength^(-i / (K/2))`, float32 [B, T, K/2]."""
-    half = halved(width, "HEAD_DIM")
+    half = half_of(width, "HEAD_DIM")
     exponents = ops.arange(half, dtype="float32") / half
     frequencies = ops.exp(-math.log(max_wavelength) * exponents)
     return ops.cast(positions, "float32")[..., None] * frequencies
 
 
-def halved(width: int, macro: str) -> int:
+def half_of(width: int, macro: str) -> int:
     """Returns half of a width, or refuses an odd one, naming the macro that sets it."""
     if width % 2:
         raise LayerError(f"a width of {width} is odd and has no sines and cosines: change {macro}")
     return width // 2
 
 
-def rotate(x: Any, angles: Any) -> Any:
-    """Turns the pairs (x_i, x_{i+K/2}) of x [..., K] by angles [..., K/2]."""
+def rotate(x: Tensor, angles: Tensor) -> Tensor:
+    """Rotates the pairs (x_i, x_{i+K/2}) of x [..., K] by angles [..., K/2]."""
     half = x.shape[-1] // 2
     sin, cos = ops.cast(ops.sin(angles), x.dtype), ops.cast(ops.cos(angles), x.dtype)
     left, right = x[..., :half], x[..., half:]

@@ -1,7 +1,7 @@
-"""What Primer adds beside squared ReLU and convolved projections: shared QK and its norm.
+"""What Primer adds besides squared ReLU and convolved projections: shared QK and its norm.
 
-`feedforward.squared_relu`, `convolution.CausalConvolution` after each projection of
-`attention.SelfAttention`, and lists of residuals for the order of the norms are the rest;
+The rest is `feedforward.squared_relu`, `convolution.CausalConvolution` after each projection of
+`attention.SelfAttention`, and the lists of a residual for the order of the norms;
 `gin/models/{primer_ez,primer}` join them, one binding each.
 """
 
@@ -12,10 +12,11 @@ import keras
 from keras import ops
 
 from lm.errors import LayerError
-from lm.nn.attention import width_of_a_head
+from lm.nn.dense import built_dense
 from lm.nn.initializers import initializer
+from lm.nn.projections import HeadOptions, head_width, join_heads, split_heads
 from lm.parts import part
-from lm.ranges import PositiveInt
+from lm.types import Shape, Tensor
 
 
 @part
@@ -26,14 +27,9 @@ class SharedHeads(keras.layers.Layer):
     once, before W_s. The value has a projection of its own.
 
     Args:
-        num_heads: number of heads H.
-        head_dim: width K of a head; None means D / H.
-        use_bias: whether the projections add a bias.
-        scale: factor on the query; None means K^-0.5, T5 and Primer use 1.
-        kernel_initializer: name or factory for the initial values of W_s and of the value.
-        query_initializer: the same for u; the release leaves it the small one of T5's query, so
-            that keys start small as well.
-        output_initializer: the same for the output, where it differs.
+        options: numbers and initializers. u has the query's initializer, W_s that of the kernels;
+            the release leaves u the small initial values of T5's query, so that keys start small
+            as well.
 
     Raises:
         LayerError: if the width does not divide by the heads and `head_dim` is not given.
@@ -50,70 +46,53 @@ class SharedHeads(keras.layers.Layer):
 
     projections = ("query", "value")
 
-    def __init__(
-        self,
-        *,
-        num_heads: PositiveInt,
-        head_dim: PositiveInt | None,
-        use_bias: bool,
-        scale: float | None,
-        kernel_initializer: Any,
-        query_initializer: Any,
-        output_initializer: Any,
-        name: str = "heads",
-    ) -> None:
+    def __init__(self, options: HeadOptions, *, name: str = "heads") -> None:
         super().__init__(name=name, autocast=False)
-        self.num_heads = num_heads
-        self.head_dim: Any = head_dim
-        self.use_bias = use_bias
-        self.scale = scale
-        self.query_initializer = initializer(query_initializer or kernel_initializer)
-        self.mix_initializer = initializer(kernel_initializer)
-        self.value_initializer = initializer(kernel_initializer)
-        self.output_initializer = initializer(output_initializer or kernel_initializer)
+        self.num_heads = options.num_heads
+        self.head_dim: Any = options.head_dim
+        self.use_bias = options.use_bias
+        self.scale = options.scale
+        kernel = options.kernel_initializer
+        self.query_initializer = initializer(options.query_initializer or kernel)
+        self.mix_initializer = initializer(kernel)
+        self.value_initializer = initializer(kernel)
+        self.output_initializer = initializer(options.output_initializer or kernel)
 
-    def build(self, x_shape: Any, memory_shape: Any) -> None:
+    def build(self, x_shape: Shape, source_shape: Shape) -> None:
         width = x_shape[-1]
-        self.head_dim = self.head_dim or width_of_a_head(width, self.num_heads)
+        self.head_dim = self.head_dim or head_width(width, self.num_heads)
         self.scale = self.head_dim**-0.5 if self.scale is None else self.scale
         inner = self.num_heads * self.head_dim
         merged_shape = (*x_shape[:-1], inner)
         self.query_dense = self.dense("query", x_shape, inner, self.query_initializer)
         self.mix_dense = self.dense("mix", merged_shape, inner, self.mix_initializer)
-        self.value_dense = self.dense("value", memory_shape, inner, self.value_initializer)
+        self.value_dense = self.dense("value", source_shape, inner, self.value_initializer)
         self.output_dense = self.dense("output", merged_shape, width, self.output_initializer)
 
-    def dense(self, name: str, input_shape: Any, units: int, kernel_initializer: Any) -> Any:
+    def dense(self, name: str, input_shape: Shape, units: int, kernel_initializer: Any) -> Any:
         use_bias = self.use_bias and name != "mix"
-        layer = keras.layers.Dense(
-            units, use_bias=use_bias, kernel_initializer=kernel_initializer, name=name
-        )
-        layer.build(input_shape)
-        return layer
+        return built_dense(name, input_shape, units, kernel_initializer, use_bias=use_bias)
 
-    def project(self, x: Any, source: Any) -> tuple[Any, ...]:
+    def project(self, x: Tensor, source: Tensor) -> tuple[Tensor, ...]:
         """[B, T, D] → [B, T, H, K] for each of `projections`."""
         if source is not x:
             raise LayerError(
                 "SharedHeads makes queries and keys of one row, and this stack has them of two: "
                 "bind SelfAttention.heads = None"
             )
-        return self.split(self.query_dense(x)), self.split(self.value_dense(x))
+        return tuple(
+            split_heads(dense(x), self.num_heads) for dense in (self.query_dense, self.value_dense)
+        )
 
-    def roles(self, projected: Sequence[Any]) -> tuple[Any, Any, Any]:
+    def roles(self, projected: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Returns query (scaled), key and value, [B, T, H, K] each."""
         key, value = projected
-        return self.split(self.mix_dense(self.flat(key))) * self.scale, key, value
+        query = split_heads(self.mix_dense(join_heads(key)), self.num_heads)
+        return query * self.scale, key, value
 
-    def merge(self, x: Any) -> Any:
+    def merge(self, x: Tensor) -> Tensor:
         """[B, T, H, K] → [B, T, D]."""
-        return self.output_dense(self.flat(x))
-
-    def split(self, x: Any) -> Any:
-        return ops.reshape(x, (-1, x.shape[1], self.num_heads, self.head_dim))
-
-    def flat(self, x: Any) -> Any:
-        return ops.reshape(x, (-1, x.shape[1], self.num_heads * self.head_dim))
+        return self.output_dense(join_heads(x))
 
 
 @part
@@ -121,7 +100,7 @@ class PrimerNorm(keras.layers.Layer):
     """`(x - mean) / sqrt(mean(x (x - mean)) + epsilon) · scale + bias`, over the last axis.
 
     The pseudo-variance `mean(x (x - mean))` is the variance in exact arithmetic. Rounded, it can
-    fall below zero where the mean is large beside the spread; so it is computed in float32,
+    fall below zero where the mean is large compared with the spread; so it is computed in float32,
     whatever the compute type, and never taken below zero.
 
     Args:
@@ -136,12 +115,12 @@ class PrimerNorm(keras.layers.Layer):
         super().__init__(name=name, autocast=False)
         self.epsilon = epsilon
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         width = (input_shape[-1],)
         self.scale = self.add_weight(shape=width, initializer="ones", name="scale")
         self.bias = self.add_weight(shape=width, initializer="zeros", name="bias")
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         x = ops.cast(x, "float32")
         centred = x - ops.mean(x, axis=-1, keepdims=True)
         pseudo_variance = ops.maximum(ops.mean(x * centred, axis=-1, keepdims=True), 0)

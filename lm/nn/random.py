@@ -1,26 +1,27 @@
-"""Random numbers as hashes of a seed and a place: cheap everywhere, the same on every engine.
+"""Random numbers as hashes of a seed and an index: cheap everywhere, the same on every engine.
 
 Keras' random functions differ by engine, and XLA spends some 300 ns on each number that TensorFlow
-draws on a CPU: more on the jitter of a router than on its experts. These cost a few.
+draws on a CPU: more for the jitter of a router than for its experts. These cost a few.
 """
 
 import math
-from collections.abc import Sequence
-from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
+
+from lm.types import Shape, Tensor
 
 _ROTATIONS = np.array([[13, 15, 26, 6], [17, 29, 16, 24]], "uint32")
 _PARITY = 0x1BD11BDA
 
 
-def uniform(shape: Sequence[Any], seed: Any) -> Any:
+def uniform(shape: Shape, seed: keras.random.SeedGenerator) -> Tensor:
     """Returns numbers of U(0, 1), float32, 0 and 1 left out.
 
     Args:
         shape: of the result, one axis at least.
-        seed: a `keras.random.SeedGenerator`, which goes on by one draw.
+        seed: a `keras.random.SeedGenerator`, advanced by one draw.
     """
     key = word(seed.next())
     rows, columns = shape[0], math.prod(shape[1:])
@@ -30,12 +31,12 @@ def uniform(shape: Sequence[Any], seed: Any) -> Any:
     return ops.reshape(between_0_and_1(bits), shape)
 
 
-def normal(shape: Sequence[Any], seed: Any) -> Any:
-    """Returns numbers of N(0, 1), `√2 erfinv(2u - 1)` with u uniform; arguments as there."""
+def normal(shape: Shape, seed: keras.random.SeedGenerator) -> Tensor:
+    """Returns numbers of N(0, 1), `√2 erfinv(2u - 1)` with u uniform; arguments as of `uniform`."""
     return math.sqrt(2) * ops.erfinv(2 * uniform(shape, seed) - 1)
 
 
-def threefry(key: tuple[Any, Any], counter: tuple[Any, Any]) -> tuple[Any, Any]:
+def threefry(key: tuple[Tensor, Tensor], counter: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     """Returns two words of 32 random bits for every counter: Threefry-2x32 with 20 rounds.
 
     Args:
@@ -50,15 +51,17 @@ def threefry(key: tuple[Any, Any], counter: tuple[Any, Any]) -> tuple[Any, Any]:
         ['0x6b200159', '0x99ba4efe']
     """
     keys = ops.stack([*key, ops.bitwise_xor(ops.bitwise_xor(*key), word(_PARITY))])
-    # A loop, because XLA compiles 20 rounds in a row for minutes once they are fused: every round
-    # uses both words twice. Its body closes over nothing, so that JAX compiles it once.
+    # A loop, because XLA takes minutes to compile 20 fused rounds: every round uses both words
+    # twice. Its body closes over nothing, so that JAX compiles it once.
     x, y = counter[0] + key[0], counter[1] + key[1]
     start = (x + 0 * y, y + 0 * x, keys)  # both of the shape that the loop gives them
     return ops.fori_loop(0, 5, four_rounds, start)[:2]
 
 
-def four_rounds(group: Any, words: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
-    """Returns the words and the keys after four rounds of `threefry` and a key more."""
+def four_rounds(
+    group: Tensor, words: tuple[Tensor, Tensor, Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns words and keys after four rounds of `threefry` and the injection of a key."""
     x, y, keys = words
     by = ops.take(ops.convert_to_tensor(_ROTATIONS), group % 2, axis=0)
     for i in range(4):
@@ -69,17 +72,17 @@ def four_rounds(group: Any, words: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]
     return x, y, keys
 
 
-def between_0_and_1(bits: Any) -> Any:
+def between_0_and_1(bits: Tensor) -> Tensor:
     """Returns uint32 bits as float32 strictly between 0 and 1: their upper 23 and a half."""
     high = ops.cast(ops.right_shift(bits, word(9)), "float32")
     return (high + 0.5) * 2.0**-23
 
 
-def rotated(x: Any, by: int) -> Any:
+def rotated(x: Tensor, by: int) -> Tensor:
     """Rotates the 32 bits of every word to the left."""
     return ops.bitwise_or(ops.left_shift(x, by), ops.right_shift(x, word(32) - by))
 
 
-def word(value: Any) -> Any:
+def word(value: Tensor) -> Tensor:
     """Returns integers as uint32."""
     return ops.cast(value, "uint32")

@@ -1,24 +1,25 @@
 """Relative position biases: T5's buckets, a number per distance, a rotary product."""
 
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import keras
 from keras import ops
 
 from lm.errors import LayerError
-from lm.nn.initializers import initializer
+from lm.nn.initializers import Initializer, initializer
 from lm.nn.position import rotary_angles, rotate
 from lm.parts import part
 from lm.ranges import PositiveInt
+from lm.types import Shape, Tensor
 
 
-def bucket(distance: Any, *, num_buckets: int, max_distance: int, bidirectional: bool) -> Any:
+def bucket(distance: Tensor, *, num_buckets: int, max_distance: int, bidirectional: bool) -> Tensor:
     """Returns the bucket of each relative distance (key minus query).
 
     Half of the buckets are exact, the other half grow logarithmically up to `max_distance`. In a
     bidirectional stack keys to the right use a second set of buckets; in a causal one they all
-    share bucket 0, for they are masked.
+    share bucket 0: they are masked.
 
     >>> distances = ops.array([0, -7, -8, -91, 1])
     >>> print(np.asarray(bucket(distances, num_buckets=32, max_distance=128, bidirectional=True)))
@@ -62,7 +63,7 @@ class RelativeBias(keras.layers.Layer):
         num_buckets: PositiveInt = 32,
         max_distance: PositiveInt = 128,
         bidirectional: bool,
-        embeddings_initializer: Any = "glorot_uniform",
+        embeddings_initializer: Initializer = "glorot_uniform",
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, autocast=False)
@@ -72,7 +73,7 @@ class RelativeBias(keras.layers.Layer):
         self.bidirectional = bidirectional
         self.embeddings_initializer = initializer(embeddings_initializer)
 
-    def build(self, query_shape: Any) -> None:
+    def build(self, query_shape: Shape) -> None:
         del query_shape
         self.table = self.add_weight(
             shape=(self.num_buckets, self.num_heads),
@@ -80,11 +81,11 @@ class RelativeBias(keras.layers.Layer):
             name="embeddings",
         )
 
-    def call(self, query: Any, key: Any) -> Any:
-        """Returns float32 [B or 1, H, T, S] from the places in the row of queries and keys.
+    def call(self, query: Tensor, key: Tensor) -> Tensor:
+        """Returns float32 [B or 1, H, T, S] from positions [B or 1, T] and [B or 1, S] in the row.
 
-        Places ([B or 1, T] and [B or 1, S]) rather than positions: inside a segment both differ
-        by the same distance, and places are the same for every row, so that one [T, S] serves all.
+        Positions in the row serve as well as those in a segment: inside a segment their distances
+        are equal. And they are the same in every row, so that one [T, S] serves the whole batch.
         """
         distance = key[:, None, :] - query[:, :, None]  # [B or 1, T, S]
         buckets = bucket(
@@ -110,10 +111,10 @@ class ToeplitzBias(keras.layers.Layer):
 
     Example:
         >>> bias = ToeplitzBias(max_sequence_length=3, name="bias")
-        >>> places = ops.arange(3)[None]
-        >>> _ = bias(places, places)
+        >>> positions = ops.arange(3)[None]
+        >>> _ = bias(positions, positions)
         >>> _ = bias.table.assign(ops.arange(5.0))
-        >>> print(np.asarray(bias(places, places))[0, 0])
+        >>> print(np.asarray(bias(positions, positions))[0, 0])
         [[2. 3. 4.]
          [1. 2. 3.]
          [0. 1. 2.]]
@@ -125,14 +126,14 @@ class ToeplitzBias(keras.layers.Layer):
         self,
         *,
         max_sequence_length: PositiveInt,
-        embeddings_initializer: Any = "zeros",
+        embeddings_initializer: Initializer = "zeros",
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, autocast=False)
         self.max_sequence_length = max_sequence_length
         self.embeddings_initializer = initializer(embeddings_initializer)
 
-    def build(self, query_shape: Any) -> None:
+    def build(self, query_shape: Shape) -> None:
         del query_shape
         self.table = self.add_weight(
             shape=(2 * self.max_sequence_length - 1,),
@@ -140,10 +141,10 @@ class ToeplitzBias(keras.layers.Layer):
             name="embeddings",
         )
 
-    def call(self, query: Any, key: Any) -> Any:
-        """Returns float32 [B or 1, 1, T, S] from places [B or 1, T] and [B or 1, S]."""
+    def call(self, query: Tensor, key: Tensor) -> Tensor:
+        """Returns float32 [B or 1, 1, T, S] from positions [B or 1, T] and [B or 1, S]."""
         distance = key[:, None, None, :] - query[:, None, :, None]
-        last = self.max_sequence_length - 1  # what lies further apart is masked
+        last = self.max_sequence_length - 1  # keys further apart are masked
         return ops.take(self.table, ops.clip(distance + last, 0, 2 * last), axis=0)
 
     def check_length(self, length: int) -> None:
@@ -157,7 +158,7 @@ class ToeplitzBias(keras.layers.Layer):
 
 @part
 class RotaryBias(keras.layers.Layer):
-    """`bias[t, s] = ⟨turn(a, t), turn(c, s)⟩` with two learned vectors, for a single head.
+    """`bias[t, s] = ⟨rotate(a, t), rotate(c, s)⟩` with two learned vectors, for a single head.
 
     The product depends on s - t alone, and every length fits.
 
@@ -174,7 +175,7 @@ class RotaryBias(keras.layers.Layer):
         *,
         dim: PositiveInt,
         max_wavelength: float = 10_000.0,
-        kernel_initializer: Any = "glorot_uniform",
+        kernel_initializer: Initializer = "glorot_uniform",
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, autocast=False)
@@ -182,22 +183,22 @@ class RotaryBias(keras.layers.Layer):
         self.max_wavelength = max_wavelength
         self.initializers = [initializer(kernel_initializer) for _ in "ac"]
 
-    def build(self, query_shape: Any) -> None:
+    def build(self, query_shape: Shape) -> None:
         del query_shape
         self.query_vector, self.key_vector = (
             self.add_weight(shape=(self.dim,), initializer=each, name=f"{side}_bias")
             for side, each in zip(("query", "key"), self.initializers, strict=True)
         )
 
-    def call(self, query: Any, key: Any) -> Any:
-        """Returns float32 [B or 1, 1, T, S] from places [B or 1, T] and [B or 1, S]."""
-        left, right = self.turn(self.query_vector, query), self.turn(self.key_vector, key)
+    def call(self, query: Tensor, key: Tensor) -> Tensor:
+        """Returns float32 [B or 1, 1, T, S] from positions [B or 1, T] and [B or 1, S]."""
+        left, right = self.rotated(self.query_vector, query), self.rotated(self.key_vector, key)
         return ops.matmul(left, ops.swapaxes(right, 1, 2))[:, None]
 
-    def turn(self, vector: Any, places: Any) -> Any:
-        return rotate(
-            ops.cast(vector, "float32"), rotary_angles(places, self.dim, self.max_wavelength)
-        )
+    def rotated(self, vector: Tensor, positions: Tensor) -> Tensor:
+        """[K] and [B or 1, T] → [B or 1, T, K]."""
+        angles = rotary_angles(positions, self.dim, self.max_wavelength)
+        return rotate(ops.cast(vector, "float32"), angles)
 
     def check_length(self, length: int) -> None:
         """Any length fits."""

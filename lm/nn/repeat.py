@@ -1,4 +1,4 @@
-"""Layers that repeat, all made or abridged: what only counts shapes need not make each of them."""
+"""Layers that repeat: all of them, or one for all where only shapes are counted."""
 
 import math
 import re
@@ -9,16 +9,17 @@ from itertools import groupby
 from typing import Any
 
 from lm.nn.branch import Factory, make
+from lm.types import Layer
 
 _ABRIDGED: ContextVar[bool] = ContextVar("abridged", default=False)
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 
 
-def repeat(numbers: range, factories: Sequence[Factory], name: str) -> list[list[Any]]:
+def repeat(numbers: range, factories: Sequence[Factory], name: str) -> list[list[Layer]]:
     """Makes a list of layers for each number, called `<name>_<number>_<index in the list>`.
 
-    They differ in nothing but names and values, so that inside `abridged` one list stands for all,
-    with the range of the numbers in the place of a number.
+    They differ only in names and values. So inside `abridged` one list stands for all, with the
+    range of the numbers where the number would be.
 
     Example:
         >>> [[layer.name] for [layer] in repeat(range(3), [keras.layers.Identity], "layer")]
@@ -38,7 +39,7 @@ def repeat(numbers: range, factories: Sequence[Factory], name: str) -> list[list
 
 @contextmanager
 def abridged() -> Iterator[None]:
-    """Inside, `repeat` makes one of its lists: for models that are traced and counted, not run."""
+    """Lets `repeat` make one of its lists: for models that are traced and counted, not run."""
     token = _ABRIDGED.set(True)
     try:
         yield
@@ -47,7 +48,7 @@ def abridged() -> Iterator[None]:
 
 
 def times(path: str) -> int:
-    """Returns how many the thing under a path, or in a name scope, stands for.
+    """Returns how many layers a path or name scope stands for.
 
     Example:
         >>> times("gpt2/decoder/layer_0..11_0/attention/kernel"), times("gpt2/embedding")
@@ -57,7 +58,7 @@ def times(path: str) -> int:
 
 
 def unabridged(variables: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-    """Yields path and whatever belongs to it for all that abridged variables stand for, in order.
+    """Yields (path, value) of every variable that abridged ones stand for, in order.
 
     Example:
         >>> list(unabridged([("l_0/w", 5), ("l_1..2/w", 7), ("l_1..2/b", 8), ("head", 9)]))

@@ -1,64 +1,66 @@
-"""What layers inside a model tell the trainer: figures to log and losses to minimise.
+"""What layers inside a model report to the trainer: metrics to log and losses to minimise.
 
     with collect() as reported:
         outputs = objective(features)
-    reported.figures(), reported.loss()
+    reported.metrics(), reported.loss()
 
-A layer calls `report` whether or not anybody collects. Nothing is kept outside of `collect`, so
-scoring and decoding pay nothing and no value outlives the computation that made it.
+A layer always calls `report`. Outside of `collect` that does nothing, so scoring and decoding pay
+nothing and no value outlives the computation that made it.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from keras import ops
+
+from lm.types import Tensor
 
 
 class Report(NamedTuple):
     """A mean kept as its two sums, under a name.
 
     Attributes:
-        name: of the figure; reports of the same name are added up.
+        name: of the metric; reports of the same name are added up.
         total: float32 scalar, Σ weight · value.
         weight: float32 scalar, Σ weight.
-        loss: what the mean is multiplied with and added to the loss; 0 is a mere figure.
+        loss: factor of the mean in the loss that is minimised; 0 for a metric only.
     """
 
     name: str
-    total: Any
-    weight: Any
+    total: Tensor
+    weight: Tensor
     loss: float
 
 
 class Reports:
-    """What was reported, in order: `figure = Σ total / Σ weight` over the reports of a name."""
+    """What was reported, in order: `metric = Σ total / Σ weight` over the reports of a name."""
 
     def __init__(self) -> None:
         self.entries: list[Report] = []
 
     @property
     def names(self) -> list[str]:
-        """The names of the figures, each once."""
+        """The names of the metrics, each once."""
         return list(dict.fromkeys(entry.name for entry in self.entries))
 
-    def figures(self) -> dict[str, tuple[Any, Any]]:
+    def metrics(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Returns name -> (Σ total, Σ weight) over the layers that reported it."""
-        sums: dict[str, tuple[Any, Any]] = {}
+        sums: dict[str, tuple[Tensor, Tensor]] = {}
         for name, total, weight, _ in self.entries:
-            others = sums.get(name, (0.0, 0.0))
-            sums[name] = (others[0] + total, others[1] + weight)
+            before = sums.get(name, (0.0, 0.0))
+            sums[name] = (before[0] + total, before[1] + weight)
         return sums
 
-    def loss(self) -> Any:
+    def loss(self) -> Tensor:
         """Returns `Σ loss · total / weight` over the reports, a float32 scalar."""
         losses = [entry for entry in self.entries if entry.loss]
         means = [e.loss * ops.divide_no_nan(e.total, e.weight) for e in losses]
         return sum(means, start=ops.zeros((), "float32"))
 
-    def tensors(self) -> list[Any]:
-        """Returns totals and weights as a flat list, for a function that must return tensors."""
+    def tensors(self) -> list[Tensor]:
+        """Returns totals and weights as a flat list, for functions that must return tensors."""
         return [x for entry in self.entries for x in (entry.total, entry.weight)]
 
 
@@ -73,7 +75,7 @@ def collect() -> Iterator[Reports]:
         >>> with collect() as reported:
         ...     report("dropped", 3.0, 4.0)
         ...     report("dropped", 1.0, 4.0)
-        >>> [float(x) for x in reported.figures()["dropped"]]
+        >>> [float(x) for x in reported.metrics()["dropped"]]
         [4.0, 8.0]
     """
     reports = Reports()
@@ -84,16 +86,16 @@ def collect() -> Iterator[Reports]:
         _COLLECTING.reset(token)
 
 
-def report(name: str, total: Any, weight: Any, *, loss: float = 0.0) -> None:
-    """Reports the mean `total / weight`, if anybody collects.
+def report(name: str, total: Tensor, weight: Tensor, *, loss: float = 0.0) -> None:
+    """Reports the mean `total / weight`, inside of `collect`.
 
-    The names that a layer reports must be the same at every call, be it training or evaluation.
+    A layer must report the same names at every call, in training and evaluation alike.
 
     Args:
         name: a name of letters, digits and underscores, e.g. "router_z_loss".
         total: scalar, Σ weight · value.
         weight: scalar, Σ weight.
-        loss: factor of the mean in the loss that is minimised; 0 for a mere figure.
+        loss: factor of the mean in the loss that is minimised; 0 for a metric only.
     """
     reports = _COLLECTING.get()
     if reports is not None:
@@ -101,7 +103,7 @@ def report(name: str, total: Any, weight: Any, *, loss: float = 0.0) -> None:
         reports.entries.append(Report(name, *pair, loss))
 
 
-def report_again(entries: Sequence[Report], tensors: Sequence[Any]) -> None:
+def report_again(entries: Sequence[Report], tensors: Sequence[Tensor]) -> None:
     """Reports what an inner collection held, with tensors that are valid outside of it.
 
     Args:

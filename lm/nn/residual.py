@@ -1,7 +1,6 @@
-"""The residual around a branch: the order of norms and dropout is data, not an `if`."""
+"""Residuals around branches: the order of norms and dropout is a list, not an `if`."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import keras
 from keras import ops
@@ -9,6 +8,7 @@ from keras import ops
 from lm.nn.branch import Branch, Context, Factory, State, chain, make, make_all
 from lm.nn.reports import Report, collect, report_again
 from lm.parts import part
+from lm.types import Tensor, Training, Tree
 
 
 @part
@@ -41,7 +41,7 @@ class Residual(Branch):
         self.after = make_all(after, "after")
         self.after_add = make_all(after_add, "close")
 
-    def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
+    def call(self, x: Tensor, context: Context, state: State = None) -> tuple[Tensor, State]:
         y, state = self.branch(chain(self.before, x), context, state=state)
         return chain(self.after_add, x + chain(self.after, y)), state
 
@@ -54,7 +54,7 @@ class Residual(Branch):
 
 @part
 class Remat(Branch):
-    """Computes its branch again in the backward pass instead of keeping what it computed.
+    """Recomputes its branch in the backward pass instead of saving its activations.
 
     Args:
         branch: factory of a branch or residual.
@@ -67,41 +67,36 @@ class Remat(Branch):
         self.branch = make(branch)
 
     def call(
-        self, x: Any, context: Context, state: State = None, training: Any = None
-    ) -> tuple[Any, State]:
+        self, x: Tensor, context: Context, state: State = None, training: Training = None
+    ) -> tuple[Tensor, State]:
         if context.index is not None or not self.branch.built:
             return self.branch(x, context, state=state)
-        # The second run happens outside this call and must see what the first saw: the same
-        # weights, training phase and random state. So weights enter as arguments, through which
-        # gradients flow, and integers (masks, seeds) by closure: TensorFlow adds to arguments.
+        # The branch runs a second time outside of this call, and must see what it saw the first
+        # time: the same weights, context and random state. So weights and all other floats enter as
+        # arguments, through which gradients flow. Integers (masks, seeds) enter by closure, because
+        # TensorFlow adds a term to every argument.
         variables = self.branch.variables
-        given = (context, state)
-        inputs = [*(ops.copy(v) for v in variables), *keras.tree.flatten(given)]
-        places = [i for i, value in enumerate(inputs) if is_float(value)]
+        floats, with_floats = split_floats(([ops.copy(v) for v in variables], context, state))
         seeds = [v for v in variables if not is_float(v)] if training else []
         entries: list[Report] = []
 
-        def run(x: Any, *floats: Any) -> tuple[Any, ...]:
-            now = list(inputs)
-            for i, value in zip(places, floats, strict=True):
-                now[i] = value
-            seen, held = keras.tree.pack_sequence_as(given, now[len(variables) :])
-            mapping = zip(variables, now[: len(variables)], strict=True)
+        def run(x: Tensor, *floats: Tensor) -> tuple[Tensor, ...]:
+            values, seen, before = with_floats(floats)
+            mapping = zip(variables, values, strict=True)
             with keras.StatelessScope(state_mapping=mapping) as scope, collect() as reported:
-                y, after = self.branch(x, seen, state=held, training=training)
+                y, after = self.branch(x, seen, state=before, training=training)
             entries[:] = reported.entries
-            drawn = [scope.get_current_value(seed) for seed in seeds]
-            return y, *drawn, *keras.tree.flatten(after), *reported.tensors()
+            advanced = [scope.get_current_value(seed) for seed in seeds]
+            return y, *advanced, *keras.tree.flatten(after), *reported.tensors()
 
-        y, *others = keras.remat(run)(x, *(inputs[i] for i in places))
+        y, *others = keras.remat(run)(x, *floats)
         for seed, value in zip(seeds, others, strict=False):
             seed.assign(value)
-        # The carry after is shaped like the one before.
+        # What follows is flat: the carry after, shaped like the one before, and the reports.
         carry = () if state is None else state
-        size = len(keras.tree.flatten(carry))
-        kept, reported = others[len(seeds) :][:size], others[len(seeds) + size :]
-        report_again(entries, reported)
-        return y, keras.tree.pack_sequence_as(carry, kept)
+        start, end = len(seeds), len(seeds) + len(keras.tree.flatten(carry))
+        report_again(entries, others[end:])
+        return y, keras.tree.pack_sequence_as(carry, others[start:end])
 
     def initial_state(self, batch: int, length: int) -> State:
         return self.branch.initial_state(batch, length)
@@ -110,6 +105,20 @@ class Remat(Branch):
         return self.branch.initial_carry(batch)
 
 
-def is_float(x: Any) -> bool:
-    """Whether x is a tensor or variable of real numbers, not None and not of integers."""
+def split_floats(tree: Tree) -> tuple[list[Tensor], Callable[[Sequence[Tensor]], Tree]]:
+    """Returns the float tensors of a tree, and a function from others to the tree with those."""
+    leaves = keras.tree.flatten(tree)
+    indices = [i for i, leaf in enumerate(leaves) if is_float(leaf)]
+
+    def with_floats(floats: Sequence[Tensor]) -> Tree:
+        others = list(leaves)
+        for i, value in zip(indices, floats, strict=True):
+            others[i] = value
+        return keras.tree.pack_sequence_as(tree, others)
+
+    return [leaves[i] for i in indices], with_floats
+
+
+def is_float(x: Tensor) -> bool:
+    """Whether x is a tensor or variable of floats, not None and not of integers."""
     return x is not None and keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype))

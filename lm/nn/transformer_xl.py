@@ -3,27 +3,29 @@
 Beside the letters of `lm.nn.branch`: M inputs in the memory, S = M + T keys of a row.
 """
 
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from keras import ops
 
 from lm.errors import LayerError
-from lm.nn.attention import Heads, KeyValue, attend_by_head, attend_together, by_head
 from lm.nn.branch import Branch, Context, State, refuse_source
 from lm.nn.cache import Cache, write
 from lm.nn.carry import latest, slot_segments
+from lm.nn.dot_product import KeyValue, attend_by_head, attend_shared, by_head
 from lm.nn.dropout import Dropout
-from lm.nn.funnel_attention import Waves, shifted, sinusoid
-from lm.nn.initializers import initializer
+from lm.nn.funnel_attention import Sinusoids, shifted, sinusoid
+from lm.nn.initializers import Initializer, initializer
+from lm.nn.projections import HeadOptions, Heads
 from lm.parts import part
 from lm.ranges import NonNegativeInt, PositiveInt, UnitFloat
+from lm.types import Shape, Tensor
 
 
 class Memory(NamedTuple):
     """The last inputs of a layer, [B, M, D], the latest at the end; the first one leaves first."""
 
-    inputs: Any
+    inputs: Tensor
 
 
 @part
@@ -31,8 +33,8 @@ class MemoryAttention(Branch):
     """`softmax(((q + u)·k + (q + v)·R W_r) K^-0.5) v · W_o` with k, v projected from [memory; x].
 
     R are the sinusoids of the distance from the query back to the key, so that nothing depends on
-    where in a text a row begins. The memory's keys are made anew from its inputs, by the weights
-    of the step that reads them, and get no gradient beyond that.
+    where in a sequence a row begins. The memory's keys are computed again from its inputs, with the
+    weights of the step that reads them; no gradient reaches the step that wrote the inputs.
 
     Args:
         num_heads: number of heads H.
@@ -50,8 +52,8 @@ class MemoryAttention(Branch):
             given.
 
     Source: Dai et al. 2019 (https://arxiv.org/abs/1901.02860), section 3 and appendix B.
-    Departures: a text's border empties the memory, where the release reads across it. u and v are
-    each layer's own (`untie_r` in the release), and each layer drops sinusoids of its own.
+    Departures: the end of a sequence empties the memory, where the release reads across it. u and v
+    are each layer's own (`untie_r` in the release), and each layer drops sinusoids of its own.
     """
 
     logical_axes: ClassVar = {
@@ -67,25 +69,20 @@ class MemoryAttention(Branch):
         memory_length: NonNegativeInt,
         dropout: UnitFloat = 0.0,
         sinusoid_dropout: UnitFloat = 0.0,
-        kernel_initializer: Any = "glorot_uniform",
+        kernel_initializer: Initializer = "glorot_uniform",
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        self.heads = Heads(
-            num_heads=num_heads,
-            head_dim=head_dim,
-            use_bias=False,
-            scale=None,
-            kernel_initializer=kernel_initializer,
-            query_initializer=None,
-            output_initializer=None,
+        options = HeadOptions(
+            num_heads, head_dim, use_bias=False, kernel_initializer=kernel_initializer
         )
+        self.heads = Heads(options)
         self.memory_length = memory_length
         self.dropout = Dropout(rate=dropout, name="dropout")
         self.sinusoid_dropout = Dropout(rate=sinusoid_dropout, name="wave_dropout")
         self.initializers = [initializer(kernel_initializer) for _ in range(3)]
 
-    def build(self, x_shape: Any) -> None:
+    def build(self, x_shape: Shape) -> None:
         self.width = x_shape[-1]
         if self.width % 2:
             raise LayerError(f"sinusoids need an even width, got HIDDEN_DIM = {self.width}")
@@ -101,7 +98,7 @@ class MemoryAttention(Branch):
             for (name, shape), drawn in zip(shapes.items(), self.initializers, strict=True)
         )
 
-    def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
+    def call(self, x: Tensor, context: Context, state: State = None) -> tuple[Tensor, State]:
         refuse_source(self, context)
         x = ops.cast(x, self.compute_dtype)
         if context.index is not None:
@@ -110,27 +107,27 @@ class MemoryAttention(Branch):
         content, distance = self.queries(x)
         key, value = map(by_head, self.heads.key_value(read))
         kernel = ops.cast(self.distance_kernel, x.dtype)
-        bias = shifted(distance, kernel, self.waves(x.shape[1], read.shape[1]))
+        bias = shifted(distance, kernel, self.sinusoids(x.shape[1], read.shape[1]))
         mask, after = self.remember(read, context, state)
         y = attend_by_head(content, key, value, mask, ops.cast(bias, "float32"), self.dropout)
         return self.heads.merge(y), after
 
-    def queries(self, x: Any) -> tuple[Any, Any]:
+    def queries(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Returns `(q + u) K^-0.5` and `(q + v) K^-0.5`, two of [B, T, H, K]."""
         query = self.heads.split(self.heads.query_dense(x))
         biases = (ops.cast(b, x.dtype) for b in (self.content_bias, self.distance_bias))
         content, distance = ((query + bias) * self.heads.scale for bias in biases)
         return content, distance
 
-    def waves(self, count: int, keys: int) -> Waves:
+    def sinusoids(self, count: int, keys: int) -> Sinusoids:
         """Returns the sinusoids of T queries that stand at the end of S keys."""
         key, back = np.arange(keys), keys - 1 - np.arange(keys + count)
-        waves = Waves(*(sinusoid(p, self.width) for p in (key[keys - count :], key, back)))
-        drawn = self.sinusoid_dropout(ops.convert_to_tensor(waves.distance, self.compute_dtype))
-        return waves._replace(distance=drawn)
+        sinusoids = Sinusoids(*(sinusoid(p, self.width) for p in (key[keys - count :], key, back)))
+        drawn = self.sinusoid_dropout(ops.convert_to_tensor(sinusoids.distance, self.compute_dtype))
+        return sinusoids._replace(distance=drawn)
 
-    def remember(self, read: Any, context: Context, state: State) -> tuple[Any, State]:
-        """Returns who may look at whom, bool [B, 1, T, M + T], and the memory after the row."""
+    def remember(self, read: Tensor, context: Context, state: State) -> tuple[Tensor, State]:
+        """Returns what queries see, bool [B, 1, T, M + T], and the memory after the row."""
         if not state:
             return context.mask, ()
         owners = slot_segments(context, context.segments, self.memory_length)
@@ -139,30 +136,30 @@ class MemoryAttention(Branch):
         after = latest(read, owners, self.memory_length, context.segments)
         return ops.concatenate([visible[:, None], rows], axis=-1), Memory(after)
 
-    def step(self, x: Any, context: Context, state: Cache) -> tuple[Any, Cache]:
-        """Attends to what is in the caches, whose slots hold other positions in every row."""
+    def step(self, x: Tensor, context: Context, state: Cache) -> tuple[Tensor, Cache]:
+        """Attends to the caches, whose slots hold other positions in every row."""
         content, distance = self.queries(x)
         new = self.heads.key_value(x)
         cache = write(state, KeyValue(by_head(new.key), by_head(new.value)), context.slot)
         bias = self.step_bias(distance, context)
-        y = attend_together(content, cache.tree, context.mask, bias, self.dropout)
+        y = attend_shared(content, cache.tree, context.mask, bias, self.dropout)
         return self.heads.merge(y), cache
 
-    def step_bias(self, query: Any, context: Context) -> Any:
-        """Returns the score of the distance to every slot, float32 [B, H, T, L].
+    def step_bias(self, query: Tensor, context: Context) -> Tensor:
+        """Returns the logit of the distance to every slot, float32 [B, H, T, L].
 
-        One product per distance, of which each slot takes its own: in no two rows need a slot hold
-        the same position.
+        One product per distance, of which each slot takes its own: a slot may hold another position
+        in every row.
         """
-        count, slots = query.shape[1], context.key_places.shape[1]
+        slots = context.key_positions.shape[1]
         kernel = ops.cast(self.distance_kernel, query.dtype)
-        waves = ops.convert_to_tensor(sinusoid(np.arange(slots), self.width), query.dtype)
-        vectors = ops.einsum("nd,dhk->nhk", waves, kernel)
-        scores = ops.cast(ops.einsum("bthk,nhk->bhtn", query, vectors), "float32")
-        places = context.index[:, None] + ops.arange(count, dtype="int32")[None]  # [B, T]
-        back = ops.clip(places[:, :, None] - context.key_places[:, None], 0, slots - 1)
-        back = ops.broadcast_to(back[:, None], (*scores.shape[:3], slots))
-        return ops.take_along_axis(scores, back, axis=-1)
+        sinusoids = ops.convert_to_tensor(sinusoid(np.arange(slots), self.width), query.dtype)
+        vectors = ops.einsum("nd,dhk->nhk", sinusoids, kernel)
+        products = ops.cast(ops.einsum("bthk,nhk->bhtn", query, vectors), "float32")
+        distance = context.query_positions[:, :, None] - context.key_positions[:, None]  # [B, T, L]
+        distance = ops.clip(distance, 0, slots - 1)  # slots of no position are masked
+        distance = ops.broadcast_to(distance[:, None], (*products.shape[:3], slots))
+        return ops.take_along_axis(products, distance, axis=-1)
 
     def initial_state(self, batch: int, length: int) -> Cache:
         shape = (batch, self.heads.num_heads, length, self.heads.head_dim)

@@ -3,6 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
+from lm.models.model import Model
+from lm.nn.branch import State
+from lm.types import Features, Tensor
+
 
 class Ratio(NamedTuple):
     """A mean kept as its two sums, so that microbatches, devices and batches add up exactly.
@@ -12,8 +16,8 @@ class Ratio(NamedTuple):
         weight: float32 scalar, Σ weight.
     """
 
-    total: Any
-    weight: Any
+    total: Tensor
+    weight: Tensor
 
 
 class RowScores(NamedTuple):
@@ -25,9 +29,9 @@ class RowScores(NamedTuple):
         weight: Σ w.
     """
 
-    log_likelihood: Any
-    correct: Any
-    weight: Any
+    log_likelihood: Tensor
+    correct: Tensor
+    weight: Tensor
 
 
 class Objective(Protocol):
@@ -37,16 +41,16 @@ class Objective(Protocol):
         model: what is trained and saved, see `lm.models.model`.
     """
 
-    model: Any
+    model: Model
 
-    def __call__(self, features: Mapping[str, Any], *, training: bool = False) -> Any:
+    def __call__(self, features: Features, *, training: bool = False) -> Any:
         """Returns outputs that only the objective itself need understand."""
 
-    def initial_carry(self, batch: int) -> Any:
+    def initial_carry(self, batch: int) -> State:
         """Returns what the model hands to the first of so many rows; `()` where nothing is kept."""
 
-    def terms(self, features: Mapping[str, Any], outputs: Any) -> Mapping[str, Ratio]:
+    def terms(self, features: Features, outputs: Any) -> Mapping[str, Ratio]:
         """Returns the sums to minimise ("loss") and to report."""
 
-    def scores(self, features: Mapping[str, Any], outputs: Any) -> RowScores:
+    def scores(self, features: Features, outputs: Any) -> RowScores:
         """Returns how probable the targets of each row are."""

@@ -1,24 +1,26 @@
 """Next-token, span and masked-token prediction: cross entropy at weighted positions."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
 from lm.nn.branch import Factory, State, make
-from lm.nn.heads import Factors
+from lm.nn.heads import LogitsInput
 from lm.objectives.cross_entropy import (
     Likelihood,
+    LossOptions,
     Target,
     flat,
     likelihood,
-    likelihood_by_parts,
-    sums,
+    likelihood_by_chunks,
+    loss_of,
+    loss_sums,
 )
 from lm.objectives.objective import Ratio, RowScores
 from lm.parts import part
 from lm.ranges import NonNegativeFloat, PositiveInt, UnitFloat
+from lm.types import Features, Shape, Tensor
 
 
 @part
@@ -33,8 +35,8 @@ class TokenPrediction(keras.Model):
         model: factory of the model whose outputs are logits [B, T, V].
         label_smoothing: mass ε spread evenly over the vocabulary, (1 - ε)·one-hot + ε/V.
         z_loss: weight of (log Z)², which keeps the softmax normaliser near 1 (T5: 1e-4).
-        chunks: parts in which logits are made, used and dropped, for large vocabularies; None
-            makes them whole.
+        chunks: in how many chunks logits are made, used and dropped, for large vocabularies; None
+            makes them all at once.
 
     Source: Szegedy et al. 2016 (https://arxiv.org/abs/1512.00567) for label smoothing;
     z loss: Mesh TensorFlow, Shazeer et al. 2018 (https://arxiv.org/abs/1811.02084).
@@ -55,53 +57,50 @@ class TokenPrediction(keras.Model):
         self.z_loss = z_loss
         self.chunks: Any = chunks
 
-    def build(self, features_shape: Any) -> None:
-        """Leaves it to the model."""
+    @property
+    def options(self) -> LossOptions:
+        """What is added to the cross entropy."""
+        return LossOptions(self.label_smoothing, self.z_loss)
+
+    def build(self, features_shape: Shape) -> None:
+        """The model creates its variables at its first call."""
         del features_shape
 
-    def call(self, features: Mapping[str, Any], carry: State = None) -> Any:
+    def call(self, features: Features, carry: State = None) -> Any:
         given = {} if carry is None else {"carry": carry}
         if self.chunks is None or not self.model.built:
-            outputs = self.model(features, **given)  # makes the weights, under their own names
-        return outputs if self.chunks is None else self.model.factors(features, **given)
+            outputs = self.model(features, **given)  # creates the weights, under their own names
+        return outputs if self.chunks is None else self.model.logits_input(features, **given)
 
     def initial_carry(self, batch: int) -> State:
         """Returns the carry of the model before the first batch."""
         return self.model.initial_carry(batch)
 
-    def terms(self, features: Mapping[str, Any], outputs: Any) -> dict[str, Ratio]:
+    def terms(self, features: Features, outputs: Any) -> dict[str, Ratio]:
         """Returns the sums to minimise ("loss") and to report, each a `Ratio`."""
         targets, weights = targets_and_weights(features)
-        sums = self.sums if self.chunks is None else self.sums_by_parts
+        sums = self.sums if self.chunks is None else self.sums_by_chunks
         weight = ops.sum(weights)
         names = ("loss", "cross_entropy", "accuracy")
         totals = sums(outputs, targets, weights)
         return {name: Ratio(total, weight) for name, total in zip(names, totals, strict=True)}
 
-    def sums(self, logits: Any, targets: Any, weights: Any) -> tuple[Any, Any, Any]:
+    def sums(self, logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
         """Returns Σ w·loss, Σ w·cross entropy and Σ w·correct of logits [B, T, V]."""
         logits = ops.cast(logits, "float32")
         log_prob, correct, log_z = likelihood(logits, targets)  # [B, T]
-        cross_entropy = -log_prob
-        smooth = log_z - ops.mean(logits, axis=-1) if self.label_smoothing else cross_entropy
-        loss = (1 - self.label_smoothing) * cross_entropy + self.label_smoothing * smooth
-        z_loss = self.z_loss * ops.square(log_z)
-        found = (loss + z_loss, cross_entropy, correct)
-        return tuple(ops.sum(value * weights) for value in found)
+        loss = loss_of(-log_prob, log_z, logits, self.options)
+        return tuple(ops.sum(value * weights) for value in (loss, -log_prob, correct))
 
-    def sums_by_parts(self, factors: Factors, targets: Any, weights: Any) -> tuple[Any, Any, Any]:
-        """Returns the same without ever holding all logits."""
+    def sums_by_chunks(
+        self, inputs: LogitsInput, targets: Tensor, weights: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Returns the same without ever storing all logits."""
         target = Target(ops.reshape(targets, (-1,)), ops.reshape(weights, (-1,)))
-        found = sums(
-            flat(factors),
-            target,
-            chunks=self.chunks,
-            label_smoothing=self.label_smoothing,
-            z_loss=self.z_loss,
-        )
-        return found[0], found[1], found[2]
+        sums = loss_sums(flat(inputs), target, chunks=self.chunks, options=self.options)
+        return sums[0], sums[1], sums[2]
 
-    def scores(self, features: Mapping[str, Any], outputs: Any) -> RowScores:
+    def scores(self, features: Features, outputs: Any) -> RowScores:
         """Returns the sums of every row, float32 [B]: log-likelihood, correct, weight."""
         targets, weights = targets_and_weights(features)
         found = self.likelihood(outputs, targets)
@@ -111,16 +110,16 @@ class TokenPrediction(keras.Model):
             weight=ops.sum(weights, axis=-1),
         )
 
-    def likelihood(self, outputs: Any, targets: Any) -> Likelihood:
+    def likelihood(self, outputs: Any, targets: Tensor) -> Likelihood:
         """Returns how probable the targets are, [B, T]."""
         if self.chunks is None:
             return likelihood(ops.cast(outputs, "float32"), targets)
         tokens = ops.reshape(targets, (-1,))
-        found = likelihood_by_parts(flat(outputs), tokens, chunks=self.chunks)
+        found = likelihood_by_chunks(flat(outputs), tokens, chunks=self.chunks)
         return Likelihood(*(ops.reshape(x, targets.shape) for x in found))
 
 
-def targets_and_weights(features: Mapping[str, Any]) -> tuple[Any, Any]:
+def targets_and_weights(features: Features) -> tuple[Tensor, Tensor]:
     """Returns the targets, int32 [B, T], and their weights, float32 [B, T]."""
     side = "decoder" if "decoder_target_tokens" in features else "encoder"
     weights = ops.cast(features[f"{side}_loss_weights"], "float32")

@@ -1,4 +1,4 @@
-"""Training: the step loop, its run folder, its logs, and how it ends and goes on."""
+"""Training: the step loop, its run folder and logs, and how a run stops and resumes."""
 
 from lm.train.root import train
 

@@ -1,7 +1,7 @@
 """Where the time of a run goes: into useful steps, repeated ones, and everything else.
 
 `attempts.jsonl` of the run folder has one line for each process that trained it, overwritten in
-place after every step, so that a killed process leaves its last counts. A step is useful if no
+place after every step, so that a killed process leaves its counts. A step is useful if no
 later process repeated it.
 """
 

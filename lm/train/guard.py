@@ -36,8 +36,8 @@ class Guard:
 
     A rollback restores weights, slots, averages and seeds of the last good checkpoint, one whose
     last update was accepted. Data and step go on after the last skipped batch: the step counts
-    batches. What the run learned since that checkpoint is given up together with the batches that
-    led astray: to repeat the good ones among them would end where it ended.
+    batches. What the run learned since that checkpoint is lost with the bad batches: repeating the
+    good ones among them would lead to the same state.
 
     Args:
         engine: an engine of `lm.engines`, its state that of the step.

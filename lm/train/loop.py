@@ -169,7 +169,7 @@ class Loop:
         return next((v[name] for v in values for name in METRICS if name in v), None)
 
     def _save(self, step: int, *, metric: float | None, is_evaluated: bool = True) -> None:
-        """Hand the whole state to the writer."""
+        """Hand the training state to the store, which writes it in the background."""
         with self.reporter.clock.exclude("checkpoint"):
             rows = self.reporter.flush()
             self.engine.pull()
@@ -191,7 +191,7 @@ class Loop:
             )
 
     def _arrays(self, step: int) -> dict[str, dict[str, np.ndarray]]:
-        """Return the whole state; one that an update left not finite is rolled back."""
+        """Return the training state; roll back one that an update left not finite."""
         try:
             return state.arrays(self.engine.program)
         except state.NotFiniteError as error:

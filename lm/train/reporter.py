@@ -187,18 +187,18 @@ def rewind(path: Path, *, step: int, evaluated_step: int, rows: int | None = Non
     lines = _lines(path)
     found = list(map(_row, lines))
     last = {True: evaluated_step, False: step}
-    kept = [
+    remaining = [
         line
         for line, row in zip(lines, found, strict=True)
         if row is not None and row["step"] <= last["task" in row]
     ]
     damaged = [str(i) for i, row in enumerate(found, start=1) if row is None]
-    lost = len(damaged) if rows is None else rows - len(kept)
+    lost = len(damaged) if rows is None else rows - len(remaining)
     if lost > 0:
         where = f"; damaged lines: {', '.join(damaged)}" if damaged else ""
         log(f"{path}: {lost} of the rows up to step {step} are lost{where}; the run goes on")
-    disk.replace(path, b"".join(kept), what=_WHAT)
-    return len(kept)
+    disk.replace(path, b"".join(remaining), what=_WHAT)
+    return len(remaining)
 
 
 def _lines(path: Path) -> list[bytes]:
@@ -229,7 +229,7 @@ class EventWriter:
     """
 
     def __init__(self, folder: Path, *, step: int) -> None:
-        # Imported here: of those who import this file, only a run has TensorFlow anyway.
+        # Imported here: only a run writes events, and `rows` is read without TensorFlow.
         import tensorflow as tf
 
         self._tf = tf
@@ -263,7 +263,7 @@ class EventWriter:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Turn an error of the disk, TensorFlow's own too, into one line."""
+        """Turn an error of the disk, also one that TensorFlow raises, into one line."""
         with disk.writing(self._path, "TensorBoard's events"):
             try:
                 yield

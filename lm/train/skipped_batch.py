@@ -163,9 +163,9 @@ def replay(
     outcome = engine.step(saved.batch)
     paths = [weight.path for weight in engine.program.weights]
     found = from_outcome(saved.step, saved.batch, outcome, paths)
-    verdict = "accepted" if bool(outcome.accepted) else "skipped"
+    result = "accepted" if bool(outcome.accepted) else "skipped"
     lines = [
-        f"batch of step {saved.step}: update {verdict}: {format_cause(found, activations)}",
+        f"batch of step {saved.step}: update {result}: {format_cause(found, activations)}",
         *(_term(name, found, saved) for name in found.terms),
         f"activations not finite: {', '.join(activations) or 'none'}",
         f"gradients not finite: {', '.join(found.gradients) or 'none'}",
@@ -183,7 +183,7 @@ def _term(name: str, found: SkippedBatch, saved: SkippedBatch) -> str:
 def _comparison(
     found: SkippedBatch, saved: SkippedBatch, data: Any, *, is_exact: bool
 ) -> Iterator[str]:
-    """Yield whether this was the run's own step."""
+    """Yield whether the replay repeats the step of the run."""
     if not is_exact:
         yield "the state is a later one: no checkpoint from before this step is left"
         return

@@ -58,8 +58,8 @@ class StartPoint(NamedTuple):
 def groups(program: Program) -> dict[str, dict[str, Any]]:
     """Return the training state by kind: kind -> name -> variable.
 
-    `weights` is what inference needs, `averages` (where kept) the same names averaged, `carry`
-    (where rows go on) what the next batch finds, `state` the rest: seeds, slots, metrics.
+    `weights` is what inference needs, `averages` (if any) the same names averaged, `carry`
+    (if any) the state handed to the next batch, `state` the rest: seeds, slots, metrics.
     """
     seeds = [v for v in program.others if v.name == variable_names.SEED]
     state = [*seeds, *program.optimizer.slots, *program.meter.variables]
@@ -91,7 +91,7 @@ def arrays(program: Program) -> dict[str, dict[str, np.ndarray]]:
 
 
 def restore(program: Program, folder: Path) -> None:
-    """Give every variable its value in a verified checkpoint, strictly; the carry begins anew.
+    """Give every variable its value in a verified checkpoint, strictly; the carry is zero.
 
     Raises:
         CheckpointError: listing what differs.
@@ -103,14 +103,14 @@ def restore(program: Program, folder: Path) -> None:
     if left:
         raise CheckpointError(
             f"{folder} has {', '.join(sorted(left))}, which this optimizer does not keep; "
-            "take the settings it was made with, or --allow-change=optimizer"
+            "use the settings it was made with, or --allow-change=optimizer"
         )
     for kind, group in found.items():
         assign(group, _stored(folder, kind), source=f"{folder} ({kind})")
 
 
 def restore_carry(program: Program, folder: Path) -> None:
-    """Give the carry its value in a verified checkpoint, for data that go on from there.
+    """Give the carry its value in a verified checkpoint, for data that continue from there.
 
     Raises:
         CheckpointError: listing what differs.
@@ -120,12 +120,12 @@ def restore_carry(program: Program, folder: Path) -> None:
 
 
 def restore_for_another_optimizer(program: Program, folder: Path, *, step: int) -> None:
-    """Give every variable its value but slots that the checkpoint lacks; those begin anew.
+    """Give every variable its value, except slots that the checkpoint lacks, which stay initial.
 
     Args:
         program: just built.
         folder: of a verified checkpoint, made with another optimizer.
-        step: of the checkpoint; the count of updates goes on from it.
+        step: of the checkpoint; the count of updates continues from it.
 
     Raises:
         CheckpointError: listing what differs in weights, seeds or metrics.
@@ -200,8 +200,8 @@ def resume(
 def _warn(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """Log that machine or code are not those of the run, which it cannot always avoid."""
     warnings = {
-        "machine": "the machine is another one, results may differ in the last bits",
-        "code": "the code is not what the run was last made by, results may differ",
+        "machine": "the machine has changed, results may differ in the last bits",
+        "code": "the code has changed since the checkpoint, results may differ",
     }
     for part, warning in warnings.items():
         # Checkpoints of an older version do not know their code.
@@ -212,7 +212,7 @@ def _warn(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
 
 
 def start_from_weights(*, engine: Engine, path: str | Path, partial: Collection[str]) -> None:
-    """Start from the weights of another run; optimizer, seeds and data begin anew.
+    """Start from the weights of another run; optimizer, seeds and data start fresh.
 
     Args:
         engine: built.

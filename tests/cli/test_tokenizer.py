@@ -132,7 +132,7 @@ def test_every_option_has_a_flag_of_its_name(capsys):
         (["train", "--name=x", "--vocab_size=9", "--input=/no/file"], 1, "/no/file"),
         (["encode", "--tokenizer=nosuch", "--text=a"], 1, "known: byte, "),
         (["encode", "--input=/no/file"], 1, "--input=/no/file: no such file"),
-        (["decode", "--text=1 two"], 1, "no list of ids"),
+        (["decode", "--text=1 two"], 1, "not a list of ids"),
         (["decode", "--text=77 300"], 1, "id 300 is outside the vocabulary (0..258)"),
         (["decode", "--text=-5"], 1, "id -5 is outside"),
         (["report", "--text="], 1, "no text to report on"),

@@ -5,17 +5,19 @@ import pytest
 import seqio
 import tensorflow as tf
 
+from lm.data import converter as converters
 from lm.data import features, packing
 from lm.errors import UserError
 from tests.data.toy import dataset_of
 
 PAIRS = [{"inputs": [7, 8, 5, 1], "targets": [3, 9, 1]}, {"inputs": [8, 4, 1], "targets": [5, 1]}]
+LENGTHS = {"inputs": 8, "targets": 6}
 TEXTS = [{"targets": [3, 9, 1]}, {"targets": [4, 8, 4, 1]}]
 
 
 def rows_of(converter, examples, lengths):
     """All rows as lists."""
-    rows = converter(dataset_of(examples), lengths).as_numpy_iterator()
+    rows = converters.to_rows(converter, dataset_of(examples), lengths).as_numpy_iterator()
     return [{name: value.tolist() for name, value in row.items()} for row in rows]
 
 
@@ -66,13 +68,16 @@ def test_language_model_packed_golden():
     assert row["decoder_segment_ids"] == [1, 1, 1, 2, 2, 2, 2, 0, 0, 0]
 
 
-def test_language_model_splits_long_texts_and_counts_the_pieces():
+def test_language_model_splits_long_texts_and_counts_the_rows():
     """No token is lost, and an empty text makes no row."""
     converter = features.LanguageModel()
     texts = [{"targets": [3, 4, 5, 6, 7]}, {"targets": []}]
     rows = rows_of(converter, texts, {"targets": 2})
     assert [row["decoder_target_tokens"] for row in rows] == [[3, 4], [5, 6], [7, 0]]
-    counts = [converter.pieces({"targets": len(t["targets"])}, {"targets": 2}) for t in texts]
+    counts = [
+        converters.num_rows(converter, {"targets": len(t["targets"])}, {"targets": 2})
+        for t in texts
+    ]
     assert counts == [3, 0]
 
 
@@ -117,7 +122,8 @@ def test_unpacked_rows_are_those_of_seqio(ours, theirs):
 
 def test_types_and_shapes():
     """Tokens are int32, weights float32, and every feature has its length."""
-    spec = features.EncoderDecoder()(dataset_of(PAIRS), {"inputs": 8, "targets": 6}).element_spec
+    converter = features.EncoderDecoder()
+    spec = converters.to_rows(converter, dataset_of(PAIRS), LENGTHS).element_spec
     for name, feature in spec.items():
         assert feature.shape == (8,) if name.startswith("encoder") else (6,)
         assert feature.dtype == (tf.float32 if name.endswith("weights") else tf.int32)
@@ -126,6 +132,6 @@ def test_types_and_shapes():
 def test_missing_feature_and_length_are_named():
     """In one line, with what there is."""
     with pytest.raises(UserError, match=r"no feature 'inputs'.*has targets"):
-        features.EncoderDecoder()(dataset_of(TEXTS), {"inputs": 8, "targets": 6})
+        converters.to_rows(features.EncoderDecoder(), dataset_of(TEXTS), LENGTHS)
     with pytest.raises(UserError, match="no length for 'inputs'"):
-        features.EncoderDecoder()(dataset_of(PAIRS), {"targets": 6})
+        converters.to_rows(features.EncoderDecoder(), dataset_of(PAIRS), {"targets": 6})

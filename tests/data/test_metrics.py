@@ -75,15 +75,15 @@ def test_empty_corpus():
     assert metrics.exact_match([], []) == {"exact_match": 0.0}
 
 
-def test_likelihood_figures():
+def test_likelihood_metrics():
     """1000 nats over known sizes; per word = per token to the power of tokens per word."""
     sizes = metrics.text_sizes(["zwölf Boxkämpfer", "jagen"])
     assert sizes == (23, 21, 3, 2)
-    figures = metrics.likelihood_figures(12.0, 6, sizes)
+    figures = metrics.likelihood_metrics(12.0, 6, sizes)
     assert figures["token_perplexity"] == pytest.approx(np.exp(2))
     assert figures["word_perplexity"] == pytest.approx(figures["token_perplexity"] ** 2)
     assert figures["bits_per_byte"] == pytest.approx(12 / 23 / np.log(2))
-    assert metrics.likelihood_figures(1e6, 1, sizes)["token_perplexity"] == np.inf
+    assert metrics.likelihood_metrics(1e6, 1, sizes)["token_perplexity"] == np.inf
 
 
 LINES = {
@@ -147,6 +147,6 @@ def test_a_tokenizer_that_is_not_installed_is_named():
 @pytest.mark.parametrize(("language", "counted"), [("zh", 0), ("ja", 0), ("ko", 1), ("en", 1)])
 def test_words_are_counted_only_where_spaces_stand_between_them(language, counted):
     """Else one sentence would be one word, and its perplexity astronomical."""
-    figures = metrics.likelihood_figures(90.0, 30, metrics.text_sizes(LINES[language][0]))
+    figures = metrics.likelihood_metrics(90.0, 30, metrics.text_sizes(LINES[language][0]))
     assert ("word_perplexity" in figures) == bool(counted)
     assert {"token_perplexity", "bits_per_byte", "bits_per_character"} <= figures.keys()

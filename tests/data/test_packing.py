@@ -61,7 +61,7 @@ def test_first_fit_keeps_every_example_once_and_whole(examples):
 @settings(max_examples=40, deadline=None)
 @given(examples=EXAMPLES)
 def test_no_row_could_have_held_the_first_example_of_a_later_one(examples):
-    """First fit opens a row only for an example that no earlier row has room for."""
+    """First fit opens a row only for an example that fits in no earlier row."""
     rows = packed(examples)
     used = {name: (rows[f"{name}_segment_ids"] > 0).sum(1) for name in LENGTHS}
     first = {name: (rows[f"{name}_segment_ids"] == 1).sum(1) for name in LENGTHS}
@@ -100,10 +100,10 @@ def test_trim_cuts_what_is_too_long():
     assert (cut["inputs"].tolist(), cut["targets"].tolist()) == ([1, 2], [4])
 
 
-@pytest.mark.parametrize("maker", [packing.Pad(), packing.FirstFit()])
-def test_float_features_keep_their_type(maker):
+@pytest.mark.parametrize("packer", [packing.Pad(), packing.FirstFit()])
+def test_float_features_keep_their_type(packer):
     """Loss weights are packed like tokens."""
-    rows = maker.rows({"w": ragged([[1.0, 0.5], [0.25]], tf.float32)}, {"w": 3})
+    rows = packer.rows({"w": ragged([[1.0, 0.5], [0.25]], tf.float32)}, {"w": 3})
     assert rows["w"].dtype == tf.float32
     assert rows["w"].numpy().sum() == 1.75
 

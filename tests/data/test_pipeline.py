@@ -132,7 +132,7 @@ def test_a_changed_pipeline_is_refused(task):
         "batch_size was 4, is 2": {"batch_size": 2},
         "shuffle_buffer was 1024, is 9": {"shuffle_buffer": 9},
         r"lengths\.inputs was 16, is 20": {"lengths": {"inputs": 20, "targets": 16}},
-        r"converter\.1\.maker\.0 was FirstFit, is Pad": {"converter": features.EncoderDecoder},
+        r"converter\.1\.packer\.0 was FirstFit, is Pad": {"converter": features.EncoderDecoder},
         r"features\.\w+\.inputs\.vocabulary was": {"vocabulary": seqio.ByteVocabulary(extra_ids=3)},
     }
     for told, change in changes.items():
@@ -215,12 +215,12 @@ def test_a_mixture_is_drawn_by_its_rates(task):
 
 def test_the_fingerprint_names_files_and_tokenizers(task):
     """All that decides the batches, as JSON."""
-    facts = make(task).fingerprint()
-    assert facts["mixture_or_task_name"] == task
-    assert len(facts["features"][task]["targets"]["vocabulary"]) == 64
-    assert facts["sources"][task]["split"] == "train"
-    maker = ["FirstFit", {"group": 256, "most": 256}]
-    assert facts["converter"] == ["EncoderDecoder", {"maker": maker}]
+    found = make(task).fingerprint()
+    assert found["mixture_or_task_name"] == task
+    assert len(found["features"][task]["targets"]["vocabulary"]) == 64
+    assert found["sources"][task]["split"] == "train"
+    packer = ["FirstFit", {"group": 256, "max_examples": 256}]
+    assert found["converter"] == ["EncoderDecoder", {"packer": packer}]
 
 
 def test_unknown_names_are_one_line(task):

@@ -9,8 +9,9 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from lm.data import features, packing, position, readers, records, sources
-from lm.data.report import Report
+from lm.data import features, iterator_position, packing, readers, record_cache, sources
+from lm.data.converter import to_rows
+from lm.data.defects import DefectReport
 from lm.data.stream import shuffled_indices
 from lm.data.vocabulary import byte_vocabulary
 from lm.errors import UserError
@@ -61,7 +62,7 @@ def segments(row, ids):
 def test_lines_are_read_as_they_were_written(tmp_path, written):
     path = tmp_path / "x.txt"
     path.write_bytes("".join(f"{line}\n" for line in written).encode())
-    report = Report("skip")
+    report = DefectReport("skip")
     assert list(readers.read_text_lines(path, report=report)) == written
     assert bool(report.counts) == (not written)  # an empty file is a defect
 
@@ -71,7 +72,7 @@ def test_lines_are_read_as_they_were_written(tmp_path, written):
 def test_any_bytes_are_read_or_refused_by_line_and_what_is_skipped_is_counted(tmp_path, content):
     path = tmp_path / "x.txt"
     path.write_bytes(content)
-    report = Report("skip")
+    report = DefectReport("skip")
     kept = list(readers.read_text_lines(path, report=report))
     assert all(line.strip() and not set(line) & {"\0", "\r", "\n"} for line in kept)
     try:
@@ -124,10 +125,10 @@ def test_a_share_splits_by_content_alone(written, part):
 @given(some.lists(some.tuples(lines, some.integers(-(2**60), 2**60)), min_size=1, max_size=5))
 def test_the_record_cache_gives_back_what_it_was_given(written):
     made = [{"text": text, "number": number} for text, number in written]
-    folder = records.cached("property", {"examples": made}, lambda: made)
-    found = list(records.dataset(folder).as_numpy_iterator())
+    folder = record_cache.cached("property", {"examples": made}, lambda: made)
+    found = list(record_cache.dataset(folder).as_numpy_iterator())
     assert [(row["text"].decode(), int(row["number"])) for row in found] == written
-    assert records.count(folder) == len(written)
+    assert record_cache.count(folder) == len(written)
 
 
 # Order
@@ -147,20 +148,20 @@ def test_a_position_is_where_it_was(done, seed):
     iterator = iter(data)
     for _ in range(done):
         next(iterator)
-    saved = position.save(iterator, {"seed": seed})
+    saved = iterator_position.save(iterator, {"seed": seed})
     expected = [int(next(iterator)) for _ in range(10)]
     other = iter(data)
-    position.restore(other, saved, {"seed": seed})
+    iterator_position.restore(other, saved, {"seed": seed})
     assert [int(next(other)) for _ in range(10)] == expected
 
 
 # Packing and converters
 
 
-def rows_of(maker, made, lengths):
-    """Rows that a maker makes of examples given as dicts of lists."""
+def rows_of(packer, made, lengths):
+    """Rows that a packer makes of examples given as dicts of lists."""
     ragged = {name: toy.ragged([example[name] for example in made]) for name in lengths}
-    return {name: x.numpy() for name, x in maker.rows(ragged, lengths).items()}
+    return {name: x.numpy() for name, x in packer.rows(ragged, lengths).items()}
 
 
 @fewer
@@ -219,7 +220,7 @@ def test_converters_keep_every_target_and_weigh_each_once(name, packer, data):
     kind, names = CONVERTERS[name]
     made = data.draw(examples(*names, shortest=1, longest=8))
     lengths = {name: LENGTHS[name] for name in names}
-    rows = list(kind(pack=packer)(toy.dataset_of(made), lengths).as_numpy_iterator())
+    rows = list(to_rows(kind(pack=packer), toy.dataset_of(made), lengths).as_numpy_iterator())
     targets = sum(len(example["targets"]) for example in made)
     assert sum(row["decoder_loss_weights"].sum() for row in rows) == targets
     found = []

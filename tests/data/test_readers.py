@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lm.data import readers
-from lm.data.report import Report
+from lm.data.defects import DefectReport
 from lm.errors import UserError
 
 DEFECTS = {
@@ -39,7 +39,7 @@ def test_a_bad_line_is_named_by_file_and_line(tmp_path, kind, line):
 def test_a_bad_line_is_skipped_and_counted(tmp_path, kind, line):
     """All other lines are read; a CRLF ending alone does not cost the line."""
     path = write(tmp_path / "a.txt", b"good\n" + line + b"\nlast\n")
-    report = Report("skip")
+    report = DefectReport("skip")
     kept = [] if kind != "CRLF line end" else ["kept"]
     assert list(readers.read_text_lines(path, report=report)) == ["good", *kept, "last"]
     assert dict(report.counts) == {kind: 1}
@@ -145,7 +145,7 @@ def test_tsv_defects(tmp_path):
     path = write(tmp_path / "a.tsv", b"a\tb\n1\n1\t2\t3\n1\t2\n")
     with pytest.raises(UserError, match=r"a\.tsv:2: missing column \(1 cells, 2 columns\)"):
         list(readers.read_tsv(path))
-    report = Report("skip")
+    report = DefectReport("skip")
     assert list(readers.read_tsv(path, report=report)) == [{"a": "1", "b": "2"}]
     assert dict(report.counts) == {"missing column": 1, "extra column": 1}
     with pytest.raises(UserError, match=r"a\.tsv:1: missing column 'c'; it has a, b"):
@@ -183,7 +183,7 @@ def test_jsonl_defects(tmp_path, line, kind):
     path = write(tmp_path / "a.jsonl", b'{"text": "good", "more": 1}\n' + line + b"\n")
     with pytest.raises(UserError, match=rf"a\.jsonl:2: {kind}"):
         list(readers.read_jsonl(path, fields=["text"]))
-    report = Report("skip")
+    report = DefectReport("skip")
     assert list(readers.read_jsonl(path, fields=["text"], report=report)) == [{"text": "good"}]
     assert sum(report.counts.values()) == 1
     assert list(report.first.values()) == [f"{path}:2"]
@@ -219,7 +219,7 @@ def test_any_json_objects_come_back(tmp_path, rows):
 def test_no_bytes_crash_a_reader(tmp_path, data):
     """Every line is yielded or counted."""
     path = write(tmp_path / "a.txt", data)
-    report = Report("skip")
+    report = DefectReport("skip")
     yielded = list(readers.read_text_lines(path, report=report))
     dropped = sum(report.counts.values())
     lines = data.count(b"\n") + (not data.endswith(b"\n"))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lm.data import readers, records, sources
+from lm.data import readers, record_cache, sources
 from lm.data.publish import publish, read_manifest, verify
 from lm.errors import UserError
 
@@ -81,7 +81,7 @@ def test_a_cut_cache_file_is_noticed_and_named(tmp_path, cache, kept):
     path.write_text("one line\n" * 100)
     source = sources.text_source({"train": path})
     assert source.num_input_examples("train") == 100
-    (file,) = cache.rglob(records.RECORDS)
+    (file,) = cache.rglob(record_cache.RECORDS)
     file.write_bytes(file.read_bytes()[: int(file.stat().st_size * kept)])
     with pytest.raises(UserError, match=r"examples\.tfrecord: damaged cache file .* delete"):
         texts(source)

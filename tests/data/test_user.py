@@ -103,7 +103,7 @@ def test_the_same_file_by_another_path_is_the_same_data(tmp_path, monkeypatch):
     for folder, path in ((tmp_path, "a.txt"), (tmp_path / "below", "../a.txt")):
         monkeypatch.chdir(folder)
         task = seqio.get_mixture_or_task(user.text_task(train=path))
-        found.append(pipeline.task_facts(task, "train"))
+        found.append(pipeline.task_fingerprint(task, "train"))
         seqio.TaskRegistry.remove("user_text")
         user._SPECS.clear()
     assert found[0] == found[1]

@@ -6,11 +6,11 @@ from lm.decode.rows import expand, reorder, repeat
 from lm.nn.cache import NEVER, Cache, Shared, Slots
 from tests.engine import numpy
 
-PLACES = np.array([[0, 1, NEVER], [0, NEVER, NEVER]], "int32")
+POSITIONS = np.array([[0, 1, NEVER], [0, NEVER, NEVER]], "int32")
 STATE = (
     np.array([5, 6]),
     (Cache(np.ones((2, 1, 3, 4))), Shared(np.zeros((2, 8)))),
-    Slots(PLACES, np.ones((2, 1), bool), np.int32(2)),
+    Slots(POSITIONS, np.ones((2, 1), bool), np.int32(2)),
 )
 
 
@@ -19,7 +19,7 @@ def test_repeated_rows_have_caches_of_their_own():
     assert numpy(own).tolist() == [5, 5, 6, 6]
     assert cache.tree.shape == (4, 1, 3, 4)
     assert shared.tree.shape == (2, 8)
-    np.testing.assert_array_equal(numpy(slots.places), np.repeat(PLACES, 2, axis=0))
+    np.testing.assert_array_equal(numpy(slots.positions), np.repeat(POSITIONS, 2, axis=0))
     assert slots.is_own.shape == (4, 1)
 
 
@@ -28,7 +28,7 @@ def test_expanded_rows_share_caches_with_slots_for_each():
     assert numpy(own).tolist() == [5, 5, 6, 6]
     assert cache.tree.shape == (2, 1, 4, 4)
     assert shared.tree.shape == (2, 8)
-    assert numpy(slots.places)[1].tolist() == [0, 1, NEVER, NEVER]
+    assert numpy(slots.positions)[1].tolist() == [0, 1, NEVER, NEVER]
     assert numpy(slots.is_own).tolist() == [[True, False], [False, True]] * 2
 
 

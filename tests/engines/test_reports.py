@@ -137,7 +137,7 @@ def test_nothing_is_reported_when_nobody_collects():
         assert inner.names == ["rows"]
     report("rows", 1, 1)
     assert outer.names == []
-    assert outer.figures() == {}
+    assert outer.metrics() == {}
     assert float(outer.loss()) == 0
 
 

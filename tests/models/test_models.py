@@ -129,11 +129,11 @@ def test_prefill_and_steps_equal_all_at_once(case):
     start["decoder_segment_ids"] = (np.arange(4) < prompts[:, None]).astype("int32")
     token, state = quick(functools.partial(made.start, length=LENGTH))(start)
     step = quick(made.step)
-    for place in (prompts - 1, prompts, prompts + 1):
-        np.testing.assert_array_equal(numpy(token), tokens[[0, 1], place])
+    for position in (prompts - 1, prompts, prompts + 1):
+        np.testing.assert_array_equal(numpy(token), tokens[[0, 1], position])
         logits, state = step(token, state)
-        assert_near(logits, whole[[0, 1], place], 1e-6)
-        token = tokens[[0, 1], place + 1]
+        assert_near(logits, whole[[0, 1], position], 1e-6)
+        token = tokens[[0, 1], position + 1]
     leading = [leaf.shape[:1] for leaf in keras.tree.flatten(state)]
     assert set(leading) == {(2,), ()}
     assert leading.count(()) == 1  # the slot that is written next

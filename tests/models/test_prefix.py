@@ -57,10 +57,10 @@ def test_prefill_and_steps_equal_all_at_once():
     prompt = {name: array[:, : PREFIX + 1] for name, array in given.items()}
     token, state = quick(functools.partial(made.start, length=LENGTH))(prompt)
     step = quick(made.step)
-    for place in range(PREFIX, 6):
+    for position in range(PREFIX, 6):
         logits, state = step(token, state)
-        assert_near(logits, whole[:, place], 1e-6)
-        token = tokens[:, place + 1]
+        assert_near(logits, whole[:, position], 1e-6)
+        token = tokens[:, position + 1]
 
 
 def test_a_packed_prefix_ends_at_its_segment():

@@ -12,14 +12,14 @@ def softmax(x):
     return e / e.sum(-1, keepdims=True)
 
 
-def attention(x, memory, w, heads, scale, mask=None, bias=None, turn=lambda x: x):
+def attention(x, memory, w, heads, scale, mask=None, bias=None, rotate=lambda x: x):
     """softmax(q kᵀ scale + bias) v W_o; w holds kernels and biases by "query/kernel", …"""
 
     def project(y, name):
         y = y @ w[f"{name}/kernel"] + w.get(f"{name}/bias", 0)
         return y.reshape(*y.shape[:2], heads, -1).transpose(0, 2, 1, 3)  # [B, H, T, K]
 
-    q, k, v = turn(project(x, "query")), turn(project(memory, "key")), project(memory, "value")
+    q, k, v = rotate(project(x, "query")), rotate(project(memory, "key")), project(memory, "value")
     logits = q @ k.swapaxes(-1, -2) * scale + (0 if bias is None else bias)
     if mask is not None:
         logits = np.where(mask[:, None], logits, -np.inf)

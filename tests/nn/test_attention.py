@@ -47,7 +47,7 @@ def test_rotary_self_attention():
         H,
         (WIDTH // H) ** -0.5,
         MASK,
-        turn=lambda x: reference.rotate(x, POSITIONS),
+        rotate=lambda x: reference.rotate(x, POSITIONS),
     )
     assert_near(layer(X, context)[0], wanted, 1e-6)
 

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from lm.decode.rows import expand, reorder
+from lm.nn.stack_state import Rows
 from tests.built import LENGTH, MEMORY, branch, noise, runner
 from tests.catalogue import BRANCHES, having
 from tests.engine import assert_all_near, assert_near, differentiate, numpy, quick, slower
@@ -27,8 +28,8 @@ def differentiated(name):
     """Returns a variable x, and the gradients of Σ weights · sin(branch(x)) by it and the rest."""
     made, x = branch(name), keras.Variable(noise(0, 2, LENGTH), name="x")
 
-    def loss(weights, context):
-        y, state = made(x * 1.0, **context)
+    def loss(weights, rows):
+        y, state = made(x * 1.0, rows)
         return ops.sum(ops.sin(y) * weights[..., None]), (y, state)
 
     return x, differentiate(loss, [x, *made.trainable_variables])
@@ -38,21 +39,21 @@ def gradients(case, x, weights, **given):
     """Returns outputs and gradients; all shapes are the same, so that a branch compiles once."""
     variable, function = differentiated(case.name)
     variable.assign(x)
-    (y, state), found = function(weights, context(**given))
+    (y, state), found = function(weights, rows(**given))
     assert state == ()
     return y, found
 
 
-def context(segments=ONE, memory=MEMORY, memory_segments=ONE_MEMORY):
-    """Returns all that a stack is told of its rows."""
+def rows(segments=ONE, memory=MEMORY, memory_segments=ONE_MEMORY):
+    """Returns all that rows bring."""
     ordered = np.where(segments > 0, segments, 9)
     starts = np.stack([np.searchsorted(row, row) for row in ordered])
-    return {
-        "segments": segments,
-        "positions": (np.arange(LENGTH) - starts).astype("int32"),
-        "memory": memory,
-        "memory_segments": memory_segments,
-    }
+    return Rows(
+        segments=segments,
+        positions=(np.arange(LENGTH) - starts).astype("int32"),
+        memory=memory,
+        memory_segments=memory_segments,
+    )
 
 
 def forward(case, x, **given):
@@ -70,24 +71,26 @@ def test_step_by_step_equals_all_at_once(case):
     made, x, prompts = branch(case.name), noise(3, 2, LENGTH), (3, 5)
     whole = forward(case, x)
     real = (np.arange(5) < np.array(prompts)[:, None]).astype("int32")
-    step = quick(lambda x, state, **more: made(x, state=state, **more))
-    _, state = step(x[:, :5], made.initial_state(2, LENGTH), segments=real, memory=MEMORY)
+    step = quick(lambda x, state, rows: made(x, rows, state=state))
+    _, state = step(x[:, :5], made.initial_state(2, LENGTH), Rows(segments=real, memory=MEMORY))
     for advance in (1, 2, 1):
-        places = np.array(prompts)[:, None] + np.arange(advance)
-        y, state = step(np.take_along_axis(x, places[..., None], axis=1), state)
-        assert_near(y, np.take_along_axis(whole, places[..., None], axis=1), 1e-6)
+        positions = np.array(prompts)[:, None] + np.arange(advance)
+        y, state = step(np.take_along_axis(x, positions[..., None], axis=1), state, Rows())
+        assert_near(y, np.take_along_axis(whole, positions[..., None], axis=1), 1e-6)
         prompts = [p + advance for p in prompts]
     assert numpy(state.index).tolist() == list(prompts)
 
 
 @steps
-def test_texts_of_a_prompt_that_share_its_caches_equal_each_alone(case):
-    made, prompts, texts = branch(case.name), np.array([3, 5]), 3
-    x, rows = noise(3, 2, LENGTH), np.repeat([0, 1], texts)
+def test_sequences_of_a_prompt_that_share_its_caches_equal_each_alone(case):
+    made, prompts, sequences = branch(case.name), np.array([3, 5]), 3
+    x, rows = noise(3, 2, LENGTH), np.repeat([0, 1], sequences)
     real = (np.arange(5) < prompts[:, None]).astype("int32")
-    _, state = made(x[:, :5], state=made.initial_state(2, LENGTH), segments=real, memory=MEMORY)
-    state, past, now = expand(state, texts, new_slots=LENGTH - 5), x[rows], prompts[rows]
-    whole = quick(lambda x: made(x, memory=MEMORY[rows])[0])
+    _, state = made(
+        x[:, :5], Rows(segments=real, memory=MEMORY), state=made.initial_state(2, LENGTH)
+    )
+    state, past, now = expand(state, sequences, new_slots=LENGTH - 5), x[rows], prompts[rows]
+    whole = quick(lambda x: made(x, Rows(memory=MEMORY[rows]))[0])
     step = quick(lambda x, state: made(x, state=state))
     each = np.arange(len(rows))
     for i, parents in enumerate([[[0, 1, 2], [0, 1, 2]], [[1, 1, 0], [2, 0, 2]], [[2, 1, 1]] * 2]):
@@ -95,7 +98,7 @@ def test_texts_of_a_prompt_that_share_its_caches_equal_each_alone(case):
         y, state = step(new[:, None], state)
         assert_near(y[:, 0], numpy(whole(past))[each, now], 1e-6)
         state = reorder(state, np.array(parents, "int32"))
-        past, now = past[texts * rows + np.ravel(parents)], now + 1
+        past, now = past[sequences * rows + np.ravel(parents)], now + 1
 
 
 @causal
@@ -160,8 +163,8 @@ def test_padding_changes_nothing(case):
 @every
 def test_eager_equals_jit(case):
     made, x = branch(case.name), noise(11, 2, LENGTH)
-    run = slower(lambda x, context: made(x, **context)[0])
-    assert_near(run(x, context(**PACKED)), forward(case, x, **PACKED), 1e-6)
+    run = slower(lambda x, rows: made(x, rows)[0])
+    assert_near(run(x, rows(**PACKED)), forward(case, x, **PACKED), 1e-6)
 
 
 @every

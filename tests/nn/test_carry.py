@@ -1,6 +1,6 @@
 """What every branch of the catalogue must do with a carry, given its context by a stack of one.
 
-A text of two rows, LENGTH positions each, is read as the one row of twice the length.
+A sequence of two rows, LENGTH positions each, is read as the one row of twice the length.
 """
 
 import functools
@@ -13,6 +13,7 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn import masks, position, stack
 from lm.nn.convolution import CausalConvolution
+from lm.nn.stack_state import Rows, StackCarry
 from tests.built import LENGTH, branch, noise, run
 from tests.catalogue import BRANCHES, WHOLE, carrying, part
 from tests.engine import assert_near, numpy, quick
@@ -51,7 +52,8 @@ def reader(case):
     memory = noise(99, 2, 5)
 
     def read(x, carry, segments, carried):
-        y, after = made(x, segments=segments, memory=memory, carried=carried, state=carry)
+        rows = Rows(segments=segments, memory=memory, carried=carried)
+        y, after = made(x, rows, state=carry)
         return y, after
 
     return quick(read)
@@ -124,14 +126,15 @@ def test_padding_at_the_end_of_a_row_is_not_carried(case):
 def test_a_carry_of_nothing_is_none(name):
     made, x, memory = branch(name), noise(7, 2, LENGTH), noise(99, 2, 5)
     branches = [residual.initial_carry(2) for residual in made.residuals]
-    state = stack.StackCarry(np.zeros(2, "int32"), tuple(branches))
+    state = StackCarry(np.zeros(2, "int32"), tuple(branches))
     ones = np.ones((2, LENGTH), "int32")
-    y, after = made(x, segments=ones, memory=memory, carried=NONE, state=state)
+    rows = Rows(segments=ones, memory=memory, carried=NONE)
+    y, after = made(x, rows, state=state)
     assert_same(numpy(y), numpy(run(made, x, segments=ones)))
     assert keras.tree.flatten(after.residuals) == []
 
 
-def test_positions_that_end_are_refused_where_texts_do_not():
+def test_positions_that_end_are_refused_where_sequences_do_not():
     table = part(position.LearnedPosition, max_sequence_length=LENGTH)
     layers = [part(CausalConvolution)]
     made = stack.Stack(num_layers=1, layers=layers, mask=masks.causal, position=table, name="s")

@@ -89,9 +89,9 @@ def test_prompts_shorter_than_the_tail_go_on_where_they_ended():
     y, tail = layer(x[:, :6], context, state=layer.initial_state(3, 8))
     assert_near(numpy(y)[real > 0], whole[:, :6][real > 0], 1e-6)
     for new in (2, 1):
-        places = (prompts[:, None] + np.arange(new))[..., None]
-        y, tail = layer(np.take_along_axis(x, places, axis=1), Context(), state=tail)
-        assert_near(y, np.take_along_axis(whole, places, axis=1), 1e-6)
+        positions = (prompts[:, None] + np.arange(new))[..., None]
+        y, tail = layer(np.take_along_axis(x, positions, axis=1), Context(), state=tail)
+        assert_near(y, np.take_along_axis(whole, positions, axis=1), 1e-6)
         prompts += new
     assert numpy(tail).shape == (3, 4, WIDTH)
 

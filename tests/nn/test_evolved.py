@@ -6,6 +6,7 @@ import pytest
 from lm.nn.branch import Context
 from lm.nn.evolved import EvolvedDecoderConvolution, EvolvedEncoderConvolution, double_heads
 from lm.nn.norm import LayerNorm
+from lm.nn.stack_state import Rows
 from tests.built import model, noise
 from tests.catalogue import WIDTH, part
 from tests.engine import assert_near, fill, numpy
@@ -65,9 +66,9 @@ def tree(layer):
     """Returns the weights of a layer as dictionaries of dictionaries, float64."""
     found = {}
     for variable in layer.trainable_variables:
-        *place, name = variable.path.split(layer.path + "/", 1)[1].split("/")
+        *parents, name = variable.path.split(layer.path + "/", 1)[1].split("/")
         at = found
-        for step in place:
+        for step in parents:
             at = at.setdefault(step, {})
         at[name] = np.asarray(variable.value).astype("float64")
     return found
@@ -125,7 +126,7 @@ def test_encoder_cell():
             lambda h, w: feed_forward(h, w, relu),
         ],
     )
-    y, _ = stack(x, segments=REAL)
+    y, _ = stack(x, Rows(segments=REAL))
     assert_near(numpy(y) * real, wanted * real, 1e-6)
 
 
@@ -147,7 +148,8 @@ def test_decoder_cell():
             lambda h, w: feed_forward(h, w, silu, norm),
         ],
     )
-    y, _ = stack(x, memory=memory, segments=np.ones((B, T), "int32"), memory_segments=MEMORY_REAL)
+    ones = np.ones((B, T), "int32")
+    y, _ = stack(x, Rows(segments=ones, memory=memory, memory_segments=MEMORY_REAL))
     assert_near(y, wanted, 1e-6)
 
 
@@ -157,14 +159,14 @@ def test_decoder_cell():
 )
 def test_reach(factory, reach):
     """A changed position moves the outputs from reach[0] to reach[1] after it, and no others."""
-    layer, x, place = factory(norm=NORM, name="block"), noise(5, 1, 40), 20
+    layer, x, position = factory(norm=NORM, name="block"), noise(5, 1, 40), 20
     layer(x, Context())
     fill(layer)
     other = x.copy()
-    other[:, place] = noise(6, 1)
+    other[:, position] = noise(6, 1)
     moved = numpy(layer(x, Context())[0]) != numpy(layer(other, Context())[0])
-    places = np.flatnonzero(moved.any(-1)[0]) - place
-    assert (places.min(), places.max()) == reach
+    positions = np.flatnonzero(moved.any(-1)[0]) - position
+    assert (positions.min(), positions.max()) == reach
 
 
 @pytest.mark.parametrize("factory", [EvolvedEncoderConvolution, EvolvedDecoderConvolution])

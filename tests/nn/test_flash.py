@@ -41,13 +41,15 @@ def made(mask, normalizer=flash.tokens_read, chunk_size=C, **arguments):
 def expected(x, w, kind, normalizer):
     """One example [1, T, D] of its own, all pairs at once: the equations of the paper."""
     n = x.shape[1]
-    place = np.arange(n)
-    u, v, (q, k, linear_q, linear_k) = split(x.astype("float64"), w, place[None])
-    chunk = place // C
+    position = np.arange(n)
+    u, v, (q, k, linear_q, linear_k) = split(x.astype("float64"), w, position[None])
+    chunk = position // C
     near = chunk[:, None] == chunk
-    bias = w["toeplitz_bias/embeddings"][np.clip(place - place[:, None] + C - 1, 0, 2 * C - 2)]
+    bias = w["toeplitz_bias/embeddings"][
+        np.clip(position - position[:, None] + C - 1, 0, 2 * C - 2)
+    ]
     if kind == "causal":
-        near &= place[:, None] >= place
+        near &= position[:, None] >= position
         read = chunk[:, None] > chunk
         count = np.maximum(chunk * C, 1)
     else:
@@ -64,11 +66,11 @@ CASES = [("causal", "tokens_read"), ("causal", "one_chunk"), ("bidirectional", "
 @pytest.mark.parametrize(("kind", "normalizer"), CASES)
 def test_one_example(kind, normalizer):
     layer = made(MASKS[kind], NORMALIZERS[normalizer])
-    place = np.arange(T, dtype="int32")[None]
+    position = np.arange(T, dtype="int32")[None]
     wanted = expected(X, reference.weights(layer), kind, normalizer)
-    assert_near(layer(X, Context(positions=place))[0], wanted, 1e-6)
+    assert_near(layer(X, Context(positions=position))[0], wanted, 1e-6)
     ones = np.ones((1, T), "int32")
-    assert_near(layer(X, Context(positions=place, segments=ones))[0], wanted, 1e-6)
+    assert_near(layer(X, Context(positions=position, segments=ones))[0], wanted, 1e-6)
 
 
 @pytest.mark.parametrize(("kind", "normalizer"), CASES)
@@ -82,7 +84,7 @@ def test_examples_that_start_anywhere_in_a_row(kind, normalizer):
 
 @pytest.mark.parametrize("kind", MASKS)
 def test_a_row_of_one_chunk_without_its_linear_part_is_a_gated_attention_unit(kind):
-    layer, place = made(MASKS[kind], chunk_size=T), np.arange(T, dtype="int32")[None]
+    layer, position = made(MASKS[kind], chunk_size=T), np.arange(T, dtype="int32")[None]
     unit = gau.GatedAttentionUnit(
         unit=UNIT,
         kernel=gau.squared_relu_kernel,
@@ -90,7 +92,7 @@ def test_a_row_of_one_chunk_without_its_linear_part_is_a_gated_attention_unit(ki
         position_bias=part(ToeplitzBias, max_sequence_length=T),
         name="gau",
     )
-    context = Context(positions=place, mask=numpy(MASKS[kind](place, place))[:, None])
+    context = Context(positions=position, mask=numpy(MASKS[kind](position, position))[:, None])
     unit(X, context)
     scale, offset = (np.array(numpy(v)) for v in (layer.unit.scale, layer.unit.offset))
     scale[2:], offset[2:] = 0, 0
@@ -104,11 +106,11 @@ def test_a_row_of_one_chunk_without_its_linear_part_is_a_gated_attention_unit(ki
 
 
 def test_a_later_token_of_the_own_chunk_or_of_another_changes_nothing():
-    layer, place = made(masks.causal), np.arange(T, dtype="int32")[None]
+    layer, position = made(masks.causal), np.arange(T, dtype="int32")[None]
     layer.position_bias.table.assign(
         np.ones(2 * C - 1)
     )  # opens the kernel: whatever may be seen is seen
-    run = quick(lambda x: layer(x, Context(positions=place))[0])
+    run = quick(lambda x: layer(x, Context(positions=position))[0])
     y = numpy(run(X))
     for at in (C - 1, C, C + 1, 3 * C - 1, 3 * C):
         other = X.copy()
@@ -120,14 +122,14 @@ def test_a_later_token_of_the_own_chunk_or_of_another_changes_nothing():
 
 @pytest.mark.parametrize("splits", [[T], [1] * 6 + [24], [3, 2, 9, 1, 15], [C, 2 * C, 18]])
 def test_a_state_goes_on_from_any_place(splits):
-    layer, place = made(masks.causal), np.arange(T, dtype="int32")[None]
-    whole = numpy(layer(X, Context(positions=place))[0])
+    layer, position = made(masks.causal), np.arange(T, dtype="int32")[None]
+    whole = numpy(layer(X, Context(positions=position))[0])
     state, first = layer.initial_state(1, T), 0
     sizes = [leaf.shape for leaf in state]
     for count in splits:
         new = slice(first, first + count)
         context = Context(
-            positions=place[:, new],
+            positions=position[:, new],
             index=np.array([first], "int32"),
             carried=np.ones(1, "int32"),
         )

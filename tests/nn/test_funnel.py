@@ -1,4 +1,4 @@
-"""Windows inside each example, the way back, the stack on packed rows, numbers that do not fit."""
+"""Pooling inside each example, the way back, the stack on packed rows, numbers that do not fit."""
 
 import keras
 import numpy as np
@@ -7,7 +7,7 @@ from keras import activations, ops
 
 from lm.errors import LayerError
 from lm.nn import feedforward, funnel, funnel_attention, funnel_pooling, norm, residual
-from lm.nn.funnel_pooling import AllWindows, CompleteWindows, Places, Row, halve, upsample
+from lm.nn.funnel_pooling import Alignment, AllWindows, CompleteWindows, Row, pool, upsample
 from lm.nn.reports import collect
 from tests.built import noise
 from tests.catalogue import part
@@ -36,7 +36,7 @@ def make(x=None, **changes):
     return made
 
 
-def halved(x, windows):
+def pooled(x, windows):
     """One example: [CLS] alone, then pairs; what has no partner is kept or not."""
     tail = x[1:]
     even = len(tail) // 2 * 2
@@ -58,15 +58,15 @@ def test_lengths(windows, lengths):
 
 
 @both_windows
-def test_every_example_of_a_row_is_halved_by_itself(windows):
+def test_every_example_of_a_row_is_pooled_by_itself(windows):
     x = noise(1, 1, SEGMENTS.shape[1])
-    places = Places(SEGMENTS, windows=windows, stride=4, max_segments=4)
-    y, row = places.move(x), places.move_row(Row(SEGMENTS))
-    np.testing.assert_array_equal(numpy(places.back(y))[0, :-2], x[0, :-2])
+    alignment = Alignment(SEGMENTS, windows=windows, stride=4, max_segments=4)
+    y, row = alignment.align(x), alignment.align_row(Row(SEGMENTS))
+    np.testing.assert_array_equal(numpy(alignment.restore(y))[0, :-2], x[0, :-2])
     expected = np.split(x[0], np.cumsum(SIZES))[:4]
     for _ in range(2):
-        y, row = halve(y, row, windows)
-        expected = [halved(one, windows) for one in expected]
+        y, row = pool(y, row, windows)
+        expected = [pooled(each, windows) for each in expected]
         owners = numpy(row.segments)[0]
         for segment, one in enumerate(expected, 1):
             assert_near(numpy(y)[0][owners == segment], one, 1e-6)
@@ -75,7 +75,7 @@ def test_every_example_of_a_row_is_halved_by_itself(windows):
 @both_windows
 def test_a_constant_stays_constant_and_padding_does_not_dilute_it(windows):
     x = np.where(SEGMENTS[..., None] > 0, 3.0, np.inf).astype("float32")
-    y, row = halve(x, Row(np.minimum(SEGMENTS, 1)), windows)
+    y, row = pool(x, Row(np.minimum(SEGMENTS, 1)), windows)
     assert set(numpy(y)[numpy(row.segments) > 0].flatten()) == {3.0}
 
 
@@ -112,8 +112,8 @@ def test_padding_does_not_reach_the_halved_states():
 
 def test_order_counts():
     made, x = make(), noise(6, 1, 8)
-    turned = np.concatenate([x[:, :1], x[:, :0:-1]], axis=1)
-    assert np.abs(numpy(made(x)) - numpy(made(turned))).max() > 1e-2
+    backwards = np.concatenate([x[:, :1], x[:, :0:-1]], axis=1)
+    assert np.abs(numpy(made(x)) - numpy(made(backwards))).max() > 1e-2
 
 
 def test_the_two_forms_of_distance_agree():
@@ -129,7 +129,7 @@ def test_a_row_with_too_many_examples_is_not_a_number_and_is_counted():
     with collect() as reported:
         y = numpy(made(x, segments))
     assert np.isfinite(y[0]).all() and np.isnan(y[1]).all()
-    assert [float(n) for n in reported.figures()["crowded_rows"]] == [1, 2]
+    assert [float(n) for n in reported.metrics()["crowded_rows"]] == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_row_with_too_many_examples_is_not_a_number_and_is_counted():
         ({"block_repeats": [1, 0, 1]}, "FunnelStack.block_repeats"),
         ({"num_decoder_layers": -1}, "FunnelStack.num_decoder_layers"),
         ({"max_segments": 0}, "FunnelStack.max_segments"),
-        ({"block_sizes": [1] * 4}, "halved 3 times.*TASK_FEATURE_LENGTHS"),
+        ({"block_sizes": [1] * 4}, "pooled 3 times.*TASK_FEATURE_LENGTHS"),
         ({"layers": layers(num_heads=3)}, "num_heads = 3"),
         ({"x": np.zeros((1, 8, 5), "float32"), "layers": layers(num_heads=5)}, "even width"),
     ],
@@ -160,23 +160,23 @@ def test_distance_scores(form, strides):
     draw = np.random.default_rng(0)
     query = draw.standard_normal((2, count, heads, dim))
     kernel = draw.standard_normal((width, heads, dim))
-    places, key_places = (
+    positions, key_positions = (
         1 + s * (np.arange(n) - 1) for s, n in ((stride, count), (key_stride, keys))
     )
     frequencies = 10_000.0 ** (-np.arange(width // 2) / (width // 2))
-    angles = (places[:, None] - key_places)[..., None] * frequencies
+    angles = (positions[:, None] - key_positions)[..., None] * frequencies
     relative = np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)  # [T, S, D]
     expected = np.einsum("bthk,tsd,dhk->bhts", query, relative, kernel)
-    waves = funnel_attention.waves(count, stride, keys, key_stride, width)
+    sinusoids = funnel_attention.relative_sinusoids(count, stride, keys, key_stride, width)
     given = (ops.cast(a, "float32") for a in (query, kernel))
-    assert_near(form(*given, waves), expected, 1e-6)
+    assert_near(form(*given, sinusoids), expected, 1e-6)
 
 
 def test_the_two_forms_agree_on_long_rows():
     query, kernel = (keras.random.normal(shape, seed=1) for shape in ((1, 256, 2, 4), (32, 2, 4)))
-    waves = funnel_attention.waves(256, 2, 512, 1, 32)
-    shifted = funnel_attention.shifted(query, kernel, waves)
-    assert_near(funnel_attention.factorised(query, kernel, waves), shifted, 1e-5)
+    sinusoids = funnel_attention.relative_sinusoids(256, 2, 512, 1, 32)
+    shifted = funnel_attention.shifted(query, kernel, sinusoids)
+    assert_near(funnel_attention.factorised(query, kernel, sinusoids), shifted, 1e-5)
 
 
 def test_token_types_of_cls_equal_all():
@@ -187,5 +187,5 @@ def test_token_types_of_cls_equal_all():
 
 def test_a_window_of_places_has_the_type_of_its_first():
     row = Row(np.ones((1, 6), "int32"), np.array([[2, 0, 1, 1, 0, 0]], "int32"))
-    _, pooled = halve(noise(9, 1, 6), row, funnel_pooling.CompleteWindows())
+    _, pooled = pool(noise(9, 1, 6), row, funnel_pooling.CompleteWindows())
     assert numpy(pooled.types).tolist() == [[2, 0, 1]]

@@ -19,7 +19,7 @@ from tests.nn import reference
 B, T, F, K, N = 2, 7, 24, 6, 32
 X = noise(1, B, T)
 POSITIONS = np.array([range(T), [0, 1, 2, 0, 1, 2, 3]], "int32")
-PLACES = np.arange(T, dtype="int32")[None]
+ROW_POSITIONS = np.arange(T, dtype="int32")[None]
 MASK = np.tril(np.ones((B, T, T), bool))
 CONTEXT = Context(positions=POSITIONS, mask=MASK[:, None])
 ROTARY = part(RotaryPosition)
@@ -41,7 +41,7 @@ def silu(x):
 
 
 def split(x, w, positions):
-    """u, v and the turned heads of z."""
+    """u, v and the rotated heads of z."""
     u, v, z = (silu(x @ w[f"{n}/kernel"] + w[f"{n}/bias"]) for n in ("gate", "value", "base"))
     scale, offset = w["unit/head_scale"], w["unit/head_bias"]
     heads = [z * g + b for g, b in zip(scale, offset, strict=True)]
@@ -69,7 +69,7 @@ KERNELS = [(gau.squared_relu_kernel, squared_relu), (gau.softmax_kernel, softmax
 def test_gated_attention_unit(kernel):
     layer = made(kernel[0], position_bias=TOEPLITZ)
     w = reference.weights(layer)
-    distance = PLACES - PLACES.T
+    distance = ROW_POSITIONS - ROW_POSITIONS.T
     bias = w["toeplitz_bias/embeddings"][distance + N - 1]
     wanted = expected(X, w, POSITIONS, MASK, bias, kernel[1])
     assert_near(layer(X, CONTEXT)[0], wanted, 1e-6)
@@ -119,16 +119,16 @@ def test_scaled_sinusoidal_positions_begin_small():
 
 def test_rotary_bias_is_the_product_of_two_turned_vectors():
     layer = RotaryBias(dim=K, name="bias")
-    layer(PLACES, PLACES)
+    layer(ROW_POSITIONS, ROW_POSITIONS)
     fill(layer)
     w = reference.weights(layer)
-    turned = [
-        reference.rotate(np.tile(w[f"bias/{side}_bias"], (1, 1, T, 1)), PLACES)[0, 0]
+    rotated = [
+        reference.rotate(np.tile(w[f"bias/{side}_bias"], (1, 1, T, 1)), ROW_POSITIONS)[0, 0]
         for side in ("query", "key")
     ]
-    bias = layer(PLACES, PLACES)
-    assert_near(bias[0, 0], turned[0] @ turned[1].T, 1e-6)
-    assert_near(layer(PLACES + 900, PLACES + 900), bias, 1e-4)
+    bias = layer(ROW_POSITIONS, ROW_POSITIONS)
+    assert_near(bias[0, 0], rotated[0] @ rotated[1].T, 1e-6)
+    assert_near(layer(ROW_POSITIONS + 900, ROW_POSITIONS + 900), bias, 1e-4)
 
 
 def test_a_row_longer_than_the_table_is_refused():

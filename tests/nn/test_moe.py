@@ -7,12 +7,13 @@ from keras import activations, initializers, ops
 from lm.errors import LayerError
 from lm.nn import masks
 from lm.nn.branch import Context
-from lm.nn.expert_slots import from_slots, in_turns, inverse, own_slot, queue, to_slots
+from lm.nn.expert_slots import from_slots, in_rounds, inverse, own_slot, queue, to_slots
 from lm.nn.feedforward import GatedFeedForward
 from lm.nn.moe import ExpertDense
 from lm.nn.noisy import NoisyTopKRouter
 from lm.nn.reports import collect
-from lm.nn.routers import Choices, SwitchRouter, TopTwoRouter, report_load
+from lm.nn.routers import SwitchRouter, TopTwoRouter
+from lm.nn.routing import Choices, report_load
 from lm.nn.stack import Stack
 from tests.built import WIDTH, noise
 from tests.catalogue import EXPERT_CHOICE, FEED, SWITCH, TOP_TWO, mixture, part
@@ -47,7 +48,7 @@ def routing_of(layer, x, segments, training):
     competition = layer.competition(x, ops.convert_to_tensor(segments), x.shape[1], training)
     choices = layer.router(x, competition)
     if not training:
-        assigned = in_turns(choices, layer.router.num_experts)
+        assigned = in_rounds(choices, layer.router.num_experts)
     else:
         slots = layer.capacity(x.shape[1])
         assigned = queue(choices, competition, layer.router.num_experts, slots)
@@ -105,25 +106,25 @@ def test_bringing_tokens_to_slots_and_back_are_transposes():
 
 @pytest.mark.parametrize("router", [STILL, BOTH, FOUR, EXPERT_CHOICE], ids=lambda r: r.__name__)
 def test_turns_equal_a_slot_for_each_token(router):
-    """Rows of more tokens than slots; the last turn is that of the fullest slot."""
+    """Rows of more tokens than slots; the last round is that of the fullest slot."""
     layer, x = made(mixture(router, 1.0)), noise(4, 2, 40)
     segments = np.array([[1] * 25 + [2] * 15, [1] * 30 + [0] * 10], "int32")
     competition = layer.competition(x, ops.convert_to_tensor(segments), 40, False)
     choices = layer.router(x, competition)
-    assigned = in_turns(choices, layer.router.num_experts)
+    assigned = in_rounds(choices, layer.router.num_experts)
     own = own_slot(choices, layer.router.num_experts, 40)
     assert 1 < assigned.slots < 40
-    assert numpy(assigned.turn).max() > 1
-    turns, expected = (layer.mix(x, choices.gate, slots) for slots in (assigned, own))
-    assert_near(turns, expected, 1e-6)
+    assert numpy(assigned.round).max() > 1
+    rounds, expected = (layer.mix(x, choices.gate, slots) for slots in (assigned, own))
+    assert_near(rounds, expected, 1e-6)
 
 
 def test_tokens_of_a_slot_take_turns():
     choices = Choices(np.zeros((1, 18, 1), "int32"), None, np.arange(18)[None, :, None] != 4)
-    slot, turn, slots = in_turns(choices, 2)
+    slot, round, slots = in_rounds(choices, 2)
     assert slots == 3
     assert numpy(slot)[0, :7, 0].tolist() == [0, 1, 2, 0, 6, 2, 0]
-    assert numpy(turn)[0, [0, 1, 2, 3, 5, 6, 7], 0].tolist() == [0, 0, 0, 1, 1, 2, 1]
+    assert numpy(round)[0, [0, 1, 2, 3, 5, 6, 7], 0].tolist() == [0, 0, 0, 1, 1, 2, 1]
 
 
 def test_one_expert_is_the_feed_forward():
@@ -157,7 +158,7 @@ def test_padding_takes_no_slot_in_training_and_brings_none(router):
     z = layer(tight, Context(), training=True)[0]
     assert_near(np.stack([y[0, 12:], y[1, :12]]), z, 1e-6)
     assert (y[segments == 0] == 0).all()
-    dropped, tokens = reported.figures()["expert_dropped_tokens"]
+    dropped, tokens = reported.metrics()["expert_dropped_tokens"]
     assert float(tokens) == 24
     assert float(dropped) > 0 or router is BOTH
 
@@ -193,7 +194,7 @@ def test_rows_compete_in_larger_groups_in_training_alone():
     with collect() as reported:
         y, _ = shared(X, Context(), training=True)
     assert y.shape == X.shape
-    assert float(reported.figures()["expert_dropped_tokens"][1]) == 2 * S
+    assert float(reported.metrics()["expert_dropped_tokens"][1]) == 2 * S
     other = np.concatenate([X[:1], noise(9, 1, S)])
     for training, same in ((True, False), (False, True)):
         last = [numpy(shared(x[::-1], Context(), training=training)[0])[1] for x in (X, other)]
@@ -215,7 +216,7 @@ def test_figures_of_the_load():
     dropped = np.array([[[False], [True]] * 4 + [[True]]])
     with collect() as reported:
         report_load(Choices(expert, None, real[..., None]), real, dropped, 4)
-    found = {name: float(t) / float(w) for name, (t, w) in reported.figures().items()}
+    found = {name: float(t) / float(w) for name, (t, w) in reported.metrics().items()}
     p = np.array([0.75, 0.25])
     assert found == pytest.approx(
         {

@@ -7,6 +7,7 @@ from keras import ops
 from lm.nn import masks
 from lm.nn.residual import Remat
 from lm.nn.stack import Stack
+from lm.nn.stack_state import Rows
 from tests.built import LENGTH, MEMORY, noise
 from tests.catalogue import BIAS, CROSS, GATED, PRE, SANDWICH, part
 from tests.engine import assert_near, differentiate, fill, jit, numpy, quick
@@ -19,7 +20,7 @@ def stack_of(layers):
     made = part(Stack, num_layers=1, layers=layers, mask=masks.causal, position_bias=BIAS)(
         name="stack"
     )
-    made(noise(0, 2, LENGTH), memory=MEMORY)
+    made(noise(0, 2, LENGTH), Rows(memory=MEMORY))
     return made
 
 
@@ -30,7 +31,7 @@ def step(made, training, compiled):
         seed.assign(np.array([7, 3]))
 
     def loss():
-        y, _ = made(x, segments=SEGMENTS, memory=MEMORY, training=training)
+        y, _ = made(x, Rows(segments=SEGMENTS, memory=MEMORY), training=training)
         return ops.sum(ops.sin(y)), y
 
     y, found = differentiate(loss, made.trainable_variables, seeds, compiled)()

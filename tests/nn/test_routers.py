@@ -9,9 +9,10 @@ from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.expert_slots import queue
-from lm.nn.noisy import HierarchicalRouter, NoisyTopKRouter, Scores, squared_variation, stays
+from lm.nn.noisy import HierarchicalRouter, NoisyLogits, NoisyTopKRouter, squared_variation, stays
 from lm.nn.reports import collect
-from lm.nn.routers import Competition, ExpertChoiceRouter, SwitchRouter, TopTwoRouter
+from lm.nn.routers import ExpertChoiceRouter, SwitchRouter, TopTwoRouter
+from lm.nn.routing import Competition
 from tests.built import WIDTH, noise
 from tests.engine import assert_near, fill, numpy
 from tests.nn import reference
@@ -47,7 +48,7 @@ def routed(router, capacity, x=X, training=None):
     with collect() as reported:
         choices = router(x, competition(capacity), training=training)
     slot = queue(choices, competition(capacity), router.num_experts, capacity).slot
-    means = {name: [float(y) for y in pair] for name, pair in reported.figures().items()}
+    means = {name: [float(y) for y in pair] for name, pair in reported.metrics().items()}
     return numpy(slot), numpy(choices.gate), numpy(choices.requested), means
 
 
@@ -156,7 +157,9 @@ def test_the_load_is_the_probability_to_stay_among_the_k_largest():
         threshold = np.sort(np.delete(noisy, e, axis=1), axis=1)[:, -k]
         z = (clean[:, e] - threshold) / deviation[:, e]
         expected[:, e] = [(1 + math.erf(v / math.sqrt(2))) / 2 for v in z]
-    found = numpy(stays(Scores(*(x.astype("float32") for x in (clean, noisy, deviation))), None, k))
+    found = numpy(
+        stays(NoisyLogits(*(x.astype("float32") for x in (clean, noisy, deviation))), None, k)
+    )
     assert_near(found, expected, 1e-5)
     assert found.sum(-1).mean() == pytest.approx(k, abs=0.05)
 
@@ -190,7 +193,7 @@ def test_slots_are_used_once(kind):
 @pytest.mark.parametrize("kind", [SwitchRouter, TopTwoRouter])
 def test_uniform_routing_has_a_balance_loss_of_one(kind):
     router = made(kind)
-    router.scores.kernel.assign(np.zeros((WIDTH, E)))
+    router.router_logits.kernel.assign(np.zeros((WIDTH, E)))
     total, weight = routed(router, S)[3]["router_balance_loss"]
     assert total / weight == pytest.approx(1.0)
 
@@ -227,7 +230,7 @@ def test_which_routers_let_the_future_move_the_past(kind, capacity, leaks):
 
 
 def test_under_a_capacity_the_past_moves_the_future():
-    """So packed examples meet: the first of a row may take the last place of an expert."""
+    """So packed examples compete: the first of a row may take the last slot of an expert."""
     router = made(SwitchRouter, jitter=0.0)
     other = X.copy()
     other[:, : S // 2] = noise(6, 2, S // 2)

@@ -9,6 +9,7 @@ from lm.nn.branch import Context, Source
 from lm.nn.funnel import FunnelStack
 from lm.nn.funnel_pooling import CompleteWindows
 from lm.nn.stack import Stack
+from lm.nn.stack_state import Rows
 from tests.built import MEMORY, noise
 from tests.catalogue import BRANCHES, RELATIVE, SELF, having
 from tests.engine import assert_near, fill, numpy, quick
@@ -18,8 +19,8 @@ SEGMENTS = np.array([[1] * CUT + [2] * (LENGTH - CUT)], "int32")
 MEMORY_SEGMENTS = np.array([[1, 1, 2, 2, 2]], "int32")
 
 
-def made(stack, *inputs, **features):
-    stack(*inputs, **features)
+def made(stack, *inputs):
+    stack(*inputs)
     fill(stack)
     return quick(stack)
 
@@ -28,9 +29,9 @@ def made(stack, *inputs, **features):
 def test_a_bidirectional_stack_keeps_packed_examples_apart(case):
     stack = Stack(num_layers=1, layers=[case.factory], mask=masks.bidirectional, name="stack")
     x, memory = noise(1, 1, LENGTH), MEMORY[:1]
-    run = made(stack, x, memory=memory)
-    y, _ = run(x, segments=SEGMENTS, memory=memory, memory_segments=MEMORY_SEGMENTS)
-    alone, _ = run(x[:, :CUT], memory=memory[:, :2])
+    run = made(stack, x, Rows(memory=memory))
+    y, _ = run(x, Rows(segments=SEGMENTS, memory=memory, memory_segments=MEMORY_SEGMENTS))
+    alone, _ = run(x[:, :CUT], Rows(memory=memory[:, :2]))
     assert y.shape == x.shape
     assert_near(y[:, :CUT], alone, 1e-6)
 
@@ -56,9 +57,9 @@ def test_a_funnel_keeps_packed_examples_apart(case):
     "case", [c for c in BRANCHES if "shortened" in c.lacks], ids=lambda c: c[0]
 )
 def test_a_funnel_refuses_the_others_by_name(case):
-    layers = {"layers": [case.factory], "windows": CompleteWindows}
+    layers = {"layers": [case.factory], "pooling_windows": CompleteWindows}
     stack = FunnelStack(block_sizes=[1, 1], num_decoder_layers=0, **layers)
-    with pytest.raises(LayerError, match=r"reads (its own row alone|a memory), and this stack"):
+    with pytest.raises(LayerError, match=r"reads (only its own row|a memory), and this stack"):
         stack(noise(1, 1, LENGTH), SEGMENTS)
 
 
@@ -70,22 +71,23 @@ def test_a_mask_from_features_takes_the_place_of_the_rule(branch):
     run = made(stack, x)
     other = np.where((order < 6)[..., None], x, noise(2, 1, LENGTH))
     y, z = (
-        numpy(run(each, attention_mask=numpy(masks.causal(order, order)))[0]) for each in (x, other)
+        numpy(run(each, Rows(attention_mask=numpy(masks.causal(order, order))))[0])
+        for each in (x, other)
     )
     np.testing.assert_array_equal(y[order < 6], z[order < 6])
     rule = numpy(masks.causal(*[np.arange(LENGTH)[None]] * 2))
     causal = Stack(num_layers=1, layers=[branch], mask=masks.causal, name="stack")
-    assert_near(run(x, attention_mask=rule)[0], made(causal, x)(x)[0], 1e-6)
+    assert_near(run(x, Rows(attention_mask=rule))[0], made(causal, x)(x)[0], 1e-6)
 
 
 @pytest.mark.parametrize("branch", [SELF, RELATIVE], ids=lambda b: b.__name__)
 def test_two_streams_read_the_same_keys(branch):
     """Where both streams hold the same, the second gets what the first gets."""
     layer, x = branch(name="branch"), noise(1, 1, LENGTH)
-    places = np.arange(LENGTH, dtype="int32")[None]
-    mask = masks.causal(places, places)[:, None]
-    content = Context(positions=places, mask=mask)
-    query = content._replace(source=Source(x, places, None))
+    positions = np.arange(LENGTH, dtype="int32")[None]
+    mask = masks.causal(positions, positions)[:, None]
+    content = Context(positions=positions, mask=mask)
+    query = content._replace(source=Source(x, positions, None))
     layer(x, content)
     fill(layer)
     y = numpy(layer(x, content)[0])

@@ -5,6 +5,7 @@ import pytest
 
 from lm.errors import LayerError
 from lm.nn import masks, stack
+from lm.nn.stack_state import Rows
 from lm.nn.transformer_xl import MemoryAttention
 from tests.catalogue import WIDTH, part
 from tests.engine import assert_near, fill, numpy
@@ -53,9 +54,9 @@ def test_it_is_the_equations_with_and_without_a_memory(made):
     assert_near(y, [attend(w, x, x[:0]) for x in X], 1e-6)
     ones = np.ones((B, M), "int32")
     fresh, on = np.zeros(B, "int32"), np.ones(B, "int32")
-    _, carry = made(BEFORE, segments=ones, carried=fresh, state=made.initial_carry(B))
+    _, carry = made(BEFORE, Rows(segments=ones, carried=fresh), state=made.initial_carry(B))
     np.testing.assert_array_equal(numpy(carry.residuals[0].inputs), BEFORE)
-    y, carry = made(X, carried=on, state=carry)
+    y, carry = made(X, Rows(carried=on), state=carry)
     assert_near(y, [attend(w, x, m) for x, m in zip(X, BEFORE, strict=True)], 1e-6)
     np.testing.assert_array_equal(numpy(carry.residuals[0].inputs), X[:, -M:])  # evicted in order
     np.testing.assert_array_equal(numpy(carry.positions), M + T)

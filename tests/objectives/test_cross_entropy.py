@@ -6,7 +6,15 @@ import pytest
 from keras import ops
 
 from lm import engines
-from lm.nn.heads import Factors, Logits, MaskedLanguageHead, TiedLogits, from_table, step, whole
+from lm.nn.heads import (
+    Logits,
+    LogitsInput,
+    MaskedLanguageHead,
+    TiedLogits,
+    project,
+    project_from_table,
+    project_step,
+)
 from lm.objectives import cross_entropy
 from lm.objectives.token_prediction import TokenPrediction
 from lm.optim import adamw
@@ -83,13 +91,13 @@ def test_an_engine_builds_and_trains_it():
 def test_no_more_logits_exist_than_a_part(monkeypatch):
     objective, features = made("tied", 4)
     seen = []
-    whole = cross_entropy.whole
+    project = cross_entropy.project
 
-    def watched(factors):
-        seen.append(factors.x.shape[0])
-        return whole(factors)
+    def watched(inputs):
+        seen.append(inputs.x.shape[0])
+        return project(inputs)
 
-    monkeypatch.setattr(cross_entropy, "whole", watched)
+    monkeypatch.setattr(cross_entropy, "project", watched)
     outcome(objective, features)
     assert set(seen) <= {8, 30 - 3 * 8} and seen
 
@@ -97,6 +105,6 @@ def test_no_more_logits_exist_than_a_part(monkeypatch):
 def test_logits_are_the_same_product_however_they_are_made():
     draw = np.random.default_rng(1)
     x, table = (draw.standard_normal(shape).astype("float32") for shape in ((3, 8), (5, 8)))
-    assert_near(step(Factors(ops.convert_to_tensor(x), table)), x @ table.T, 1e-6)
-    assert_near(from_table(Factors(x, ops.convert_to_tensor(table))), x @ table.T, 1e-6)
-    assert_near(whole(Factors(x, ops.convert_to_tensor(table))), x @ table.T, 1e-6)
+    assert_near(project_step(LogitsInput(ops.convert_to_tensor(x), table)), x @ table.T, 1e-6)
+    assert_near(project_from_table(LogitsInput(x, ops.convert_to_tensor(table))), x @ table.T, 1e-6)
+    assert_near(project(LogitsInput(x, ops.convert_to_tensor(table))), x @ table.T, 1e-6)

@@ -5,8 +5,8 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lm.data import files, publish, readers, records
-from lm.data.report import Report
+from lm.data import files, publish, readers, record_cache
+from lm.data.defects import DefectReport
 from lm.data.vocabulary import byte_vocabulary
 from lm.errors import UserError
 from tests.reliability.bar import Bar, Result
@@ -52,11 +52,13 @@ def fingerprinted(folder: Path) -> tuple[Path, Callable[[], object]]:
     return path, compare
 
 
-def record_cache(folder: Path) -> tuple[Path, Callable[[], object]]:
+def cached_records(folder: Path) -> tuple[Path, Callable[[], object]]:
     """Make a cache of TensorFlow records."""
     os.environ["LM_CACHE_DIR"] = str(folder / "cache")
-    made = records.cached("bar", {"of": str(folder)}, lambda: ({"text": line} for line in LINES))
-    return made / records.RECORDS, lambda: list(records.dataset(made).as_numpy_iterator())
+    made = record_cache.cached(
+        "bar", {"of": str(folder)}, lambda: ({"text": line} for line in LINES)
+    )
+    return made / record_cache.RECORDS, lambda: list(record_cache.dataset(made).as_numpy_iterator())
 
 
 def array_cache(folder: Path) -> tuple[Path, Callable[[], object]]:
@@ -71,7 +73,7 @@ def array_cache(folder: Path) -> tuple[Path, Callable[[], object]]:
     return place / "0.values.npy", look
 
 
-KINDS = (gzipped, record_cache, array_cache, parallel, json_lines, fingerprinted)
+KINDS = (gzipped, cached_records, array_cache, parallel, json_lines, fingerprinted)
 
 
 def cuts(folder: Path) -> Iterator[tuple[str, Path, bytes, Callable[[], object]]]:
@@ -146,7 +148,7 @@ def outcome(corpus, path: Path) -> list[str]:
         except UserError as error:
             if corpus.says not in str(error):
                 return [f"strictly: {error}"]
-    report = Report("skip")
+    report = DefectReport("skip")
     try:
         kept = list(corpus.reader(path, report=report))
     except UserError:  # a damaged container is no line that could be skipped

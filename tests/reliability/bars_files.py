@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lm import checkpoint
-from lm.data import position
+from lm.data import iterator_position
 from lm.errors import UserError
 from tests.reliability import hostile
 from tests.reliability.bar import ROOT, Bar, Result
@@ -124,7 +124,9 @@ def restored(state: bytes) -> list[str]:
     """Return what is wrong with the way in which a spoilt position ends."""
     import tensorflow as tf
 
-    return guarded(lambda: position.restore(iter(tf.data.Dataset.range(3)), state, {"a": 1}))
+    return guarded(
+        lambda: iterator_position.restore(iter(tf.data.Dataset.range(3)), state, {"a": 1})
+    )
 
 
 def guarded(act: Callable[[], None]) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from lm.errors import UserError
 
 
-class Report:
+class DefectReport:
     """Raises or counts the defects that readers meet.
 
     Args:
@@ -26,13 +26,13 @@ class Report:
         Raises:
             UserError: naming file, line and defect, if the choice is "raise".
         """
-        place = f"{path}:{line}"
+        origin = f"{path}:{line}"
         if self.on_error == "raise":
-            raise UserError(f"{place}: {kind}{detail}; repair it or read with on_error='skip'")
+            raise UserError(f"{origin}: {kind}{detail}; repair it or read with on_error='skip'")
         self.counts[kind] += 1
-        self.first.setdefault(kind, place)
+        self.first.setdefault(kind, origin)
 
     def __str__(self) -> str:
-        """One line with each kind of defect, its count and its first place."""
+        """One line with each kind of defect, its count and where the first is."""
         parts = (f"{n} × {kind} (first {self.first[kind]})" for kind, n in self.counts.items())
         return ", ".join(parts) or "no defects"

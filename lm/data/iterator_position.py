@@ -14,15 +14,15 @@ import tensorflow as tf
 from lm.differences import with_differences
 from lm.errors import UserError
 
-_FACTS = "pipeline.json"
+_FINGERPRINT = "pipeline.json"
 _NAME = "iterator"
 # What a position takes: the shuffle buffers' examples, whose tokens seldom pack to a hundredth.
 _LARGEST = 4 * 2**30
-_LARGEST_FACTS = 16 * 2**20
+_LARGEST_FINGERPRINT = 16 * 2**20
 _DENSEST, _SLACK = 100, 64 * 2**20
 
 
-def save(iterator: Any, facts: Mapping[str, Any]) -> bytes:
+def save(iterator: Any, fingerprint: Mapping[str, Any]) -> bytes:
     """Returns the position of an iterator and what its pipeline is made of.
 
     Raises:
@@ -40,14 +40,14 @@ def save(iterator: Any, facts: Mapping[str, Any]) -> bytes:
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
             for path in sorted(Path(folder).iterdir()):
                 archive.writestr(zipfile.ZipInfo(path.name), path.read_bytes())
-            archive.writestr(zipfile.ZipInfo(_FACTS), json.dumps(facts))
+            archive.writestr(zipfile.ZipInfo(_FINGERPRINT), json.dumps(fingerprint))
     return packed.getvalue()
 
 
 def restore(
     iterator: Any,
     state: bytes,
-    facts: Mapping[str, Any],
+    fingerprint: Mapping[str, Any],
     *,
     allow_changes: Collection[str] = (),
 ) -> None:
@@ -56,14 +56,14 @@ def restore(
     Args:
         iterator: a new iterator over the same pipeline.
         state: what `save` returned.
-        facts: what this pipeline is made of; TensorFlow itself would not notice a change.
-        allow_changes: names of facts that may differ.
+        fingerprint: what this pipeline is made of; TensorFlow itself would not notice a change.
+        allow_changes: names in it that may differ.
 
     Raises:
-        UserError: naming the facts that differ, with old and new value.
+        UserError: naming what differs, with old and new value.
     """
     with tempfile.TemporaryDirectory() as folder, _opened(state) as archive:
-        check(_facts(archive), facts, allow_changes=allow_changes)
+        check(_read_fingerprint(archive), fingerprint, allow_changes=allow_changes)
         try:
             _unpack(archive, Path(folder))
             reader = tf.train.Checkpoint(iterator=iterator)
@@ -79,7 +79,7 @@ def check(
     """Compares what a pipeline was and is made of.
 
     Raises:
-        UserError: naming each fact that differs and may not.
+        UserError: naming all that differs and may not.
     """
     new = json.loads(json.dumps(new))
     names = sorted((old.keys() | new.keys()) - set(allow_changes))
@@ -98,7 +98,7 @@ def _opened(state: bytes) -> zipfile.ZipFile:
     sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
     total = sum(entry.file_size for entry in archive.infolist())
     most = min(_LARGEST, _DENSEST * len(state) + _SLACK)
-    if total > most or sizes.get(_FACTS, 0) > _LARGEST_FACTS:
+    if total > most or sizes.get(_FINGERPRINT, 0) > _LARGEST_FINGERPRINT:
         raise UserError(
             f"the saved position in the data is damaged: its {len(state) >> 10} KiB would unpack "
             f"to {total >> 20} MiB"
@@ -106,19 +106,19 @@ def _opened(state: bytes) -> zipfile.ZipFile:
     return archive
 
 
-def _facts(archive: zipfile.ZipFile) -> dict[str, Any]:
+def _read_fingerprint(archive: zipfile.ZipFile) -> dict[str, Any]:
     """Returns what the pipeline was made of when the position was saved."""
     try:
-        found = json.loads(archive.read(_FACTS))
+        found = json.loads(archive.read(_FINGERPRINT))
         if isinstance(found, dict):
             return found
-        raise ValueError(f"{_FACTS} is no object")
+        raise ValueError(f"{_FINGERPRINT} is no object")
     except (KeyError, ValueError, RecursionError, zipfile.BadZipFile) as error:
         raise UserError(f"the saved position in the data is damaged: {error}") from error
 
 
 def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
-    """Writes the files of an archive into a folder, none of them elsewhere, none held whole."""
+    """Writes the files of an archive into a folder, never outside it, in chunks."""
     for name in archive.namelist():
         with archive.open(name) as source, Path(folder, Path(name).name).open("wb") as target:
             shutil.copyfileobj(source, target)

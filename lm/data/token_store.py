@@ -19,7 +19,7 @@ import tensorflow as tf
 from absl import logging
 
 from lm.chatter import without_chatter
-from lm.data import files, identity
+from lm.data import files, fingerprints
 from lm.data.mapping import mapped
 from lm.data.publish import publish, read_manifest, verify
 from lm.errors import UserError
@@ -80,7 +80,7 @@ class TokenStore:
         return mapped(indices, lambda i: {name: read(i) for name, read in readers.items()})
 
 
-def token_store(task: seqio.Task, split: str, *, limit: int = MEMORY_LIMIT) -> TokenStore | None:
+def open_store(task: seqio.Task, split: str, *, limit: int = MEMORY_LIMIT) -> TokenStore | None:
     """Returns the store of a task's split, from disk where it lies there already.
 
     Args:
@@ -115,12 +115,17 @@ def examples(task: seqio.Task, split: str, *, seed: int = 0) -> tf.data.Dataset:
 
 def _folder(task: seqio.Task, split: str) -> Path | None:
     """Returns where the store lies on disk, None if its source has no fingerprint."""
-    made_from = identity.source(task.source, split)
+    made_from = fingerprints.source(task.source, split)
     if made_from is None:
         return None
-    steps = _cacheable(task)
-    facts = [FORMAT, made_from, identity.describe(steps), identity.features(task.output_features)]
-    text = json.dumps([*facts, identity.versions()], sort_keys=True, default=str)
+    fingerprint = [
+        FORMAT,
+        made_from,
+        fingerprints.describe(_cacheable(task)),
+        fingerprints.features(task.output_features),
+        fingerprints.versions(),
+    ]
+    text = json.dumps(fingerprint, sort_keys=True, default=str)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     return files.cache_dir() / "tokens" / f"{task.name}-{split}".replace("/", "_") / key
 
@@ -189,14 +194,14 @@ def _joined(parts: Parts, names: Mapping[str, Any]) -> dict[str, Column]:
 
 def _save(folder: Path, columns: Mapping[str, Column]) -> None:
     """Publishes columns as arrays; text as its bytes and where they end."""
-    facts: dict[str, Any] = {"columns": {}}
-    with publish(folder, facts) as temporary:
+    metadata: dict[str, Any] = {"columns": {}}
+    with publish(folder, metadata) as temporary:
         for number, (name, column) in enumerate(columns.items()):
             arrays = dict(_arrays(column))
             for part, array in arrays.items():
                 np.save(temporary / f"{number}.{part}.npy", array)
-            facts["columns"][name] = [number, list(arrays)]
-        facts["bytes"] = sum(path.stat().st_size for path in temporary.iterdir())
+            metadata["columns"][name] = [number, list(arrays)]
+        metadata["bytes"] = sum(path.stat().st_size for path in temporary.iterdir())
 
 
 def _arrays(column: Column) -> Iterator[tuple[str, np.ndarray]]:

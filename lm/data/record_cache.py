@@ -71,13 +71,13 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 def _write(folder: Path, fingerprint: Mapping[str, Any], examples: Iterable[Example]) -> None:
-    facts: dict[str, Any] = {"format": FORMAT, "fingerprint": fingerprint}
+    metadata: dict[str, Any] = {"format": FORMAT, "fingerprint": fingerprint}
     kinds: dict[str, str] = {}
-    with publish(folder, facts) as temporary:
+    with publish(folder, metadata) as temporary:
         number = _write_file(temporary / RECORDS, _serialized(examples, kinds))
         if number == 0:
             raise UserError(f"{folder.parent.name}: no examples, nothing to read")
-        facts |= {"count": number, "features": kinds}
+        metadata |= {"count": number, "features": kinds}
 
 
 def _write_file(path: Path, serialized: Iterable[bytes]) -> int:

@@ -1,4 +1,4 @@
-"""What a cache must remember of the code and the data that made it."""
+"""Fingerprints of code and data: what a cache or a checkpoint is compared by."""
 
 import functools
 import hashlib
@@ -45,7 +45,7 @@ def features(output_features: Mapping[str, seqio.Feature]) -> dict[str, Any]:
 
 
 def source(data_source: seqio.DataSource, split: str) -> Mapping[str, Any] | None:
-    """Returns what decides the examples of a source, None if nobody can tell."""
+    """Returns what decides the examples of a source, None if it is unknown."""
     if hasattr(data_source, "fingerprint"):
         return data_source.fingerprint(split)
     if isinstance(data_source, seqio.TfdsDataSource):

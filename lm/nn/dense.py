@@ -1,0 +1,31 @@
+"""Named dense layers, as feed-forwards and attention make them."""
+
+from typing import Any
+
+import keras
+
+from lm.nn.branch import Factory
+from lm.types import Layer, Shape
+
+
+def make_dense(
+    name: str,
+    units: int,
+    kernel_initializer: Any,
+    *,
+    use_bias: bool,
+    factory: Factory | None = None,
+) -> Layer:
+    """Returns a dense layer, or one that another factory makes of the same arguments."""
+    return (factory or keras.layers.Dense)(
+        units, use_bias=use_bias, kernel_initializer=kernel_initializer, name=name
+    )
+
+
+def built_dense(
+    name: str, input_shape: Shape, units: int, kernel_initializer: Any, *, use_bias: bool
+) -> Layer:
+    """Returns a dense layer that has its variables already, for inputs of a shape."""
+    layer = make_dense(name, units, kernel_initializer, use_bias=use_bias)
+    layer.build(input_shape)
+    return layer
