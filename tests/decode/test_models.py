@@ -31,7 +31,15 @@ KINDS = [
 ]
 
 
-@pytest.fixture(params=KINDS, ids=lambda kind: kind[0])
+# Of each kind one in the suite: what a state must do is in the catalogue's tests, for every model.
+QUICK = {"gpt2", "rotary", "t5"}
+PARAMS = [
+    pytest.param(kind, marks=() if kind[0] in QUICK else pytest.mark.slow, id=kind[0])
+    for kind in KINDS
+]
+
+
+@pytest.fixture(params=PARAMS)
 def kind(request):
     name, prompt, row = request.param
     return built.model(name), prompt, row
