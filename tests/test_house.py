@@ -129,8 +129,8 @@ def test_layers_say_their_equation_or_their_source() -> None:
     silent = []
     for name, layer in layers():
         docstring = ast.get_docstring(layer) or ""
-        is_tuple = "NamedTuple" in map(ast.unparse, layer.bases)
-        if not (is_tuple or "Source:" in docstring or EQUATION.search(docstring)):
+        is_record = {"NamedTuple", "Protocol"} & set(map(ast.unparse, layer.bases))
+        if not (is_record or "Source:" in docstring or EQUATION.search(docstring)):
             silent.append(name)
     assert silent == []
 

@@ -44,7 +44,7 @@ class Rows(NamedTuple):
 
 
 class Standalone:
-    """No state: every row is read by itself."""
+    """No state: every row is read by itself, and the state after is `()`: x → (y, ())."""
 
     def context(self, x: Tensor, rows: Rows) -> Context:
         """Returns what branches know of the rows; its mask keeps segments apart."""
