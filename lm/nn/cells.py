@@ -1,20 +1,23 @@
 """Recurrent cells: what becomes of a state at the next position, an equation each.
 
 A cell is a layer `(x [B, T, D], flow, state) -> (h [B, T, D], state after)` with the width of x.
-The inputs of all positions are projected by one product. What adds up over the length is float32
-whatever the compute type. No matrix is split along its gates: the next position wants all of h.
+The inputs of all positions are projected by one product; the matrices of a loop are built before it
+begins. What adds up over the length is float32 whatever the compute type. No matrix is split along
+its gates: the next position needs all of h.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import keras
 from keras import ops
 
 from lm.nn.branch import State
-from lm.nn.initializers import initializer
+from lm.nn.dense import built_dense
+from lm.nn.initializers import Initializer, initializer
 from lm.nn.scan import linear_scan, loop
 from lm.parts import part
+from lm.types import Shape, Tensor
 
 
 class Flow(NamedTuple):
@@ -25,21 +28,21 @@ class Flow(NamedTuple):
         holds: bool [B, T, 1], True where the state after a position is the one before: padding.
     """
 
-    resets: Any
-    holds: Any
+    resets: Tensor
+    holds: Tensor
 
 
 class Hidden(NamedTuple):
     """State of a cell that keeps its output alone, float32 [B, D]."""
 
-    h: Any
+    h: Tensor
 
 
 class HiddenAndMemory(NamedTuple):
     """State of an LSTM, [B, D] each: output, in the compute type, and memory, float32."""
 
-    h: Any
-    c: Any
+    h: Tensor
+    c: Tensor
 
 
 @part
@@ -65,8 +68,8 @@ class LSTM(keras.layers.Layer):
         self,
         *,
         forget_bias: float = 1.0,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
+        kernel_initializer: Initializer = "glorot_uniform",
+        recurrent_initializer: Initializer = "orthogonal",
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, autocast=False)
@@ -74,15 +77,15 @@ class LSTM(keras.layers.Layer):
         self.kernel_initializer = initializer(kernel_initializer)
         self.recurrent_initializer = initializer(recurrent_initializer)
 
-    def build(self, x_shape: Any) -> None:
+    def build(self, x_shape: Shape) -> None:
         units = 4 * x_shape[-1]
-        self.inputs = built("inputs", units, x_shape, self.kernel_initializer, use_bias=True)
-        self.recurrent = built("recurrent", units, x_shape, self.recurrent_initializer)
+        self.inputs = built_dense("inputs", x_shape, units, self.kernel_initializer, use_bias=True)
+        self.recurrent = built_dense("recurrent", x_shape, units, self.recurrent_initializer)
 
-    def call(self, x: Any, flow: Flow, state: State) -> tuple[Any, State]:
+    def call(self, x: Tensor, flow: Flow, state: State) -> tuple[Tensor, State]:
         return in_turn(self.step, self.inputs(x), flow, state)
 
-    def step(self, x: Any, state: HiddenAndMemory) -> HiddenAndMemory:
+    def step(self, x: Tensor, state: HiddenAndMemory) -> HiddenAndMemory:
         gates = ops.cast(x + self.recurrent(state.h), "float32")
         i, f, o, g = ops.split(gates, 4, axis=-1)
         c = ops.sigmoid(f + self.forget_bias) * state.c + ops.sigmoid(i) * ops.tanh(g)
@@ -113,24 +116,26 @@ class GRU(keras.layers.Layer):
     def __init__(
         self,
         *,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
+        kernel_initializer: Initializer = "glorot_uniform",
+        recurrent_initializer: Initializer = "orthogonal",
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, autocast=False)
         self.kernel_initializer = initializer(kernel_initializer)
         self.initializers = [initializer(recurrent_initializer) for _ in range(2)]
 
-    def build(self, x_shape: Any) -> None:
+    def build(self, x_shape: Shape) -> None:
         width = x_shape[-1]
-        self.inputs = built("inputs", 3 * width, x_shape, self.kernel_initializer, use_bias=True)
-        self.recurrent = built("recurrent", 2 * width, x_shape, self.initializers[0])
-        self.candidate = built("candidate", width, x_shape, self.initializers[1])
+        self.inputs = built_dense(
+            "inputs", x_shape, 3 * width, self.kernel_initializer, use_bias=True
+        )
+        self.recurrent = built_dense("recurrent", x_shape, 2 * width, self.initializers[0])
+        self.candidate = built_dense("candidate", x_shape, width, self.initializers[1])
 
-    def call(self, x: Any, flow: Flow, state: State) -> tuple[Any, State]:
+    def call(self, x: Tensor, flow: Flow, state: State) -> tuple[Tensor, State]:
         return in_turn(self.step, self.inputs(x), flow, state)
 
-    def step(self, x: Any, state: Hidden) -> Hidden:
+    def step(self, x: Tensor, state: Hidden) -> Hidden:
         h, width = state.h, state.h.shape[-1]
         gates = ops.cast(x[:, : 2 * width] + self.recurrent(h), "float32")
         r, z = ops.split(ops.sigmoid(gates), 2, axis=-1)
@@ -158,16 +163,16 @@ class MinGRU(keras.layers.Layer):
     logical_axes: ClassVar = {"inputs/kernel": ("embed", "unmodeled")}
 
     def __init__(
-        self, *, kernel_initializer: Any = "glorot_uniform", name: str | None = None
+        self, *, kernel_initializer: Initializer = "glorot_uniform", name: str | None = None
     ) -> None:
         super().__init__(name=name, autocast=False)
         self.kernel_initializer = initializer(kernel_initializer)
 
-    def build(self, x_shape: Any) -> None:
+    def build(self, x_shape: Shape) -> None:
         units = 2 * x_shape[-1]
-        self.inputs = built("inputs", units, x_shape, self.kernel_initializer, use_bias=True)
+        self.inputs = built_dense("inputs", x_shape, units, self.kernel_initializer, use_bias=True)
 
-    def call(self, x: Any, flow: Flow, state: State) -> tuple[Any, State]:
+    def call(self, x: Tensor, flow: Flow, state: State) -> tuple[Tensor, State]:
         gates, new = ops.split(ops.cast(self.inputs(x), "float32"), 2, axis=-1)
         z = ops.where(flow.holds, 0.0, ops.sigmoid(gates))
         h = linear_scan(ops.where(flow.resets, 0.0, 1 - z), z * new, state.h)
@@ -177,20 +182,9 @@ class MinGRU(keras.layers.Layer):
         return Hidden(ops.zeros((batch, width), "float32"))
 
 
-def built(
-    name: str, units: int, x_shape: Any, kernel_initializer: Any, *, use_bias: bool = False
-) -> Any:
-    """Returns a dense layer that has its variables: one inside a loop could not make them."""
-    layer = keras.layers.Dense(
-        units, use_bias=use_bias, kernel_initializer=kernel_initializer, name=name
-    )
-    layer.build(x_shape)
-    return layer
-
-
 def in_turn(
-    step: Callable[[Any, State], State], inputs: Any, flow: Flow, state: State
-) -> tuple[Any, State]:
+    step: Callable[[Tensor, State], State], inputs: Tensor, flow: Flow, state: State
+) -> tuple[Tensor, State]:
     """Applies a step at each position in turn.
 
     Args:
@@ -203,7 +197,7 @@ def in_turn(
         h after each position, [B, T, D], and the last state.
     """
 
-    def flowing(now: tuple[Any, Any, Any], state: State) -> State:
+    def flowing(now: tuple[Tensor, Tensor, Tensor], state: State) -> State:
         x, reset, hold = now
         fresh = keras.tree.map_structure(lambda s: ops.where(reset, 0.0, s), state)
         return keras.tree.map_structure(

@@ -23,7 +23,7 @@ def make_dense(
 
 
 def built_dense(
-    name: str, input_shape: Shape, units: int, kernel_initializer: Any, *, use_bias: bool
+    name: str, input_shape: Shape, units: int, kernel_initializer: Any, *, use_bias: bool = False
 ) -> Layer:
     """Returns a dense layer that has its variables already, for inputs of a shape."""
     layer = make_dense(name, units, kernel_initializer, use_bias=use_bias)

@@ -1,12 +1,11 @@
 """Recurrence as a branch: a cell reads the row from left to right."""
 
-from typing import Any
-
 from keras import ops
 
 from lm.nn.branch import Branch, Context, Factory, State, make, refuse_source
 from lm.nn.cells import Flow
 from lm.parts import part
+from lm.types import Shape, Tensor
 
 
 @part
@@ -31,11 +30,11 @@ class Recurrent(Branch):
         super().__init__(name=name)
         self.cell = make(cell, "cell")
 
-    def build(self, x_shape: Any) -> None:
+    def build(self, x_shape: Shape) -> None:
         self.width = x_shape[-1]
         self.cell.build(x_shape)
 
-    def call(self, x: Any, context: Context, state: State = None) -> tuple[Any, State]:
+    def call(self, x: Tensor, context: Context, state: State = None) -> tuple[Tensor, State]:
         refuse_source(self, context)
         x = ops.cast(x, self.compute_dtype)
         before = self.initial_carry(ops.shape(x)[0]) if state is None else state
@@ -49,7 +48,7 @@ class Recurrent(Branch):
         return self.cell.initial_state(batch, self.width)
 
 
-def flow(x: Any, context: Context) -> Flow:
+def flow(x: Tensor, context: Context) -> Flow:
     """Returns where the state of x [B, T, D] begins anew, and where it is held."""
     segments = context.segments
     if segments is None:

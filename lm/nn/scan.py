@@ -1,16 +1,16 @@
 """Recurrences over the length: any step in a loop, a linear one in parallel."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import keras
 from keras import ops
 from keras.src.backend import rnn
 
 from lm.nn.branch import State
+from lm.types import Tensor, Tree
 
 
-def linear_scan(decay: Any, new: Any, initial: Any) -> Any:
+def linear_scan(decay: Tensor, new: Tensor, initial: Tensor) -> Tensor:
     """Returns h with `h_t = decay_t ⊙ h_{t-1} + new_t`, [B, T, D], in about 2 log₂ T products.
 
     A decay of exactly 0 begins anew, one of 1 beside a `new` of 0 holds, both without rounding.
@@ -31,7 +31,7 @@ def linear_scan(decay: Any, new: Any, initial: Any) -> Any:
     return _from_zero(decay, ops.concatenate([first, new[:, 1:]], axis=1))
 
 
-def _from_zero(decay: Any, new: Any) -> Any:
+def _from_zero(decay: Tensor, new: Tensor) -> Tensor:
     """Returns h where h before the first position is 0."""
     count = new.shape[1]
     if count == 1:
@@ -49,7 +49,9 @@ def _from_zero(decay: Any, new: Any) -> Any:
     return ops.concatenate([h, left[:, even // 2 :]], axis=1)
 
 
-def loop(step: Callable[[Any, State], State], inputs: Any, initial: State) -> tuple[Any, State]:
+def loop(
+    step: Callable[[Tree, State], State], inputs: Tree, initial: State
+) -> tuple[Tensor, State]:
     """Applies a step at each position in turn, compiled once whatever the length.
 
     `keras.ops.scan` has no gradient under XLA on TensorFlow, for its loop has no bound; the loop
@@ -64,7 +66,7 @@ def loop(step: Callable[[Any, State], State], inputs: Any, initial: State) -> tu
         The first field of the state after each position, [B, T, ...], and the last state.
     """
 
-    def one(now: Any, before: Any) -> tuple[Any, list[Any]]:
+    def one(now: Tree, before: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         after = keras.tree.flatten(step(now, keras.tree.pack_sequence_as(initial, list(before))))
         return after[0], after
 
