@@ -169,9 +169,9 @@ BRANCHES = [
     ),
     Case("parallel", part(parallel.Parallel, branches=[SELF, CROSS], after=[DROPOUT]), OWN_ROW),
     Case("causal_convolution", CONVOLUTION, carry=WHOLE),
-    Case("lstm", part(recurrent.Recurrent, cell=part(cells.LSTM)), carry=WHOLE),
-    Case("gru", part(recurrent.Recurrent, cell=part(cells.GRU)), carry=WHOLE),
-    Case("min_gru", part(recurrent.Recurrent, cell=part(cells.MinGRU)), carry=WHOLE),
+    Case("lstm", part(recurrent.Recurrent, cell=part(cells.LSTM)), OWN_ROW, carry=WHOLE),
+    Case("gru", part(recurrent.Recurrent, cell=part(cells.GRU)), OWN_ROW, carry=WHOLE),
+    Case("min_gru", part(recurrent.Recurrent, cell=part(cells.MinGRU)), OWN_ROW, carry=WHOLE),
     Case("memory_attention", REMEMBERING, OWN_ROW, carry=WHOLE),
     Case(
         "remat_memory",
