@@ -90,7 +90,7 @@ def test_interrupted_and_whole_runs_are_equal_bit_for_bit(command, tmp_path):
         text=True,
     )
     assert refused.returncode == 1
-    facts, error = refused.stderr.splitlines()
-    assert facts.startswith("equal bits are promised on: ")
-    assert error.startswith("lm: error: ")
-    assert "Cosine.peak was 0.0006, is 0.5" in error
+    machine, error, change = refused.stderr.splitlines()
+    assert machine.startswith("equal bits are promised on: ")
+    assert error.startswith("lm: error: ") and error.endswith("--allow-change=peak")
+    assert change.endswith("Cosine.peak was 0.0006, is 0.5")
