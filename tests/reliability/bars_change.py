@@ -18,13 +18,13 @@ vocabulary.byte_vocabulary.extra_ids = 1
 # What is changed -> (flags, what the message must say); FOLDER is that of the bar.
 CHANGES = {
     "batch": (["--gin.BATCH_SIZE=8"], "batch_size was 4, is 8"),
-    "data file": ([], "sources was"),
+    "data file": ([], "sources.first.files.0.sha256 was"),
     "optimizer": (["--gin.LEARNING_RATE=0.5"], "peak was"),
     "seed": (["--gin.RANDOM_SEED=7"], "seed was 0, is 7"),
-    "tokenizer": (["--gin_file=FOLDER/tokenizer.gin"], "features was"),
-    "mixture": (["--gin.user.mixture.temperature=4.0"], "rates was"),
+    "tokenizer": (["--gin_file=FOLDER/tokenizer.gin"], "extra_ids was"),
+    "mixture": (["--gin.user.mixture.temperature=4.0"], "rates.1 was"),
     "accumulation": (["--gin.train.train.microbatches=4"], "microbatches was 2, is 4"),
-    "lengths": (["--gin.TASK_FEATURE_LENGTHS={'targets': 24}"], "lengths was"),
+    "lengths": (["--gin.TASK_FEATURE_LENGTHS={'targets': 24}"], "lengths.targets was 32, is 24"),
     "average": (["--gin.adamw.adamw.average=0.5"], "average was"),
 }
 
@@ -58,7 +58,7 @@ def _refused(nursery: Nursery, words: list[str], name: str, folder: Path) -> lis
     more = [flag.replace("FOLDER", str(folder)) for flag in flags]
     command = [*words, *more, f"--workdir={workdir}"]
     status = nursery.run(*command, log=log)
-    said = log.read_text().strip().splitlines()[-1]
+    said = log.read_text().partition("lm: error: ")[2]  # one line, and one for each difference
     wrong = [] if status == 1 and expected in said else [f"status {status}: {said}"]
     allow = re.findall(r"--allow-change=\S+", said)
     longer = "--gin.TRAIN_STEPS=3"
