@@ -13,7 +13,6 @@ from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.dense import built_dense
-from lm.nn.initializers import initializer
 from lm.nn.projections import HeadOptions, head_width, join_heads, split_heads
 from lm.parts import part
 from lm.types import Shape, Tensor
@@ -52,11 +51,7 @@ class SharedHeads(keras.layers.Layer):
         self.head_dim: Any = options.head_dim
         self.use_bias = options.use_bias
         self.scale = options.scale
-        kernel = options.kernel_initializer
-        self.query_initializer = initializer(options.query_initializer or kernel)
-        self.mix_initializer = initializer(kernel)
-        self.value_initializer = initializer(kernel)
-        self.output_initializer = initializer(options.output_initializer or kernel)
+        self.initializers = options.initializers("query", "mix", "value", "output")
 
     def build(self, x_shape: Shape, source_shape: Shape) -> None:
         width = x_shape[-1]
@@ -64,14 +59,14 @@ class SharedHeads(keras.layers.Layer):
         self.scale = self.head_dim**-0.5 if self.scale is None else self.scale
         inner = self.num_heads * self.head_dim
         merged_shape = (*x_shape[:-1], inner)
-        self.query_dense = self.dense("query", x_shape, inner, self.query_initializer)
-        self.mix_dense = self.dense("mix", merged_shape, inner, self.mix_initializer)
-        self.value_dense = self.dense("value", source_shape, inner, self.value_initializer)
-        self.output_dense = self.dense("output", merged_shape, width, self.output_initializer)
+        self.query_dense = self.dense("query", x_shape, inner)
+        self.mix_dense = self.dense("mix", merged_shape, inner)
+        self.value_dense = self.dense("value", source_shape, inner)
+        self.output_dense = self.dense("output", merged_shape, width)
 
-    def dense(self, name: str, input_shape: Shape, units: int, kernel_initializer: Any) -> Any:
+    def dense(self, name: str, input_shape: Shape, units: int) -> Any:
         use_bias = self.use_bias and name != "mix"
-        return built_dense(name, input_shape, units, kernel_initializer, use_bias=use_bias)
+        return built_dense(name, input_shape, units, self.initializers[name], use_bias=use_bias)
 
     def project(self, x: Tensor, source: Tensor) -> tuple[Tensor, ...]:
         """[B, T, D] → [B, T, H, K] for each of `projections`."""

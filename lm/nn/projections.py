@@ -33,6 +33,11 @@ class HeadOptions(NamedTuple):
     query_initializer: Initializer | None = None
     output_initializer: Initializer | None = None
 
+    def initializers(self, *names: str) -> dict[str, Any]:
+        """Returns the initializer of each matrix, in the order of the names."""
+        special = {"query": self.query_initializer, "output": self.output_initializer}
+        return {name: initializer(special.get(name) or self.kernel_initializer) for name in names}
+
 
 class Heads(keras.layers.Layer):
     """`q = x W_q · scale`, `k = s W_k`, `v = s W_v`, each D → H·K, and `y W_o` back.
@@ -61,11 +66,7 @@ class Heads(keras.layers.Layer):
         self.head_dim: Any = options.head_dim
         self.use_bias = options.use_bias
         self.scale = options.scale
-        kernel = options.kernel_initializer
-        self.query_initializer = initializer(options.query_initializer or kernel)
-        self.key_initializer = initializer(kernel)
-        self.value_initializer = initializer(kernel)
-        self.output_initializer = initializer(options.output_initializer or kernel)
+        self.initializers = options.initializers("query", "key", "value", "output")
 
     def build(self, x_shape: Shape, source_shape: Shape) -> None:
         width = x_shape[-1]
@@ -73,12 +74,13 @@ class Heads(keras.layers.Layer):
         self.scale = self.head_dim**-0.5 if self.scale is None else self.scale
         inner = self.num_heads * self.head_dim
         merged_shape = (*x_shape[:-1], inner)
-        self.query_dense = self.dense("query", x_shape, inner, self.query_initializer)
-        self.key_dense = self.dense("key", source_shape, inner, self.key_initializer)
-        self.value_dense = self.dense("value", source_shape, inner, self.value_initializer)
-        self.output_dense = self.dense("output", merged_shape, width, self.output_initializer)
+        self.query_dense = self.dense("query", x_shape, inner)
+        self.key_dense = self.dense("key", source_shape, inner)
+        self.value_dense = self.dense("value", source_shape, inner)
+        self.output_dense = self.dense("output", merged_shape, width)
 
-    def dense(self, name: str, input_shape: Shape, units: int, kernel_initializer: Any) -> Any:
+    def dense(self, name: str, input_shape: Shape, units: int) -> Any:
+        kernel_initializer = self.initializers[name]
         return built_dense(name, input_shape, units, kernel_initializer, use_bias=self.use_bias)
 
     def query(self, x: Tensor) -> Tensor:

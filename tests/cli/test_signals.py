@@ -46,7 +46,9 @@ def test_what_was_ignored_stays_ignored(number):
     """As `nohup` and a shell's background have it."""
     signal.signal(number, signal.SIG_IGN)
     with signals.terminated():
+        assert signal.getsignal(number) is signal.SIG_IGN
         os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is signal.SIG_IGN
 
 
 def test_a_terminal_may_hang_up_twice():
