@@ -35,7 +35,7 @@ WITH_TENSORFLOW := KERAS_BACKEND=tensorflow $(PYTEST)
 quickstart: $(INSTALLED)
 	$(BIN)/lm train --gin_file=gin/quickstart.gin --workdir=$(RUN)
 	$(BIN)/lm eval --workdir=$(RUN)
-	$(BIN)/python tools/compression.py
+	$(BIN)/python tools/gzip_and_xz.py
 	$(BIN)/lm generate --workdir=$(RUN) --prompt=$(PROMPT) --gin_file=decode/sample.gin
 
 test: $(INSTALLED)
