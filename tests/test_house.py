@@ -6,6 +6,7 @@ Each test lists the places that break its rule, so that a failure says what to m
 import ast
 import functools
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,6 +84,12 @@ def test_functions_fit_on_a_screen() -> None:
 def test_tools_only_call_what_is_tested() -> None:
     assert longer_than(30, TOOLS) == []
     assert [relative(path) for path in TOOLS if not roots(path) & {"lm", "tests"}] == []
+
+
+def test_no_tool_hides_a_module() -> None:
+    """A script's folder is first on its path; `compression` is a module since Python 3.14."""
+    taken = {*sys.stdlib_module_names, "compression"}
+    assert [path.name for path in TOOLS if path.stem in taken] == []
 
 
 def test_no_constructor_swallows_misspelt_arguments() -> None:
