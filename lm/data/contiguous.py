@@ -17,13 +17,13 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
-from lm.data import fingerprints, packing, stream, task_registry
+from lm.data import packing, stream, task_registry
 from lm.data.batches import Batches
 from lm.data.evaluation_batches import EvaluationBatches
 from lm.data.features import needed
 from lm.data.mapping import mapped
 from lm.data.packing import Features
-from lm.data.pipeline import task_fingerprint, vocabulary_sizes
+from lm.data.pipeline import row_fingerprint, task_fingerprint, vocabulary_sizes
 from lm.data.windows import no_num_rows
 from lm.errors import UserError
 from lm.parts import part
@@ -87,10 +87,7 @@ class ContiguousWindows(Batches):
             rows=_endless(documents(examples), batch_size, length, seed),
             fingerprint={
                 **task_fingerprint(task, split),
-                "lengths": dict(lengths),
-                "converter": "ContiguousWindows",
-                "preprocessors": fingerprints.settings(list(preprocessors)),
-                "seed": seed,
+                **row_fingerprint(lengths, "ContiguousWindows", preprocessors, seed),
             },
             batch_size=batch_size,
             prefetch=prefetch,

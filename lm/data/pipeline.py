@@ -91,10 +91,7 @@ class Pipeline(Batches):
             rows=pack_rows(made, prepared, lengths),
             fingerprint={
                 **task_fingerprint(provider, split),
-                "lengths": dict(lengths),
-                "converter": fingerprints.settings(made),
-                "preprocessors": fingerprints.settings(list(preprocessors)),
-                "seed": seed,
+                **row_fingerprint(lengths, fingerprints.settings(made), preprocessors, seed),
                 "shuffle_buffer": shuffle_buffer,
             },
             batch_size=batch_size,
@@ -114,6 +111,21 @@ def task_fingerprint(provider: task_registry.Provider, split: str) -> dict[str, 
         "sources": {task.name: fingerprints.source(task.source, split) for task in tasks},
         "features": {task.name: fingerprints.features(task.output_features) for task in tasks},
         "rates": stream.rates(provider, split),
+    }
+
+
+def row_fingerprint(
+    lengths: Mapping[str, int],
+    converter: Any,
+    preprocessors: Sequence[stream.Preprocessor],
+    seed: int,
+) -> dict[str, Any]:
+    """Returns what decides the rows that examples become."""
+    return {
+        "lengths": dict(lengths),
+        "converter": converter,
+        "preprocessors": fingerprints.settings(list(preprocessors)),
+        "seed": seed,
     }
 
 

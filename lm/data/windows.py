@@ -15,13 +15,13 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
-from lm.data import fingerprints, packing, stream, task_registry
+from lm.data import packing, stream, task_registry
 from lm.data.batches import Batches
 from lm.data.evaluation_batches import EvaluationBatches
 from lm.data.features import needed
 from lm.data.mapping import mapped
 from lm.data.packing import Features
-from lm.data.pipeline import task_fingerprint
+from lm.data.pipeline import row_fingerprint, task_fingerprint
 from lm.errors import UserError
 from lm.parts import part
 
@@ -69,10 +69,7 @@ class RandomWindows(Batches):
             rows=_random(token_stream(examples), length, seed),
             fingerprint={
                 **task_fingerprint(task, split),
-                "lengths": dict(lengths),
-                "converter": "RandomWindows",
-                "preprocessors": fingerprints.settings(list(preprocessors)),
-                "seed": seed,
+                **row_fingerprint(lengths, "RandomWindows", preprocessors, seed),
             },
             batch_size=batch_size,
             prefetch=prefetch,
