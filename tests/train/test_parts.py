@@ -222,6 +222,8 @@ def test_a_terminal_that_is_gone_ends_no_run(is_bar):
         progress.show(1, VALUES)
         progress.log("stopped")
         progress.close()
+        nowhere = os.stat(os.devnull).st_rdev
+        assert os.fstat(stream.fileno()).st_rdev == nowhere  # as later lines and the last flush
 
 
 def test_metrics_are_exact_over_the_sums():
