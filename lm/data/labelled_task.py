@@ -65,3 +65,14 @@ def label_names(features: Mapping[str, seqio.Feature]) -> tuple[str, ...]:
     """
     vocabularies = (features[name].vocabulary for name in ANSWERS if name in features)
     return next((tuple(v.names) for v in vocabularies if hasattr(v, "names")), ())
+
+
+def flat(answers: Iterable[Any]) -> list[Any]:
+    """Returns the answers of rows one after the other, those of tokens too.
+
+    >>> flat([1, [2, 3]])
+    [1, 2, 3]
+    """
+    return [
+        part for answer in answers for part in (answer if isinstance(answer, list) else [answer])
+    ]
