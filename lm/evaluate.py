@@ -22,7 +22,7 @@ from lm.confusion_plot import plot_confusion
 from lm.data.confusion import Confusion, confusion
 from lm.data.evaluation_batches import evaluation_batches, task_names
 from lm.data.evaluation_task import EvaluationTask, Metric, short_hash
-from lm.data.labelled_task import LabelledTask, flat, label_names
+from lm.data.labelled_task import LabelledTask, flat, names_of_labels
 from lm.data.metrics import likelihood_metrics
 from lm.generate import Generated
 from lm.objectives.carry import initial_carry
@@ -167,7 +167,7 @@ def evaluate_labels(trained: Trained, task: EvaluationTask, rows: Batches) -> Ev
     labelled = LabelledTask(task, trained.converter())
     predictions = labelled.predictions(outputs for _, outputs in found)
     nats, weight = (sum(float(np.sum(scores[i])) for scores, _ in found) for i in (0, 2))
-    names = label_names(task.task.output_features)
+    names = names_of_labels(task.task.output_features)
     columns = {
         "inputs": task.texts("inputs"),
         "targets": [named(target, names) for target in labelled.targets],

@@ -8,7 +8,7 @@ import numpy as np
 from lm.data import task_registry
 from lm.data.converter import to_rows
 from lm.data.evaluation_batches import EvaluationBatches
-from lm.data.labelled_task import label_names
+from lm.data.labelled_task import names_of_labels
 from lm.data.unlabelled import UNLIMITED, sizes, text_columns, unlabelled, with_unknown_answers
 from lm.errors import UserError
 from lm.objectives.objective import RowScores
@@ -62,7 +62,7 @@ def predict(
         num_rows=lambda example: 1,
     )
     found = (row for _, outputs in predict_rows(trained, batches) for row in outputs)
-    names = label_names(trained.features)
+    names = names_of_labels(trained.features)
     decode = trained.features["inputs"].vocabulary.decode
     return [
         Prediction(

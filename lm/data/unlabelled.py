@@ -6,13 +6,13 @@ import seqio
 import tensorflow as tf
 
 from lm.data import stream
+from lm.data.classification_task import KEYS, chosen
 from lm.data.mapping import mapped
 from lm.data.packing import Features, Lengths
 from lm.errors import UserError
 
 UNLIMITED = 2**20
 _UNKNOWN = {"label": -1, "score": 0.0, "start": -1, "end": -1}
-_TEXTS = ("inputs", "second")
 
 
 def text_columns(task: seqio.Task) -> dict[str, str]:
@@ -21,11 +21,14 @@ def text_columns(task: seqio.Task) -> dict[str, str]:
     Raises:
         UserError: the task does not say which columns it reads.
     """
-    keys = getattr(task.preprocessors[0], "keywords", {}).get("keys", {})
-    found = {name: keys[name] for name in _TEXTS if name in keys}
-    if not found:
-        raise UserError(f"{task.name} is no task of lm.data.classification_task: no known columns")
-    return found
+    first = task.preprocessors[0]
+    if getattr(first, "func", None) is not chosen:
+        raise UserError(
+            f"{task.name} does not say which columns it reads: it is none of "
+            "lm.data.classification_task"
+        )
+    keys = first.keywords["keys"]
+    return {name: keys[name] for name in KEYS if name in keys}
 
 
 def unlabelled(

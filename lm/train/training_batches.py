@@ -126,7 +126,7 @@ def check_labels(objective: Any, names: Sequence[str]) -> None:
         names: of the labels; none if the data have no names for them.
 
     Raises:
-        ConfigError: the head has not one score for each label.
+        ConfigError: the head has not one score for each label, or there are weights for others.
     """
     found = [getattr(layer, "num_labels", None) for layer in objective._flatten_layers()]
     scores = next((count for count in found if count is not None), None)
@@ -135,6 +135,11 @@ def check_labels(objective: Any, names: Sequence[str]) -> None:
         raise ConfigError(
             f"the task has {len(names)} labels ({shown}), the model's head {scores} scores: set "
             f"NUM_LABELS = {len(names)}"
+        )
+    weights = getattr(objective, "class_weights", None)
+    if names and weights is not None and len(weights) != len(names):
+        raise ConfigError(
+            f"Labels.class_weights: {len(weights)} class weights, the task has {len(names)} labels"
         )
 
 
