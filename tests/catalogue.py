@@ -24,6 +24,7 @@ from lm.config import load
 from lm.models.decoder_only import DecoderOnly
 from lm.nn import (
     attention,
+    backward,
     cells,
     convolution,
     dropout,
@@ -121,6 +122,7 @@ def mixture(router: Any, factor: float | None = None, expert: Any = FEED) -> Any
     )
 
 
+MIN_GRU = part(recurrent.Recurrent, cell=part(cells.MinGRU))
 REMEMBERING = part(transformer_xl.MemoryAttention, num_heads=2, memory_length=MAX_LENGTH)
 
 SWITCH = part(routers.SwitchRouter, num_experts=4)
@@ -173,7 +175,8 @@ BRANCHES = [
     Case("causal_convolution", CONVOLUTION, carry=WHOLE),
     Case("lstm", part(recurrent.Recurrent, cell=part(cells.LSTM)), OWN_ROW, carry=WHOLE),
     Case("gru", part(recurrent.Recurrent, cell=part(cells.GRU)), OWN_ROW, carry=WHOLE),
-    Case("min_gru", part(recurrent.Recurrent, cell=part(cells.MinGRU)), OWN_ROW, carry=WHOLE),
+    Case("min_gru", MIN_GRU, OWN_ROW, carry=WHOLE),
+    Case("backward", part(backward.Backward, branch=MIN_GRU), ("causal", *OWN_ROW)),
     Case("memory_attention", REMEMBERING, OWN_ROW, carry=WHOLE),
     Case(
         "remat_memory",
@@ -228,6 +231,11 @@ MODELS = [
         "lstm_lm",
         family("lstm_lm/architecture.gin", INTERMEDIATE_DIM=None, NUM_HEADS=None),
         carry=WHOLE,
+    ),
+    Case(
+        "seq2seq_lstm",
+        family("seq2seq_lstm/architecture.gin", INTERMEDIATE_DIM=None, NUM_HEADS=None),
+        lacks=("packed",),
     ),
     Case("flash", family("flash/architecture.gin", CHUNK_SIZE=4, **UNITS), carry=WHOLE),
     Case(
