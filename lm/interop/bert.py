@@ -1,4 +1,4 @@
-"""Names of Hugging Face's BERT, with its pooler or its head for masked tokens."""
+"""Names of Hugging Face's BERT, with its pooler, its head for masked tokens, or one that labels."""
 
 from lm.interop.renaming import Family, Rule, dense, norm, same
 
@@ -13,9 +13,15 @@ TOKENS = (
     *norm("cls.predictions.transform.LayerNorm", "encoder/head/norm"),
     same("cls.predictions.bias", "encoder/head/bias"),
 )
+CLASSES = (
+    *dense("bert.pooler.dense", "encoder/head/layer_hidden/dense"),
+    *dense("classifier", "encoder/head/scores"),
+)
+TOKEN_CLASSES = (*dense("classifier", "encoder/head/scores"),)
+SPAN_ENDS = (*dense("qa_outputs", "encoder/head/scores"),)
 
 
-def bert(head: tuple[Rule, ...], other: tuple[Rule, ...]) -> Family:
+def bert(head: tuple[Rule, ...], other: tuple[Rule, ...] = ()) -> Family:
     """BERT with one head; a release may hold the other one too."""
     return Family(
         rules=(
@@ -47,3 +53,6 @@ def bert(head: tuple[Rule, ...], other: tuple[Rule, ...]) -> Family:
 
 BERT = bert(POOLER, TOKENS)
 BERT_MASKED = bert(TOKENS, POOLER)
+BERT_CLASSIFIER = bert(CLASSES)
+BERT_TOKENS = bert(TOKEN_CLASSES)
+BERT_SPANS = bert(SPAN_ENDS)

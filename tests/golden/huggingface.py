@@ -36,6 +36,22 @@ def bert_masked() -> dict[str, np.ndarray]:
     return from_bert(transformers.BertForMaskedLM, lambda output: output.logits)
 
 
+def bert_classifier() -> dict[str, np.ndarray]:
+    return from_bert(transformers.BertForSequenceClassification, lambda output: output.logits)
+
+
+def bert_tokens() -> dict[str, np.ndarray]:
+    return from_bert(transformers.BertForTokenClassification, lambda output: output.logits)
+
+
+def bert_spans() -> dict[str, np.ndarray]:
+    """Start and end of every position, as our head has them: [B, T, 2]."""
+    return from_bert(
+        transformers.BertForQuestionAnswering,
+        lambda output: torch.stack([output.start_logits, output.end_logits], -1),
+    )
+
+
 def from_bert(make: Any, pick: Callable[[Any], Any]) -> dict[str, np.ndarray]:
     config = transformers.BertConfig(
         **SIZES,
@@ -46,6 +62,7 @@ def from_bert(make: Any, pick: Callable[[Any], Any]) -> dict[str, np.ndarray]:
         max_position_embeddings=16,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
+        num_labels=2 if make is transformers.BertForQuestionAnswering else 3,
     )
     types = (np.arange(10)[None] >= np.array([[4], [5]])).astype("int32")
     features = {
@@ -174,9 +191,8 @@ def from_funnel(make: Any, attention_type: str) -> dict[str, np.ndarray]:
     )
 
 
-FAMILIES = {
-    f.__name__: f for f in (gpt2, bert, bert_masked, t5, t5_1_1, switch, funnel, funnel_base)
-}
+BERTS = (bert, bert_masked, bert_classifier, bert_tokens, bert_spans)
+FAMILIES = {f.__name__: f for f in (gpt2, *BERTS, t5, t5_1_1, switch, funnel, funnel_base)}
 
 
 def draw_tokens(seed: int = 0, length: int = 10) -> np.ndarray:
