@@ -47,6 +47,8 @@ from lm.nn import (
     stack,
     transformer_xl,
 )
+from lm.objectives.labels import Labels, classes
+from lm.objectives.regression import Regression
 from lm.objectives.token_prediction import TokenPrediction
 
 WIDTH = 16
@@ -235,6 +237,11 @@ MODELS = [
     ),
     Case("bert", family("bert/architecture.gin"), lacks=("causal", "steps")),
     Case(
+        "bert_classifier",
+        family("bert/architecture.gin", "bert/classifier.gin"),
+        lacks=("causal", "steps"),
+    ),
+    Case(
         "bert_masked",
         family("bert/architecture.gin", "bert/masked.gin"),
         lacks=("causal", "steps"),
@@ -253,6 +260,20 @@ MODELS = [
 OBJECTIVES = [
     Case("token_prediction", part(TokenPrediction, model=ROTARY_MODEL)),
     Case("smoothed", part(TokenPrediction, model=ROTARY_MODEL, label_smoothing=0.1, z_loss=1e-2)),
+]
+
+CLASSIFIER = "bert/architecture.gin", "bert/classifier.gin"
+
+
+def classifier(name: str) -> Any:
+    """A model that labels, made as an objective makes its model."""
+    del name
+    return family(*CLASSIFIER, NUM_LAYERS=1)()
+
+
+LABEL_OBJECTIVES = [
+    Case("labels", part(Labels, model=classifier, candidates=classes)),
+    Case("regression", part(Regression, model=classifier)),
 ]
 
 
