@@ -76,6 +76,8 @@ COUNTS = {
     "vanilla/small": 35_352_832,
     "vanilla/medium": 109_693_824,
     "vanilla/large": 536_537_600,
+    "xlnet/base": 116_718_336,
+    "xlnet/large": 360_268_800,
 }
 SHALLOW = {
     "bert/base",
