@@ -50,7 +50,6 @@ from lm.nn import (
     two_stream_attention,
 )
 from lm.objectives.labels import Labels, classes
-from lm.objectives.permutation import Permutation
 from lm.objectives.regression import Regression
 from lm.objectives.token_prediction import TokenPrediction
 
