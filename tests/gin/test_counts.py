@@ -99,6 +99,9 @@ TIED = (
 )
 
 
+PARTS = {"architecture", "classifier", "masked", "permutation"}
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_parameters(size):
     assert trees.summary(f"models/{size}.gin").parameters == COUNTS[size]
@@ -106,7 +109,7 @@ def test_parameters(size):
 
 def test_every_size_is_counted():
     found = {f"{path.parent.name}/{path.stem}" for path in trees.GIN.glob("models/*/*.gin")}
-    parts = {name for name in found if name.endswith(("/architecture", "/classifier", "/masked"))}
+    parts = {name for name in found if name.split("/")[1] in PARTS}
     assert found - parts == set(COUNTS)
 
 
