@@ -25,13 +25,13 @@ def bert(head: tuple[Rule, ...], other: tuple[Rule, ...] = ()) -> Family:
     """BERT with one head; a release may hold the other one too."""
     return Family(
         rules=(
-            same(WORDS, "encoder/embedding/embeddings"),
-            same(f"{EMBEDDINGS}.token_type_embeddings.weight", "encoder/types/embeddings"),
+            same(WORDS, "encoder/embedder/embedding/embeddings"),
+            same(f"{EMBEDDINGS}.token_type_embeddings.weight", "encoder/embedder/types/embeddings"),
             same(
                 f"{EMBEDDINGS}.position_embeddings.weight",
-                "encoder/stack/learned_position/embeddings",
+                "encoder/embedder/learned_position/embeddings",
             ),
-            *norm(f"{EMBEDDINGS}.LayerNorm", "encoder/stack/before_layer_norm"),
+            *norm(f"{EMBEDDINGS}.LayerNorm", "encoder/embedder/after_layer_norm"),
             *dense(f"{BLOCK}.attention.self.query", f"{ATTENTION}/query"),
             *dense(f"{BLOCK}.attention.self.key", f"{ATTENTION}/key"),
             *dense(f"{BLOCK}.attention.self.value", f"{ATTENTION}/value"),

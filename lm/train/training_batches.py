@@ -147,8 +147,10 @@ def check_first_batch(objective: Any, batch: Batch) -> None:
     """Check the batch of the first step of this process.
 
     Raises:
-        UserError: it holds ids outside the vocabulary, or all its loss weights are 0.
+        UserError: it holds ids outside the vocabulary, more examples in a row than the model
+            admits, or all its loss weights are 0.
     """
+    _check_packing(objective, batch)
     rows = _embedding_rows(objective)
     for name, ids in batch.items():
         low, high = (int(ids.min()), int(ids.max())) if name.endswith("_tokens") else (0, 0)
@@ -167,6 +169,18 @@ def check_first_batch(objective: Any, batch: Batch) -> None:
             "the first batch has nothing to learn from, all its loss weights are 0: look at the "
             "task with `lm show`, and at TASK_FEATURE_LENGTHS"
         )
+
+
+def _check_packing(objective: Any, batch: Batch) -> None:
+    """Refuse rows of more examples than a layer's `max_segments`."""
+    packed = max((int(x.max()) for name, x in batch.items() if "segment_ids" in name), default=1)
+    for layer in objective._flatten_layers():
+        most = getattr(layer, "max_segments", None)
+        if most is not None and packed > most:
+            raise UserError(
+                f"the first batch has {packed} examples in a row, {type(layer).__name__} admits "
+                f"{most}: bind packing.FirstFit.max_examples = {most}"
+            )
 
 
 def _embedding_rows(objective: Any) -> int | None:
