@@ -8,6 +8,7 @@ import numpy as np
 
 from lm.checkpoint import Store
 from lm.engines import Engine
+from lm.errors import ConfigError
 from lm.train import state
 from lm.train.evaluation import Evaluation, TaskMetrics
 from lm.train.guard import Guard, Step
@@ -56,6 +57,9 @@ class Loop:
         patience: ends the training early.
         samples: a writer of `lm.train.samples`, called after evaluations, or None.
         metadata: for the manifest of every checkpoint.
+
+    Raises:
+        ConfigError: there is patience, and nothing to wait for.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a run, keyword-only
@@ -71,6 +75,8 @@ class Loop:
         samples: Any,
         metadata: Mapping[str, Any],
     ) -> None:
+        if patience.limit is not None and not evaluations:
+            raise ConfigError("train.train.patience waits for evaluations; bind them or remove it")
         self.engine = engine
         self.data = data
         self.store = store

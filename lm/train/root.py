@@ -88,10 +88,6 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         SystemExit: 143, 130 or 129 after a signal, once the state is saved.
     """
     started = time.time()
-    if patience is not None and not evaluations:
-        raise ConfigError(
-            "train.train.patience waits for evaluations; bind train.train.evaluations"
-        )
     saved = None if replay_batch is None else skipped_batch.read(replay_batch)
     folder = local(workdir)
     save_period = eval_period if save_period is None else save_period
@@ -101,8 +97,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
     with contextlib.ExitStack() as held:
         if group.is_first:
             held.enter_context(lock(folder))
-        signals = group.signals()
-        held.enter_context(signals)
+        signals = held.enter_context(group.signals())
         store = held.enter_context(contextlib.closing(group.store(Store(folder, keep=keep))))
         _prepare(settings)
         data = HashedBatches(train_data())
