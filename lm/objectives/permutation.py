@@ -66,7 +66,9 @@ class Permutation(keras.Model):
             "loss": Ratio(loss, weight),
             "cross_entropy": Ratio(loss, weight),
             "accuracy": Ratio(correct, weight),
-            "predicted_share": Ratio(*(ops.sum(ops.cast(x, "float32")) for x in (predicted, tokens))),
+            "predicted_share": Ratio(
+                *(ops.sum(ops.cast(x, "float32")) for x in (predicted, tokens))
+            ),
         }
 
     def scores(self, features: Features, outputs: Any) -> RowScores:
