@@ -1,7 +1,7 @@
 """One toolkit in which language models are trained, decoded and compared from gin files.
 
 Importing `lm` loads no framework; `lm.load` does when it is called. Import it before computing
-anything with JAX: it sets XLA's flags (`lm.xla_flags`).
+anything with JAX: where Keras runs on it, `lm.xla_flags` sets XLA's flags.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -147,7 +147,7 @@ def jax_sums() -> Finding:
     code = "import lm.xla_flags as x; found, right = x.published_case(); print(found, right)"
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "KERAS_BACKEND": "jax"},
         capture_output=True,
         text=True,
         check=False,

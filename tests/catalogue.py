@@ -50,7 +50,11 @@ from lm.nn import (
     routers,
     stack,
     transformer_xl,
+    two_stream_attention,
 )
+from lm.objectives.labels import Labels, classes
+from lm.objectives.permutation import Permutation
+from lm.objectives.regression import Regression
 from lm.objectives.token_prediction import TokenPrediction
 
 WIDTH = 16
@@ -125,6 +129,8 @@ def mixture(router: Any, factor: float | None = None, expert: Any = FEED) -> Any
 
 MIN_GRU = part(recurrent.Recurrent, cell=part(cells.MinGRU))
 REMEMBERING = part(transformer_xl.MemoryAttention, num_heads=2, memory_length=MAX_LENGTH)
+
+TWO_STREAMS = part(two_stream_attention.TwoStreamAttention, num_heads=2, memory_length=MAX_LENGTH)
 
 SWITCH = part(routers.SwitchRouter, num_experts=4)
 TOP_TWO = part(routers.TopTwoRouter, num_experts=4)
@@ -203,6 +209,7 @@ BRANCHES = [
     Case("luong_general", part(luong.LuongAttention, score=part(luong.GeneralScore)), OWN_ROW),
     Case("luong_additive", part(luong.LuongAttention, score=part(luong.AdditiveScore)), OWN_ROW),
     Case("memory_attention", REMEMBERING, OWN_ROW, carry=WHOLE),
+    Case("two_stream_attention", TWO_STREAMS, lacks=("steps", *OWN_ROW), carry=WHOLE),
     Case(
         "remat_memory",
         part(residual.Remat, branch=part(residual.Residual, branch=REMEMBERING, before=[RMS])),
@@ -226,6 +233,7 @@ BIAS = part(relative.RelativeBias, num_heads=2, bidirectional=False)
 CAUSAL = part(
     stack.Stack, num_layers=2, layers=[SANDWICH, CLOSED], mask=masks.causal, position_bias=BIAS
 )
+XLNET = "xlnet/architecture.gin", "xlnet/permutation.gin"
 FUNNEL = "funnel/architecture.gin", "funnel/masked.gin"
 # Packed rows as papers/funnel/python_docs.gin has them.
 THREE_BLOCKS = {"NUM_LAYERS": None, "BLOCK_SIZES": [1, 1, 1], "MAX_SEGMENTS": 4}
@@ -291,6 +299,11 @@ MODELS = [
     ),
     Case("bert", family("bert/architecture.gin"), lacks=("causal", "steps")),
     Case(
+        "bert_classifier",
+        family("bert/architecture.gin", "bert/classifier.gin"),
+        lacks=("causal", "steps"),
+    ),
+    Case(
         "bert_masked",
         family("bert/architecture.gin", "bert/masked.gin"),
         lacks=("causal", "steps"),
@@ -300,6 +313,7 @@ MODELS = [
         family("transformer_xl/architecture.gin", HEAD_DIM=6, MEMORY_LENGTH=MAX_LENGTH),
         carry=WHOLE,
     ),
+    Case("xlnet", family(*XLNET), lacks=("causal", "steps")),
     Case("funnel", family(*FUNNEL, **THREE_BLOCKS), lacks=("causal", "steps")),
     Case("switch", family("switch/architecture.gin", HEAD_DIM=6, **ONE_PAIR)),
     Case("st_moe", family("st_moe/architecture.gin", HEAD_DIM=6, **ONE_PAIR)),
@@ -309,6 +323,20 @@ MODELS = [
 OBJECTIVES = [
     Case("token_prediction", part(TokenPrediction, model=ROTARY_MODEL)),
     Case("smoothed", part(TokenPrediction, model=ROTARY_MODEL, label_smoothing=0.1, z_loss=1e-2)),
+]
+
+CLASSIFIER = "bert/architecture.gin", "bert/classifier.gin"
+
+
+def classifier(name: str) -> Any:
+    """A model that labels, made as an objective makes its model."""
+    del name
+    return family(*CLASSIFIER, NUM_LAYERS=1)()
+
+
+LABEL_OBJECTIVES = [
+    Case("labels", part(Labels, model=classifier, candidates=classes)),
+    Case("regression", part(Regression, model=classifier)),
 ]
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from base64 import urlsafe_b64encode
@@ -107,6 +108,23 @@ def test_wrong_sums_of_jax_are_bad(monkeypatch):
     found = doctor.jax_sums()
     assert (found.verdict, found.value[-12:]) == (BAD, "1073741824.0")
     assert "XLA_FLAGS" in found.advice
+
+
+@pytest.mark.parametrize(("backend", "is_guarded"), [("jax", True), ("tensorflow", False)])
+def test_only_jax_is_guarded(monkeypatch, backend, is_guarded):
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    monkeypatch.setenv("XLA_FLAGS", "")
+    monkeypatch.setattr(xla_flags, "_jaxlib", lambda: xla_flags.WRONG_SUMS)
+    xla_flags.guard()
+    assert (xla_flags.FUSIONS in os.environ["XLA_FLAGS"]) == is_guarded
+
+
+def test_the_backend_is_known_without_keras(monkeypatch, tmp_path):
+    monkeypatch.delenv("KERAS_BACKEND")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert xla_flags.keras_backend() == "tensorflow"
+    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+    assert xla_flags.keras_backend() == "jax"
 
 
 def test_a_jax_that_does_not_start_is_bad(monkeypatch):

@@ -12,8 +12,9 @@ import seqio
 
 from lm.data import fingerprints, stream, task_registry
 from lm.data.batches import Batches
-from lm.data.converter import Converter, pack_rows
+from lm.data.converter import OPTIONAL_FEATURES, Converter, pack_rows
 from lm.data.evaluation_batches import EvaluationBatches, evaluation_batches, task_names
+from lm.data.labelled_task import names_of_labels
 from lm.errors import UserError
 from lm.parts import part
 from lm.ranges import NonNegativeInt, PositiveInt, Seed
@@ -45,6 +46,7 @@ class Pipeline(Batches):
 
     Attributes:
         vocabulary_sizes: feature and task -> number of ids of its tokenizer.
+        label_names: names of the labels of a classification task, by their ids; else none.
 
     Raises:
         UserError: naming what is unknown: task, split, feature or length; or the task of which no
@@ -81,9 +83,10 @@ class Pipeline(Batches):
             lengths=lengths,
             preprocessors=preprocessors,
             seed=seed,
-            features=(*made.task_features, "loss_weights"),
+            features=(*made.task_features, *OPTIONAL_FEATURES),
             trims=made.trims,
         )
+        self.label_names = names_of_labels(provider.output_features)
         self.vocabulary_sizes = vocabulary_sizes(provider, split, made.task_features)
         _require_examples(provider, split, made, lengths=lengths, preprocessors=preprocessors)
         prepared = made.prepare(examples, lengths).shuffle(shuffle_buffer, seed=seed)
@@ -154,7 +157,7 @@ def _require_examples(
         examples = stream.one_pass(
             task, split, lengths=lengths, trims=made.trims, preprocessors=preprocessors
         )
-        kept = stream.keep(examples, (*made.task_features, "loss_weights"))
+        kept = stream.keep(examples, (*made.task_features, *OPTIONAL_FEATURES))
         if not any(True for _ in made.prepare(kept, lengths).take(1)):
             raise UserError(
                 f"{task.name}/{split}: no example is left after preprocessing; look at it with "

@@ -36,9 +36,11 @@ class CachedSource(seqio.DataSource):
         fingerprints: for each split, a function that returns all that decides the examples, as
             plain JSON values.
         description: what the source was made from, as plain JSON values.
+        require: checks that the data of a split are on this machine, without reading them; raises
+            UserError if they are not.
 
     Attributes:
-        examples, fingerprints, description: the arguments.
+        examples, fingerprints, description, require: the arguments.
     """
 
     def __init__(
@@ -48,12 +50,14 @@ class CachedSource(seqio.DataSource):
         examples: Mapping[str, Callable[[], Iterable[record_cache.Example]]],
         fingerprints: Mapping[str, Callable[[], Mapping[str, Any]]],
         description: Any = None,
+        require: Callable[[str], None] | None = None,
     ):
         super().__init__(splits=tuple(examples))
         self.name = name
         self.examples = dict(examples)
         self.fingerprints = dict(fingerprints)
         self.description = description
+        self.require = require
         self.fingerprint = functools.cache(self._fingerprint)
 
     @property
@@ -137,21 +141,25 @@ def tsv_source(
     *,
     columns: Sequence[str] | None = None,
     names: Sequence[str] | None = None,
+    check: readers.Check | None = None,
     on_error: str = "raise",
 ) -> CachedSource:
-    """A source of rows from tab-separated files; `columns` and `names` as in `read_tsv`."""
+    """A source of rows from tab-separated files; arguments as in `read_tsv`."""
     options = {"columns": columns, "names": names}
-    return _source(splits, readers.read_tsv, options, on_error)
+    return _source(splits, readers.read_tsv, options, on_error, check=check)
 
 
 def jsonl_source(
     splits: Mapping[str, Paths | Lazy],
     *,
     fields: Sequence[str],
+    as_text: Sequence[str] = (),
+    check: readers.Check | None = None,
     on_error: str = "raise",
 ) -> CachedSource:
-    """A source of the text in these fields of JSON-lines files, as `read_jsonl` yields it."""
-    return _source(splits, readers.read_jsonl, {"fields": fields}, on_error)
+    """A source of the text in these fields of JSON-lines files; arguments as in `read_jsonl`."""
+    options = {"fields": fields} | ({"as_text": as_text} if as_text else {})
+    return _source(splits, readers.read_jsonl, options, on_error, check=check)
 
 
 def examples_source(
@@ -159,6 +167,7 @@ def examples_source(
     splits: Mapping[str, Callable[[], Iterable[record_cache.Example]]],
     *,
     fingerprint: Callable[[], Mapping[str, Any]],
+    require: Callable[[str], None] | None = None,
 ) -> CachedSource:
     """A source of examples that Python functions make.
 
@@ -168,10 +177,11 @@ def examples_source(
             lists of them, all with the same features.
         fingerprint: returns all that decides the examples, as plain JSON values, e.g. the
             version of the library that they come from. Called at the first use.
+        require: as in `CachedSource`.
     """
     bind = functools.partial
     fingerprints = {split: bind(_extended, fingerprint, {"split": split}) for split in splits}
-    return CachedSource(name=name, examples=splits, fingerprints=fingerprints)
+    return CachedSource(name=name, examples=splits, fingerprints=fingerprints, require=require)
 
 
 def held_out(source: CachedSource, part: float) -> CachedSource:
@@ -234,22 +244,35 @@ def _source(
     options: Mapping[str, Any],
     on_error: str,
     wrap: Callable[[Any], record_cache.Example] = dict,
+    *,
+    check: readers.Check | None = None,
 ) -> CachedSource:
     """Builds the source of a reader of files."""
     DefectReport(on_error)  # a wrong choice is an error now, not at the first use
     bind = functools.partial
+    checked = {**options, "check": check} if check else options
+    fingerprints_of = {
+        split: bind(_describe, paths, reader, options, on_error) for split, paths in splits.items()
+    }
+    if check:
+        fingerprints_of = {
+            split: bind(_checked, describe, check) for split, describe in fingerprints_of.items()
+        }
     return CachedSource(
         name=reader.__name__.removeprefix("read_"),
         examples={
-            split: bind(_read, paths, reader, options, on_error, wrap)
+            split: bind(_read, paths, reader, checked, on_error, wrap)
             for split, paths in splits.items()
         },
-        fingerprints={
-            split: bind(_describe, paths, reader, options, on_error)
-            for split, paths in splits.items()
-        },
+        fingerprints=fingerprints_of,
         description=fingerprints.settings([reader, splits, options, on_error]),
     )
+
+
+def _checked(
+    fingerprint: Callable[[], Mapping[str, Any]], check: readers.Check
+) -> Mapping[str, Any]:
+    return {**fingerprint(), "check": check.describe()}
 
 
 def _read(

@@ -67,6 +67,7 @@ class Program:
         # On shapes first: what does not fit into memory is named before it is allocated.
         with on_shapes("OBJECTIVE"):
             self.terms = _build(objective, features)
+            optimizer.freeze(objective.trainable_variables)
             self.carry = Carry(objective, features)
             memory.require(memory.at_least(objective, optimizer, features, self.carry.variables))
         give_values([*objective.variables, *self.carry.variables])
@@ -106,6 +107,13 @@ class Program:
             for name, ratio in terms.items()
         }
         return sums, after
+
+    def predict(self, features: Features) -> tuple[dict[str, Tensor], Tree]:
+        """Return the terms of a batch as `forward` does, and what the objective predicts."""
+        outputs = self.objective(features, training=False)
+        ratios = self.objective.terms(features, outputs)
+        terms = {name: ops.stack([ops.cast(x, "float32") for x in r]) for name, r in ratios.items()}
+        return terms, self.objective.predictions(features, outputs)
 
     def split(self, tree: Tree) -> Tree:
         """Return features and carry cut into microbatches, [B, ...] -> [microbatches, B', ...]."""

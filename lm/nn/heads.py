@@ -81,7 +81,8 @@ class Logits(keras.layers.Layer):
             name="kernel",
         )
 
-    def call(self, x: Tensor, table: Tensor) -> Tensor:
+    def call(self, x: Tensor, table: Tensor, segments: Tensor = None) -> Tensor:
+        del segments
         return project(self.logits_input(x, table))
 
     def step(self, x: Tensor, table: Tensor) -> Tensor:
@@ -109,7 +110,8 @@ class TiedLogits(keras.layers.Layer):
         super().__init__(name=name, autocast=False)
         self.scale_exponent = scale_exponent
 
-    def call(self, x: Tensor, table: Tensor) -> Tensor:
+    def call(self, x: Tensor, table: Tensor, segments: Tensor = None) -> Tensor:
+        del segments
         return project_from_table(self.logits_input(x, table))
 
     def step(self, x: Tensor, table: Tensor) -> Tensor:
@@ -120,6 +122,30 @@ class TiedLogits(keras.layers.Layer):
         """Returns what the logits are projected from."""
         x = ops.cast(x, self.compute_dtype) * x.shape[-1] ** self.scale_exponent
         return LogitsInput(x, ops.cast(table, self.compute_dtype))
+
+
+@part
+class BiasedLogits(keras.layers.Layer):
+    """`x Eᵀ + b`, [B, T, D] → [B, T, V], with the table E of the token embedding.
+
+    Source: Yang et al. 2019 (https://arxiv.org/abs/1906.08237), its release.
+    """
+
+    logical_axes: ClassVar = {"bias": ("vocab",)}
+
+    def __init__(self, *, name: str | None = None) -> None:
+        super().__init__(name=name, autocast=False)
+
+    def build(self, x_shape: Shape, table_shape: Shape) -> None:
+        del x_shape
+        self.bias = self.add_weight(shape=(table_shape[0],), initializer="zeros", name="bias")
+
+    def call(self, x: Tensor, table: Tensor) -> Tensor:
+        return project_from_table(self.logits_input(x, table))
+
+    def logits_input(self, x: Tensor, table: Tensor) -> LogitsInput:
+        """Returns what the logits are projected from."""
+        return LogitsInput(*(ops.cast(y, self.compute_dtype) for y in (x, table, self.bias)))
 
 
 @part
@@ -158,7 +184,8 @@ class MaskedLanguageHead(keras.layers.Layer):
         )
         self.bias = self.add_weight(shape=(table_shape[0],), initializer="zeros", name="bias")
 
-    def call(self, x: Tensor, table: Tensor) -> Tensor:
+    def call(self, x: Tensor, table: Tensor, segments: Tensor = None) -> Tensor:
+        del segments
         return project_from_table(self.logits_input(x, table))
 
     def logits_input(self, x: Tensor, table: Tensor) -> LogitsInput:
@@ -194,6 +221,6 @@ class Pooler(keras.layers.Layer):
             name="dense",
         )
 
-    def call(self, x: Tensor, table: Tensor) -> Tensor:
-        del table
+    def call(self, x: Tensor, table: Tensor, segments: Tensor = None) -> Tensor:
+        del table, segments
         return self.dense(ops.cast(x[:, 0], self.compute_dtype))

@@ -78,6 +78,8 @@ COUNTS = {
     "vanilla/small": 35_352_832,
     "vanilla/medium": 109_693_824,
     "vanilla/large": 536_537_600,
+    "xlnet/base": 116_718_336,
+    "xlnet/large": 360_268_800,
 }
 SHALLOW = {
     "bert/base",
@@ -106,7 +108,7 @@ def test_parameters(size):
 
 def test_every_size_is_counted():
     found = {f"{path.parent.name}/{path.stem}" for path in trees.GIN.glob("models/*/*.gin")}
-    parts = {name for name in found if name.endswith(("/architecture", "/masked"))}
+    parts = {name for name in found if name.endswith(("/architecture", "/classifier", "/masked"))}
     assert found - parts == set(COUNTS)
 
 
@@ -133,6 +135,12 @@ def test_with_the_token_head(family):
     head = f"models/{'bert' if family == 'bert' else 'gau'}/masked.gin"
     counted = trees.summary(f"models/{family}/base.gin", head)
     assert counted.parameters == MASKED[family]
+
+
+def test_with_a_label_head():
+    """Two labels of BERT base: the matrix and the bias of the scores."""
+    counted = trees.summary("models/bert/base.gin", "models/bert/classifier.gin")
+    assert counted.parameters == COUNTS["bert/base"] + 2 * 768 + 2
 
 
 @pytest.mark.slow
