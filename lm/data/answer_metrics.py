@@ -7,14 +7,15 @@ SQuAD's deletes punctuation; TriviaQA's turns it, and typographic quotes, into s
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from lm.parts import part
 
 References = Sequence[Sequence[str]]
 Scores = dict[str, float]
 
-_QUOTES = "‘’´`"
+_QUOTES = "\u2018\u2019\u00b4`"
 _DELETED = str.maketrans("", "", string.punctuation)
 _SPACED = str.maketrans(dict.fromkeys(string.punctuation + _QUOTES, " "))
 
@@ -40,7 +41,7 @@ def trivia_qa(targets: References, predictions: Sequence[str]) -> Scores:
     return _best(targets, predictions, lambda text: _normalized(text, _SPACED))
 
 
-def _normalized(text: str, table: dict[int, str]) -> str:
+def _normalized(text: str, table: Mapping[int, Any]) -> str:
     text = text.lower().translate(table)
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
 
