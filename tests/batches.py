@@ -11,6 +11,7 @@ from lm.models.decoder_only import DecoderOnly
 from lm.models.encoder import Encoder
 from lm.models.encoder_decoder import EncoderDecoder
 from lm.models.funnel import Funnel
+from lm.models.xlnet import XLNet
 
 Example = tuple[list[int], list[int]]
 Row = Sequence[Example]
@@ -38,10 +39,21 @@ def encoder_decoder(rows: Sequence[Row], length: int) -> Batch:
     return {name: inputs[name] for name in kept} | decoder_only(rows, length)
 
 
+def xlnet(rows: Sequence[Row], length: int) -> Batch:
+    """Every token is predicted, each from all the others of its segment."""
+    made = encoder(rows, length)
+    positions = np.tile(np.arange(length, dtype="int32"), (len(rows), 1))
+    return made | {
+        "encoder_token_types": made["encoder_positions"] % 2,
+        "encoder_predicted_positions": positions,
+    }
+
+
 MAKERS: dict[type, Callable[[Sequence[Row], int], Batch]] = {
     DecoderOnly: decoder_only,
     Encoder: encoder,
     Funnel: encoder,
+    XLNet: xlnet,
     EncoderDecoder: encoder_decoder,
 }
 

@@ -24,6 +24,7 @@ from lm.config import load
 from lm.models.decoder_only import DecoderOnly
 from lm.nn import (
     attention,
+    backward,
     cells,
     convolution,
     dropout,
@@ -46,6 +47,7 @@ from lm.nn import (
     routers,
     stack,
     transformer_xl,
+    two_stream_attention,
 )
 from lm.objectives.labels import Labels, classes
 from lm.objectives.regression import Regression
@@ -121,7 +123,10 @@ def mixture(router: Any, factor: float | None = None, expert: Any = FEED) -> Any
     )
 
 
+MIN_GRU = part(recurrent.Recurrent, cell=part(cells.MinGRU))
 REMEMBERING = part(transformer_xl.MemoryAttention, num_heads=2, memory_length=MAX_LENGTH)
+
+TWO_STREAMS = part(two_stream_attention.TwoStreamAttention, num_heads=2, memory_length=MAX_LENGTH)
 
 SWITCH = part(routers.SwitchRouter, num_experts=4)
 TOP_TWO = part(routers.TopTwoRouter, num_experts=4)
@@ -173,8 +178,10 @@ BRANCHES = [
     Case("causal_convolution", CONVOLUTION, carry=WHOLE),
     Case("lstm", part(recurrent.Recurrent, cell=part(cells.LSTM)), OWN_ROW, carry=WHOLE),
     Case("gru", part(recurrent.Recurrent, cell=part(cells.GRU)), OWN_ROW, carry=WHOLE),
-    Case("min_gru", part(recurrent.Recurrent, cell=part(cells.MinGRU)), OWN_ROW, carry=WHOLE),
+    Case("min_gru", MIN_GRU, OWN_ROW, carry=WHOLE),
+    Case("backward", part(backward.Backward, branch=MIN_GRU), ("causal", *OWN_ROW)),
     Case("memory_attention", REMEMBERING, OWN_ROW, carry=WHOLE),
+    Case("two_stream_attention", TWO_STREAMS, lacks=("steps", *OWN_ROW), carry=WHOLE),
     Case(
         "remat_memory",
         part(residual.Remat, branch=part(residual.Residual, branch=REMEMBERING, before=[RMS])),
@@ -198,6 +205,7 @@ BIAS = part(relative.RelativeBias, num_heads=2, bidirectional=False)
 CAUSAL = part(
     stack.Stack, num_layers=2, layers=[SANDWICH, CLOSED], mask=masks.causal, position_bias=BIAS
 )
+XLNET = "xlnet/architecture.gin", "xlnet/permutation.gin"
 FUNNEL = "funnel/architecture.gin", "funnel/masked.gin"
 # Packed rows as papers/funnel/python_docs.gin has them.
 THREE_BLOCKS = {"NUM_LAYERS": None, "BLOCK_SIZES": [1, 1, 1], "MAX_SEGMENTS": 4}
@@ -229,6 +237,11 @@ MODELS = [
         family("lstm_lm/architecture.gin", INTERMEDIATE_DIM=None, NUM_HEADS=None),
         carry=WHOLE,
     ),
+    Case(
+        "seq2seq_lstm",
+        family("seq2seq_lstm/architecture.gin", INTERMEDIATE_DIM=None, NUM_HEADS=None),
+        lacks=("packed",),
+    ),
     Case("flash", family("flash/architecture.gin", CHUNK_SIZE=4, **UNITS), carry=WHOLE),
     Case(
         "flash_masked",
@@ -251,6 +264,7 @@ MODELS = [
         family("transformer_xl/architecture.gin", HEAD_DIM=6, MEMORY_LENGTH=MAX_LENGTH),
         carry=WHOLE,
     ),
+    Case("xlnet", family(*XLNET), lacks=("causal", "steps")),
     Case("funnel", family(*FUNNEL, **THREE_BLOCKS), lacks=("causal", "steps")),
     Case("switch", family("switch/architecture.gin", HEAD_DIM=6, **ONE_PAIR)),
     Case("st_moe", family("st_moe/architecture.gin", HEAD_DIM=6, **ONE_PAIR)),

@@ -1,65 +1,81 @@
-"""Exact match and F1 of short answers, best over the references, in two ways to normalize.
+"""Metrics of answers to questions: `(targets, predictions)` → a dict of name and number, per cent.
 
-Both put texts in lower case, drop punctuation and the articles a, an, the, and squeeze spaces.
-SQuAD's deletes punctuation; TriviaQA's turns it, and typographic quotes, into spaces.
+A target is a text or a list of texts of which any will do; "" stands for no answer.
 """
 
+import collections
 import re
 import string
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
+import numpy as np
+
+from lm.data.metrics import References, Scores, Texts
 from lm.parts import part
 
-References = Sequence[Sequence[str]]
-Scores = dict[str, float]
-
-_QUOTES = "\u2018\u2019\u00b4`"
-_DELETED = str.maketrans("", "", string.punctuation)
-_SPACED = str.maketrans(dict.fromkeys(string.punctuation + _QUOTES, " "))
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = re.compile(f"[{re.escape(string.punctuation)}]")
+# Quotation marks and an accent used as one.
+_TYPOGRAPHIC = re.compile(f"[{re.escape(string.punctuation)}\u2018\u2019\u00b4]")
 
 
 @part
-def squad(targets: References, predictions: Sequence[str]) -> Scores:
-    """Exact match and token F1 as SQuAD's, 0 to 100.
+def squad(targets: References, predictions: Texts) -> Scores:
+    """Exact match and F1 of words, each the best over an example's answers, meaned, 0 to 100.
 
-    Args:
-        targets: the right answers of each example.
-        predictions: a text for each.
+    Case, punctuation and articles do not count.
 
     Example:
-        >>> squad([["The Nile", "Nile river"]], ["nile."])
-        {'exact_match': 100.0, 'f1': 100.0}
+        >>> squad(["The Cat.", ["a dog", "two dogs"]], ["cat", "three dogs"])
+        {'em': 50.0, 'f1': 75.0}
+
+    Source: Rajpurkar et al. 2016 (https://arxiv.org/abs/1606.05250), section 6.1.
     """
-    return _best(targets, predictions, lambda text: _normalized(text, _DELETED))
+    return _scores(targets, predictions, lambda text: _PUNCTUATION.sub("", text))
 
 
 @part
-def trivia_qa(targets: References, predictions: Sequence[str]) -> Scores:
-    """Exact match and token F1 as TriviaQA's, 0 to 100; arguments as in `squad`."""
-    return _best(targets, predictions, lambda text: _normalized(text, _SPACED))
+def trivia_qa(targets: References, predictions: Texts) -> Scores:
+    """The same, but punctuation, typographic quotes among it, separates words.
+
+    Example:
+        >>> trivia_qa(["Coca-Cola"], ["coca cola"]), squad(["Coca-Cola"], ["coca cola"])["em"]
+        ({'em': 100.0, 'f1': 100.0}, 0.0)
+
+    Source: Joshi et al. 2017 (https://arxiv.org/abs/1705.03551).
+    """
+    return _scores(targets, predictions, lambda text: _TYPOGRAPHIC.sub(" ", text))
 
 
-def _normalized(text: str, table: Mapping[int, Any]) -> str:
-    text = text.lower().translate(table)
-    return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
-
-
-def _best(
-    targets: References, predictions: Sequence[str], normalize: Callable[[str], str]
+def _scores(
+    targets: References, predictions: Texts, without_punctuation: Callable[[str], str]
 ) -> Scores:
-    exact, f1 = [], []
-    for references, prediction in zip(targets, predictions, strict=True):
-        given, right = normalize(prediction), [normalize(one) for one in references]
-        exact.append(given in right)
-        f1.append(max(_f1(given.split(), one.split()) for one in right))
-    return {"exact_match": 100 * sum(exact) / len(exact), "f1": 100 * sum(f1) / len(f1)}
+    """Returns the means over all examples."""
+
+    def words(text: str) -> list[str]:
+        return _ARTICLES.sub(" ", without_punctuation(text.lower())).split()
+
+    pairs = [
+        _best([words(answer) for answer in _answers(target)], words(guess))
+        for target, guess in zip(targets, predictions, strict=True)
+    ]
+    exact, f1 = np.mean(pairs or [(0.0, 0.0)], axis=0)
+    return {"em": 100 * float(exact), "f1": 100 * float(f1)}
 
 
-def _f1(given: list[str], right: list[str]) -> float:
-    """2PR / (P + R) of the words in common; no words at all agree with no words only."""
-    if not given or not right:
-        return float(given == right)
-    common = sum((Counter(given) & Counter(right)).values())
-    return 2 * common / (len(given) + len(right))
+def _answers(target: str | Sequence[str]) -> Sequence[str]:
+    return [target] if isinstance(target, str) else target or [""]
+
+
+def _best(answers: Sequence[list[str]], guess: list[str]) -> tuple[float, float]:
+    """Returns the largest exact match and the largest F1 over the answers."""
+    exact = max(float(answer == guess) for answer in answers)
+    return exact, max(_f1(answer, guess) for answer in answers)
+
+
+def _f1(answer: list[str], guess: list[str]) -> float:
+    """Returns 2 · common / (words of both); without words on one side, whether both have none."""
+    if not answer or not guess:
+        return float(answer == guess)
+    common = collections.Counter(answer) & collections.Counter(guess)
+    return 2 * common.total() / (len(answer) + len(guess))

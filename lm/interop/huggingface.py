@@ -3,22 +3,28 @@
 import numpy as np
 
 from lm.errors import UserError
-from lm.interop.bert import BERT, BERT_MASKED
+from lm.interop.bert import BERT, BERT_CLASSIFIER, BERT_MASKED, BERT_SPANS, BERT_TOKENS
 from lm.interop.funnel import FUNNEL
 from lm.interop.gpt2 import GPT2
 from lm.interop.renaming import Family, Tensors, to_ours, to_theirs
 from lm.interop.switch import SWITCH, split_experts, stack_experts
 from lm.interop.t5 import T5, T5_1_1
+from lm.interop.xlnet import XLNET, join_heads, split_heads
 
 FAMILIES = {
     "bert": BERT,
+    "bert_classifier": BERT_CLASSIFIER,
     "bert_masked": BERT_MASKED,
+    "bert_spans": BERT_SPANS,
+    "bert_tokens": BERT_TOKENS,
     "funnel": FUNNEL,
     "funnel_base": FUNNEL,
     "gpt2": GPT2,
     "switch": SWITCH,
     "t5": T5,
     "t5_1_1": T5_1_1,
+    "xlnet": XLNET,
+    "xlnet_permutation": XLNET,
 }
 
 
@@ -27,7 +33,9 @@ def weights_from(model_type: str, state_dict: Tensors) -> dict[str, np.ndarray]:
 
     Args:
         model_type: "gpt2", "t5", "t5_1_1", "bert" (with pooler), "bert_masked" (token head),
-            "funnel", "funnel_base" (without its decoder), "switch".
+            "bert_classifier" (rows, and multiple choice), "bert_tokens", "bert_spans" (labels),
+            "funnel", "funnel_base" (without its decoder), "switch", "xlnet", "xlnet_permutation"
+            (with its head).
         state_dict: tensors by their names, as a safetensors file holds them.
 
     Raises:
@@ -37,12 +45,12 @@ def weights_from(model_type: str, state_dict: Tensors) -> dict[str, np.ndarray]:
         >>> weights_from("gpt2", {"h.3.ln_1.weight": np.ones(2, "float32")})
         {'decoder_only/decoder/layer_3_0/before_layer_norm/scale': array([1., 1.], dtype=float32)}
     """
-    return to_ours(family(model_type), stack_experts(state_dict))
+    return to_ours(family(model_type), join_heads(stack_experts(state_dict)))
 
 
 def weights_to(model_type: str, weights: Tensors) -> dict[str, np.ndarray]:
     """Returns our variables, by path, as a checkpoint with their names; the inverse."""
-    return split_experts(to_theirs(family(model_type), weights))
+    return split_heads(split_experts(to_theirs(family(model_type), weights)))
 
 
 def family(model_type: str) -> Family:

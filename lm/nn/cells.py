@@ -53,6 +53,7 @@ class LSTM(keras.layers.Layer):
 
     Args:
         forget_bias: added to f, so that the memory lasts from the start (1; Sutskever: 0).
+        use_bias: whether there is a b.
         kernel_initializer: name or factory of the initial values of W.
         recurrent_initializer: the same of U.
 
@@ -68,18 +69,22 @@ class LSTM(keras.layers.Layer):
         self,
         *,
         forget_bias: float = 1.0,
+        use_bias: bool = True,
         kernel_initializer: Initializer = "glorot_uniform",
         recurrent_initializer: Initializer = "orthogonal",
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, autocast=False)
         self.forget_bias = forget_bias
+        self.use_bias = use_bias
         self.kernel_initializer = initializer(kernel_initializer)
         self.recurrent_initializer = initializer(recurrent_initializer)
 
     def build(self, x_shape: Shape) -> None:
         units = 4 * x_shape[-1]
-        self.inputs = built_dense("inputs", x_shape, units, self.kernel_initializer, use_bias=True)
+        self.inputs = built_dense(
+            "inputs", x_shape, units, self.kernel_initializer, use_bias=self.use_bias
+        )
         self.recurrent = built_dense("recurrent", x_shape, units, self.recurrent_initializer)
 
     def call(self, x: Tensor, flow: Flow, state: State) -> tuple[Tensor, State]:

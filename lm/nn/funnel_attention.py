@@ -99,9 +99,6 @@ def sinusoid(positions: np.ndarray, width: int) -> np.ndarray:
 def shifted(query: Tensor, kernel: Tensor, sinusoids: Sinusoids) -> Tensor:
     """Returns `q_t · (R(p_t - p_s) W)`, [B, H, T, S], from one product per distance.
 
-    Row t of the products begins with its distances r · (T - 1 - t) columns too early. Read as one
-    long line and cut into rows that are r shorter, all rows begin at their own first key.
-
     Args:
         query: [B, T, H, K].
         kernel: W, [D, H, K].
@@ -110,10 +107,19 @@ def shifted(query: Tensor, kernel: Tensor, sinusoids: Sinusoids) -> Tensor:
     Source: Dai et al. 2019 (https://arxiv.org/abs/1901.02860), appendix B; Dai et al. 2020
     (https://arxiv.org/abs/2006.03236), appendix A.2.1.
     """
-    count, keys, size = query.shape[1], sinusoids.key.shape[0], sinusoids.distance.shape[0]
-    ratio, heads = (size - keys) // count, query.shape[2]
     vectors = ops.einsum("nd,dhk->nhk", sinusoids.distance, kernel)
     products = ops.einsum("bthk,nhk->bhtn", query, vectors)  # [B, H, T, S + r·T]
+    return by_key(products, sinusoids.key.shape[0])
+
+
+def by_key(products: Tensor, keys: int) -> Tensor:
+    """Returns one product per key, [B, H, T, S], of one per distance, [B, H, T, S + r·T].
+
+    Row t begins with its distances r · (T - 1 - t) columns too early. Read as one long line and cut
+    into rows that are r shorter, all rows begin at their own first key.
+    """
+    heads, count, size = products.shape[1:]
+    ratio = (size - keys) // count
     first = ratio * (count - 1)
     line = ops.reshape(products, (-1, heads, count * size))
     line = line[:, :, first : first + count * (size - ratio)]

@@ -125,6 +125,30 @@ class TiedLogits(keras.layers.Layer):
 
 
 @part
+class BiasedLogits(keras.layers.Layer):
+    """`x Eᵀ + b`, [B, T, D] → [B, T, V], with the table E of the token embedding.
+
+    Source: Yang et al. 2019 (https://arxiv.org/abs/1906.08237), its release.
+    """
+
+    logical_axes: ClassVar = {"bias": ("vocab",)}
+
+    def __init__(self, *, name: str | None = None) -> None:
+        super().__init__(name=name, autocast=False)
+
+    def build(self, x_shape: Shape, table_shape: Shape) -> None:
+        del x_shape
+        self.bias = self.add_weight(shape=(table_shape[0],), initializer="zeros", name="bias")
+
+    def call(self, x: Tensor, table: Tensor) -> Tensor:
+        return project_from_table(self.logits_input(x, table))
+
+    def logits_input(self, x: Tensor, table: Tensor) -> LogitsInput:
+        """Returns what the logits are projected from."""
+        return LogitsInput(*(ops.cast(y, self.compute_dtype) for y in (x, table, self.bias)))
+
+
+@part
 class MaskedLanguageHead(keras.layers.Layer):
     """`norm(activation(x W + b)) Eᵀ + c`: BERT's prediction of masked tokens.
 

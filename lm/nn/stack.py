@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import keras
 from keras import ops
 
 from lm.errors import LayerError
@@ -10,7 +9,7 @@ from lm.nn.branch import Branch, Context, Factory, State, chain, make, make_all
 from lm.nn.cache import empty_slots
 from lm.nn.masks import Mask, both, sees_ahead
 from lm.nn.repeat import repeat
-from lm.nn.stack_state import Rows, StackCarry, StackState, Standalone
+from lm.nn.stack_state import Rows, StackState, Standalone, stack_carry
 from lm.parts import part
 from lm.ranges import PositiveInt
 from lm.types import Layer, Tensor
@@ -122,11 +121,10 @@ class Stack(Branch):
         )
 
     def initial_carry(self, batch: int) -> State:
-        residuals = tuple(r.initial_carry(batch) for r in self.residuals)
-        if not keras.tree.flatten(residuals):
-            return ()
-        refuse_bounded_positions(self.position)
-        return StackCarry(ops.zeros((batch,), "int32"), residuals)
+        carry = stack_carry(self.residuals, batch)
+        if carry:
+            refuse_bounded_positions(self.position)
+        return carry
 
 
 def refuse_bounded_positions(position: Layer | None) -> None:

@@ -8,8 +8,10 @@ Each way makes the `Context` of a call and what the stack returns beside its out
 itself need not know which it is.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+import keras
 from keras import ops
 
 from lm.nn.branch import Context, State
@@ -137,6 +139,14 @@ class StackCarry(NamedTuple):
     def after(self, context: Context, residuals: tuple[State, ...]) -> "StackCarry":
         """Returns the carry for the next row."""
         return StackCarry(count_positions(context.positions, context.segments), residuals)
+
+
+def stack_carry(residuals: Sequence[Any], batch: int) -> State:
+    """Returns the carry before the first row, `()` where no residual has one."""
+    carries = tuple(residual.initial_carry(batch) for residual in residuals)
+    if not keras.tree.flatten(carries):
+        return ()
+    return StackCarry(ops.zeros((batch,), "int32"), carries)
 
 
 def row_positions(x: Tensor) -> Tensor:

@@ -108,7 +108,9 @@ class MemoryAttention(Branch):
         key, value = map(by_head, self.heads.key_value(read))
         kernel = ops.cast(self.distance_kernel, x.dtype)
         bias = shifted(distance, kernel, self.sinusoids(x.shape[1], read.shape[1]))
-        mask, after = self.remember(read, context, state)
+        mask, after = context.mask, ()
+        if state:
+            mask, after = remember(read, context, self.memory_length)
         y = attend_by_head(content, key, value, mask, ops.cast(bias, "float32"), self.dropout)
         return self.heads.merge(y), after
 
@@ -121,20 +123,10 @@ class MemoryAttention(Branch):
 
     def sinusoids(self, count: int, keys: int) -> Sinusoids:
         """Returns the sinusoids of T queries that stand at the end of S keys."""
-        key, back = np.arange(keys), keys - 1 - np.arange(keys + count)
+        key, back = np.arange(keys), distances(count, keys)
         sinusoids = Sinusoids(*(sinusoid(p, self.width) for p in (key[keys - count :], key, back)))
         drawn = self.sinusoid_dropout(ops.convert_to_tensor(sinusoids.distance, self.compute_dtype))
         return sinusoids._replace(distance=drawn)
-
-    def remember(self, read: Tensor, context: Context, state: State) -> tuple[Tensor, State]:
-        """Returns what queries see, bool [B, 1, T, M + T], and the memory after the row."""
-        if not state:
-            return context.mask, ()
-        owners = slot_segments(context, context.segments, self.memory_length)
-        visible = ops.equal(context.segments[:, :, None], owners[:, None, : self.memory_length])
-        rows = ops.broadcast_to(context.mask, (visible.shape[0], *context.mask.shape[1:]))
-        after = latest(read, owners, self.memory_length, context.segments)
-        return ops.concatenate([visible[:, None], rows], axis=-1), Memory(after)
 
     def step(self, x: Tensor, context: Context, state: Cache) -> tuple[Tensor, Cache]:
         """Attends to the caches, whose slots hold other positions in every row."""
@@ -158,8 +150,7 @@ class MemoryAttention(Branch):
         products = ops.cast(ops.einsum("bthk,nhk->bhtn", query, vectors), "float32")
         distance = context.query_positions[:, :, None] - context.key_positions[:, None]  # [B, T, L]
         distance = ops.clip(distance, 0, slots - 1)  # slots of no position are masked
-        distance = ops.broadcast_to(distance[:, None], (*products.shape[:3], slots))
-        return ops.take_along_axis(products, distance, axis=-1)
+        return by_index(products, distance)
 
     def initial_state(self, batch: int, length: int) -> Cache:
         shape = (batch, self.heads.num_heads, length, self.heads.head_dim)
@@ -171,3 +162,41 @@ class MemoryAttention(Branch):
             return ()
         shape = (batch, self.memory_length, self.width)
         return Memory(ops.zeros(shape, self.compute_dtype))
+
+
+def distances(count: int, keys: int) -> np.ndarray:
+    """Returns the distances from T queries back to S keys at whose end they stand, [S + T].
+
+    Number n belongs to every query t and key s with n = s + T - 1 - t.
+
+    >>> distances(2, 3)
+    array([ 2,  1,  0, -1, -2])
+    """
+    return keys - 1 - np.arange(keys + count)
+
+
+def by_index(products: Tensor, index: Tensor) -> Tensor:
+    """Returns `products[b, h, t, index[b, t, s]]`, [B, H, T, S], of products [B, H, T, N]."""
+    index = ops.broadcast_to(index[:, None], (*products.shape[:3], index.shape[-1]))
+    return ops.take_along_axis(products, index, axis=-1)
+
+
+def remember(
+    read: Tensor, context: Context, count: int, query: Tensor = None, kept: Tensor = None
+) -> tuple[Tensor, Memory]:
+    """Returns what queries see, bool [B, 1, T, M + S], and the memory after the row.
+
+    Args:
+        read: [B, M + S, D], the memory and the row.
+        context: what it says of the row.
+        count: M.
+        query: int32 [B, T], segments of the queries; None where they are the row's own.
+        kept: int32 [B, S], segments of the row with 0 for tokens that are not remembered; None
+            remembers all.
+    """
+    query, kept = (context.segments if x is None else x for x in (query, kept))
+    owners = slot_segments(context, context.segments, count)  # [B, M + S]
+    visible = ops.equal(query[:, :, None], owners[:, None, :count])
+    row = ops.broadcast_to(context.mask, (visible.shape[0], *context.mask.shape[1:]))
+    after = latest(read, owners, count, kept)
+    return ops.concatenate([visible[:, None], row], axis=-1), Memory(after)

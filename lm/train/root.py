@@ -20,7 +20,7 @@ from lm.train.loop import Loop, Plan
 from lm.train.process_group import ProcessGroup
 from lm.train.progress import log
 from lm.train.reporter import Reporter
-from lm.train.training_batches import HashedBatches, check_vocabulary
+from lm.train.training_batches import HashedBatches, check_labels, check_vocabulary
 from lm.wall import wall
 
 Factory = Callable[[], Any]
@@ -167,6 +167,7 @@ def _engine(
             **group.engine_options,
         )
     check_vocabulary(engine.program.objective, data.vocabulary_sizes)
+    check_labels(engine.program.objective, data.label_names)
     return engine
 
 

@@ -44,6 +44,8 @@ COUNTS = {
     "primer_t5/base": 223_061_760,
     "switch_primer_ez/medium": 548_668_032,
     "switch_vanilla/medium": 548_585_088,
+    "seq2seq_lstm/paper": 384_000_000,
+    "seq2seq_lstm/biases": 384_032_000,
     "st_moe/base": 700_641_024,
     "st_moe/xl": 8_889_972_736,
     "st_moe/32b": 269_104_613_376,
@@ -74,6 +76,8 @@ COUNTS = {
     "vanilla/small": 35_352_832,
     "vanilla/medium": 109_693_824,
     "vanilla/large": 536_537_600,
+    "xlnet/base": 116_718_336,
+    "xlnet/large": 360_268_800,
 }
 SHALLOW = {
     "bert/base",

@@ -15,6 +15,7 @@ import transformers
 FOLDER = Path(__file__).parent
 SIZES = {"vocab_size": 48}
 SEGMENTS = np.array([[1] * 10, [1] * 7 + [0] * 3], "int32")
+XLNET_TYPES = np.array([[0] * 5 + [1] * 4 + [2], [0] * 2 + [1] * 4 + [2] + [0] * 3], "int32")
 
 
 def gpt2() -> dict[str, np.ndarray]:
@@ -36,6 +37,22 @@ def bert_masked() -> dict[str, np.ndarray]:
     return from_bert(transformers.BertForMaskedLM, lambda output: output.logits)
 
 
+def bert_classifier() -> dict[str, np.ndarray]:
+    return from_bert(transformers.BertForSequenceClassification, lambda output: output.logits)
+
+
+def bert_tokens() -> dict[str, np.ndarray]:
+    return from_bert(transformers.BertForTokenClassification, lambda output: output.logits)
+
+
+def bert_spans() -> dict[str, np.ndarray]:
+    """Start and end of every position, as our head has them: [B, T, 2]."""
+    return from_bert(
+        transformers.BertForQuestionAnswering,
+        lambda output: torch.stack([output.start_logits, output.end_logits], -1),
+    )
+
+
 def from_bert(make: Any, pick: Callable[[Any], Any]) -> dict[str, np.ndarray]:
     config = transformers.BertConfig(
         **SIZES,
@@ -46,6 +63,7 @@ def from_bert(make: Any, pick: Callable[[Any], Any]) -> dict[str, np.ndarray]:
         max_position_embeddings=16,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
+        num_labels=2 if make is transformers.BertForQuestionAnswering else 3,
     )
     types = (np.arange(10)[None] >= np.array([[4], [5]])).astype("int32")
     features = {
@@ -174,9 +192,88 @@ def from_funnel(make: Any, attention_type: str) -> dict[str, np.ndarray]:
     )
 
 
-FAMILIES = {
-    f.__name__: f for f in (gpt2, bert, bert_masked, t5, t5_1_1, switch, funnel, funnel_base)
-}
+def xlnet() -> dict[str, np.ndarray]:
+    """Fine-tuning: two types of tokens and padding, every token sees all."""
+    features = {
+        "encoder_input_tokens": draw_tokens(),
+        "encoder_segment_ids": SEGMENTS,
+        "encoder_token_types": XLNET_TYPES,
+    }
+    model = transformers.XLNetModel(xlnet_config())
+    tokens, mask, types = (torch.tensor(array).long() for array in features.values())
+    return record(
+        model,
+        features,
+        lambda: (
+            model(
+                input_ids=tokens, attention_mask=mask.float(), token_type_ids=types
+            ).last_hidden_state
+        ),
+    )
+
+
+def xlnet_permutation() -> dict[str, np.ndarray]:
+    """Three predicted positions in a random order, two streams."""
+    return from_permuted_xlnet(None)
+
+
+def xlnet_memory() -> dict[str, np.ndarray]:
+    """The same after a memory of five inputs a layer, `memory` [layers, B, M, D]."""
+    memory = np.random.default_rng(3).standard_normal((2, 2, 5, 16)).astype("float32")
+    return from_permuted_xlnet(memory) | {"memory": memory}
+
+
+def from_permuted_xlnet(memory: np.ndarray | None) -> dict[str, np.ndarray]:
+    noise = np.random.default_rng(1)
+    ranks = np.stack([noise.permutation(10) for _ in range(2)])
+    # The last of the order, which all see a token: where all logits are masked, theirs, a sum with
+    # -1e30, still have a gradient.
+    predicted = np.stack([np.flatnonzero(row >= 7) for row in ranks])
+    hidden = ranks[:, :, None] <= ranks[:, None]  # [B, T, T], with the token itself
+    of_predicted = np.take_along_axis(hidden, predicted[..., None], axis=1)  # [B, P, T]
+    features = {
+        "encoder_input_tokens": draw_tokens(),
+        "encoder_token_types": XLNET_TYPES,
+        "encoder_attention_mask": (~hidden | np.eye(10, dtype=bool)).astype("int32"),
+        "encoder_predicted_positions": predicted.astype("int32"),
+        "encoder_predicted_attention_mask": (~of_predicted).astype("int32"),
+    }
+    model = transformers.XLNetLMHeadModel(xlnet_config())
+    mems = memory if memory is None else [torch.tensor(x).transpose(0, 1) for x in memory]
+    return record(
+        model,
+        features,
+        lambda: (
+            model(
+                input_ids=torch.tensor(features["encoder_input_tokens"]).long(),
+                token_type_ids=torch.tensor(XLNET_TYPES).long(),
+                perm_mask=torch.tensor(hidden).float(),
+                target_mapping=torch.nn.functional.one_hot(torch.tensor(predicted), 10).float(),
+                mems=mems,
+            ).logits
+        ),
+    )
+
+
+def xlnet_config() -> Any:
+    return transformers.XLNetConfig(
+        **SIZES,
+        d_model=16,
+        n_layer=2,
+        n_head=2,
+        d_inner=24,
+        ff_activation="gelu_new",
+        untie_r=True,
+        bi_data=False,
+        clamp_len=-1,
+        dropout=0.0,
+        mem_len=None,
+    )
+
+
+BERTS = (bert, bert_masked, bert_classifier, bert_tokens, bert_spans)
+XLNETS = (xlnet, xlnet_permutation, xlnet_memory)
+FAMILIES = {f.__name__: f for f in (gpt2, *BERTS, t5, t5_1_1, switch, funnel, funnel_base, *XLNETS)}
 
 
 def draw_tokens(seed: int = 0, length: int = 10) -> np.ndarray:

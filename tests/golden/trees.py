@@ -22,6 +22,7 @@ SIZES = [
     "t5_1_1/small",
     "transformer/base",
     "transformer_xl/enwik8_12",
+    "xlnet/base",
 ]
 
 

@@ -10,19 +10,34 @@ from keras import ops
 from lm.errors import UserError
 from lm.interop.huggingface import family as family_of
 from lm.interop.huggingface import weights_from, weights_to
+from lm.nn.stack_state import StackCarry
+from lm.nn.transformer_xl import Memory
 from tests.catalogue import family
 from tests.engine import assert_all_near, assert_near, differentiate
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TINY = {"VOCABULARY_SIZE": 48, "DROPOUT_RATE": 0.0}
 FUNNEL = "funnel/architecture.gin"
+XLNET = "xlnet/architecture.gin", "xlnet/permutation.gin"
 BLOCKS = {"NUM_LAYERS": None, "BLOCK_SIZES": [2, 1, 1], "BLOCK_REPEATS": [1, 2, 1]}
+CLASSIFIER = "bert/architecture.gin", "bert/classifier.gin"
+
+
+def labelling(*files, **macros):
+    """A tiny BERT that labels, with the head that an objective's file binds."""
+    files = (*CLASSIFIER, *(f"../{file}" for file in files))
+    return family(*files, MAX_SEQUENCE_LENGTH=16, **TINY, **macros)
+
+
 MODELS = {
     "gpt2": family("gpt2/architecture.gin", MAX_SEQUENCE_LENGTH=16, **TINY),
     "bert": family("bert/architecture.gin", MAX_SEQUENCE_LENGTH=16, **TINY),
     "bert_masked": family(
         "bert/architecture.gin", "bert/masked.gin", MAX_SEQUENCE_LENGTH=16, **TINY
     ),
+    "bert_classifier": labelling(NUM_LABELS=3),
+    "bert_tokens": labelling("objectives/token_labels.gin", NUM_LABELS=3),
+    "bert_spans": labelling("objectives/spans.gin"),
     "funnel": family(FUNNEL, NUM_DECODER_LAYERS=1, **BLOCKS, **TINY),
     "funnel_base": family(FUNNEL, NUM_DECODER_LAYERS=0, **BLOCKS, **TINY),
     # 3 slots an expert for rows of 10, padded or not, as the reference has them.
@@ -37,7 +52,13 @@ MODELS = {
     ),
     "t5": family("t5/architecture.gin", HEAD_DIM=6, **TINY),
     "t5_1_1": family("t5_1_1/architecture.gin", HEAD_DIM=6, **TINY),
+    "xlnet": family("xlnet/architecture.gin", **TINY),
+    "xlnet_permutation": family(*XLNET, **TINY),
+    "xlnet_memory": family(*XLNET, MEMORY_LENGTH=5, **TINY),
 }
+# Two references of one model type.
+MODEL_TYPES = {name: name for name in MODELS} | {"xlnet_memory": "xlnet_permutation"}
+GOES_ON = {"encoder_continues": np.ones(2, "int32")}
 every = pytest.mark.parametrize("name", MODELS)
 
 
@@ -53,22 +74,34 @@ def group(arrays, prefix):
 def check(name, reference):
     """Compares outputs where the cotangent is not zero, and all gradients."""
     features, cotangent = group(reference, "features/"), reference["cotangent"]
-    model = MODELS[name]()
+    model, carry = MODELS[name](), None
     model(features)
-    weights = weights_from(name, group(reference, "weights/"))
+    weights = weights_from(MODEL_TYPES[name], group(reference, "weights/"))
     assert weights.keys() == {v.path for v in model.trainable_variables}
     for variable in model.trainable_variables:
         variable.assign(weights[variable.path])
 
+    if "memory" in reference:
+        carry, features = carry_of(reference["memory"]), features | GOES_ON
+
     def loss():
         # Nothing is drawn, and the mixture drops tokens in training alone.
-        outputs = model(features, training=True)
+        given = {} if carry is None else {"carry": carry}
+        outputs = model(features, training=True, **given)
+        outputs = outputs if carry is None else outputs[0]
         return ops.sum(outputs * cotangent), outputs
 
     outputs, gradients = differentiate(loss, model.trainable_variables)()
     real = np.abs(cotangent).sum(-1, keepdims=True) > 0
     assert_near(outputs * real, reference["outputs"] * real, 2e-5)
-    assert_all_near(gradients, weights_from(name, group(reference, "gradients/")), 2e-5)
+    expected = weights_from(MODEL_TYPES[name], group(reference, "gradients/"))
+    assert_all_near(gradients, expected, 2e-5)
+
+
+def carry_of(memory):
+    """Returns the carry that holds a memory for every layer, [layers, B, M, D]."""
+    residuals = [state for inputs in memory for state in (Memory(inputs), ())]
+    return StackCarry(np.full(memory.shape[1], memory.shape[2], "int32"), tuple(residuals))
 
 
 @every
@@ -86,9 +119,10 @@ def test_live_outputs_and_gradients(name):
 @every
 def test_there_and_back_again(name):
     theirs = group(read(name), "weights/")
-    again = weights_to(name, weights_from(name, theirs))
+    model_type = MODEL_TYPES[name]
+    again = weights_to(model_type, weights_from(model_type, theirs))
     # The names of BertModel and FunnelModel are bare.
-    prefix = "" if again.keys() == theirs.keys() else family_of(name).prefix
+    prefix = "" if again.keys() == theirs.keys() else family_of(model_type).prefix
     assert again.keys() == {prefix + tensor for tensor in theirs}
     for tensor, array in theirs.items():
         np.testing.assert_array_equal(again[prefix + tensor], array, err_msg=tensor)

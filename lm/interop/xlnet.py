@@ -1,0 +1,66 @@
+"""Names of Hugging Face's XLNet, with or without its head."""
+
+import numpy as np
+
+from lm.interop.renaming import Family, Tensors, dense, linear, norm, same
+
+WORDS = "transformer.word_embedding.weight"
+LAYER, BRANCH = "transformer.layer.{i}", "xlnet/stack/layer_{i}"
+THEIRS, OURS = f"{LAYER}.rel_attn", f"{BRANCH}_0/two_stream_attention"
+PROJECTIONS = (".rel_attn.q", ".rel_attn.k", ".rel_attn.v", ".rel_attn.o")
+HEADS, TYPES, QUERY = ".rel_attn.r_w_bias", ".rel_attn.seg_embed", "mask_emb"
+
+XLNET = Family(
+    rules=(
+        same(WORDS, "xlnet/embedding/embeddings"),
+        same(f"transformer.{QUERY}", "xlnet/stack/query_embedding"),
+        same(f"{THEIRS}.q", f"{OURS}/heads/query/kernel"),
+        same(f"{THEIRS}.k", f"{OURS}/heads/key/kernel"),
+        same(f"{THEIRS}.v", f"{OURS}/heads/value/kernel"),
+        linear(f"{THEIRS}.o", f"{OURS}/heads/output/kernel"),
+        same(f"{THEIRS}.r", f"{OURS}/distance_kernel"),
+        same(f"{THEIRS}.r_w_bias", f"{OURS}/content_bias"),
+        same(f"{THEIRS}.r_r_bias", f"{OURS}/distance_bias"),
+        same(f"{THEIRS}.r_s_bias", f"{OURS}/type_bias"),
+        same(f"{THEIRS}.seg_embed", f"{OURS}/type_embeddings"),
+        *norm(f"{THEIRS}.layer_norm", f"{BRANCH}_0/close_layer_norm"),
+        *dense(f"{LAYER}.ff.layer_1", f"{BRANCH}_1/feed_forward/hidden"),
+        *dense(f"{LAYER}.ff.layer_2", f"{BRANCH}_1/feed_forward/output"),
+        *norm(f"{LAYER}.ff.layer_norm", f"{BRANCH}_1/close_layer_norm"),
+        same("lm_loss.bias", "xlnet/head/bias"),
+    ),
+    prefix="transformer.",
+    copies={"lm_loss.weight": WORDS},
+    unused=(),
+)
+
+
+def join_heads(tensors: Tensors) -> dict[str, np.ndarray]:
+    """Returns the tensors with projections [D, H, K] as matrices [D, H·K].
+
+    The vector of predicted positions, [1, 1, D], becomes [D], and of a layer's two types the one
+    for tokens that differ comes first.
+    """
+    joined = dict(tensors)
+    for name, tensor in tensors.items():
+        if name.endswith(PROJECTIONS):
+            joined[name] = tensor.reshape(len(tensor), -1)
+        elif name.endswith(TYPES):
+            joined[name] = tensor[::-1]
+        elif name.endswith(QUERY):
+            joined[name] = tensor.reshape(-1)
+    return joined
+
+
+def split_heads(tensors: Tensors) -> dict[str, np.ndarray]:
+    """Returns the tensors as XLNet has them; the inverse."""
+    split = dict(tensors)
+    for name, tensor in tensors.items():
+        if name.endswith(PROJECTIONS):
+            heads = tensors[name[: name.rindex(".rel_attn")] + HEADS].shape  # (H, K)
+            split[name] = tensor.reshape(-1, *heads)
+        elif name.endswith(TYPES):
+            split[name] = tensor[::-1]
+        elif name.endswith(QUERY):
+            split[name] = tensor.reshape(1, 1, -1)
+    return split
