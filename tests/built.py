@@ -8,10 +8,19 @@ import numpy as np
 from lm.nn import masks, stack
 from lm.nn.stack_state import Rows
 from tests.batches import batch, example
-from tests.catalogue import BRANCHES, MODELS, OBJECTIVES, VOCABULARY_SIZE, WIDTH, Case, part
+from tests.catalogue import (
+    BRANCHES,
+    MODELS,
+    OBJECTIVES,
+    OTHER_OBJECTIVES,
+    VOCABULARY_SIZE,
+    WIDTH,
+    Case,
+    part,
+)
 from tests.engine import fill, quick
 
-KINDS = {"branch": BRANCHES, "model": MODELS, "objective": OBJECTIVES}
+KINDS = {"branch": BRANCHES, "model": MODELS, "objective": [*OBJECTIVES, *OTHER_OBJECTIVES]}
 LENGTH = 12
 
 
@@ -47,7 +56,7 @@ def fresh_model(case: Case) -> Any:
 
 @functools.cache
 def objective(name: str) -> Any:
-    made = find(OBJECTIVES, name).factory()
+    made = find(KINDS["objective"], name).factory()
     made(batch(made.model, ROWS, LENGTH))
     fill(made)
     return made

@@ -48,7 +48,9 @@ from lm.nn import (
     transformer_xl,
     two_stream_attention,
 )
+from lm.objectives.labels import Labels, classes
 from lm.objectives.permutation import Permutation
+from lm.objectives.regression import Regression
 from lm.objectives.token_prediction import TokenPrediction
 
 WIDTH = 16
@@ -123,9 +125,7 @@ def mixture(router: Any, factor: float | None = None, expert: Any = FEED) -> Any
 
 REMEMBERING = part(transformer_xl.MemoryAttention, num_heads=2, memory_length=MAX_LENGTH)
 
-TWO_STREAMS = part(
-    two_stream_attention.TwoStreamAttention, num_heads=2, memory_length=MAX_LENGTH
-)
+TWO_STREAMS = part(two_stream_attention.TwoStreamAttention, num_heads=2, memory_length=MAX_LENGTH)
 
 SWITCH = part(routers.SwitchRouter, num_experts=4)
 TOP_TWO = part(routers.TopTwoRouter, num_experts=4)
@@ -243,6 +243,11 @@ MODELS = [
     ),
     Case("bert", family("bert/architecture.gin"), lacks=("causal", "steps")),
     Case(
+        "bert_classifier",
+        family("bert/architecture.gin", "bert/classifier.gin"),
+        lacks=("causal", "steps"),
+    ),
+    Case(
         "bert_masked",
         family("bert/architecture.gin", "bert/masked.gin"),
         lacks=("causal", "steps"),
@@ -262,6 +267,27 @@ MODELS = [
 OBJECTIVES = [
     Case("token_prediction", part(TokenPrediction, model=ROTARY_MODEL)),
     Case("smoothed", part(TokenPrediction, model=ROTARY_MODEL, label_smoothing=0.1, z_loss=1e-2)),
+]
+
+CLASSIFIER = "bert/architecture.gin", "bert/classifier.gin"
+
+
+def classifier(name: str) -> Any:
+    """A model that labels, made as an objective makes its model."""
+    del name
+    return family(*CLASSIFIER, NUM_LAYERS=1)()
+
+
+def permuted(name: str) -> Any:
+    """A model of two streams, made as an objective makes its model."""
+    del name
+    return family(*XLNET, NUM_LAYERS=1)()
+
+
+OTHER_OBJECTIVES = [
+    Case("permutation", part(Permutation, model=permuted)),
+    Case("labels", part(Labels, model=classifier, candidates=classes)),
+    Case("regression", part(Regression, model=classifier)),
 ]
 
 

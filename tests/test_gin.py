@@ -28,15 +28,32 @@ MUST_BE_SET = {"gin/runs/pretrain.gin": [STEPS], "gin/runs/finetune.gin": [STEPS
 
 AFTER = {
     "gin/papers/comparison/setting/five_minutes.gin": "gin/models/vanilla/small.gin",
+    "gin/models/bert/classifier.gin": "gin/models/bert/base.gin",
     "gin/models/bert/masked.gin": "gin/models/bert/base.gin",
+    "gin/models/funnel/classifier.gin": "gin/models/funnel/b4_4_4.gin",
     "gin/models/funnel/masked.gin": "gin/models/funnel/b4_4_4.gin",
     "gin/models/gau/masked.gin": "gin/models/flash/base.gin",
+}
+
+# What labels needs a label head, in a run of labelled rows.
+LABELLED = RUN | {"features": "gin/features/classification.gin"}
+LABELLED |= {"objectives": "gin/objectives/labels.gin", "models": "gin/models/bert/base.gin"}
+WITH_HEAD = [*LABELLED.values(), "gin/models/bert/classifier.gin"]
+LABELLING = {
+    "gin/features/labelled.gin": [*LABELLED.values()],
+    "gin/models/gpt2/classifier.gin": [
+        *(LABELLED | {"models": "gin/models/gpt2/small.gin"}).values()
+    ],
+    "gin/objectives/spans.gin": WITH_HEAD,
+    "gin/objectives/token_labels.gin": WITH_HEAD,
 }
 
 
 def files_around(name: str) -> list[str]:
     """A whole run in which the file stands for the one of its folder."""
     folder = name.split("/")[1]
+    if name in LABELLING:
+        return [*LABELLING[name], name]
     if name in AFTER:
         return [AFTER[name], name]
     if folder in ("objectives", "features", "optim") or name in MUST_BE_SET:

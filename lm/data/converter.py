@@ -10,6 +10,9 @@ from lm.data.mapping import mapped
 from lm.data.packing import Features, Lengths, Packer
 from lm.errors import UserError
 
+OPTIONAL_FEATURES = ("loss_weights", "token_types")
+"""What a converter takes along where a task has it."""
+
 
 class Converter(Protocol):
     """A feature converter: how examples are fitted, packed and named; `lm.data.features` has four.

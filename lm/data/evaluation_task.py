@@ -95,6 +95,12 @@ class EvaluationTask:
         made = self._processed(predictions, is_target=False)
         return _metrics(self.task.predict_metric_fns, self._targets, made)
 
+    def compare(self, targets: Sequence[Any], predictions: Sequence[Any]) -> Metrics:
+        """Returns the metrics of predictions that are no texts, such as labels."""
+        wanted = self._processed(targets, is_target=True)
+        made = self._processed(predictions, is_target=False)
+        return _metrics(self.task.predict_metric_fns, wanted, made)
+
     def of_scores(self, scores: Sequence[float]) -> Metrics:
         """Returns the metrics of log-likelihoods, one for each example."""
         return _metrics(self.task.score_metric_fns, self._targets, list(scores))
@@ -119,11 +125,11 @@ class EvaluationTask:
     def _targets(self) -> list[Any]:
         return self._processed(self.texts("targets"), is_target=True)
 
-    def _processed(self, texts: Sequence[str], *, is_target: bool) -> list[Any]:
-        """Returns the texts as the task's metrics want them."""
+    def _processed(self, outputs: Sequence[Any], *, is_target: bool) -> list[Any]:
+        """Returns texts or labels as the task's metrics want them."""
         return [
-            self.task.postprocess_fn(text, example=example, is_target=is_target)
-            for text, example in zip(texts, self.examples, strict=True)
+            self.task.postprocess_fn(output, example=example, is_target=is_target)
+            for output, example in zip(outputs, self.examples, strict=True)
         ]
 
 

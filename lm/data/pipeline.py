@@ -12,7 +12,7 @@ import seqio
 
 from lm.data import fingerprints, stream, task_registry
 from lm.data.batches import Batches
-from lm.data.converter import Converter, pack_rows
+from lm.data.converter import OPTIONAL_FEATURES, Converter, pack_rows
 from lm.data.evaluation_batches import EvaluationBatches, evaluation_batches, task_names
 from lm.errors import UserError
 from lm.parts import part
@@ -81,7 +81,7 @@ class Pipeline(Batches):
             lengths=lengths,
             preprocessors=preprocessors,
             seed=seed,
-            features=(*made.task_features, "loss_weights"),
+            features=(*made.task_features, *OPTIONAL_FEATURES),
             trims=made.trims,
         )
         self.vocabulary_sizes = vocabulary_sizes(provider, split, made.task_features)
@@ -154,7 +154,7 @@ def _require_examples(
         examples = stream.one_pass(
             task, split, lengths=lengths, trims=made.trims, preprocessors=preprocessors
         )
-        kept = stream.keep(examples, (*made.task_features, "loss_weights"))
+        kept = stream.keep(examples, (*made.task_features, *OPTIONAL_FEATURES))
         if not any(True for _ in made.prepare(kept, lengths).take(1)):
             raise UserError(
                 f"{task.name}/{split}: no example is left after preprocessing; look at it with "

@@ -10,7 +10,7 @@ import seqio
 import tensorflow as tf
 
 from lm.data import features, packing, stream, task_registry, token_store
-from lm.data.converter import Converter, to_rows
+from lm.data.converter import OPTIONAL_FEATURES, Converter, to_rows
 
 Example = dict[str, Any]
 POOL = 64  # examples from which rows are packed
@@ -70,7 +70,7 @@ def preview(
     made = (converter or default_converter(provider))()
     raw = [part.source.get_dataset(split=split, shuffle=False) for part in parts]
     tokenized = [_tokenized(part, split, lengths) for part in parts]
-    pool = [stream.keep(part, (*made.task_features, "loss_weights")) for part in tokenized]
+    pool = [stream.keep(part, (*made.task_features, *OPTIONAL_FEATURES)) for part in tokenized]
     rows = to_rows(made, _interleaved(pool).take(POOL), lengths)
     return Preview(
         name=name,

@@ -12,7 +12,7 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from lm.data import files
 from lm.data.defects import DefectReport
@@ -23,6 +23,16 @@ MAX_LINE_BYTES = 64 * 2**20
 
 Paths = str | Path | Sequence[str | Path]
 Row = dict[str, Any]
+
+
+class Check(Protocol):
+    """What a caller asks of every row of a table, beyond what a reader does."""
+
+    def __call__(self, row: Row) -> tuple[str, str]:
+        """Returns kind and detail of the row's defect, or two empty strings."""
+
+    def describe(self) -> Any:
+        """Returns all that decides which rows pass, as plain JSON values."""
 
 
 @part
@@ -110,6 +120,7 @@ def read_tsv(
     *,
     columns: Sequence[str] | None = None,
     names: Sequence[str] | None = None,
+    check: Check | None = None,
     on_error: str = "raise",
     report: DefectReport | None = None,
 ) -> Iterator[Row]:
@@ -119,6 +130,7 @@ def read_tsv(
         paths: path, glob or several of them.
         columns: the columns to keep; all by default.
         names: names of the columns when the files have no header line.
+        check: finds further defects of a row.
         on_error: "raise" or "skip".
         report: where defects are counted, in place of `on_error`.
 
@@ -127,13 +139,20 @@ def read_tsv(
     """
     report = report or DefectReport(on_error)
     for path in files.expand(paths):
-        yield from _table(path, columns, names, report)
+        for number, row in _table(path, columns, names, report):
+            kind, detail = check(row) if check else ("", "")
+            if kind:
+                report.defect(path, number, kind, detail)
+            else:
+                yield row
 
 
 def read_jsonl(
     paths: Paths,
     *,
     fields: Sequence[str] | None = None,
+    as_text: Sequence[str] = (),
+    check: Check | None = None,
     on_error: str = "raise",
     report: DefectReport | None = None,
 ) -> Iterator[Row]:
@@ -143,6 +162,8 @@ def read_jsonl(
         paths: path, glob or several of them.
         fields: the fields to keep, each of which every object must have, as text; by default the
             whole object, whatever it holds.
+        as_text: those of them that may be a number, true or false, which is written as text.
+        check: finds further defects of an object.
         on_error: "raise" or "skip".
         report: where defects are counted, in place of `on_error`.
 
@@ -152,7 +173,9 @@ def read_jsonl(
     report = report or DefectReport(on_error)
     for path in files.expand(paths):
         for number, line in _sound(_filled_lines(path, report)):
-            row, kind, detail = _object(line, fields or ())
+            row, kind, detail = _object(line, fields or (), as_text)
+            if check and not kind:
+                kind, detail = check(row)
             if kind:
                 report.defect(path, number, kind, detail)
             else:
@@ -258,8 +281,8 @@ def _table(
     columns: Sequence[str] | None,
     names: Sequence[str] | None,
     report: DefectReport,
-) -> Iterator[Row]:
-    """Yields the rows of one table."""
+) -> Iterator[tuple[int, Row]]:
+    """Yields (number, row) of the lines of one table."""
     lines = _sound(_filled_lines(path, report))
     header = list(names or next(lines, (0, ""))[1].split("\t"))
     if header == [""]:
@@ -274,10 +297,10 @@ def _table(
             report.defect(path, number, kind, f" ({len(cells)} cells, {len(header)} columns)")
         else:
             row = dict(zip(header, cells, strict=True))
-            yield {name: row[name] for name in wanted}
+            yield number, {name: row[name] for name in wanted}
 
 
-def _object(line: str, fields: Sequence[str]) -> tuple[Row, str, str]:
+def _object(line: str, fields: Sequence[str], as_text: Sequence[str] = ()) -> tuple[Row, str, str]:
     """Returns the object of a line, and kind and detail of its defect or two empty strings."""
     try:
         row = json.loads(line)
@@ -286,12 +309,18 @@ def _object(line: str, fields: Sequence[str]) -> tuple[Row, str, str]:
         return {}, "broken JSON", f" ({error})"
     if not isinstance(row, dict):
         return {}, "not a JSON object", ""
+    row |= {name: _text(row[name]) for name in as_text if name in row}
     for name in fields:
         if name not in row:
             return row, "missing field", f" {name!r}"
         if not isinstance(row[name], str):
             return row, "not text", f" (field {name!r} is {_JSON_NAMES[type(row[name])]})"
     return row, "", ""
+
+
+def _text(value: Any) -> Any:
+    """Returns a number, true or false as JSON writes it, anything else as it is."""
+    return json.dumps(value) if isinstance(value, bool | int | float) else value
 
 
 _JSON_NAMES = {

@@ -137,21 +137,25 @@ def tsv_source(
     *,
     columns: Sequence[str] | None = None,
     names: Sequence[str] | None = None,
+    check: readers.Check | None = None,
     on_error: str = "raise",
 ) -> CachedSource:
-    """A source of rows from tab-separated files; `columns` and `names` as in `read_tsv`."""
+    """A source of rows from tab-separated files; arguments as in `read_tsv`."""
     options = {"columns": columns, "names": names}
-    return _source(splits, readers.read_tsv, options, on_error)
+    return _source(splits, readers.read_tsv, options, on_error, check=check)
 
 
 def jsonl_source(
     splits: Mapping[str, Paths | Lazy],
     *,
     fields: Sequence[str],
+    as_text: Sequence[str] = (),
+    check: readers.Check | None = None,
     on_error: str = "raise",
 ) -> CachedSource:
-    """A source of the text in these fields of JSON-lines files, as `read_jsonl` yields it."""
-    return _source(splits, readers.read_jsonl, {"fields": fields}, on_error)
+    """A source of the text in these fields of JSON-lines files; arguments as in `read_jsonl`."""
+    options = {"fields": fields} | ({"as_text": as_text} if as_text else {})
+    return _source(splits, readers.read_jsonl, options, on_error, check=check)
 
 
 def examples_source(
@@ -234,22 +238,35 @@ def _source(
     options: Mapping[str, Any],
     on_error: str,
     wrap: Callable[[Any], record_cache.Example] = dict,
+    *,
+    check: readers.Check | None = None,
 ) -> CachedSource:
     """Builds the source of a reader of files."""
     DefectReport(on_error)  # a wrong choice is an error now, not at the first use
     bind = functools.partial
+    checked = {**options, "check": check} if check else options
+    fingerprints_of = {
+        split: bind(_describe, paths, reader, options, on_error) for split, paths in splits.items()
+    }
+    if check:
+        fingerprints_of = {
+            split: bind(_checked, describe, check) for split, describe in fingerprints_of.items()
+        }
     return CachedSource(
         name=reader.__name__.removeprefix("read_"),
         examples={
-            split: bind(_read, paths, reader, options, on_error, wrap)
+            split: bind(_read, paths, reader, checked, on_error, wrap)
             for split, paths in splits.items()
         },
-        fingerprints={
-            split: bind(_describe, paths, reader, options, on_error)
-            for split, paths in splits.items()
-        },
+        fingerprints=fingerprints_of,
         description=fingerprints.settings([reader, splits, options, on_error]),
     )
+
+
+def _checked(
+    fingerprint: Callable[[], Mapping[str, Any]], check: readers.Check
+) -> Mapping[str, Any]:
+    return {**fingerprint(), "check": check.describe()}
 
 
 def _read(

@@ -53,7 +53,7 @@ def text_task(
         vocabulary: byte level by default.
         on_error: "raise" stops at the first bad line, naming it; "skip" counts and leaves out.
     """
-    files = _given(train=train, validation=validation, test=test)
+    files = given_files(train=train, validation=validation, test=test)
     source = sources.text_source(files, reader=reader, on_error=on_error, feature="targets")
     return _register(name, source, held_out, {"targets": "targets"}, vocabulary)
 
@@ -88,7 +88,7 @@ def tsv_task(  # noqa: PLR0913 - keyword-only settings of one task
         metrics: metric functions of `lm.data.metrics` for the evaluation.
         on_error: as in `text_task`.
     """
-    files = _given(train=train, validation=validation, test=test)
+    files = given_files(train=train, validation=validation, test=test)
     source = sources.tsv_source(files, columns=(inputs, targets), names=columns, on_error=on_error)
     renamed = {"inputs": inputs, "targets": targets}
     return _register(name, source, held_out, renamed, vocabulary, metrics)
@@ -122,7 +122,7 @@ def jsonl_task(  # noqa: PLR0913 - keyword-only settings of one task
         metrics: metric functions of `lm.data.metrics` for the evaluation.
         on_error: as in `text_task`.
     """
-    files = _given(train=train, validation=validation, test=test)
+    files = given_files(train=train, validation=validation, test=test)
     renamed = {"targets": targets} | ({"inputs": inputs} if inputs else {})
     source = sources.jsonl_source(files, fields=tuple(renamed.values()), on_error=on_error)
     return _register(name, source, held_out, renamed, vocabulary, metrics)
@@ -154,7 +154,7 @@ def mixture(
     for task in rates:
         task_registry.get(task)
     spec = ["mixture", fingerprints.settings(tasks), temperature, maximum]
-    if _is_new(name, spec):
+    if is_new(name, spec):
         seqio.MixtureRegistry.add(name, list(rates.items()))
     return name
 
@@ -171,11 +171,12 @@ def _rate(
     return rate
 
 
-def _given(**files: Paths | None) -> dict[str, Paths]:
+def given_files(**files: Paths | None) -> dict[str, Paths]:
+    """Returns the splits that have files."""
     return {split: paths for split, paths in files.items() if paths}
 
 
-def _split(source: sources.CachedSource, share: float) -> sources.CachedSource:
+def with_held_out(source: sources.CachedSource, share: float) -> sources.CachedSource:
     """Makes a validation split of a share of the training examples, if asked for."""
     if not share:
         return source
@@ -193,14 +194,14 @@ def _register(
     metrics: Sequence[Metric] = (),
 ) -> str:
     """Adds a task whose features are renamed columns of the source, `{feature: column}`."""
-    source = _split(source, held_out)
+    source = with_held_out(source, held_out)
     feature = seqio.Feature(vocabulary or byte_vocabulary())
 
     def rename(dataset: tf.data.Dataset) -> tf.data.Dataset:
         return mapped(dataset, lambda row: {name: row[old] for name, old in renamed.items()})
 
     spec = [source.description, renamed, fingerprints.describe(feature.vocabulary)]
-    if _is_new(name, [*spec, fingerprints.settings(list(metrics))]):
+    if is_new(name, [*spec, fingerprints.settings(list(metrics))]):
         seqio.TaskRegistry.add(
             name,
             source=source,
@@ -219,7 +220,7 @@ def _register(
 _append_eos = seqio.preprocessors.append_eos_after_trim
 
 
-def _is_new(name: str, spec: Any) -> bool:
+def is_new(name: str, spec: Any) -> bool:
     """Tells whether a name is still free; gin calls a function once for every use of a macro.
 
     Raises:

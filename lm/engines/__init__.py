@@ -7,7 +7,7 @@ from typing import Protocol
 import keras
 
 from lm.engines.program import Outcome, Program, Ratios
-from lm.types import Features
+from lm.types import Features, Tree
 
 
 class Engine(Protocol):
@@ -30,6 +30,9 @@ class Engine(Protocol):
 
     def evaluations(self, batches: Iterable[Features]) -> Iterator[Ratios]:
         """Yield the terms of every batch, the carry handed from each to the next."""
+
+    def predictions(self, batches: Iterable[Features]) -> Iterator[tuple[Ratios, Tree]]:
+        """Yield the terms of every batch and what the objective predicts for its rows."""
 
     def logs(self) -> dict[str, float]:
         """Return the means of the log window and start a new one; waits for the device."""

@@ -57,6 +57,7 @@ class Engine:
             self.program.carry.lay(self._placement.rows)
         self._train = jax.jit(self._train_step, donate_argnums=0, **self._outputs(state=True))
         self._evaluate = jax.jit(self._evaluate_step, **self._outputs(state=False))
+        self._predict = jax.jit(self._predict_step, **self._outputs(state=False))
 
     def step(self, batch: Features) -> Outcome:
         """Make one update from a batch of NumPy arrays; does not wait for it.
@@ -80,6 +81,12 @@ class Engine:
             carry = self._initial_carry(batch) if carry is None else carry
             terms, carry = self._evaluate(self._owned(), carry, self._placed(batch))
             yield {name: (x[0], x[1]) for name, x in terms.items()}
+
+    def predictions(self, batches: Iterable[Features]) -> Iterator[tuple[Ratios, Tree]]:
+        """Yield the terms of every batch and what the objective predicts for its rows."""
+        for batch in batches:
+            terms, found = self._predict(self._owned(), self._placed(batch))
+            yield {name: (x[0], x[1]) for name, x in terms.items()}, found
 
     def logs(self) -> dict[str, float]:
         """Return the means of the log window and start a new one; waits for the device."""
@@ -171,12 +178,20 @@ class Engine:
 
     def _evaluate_step(self, state: Arrays, carry: State, batch: Features) -> tuple:
         """Return terms and carry of one batch; other changes of the state are dropped."""
-        program = self.program
-        values = list(zip(program.variables, state, strict=True))
+        with self._averaged(state):
+            return self.program.forward(batch, carry, training=False)
+
+    def _predict_step(self, state: Arrays, batch: Features) -> tuple:
+        """Return terms and predictions of one batch; changes of the state are dropped."""
+        with self._averaged(state):
+            return self.program.predict(batch)
+
+    def _averaged(self, state: Arrays) -> keras.StatelessScope:
+        """Return a scope with the state, averaged weights where they are kept."""
+        values = list(zip(self.program.variables, state, strict=True))
         with keras.StatelessScope(state_mapping=values):
-            averaged = program.averaged()
-        with keras.StatelessScope(state_mapping=[*values, *averaged]):
-            return program.forward(batch, carry, training=False)
+            averaged = self.program.averaged()
+        return keras.StatelessScope(state_mapping=[*values, *averaged])
 
     def _divided(self, state: Arrays) -> tuple[Arrays, Arrays, Arrays, Arrays]:
         """Return weights, other variables of the objective, the carry, and the rest."""

@@ -107,6 +107,13 @@ class Program:
         }
         return sums, after
 
+    def predict(self, features: Features) -> tuple[dict[str, Tensor], Tree]:
+        """Return the terms of a batch as `forward` does, and what the objective predicts."""
+        outputs = self.objective(features, training=False)
+        ratios = self.objective.terms(features, outputs)
+        terms = {name: ops.stack([ops.cast(x, "float32") for x in r]) for name, r in ratios.items()}
+        return terms, self.objective.predictions(features, outputs)
+
     def split(self, tree: Tree) -> Tree:
         """Return features and carry cut into microbatches, [B, ...] -> [microbatches, B', ...]."""
         return keras.tree.map_structure(

@@ -10,7 +10,7 @@ from lm.engines.program import Outcome, Program, Ratios
 from lm.nn.branch import State
 from lm.objectives.carry import initial_carry
 from lm.optim.optimizer import Optimizer
-from lm.types import Features
+from lm.types import Features, Tree
 
 
 class Engine:
@@ -31,6 +31,7 @@ class Engine:
         )
         self._train = tf.function(self._train_step, jit_compile=True, autograph=False)
         self._evaluate = tf.function(self._evaluate_step, jit_compile=True, autograph=False)
+        self._predict = tf.function(self._predict_step, jit_compile=True, autograph=False)
 
     def step(self, batch: Features) -> Outcome:
         """Make one update from a batch; on an accelerator it does not wait for it."""
@@ -47,6 +48,12 @@ class Engine:
             carry = initial_carry(self.program.objective, batch) if carry is None else carry
             terms, carry = self._evaluate(_tensors(batch), carry)
             yield {name: (x[0], x[1]) for name, x in terms.items()}
+
+    def predictions(self, batches: Iterable[Features]) -> Iterator[tuple[Ratios, Tree]]:
+        """Yield the terms of every batch and what the objective predicts for its rows."""
+        for batch in batches:
+            terms, found = self._predict(_tensors(batch))
+            yield {name: (x[0], x[1]) for name, x in terms.items()}, found
 
     def logs(self) -> dict[str, float]:
         """Return the means of the log window and start a new one; waits for the device."""
@@ -115,6 +122,11 @@ class Engine:
         """Return terms and carry of one batch; other changes of the state are dropped."""
         with keras.StatelessScope(state_mapping=self.program.averaged()):
             return self.program.forward(batch, carry, training=False)
+
+    def _predict_step(self, batch: Features) -> tuple[dict[str, tf.Tensor], Tree]:
+        """Return terms and predictions of one batch; changes of the state are dropped."""
+        with keras.StatelessScope(state_mapping=self.program.averaged()):
+            return self.program.predict(batch)
 
 
 def _put(x: tf.Tensor, i: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:

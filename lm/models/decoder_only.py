@@ -33,7 +33,7 @@ class DecoderOnly(keras.Model):
     Args:
         embedding: factory of the token embedding.
         decoder: factory of the stack.
-        head: factory of a layer `(x, table) -> logits`.
+        head: factory of a layer `(x, table, segments) -> logits`.
 
     Source: Radford et al. 2019 (GPT-2); prefix language models: Raffel et al. 2020, section 3.2.
     """
@@ -55,7 +55,8 @@ class DecoderOnly(keras.Model):
 
     def call(self, features: Features, carry: State = None) -> Any:
         x, after = self.hidden(features, carry)
-        return with_carry(self.head(x, self.embedding.matrix()), carry, after)
+        segments = features.get("decoder_segment_ids")
+        return with_carry(self.head(x, self.embedding.matrix(), segments), carry, after)
 
     def logits_input(self, features: Features, carry: State = None) -> Any:
         """Returns what `call` projects to logits, once the model is built."""

@@ -23,7 +23,7 @@ class Encoder(keras.Model):
     Args:
         embedding: factory of the token embedding.
         encoder: factory of the stack.
-        head: factory of a layer `(x, table) -> y`: logits per token, or one vector per row.
+        head: factory of a layer `(x, table, segments) -> y`: logits per token, or a vector per row.
         token_type_embedding: factory of the embedding of token types, or None.
 
     Source: Devlin et al. 2019 (https://arxiv.org/abs/1810.04805).
@@ -54,7 +54,8 @@ class Encoder(keras.Model):
         del features_shape
 
     def call(self, features: Features) -> Tensor:
-        return self.head(self.hidden(features), self.embedding.matrix())
+        segments = features.get("encoder_segment_ids")
+        return self.head(self.hidden(features), self.embedding.matrix(), segments)
 
     def logits_input(self, features: Features) -> LogitsInput:
         """Returns what `call` projects to logits, once the model is built."""

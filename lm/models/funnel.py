@@ -19,8 +19,8 @@ class Funnel(keras.Model):
     Args:
         embedding: factory of the token embedding.
         encoder: factory of the stack, `FunnelStack`.
-        head: factory of a layer `(x, table) -> y`: logits per token, or one vector per row; None
-            returns what the stack returns.
+        head: factory of a layer `(x, table, segments) -> y`: logits per token, or a vector per
+            row; None returns what the stack returns.
 
     Source: Dai et al. 2020 (https://arxiv.org/abs/2006.03236).
     """
@@ -46,8 +46,8 @@ class Funnel(keras.Model):
         del features_shape
 
     def call(self, features: Features) -> Tensor:
-        x = self.hidden(features)
-        return x if self.head is None else self.head(x, self.embedding.matrix())
+        x, segments = self.hidden(features), features.get("encoder_segment_ids")
+        return x if self.head is None else self.head(x, self.embedding.matrix(), segments)
 
     def logits_input(self, features: Features) -> LogitsInput:
         """Returns what `call` projects to logits, once the model is built."""

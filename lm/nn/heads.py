@@ -81,7 +81,8 @@ class Logits(keras.layers.Layer):
             name="kernel",
         )
 
-    def call(self, x: Tensor, table: Tensor) -> Tensor:
+    def call(self, x: Tensor, table: Tensor, segments: Tensor = None) -> Tensor:
+        del segments
         return project(self.logits_input(x, table))
 
     def step(self, x: Tensor, table: Tensor) -> Tensor:
@@ -109,7 +110,8 @@ class TiedLogits(keras.layers.Layer):
         super().__init__(name=name, autocast=False)
         self.scale_exponent = scale_exponent
 
-    def call(self, x: Tensor, table: Tensor) -> Tensor:
+    def call(self, x: Tensor, table: Tensor, segments: Tensor = None) -> Tensor:
+        del segments
         return project_from_table(self.logits_input(x, table))
 
     def step(self, x: Tensor, table: Tensor) -> Tensor:
@@ -138,7 +140,8 @@ class BiasedLogits(keras.layers.Layer):
         del x_shape
         self.bias = self.add_weight(shape=(table_shape[0],), initializer="zeros", name="bias")
 
-    def call(self, x: Tensor, table: Tensor) -> Tensor:
+    def call(self, x: Tensor, table: Tensor, segments: Tensor = None) -> Tensor:
+        del segments
         return project_from_table(self.logits_input(x, table))
 
     def logits_input(self, x: Tensor, table: Tensor) -> LogitsInput:
@@ -182,7 +185,8 @@ class MaskedLanguageHead(keras.layers.Layer):
         )
         self.bias = self.add_weight(shape=(table_shape[0],), initializer="zeros", name="bias")
 
-    def call(self, x: Tensor, table: Tensor) -> Tensor:
+    def call(self, x: Tensor, table: Tensor, segments: Tensor = None) -> Tensor:
+        del segments
         return project_from_table(self.logits_input(x, table))
 
     def logits_input(self, x: Tensor, table: Tensor) -> LogitsInput:
@@ -218,6 +222,6 @@ class Pooler(keras.layers.Layer):
             name="dense",
         )
 
-    def call(self, x: Tensor, table: Tensor) -> Tensor:
-        del table
+    def call(self, x: Tensor, table: Tensor, segments: Tensor = None) -> Tensor:
+        del table, segments
         return self.dense(ops.cast(x[:, 0], self.compute_dtype))

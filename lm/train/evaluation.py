@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from lm.engines import Engine
+from lm.engines.program import Ratios
 from lm.likelihood import bits, perplexity
 from lm.parts import part
 from lm.ranges import PositiveInt
@@ -56,9 +57,14 @@ class Evaluation:
 
 
 def total(engine: Engine, batches: Iterable[Batch]) -> dict[str, tuple[float, float]]:
-    """Return name -> (total, weight) over all batches, in order, added in float64."""
+    """Return name -> (total, weight) over all batches, in order."""
+    return added(engine.evaluations(batches))
+
+
+def added(found: Iterable[Ratios]) -> dict[str, tuple[float, float]]:
+    """Return name -> (total, weight) over the terms of batches, added in float64."""
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    for terms in engine.evaluations(batches):
+    for terms in found:
         for name, ratio in terms.items():
             for i, x in enumerate(ratio):
                 sums[name][i] += float(x)
@@ -78,13 +84,18 @@ def metrics(
         >>> metrics({"cross_entropy": (0.0, 10.0)}, 5)
         {'cross_entropy': 0.0, 'token_perplexity': 1.0, 'bits_per_byte': 0.0}
     """
-    values = {n: total / weight if weight else math.nan for n, (total, weight) in sums.items()}
+    values = means(sums)
     nats, tokens = sums.get("cross_entropy", sums.get("loss", (0.0, 0.0)))
     if tokens:
         values["token_perplexity"] = perplexity(nats, tokens)
         if text_size:
             values["bits_per_byte"] = bits(nats, text_size)
     return values
+
+
+def means(sums: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    """Return name -> total / weight, NaN where nothing was weighed."""
+    return {n: total / weight if weight else math.nan for n, (total, weight) in sums.items()}
 
 
 def text_bytes(batches: Any) -> int | None:

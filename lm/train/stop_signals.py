@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from lm.engines import Engine
 from lm.engines.program import Ratios
 from lm.mesh import cluster
-from lm.types import Features
+from lm.types import Features, Tree
 
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -147,6 +147,14 @@ class Interruptible:
             Stopped: a signal came.
         """
         return self._engine.evaluations(self._checked(batches))
+
+    def predictions(self, batches: Iterable[Features]) -> Iterator[tuple[Ratios, Tree]]:
+        """Yield the terms of every batch and what the objective predicts for its rows.
+
+        Raises:
+            Stopped: a signal came.
+        """
+        return self._engine.predictions(self._checked(batches))
 
     def _checked(self, batches: Iterable[Features]) -> Iterator[Features]:
         """Yield batches until a signal comes; the last one that was read is not evaluated."""

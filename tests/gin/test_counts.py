@@ -104,7 +104,11 @@ def test_parameters(size):
 
 def test_every_size_is_counted():
     found = {f"{path.parent.name}/{path.stem}" for path in trees.GIN.glob("models/*/*.gin")}
-    parts = {name for name in found if name.endswith(("/architecture", "/masked"))}
+    parts = {
+        name
+        for name in found
+        if name.endswith(("/architecture", "/classifier", "/masked", "/permutation"))
+    }
     assert found - parts == set(COUNTS)
 
 
@@ -131,6 +135,12 @@ def test_with_the_token_head(family):
     head = f"models/{'bert' if family == 'bert' else 'gau'}/masked.gin"
     counted = trees.summary(f"models/{family}/base.gin", head)
     assert counted.parameters == MASKED[family]
+
+
+def test_with_a_label_head():
+    """Two labels of BERT base: the matrix and the bias of the scores."""
+    counted = trees.summary("models/bert/base.gin", "models/bert/classifier.gin")
+    assert counted.parameters == COUNTS["bert/base"] + 2 * 768 + 2
 
 
 @pytest.mark.slow

@@ -1,0 +1,103 @@
+"""Metrics of labels and scores: `(targets, predictions)` → a dict of name and number.
+
+Labels are ids from 0 on; a prediction of -1 is no label and never right. Values are per cent.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lm.data.metrics import Scores
+from lm.parts import part
+
+Labels = Sequence[int]
+
+
+@part
+def f1(targets: Labels, predictions: Labels) -> Scores:
+    """F1 of the label 1, 0 to 100: 2 TP / (2 TP + FP + FN), 0 where there is none.
+
+    An invalid prediction counts as the wrong one of both labels.
+
+    Example:
+        >>> round(f1([0, 1, 1], [0, -1, 1])["f1"], 4)
+        66.6667
+    """
+    target, guess = np.asarray(targets), np.asarray(predictions)
+    guess = np.where(guess < 0, 1 - target, guess)
+    return {"f1": 100 * _f1(target, guess, 1)}
+
+
+@part
+def macro_f1(targets: Labels, predictions: Labels) -> Scores:
+    """Mean of F1 over the labels of the targets and predictions, 0 to 100.
+
+    Example:
+        >>> round(macro_f1([0, 1, 2], [0, 1, 1])["macro_f1"], 4)
+        55.5556
+    """
+    target, guess = np.asarray(targets), np.asarray(predictions)
+    labels = [label for label in np.union1d(target, guess) if label >= 0]
+    return {"macro_f1": 100 * float(np.mean([_f1(target, guess, label) for label in labels]))}
+
+
+@part
+def matthews(targets: Labels, predictions: Labels) -> Scores:
+    """Matthews' correlation of two labels or more, -100 to 100; 0 where one side is constant.
+
+    With the indicators Y and P [N, K] of targets and predictions: cov(Y, P) over the root of
+    cov(Y, Y) · cov(P, P), each the sum over the labels of the covariances of their columns.
+
+    Example:
+        >>> matthews([0, 1, 1, 0], [0, 1, 0, 0])["matthews"].__round__(2)
+        57.74
+
+    Source: Gorodkin 2004, Comparing two K-category assignments by a K-category correlation
+    coefficient, equation 8.
+    """
+    labels = np.union1d(targets, predictions)
+    y, p = (np.equal.outer(np.asarray(ids), labels) * 1.0 for ids in (targets, predictions))
+    y, p = y - y.mean(0), p - p.mean(0)
+    return {"matthews": 100 * _ratio((y * p).sum(), np.sqrt((y * y).sum() * (p * p).sum()))}
+
+
+@part
+def pearson(targets: Sequence[float], predictions: Sequence[float]) -> Scores:
+    """Pearson's correlation, -100 to 100; 0 where one side is constant.
+
+    Example:
+        >>> round(pearson([1, 2, 3], [1, 2, 4])["pearson"], 2)
+        98.2
+    """
+    return {"pearson": 100 * _correlation(np.asarray(targets), np.asarray(predictions))}
+
+
+@part
+def spearman(targets: Sequence[float], predictions: Sequence[float]) -> Scores:
+    """Spearman's correlation: Pearson's of the ranks, equal values sharing their mean rank.
+
+    Example:
+        >>> spearman([1, 2, 3, 4], [1, 10, 100, 1000])["spearman"]
+        100.0
+    """
+    return {"spearman": 100 * _correlation(_ranks(targets), _ranks(predictions))}
+
+
+def _f1(target: np.ndarray, guess: np.ndarray, label: int) -> float:
+    hits = np.sum((target == label) & (guess == label))
+    return _ratio(2.0 * hits, np.sum(target == label) + np.sum(guess == label))
+
+
+def _correlation(x: np.ndarray, y: np.ndarray) -> float:
+    x, y = x - x.mean(), y - y.mean()
+    return _ratio(np.sum(x * y), np.sqrt(np.sum(x * x) * np.sum(y * y)))
+
+
+def _ranks(values: Sequence[float]) -> np.ndarray:
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return (ends - (counts - 1) / 2)[inverse]
+
+
+def _ratio(value: float, by: float) -> float:
+    return float(value / by) if by else 0.0

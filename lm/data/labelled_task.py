@@ -1,0 +1,67 @@
+"""A split of a task as a model that labels sees it: targets, predictions, names of the labels."""
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any, Protocol
+
+import numpy as np
+import seqio
+
+from lm.data.classification import Decode, Example
+from lm.data.evaluation_task import EvaluationTask, Metrics
+
+ANSWERS = ("label", "labels")
+
+
+class Reader(Protocol):
+    """What reads targets and predictions: a feature converter of labelled examples."""
+
+    def target(self, example: Example, decode: Decode) -> Any:
+        """Returns what is right for an example."""
+
+    def prediction(self, example: Example, row: np.ndarray, decode: Decode) -> Any:
+        """Returns what a model says of an example, in the same form."""
+
+
+class LabelledTask:
+    """The targets of a split in order, and how predictions compare with them.
+
+    Args:
+        task: the examples and metric functions.
+        reader: the feature converter that makes the rows.
+    """
+
+    def __init__(self, task: EvaluationTask, reader: Reader) -> None:
+        self.task = task
+        self.reader = reader
+        self.decode = task.task.output_features["inputs"].vocabulary.decode
+
+    @functools.cached_property
+    def targets(self) -> list[Any]:
+        """What is right for each example."""
+        return [self.reader.target(example, self.decode) for example in self.task.examples]
+
+    def predictions(self, batches: Iterable[Any]) -> list[Any]:
+        """Returns what a model says of each example, as the targets say it.
+
+        Args:
+            batches: of what it predicts for the rows, in order; more rows are left out.
+        """
+        rows = chain.from_iterable(np.asarray(batch) for batch in batches)
+        pairs = zip(self.task.examples, rows, strict=False)
+        return [self.reader.prediction(example, row, self.decode) for example, row in pairs]
+
+    def metrics(self, predictions: Sequence[Any]) -> Metrics:
+        """Returns the task's metrics of predictions."""
+        return self.task.compare(self.targets, predictions)
+
+
+def label_names(features: Mapping[str, seqio.Feature]) -> tuple[str, ...]:
+    """Returns the names of a task's labels, by their ids; none where it has no such names.
+
+    Args:
+        features: the task's output features; the vocabulary of labels has `names`.
+    """
+    vocabularies = (features[name].vocabulary for name in ANSWERS if name in features)
+    return next((tuple(v.names) for v in vocabularies if hasattr(v, "names")), ())

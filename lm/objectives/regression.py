@@ -1,0 +1,71 @@
+"""Scores on a scale, such as how similar two sentences are: squared error."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from lm.nn.branch import Factory, State, make
+from lm.objectives.labels import labels_and_weights, model_rows
+from lm.objectives.objective import Ratio, RowScores
+from lm.parts import part
+from lm.types import Features, Shape, Tensor
+
+
+@part
+class Regression(keras.Model):
+    """`Σ w·(y - ŷ)² / Σ w`.
+
+    Features: those of the model, `labels` float32 [B, 1] and `label_weights` float32 [B, 1].
+
+    Args:
+        model: factory of a model with a `LabelHead` of one score.
+
+    Source: Devlin et al. 2019 (https://arxiv.org/abs/1810.04805), its release for STS-B.
+    """
+
+    def __init__(self, *, model: Factory, name: str = "regression") -> None:
+        super().__init__(name=name, autocast=False)
+        self.model = make(model)
+
+    def build(self, features_shape: Shape) -> None:
+        """The model creates its variables at its first call."""
+        del features_shape
+
+    def call(self, features: Features) -> Tensor:
+        return self.model(model_rows(self.model.sides, features))
+
+    def initial_carry(self, batch: int) -> State:
+        """Returns `()`: every row stands alone."""
+        del batch
+        return ()
+
+    def terms(self, features: Features, outputs: Any) -> dict[str, Ratio]:
+        """Returns the sums to minimise ("loss") and to report, each a `Ratio`."""
+        labels, weights = labels_and_weights(features)
+        error = ops.cast(outputs, "float32") - labels  # [B, 1]
+        weight = ops.sum(weights)
+        return {
+            "loss": Ratio(ops.sum(ops.square(error) * weights), weight),
+            "absolute_error": Ratio(ops.sum(ops.abs(error) * weights), weight),
+        }
+
+    def scores(self, features: Features, outputs: Any) -> RowScores:
+        """Returns the sums of every row, float32 [B].
+
+        The log-likelihood is that of a normal distribution of variance 1 around ŷ, without its
+        constant; correct is what lies within half a unit.
+        """
+        labels, weights = labels_and_weights(features)
+        error = ops.cast(outputs, "float32") - labels
+        correct = ops.cast(ops.abs(error) <= 0.5, "float32")  # noqa: PLR2004
+        return RowScores(
+            log_likelihood=-ops.sum(ops.square(error) / 2 * weights, axis=-1),
+            correct=ops.sum(correct * weights, axis=-1),
+            weight=ops.sum(weights, axis=-1),
+        )
+
+    def predictions(self, features: Features, outputs: Any) -> Tensor:
+        """Returns the scores ŷ, float32 [B, 1]."""
+        del features
+        return ops.cast(outputs, "float32")

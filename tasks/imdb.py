@@ -1,0 +1,42 @@
+"""imdb: film reviews, positive or negative; imdb_unsup: 50,000 more of them, without labels.
+
+What: the Large Movie Review dataset; long texts with `<br />` marks, as published.
+Source: `imdb/*.jsonl.gz`, `imdb_unsup/*.jsonl.gz` below `LM_DATA_DIR`, from github dax44/AMLM and
+github PVidyadhar/Detection-of-Fraud-apps-using-Sentiment-Analysis.
+Licence: none stated (Maas et al. 2011); treat as research use.
+Splits: train 25,000, of which a tenth is the split validation, test 25,000; imdb_unsup: train
+50,000, of which a hundredth is the split validation. The films of train and test are different.
+
+Metrics: accuracy. `imdb_text` is text to text; imdb_unsup is for language models. Example (imdb):
+
+    inputs   [CLS] Bromwell High is a cartoon comedy. … [SEP]
+    label    1 (positive)
+"""
+
+from lm.data import sources
+from lm.data.classification_task import RowCheck
+from tasks.support.classification import add_classification, held_out, numbered
+from tasks.support.local_data import DataSet
+from tasks.support.text import add_language_model
+
+DATA_SET = DataSet("imdb", origin="github.com/dax44/AMLM")
+UNLABELLED = DataSet(
+    "imdb_unsup",
+    origin="github.com/PVidyadhar/Detection-of-Fraud-apps-using-Sentiment-Analysis",
+)
+
+LABELS = numbered("negative", "positive")
+REVIEWS = sources.jsonl_source(
+    {split: DATA_SET.file(f"{split}.jsonl.gz") for split in ("train", "test")},
+    fields=("text", "label"),
+    as_text=("label",),
+    check=RowCheck(("text",), "label", LABELS),
+)
+UNLABELLED_REVIEWS = sources.jsonl_source(
+    {"train": UNLABELLED.file("unsup.jsonl.gz")}, fields=("text",)
+)
+
+add_classification("imdb", held_out(REVIEWS), texts={"sentence": "text"}, answer=LABELS)
+add_language_model(
+    "imdb_unsup", sources.held_out(UNLABELLED_REVIEWS, 0.01), keys={"targets": "text"}
+)

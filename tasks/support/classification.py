@@ -1,0 +1,125 @@
+"""Classification tasks of tables: for encoders by their name, text to text as `<name>_text`.
+
+Both forms of a task come from one definition, see `lm.data.classification_task`. Registered with
+bytes; a run takes another vocabulary by its macro VOCABULARY.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import seqio
+
+from lm.data import sources
+from lm.data.answers import Answer, LabelVocabulary
+from lm.data.classification_task import Classification, Metric, RowCheck, class_form, text_form
+from lm.data.metrics import accuracy
+
+Files = Mapping[str, sources.Lazy]
+
+FOLDS = {"train": "01234567", "validation": "8", "test": "9"}
+
+
+def add_classification(
+    name: str,
+    source: seqio.DataSource,
+    *,
+    texts: Mapping[str, str],
+    answer: Answer,
+    column: str = "label",
+    metrics: Sequence[Metric] = (accuracy,),
+    benchmark: str = "",
+) -> None:
+    """Registers both forms of a task.
+
+    Args:
+        name: the task's name; the text-to-text form adds `_text`.
+        source: examples with these columns.
+        texts: column of each text by the name that the text-to-text form gives it, the text before
+            its pair first: `{"premise": "premise", "hypothesis": "hypothesis"}`.
+        answer: labels or a score.
+        column: the column of the answer.
+        metrics: metric functions of ids or scores.
+        benchmark: the first word of the text-to-text form, if it is not the name.
+    """
+    task = Classification(source, texts, column, answer, metrics)
+    class_form(name, task)
+    text_form(f"{name}_text", task, benchmark=benchmark or name)
+
+
+def add_table(  # noqa: PLR0913 - keyword-only settings of one task
+    name: str,
+    files: Files,
+    *,
+    texts: Mapping[str, str],
+    answer: Answer,
+    column: str = "label",
+    metrics: Sequence[Metric] = (accuracy,),
+    benchmark: str = "",
+    splits: Callable[[sources.CachedSource], sources.CachedSource] = lambda source: source,
+    more_columns: Sequence[str] = (),
+) -> None:
+    """Registers both forms of a task of tab-separated files; bad rows are named by file and line.
+
+    Args:
+        name: as in `add_classification`, like all that is not explained here.
+        files: the files of each split.
+        texts: as there.
+        answer: as there.
+        column: as there.
+        metrics: as there.
+        benchmark: as there.
+        splits: makes further splits of the source, such as `by_fold`.
+        more_columns: columns to keep besides, for `splits`.
+    """
+    check = RowCheck(tuple(texts.values()), column, answer)
+    columns = (*texts.values(), column, *more_columns)
+    source = splits(sources.tsv_source(files, columns=columns, check=check))
+    add_classification(
+        name, source, texts=texts, answer=answer, column=column, metrics=metrics,
+        benchmark=benchmark,
+    )  # fmt: skip
+
+
+def held_out(source: sources.CachedSource) -> sources.CachedSource:
+    """A source whose split `validation` is a tenth of what was `train`, chosen by content."""
+    return sources.held_out(source, 0.1)
+
+
+def by_fold(source: sources.CachedSource) -> sources.CachedSource:
+    """A source in splits by the column `fold` of its split `all`: 8 of ten, one and one."""
+    bind = functools.partial
+    rows, about = source.examples["all"], source.fingerprints["all"]
+    return sources.CachedSource(
+        name=source.name,
+        examples={split: bind(_of_folds, rows, folds) for split, folds in FOLDS.items()},
+        fingerprints={split: bind(_about_folds, about, folds) for split, folds in FOLDS.items()},
+    )
+
+
+def _of_folds(rows: Callable[[], Any], folds: str) -> Iterator[Mapping[str, Any]]:
+    return (row for row in rows() if row["fold"] in folds)
+
+
+def _about_folds(about: Callable[[], Mapping[str, Any]], folds: str) -> Mapping[str, Any]:
+    return {**about(), "folds": folds}
+
+
+def numbered(*names: str, start: int = 0) -> LabelVocabulary:
+    """The labels that a table writes as numbers from `start` on.
+
+    Example:
+        >>> dict(numbered("negative", "positive").name_of)
+        {'0': 'negative', '1': 'positive'}
+    """
+    return LabelVocabulary({str(number): name for number, name in enumerate(names, start)})
+
+
+def named(*names: str) -> LabelVocabulary:
+    """The labels that a table writes by their names.
+
+    Example:
+        >>> named("entailment", "neutral").names
+        ('entailment', 'neutral')
+    """
+    return LabelVocabulary({name: name for name in names})
