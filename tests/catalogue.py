@@ -53,6 +53,7 @@ from lm.nn import (
     two_stream_attention,
 )
 from lm.objectives.labels import Labels, classes
+from lm.objectives.permutation import Permutation
 from lm.objectives.regression import Regression
 from lm.objectives.token_prediction import TokenPrediction
 
@@ -333,7 +334,14 @@ def classifier(name: str) -> Any:
     return family(*CLASSIFIER, NUM_LAYERS=1)()
 
 
-LABEL_OBJECTIVES = [
+def permuted(name: str) -> Any:
+    """A model of two streams, made as an objective makes its model."""
+    del name
+    return family(*XLNET, NUM_LAYERS=1)()
+
+
+OTHER_OBJECTIVES = [
+    Case("permutation", part(Permutation, model=permuted)),
     Case("labels", part(Labels, model=classifier, candidates=classes)),
     Case("regression", part(Regression, model=classifier)),
 ]
