@@ -21,7 +21,6 @@ from lm.train.patience import Patience
 from lm.train.process_group import ProcessGroup
 from lm.train.progress import log
 from lm.train.reporter import Reporter
-from lm.train.stop_signals import StopSignals
 from lm.train.training_batches import HashedBatches, check_labels, check_vocabulary
 from lm.wall import wall
 
@@ -98,7 +97,8 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
     with contextlib.ExitStack() as held:
         if group.is_first:
             held.enter_context(lock(folder))
-        signals: StopSignals = held.enter_context(group.signals())
+        signals = group.signals()
+        held.enter_context(signals)
         store = held.enter_context(contextlib.closing(group.store(Store(folder, keep=keep))))
         _prepare(settings)
         data = HashedBatches(train_data())
