@@ -187,9 +187,7 @@ class PermutedRow:
         chosen = filled_up(chosen, is_text, goal, seeds[2])
         return order(chosen | ~is_text, self.permutation_length, seeds[3]), chosen
 
-    def spans(
-        self, starts: tf.Tensor, goal: tf.Tensor, most: int, seeds: tf.Tensor
-    ) -> tf.Tensor:
+    def spans(self, starts: tf.Tensor, goal: tf.Tensor, most: int, seeds: tf.Tensor) -> tf.Tensor:
         """Returns which tokens lie in spans, bool [N]: goal of them, or fewer at the end.
 
         Args:
@@ -223,9 +221,7 @@ class PermutedRow:
         return tf.reduce_any((first <= index) & (index < first + length), 1)
 
 
-def filled_up(
-    chosen: tf.Tensor, is_text: tf.Tensor, goal: tf.Tensor, seed: tf.Tensor
-) -> tf.Tensor:
+def filled_up(chosen: tf.Tensor, is_text: tf.Tensor, goal: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Returns the chosen tokens and others of the text at random, `goal` in all: bool [N]."""
     draw = tf.random.stateless_uniform(tf.shape(chosen), seed)
     draw = tf.where(is_text, draw, 2.0)  # last

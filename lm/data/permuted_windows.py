@@ -211,9 +211,7 @@ class Drawing(NamedTuple):
     backward: Direction | None
 
 
-def row_maker(
-    row: Callable[..., PermutedRow], task: seqio.Task, lengths: Lengths
-) -> PermutedRow:
+def row_maker(row: Callable[..., PermutedRow], task: seqio.Task, lengths: Lengths) -> PermutedRow:
     """Returns what makes the rows of a task."""
     vocabulary = task.output_features["targets"].vocabulary
     return row(length=needed(lengths, TARGETS)["targets"], vocabulary=vocabulary)

@@ -48,7 +48,7 @@ class Permutation(keras.Model):
 
     def call(self, features: Features, carry: State = None) -> Any:
         given = {} if carry is None else {"carry": carry}
-        return self.model(features | attention_masks(features), **given)
+        return self.model({**features, **attention_masks(features)}, **given)
 
     def initial_carry(self, batch: int) -> State:
         """Returns the carry of the model before the first batch."""
