@@ -7,6 +7,7 @@ Results lie in the run folder, in SeqIO's files:
 
 inference_eval/<task>/<task>-metrics.jsonl      one line an evaluation: metrics and metadata
 inference_eval/<task>/<task>-<step:06>.jsonl    one line an example, of the newest evaluation
+inference_eval/<task>/<task>-<step:06>-confusion.png    of a model that labels
 """
 
 import json
@@ -17,12 +18,16 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from lm import disk, lock
+from lm.confusion_plot import plot_confusion
+from lm.data.confusion import Confusion, confusion
 from lm.data.evaluation_batches import evaluation_batches, task_names
 from lm.data.evaluation_task import EvaluationTask, Metric, short_hash
+from lm.data.labelled_task import LabelledTask, flat, names_of_labels
 from lm.data.metrics import likelihood_metrics
 from lm.generate import Generated
 from lm.objectives.carry import initial_carry
 from lm.parts import entry
+from lm.predict import named, predict_rows
 from lm.ranges import PositiveInt
 from lm.score import row_scores, score_pairs
 from lm.trained import Trained
@@ -42,15 +47,18 @@ class EvaluationResult(NamedTuple):
             prompts (ids as the model reads them) and config.
         columns: inputs, targets and, if the task asks for them, predictions and scores; each with
             one value an example.
+        confusion: of a model that labels, which labels it takes for which.
     """
 
     metrics: dict[str, Any]
     metadata: dict[str, Any]
     columns: dict[str, list[Any]]
+    confusion: Confusion | None = None
 
     def row(self) -> dict[str, Any]:
         """Returns metrics and metadata as one record."""
-        return {**self.metadata, **self.metrics}
+        by_label = self.confusion.record() if self.confusion else {}
+        return {**self.metadata, **self.metrics, **by_label}
 
     def examples(self) -> list[dict[str, Any]]:
         """Returns one record an example."""
@@ -108,7 +116,10 @@ def evaluate(
             metrics=metrics,
         )
         rows = evaluation_rows(trained, task, batches, batch_size)
-        found.append(evaluate_task(trained, task, generate, rows=rows, batch_size=batch_size))
+        if trained.predicts_labels:
+            found.append(evaluate_labels(trained, task, rows or ()))
+        else:
+            found.append(evaluate_task(trained, task, generate, rows=rows, batch_size=batch_size))
     return found
 
 
@@ -131,8 +142,7 @@ def evaluate_task(
     """
     names = [name for name in ("inputs", "targets") if name in task.task.output_features]
     columns: dict[str, list[Any]] = {name: task.texts(name) for name in names}
-    metadata: dict[str, Any] = {"task": task.name, "split": task.split}
-    metadata |= {"task_version": task.version(), "data": task.fingerprint()}
+    metadata = task_metadata(task)
     if trained.has_decoder:
         metadata["prompts"] = short_hash([read for read, _ in pairs(trained, task)])
     task_metrics: dict[str, float] = {}
@@ -151,6 +161,37 @@ def evaluate_task(
     )
 
 
+def evaluate_labels(trained: Trained, task: EvaluationTask, rows: Batches) -> EvaluationResult:
+    """Returns the metrics of a model that labels on one task, and which labels it confuses."""
+    found = list(predict_rows(trained, rows))
+    labelled = LabelledTask(task, trained.converter())
+    predictions = labelled.predictions(outputs for _, outputs in found)
+    nats, weight = (sum(float(np.sum(scores[i])) for scores, _ in found) for i in (0, 2))
+    names = names_of_labels(task.task.output_features)
+    columns = {
+        "inputs": task.texts("inputs"),
+        "targets": [named(target, names) for target in labelled.targets],
+        "prediction": [named(prediction, names) for prediction in predictions],
+    }
+    metrics = {"loss": -nats / max(weight, 1), **labelled.metrics(predictions)}
+    return EvaluationResult(
+        metrics | {"examples": len(task.examples)},
+        {**task_metadata(task), **trained.metadata},
+        columns,
+        confusion(names, flat(labelled.targets), flat(predictions)) if names else None,
+    )
+
+
+def task_metadata(task: EvaluationTask) -> dict[str, Any]:
+    """Returns what the result on a task is a result of."""
+    return {
+        "task": task.name,
+        "split": task.split,
+        "task_version": task.version(),
+        "data": task.fingerprint(),
+    }
+
+
 def evaluation_rows(
     trained: Trained, task: EvaluationTask, batches: Callable[..., Batches] | None, batch_size: int
 ) -> Batches | None:
@@ -164,7 +205,7 @@ def evaluation_rows(
     }
     if batches:
         return batches(**settings)
-    if trained.has_decoder:
+    if trained.has_decoder and not trained.predicts_labels:
         return None
     return evaluation_batches(converter=trained.converter, limit=task.limit, **settings)
 
@@ -223,6 +264,8 @@ def write_result(result: EvaluationResult, workdir: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         examples = "".join(map(_line, result.examples()))
         disk.replace(folder / f"{task}-{step:06}.jsonl", examples.encode(), what="the results")
+        if result.confusion:
+            plot_confusion(result.confusion, folder / f"{task}-{step:06}-confusion.png")
         with (folder / f"{task}-metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(_line(result.row()))
     return folder

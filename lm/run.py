@@ -1,4 +1,4 @@
-"""A run folder as an object in Python: `lm.load(workdir)` with `generate`, `score`, `evaluate`."""
+"""A run folder as an object: `lm.load(workdir)` with `generate`, `score`, `predict`, `evaluate`."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ import keras
 
 import lm
 from lm import checkpoint as checkpoints
-from lm import evaluate, generate, resources, score, trained
+from lm import evaluate, generate, predict, resources, score, trained
 from lm.abstract import give_values, on_shapes
 from lm.config import parse
 from lm.data import task_registry
@@ -21,7 +21,12 @@ from lm.errors import ConfigError
 
 CONFIG = "config.gin"
 WIRING = ("runs/generate.gin", "runs/evaluate.gin")
-ENTRIES = ("lm.generate.generate", "lm.score.score", "lm.evaluate.evaluate")
+ENTRIES = (
+    "lm.generate.generate",
+    "lm.score.score",
+    "lm.predict.predict",
+    "lm.evaluate.evaluate",
+)
 OBJECTIVE, TASK = "OBJECTIVE", "MIXTURE_OR_TASK_NAME"
 LENGTHS, CONVERTER = "TASK_FEATURE_LENGTHS", "FEATURE_CONVERTER"
 VOCABULARY, DTYPE_POLICY, SEED = "VOCABULARY", "DTYPE_POLICY", "RANDOM_SEED"
@@ -33,7 +38,7 @@ class Run:
     """A trained model and the settings of its run.
 
     A method's arguments override gin's bindings, which override the defaults of
-    `lm.generate.generate`, `lm.score.score`, `lm.evaluate.evaluate`.
+    `lm.generate.generate`, `lm.score.score`, `lm.predict.predict`, `lm.evaluate.evaluate`.
 
     Attributes:
         trained: model, vocabularies and metadata.
@@ -54,6 +59,12 @@ class Run:
     def score(self, examples: Sequence[Mapping[str, str]], **settings: Any) -> list[score.Score]:
         """Returns the log-likelihoods of texts; settings are those of `lm.score.score`."""
         return self._call("lm.score.score", examples=examples, **settings)
+
+    def predict(
+        self, examples: Sequence[str | Mapping[str, str]], **settings: Any
+    ) -> list[predict.Prediction]:
+        """Returns labels with probabilities; settings are those of `lm.predict.predict`."""
+        return self._call("lm.predict.predict", examples=examples, **settings)
 
     def evaluate(
         self, mixture_or_task_name: str | None = None, **settings: Any
@@ -164,8 +175,9 @@ def objective(config: parse.Config, rows: Mapping[str, Any]) -> Any:
 
 
 def tokenizer(made: trained.Trained) -> str:
-    """Returns kind and short hash of the vocabulary of the targets."""
-    vocabulary = made.features["targets"].vocabulary
+    """Returns kind and short hash of the vocabulary of the targets, where they are no labels."""
+    name = "targets" if "targets" in made.features else "inputs"
+    vocabulary = made.features[name].vocabulary
     return f"{type(vocabulary).__name__}:{fingerprint(vocabulary)[:12]}"
 
 

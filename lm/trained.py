@@ -89,6 +89,11 @@ class Trained:
         return "decoder" in self.model.sides
 
     @property
+    def predicts_labels(self) -> bool:
+        """Whether it labels or scores its inputs, and writes no text."""
+        return hasattr(self.objective, "predictions")
+
+    @property
     def input_format(self) -> InputFormat:
         """How it takes its inputs."""
         return INPUT_FORMATS[self.kind]
@@ -98,8 +103,10 @@ class Trained:
         """Which of `INPUT_FORMATS` it has.
 
         Raises:
-            UserError: the model has no decoder.
+            UserError: the model has no decoder, or labels.
         """
+        if self.predicts_labels:
+            raise UserError(f"{type(self.objective).__name__} writes no text: use `lm predict`")
         if not self.has_decoder:
             raise UserError(f"{type(self.model).__name__} has no decoder: it generates no text")
         if "encoder" in self.model.sides:

@@ -49,7 +49,7 @@ def model(name: str) -> Any:
 def fresh_model(case: Case) -> Any:
     """Builds a model anew."""
     made = case.factory()
-    made(batch(made, ROWS, LENGTH))
+    made(batch(made, rows(case), LENGTH))
     fill(made)
     return made
 
@@ -60,6 +60,11 @@ def objective(name: str) -> Any:
     made(batch(made.model, ROWS, LENGTH))
     fill(made)
     return made
+
+
+def rows(case: Case) -> list[list[tuple[list[int], list[int]]]]:
+    """Returns two rows, the first of them packed where the model reads such."""
+    return [[A], [C]] if "packed" in case.lacks else ROWS
 
 
 def find(cases: list[Case], name: str) -> Case:

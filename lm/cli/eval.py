@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lm.cli import output, run_flags
 
 if TYPE_CHECKING:
+    from lm.data.confusion import Confusion
     from lm.evaluate import EvaluationResult
 
 HELP = "evaluate a trained model on a task"
@@ -15,8 +16,11 @@ EXAMPLE = """examples:
   lm eval --workdir=/tmp/run --task=multi30k_ende --split=test --gin_file=decode/beam.gin
   lm eval --workdir=/tmp/run --checkpoint=best --gin.evaluate.limit=100 --json
 
-Texts and metrics go to WORKDIR/inference_eval/<task>/. Settings are those of evaluate.evaluate
-(batch_size, limit) and, for generated texts, of generate.generate."""
+Texts and metrics go to WORKDIR/inference_eval/<task>/. A classifier's labels have tables of their
+own, and a picture of which it takes for which. Settings are those of evaluate.evaluate (batch_size,
+limit) and, for generated texts, of generate.generate."""
+
+_MAX_LABELS = 20  # a wider table cannot be read; --json has all
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,8 +58,26 @@ def _show(found: "EvaluationResult") -> None:
             for name, value in rows
         ],
     )
+    if found.confusion:
+        _show_labels(found.confusion)
     notes = {name: value for name, value in found.metrics.items() if isinstance(value, str)}
     for name, value in {**notes, **found.metadata}.items():
         if name not in ("task", "split"):
             print(f"  {name}: {value}")
     print()
+
+
+def _show_labels(found: "Confusion") -> None:
+    """Print precision, recall and F1 of each label, and which labels are taken for which."""
+    print()
+    output.print_table(
+        ["label", "precision", "recall", "f1", "examples"],
+        [[s.label, *(f"{x:.2f}" for x in s[1:4]), s.examples] for s in found.scores()],
+    )
+    print()
+    if len(found.names) <= _MAX_LABELS:
+        rows = zip(found.names, found.counts.tolist(), strict=True)
+        output.print_table(
+            ["label \\ predicted", *found.names], [[name, *counts] for name, counts in rows]
+        )
+        print()

@@ -1,14 +1,12 @@
 """`lm generate`: texts for prompts from the command line, a file or standard input."""
 
 import argparse
-import contextlib
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from lm.cli import run_flags
+from lm.cli import output, run_flags
 from lm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -43,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the texts."""
     prompts = _prompts(args)
     trained = run_flags.load(args)
-    with _output(args.output) as out:
+    with output.opened(args.output) as out:
         if args.prompt is not None and not args.json:
             _write_one(trained, args.prompt, out)
         else:
@@ -62,16 +60,6 @@ def _prompts(args: argparse.Namespace) -> list[str]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"--input={args.input}: not UTF-8 at byte {error.start}") from error
     return text.removesuffix("\n").split("\n") if text else []
-
-
-@contextlib.contextmanager
-def _output(path: str | None) -> Iterator[IO[str]]:
-    """Give the file to write to, or standard output."""
-    if path is None:
-        yield sys.stdout
-        return
-    with Path(path).open("w", encoding="utf-8") as file:
-        yield file
 
 
 def _write_one(run: "Run", prompt: str, out: IO[str]) -> None:

@@ -27,6 +27,7 @@ VERBS = (
     "eval",
     "generate",
     "score",
+    "predict",
     "summary",
     "list",
     "show",

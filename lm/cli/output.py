@@ -1,14 +1,27 @@
-"""How verbs print results: a table for people, `--json` for machines."""
+"""How verbs print results: a table for people, `--json` for machines, into a file if asked for."""
 
 import argparse
+import contextlib
 import json
-from collections.abc import Sequence
-from typing import Any
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add the flag that asks for JSON."""
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+@contextlib.contextmanager
+def opened(path: str | None) -> Iterator[IO[str]]:
+    """Give the file to write to, or standard output."""
+    if path is None:
+        yield sys.stdout
+        return
+    with Path(path).open("w", encoding="utf-8") as file:
+        yield file
 
 
 def print_json(value: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import seqio
 
+from lm.data.answers import LabelVocabulary
 from lm.data.classification import Decode, Example
 from lm.data.evaluation_task import EvaluationTask, Metrics
 
@@ -57,11 +58,22 @@ class LabelledTask:
         return self.task.compare(self.targets, predictions)
 
 
-def label_names(features: Mapping[str, seqio.Feature]) -> tuple[str, ...]:
-    """Returns the names of a task's labels, by their ids; none where it has no such names.
+def names_of_labels(features: Mapping[str, seqio.Feature]) -> tuple[str, ...]:
+    """Returns the names of a task's labels by their ids, of rows or of tokens; none without names.
 
     Args:
-        features: the task's output features; the vocabulary of labels has `names`.
+        features: the task's output features.
     """
     vocabularies = (features[name].vocabulary for name in ANSWERS if name in features)
-    return next((tuple(v.names) for v in vocabularies if hasattr(v, "names")), ())
+    return next((v.names for v in vocabularies if isinstance(v, LabelVocabulary)), ())
+
+
+def flat(answers: Iterable[Any]) -> list[Any]:
+    """Returns the answers of rows one after the other, those of tokens too.
+
+    >>> flat([1, [2, 3]])
+    [1, 2, 3]
+    """
+    return [
+        part for answer in answers for part in (answer if isinstance(answer, list) else [answer])
+    ]

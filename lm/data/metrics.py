@@ -115,17 +115,21 @@ def chrf(targets: References, predictions: Texts) -> Scores:
 
 
 @part
-def rouge(targets: Texts, predictions: Texts) -> Scores:
+def rouge(targets: References, predictions: Texts) -> Scores:
     """Mean F1 of ROUGE-1, -2, -L and -Lsum over the examples, 0 to 100, with Porter's stemmer.
 
     The mean is over the examples themselves, not over random samples of them, so that the same
-    texts always have the same scores. Sentences of `rougeLsum` are separated by newlines.
+    texts always have the same scores. Sentences of `rougeLsum` are separated by newlines. Of
+    several references for an example, each measure takes the one that scores best.
     """
     from rouge_score.rouge_scorer import RougeScorer
 
     names = ("rouge1", "rouge2", "rougeL", "rougeLsum")
     scorer = RougeScorer(names, use_stemmer=True)
-    pairs = [scorer.score(*pair) for pair in zip(targets, predictions, strict=True)]
+    pairs = [
+        scorer.score_multi([target] if isinstance(target, str) else target, prediction)
+        for target, prediction in zip(targets, predictions, strict=True)
+    ]
     return {name: 100 * _mean([pair[name].fmeasure for pair in pairs]) for name in names}
 
 

@@ -14,6 +14,7 @@ from lm.data import fingerprints, stream, task_registry
 from lm.data.batches import Batches
 from lm.data.converter import OPTIONAL_FEATURES, Converter, pack_rows
 from lm.data.evaluation_batches import EvaluationBatches, evaluation_batches, task_names
+from lm.data.labelled_task import names_of_labels
 from lm.errors import UserError
 from lm.parts import part
 from lm.ranges import NonNegativeInt, PositiveInt, Seed
@@ -45,6 +46,7 @@ class Pipeline(Batches):
 
     Attributes:
         vocabulary_sizes: feature and task -> number of ids of its tokenizer.
+        label_names: names of the labels of a classification task, by their ids; else none.
 
     Raises:
         UserError: naming what is unknown: task, split, feature or length; or the task of which no
@@ -84,6 +86,7 @@ class Pipeline(Batches):
             features=(*made.task_features, *OPTIONAL_FEATURES),
             trims=made.trims,
         )
+        self.label_names = names_of_labels(provider.output_features)
         self.vocabulary_sizes = vocabulary_sizes(provider, split, made.task_features)
         _require_examples(provider, split, made, lengths=lengths, preprocessors=preprocessors)
         prepared = made.prepare(examples, lengths).shuffle(shuffle_buffer, seed=seed)

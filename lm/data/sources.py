@@ -36,9 +36,11 @@ class CachedSource(seqio.DataSource):
         fingerprints: for each split, a function that returns all that decides the examples, as
             plain JSON values.
         description: what the source was made from, as plain JSON values.
+        require: checks that the data of a split are on this machine, without reading them; raises
+            UserError if they are not.
 
     Attributes:
-        examples, fingerprints, description: the arguments.
+        examples, fingerprints, description, require: the arguments.
     """
 
     def __init__(
@@ -48,12 +50,14 @@ class CachedSource(seqio.DataSource):
         examples: Mapping[str, Callable[[], Iterable[record_cache.Example]]],
         fingerprints: Mapping[str, Callable[[], Mapping[str, Any]]],
         description: Any = None,
+        require: Callable[[str], None] | None = None,
     ):
         super().__init__(splits=tuple(examples))
         self.name = name
         self.examples = dict(examples)
         self.fingerprints = dict(fingerprints)
         self.description = description
+        self.require = require
         self.fingerprint = functools.cache(self._fingerprint)
 
     @property
@@ -119,6 +123,19 @@ def text_source(
     return _source(splits, reader, {}, on_error, wrap=lambda text: {feature: text})
 
 
+def rows_source(
+    splits: Mapping[str, Paths | Lazy], reader: Reader, on_error: str = "raise"
+) -> CachedSource:
+    """A source of the rows that a reader of files yields.
+
+    Args:
+        splits: as in `text_source`.
+        reader: a function of paths and a `report`, as those of `lm.data.readers`.
+        on_error: "raise" or "skip".
+    """
+    return _source(splits, reader, {}, on_error)
+
+
 def parallel_source(
     splits: Mapping[str, Mapping[str, Paths | Lazy]], *, on_error: str = "raise"
 ) -> CachedSource:
@@ -163,6 +180,7 @@ def examples_source(
     splits: Mapping[str, Callable[[], Iterable[record_cache.Example]]],
     *,
     fingerprint: Callable[[], Mapping[str, Any]],
+    require: Callable[[str], None] | None = None,
 ) -> CachedSource:
     """A source of examples that Python functions make.
 
@@ -172,10 +190,11 @@ def examples_source(
             lists of them, all with the same features.
         fingerprint: returns all that decides the examples, as plain JSON values, e.g. the
             version of the library that they come from. Called at the first use.
+        require: as in `CachedSource`.
     """
     bind = functools.partial
     fingerprints = {split: bind(_extended, fingerprint, {"split": split}) for split in splits}
-    return CachedSource(name=name, examples=splits, fingerprints=fingerprints)
+    return CachedSource(name=name, examples=splits, fingerprints=fingerprints, require=require)
 
 
 def held_out(source: CachedSource, part: float) -> CachedSource:

@@ -13,22 +13,33 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 import seqio
+from absl import logging
 
 import gin
+from lm.data import on_demand
 from lm.errors import UserError
 
 Provider: TypeAlias = seqio.Task | seqio.Mixture
+
+AVAILABLE = "_available"  # after the name of a mixture: those of its tasks whose data are here
+SUPPORT = "support"  # the package of `tasks` that registers nothing
 
 
 def task_modules() -> list[str]:
     """Returns the names of the task modules, without `tasks.` before them; imports none of them.
 
     Example:
-        >>> "multi30k" in task_modules()
-        True
+        >>> "multi30k" in task_modules(), "support" in task_modules()
+        (True, False)
     """
     folders = importlib.import_module("tasks").__path__
-    return sorted(found.name for found in pkgutil.iter_modules(folders) if not found.ispkg)
+    return sorted(found.name for found in pkgutil.iter_modules(folders) if found.name != SUPPORT)
+
+
+def import_modules() -> None:
+    """Imports every task module."""
+    for module in task_modules():
+        importlib.import_module(f"tasks.{module}")
 
 
 def task_names() -> set[str]:
@@ -55,29 +66,53 @@ def find(name: str) -> Provider:
     for module in task_modules():
         if name.startswith(module):
             importlib.import_module(f"tasks.{module}")
-    if name not in names():
-        for module in task_modules():
-            importlib.import_module(f"tasks.{module}")
+    if not _is_known(name):
+        import_modules()
         register_t5()
     return get(name)
 
 
 def get(name: str) -> Provider:
-    """Returns the task or mixture of a name; t5's own are registered when such a name is asked for.
+    """Returns the task or mixture of a name; those by rule and t5's are registered when asked for.
 
     Raises:
         UserError: if neither a module imported so far nor t5 registers the name.
     """
-    if name not in names():
+    if not _is_known(name):
         register_t5()
     if name not in names():
-        near = difflib.get_close_matches(name, names(), n=1)
+        near = difflib.get_close_matches(name, [*names(), *on_demand.names()], n=1)
         hint = f"; did you mean '{near[0]}'?" if near else ""
         raise UserError(
             f"no task or mixture {name!r}{hint} (a gin file imports its module, such as "
             "`from tasks import multi30k`; `lm list tasks` shows all)"
         )
     return seqio.get_mixture_or_task(name)
+
+
+def _is_known(name: str) -> bool:
+    """Tells whether a name is registered, once the families of names have had their turn."""
+    if name not in names():
+        on_demand.register(name)
+    if name not in names() and name.endswith(AVAILABLE):
+        _register_available(name)
+    return name in names()
+
+
+def _register_available(name: str) -> None:
+    """Registers a mixture's tasks that are on this machine as `<mixture>_available`."""
+    whole = name.removesuffix(AVAILABLE)
+    if not _is_known(whole) or whole not in mixture_names():
+        return
+    mixture = seqio.get_mixture_or_task(whole)
+    missing = missing_data(mixture)
+    held = [task for task in mixture.tasks if task.name not in missing]
+    if not held:
+        raise UserError(f"{whole}: no task has its data on this machine")
+    if missing:
+        logging.warning("%s leaves out %d: %s", name, len(missing), ", ".join(missing))
+    rates = mixture.rate_per_task_name
+    seqio.MixtureRegistry.add(name, [(task.name, rates[task.name]) for task in held])
 
 
 @functools.cache
@@ -103,8 +138,7 @@ def provider(name: str, split: str, vocabulary: seqio.Vocabulary | None = None) 
     if split not in found.splits:
         known = ", ".join(sorted(found.splits)) or "none"
         raise UserError(f"{name} has no split {split!r}; it has: {known}")
-    for task in tasks(found, split):
-        require_data(task, split)
+    require_data(found, split)
     return with_vocabulary(found, vocabulary)
 
 
@@ -127,31 +161,69 @@ def tasks(found: Provider, split: str) -> list[seqio.Task]:
 
 
 def require_data(provider: Provider, split: str) -> None:
-    """Checks, without touching the network, that a task's TFDS data lie on this machine.
+    """Checks, without touching the network, that a task's data lie on this machine.
 
     Args:
-        provider: a task or mixture; sources other than TFDS are not looked at.
+        provider: a task or mixture; sources that cannot tell are not looked at.
         split: the split that will be read.
 
     Raises:
-        UserError: with the command that fetches the first missing data set.
+        UserError: with the command that fetches a missing data set, and of a mixture the names of
+            all tasks that miss theirs.
     """
+    missing = missing_data(provider, split)
+    if not missing:
+        return
+    error = next(iter(missing.values()))
+    if isinstance(provider, seqio.Task) or len(missing) == 1:
+        raise error
+    raise UserError(
+        f"{provider.name}: {len(missing)} of {len(provider.tasks)} tasks miss their data: "
+        f"{', '.join(missing)}. The first: {error}. To train on the others alone, name the mixture "
+        f"{provider.name}{AVAILABLE}"
+    )
+
+
+def missing_data(provider: Provider, split: str | None = None) -> dict[str, UserError]:
+    """Returns the error of every task whose data are not on this machine, by its name.
+
+    Args:
+        provider: a task or mixture.
+        split: the split that will be read; all of a task's by default.
+    """
+    missing = {}
     for task in seqio.get_subtasks(provider):
-        if isinstance(task.source, seqio.TfdsDataSource):
-            _require_tfds(task, split)
+        try:
+            for name in [split] if split else task.source.splits:
+                _require(task, name)
+        except UserError as error:
+            missing[task.name] = error
+    return missing
 
 
-def _require_tfds(task: seqio.Task, split: str) -> None:
-    name, folder = task.source.tfds_dataset.get_split_params(split)
+def _require(task: seqio.Task, split: str) -> None:
+    if isinstance(task.source, seqio.TfdsDataSource):
+        require_tfds(task.name, task.source, split)
+    elif (require := getattr(task.source, "require", None)) and split in task.source.splits:
+        require(split)
+
+
+def require_tfds(task: str, source: seqio.TfdsDataSource, split: str) -> None:
+    """Checks that TFDS has prepared the data of a task.
+
+    Raises:
+        UserError: with the command that does so.
+    """
+    name, folder = source.tfds_dataset.get_split_params(split)
     fetch = f"tfds build {name}" + (f" --data_dir={folder}" if folder else "")
     try:
-        is_there = task.source.tfds_dataset.builder.is_prepared()
+        is_there = source.tfds_dataset.builder.is_prepared()
     except Exception as error:  # TFDS raises types of its own for names and versions gone
         reason = " ".join(str(error).split())[:120]
-        raise UserError(f"{task.name}: TFDS cannot open {name!r} ({reason})") from error
+        raise UserError(f"{task}: TFDS cannot open {name!r} ({reason})") from error
     if not is_there:
         raise UserError(
-            f"{task.name}: the data are not on this machine; `{fetch}` fetches them "
+            f"{task}: the data are not on this machine; `{fetch}` fetches them "
             "(or set TFDS_DATA_DIR to the folder that holds them)"
         )
 

@@ -53,11 +53,12 @@ class Meter:
     def read(self) -> dict[str, float]:
         """Return the means of the window, the rate and the counts; waits for the device.
 
-        `target_tokens` is the weight of the loss per update.
+        `target_tokens` is the weight per update of the cross entropy, or else of the loss.
         """
         sums = {name: np.asarray(v.value) for name, v in self.sums.items()}
         means = {name: mean(*pair) for name, pair in sums.items()}
-        means["target_tokens"] = mean(sums["loss"][1], sums["grad_norm"][1])
+        weighed = sums.get("cross_entropy", sums["loss"])
+        means["target_tokens"] = mean(weighed[1], sums["grad_norm"][1])
         scalars = {"learning_rate": self.learning_rate, **self.counters}
         return means | {name: np.asarray(v.value).item() for name, v in scalars.items()}
 

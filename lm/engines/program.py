@@ -67,6 +67,7 @@ class Program:
         # On shapes first: what does not fit into memory is named before it is allocated.
         with on_shapes("OBJECTIVE"):
             self.terms = _build(objective, features)
+            optimizer.freeze(objective.trainable_variables)
             self.carry = Carry(objective, features)
             memory.require(memory.at_least(objective, optimizer, features, self.carry.variables))
         give_values([*objective.variables, *self.carry.variables])

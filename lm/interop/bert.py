@@ -1,4 +1,4 @@
-"""Names of Hugging Face's BERT, with its pooler or its head for masked tokens."""
+"""Names of Hugging Face's BERT, with its pooler, its head for masked tokens, or one that labels."""
 
 from lm.interop.renaming import Family, Rule, dense, norm, same
 
@@ -13,19 +13,25 @@ TOKENS = (
     *norm("cls.predictions.transform.LayerNorm", "encoder/head/norm"),
     same("cls.predictions.bias", "encoder/head/bias"),
 )
+CLASSES = (
+    *dense("bert.pooler.dense", "encoder/head/layer_hidden/dense"),
+    *dense("classifier", "encoder/head/scores"),
+)
+TOKEN_CLASSES = (*dense("classifier", "encoder/head/scores"),)
+SPAN_ENDS = (*dense("qa_outputs", "encoder/head/scores"),)
 
 
-def bert(head: tuple[Rule, ...], other: tuple[Rule, ...]) -> Family:
+def bert(head: tuple[Rule, ...], other: tuple[Rule, ...] = ()) -> Family:
     """BERT with one head; a release may hold the other one too."""
     return Family(
         rules=(
-            same(WORDS, "encoder/embedding/embeddings"),
-            same(f"{EMBEDDINGS}.token_type_embeddings.weight", "encoder/types/embeddings"),
+            same(WORDS, "encoder/embedder/embedding/embeddings"),
+            same(f"{EMBEDDINGS}.token_type_embeddings.weight", "encoder/embedder/types/embeddings"),
             same(
                 f"{EMBEDDINGS}.position_embeddings.weight",
-                "encoder/stack/learned_position/embeddings",
+                "encoder/embedder/learned_position/embeddings",
             ),
-            *norm(f"{EMBEDDINGS}.LayerNorm", "encoder/stack/before_layer_norm"),
+            *norm(f"{EMBEDDINGS}.LayerNorm", "encoder/embedder/after_layer_norm"),
             *dense(f"{BLOCK}.attention.self.query", f"{ATTENTION}/query"),
             *dense(f"{BLOCK}.attention.self.key", f"{ATTENTION}/key"),
             *dense(f"{BLOCK}.attention.self.value", f"{ATTENTION}/value"),
@@ -47,3 +53,6 @@ def bert(head: tuple[Rule, ...], other: tuple[Rule, ...]) -> Family:
 
 BERT = bert(POOLER, TOKENS)
 BERT_MASKED = bert(TOKENS, POOLER)
+BERT_CLASSIFIER = bert(CLASSES)
+BERT_TOKENS = bert(TOKEN_CLASSES)
+BERT_SPANS = bert(SPAN_ENDS)

@@ -40,8 +40,8 @@ def blocks() -> Iterator[Rule]:
 
 FUNNEL = Family(
     rules=(
-        same("funnel.embeddings.word_embeddings.weight", "funnel/embedding/embeddings"),
-        *norm("funnel.embeddings.layer_norm", "funnel/stack/before_layer_norm"),
+        same("funnel.embeddings.word_embeddings.weight", "funnel/embedder/embedding/embeddings"),
+        *norm("funnel.embeddings.layer_norm", "funnel/embedder/after_layer_norm"),
         *blocks(),
     ),
     prefix="funnel.",

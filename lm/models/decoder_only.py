@@ -90,8 +90,11 @@ class DecoderOnly(keras.Model):
             The last token of each prompt, int32 [B], which is the first to `step` with, and the
             state before it.
         """
+        tokens = features["decoder_input_tokens"]
         rows = prefixed_rows(features)._replace(positions=None)
-        last, state = prefill(self, features["decoder_input_tokens"], rows, length)
+        last, state = prefill(
+            self, tokens, rows, self.decoder.initial_state(tokens.shape[0], length)
+        )
         return last, DecoderState(state)
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:

@@ -11,14 +11,14 @@ from lm.nn.stack_state import Rows, StackState
 from lm.types import Tensor
 
 
-def prefill(model: Any, tokens: Tensor, rows: Rows, length: int) -> tuple[Tensor, StackState]:
+def prefill(model: Any, tokens: Tensor, rows: Rows, state: StackState) -> tuple[Tensor, StackState]:
     """Reads prompts in one call.
 
     Args:
         model: with an `embedding` and a `decoder`.
         tokens: int32 [B, T], the prompts.
         rows: what comes with them.
-        length: positions the state has room for, prompt included.
+        state: of the decoder before the prompts, with room for them.
 
     Returns:
         The last token of each prompt, int32 [B], which is the first to step with, and the state
@@ -27,7 +27,7 @@ def prefill(model: Any, tokens: Tensor, rows: Rows, length: int) -> tuple[Tensor
     _, state = model.decoder(
         model.embedding(tokens),
         rows._replace(segments=real_tokens(tokens, rows.segments)),
-        state=model.decoder.initial_state(tokens.shape[0], length),
+        state=state,
     )
     return last_token(tokens, state.index), state
 

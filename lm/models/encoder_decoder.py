@@ -1,17 +1,22 @@
 """Encoder-decoder: the decoder reads what the encoder makes of the inputs."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 import keras
 from keras import ops
 
 from lm.models.decoding import next_logits, prefill
 from lm.models.features import rows_of
-from lm.nn.branch import Factory, make
+from lm.nn.branch import Factory, State, make
+from lm.nn.handover import Begun, before_row, nan_if_packed
 from lm.nn.heads import LogitsInput
 from lm.nn.stack_state import Rows, StackState
 from lm.parts import part
 from lm.types import Features, Shape, Tensor
+
+Handover: TypeAlias = Callable[[State, State], State]
+"""`(states of the encoder after its row, those of the decoder before its own) -> the latter`."""
 
 
 class EncoderDecoderState(NamedTuple):
@@ -28,12 +33,19 @@ class EncoderDecoder(keras.Model):
     Features: `encoder_input_tokens`, `decoder_input_tokens`, and where there are any
     `encoder_positions`, `encoder_segment_ids`, `decoder_positions`, `decoder_segment_ids`.
 
+    With a handover a row holds one example; the outputs of a packed row are NaN.
+
     Args:
-        embedding: factory of the token embedding, shared by both sides.
+        embedding: factory of the token embedding, of the targets and, unless they have their own,
+            of the inputs.
         encoder, decoder: factories of the stacks.
         head: factory of a layer `(x, table) -> logits`.
+        source_embedding: factory of the embedding of the inputs, or None.
+        handover: `handover.last_state` begins the decoder with the states in which the encoder
+            ends; None with zeros.
 
-    Source: Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762).
+    Source: Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762); with a handover and no
+    attention Sutskever et al. 2014 (https://arxiv.org/abs/1409.3215).
     """
 
     sides = ("encoder", "decoder")
@@ -45,10 +57,17 @@ class EncoderDecoder(keras.Model):
         encoder: Factory,
         decoder: Factory,
         head: Factory,
+        source_embedding: Factory | None = None,
+        handover: Handover | None = None,
         name: str = "encoder_decoder",
     ) -> None:
         super().__init__(name=name, autocast=False)
         self.embedding = make(embedding, "embedding")
+        self.source_embedding = (
+            make(source_embedding, "source_embedding") if source_embedding else self.embedding
+        )
+        self.handover = handover
+        self.max_segments = 1 if handover else None
         self.encoder = make(encoder, "encoder")
         self.decoder = make(decoder, "decoder")
         self.head = make(head, "head")
@@ -67,15 +86,32 @@ class EncoderDecoder(keras.Model):
 
     def hidden(self, features: Features) -> Tensor:
         """Returns what the head reads, [B, T, D]."""
-        rows = rows_of(features, "decoder")._replace(
-            memory=self.encode(features), memory_segments=features.get("encoder_segment_ids")
-        )
-        return self.decoder(self.embedding(features["decoder_input_tokens"]), rows)[0]
+        x = self.embedding(features["decoder_input_tokens"])
+        rows, last = self.encoded(features, rows_of(features, "decoder"))
+        if not last:
+            return self.decoder(x, rows)[0]
+        state = self.begun(before_row(self.decoder, x, rows), last)
+        return nan_if_packed(self.decoder(x, rows, state=state)[0], rows.segments)
 
-    def encode(self, features: Features) -> Tensor:
-        """Returns the memory, [B, S, D]."""
-        x = self.embedding(features["encoder_input_tokens"])
-        return self.encoder(x, rows_of(features, "encoder"))[0]
+    def encoded(self, features: Features, rows: Rows) -> tuple[Rows, State]:
+        """Returns the decoder's rows with the memory, and the encoder's states to hand over."""
+        x = self.source_embedding(features["encoder_input_tokens"])
+        none = ops.zeros((x.shape[0],), "int32")
+        mine = rows_of(features, "encoder")._replace(carried=none)
+        state = before_row(self.encoder, x, mine) if self.handover else None
+        memory, after = self.encoder(x, mine, state=state)
+        rows = rows._replace(
+            memory=memory,
+            memory_segments=features.get("encoder_segment_ids"),
+            carried=ops.ones_like(none),
+        )
+        return rows, after.residuals if after else ()
+
+    def begun(self, state: Begun, last: State) -> Begun:
+        """Returns the decoder's state with what is handed over in place of zeros."""
+        if self.handover is None:
+            return state
+        return state._replace(residuals=self.handover(last, state.residuals))
 
     def start(self, features: Features, length: int) -> tuple[Tensor, EncoderDecoderState]:
         """Reads the inputs, and a prefix of the targets where one is given, in one call.
@@ -91,13 +127,11 @@ class EncoderDecoder(keras.Model):
         inputs = features["encoder_input_tokens"]
         memory_segments = features.get("encoder_segment_ids", ops.ones_like(inputs))
         tokens = features.get("decoder_input_tokens", ops.zeros_like(inputs[:, :1]))
-        rows = Rows(
-            segments=features.get("decoder_segment_ids"),
-            memory=self.encode(features),
-            memory_segments=memory_segments,
-        )
-        last, state = prefill(self, tokens, rows, length)
-        return last, EncoderDecoderState(state, memory_segments)
+        rows, last = self.encoded(features, Rows(segments=features.get("decoder_segment_ids")))
+        rows = rows._replace(memory_segments=memory_segments)
+        state = self.begun(self.decoder.initial_state(tokens.shape[0], length), last)
+        first, state = prefill(self, tokens, rows, state)
+        return first, EncoderDecoderState(state, memory_segments)
 
     def step(
         self, tokens: Tensor, state: EncoderDecoderState

@@ -10,14 +10,14 @@ from lm.types import Features, Layer, Shape, Tensor
 
 @part
 class Funnel(keras.Model):
-    """`head(encoder(E[tokens]))`, with an output per token if the stack has a decoder.
+    """`head(encoder(embedder(tokens)))`, with an output per token if the stack has a decoder.
 
     Features: `encoder_input_tokens`, and where there are any `encoder_segment_ids` (packed
     examples, 0 for padding) and `encoder_token_types` (0 or 1 for sentence A or B, 2 for [CLS]).
     The first token of every example is treated as [CLS], whatever it is.
 
     Args:
-        embedding: factory of the token embedding.
+        embedder: factory of an `embedder.Embedder`.
         encoder: factory of the stack, `FunnelStack`.
         head: factory of a layer `(x, table, segments) -> y`: logits per token, or a vector per
             row; None returns what the stack returns.
@@ -30,16 +30,16 @@ class Funnel(keras.Model):
     def __init__(
         self,
         *,
-        embedding: Factory,
+        embedder: Factory,
         encoder: Factory,
         head: Factory | None = None,
         name: str = "funnel",
     ) -> None:
         super().__init__(name=name, autocast=False)
-        self.embedding = make(embedding, "embedding")
+        self.embedder = make(embedder, "embedder")
         self.encoder = make(encoder, "stack")
         self.head: Layer = make(head, "head") if head else None
-        self.vocabulary_size = self.embedding.vocabulary_size
+        self.vocabulary_size = self.embedder.vocabulary_size
 
     def build(self, features_shape: Shape) -> None:
         """Sublayers create their variables at their first call."""
@@ -47,16 +47,16 @@ class Funnel(keras.Model):
 
     def call(self, features: Features) -> Tensor:
         x, segments = self.hidden(features), features.get("encoder_segment_ids")
-        return x if self.head is None else self.head(x, self.embedding.matrix(), segments)
+        return x if self.head is None else self.head(x, self.embedder.matrix(), segments)
 
     def logits_input(self, features: Features) -> LogitsInput:
         """Returns what `call` projects to logits, once the model is built."""
-        return self.head.logits_input(self.hidden(features), self.embedding.matrix())
+        return self.head.logits_input(self.hidden(features), self.embedder.matrix())
 
     def hidden(self, features: Features) -> Tensor:
         """Returns what the head reads: [B, T, D], or [B, T', D] where the stack has no decoder."""
         return self.encoder(
-            self.embedding(features["encoder_input_tokens"]),
+            self.embedder(features["encoder_input_tokens"]),
             segments=features.get("encoder_segment_ids"),
             types=features.get("encoder_token_types"),
         )

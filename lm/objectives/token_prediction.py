@@ -1,5 +1,6 @@
 """Next-token, span and masked-token prediction: cross entropy at weighted positions."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -24,8 +25,26 @@ from lm.types import Features, Shape, Tensor
 
 
 @part
+def per_token(weights: Tensor) -> Tensor:
+    """Returns Σ w of weights [B, T]: the loss is a mean over tokens."""
+    return ops.sum(weights)
+
+
+@part
+def per_row(weights: Tensor) -> Tensor:
+    """Returns how many rows of weights [B, T] are not 0: the loss is a mean over sentences.
+
+    >>> print(np.asarray(per_row(ops.array([[1.0, 1.0], [1.0, 0.0], [0.0, 0.0]]))))
+    2.0
+
+    Source: Sutskever et al. 2014 (https://arxiv.org/abs/1409.3215), sections 3.2 and 3.4.
+    """
+    return ops.sum(ops.cast(ops.any(weights > 0, axis=1), "float32"))
+
+
+@part
 class TokenPrediction(keras.Model):
-    """`Σ w · (-log p(target) + z_loss · (log Z)²) / Σ w` over the positions of a batch.
+    """`Σ w · (-log p(target) + z_loss · (log Z)²) / divisor(w)` over the positions of a batch.
 
     Features: those of the model, and on its output side (`decoder_…`, or `encoder_…` where there
     is no decoder) `…_target_tokens` and `…_loss_weights`. Called with a carry it returns the
@@ -37,6 +56,8 @@ class TokenPrediction(keras.Model):
         z_loss: weight of (log Z)², which keeps the softmax normaliser near 1 (T5: 1e-4).
         chunks: in how many chunks logits are made, used and dropped, for large vocabularies; None
             makes them all at once.
+        divisor: what the sum of losses is divided by: `per_token`, or `per_row` where rows are not
+            packed. Cross entropy and accuracy are means over tokens in any case.
 
     Source: Szegedy et al. 2016 (https://arxiv.org/abs/1512.00567) for label smoothing;
     z loss: Mesh TensorFlow, Shazeer et al. 2018 (https://arxiv.org/abs/1811.02084).
@@ -49,6 +70,7 @@ class TokenPrediction(keras.Model):
         label_smoothing: UnitFloat = 0.0,
         z_loss: NonNegativeFloat = 0.0,
         chunks: PositiveInt | None = None,
+        divisor: Callable[[Tensor], Tensor] = per_token,
         name: str = "token_prediction",
     ) -> None:
         super().__init__(name=name, autocast=False)
@@ -56,6 +78,7 @@ class TokenPrediction(keras.Model):
         self.label_smoothing = label_smoothing
         self.z_loss = z_loss
         self.chunks: Any = chunks
+        self.divisor = divisor
 
     @property
     def options(self) -> LossOptions:
@@ -80,10 +103,13 @@ class TokenPrediction(keras.Model):
         """Returns the sums to minimise ("loss") and to report, each a `Ratio`."""
         targets, weights = targets_and_weights(features)
         sums = self.sums if self.chunks is None else self.sums_by_chunks
-        weight = ops.sum(weights)
-        names = ("loss", "cross_entropy", "accuracy")
-        totals = sums(outputs, targets, weights)
-        return {name: Ratio(total, weight) for name, total in zip(names, totals, strict=True)}
+        loss, cross_entropy, correct = sums(outputs, targets, weights)
+        weight = per_token(weights)
+        return {
+            "loss": Ratio(loss, self.divisor(weights)),
+            "cross_entropy": Ratio(cross_entropy, weight),
+            "accuracy": Ratio(correct, weight),
+        }
 
     def sums(self, logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
         """Returns Σ w·loss, Σ w·cross entropy and Σ w·correct of logits [B, T, V]."""

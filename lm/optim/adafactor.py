@@ -21,6 +21,7 @@ def adafactor(
     min_factored: PositiveInt = 128,
     clip_norm: NonNegativeFloat | None = None,
     average: UnitFloat | None = None,
+    frozen: str | None = None,
 ) -> Optimizer:
     """Return Adafactor with the defaults of T5; see `Adafactor` for the rule.
 
@@ -31,6 +32,7 @@ def adafactor(
         min_factored: a variable is factored if its two largest dimensions are at least this.
         clip_norm: largest global norm of the gradient; None (T5) does not clip.
         average: decay of the moving average of the weights; None keeps no average.
+        frozen: regular expression of the paths of weights that keep their values; None trains all.
     """
     rule = Adafactor(
         learning_rate=learning_rate,
@@ -38,7 +40,7 @@ def adafactor(
         clip_threshold=clip_threshold,
         min_factored=min_factored,
     )
-    return Optimizer(rule=rule, clip_norm=clip_norm, average=average)
+    return Optimizer(rule=rule, clip_norm=clip_norm, average=average, frozen=frozen)
 
 
 class Adafactor(keras.optimizers.Optimizer):

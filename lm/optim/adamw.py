@@ -1,16 +1,17 @@
 """AdamW: Keras' rule, with clipping, averaging and weight decay by path."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 
-from lm.optim.optimizer import UNDECAYED, Optimizer
+from lm.optim.optimizer import UNDECAYED, LayerRates, Optimizer
 from lm.parts import part
 from lm.ranges import NonNegativeFloat, UnitFloat
 
 
 @part
-def adamw(
+def adamw(  # noqa: PLR0913 - the settings of an update rule, keyword-only
     *,
     learning_rate: Any,
     beta_1: UnitFloat = 0.9,
@@ -20,6 +21,8 @@ def adamw(
     clip_norm: NonNegativeFloat | None = None,
     average: UnitFloat | None = None,
     undecayed: str = UNDECAYED,
+    frozen: str | None = None,
+    layer_rates: Callable[[], LayerRates] | None = None,
 ) -> Optimizer:
     """Return AdamW: w <- w - lr * (m / (sqrt(v) + epsilon) + weight_decay * w).
 
@@ -32,6 +35,8 @@ def adamw(
         clip_norm: largest global norm of the gradient; None does not clip.
         average: decay of the moving average of the weights; None keeps no average.
         undecayed: regular expression of the paths without weight decay.
+        frozen: regular expression of the paths of weights that keep their values; None trains all.
+        layer_rates: factory of rates that differ by layer, `layer_rates.ByDepth`.
 
     Source: Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101, algorithm 2.
     Departures: the bias correction is folded into the rate, as in Keras, so that epsilon is
@@ -45,4 +50,11 @@ def adamw(
         weight_decay=weight_decay,
         name="adamw",
     )
-    return Optimizer(rule=rule, clip_norm=clip_norm, average=average, undecayed=undecayed)
+    return Optimizer(
+        rule=rule,
+        clip_norm=clip_norm,
+        average=average,
+        undecayed=undecayed,
+        frozen=frozen,
+        layer_rates=layer_rates,
+    )

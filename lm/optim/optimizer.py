@@ -1,12 +1,13 @@
 """A Keras update rule whose updates can be resumed and skipped exactly; used by the engines."""
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import keras
 from keras import ops
 
+from lm.errors import UserError
 from lm.ranges import NonNegativeFloat, UnitFloat
 from lm.types import Tensor
 
@@ -14,8 +15,17 @@ from lm.types import Tensor
 UNDECAYED = r"norm|scale|bias|beta|gamma|embed|(^|/)position"
 
 
+class LayerRates(Protocol):
+    """Rates that differ by weight, as `lm.optim.layer_rates.ByDepth`."""
+
+    def __call__(self, paths: Sequence[str], step: Tensor) -> Sequence[Any]:
+        """Return for each weight by how much the learning rate of update `step` is multiplied."""
+
+
 class Optimizer:
     """w <- rule(w, clip(g)), with weight decay by path and an optional moving average.
+
+    With layer rates r, w <- w + r (rule(w, clip(g)) - w): weight decay is slowed down too.
 
     The rule's own clipping, averaging and accumulation stay off: they are done here or in the
     engine, where a skipped update can leave everything unchanged.
@@ -26,6 +36,9 @@ class Optimizer:
         average: decay of the moving average of the weights (0.999 ...) used for evaluation; None
             keeps no average.
         undecayed: regular expression; a variable whose path it matches is never decayed.
+        frozen: regular expression; a weight whose path it matches keeps its value. It has neither
+            gradient nor slots.
+        layer_rates: factory of `LayerRates`; None is 1 for every weight.
 
     Example:
         >>> rule = keras.optimizers.AdamW(1e-3, weight_decay=0.1, name="adamw")
@@ -40,13 +53,34 @@ class Optimizer:
         clip_norm: NonNegativeFloat | None = None,
         average: UnitFloat | None = None,
         undecayed: str = UNDECAYED,
+        frozen: str | None = None,
+        layer_rates: Callable[[], LayerRates] | None = None,
     ) -> None:
         self.rule = rule
         self.clip_norm = clip_norm
         self.average = average
         self.undecayed = undecayed
+        self.frozen = frozen
+        self.layer_rates = None if layer_rates is None else layer_rates()
         self.weights: list[Any] = []
         self.averages: list[Any] = []
+
+    def freeze(self, weights: Sequence[Any]) -> None:
+        """Make the weights that `frozen` names untrainable, before `build`.
+
+        Raises:
+            UserError: it names none of them, or all.
+        """
+        if self.frozen is None:
+            return
+        found = [weight for weight in weights if re.search(self.frozen, weight.path)]
+        if len(found) in (0, len(weights)):
+            raise UserError(
+                f"frozen = {self.frozen!r} matches {'every' if found else 'no'} weight; their "
+                f"paths are such as {weights[0].path}, {weights[-1].path}"
+            )
+        for weight in found:
+            weight.trainable = False
 
     def build(self, weights: Sequence[Any]) -> None:
         """Make the slots, and the averages as copies of the weights; called once."""
@@ -87,10 +121,22 @@ class Optimizer:
         if self.clip_norm is not None:
             scale = self.clip_norm / ops.maximum(norm, self.clip_norm)
             gradients = [g * ops.cast(scale, g.dtype) for g in gradients]
-        self.rule.apply(gradients)
+        self._update(gradients)
         if self.average is not None:
             for mean, weight in zip(self.averages, self.weights, strict=True):
                 mean.assign(mean + (1.0 - self.average) * (weight - mean))
+
+    def _update(self, gradients: Sequence[Tensor]) -> None:
+        """Apply the rule, each weight at its own rate."""
+        if self.layer_rates is None:
+            self.rule.apply(gradients)
+            return
+        before = [ops.copy(weight) for weight in self.weights]
+        paths = [weight.path for weight in self.weights]
+        rates = self.layer_rates(paths, self.rule.iterations.value)
+        self.rule.apply(gradients)
+        for weight, old, rate in zip(self.weights, before, rates, strict=True):
+            weight.assign(old + ops.cast(rate, weight.dtype) * (weight - old))
 
 
 def global_norm(gradients: Sequence[Tensor]) -> Tensor:

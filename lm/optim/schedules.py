@@ -182,6 +182,34 @@ class Cosine(Schedule):
 
 
 @value
+class Halving(Schedule):
+    """The peak for `hold_steps` updates, then half of it, and half again every `period` updates.
+
+    Args:
+        peak: the rate to begin with; 0.7 in the paper.
+        hold_steps: updates at the peak; five epochs in the paper.
+        period: updates between two halvings; half an epoch in the paper.
+
+    Example:
+        >>> rate = Halving(peak=0.7, hold_steps=10, period=2)
+        >>> [round(float(rate(step)), 4) for step in (9, 10, 11, 12, 14)]
+        [0.7, 0.35, 0.35, 0.175, 0.0875]
+
+    Source: Sutskever et al. 2014, https://arxiv.org/abs/1409.3215, section 3.4.
+    """
+
+    def __init__(
+        self, *, peak: NonNegativeFloat, hold_steps: NonNegativeInt, period: PositiveInt
+    ) -> None:
+        self.peak, self.hold_steps, self.period = peak, hold_steps, period
+
+    def __call__(self, step: Tensor) -> Tensor:
+        """Return the rate of update `step`."""
+        halvings = ops.floor((_float(step) - self.hold_steps) / self.period) + 1.0
+        return self.peak * ops.power(0.5, ops.maximum(halvings, 0.0))
+
+
+@value
 class Warmup(Schedule):
     """Another schedule, with its first updates scaled by min(1, (step + 1) / steps).
 

@@ -1,7 +1,7 @@
 """The batches that a run trains on: checked against the model before step 1, and hashed."""
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from lm.types import Batch
 
 # A tokenizer may have fewer ids than the table has rows (T5 rounds 32,100 up to 32,128).
 _WASTED = 2
+_MAX_SHOWN = 8
 
 
 class HashedBatches:
@@ -51,6 +52,11 @@ class HashedBatches:
     def vocabulary_sizes(self) -> Mapping[str, int]:
         """Where a tokenizer is used -> its number of ids; empty if the data do not know."""
         return getattr(self.data, "vocabulary_sizes", {})
+
+    @property
+    def label_names(self) -> Sequence[str]:
+        """Names of the labels by their ids; empty if the data have none."""
+        return getattr(self.data, "label_names", ())
 
     @property
     def wait_seconds(self) -> float:
@@ -112,12 +118,39 @@ def check_vocabulary(objective: Any, vocabulary_sizes: Mapping[str, int]) -> Non
         )
 
 
+def check_labels(objective: Any, names: Sequence[str]) -> None:
+    """Compare the labels of the data with the head of the model.
+
+    Args:
+        objective: made, not necessarily built.
+        names: of the labels; none if the data have no names for them.
+
+    Raises:
+        ConfigError: the head has not one score for each label, or there are weights for others.
+    """
+    found = [getattr(layer, "num_labels", None) for layer in objective._flatten_layers()]
+    scores = next((count for count in found if count is not None), None)
+    if names and scores is not None and scores != len(names):
+        shown = ", ".join(names[:_MAX_SHOWN]) + (", ..." if len(names) > _MAX_SHOWN else "")
+        raise ConfigError(
+            f"the task has {len(names)} labels ({shown}), the model's head {scores} scores: set "
+            f"NUM_LABELS = {len(names)}"
+        )
+    weights = getattr(objective, "class_weights", None)
+    if names and weights is not None and len(weights) != len(names):
+        raise ConfigError(
+            f"Labels.class_weights: {len(weights)} class weights, the task has {len(names)} labels"
+        )
+
+
 def check_first_batch(objective: Any, batch: Batch) -> None:
     """Check the batch of the first step of this process.
 
     Raises:
-        UserError: it holds ids outside the vocabulary, or all its loss weights are 0.
+        UserError: it holds ids outside the vocabulary, more examples in a row than the model
+            admits, or all its loss weights are 0.
     """
+    _check_packing(objective, batch)
     rows = _embedding_rows(objective)
     for name, ids in batch.items():
         low, high = (int(ids.min()), int(ids.max())) if name.endswith("_tokens") else (0, 0)
@@ -128,12 +161,26 @@ def check_first_batch(objective: Any, batch: Batch) -> None:
                 f"{'?' if rows is None else rows - 1}: set VOCABULARY_SIZE or correct the task's "
                 "ids"
             )
-    weights = [array for name, array in batch.items() if name.endswith("_loss_weights")]
+    weights = [
+        array for name, array in batch.items() if name.endswith(("_loss_weights", "label_weights"))
+    ]
     if weights and not any(array.any() for array in weights):
         raise UserError(
             "the first batch has nothing to learn from, all its loss weights are 0: look at the "
             "task with `lm show`, and at TASK_FEATURE_LENGTHS"
         )
+
+
+def _check_packing(objective: Any, batch: Batch) -> None:
+    """Refuse rows of more examples than a layer's `max_segments`."""
+    packed = max((int(x.max()) for name, x in batch.items() if "segment_ids" in name), default=1)
+    for layer in objective._flatten_layers():
+        most = getattr(layer, "max_segments", None)
+        if most is not None and packed > most:
+            raise UserError(
+                f"the first batch has {packed} examples in a row, {type(layer).__name__} admits "
+                f"{most}: bind packing.FirstFit.max_examples = {most}"
+            )
 
 
 def _embedding_rows(objective: Any) -> int | None:

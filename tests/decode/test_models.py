@@ -28,6 +28,7 @@ KINDS = [
     ("evolved_transformer", encoder_prompts, encoder_pairs),
     ("t5", encoder_prompts, encoder_pairs),
     ("transformer", encoder_prompts, encoder_pairs),
+    ("seq2seq_lstm", encoder_prompts, encoder_pairs),
 ]
 
 

@@ -31,7 +31,9 @@ COUNTS = {
     "gpt2/medium": 354_823_168,
     "gpt2/large": 774_030_080,
     "gpt2/xl": 1_557_611_200,
+    "gnmt/large": 212_407_296,
     "lstm_lm/large": 51_012_000,
+    "luong/large": 217_032_000,
     "moe/small_8": 322_855_680,
     "moe/small_32": 1_003_107_072,
     "primer/small": 35_371_264,
@@ -44,6 +46,8 @@ COUNTS = {
     "primer_t5/base": 223_061_760,
     "switch_primer_ez/medium": 548_668_032,
     "switch_vanilla/medium": 548_585_088,
+    "seq2seq_lstm/paper": 384_000_000,
+    "seq2seq_lstm/biases": 384_032_000,
     "st_moe/base": 700_641_024,
     "st_moe/xl": 8_889_972_736,
     "st_moe/32b": 269_104_613_376,
@@ -97,6 +101,9 @@ TIED = (
 )
 
 
+PARTS = {"architecture", "classifier", "masked", "permutation"}
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_parameters(size):
     assert trees.summary(f"models/{size}.gin").parameters == COUNTS[size]
@@ -104,11 +111,7 @@ def test_parameters(size):
 
 def test_every_size_is_counted():
     found = {f"{path.parent.name}/{path.stem}" for path in trees.GIN.glob("models/*/*.gin")}
-    parts = {
-        name
-        for name in found
-        if name.endswith(("/architecture", "/classifier", "/masked", "/permutation"))
-    }
+    parts = {name for name in found if name.split("/")[1] in PARTS}
     assert found - parts == set(COUNTS)
 
 

@@ -37,6 +37,22 @@ def bert_masked() -> dict[str, np.ndarray]:
     return from_bert(transformers.BertForMaskedLM, lambda output: output.logits)
 
 
+def bert_classifier() -> dict[str, np.ndarray]:
+    return from_bert(transformers.BertForSequenceClassification, lambda output: output.logits)
+
+
+def bert_tokens() -> dict[str, np.ndarray]:
+    return from_bert(transformers.BertForTokenClassification, lambda output: output.logits)
+
+
+def bert_spans() -> dict[str, np.ndarray]:
+    """Start and end of every position, as our head has them: [B, T, 2]."""
+    return from_bert(
+        transformers.BertForQuestionAnswering,
+        lambda output: torch.stack([output.start_logits, output.end_logits], -1),
+    )
+
+
 def from_bert(make: Any, pick: Callable[[Any], Any]) -> dict[str, np.ndarray]:
     config = transformers.BertConfig(
         **SIZES,
@@ -47,6 +63,7 @@ def from_bert(make: Any, pick: Callable[[Any], Any]) -> dict[str, np.ndarray]:
         max_position_embeddings=16,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
+        num_labels=2 if make is transformers.BertForQuestionAnswering else 3,
     )
     types = (np.arange(10)[None] >= np.array([[4], [5]])).astype("int32")
     features = {
@@ -195,6 +212,16 @@ def xlnet() -> dict[str, np.ndarray]:
     )
 
 
+def xlnet_classifier() -> dict[str, np.ndarray]:
+    """The last token stands for the row; theirs pads on the left, so there is no padding."""
+    features = {"encoder_input_tokens": draw_tokens(), "encoder_token_types": XLNET_TYPES}
+    config = xlnet_config()
+    config.update({"num_labels": 3, "summary_last_dropout": 0.0})
+    model = transformers.XLNetForSequenceClassification(config)
+    tokens, types = (torch.tensor(array).long() for array in features.values())
+    return record(model, features, lambda: model(input_ids=tokens, token_type_ids=types).logits)
+
+
 def xlnet_permutation() -> dict[str, np.ndarray]:
     """Three predicted positions in a random order, two streams."""
     return from_permuted_xlnet(None)
@@ -254,22 +281,9 @@ def xlnet_config() -> Any:
     )
 
 
-FAMILIES = {
-    f.__name__: f
-    for f in (
-        gpt2,
-        bert,
-        bert_masked,
-        t5,
-        t5_1_1,
-        switch,
-        funnel,
-        funnel_base,
-        xlnet,
-        xlnet_permutation,
-        xlnet_memory,
-    )
-}
+BERTS = (bert, bert_masked, bert_classifier, bert_tokens, bert_spans)
+XLNETS = (xlnet, xlnet_classifier, xlnet_permutation, xlnet_memory)
+FAMILIES = {f.__name__: f for f in (gpt2, *BERTS, t5, t5_1_1, switch, funnel, funnel_base, *XLNETS)}
 
 
 def draw_tokens(seed: int = 0, length: int = 10) -> np.ndarray:

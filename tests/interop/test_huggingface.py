@@ -20,12 +20,24 @@ TINY = {"VOCABULARY_SIZE": 48, "DROPOUT_RATE": 0.0}
 FUNNEL = "funnel/architecture.gin"
 XLNET = "xlnet/architecture.gin", "xlnet/permutation.gin"
 BLOCKS = {"NUM_LAYERS": None, "BLOCK_SIZES": [2, 1, 1], "BLOCK_REPEATS": [1, 2, 1]}
+CLASSIFIER = "bert/architecture.gin", "bert/classifier.gin"
+
+
+def labelling(*files, **macros):
+    """A tiny BERT that labels, with the head that an objective's file binds."""
+    files = (*CLASSIFIER, *(f"../{file}" for file in files))
+    return family(*files, MAX_SEQUENCE_LENGTH=16, **TINY, **macros)
+
+
 MODELS = {
     "gpt2": family("gpt2/architecture.gin", MAX_SEQUENCE_LENGTH=16, **TINY),
     "bert": family("bert/architecture.gin", MAX_SEQUENCE_LENGTH=16, **TINY),
     "bert_masked": family(
         "bert/architecture.gin", "bert/masked.gin", MAX_SEQUENCE_LENGTH=16, **TINY
     ),
+    "bert_classifier": labelling(NUM_LABELS=3),
+    "bert_tokens": labelling("objectives/token_labels.gin", NUM_LABELS=3),
+    "bert_spans": labelling("objectives/spans.gin"),
     "funnel": family(FUNNEL, NUM_DECODER_LAYERS=1, **BLOCKS, **TINY),
     "funnel_base": family(FUNNEL, NUM_DECODER_LAYERS=0, **BLOCKS, **TINY),
     # 3 slots an expert for rows of 10, padded or not, as the reference has them.
@@ -41,6 +53,9 @@ MODELS = {
     "t5": family("t5/architecture.gin", HEAD_DIM=6, **TINY),
     "t5_1_1": family("t5_1_1/architecture.gin", HEAD_DIM=6, **TINY),
     "xlnet": family("xlnet/architecture.gin", **TINY),
+    "xlnet_classifier": family(
+        "xlnet/architecture.gin", "xlnet/classifier.gin", NUM_LABELS=3, **TINY
+    ),
     "xlnet_permutation": family(*XLNET, **TINY),
     "xlnet_memory": family(*XLNET, MEMORY_LENGTH=5, **TINY),
 }

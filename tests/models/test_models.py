@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 
 from tests.batches import batch, output_side
-from tests.built import LENGTH, ROWS, A, B, C, fresh_model, model
+from tests.built import LENGTH, ROWS, A, B, C, fresh_model, model, rows
 from tests.catalogue import MODELS, VOCABULARY_SIZE, having
 from tests.engine import assert_all_near, assert_near, differentiate, numpy, quick, slower, spec
 
@@ -142,7 +142,7 @@ def test_prefill_and_steps_equal_all_at_once(case):
 @every
 def test_eager_equals_jit(case):
     made = model(case.name)
-    features = batch(made, ROWS, LONG)
+    features = batch(made, rows(case), LONG)
     weights = real(features)
     y, z = numpy(slower(made)(features)), differentiated(case.name)(features, weights)[0]
     weights = weights[..., None] if len(z.shape) == 3 else 1.0
@@ -152,7 +152,7 @@ def test_eager_equals_jit(case):
 @every
 def test_every_weight_gets_a_gradient(case):
     made = model(case.name)
-    features = batch(made, ROWS, LONG)
+    features = batch(made, rows(case), LONG)
     _, found = differentiated(case.name)(features, real(features))
     assert all(np.isfinite(g).all() for g in found.values())
     silent = [path for path, g in found.items() if np.abs(g).max() <= 1e-6]

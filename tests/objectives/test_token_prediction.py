@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from lm.objectives.token_prediction import TokenPrediction, per_row
 from tests.batches import batch
 from tests.built import ROWS, objective
-from tests.catalogue import OBJECTIVES, having
+from tests.catalogue import OBJECTIVES, ROTARY_MODEL, having, part
 from tests.engine import assert_near, differentiate, numpy
 
 LENGTH = 15
@@ -97,3 +98,15 @@ def test_the_encoder_side_is_predicted_without_a_decoder():
     outputs = made(features)
     one, other = (numpy(made.terms(f, outputs)) for f in (features, renamed))
     assert one["loss"].total == other["loss"].total
+
+
+def test_a_loss_by_the_row_is_divided_by_the_sentences_alone():
+    made = part(TokenPrediction, model=ROTARY_MODEL, divisor=per_row)()
+    features = given(made) | {"decoder_loss_weights": np.array([[1.0] * LENGTH, [0.0] * LENGTH])}
+    terms = numpy(made.terms(features, made(features)))
+    assert {name: float(x.weight) for name, x in terms.items()} == {
+        "loss": 1.0,
+        "cross_entropy": LENGTH,
+        "accuracy": LENGTH,
+    }
+    assert terms["loss"].total == terms["cross_entropy"].total

@@ -68,3 +68,10 @@ def test_noams_peak_is_where_noam_turns():
     noam = schedules.Noam(hidden_dim=64, warmup_steps=100, factor=2.0)
     peak = schedules.noam_peak(hidden_dim=64, warmup_steps=100, factor=2.0)
     assert rates(noam, 99)[0] == pytest.approx(peak)
+
+
+def test_halving_is_constant_for_five_epochs_and_halves_at_every_half_after_them():
+    schedule = schedules.Halving(peak=0.7, hold_steps=500, period=50)
+    found = rates(schedule, 0, 499, 500, 550, 600, 650, 700)
+    expected = [0.7, 0.7, 0.35, 0.175, 0.0875, 0.04375, 0.021875]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)

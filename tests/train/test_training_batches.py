@@ -50,6 +50,14 @@ def test_a_batch_without_a_target_is_refused():
         check_first_batch(Model(), features(decoder_loss_weights=np.zeros((2, 4), "float32")))
 
 
+def test_more_examples_in_a_row_than_a_model_admits_are_refused():
+    model, packed = Model(), np.array([[1, 1, 2, 2], [1, 1, 1, 0]], "int32")
+    check_first_batch(model, features(decoder_segment_ids=packed))
+    model.max_segments = 1
+    with pytest.raises(UserError, match=r"2 examples in a row, Model admits 1: bind packing.First"):
+        check_first_batch(model, features(decoder_segment_ids=packed))
+
+
 class Positioned(keras.Model):
     def __init__(self):
         super().__init__()

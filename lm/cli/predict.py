@@ -1,0 +1,110 @@
+"""`lm predict`: labels with probabilities for the texts of a file."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lm.cli import output, run_flags
+from lm.errors import ConfigError, UserError
+
+if TYPE_CHECKING:
+    from lm.predict import Prediction
+
+HELP = "label texts with a trained classifier"
+EXAMPLE = """examples:
+  lm predict --workdir=/tmp/run --input=reviews.txt
+  lm predict --workdir=/tmp/run --input=pairs.tsv --output=labels.tsv
+  lm predict --workdir=/tmp/run --input=pairs.jsonl --json
+
+A file ending in .tsv has a header with the columns that the task reads, one ending in .jsonl has
+them as fields; any other has a text a line. A line comes out for each line: the label and the
+probability of each, in the order of the header. Texts that are too long are cut as the task says
+(text_pairs.join.cut and .keep); how many were is reported."""
+
+_HEADERS = {".tsv": 1}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's flags."""
+    run_flags.add(parser)
+    parser.add_argument("--input", required=True, metavar="FILE", help=".tsv, .jsonl, or text")
+    parser.add_argument("--output", metavar="FILE", help="where to write (default: stdout)")
+    parser.add_argument("--json", action="store_true", help="write one object a line")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write a label for each line."""
+    loaded = run_flags.load(args)
+    from lm.predict import columns
+
+    texts = _texts(args.input, columns(loaded.trained))
+    found = loaded.predict(texts)
+    lines = _records(texts, found) if args.json else _table(found)
+    with output.opened(args.output) as out:
+        out.writelines(f"{line}\n" for line in lines)
+    _report_cuts(args.input, found, loaded.trained.lengths["inputs"])
+    return 0
+
+
+def _texts(path: str, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the rows of a file, none of them without text.
+
+    Raises:
+        UserError: naming file and line of what is no row of texts.
+    """
+    rows = list(_rows(path, columns))
+    for number, row in enumerate(rows):
+        if empty := [column for column in columns if not row[column].strip()]:
+            raise UserError(f"{_line(path, number)}: empty text (column {empty[0]!r})")
+    return rows
+
+
+def _rows(path: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Return the rows of a table, of JSON lines or of a text."""
+    from lm.data import readers
+
+    suffix = Path(path).suffix
+    if suffix == ".tsv":
+        return readers.read_tsv(path, columns=columns)
+    if suffix == ".jsonl":
+        return readers.read_jsonl(path, fields=columns)
+    if len(columns) > 1:
+        wanted = " and ".join(columns)
+        raise ConfigError(f"--input={path}: the task reads {wanted}; give a .tsv or .jsonl of them")
+    return ({columns[0]: line} for line in readers.read_text_lines(path))
+
+
+def _line(path: str, number: int) -> str:
+    """Return file and line of a row, counted from 0."""
+    return f"{path}:{number + 1 + _HEADERS.get(Path(path).suffix, 0)}"
+
+
+def _records(texts: Sequence[Mapping[str, str]], found: Sequence["Prediction"]) -> Iterator[str]:
+    """Yield a JSON object for each row."""
+    for row, prediction in zip(texts, found, strict=True):
+        yield json.dumps({**row, **prediction._asdict()}, ensure_ascii=False)
+
+
+def _table(found: Sequence["Prediction"]) -> Iterator[str]:
+    """Yield a header and a line for each row, separated by tabs."""
+    if found:
+        yield "\t".join(["answer", *found[0].probabilities])
+    for prediction in found:
+        cells = [_cell(prediction.answer), *(f"{p:.4f}" for p in prediction.probabilities.values())]
+        yield "\t".join(cells)
+
+
+def _cell(answer: Any) -> str:
+    """Return an answer in one cell."""
+    return " ".join(map(str, answer)) if isinstance(answer, list) else str(answer)
+
+
+def _report_cuts(path: str, found: Sequence["Prediction"], length: int) -> None:
+    """Say on standard error how many texts were too long."""
+    cut = [number for number, prediction in enumerate(found) if prediction.is_cut]
+    if cut:
+        rows = f"{len(cut)} of {len(found)} rows are longer than {length} tokens and cut"
+        print(f"{rows}; the first is {_line(path, cut[0])}", file=sys.stderr)

@@ -1,0 +1,63 @@
+"""Handing over: a decoder begins with the states in which its encoder ends.
+
+The encoder reads its row with states, from zeros; padding holds them, so those after the row are
+the ones after its last token. The decoder's layers begin with them in place of zeros.
+"""
+
+from typing import TypeVar
+
+import keras
+from keras import ops
+
+from lm.errors import LayerError
+from lm.nn.branch import State
+from lm.nn.stack import Stack
+from lm.nn.stack_state import Rows, StackCarry, StackState
+from lm.parts import part
+from lm.types import Tensor
+
+Begun = TypeVar("Begun", StackCarry, StackState)
+
+
+def before_row(stack: Stack, x: Tensor, rows: Rows) -> StackCarry:
+    """Returns zeros as the states of a stack before it reads x, [B, T, D], and ends."""
+    if not stack.built:
+        stack(x, rows)  # layers know the width of their states once they have their variables
+    residuals = tuple(r.initial_state(*x.shape[:2]) for r in stack.residuals)
+    return StackCarry(ops.zeros((x.shape[0],), "int32"), residuals)
+
+
+@part
+def last_state(last: State, initial: State) -> State:
+    """Returns the decoder's states: the encoder's, layer by layer, tensor by tensor.
+
+    Args:
+        last: states of the encoder's layers after the row.
+        initial: those with which the decoder's layers would begin; layers without one are passed.
+
+    Raises:
+        LayerError: if encoder and decoder do not keep the same tensors.
+
+    Source: Sutskever et al. 2014 (https://arxiv.org/abs/1409.3215), section 2.
+    """
+    given, taken = keras.tree.flatten(last), keras.tree.flatten(initial)
+    found, wanted = ([tuple(x.shape[1:]) for x in states] for states in (given, taken))
+    if found != wanted or not wanted:
+        raise LayerError(
+            f"the encoder ends in states of {found}, the decoder begins with {wanted}: give both "
+            "as many recurrent layers, of one cell and width"
+        )
+    return keras.tree.pack_sequence_as(initial, given)
+
+
+def nan_if_packed(x: Tensor, segments: Tensor) -> Tensor:
+    """Returns x [B, T, D], NaN in rows of two examples or more: one state cannot serve both.
+
+    Args:
+        x: what the decoder made.
+        segments: int32 [B, T], or None where no row is packed.
+    """
+    if segments is None:
+        return x
+    is_packed = ops.max(segments, axis=1) > 1  # [B]
+    return ops.where(is_packed[:, None, None], ops.cast(float("nan"), x.dtype), x)

@@ -1,0 +1,85 @@
+"""flan_<data set>_<form>, flan_without_<cluster>_<form>: data sets as instructions (FLAN).
+
+What: 62 data sets in 12 clusters, each in ten wordings of our own (`sets/*.toml`), and mixtures
+that leave one cluster out. Importing this package registers nothing: a name is resolved when it is
+asked for.
+
+    flan_rte_zsopt                  zero-shot, the possible answers listed below OPTIONS:
+    flan_rte_zsnoopt                zero-shot, not listed
+    flan_rte_fsopt, _fsnoopt        up to 16 exemplars before the question, 960 tokens in all
+    flan_rte_fs3opt                 up to three exemplars (1, 2, 3, 5, 10)
+    flan_rte_notemplate             the fields alone (ablation)
+    flan_rte_datasetname            the name of the data set before the fields (ablation)
+    …_4templates                    the first four templates in turn, in place of ten
+    …_template7                     template 7 alone
+    …_rank                          one example for each possible answer, for rank classification
+
+    flan_all_<form>                 all data sets of the paper; flan_cluster_<cluster>_<form>
+    flan_without_<cluster>_<form>   those of the other clusters, less those too near to it
+    flan_3clusters_<form>           the first three clusters of the paper's ablation (1 to 7)
+    flan_release_<…>_<form>         the same with the 17 clusters of the release
+    flan_local_<…>_<form>           the same with what the data folder may hold, other sets included
+    …_available                     a mixture's members that are on this machine
+
+Source: below `LM_DATA_DIR` where the files are held, else TFDS; `sets/*.toml` names both.
+Licence: of each data set; the templates are part of this package.
+Splits: train (30,000 examples at most), validation (200 at most where it is cut from train), test;
+a set of which only evaluation data are held has `test` alone.
+
+Metrics: accuracy of classes; exact match and F1 of answers; ROUGE, BLEU. Example (flan_rte_zsopt):
+
+    inputs   Text: Weapons of Mass Destruction were not found.
+             Claim: Weapons were found.
+             Does the claim follow from the text?
+
+             OPTIONS:
+             - yes
+             - no
+    targets  no
+
+Source of the method: Wei et al. 2022 (https://arxiv.org/abs/2109.01652). Departures: the wording;
+a blank line, not a dialogue's turn numbers, between exemplars; templates are dealt out in the order
+of a hash of the examples, so that no order of a file coincides with them; no example is lost to
+batches of T; an exemplar never is the query.
+"""
+
+import importlib
+from collections.abc import Iterable
+
+from lm.data import on_demand
+
+TASKS = {
+    "flan_<data set>_<zsopt|zsnoopt|fsopt|fsnoopt>[_<T>templates]": "data sets as instructions",
+    "flan_<data set>_<form>_template<0-9>[_rank]": "one template of a data set, for evaluation",
+    "flan_<data set>_<notemplate|datasetname>": "fields without an instruction (ablations)",
+}
+MIXTURES = {
+    "flan_[release_|local_]without_<cluster>_<form>": "all clusters but one",
+    "flan_[release_|local_]cluster_<cluster>_<form>": "the data sets of a cluster",
+    "flan_[release_|local_]all_<form>": "all data sets",
+    "flan_<1-7>clusters_<form>": "the first clusters of the ablation",
+}
+
+
+def _register(name: str) -> None:
+    importlib.import_module("tasks.flan.register").register(name)
+
+
+def _names() -> Iterable[str]:
+    return importlib.import_module("tasks.flan.names").all_names()
+
+
+def _templates() -> Iterable[on_demand.Row]:
+    return importlib.import_module("tasks.flan.data_set").template_rows()
+
+
+on_demand.declare(
+    on_demand.Family(
+        prefix="flan_",
+        register=_register,
+        names=_names,
+        tasks=TASKS,
+        mixtures=MIXTURES,
+        templates=_templates,
+    )
+)
