@@ -64,9 +64,9 @@ class XLNet(keras.Model):
 
     def call(self, features: Features, carry: State = None) -> Any:
         x, after = self.hidden(features, carry)
-        segments = features.get("encoder_segment_ids")
-        y = x if self.head is None else self.head(x, self.embedding.matrix(), segments)
-        return with_carry(y, carry, after)
+        if self.head is not None:
+            x = self.head(x, self.embedding.matrix(), features.get("encoder_segment_ids"))
+        return with_carry(x, carry, after)
 
     def logits_input(self, features: Features, carry: State = None) -> Any:
         """Returns what `call` projects to logits, once the model is built."""
