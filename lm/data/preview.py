@@ -14,6 +14,7 @@ from lm.data.converter import OPTIONAL_FEATURES, Converter, to_rows
 
 Example = dict[str, Any]
 POOL = 64  # examples from which rows are packed
+TEMPLATE = "template"  # the feature of a prompt's template
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Preview:
         split: the split that was read.
         counts: number of examples of each task, None where unknown.
         vocabularies: of each feature.
-        raw: examples as their source gives them; of a mixture, from its tasks in turn.
+        raw: examples as their source gives them; of a mixture, from its tasks in turn. Where they
+            name the template of their prompt, the shortest one of each template.
         tokens: examples after the task's preprocessors.
         rows: the model's features.
     """
@@ -77,7 +79,7 @@ def preview(
         split=split,
         counts={part.name: part.num_input_examples(split) for part in parts},
         vocabularies={key: value.vocabulary for key, value in provider.output_features.items()},
-        raw=list(islice(_in_turn(raw), number)),
+        raw=_raw(raw, number),
         tokens=list(islice(_in_turn(tokenized), number)),
         rows=list(islice(rows.as_numpy_iterator(), number)),
     )
@@ -124,6 +126,17 @@ def visible(characters: str) -> str:
 def _tokenized(task: seqio.Task, split: str, lengths: packing.Lengths) -> tf.data.Dataset:
     dataset = token_store.examples(task, split)
     return stream.preprocess(task, dataset, lengths=lengths, preprocessors=(), seed=0)
+
+
+def _raw(parts: Sequence[tf.data.Dataset], number: int) -> list[Example]:
+    """The first examples, or one of each template, the shortest of the pool."""
+    if not all(TEMPLATE in part.element_spec for part in parts):
+        return list(islice(_in_turn(parts), number))
+    pool = sorted(islice(_in_turn(parts), POOL), key=lambda example: len(example["inputs"]))
+    by_template: dict[int, Example] = {}
+    for example in pool:
+        by_template.setdefault(example[TEMPLATE], example)
+    return [by_template[index] for index in sorted(by_template)]
 
 
 def _in_turn(parts: Sequence[tf.data.Dataset]) -> Iterator[Example]:
