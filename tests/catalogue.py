@@ -35,8 +35,11 @@ from lm.nn import (
     funnel_attention,
     gau,
     heads,
+    hyper_cells,
+    luong,
     masks,
     moe,
+    nas_cell,
     noisy,
     norm,
     parallel,
@@ -50,6 +53,7 @@ from lm.nn import (
     two_stream_attention,
 )
 from lm.objectives.labels import Labels, classes
+from lm.objectives.permutation import Permutation
 from lm.objectives.regression import Regression
 from lm.objectives.token_prediction import TokenPrediction
 
@@ -179,7 +183,31 @@ BRANCHES = [
     Case("lstm", part(recurrent.Recurrent, cell=part(cells.LSTM)), OWN_ROW, carry=WHOLE),
     Case("gru", part(recurrent.Recurrent, cell=part(cells.GRU)), OWN_ROW, carry=WHOLE),
     Case("min_gru", MIN_GRU, OWN_ROW, carry=WHOLE),
+    Case(
+        "layer_norm_lstm",
+        part(recurrent.Recurrent, cell=part(hyper_cells.LayerNormLSTM)),
+        OWN_ROW,
+        carry=WHOLE,
+    ),
+    Case(
+        "hyper_lstm",
+        part(
+            recurrent.Recurrent,
+            cell=part(
+                hyper_cells.HyperLSTM,
+                hyper=part(hyper_cells.LayerNormLSTM),
+                hyper_dim=6,
+                norm=LAYER,
+            ),
+        ),
+        OWN_ROW,
+        carry=WHOLE,
+    ),
+    Case("nas_cell", part(recurrent.Recurrent, cell=part(nas_cell.NASCell)), OWN_ROW, carry=WHOLE),
     Case("backward", part(backward.Backward, branch=MIN_GRU), ("causal", *OWN_ROW)),
+    Case("luong_dot", part(luong.LuongAttention, score=part(luong.DotScore)), OWN_ROW),
+    Case("luong_general", part(luong.LuongAttention, score=part(luong.GeneralScore)), OWN_ROW),
+    Case("luong_additive", part(luong.LuongAttention, score=part(luong.AdditiveScore)), OWN_ROW),
     Case("memory_attention", REMEMBERING, OWN_ROW, carry=WHOLE),
     Case("two_stream_attention", TWO_STREAMS, lacks=("steps", *OWN_ROW), carry=WHOLE),
     Case(
@@ -213,6 +241,8 @@ ROTARY_MODEL = part(
     DecoderOnly, embedding=EMBEDDING, decoder=CAUSAL, head=part(heads.Logits), name="decoder_only"
 )
 
+LUONG_LAYERS = "[@decoder/parallel.Parallel, @decoder/parallel.Parallel, @luong.LuongAttention]"
+RECURRENT = {"INTERMEDIATE_DIM": None, "NUM_HEADS": None}
 UNITS = {"NUM_LAYERS": 1, "NUM_HEADS": None, "HEAD_DIM": 6}
 
 ONE_PAIR = {"NUM_LAYERS": 1, "NUM_EXPERTS": 4}
@@ -234,13 +264,32 @@ MODELS = [
     Case("gau", family("gau/architecture.gin", MAX_SEQUENCE_LENGTH=MAX_LENGTH, **UNITS)),
     Case(
         "lstm_lm",
-        family("lstm_lm/architecture.gin", INTERMEDIATE_DIM=None, NUM_HEADS=None),
+        family("lstm_lm/architecture.gin", **RECURRENT),
         carry=WHOLE,
     ),
     Case(
         "seq2seq_lstm",
-        family("seq2seq_lstm/architecture.gin", INTERMEDIATE_DIM=None, NUM_HEADS=None),
+        family("seq2seq_lstm/architecture.gin", **RECURRENT),
         lacks=("packed",),
+    ),
+    Case(
+        "luong",
+        family(
+            "luong/architecture.gin",
+            **RECURRENT | {"NUM_LAYERS": None},
+            ENCODER_LAYERS="[@encoder/parallel.Parallel, @encoder/parallel.Parallel]",
+            DECODER_LAYERS=LUONG_LAYERS,
+        ),
+        lacks=("packed",),
+    ),
+    Case(
+        "gnmt",
+        family(
+            "gnmt/architecture.gin",
+            **RECURRENT | {"NUM_LAYERS": None},
+            ENCODER_LAYERS="[@both/parallel.Parallel, @residual.Residual]",
+            DECODER_LAYERS="[@parallel.Parallel, @luong.LuongAttention, @residual.Residual]",
+        ),
     ),
     Case("flash", family("flash/architecture.gin", CHUNK_SIZE=4, **UNITS), carry=WHOLE),
     Case(
@@ -285,7 +334,14 @@ def classifier(name: str) -> Any:
     return family(*CLASSIFIER, NUM_LAYERS=1)()
 
 
-LABEL_OBJECTIVES = [
+def permuted(name: str) -> Any:
+    """A model of two streams, made as an objective makes its model."""
+    del name
+    return family(*XLNET, NUM_LAYERS=1)()
+
+
+OTHER_OBJECTIVES = [
+    Case("permutation", part(Permutation, model=permuted)),
     Case("labels", part(Labels, model=classifier, candidates=classes)),
     Case("regression", part(Regression, model=classifier)),
 ]

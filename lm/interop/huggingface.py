@@ -24,6 +24,7 @@ FAMILIES = {
     "t5": T5,
     "t5_1_1": T5_1_1,
     "xlnet": XLNET,
+    "xlnet_classifier": XLNET,
     "xlnet_permutation": XLNET,
 }
 
@@ -35,7 +36,7 @@ def weights_from(model_type: str, state_dict: Tensors) -> dict[str, np.ndarray]:
         model_type: "gpt2", "t5", "t5_1_1", "bert" (with pooler), "bert_masked" (token head),
             "bert_classifier" (rows, and multiple choice), "bert_tokens", "bert_spans" (labels),
             "funnel", "funnel_base" (without its decoder), "switch", "xlnet", "xlnet_permutation"
-            (with its head).
+            (with its head), "xlnet_classifier".
         state_dict: tensors by their names, as a safetensors file holds them.
 
     Raises:

@@ -7,7 +7,7 @@ its gates: the next position needs all of h.
 """
 
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 from keras import ops
@@ -17,7 +17,7 @@ from lm.nn.dense import built_dense
 from lm.nn.initializers import Initializer, initializer
 from lm.nn.scan import linear_scan, loop
 from lm.parts import part
-from lm.types import Shape, Tensor
+from lm.types import Shape, Tensor, Tree
 
 
 class Flow(NamedTuple):
@@ -80,12 +80,13 @@ class LSTM(keras.layers.Layer):
         self.kernel_initializer = initializer(kernel_initializer)
         self.recurrent_initializer = initializer(recurrent_initializer)
 
-    def build(self, x_shape: Shape) -> None:
-        units = 4 * x_shape[-1]
+    def build(self, x_shape: Shape, units: int | None = None) -> None:
+        """Creates the variables for x [..., D] and states of so many units, by default D."""
+        units = units or x_shape[-1]
         self.inputs = built_dense(
-            "inputs", x_shape, units, self.kernel_initializer, use_bias=self.use_bias
+            "inputs", x_shape, 4 * units, self.kernel_initializer, use_bias=self.use_bias
         )
-        self.recurrent = built_dense("recurrent", x_shape, units, self.recurrent_initializer)
+        self.recurrent = built_dense("recurrent", (units,), 4 * units, self.recurrent_initializer)
 
     def call(self, x: Tensor, flow: Flow, state: State) -> tuple[Tensor, State]:
         return in_turn(self.step, self.inputs(x), flow, state)
@@ -188,13 +189,13 @@ class MinGRU(keras.layers.Layer):
 
 
 def in_turn(
-    step: Callable[[Tensor, State], State], inputs: Tensor, flow: Flow, state: State
+    step: Callable[[Any, State], State], inputs: Tree, flow: Flow, state: State
 ) -> tuple[Tensor, State]:
     """Applies a step at each position in turn.
 
     Args:
         step: `(inputs of a position [B, ...], state) -> state`, h its first field.
-        inputs: projected x, [B, T, ...].
+        inputs: projected x, a tree of [B, T, ...].
         flow: where the state begins anew and where it is held.
         state: before the first position.
 
@@ -202,7 +203,7 @@ def in_turn(
         h after each position, [B, T, D], and the last state.
     """
 
-    def flowing(now: tuple[Tensor, Tensor, Tensor], state: State) -> State:
+    def flowing(now: tuple[Tree, Tensor, Tensor], state: State) -> State:
         x, reset, hold = now
         fresh = keras.tree.map_structure(lambda s: ops.where(reset, 0.0, s), state)
         return keras.tree.map_structure(

@@ -140,7 +140,8 @@ class BiasedLogits(keras.layers.Layer):
         del x_shape
         self.bias = self.add_weight(shape=(table_shape[0],), initializer="zeros", name="bias")
 
-    def call(self, x: Tensor, table: Tensor) -> Tensor:
+    def call(self, x: Tensor, table: Tensor, segments: Tensor = None) -> Tensor:
+        del segments
         return project_from_table(self.logits_input(x, table))
 
     def logits_input(self, x: Tensor, table: Tensor) -> LogitsInput:

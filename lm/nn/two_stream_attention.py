@@ -28,7 +28,7 @@ from lm.types import Shape, Tensor
 
 
 class Streams(NamedTuple):
-    """What queries and keys of a row are, made by the stack; in `Context.relative`.
+    """What queries and keys of a row are, made by the stack.
 
     Attributes:
         segments: int32 [B, Q], of the queries.
@@ -123,7 +123,7 @@ class TwoStreamAttention(Branch):
     def call(self, x: Tensor, context: Context, state: State = None) -> tuple[Tensor, State]:
         refuse_source(self, context)
         x = ops.cast(x, self.compute_dtype)
-        streams = context.relative or Streams(context.segments, remembered=context.segments)
+        streams = context.streams or Streams(context.segments, remembered=context.segments)
         count = context.positions.shape[1]  # T
         row = x[:, :count]  # the content stream
         read = ops.concatenate([self.inputs(state), row], axis=1) if state else row  # [B, S, D]

@@ -15,11 +15,20 @@ from lm.types import Batch
 
 
 class TaskMetrics(NamedTuple):
-    """The metrics of one task."""
+    """The metrics of one task.
+
+    Attributes:
+        task: its name.
+        split: the split.
+        values: the metrics by name.
+        score: mean of the task's own metrics, highest at the best checkpoint; None where the loss
+            decides.
+    """
 
     task: str
     split: str
     values: dict[str, float]
+    score: float | None = None
 
 
 @part

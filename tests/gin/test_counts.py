@@ -31,7 +31,9 @@ COUNTS = {
     "gpt2/medium": 354_823_168,
     "gpt2/large": 774_030_080,
     "gpt2/xl": 1_557_611_200,
+    "gnmt/large": 212_407_296,
     "lstm_lm/large": 51_012_000,
+    "luong/large": 217_032_000,
     "moe/small_8": 322_855_680,
     "moe/small_32": 1_003_107_072,
     "primer/small": 35_371_264,
@@ -99,6 +101,9 @@ TIED = (
 )
 
 
+PARTS = {"architecture", "classifier", "masked", "permutation"}
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_parameters(size):
     assert trees.summary(f"models/{size}.gin").parameters == COUNTS[size]
@@ -106,7 +111,7 @@ def test_parameters(size):
 
 def test_every_size_is_counted():
     found = {f"{path.parent.name}/{path.stem}" for path in trees.GIN.glob("models/*/*.gin")}
-    parts = {name for name in found if name.endswith(("/architecture", "/classifier", "/masked"))}
+    parts = {name for name in found if name.split("/")[1] in PARTS}
     assert found - parts == set(COUNTS)
 
 

@@ -212,6 +212,16 @@ def xlnet() -> dict[str, np.ndarray]:
     )
 
 
+def xlnet_classifier() -> dict[str, np.ndarray]:
+    """The last token stands for the row; theirs pads on the left, so there is no padding."""
+    features = {"encoder_input_tokens": draw_tokens(), "encoder_token_types": XLNET_TYPES}
+    config = xlnet_config()
+    config.update({"num_labels": 3, "summary_last_dropout": 0.0})
+    model = transformers.XLNetForSequenceClassification(config)
+    tokens, types = (torch.tensor(array).long() for array in features.values())
+    return record(model, features, lambda: model(input_ids=tokens, token_type_ids=types).logits)
+
+
 def xlnet_permutation() -> dict[str, np.ndarray]:
     """Three predicted positions in a random order, two streams."""
     return from_permuted_xlnet(None)
@@ -272,7 +282,7 @@ def xlnet_config() -> Any:
 
 
 BERTS = (bert, bert_masked, bert_classifier, bert_tokens, bert_spans)
-XLNETS = (xlnet, xlnet_permutation, xlnet_memory)
+XLNETS = (xlnet, xlnet_classifier, xlnet_permutation, xlnet_memory)
 FAMILIES = {f.__name__: f for f in (gpt2, *BERTS, t5, t5_1_1, switch, funnel, funnel_base, *XLNETS)}
 
 

@@ -53,6 +53,9 @@ MODELS = {
     "t5": family("t5/architecture.gin", HEAD_DIM=6, **TINY),
     "t5_1_1": family("t5_1_1/architecture.gin", HEAD_DIM=6, **TINY),
     "xlnet": family("xlnet/architecture.gin", **TINY),
+    "xlnet_classifier": family(
+        "xlnet/architecture.gin", "xlnet/classifier.gin", NUM_LABELS=3, **TINY
+    ),
     "xlnet_permutation": family(*XLNET, **TINY),
     "xlnet_memory": family(*XLNET, MEMORY_LENGTH=5, **TINY),
 }

@@ -7,6 +7,8 @@ import pytest
 
 from lm.nn.branch import Context
 from lm.nn.cells import GRU, LSTM, MinGRU
+from lm.nn.hyper_cells import GATES, LayerNormLSTM
+from lm.nn.nas_cell import NASCell
 from lm.nn.recurrent import Recurrent
 from tests.built import noise
 from tests.catalogue import part
@@ -40,7 +42,37 @@ def project(x, w):
     return x @ w["inputs/kernel"] + w["inputs/bias"]
 
 
-CELLS = {LSTM: (lstm, 2), GRU: (gru, 1), MinGRU: (min_gru, 1)}
+def layer_norm_lstm(x, w, h, c):
+    gates = np.split(x @ w["inputs/kernel"] + h @ w["recurrent/kernel"], 4, axis=-1)
+    i, f, o, g = (norm(y, w, name) for name, y in zip(GATES, gates, strict=True))
+    c = sigmoid(f + 1) * c + sigmoid(i) * np.tanh(g)
+    return sigmoid(o) * np.tanh(norm(c, w, "memory")), c
+
+
+def norm(x, w, name):
+    return reference.layer_norm(x, w[f"{name}_norm/scale"], w[f"{name}_norm/bias"], 1e-3)
+
+
+def nas(x, w, h, c):
+    a, b = (np.split(y, 8, axis=-1) for y in (x @ w["inputs/kernel"], h @ w["recurrent/kernel"]))
+    s = [p + q for p, q in zip(a, b, strict=True)]
+    m = [
+        np.tanh(sigmoid(s[0]) * np.maximum(s[1], 0)),
+        np.tanh(sigmoid(s[2]) + np.maximum(a[3] * b[3], 0)),
+        np.tanh(np.tanh(s[4]) * sigmoid(s[5])),
+        sigmoid(np.tanh(s[6]) + sigmoid(s[7])),
+    ]
+    c = np.tanh(m[0] + c) * m[1]
+    return np.tanh(c * np.tanh(m[2] + m[3])), c
+
+
+CELLS = {
+    LSTM: (lstm, 2),
+    GRU: (gru, 1),
+    MinGRU: (min_gru, 1),
+    LayerNormLSTM: (layer_norm_lstm, 2),
+    NASCell: (nas, 2),
+}
 every = pytest.mark.parametrize("cell", CELLS)
 
 
