@@ -11,7 +11,6 @@ from typing import Any
 
 from lm.data import fingerprints, sources
 from lm.data.record_cache import Example as Record
-from tasks.flan import readings
 from tasks.flan.data_set import DataSet
 from tasks.flan.names import BARE, NAMED, Prompt
 from tasks.flan.origin import Origin, key
@@ -63,15 +62,14 @@ def source(data_set: DataSet, prompt: Prompt) -> sources.CachedSource:
     return sources.examples_source(
         f"flan_{data_set.name}",
         {split: partial(records, data_set, prompt, origin, split) for split in origin.splits},
-        fingerprint=partial(_fingerprint, data_set, prompt, origin),
+        fingerprint=partial(_fingerprint, prompt, origin),
         require=origin.require,
     )
 
 
-def _fingerprint(data_set: DataSet, prompt: Prompt, origin: Origin) -> Mapping[str, Any]:
-    code = fingerprints.describe([records, render, Origin, getattr(readings, data_set.read)])
-    rows = origin.rows.fingerprint()
-    return {"from": rows, "set": repr(data_set), "as": repr(prompt), "code": code}
+def _fingerprint(prompt: Prompt, origin: Origin) -> Mapping[str, Any]:
+    code = fingerprints.describe([records, render])
+    return {"from": origin.fingerprint(), "as": repr(prompt), "code": code}
 
 
 def _pool(examples: list[Example], origin: Origin, split: str) -> list[Example]:

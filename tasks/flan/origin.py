@@ -11,9 +11,11 @@ from typing import Any, Protocol
 
 import seqio
 
-from lm.data import files, readers, sources, task_registry
+from lm.data import files, fingerprints, readers, sources, task_registry
 from tasks.flan import readings
 from tasks.flan.data_set import DataSet
+from tasks.flan.readings.layout import Fields, Layout, Reading, Row
+from tasks.flan.readings.passages import flat_rows
 from tasks.flan.template import Example
 from tasks.support import local_data
 
@@ -30,9 +32,9 @@ class Rows(Protocol):
     """
 
     splits: tuple[str, ...]
-    layout: readings.Layout
+    layout: Layout
 
-    def read(self, split: str) -> Iterator[readings.Row]:
+    def read(self, split: str) -> Iterator[Row]:
         """Yields the rows of a split."""
 
     def require(self, split: str) -> None:
@@ -49,9 +51,9 @@ class LocalRows:
         self.data_set = data_set
         self.splits = tuple(data_set.local)
         columns = data_set.local_columns or data_set.columns or _fields(data_set)
-        self.layout = readings.Layout(columns, data_set.local_label, data_set.labels)
+        self.layout = Layout(columns, data_set.local_label, data_set.labels)
 
-    def read(self, split: str) -> Iterator[readings.Row]:
+    def read(self, split: str) -> Iterator[Row]:
         """Yields the rows of a table, of JSON lines, or of a file for each language."""
         paths = self._paths(split)
         if len(paths) > 1:
@@ -85,9 +87,9 @@ class TfdsRows:
         self.splits = tuple(data_set.slices)
         self.source = seqio.TfdsDataSource(data_set.tfds, splits=dict(data_set.slices))
         columns = data_set.columns or _fields(data_set)
-        self.layout = readings.Layout(columns, data_set.label, data_set.labels)
+        self.layout = Layout(columns, data_set.label, data_set.labels)
 
-    def read(self, split: str) -> Iterator[readings.Row]:
+    def read(self, split: str) -> Iterator[Row]:
         """Yields the rows of a slice."""
         dataset = self.source.get_dataset(split, shuffle=False)
         return (_plain(row) for row in dataset.as_numpy_iterator())
@@ -135,11 +137,17 @@ class Origin:
         is_cut = self._cuts_train and split == "validation"
         self.rows.require("train" if is_cut else split)
 
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Returns what decides the examples: the rows and the code that reads them."""
+        reading = readings.find(self.data_set.read)
+        code = fingerprints.describe([Origin, flat_rows, reading])
+        return {"rows": self.rows.fingerprint(), "set": repr(self.data_set), "code": code}
+
     def _ordered(self, split: str) -> list[Example]:
-        reading: readings.Reading = getattr(readings, self.data_set.read)
+        reading: Reading = readings.find(self.data_set.read)
         found = []
         for row in self.rows.read(split):
-            for one in readings.flat_rows(self.data_set.name, row):
+            for one in flat_rows(self.data_set.name, row):
                 if (fields := reading(one, self.rows.layout)) is not None:
                     found.append(_example(fields, self.data_set.options))
         return sorted(found, key=_order)[:MOST_EXAMPLES]
@@ -155,7 +163,7 @@ def _order(example: Example) -> tuple[float, str]:
     return sources.share(text), text
 
 
-def _example(fields: readings.Fields, options: tuple[str, ...]) -> Example:
+def _example(fields: Fields, options: tuple[str, ...]) -> Example:
     """Returns an example with its answer in words."""
     options = fields.pop("options", options)
     if "label" in fields:

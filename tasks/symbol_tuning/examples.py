@@ -84,10 +84,9 @@ def _source(origin: Origin, split: str, examples: Any, settings: Any) -> sources
 
 
 def _fingerprint(origin: Origin, settings: Any) -> Mapping[str, Any]:
-    code = fingerprints.describe([training, Origin, prompts.prompt, TUNING.symbol, INSTRUCTIONS])
+    code = fingerprints.describe([training, prompts.prompt, TUNING.symbol, INSTRUCTIONS])
     return {
-        "from": origin.rows.fingerprint(),
-        "set": repr(origin.data_set),
+        "from": origin.fingerprint(),
         "as": settings,
         "code": code,
     }

@@ -323,11 +323,3 @@ def test_the_first_examples_are_the_same_on_any_machine(data_dir):
 def test_the_first_ten_thousand_examples_are_the_same_on_any_machine(data_dir):
     some = ["rte", "sst2", "glue_mrpc", "trec", "web_nlg_en", "multi30k_ende"]
     assert rendered(some, 1000) == FIRST_12_000
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_every_tfds_name_and_version_can_be_built(tmp_path):
-    tfds = pytest.importorskip("tensorflow_datasets")
-    for name in {one.tfds for one in data_sets().values() if one.tfds}:
-        assert tfds.builder(name, data_dir=str(tmp_path), try_gcs=False).info.full_name
