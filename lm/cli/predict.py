@@ -99,7 +99,9 @@ def _table(found: Sequence["Prediction"]) -> Iterator[str]:
 
 def _cell(answer: Any) -> str:
     """Return an answer in one cell."""
-    return " ".join(map(str, answer)) if isinstance(answer, list) else str(answer)
+    if isinstance(answer, float):
+        return f"{answer:.4f}"
+    return " ".join(answer) if isinstance(answer, list) else str(answer)
 
 
 def _report_cuts(path: str, found: Sequence["Prediction"], length: int) -> None:

@@ -9,10 +9,24 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
-from lm.data import features, packing, stream, task_registry, token_store
+from lm.data import (
+    classification,
+    features,
+    packing,
+    question_answering,
+    stream,
+    task_registry,
+    token_store,
+)
 from lm.data.converter import OPTIONAL_FEATURES, Converter, to_rows
 
 Example = dict[str, Any]
+_LABELLED: Mapping[str, Callable[[], Any]] = {
+    "label": classification.Classification,
+    "labels": classification.TokenClassification,
+    "score": classification.Regression,
+    "start": question_answering.Spans,
+}
 POOL = 64  # examples from which rows are packed
 TEMPLATE = "template"  # the feature of a prompt's template
 
@@ -86,7 +100,10 @@ def preview(
 
 
 def default_converter(provider: task_registry.Provider) -> Callable[[], Any]:
-    """A packing converter for the features that a task has."""
+    """A converter for the features that a task has: of labels, or one that packs."""
+    for name, converter in _LABELLED.items():
+        if name in provider.output_features:
+            return converter
     if "inputs" in provider.output_features:
         return lambda: features.EncoderDecoder(pack=packing.FirstFit)
     return lambda: features.LanguageModel(pack=packing.FirstFit)
@@ -99,6 +116,8 @@ def piece(vocabulary: seqio.Vocabulary, token: int) -> str:
         >>> [piece(seqio.ByteVocabulary(), token) for token in (0, 1, 68, 35, 198)]
         ['<pad>', '<eos>', 'A', '␣', '#198']
     """
+    if isinstance(vocabulary, seqio.PassThroughVocabulary):  # a label by its name, or a score
+        return str(vocabulary.decode([token]))
     special = {vocabulary.pad_id: "<pad>", vocabulary.eos_id: "<eos>", vocabulary.unk_id: "<unk>"}
     if token in special:
         return special[token]
