@@ -47,6 +47,7 @@ LABELLING = {
         *(LABELLED | {"models": "gin/models/gpt2/small.gin"}).values()
     ],
     "gin/objectives/spans.gin": WITH_HEAD,
+    "gin/runs/epochs.gin": [*RUN.values()],
     "gin/objectives/token_labels.gin": WITH_HEAD,
 }
 
