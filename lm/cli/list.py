@@ -31,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
     rows = list(_KINDS[args.kind]())
     if args.html:
         Path(args.html).write_text(table_page.page(args.kind, rows), encoding="utf-8")
+        print(f"{args.html}: {len(rows):,} {args.kind}")
     elif args.json:
         output.print_json(rows)
     elif rows:

@@ -10,8 +10,10 @@ What is too long is cut in the texts, never at the tokens around them. Which tex
 function of both sizes, `cut`; at which of its ends another, `keep`.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import seqio
 import tensorflow as tf
 
@@ -139,6 +141,20 @@ def join(
         return {**rest, **_readable(example), **made}
 
     return mapped(dataset, joined)
+
+
+def is_join(step: Callable[..., tf.data.Dataset]) -> bool:
+    """Tells whether a preprocessor joins texts, whatever its settings."""
+    return inspect.unwrap(getattr(step, "func", step)) in (join, join_cls_last)
+
+
+def joined_sizes(*texts: np.ndarray) -> np.ndarray:
+    """Returns the tokens of each row, [CLS] and [SEP] included, if nothing were cut.
+
+    Args:
+        texts: sizes of the first text of every example, and of the second if there is one.
+    """
+    return np.sum(texts, axis=0) + 1 + len(texts)
 
 
 def _readable(example: Features) -> Features:

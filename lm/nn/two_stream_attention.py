@@ -166,8 +166,8 @@ class TwoStreamAttention(Branch):
             report("memory_length", 0.0, read.shape[0])
             return context.mask, ()
         owners = slot_segments(context, context.segments, self.memory_length)
-        found = ops.cast(owners[:, : self.memory_length] > 0, "float32")
-        report("memory_length", ops.sum(found), read.shape[0])
+        found, rows = owners[:, : self.memory_length] > 0, context.segments[:, 0] > 0
+        report("memory_length", *(ops.sum(ops.cast(x, "float32")) for x in (found, rows)))
         return remember(
             read, context, self.memory_length, query=streams.segments, kept=streams.remembered
         )

@@ -87,9 +87,8 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         UserError: in one line, what is wrong and what to change.
         SystemExit: 143, 130 or 129 after a signal, once the state is saved.
     """
-    started = time.time()
+    started, folder = time.time(), local(workdir)
     saved = None if replay_batch is None else skipped_batch.read(replay_batch)
-    folder = local(workdir)
     save_period = eval_period if save_period is None else save_period
     plan = Plan(log_period, eval_period, save_period, train_steps, max_skipped, max_rollbacks)
     settings = dict(random_seed=random_seed, microbatches=microbatches, dtype_policy=dtype_policy)

@@ -21,18 +21,23 @@ from lm.data.vocabulary import byte_vocabulary
 from lm.errors import UserError
 from tasks.flan import clusters, few_shot, names
 from tasks.flan.data_set import DataSet, data_sets
-from tasks.flan.examples import Origin, records
+from tasks.flan.examples import records, written
 from tasks.flan.names import Prompt, parse
+from tasks.flan.origin import Origin
 from tasks.flan.register import rate
 from tasks.flan.template import Example, Template, options_block, render
 
 INSTRUCTED = {name: found for name, found in data_sets().items() if found.templates}
-LARGE = {"imdb_reviews", "p3", "chain_of_thought", "mnli_matched", "gsm8k", "dbpedia", "lambada"}
+# Read by `make test-long` alone.
+LARGE = frozenset(
+    "imdb_reviews p3 chain_of_thought mnli_matched gsm8k dbpedia lambada snli rotten_tomatoes cola "
+    "multi30k_ende multi30k_enfr eutrans_enes aeslc ag_news_subset tweeteval_offensive".split()
+)
 READY_MADE = ("p3", "chain_of_thought", "seed_tasks")
 LENGTHS = {"inputs": 512, "targets": 64}
 # Of the first rendered examples, on any machine. A changed template or reading changes it.
-TEN_OF_EACH = "e1cb5bb7d6749a90"
-A_THOUSAND_OF_EACH = "62e39eda9f5afdc2"
+FIRST_40 = "2c3957264909ce96"
+FIRST_12_000 = "62e39eda9f5afdc2"
 
 
 def rows(name, split, number):
@@ -123,21 +128,19 @@ def test_all_names_are_many_and_resolve_on_demand():
     for name in ("flan_squad_v1_zsopt", "flan_quac_fs2noopt_template7", "flan_all_fsopt"):
         assert name in known
         assert task_registry.find(name).name == name
-    for name in (
-        "flan_rte_zsopt_template9_rank",
-        "flan_aeslc_zsopt_rank",
-        "flan_rte_zsopt_template10",
-    ):
+    for name in ("flan_rte_zsopt_template9_rank", "flan_aeslc_zsopt_rank", "flan_rte_zsopt_9x"):
         assert name not in known
-        with pytest.raises(UserError, match="no task or mixture"):
-            task_registry.find(name)
+        on_demand.register(name)
+        assert name not in task_registry.names()
+    with pytest.raises(UserError, match="did you mean 'flan_rte_zsopt'"):
+        task_registry.get("flan_rte_zsop")
 
 
 def test_importing_is_light():
     code = (
-        "import lm, time, sys; start = time.perf_counter(); "
+        "import lm, time, sys; start = time.process_time(); "
         "import tasks.flan, tasks.symbol_tuning; "
-        "print(time.perf_counter() - start, 'seqio' in sys.modules, 'tensorflow' in sys.modules)"
+        "print(time.process_time() - start, 'seqio' in sys.modules, 'tensorflow' in sys.modules)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     seconds, *heavy = out.stdout.split()
@@ -288,26 +291,24 @@ def test_a_task_is_read_in_all_forms(data_dir):
     (few,) = rows("flan_cb_fs2opt_template6", "test", 1)
     assert text_of(few).endswith(text_of(row))
     assert text_of(few).count("Context: ") == 1 + few["shots"]
-    (bare,) = rows("flan_cb_notemplate", "test", 1)
-    assert "Context" not in text_of(bare)
-    (named,) = rows("flan_cb_datasetname", "test", 1)
-    assert text_of(named) == f"[cb] {text_of(bare)}"
     ranked = rows("flan_cb_zsnoopt_rank", "test", 3)
     assert [text_of(one, "targets") for one in ranked] == ["yes", "no", "it is unclear"]
 
 
-LOCAL = [
-    f"flan_{name}_{form}"
-    for name in ("rte", "sst2", "glue_mrpc", "trec", "web_nlg_en", "multi30k_ende")
-    for form in ("zsopt", "fsnoopt")
-]
+def test_the_ablations_have_no_instruction():
+    example = Example(
+        {"premise": "Rain.", "hypothesis": "Wet.", "answer": "yes"}, ("yes",), ("yes",)
+    )
+    data_set = data_sets()["rte"]
+    assert written(data_set, Prompt("notemplate"), 0, example) == ("Rain.\nWet.", "yes")
+    assert written(data_set, Prompt("datasetname"), 0, example)[0] == "[rte] Rain.\nWet."
 
 
-def rendered(number):
-    """The hash of the first rendered examples of some tasks, as records."""
+def rendered(names, number):
+    """The hash of the first training examples of some sets, zero- and few-shot, as records."""
     found = hashlib.sha256()
-    for name in LOCAL:
-        group, prompt = parse(name)
+    for name, form in itertools.product(names, ("zsopt", "fsnoopt")):
+        group, prompt = parse(f"flan_{name}_{form}")
         made = records(data_sets()[group], prompt, Origin(data_sets()[group]), "train")
         for record in itertools.islice(made, number):
             found.update(json.dumps(record, sort_keys=True).encode())
@@ -315,17 +316,10 @@ def rendered(number):
 
 
 def test_the_first_examples_are_the_same_on_any_machine(data_dir):
-    assert rendered(10) == TEN_OF_EACH
+    assert rendered(["rte", "trec"], 10) == FIRST_40
 
 
 @pytest.mark.slow
 def test_the_first_ten_thousand_examples_are_the_same_on_any_machine(data_dir):
-    assert rendered(1000) == A_THOUSAND_OF_EACH
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_every_tfds_name_and_version_can_be_built(tmp_path):
-    tfds = pytest.importorskip("tensorflow_datasets")
-    for name in {one.tfds for one in data_sets().values() if one.tfds}:
-        assert tfds.builder(name, data_dir=str(tmp_path), try_gcs=False).info.full_name
+    some = ["rte", "sst2", "glue_mrpc", "trec", "web_nlg_en", "multi30k_ende"]
+    assert rendered(some, 1000) == FIRST_12_000

@@ -48,7 +48,7 @@ def _imported() -> list[str]:
 
 
 DATA = resources.gin_folder() / "data"
-OWN_FILES = {DATA / "text_files.gin", DATA / "user_table.gin"}
+OWN_FILES = {DATA / name for name in ("text_files.gin", "user_table.gin", "instruction_files.gin")}
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name not in MIXTURES])
