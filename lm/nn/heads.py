@@ -153,6 +153,8 @@ class BiasedLogits(keras.layers.Layer):
 class MaskedLanguageHead(keras.layers.Layer):
     """`norm(activation(x W + b)) Eᵀ + c`: BERT's prediction of masked tokens.
 
+    W is [D, E], E the width of the table, which need not be that of x.
+
     Args:
         activation: function after the dense layer (BERT: GELU).
         epsilon: of the norm.
@@ -180,8 +182,9 @@ class MaskedLanguageHead(keras.layers.Layer):
         self.norm = LayerNorm(epsilon=epsilon, name="norm")
 
     def build(self, x_shape: Shape, table_shape: Shape) -> None:
+        del x_shape
         self.dense = keras.layers.Dense(
-            x_shape[-1], kernel_initializer=self.kernel_initializer, name="dense"
+            table_shape[1], kernel_initializer=self.kernel_initializer, name="dense"
         )
         self.bias = self.add_weight(shape=(table_shape[0],), initializer="zeros", name="bias")
 

@@ -94,7 +94,7 @@ def metrics(
         {'cross_entropy': 0.0, 'token_perplexity': 1.0, 'bits_per_byte': 0.0}
     """
     values = means(sums)
-    nats, tokens = sums.get("cross_entropy", sums.get("loss", (0.0, 0.0)))
+    nats, tokens = sums.get("cross_entropy", (0.0, 0.0))
     if tokens:
         values["token_perplexity"] = perplexity(nats, tokens)
         if text_size:

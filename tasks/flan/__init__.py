@@ -28,8 +28,8 @@ a set of which only evaluation data are held has `test` alone.
 
 Metrics: accuracy of classes; exact match and F1 of answers; ROUGE, BLEU. Example (flan_rte_zsopt):
 
-    inputs   Text: Weapons of Mass Destruction were not found.
-             Claim: Weapons were found.
+    inputs   Text: No Weapons of Mass Destruction Found in Iraq Yet.
+             Claim: Weapons of Mass Destruction Found in Iraq.
              Does the claim follow from the text?
 
              OPTIONS:

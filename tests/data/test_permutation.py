@@ -8,12 +8,13 @@ import tensorflow as tf
 
 from lm.data.permutation import PermutedRow, filled_up, order
 from lm.data.permuted_windows import PermutedWindows, permuted_batches, second_half_backward
+from lm.data.special_tokens import special_tokens
 from lm.data.vocabulary import byte_vocabulary
 from lm.errors import UserError
 from tests.data import toy
 
-VOCABULARY = byte_vocabulary(extra_ids=2)
-SEP, CLS = VOCABULARY.vocab_size - 1, VOCABULARY.vocab_size - 2
+VOCABULARY = byte_vocabulary(extra_ids=3)
+CLS, SEP = special_tokens(VOCABULARY)[1:]
 LENGTH, REUSE, STRETCH, PREDICT = 32, 16, 8, 9
 ROW = functools.partial(
     PermutedRow, reuse_length=REUSE, permutation_length=STRETCH, num_predict=PREDICT
@@ -182,7 +183,9 @@ def test_numbers_that_do_not_fit_are_refused(task, changes, words):
 
 
 def test_a_vocabulary_without_special_tokens_and_too_few_rows_are_refused(task):
-    with pytest.raises(UserError, match="a vocabulary with two sentinels"):
-        make(task, vocabulary=byte_vocabulary(extra_ids=1))
+    with pytest.raises(
+        UserError, match=r"\[MASK\], \[CLS\] and \[SEP\] need a vocabulary with 3 sentinels"
+    ):
+        make(task, vocabulary=byte_vocabulary(extra_ids=2))
     with pytest.raises(UserError, match=r"a split of 6 rows .* BATCH_SIZE = 7 streams"):
         make(task, batch_size=7)
