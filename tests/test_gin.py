@@ -40,6 +40,7 @@ AFTER = {
     "gin/models/funnel/masked.gin": "gin/models/funnel/b4_4_4.gin",
     "gin/models/gau/masked.gin": "gin/models/flash/base.gin",
     "gin/models/xlnet/classifier.gin": "gin/models/xlnet/base.gin",
+    "gin/models/xlnet/permutation.gin": "gin/models/xlnet/base.gin",
 }
 
 # What labels needs a label head, in a run of labelled rows.

@@ -101,7 +101,7 @@ def _cell(answer: Any) -> str:
     """Return an answer in one cell."""
     if isinstance(answer, float):
         return f"{answer:.4f}"
-    return " ".join(answer) if isinstance(answer, list) else str(answer)
+    return " ".join(map(str, answer)) if isinstance(answer, list) else str(answer)
 
 
 def _report_cuts(path: str, found: Sequence["Prediction"], length: int) -> None:

@@ -20,12 +20,12 @@ import seqio
 import tensorflow as tf
 
 from lm.data.packing import Features
+from lm.data.special_tokens import special_tokens
 from lm.errors import UserError
 from lm.parts import part
 from lm.ranges import PositiveInt
 
 SPECIAL = 3  # [SEP], [SEP] and [CLS]
-SEPARATOR, CLASS = 1, 2  # ids from the end of the vocabulary
 
 
 @part
@@ -34,8 +34,8 @@ class PermutedRow:
 
     Spans of 1 to `max_span` tokens are predicted, of length n with probability ∝ 1/n, each with
     `context` · n tokens around it that are not; a span begins at the start of a word. What is left
-    to predict at the end are single tokens at random. [SEP] is the vocabulary's last id, [CLS] the
-    one before.
+    to predict at the end are single tokens at random. [SEP] and [CLS] are those of
+    `special_tokens`.
 
     Args:
         length: T.
@@ -49,7 +49,7 @@ class PermutedRow:
         context: tokens around a span, for each token of it (6).
 
     Raises:
-        UserError: naming the number that does not fit the row, or a vocabulary without two
+        UserError: naming the number that does not fit the row, or a vocabulary without
             sentinels.
 
     Source: Yang et al. 2019 (https://arxiv.org/abs/1906.08237), sections 2.3 and 3.1, and its
@@ -75,7 +75,7 @@ class PermutedRow:
         self.num_predict = length // 6 if num_predict is None else num_predict
         self.max_span = max_span
         self.context = context
-        self.vocabulary = vocabulary
+        self.special = special_tokens(vocabulary)
         self.check()
         self.word_starts = word_starts(vocabulary)
 
@@ -109,12 +109,6 @@ class PermutedRow:
             raise UserError(
                 f"PermutedRow.num_predict = {self.num_predict}, but {row} have 1 to {tokens} "
                 "tokens to predict"
-            )
-        if self.vocabulary.extra_ids < max(SEPARATOR, CLASS):
-            raise UserError(
-                "XLNet needs a vocabulary with two sentinels, [SEP] and [CLS]: give it extra_ids, "
-                "e.g. VOCABULARY = @vocabulary.byte_vocabulary() with "
-                "byte_vocabulary.extra_ids = 2"
             )
 
     def __call__(
@@ -159,9 +153,8 @@ class PermutedRow:
         self, first: tf.Tensor, second: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Returns tokens, types and which are text of the second part; nothing without text."""
-        size = self.vocabulary.vocab_size
-        separator, last = ([size - back] for back in (SEPARATOR, CLASS))
-        tokens = tf.concat([first, separator, second, separator, last], 0)
+        sep, cls = [self.special.sep], [self.special.cls]
+        tokens = tf.concat([first, sep, second, sep, cls], 0)
         ones, more = tf.ones_like(first), tf.ones_like(second)
         types = tf.concat([0 * ones, [0], more, [1, 2]], 0)
         is_text = tf.concat([ones, [0], more, [0, 0]], 0) > 0

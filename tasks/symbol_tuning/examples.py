@@ -9,7 +9,7 @@ from lm.data import fingerprints, sources
 from lm.data.record_cache import Example as Record
 from lm.errors import UserError
 from tasks.flan.data_set import DataSet
-from tasks.flan.examples import Origin
+from tasks.flan.origin import Origin
 from tasks.symbol_tuning import prompts
 from tasks.symbol_tuning.prompts import Item
 from tasks.symbol_tuning.symbols import EVALUATION, TUNING
@@ -87,7 +87,6 @@ def _fingerprint(origin: Origin, settings: Any) -> Mapping[str, Any]:
     code = fingerprints.describe([training, prompts.prompt, TUNING.symbol, INSTRUCTIONS])
     return {
         "from": origin.fingerprint(),
-        "set": repr(origin.data_set),
         "as": settings,
         "code": code,
     }

@@ -21,13 +21,18 @@ from lm.data.vocabulary import byte_vocabulary
 from lm.errors import UserError
 from tasks.flan import clusters, few_shot, names
 from tasks.flan.data_set import DataSet, data_sets
-from tasks.flan.examples import Origin, records, written
+from tasks.flan.examples import records, written
 from tasks.flan.names import Prompt, parse
+from tasks.flan.origin import Origin
 from tasks.flan.register import rate
 from tasks.flan.template import Example, Template, options_block, render
 
 INSTRUCTED = {name: found for name, found in data_sets().items() if found.templates}
-LARGE = {"imdb_reviews", "p3", "chain_of_thought", "mnli_matched", "gsm8k", "dbpedia", "lambada"}
+# Read by `make test-long` alone.
+LARGE = frozenset(
+    "imdb_reviews p3 chain_of_thought mnli_matched gsm8k dbpedia lambada snli rotten_tomatoes cola "
+    "multi30k_ende multi30k_enfr eutrans_enes aeslc ag_news_subset tweeteval_offensive".split()
+)
 READY_MADE = ("p3", "chain_of_thought", "seed_tasks")
 LENGTHS = {"inputs": 512, "targets": 64}
 # Of the first rendered examples, on any machine. A changed template or reading changes it.
@@ -318,11 +323,3 @@ def test_the_first_examples_are_the_same_on_any_machine(data_dir):
 def test_the_first_ten_thousand_examples_are_the_same_on_any_machine(data_dir):
     some = ["rte", "sst2", "glue_mrpc", "trec", "web_nlg_en", "multi30k_ende"]
     assert rendered(some, 1000) == FIRST_12_000
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_every_tfds_name_and_version_can_be_built(tmp_path):
-    tfds = pytest.importorskip("tensorflow_datasets")
-    for name in {one.tfds for one in data_sets().values() if one.tfds}:
-        assert tfds.builder(name, data_dir=str(tmp_path), try_gcs=False).info.full_name
