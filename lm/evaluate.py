@@ -189,7 +189,8 @@ def evaluate_labels(trained: Trained, task: EvaluationTask, rows: Batches) -> Ev
 
 def evaluate_terms(trained: Trained, task: EvaluationTask, rows: Batches) -> EvaluationResult:
     """Returns the means of what an objective reports that makes no text probable."""
-    program, sums = trained.program(terms), defaultdict(lambda: np.zeros(2))
+    program = trained.program(terms)
+    sums: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(2))
     for batch in rows:
         for name, ratio in program(dict(batch)).items():
             sums[name] += np.asarray(ratio, "float64")

@@ -26,7 +26,7 @@ def token_accuracy(targets: Sequence[Labels], predictions: Sequence[Labels]) -> 
         for labels, guesses in zip(targets, predictions, strict=True)
         for label, guess in zip(labels, guesses, strict=True)
     ]
-    return {"token_accuracy": 100 * float(np.mean(hits or [0.0]))}
+    return {"token_accuracy": 100 * float(np.mean(hits or [False]))}
 
 
 @part

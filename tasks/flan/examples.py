@@ -16,7 +16,7 @@ from tasks.flan.names import BARE, NAMED, Prompt
 from tasks.flan.origin import Origin, key
 from tasks.flan.template import Example, Template, render
 
-# No tokenizer makes so few tokens of a text that more of it fits the budget of `few_shot`.
+# Of exemplars, kept for `few_shot`, which counts tokens: about as much as its budget ever holds.
 MOST_CHARACTERS = 6 * 960
 
 

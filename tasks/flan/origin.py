@@ -21,6 +21,7 @@ from tasks.support import local_data
 
 MOST_EXAMPLES = 30_000
 HELD_OUT = 200
+MOST_CHARACTERS = 3_000  # of a field: what is asked often follows it, and a row is cut at its end
 
 
 class Rows(Protocol):
@@ -169,7 +170,19 @@ def _example(fields: Fields, options: tuple[str, ...]) -> Example:
     if "label" in fields:
         fields["answer"] = options[int(fields.pop("label"))]
     references = tuple(fields.pop("references", (fields["answer"],)))
-    return Example({name: str(value) for name, value in fields.items()}, options, references)
+    texts = {name: str(value) for name, value in fields.items()}
+    answer = {"answer": texts["answer"]}
+    return Example({name: cut(text) for name, text in texts.items()} | answer, options, references)
+
+
+def cut(text: str, most: int = MOST_CHARACTERS) -> str:
+    """Returns a text of so many characters at most, cut between words.
+
+    Example:
+        >>> cut("one two three", 9), cut("one", 9)
+        ('one two …', 'one')
+    """
+    return text if len(text) <= most else text[: most - 1].rpartition(" ")[0] + " …"
 
 
 def _is_local(data_set: DataSet) -> bool:
