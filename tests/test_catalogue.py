@@ -11,6 +11,7 @@ import lm.models
 import lm.nn
 import lm.objectives
 from lm.mesh.axes import NAMES, declared
+from lm.nn.branch import snake_case
 from tests import built
 from tests.catalogue import BRANCHES, MODELS, OBJECTIVES, OTHER_OBJECTIVES, having
 
@@ -49,6 +50,12 @@ def test_paths_do_not_depend_on_what_was_built_before(case):
     assert again == paths
     assert len(set(paths)) == len(paths)
     assert any("dropout/seed/" in path for path in paths) or "rotary" in case.name
+
+
+@having(MODELS)
+def test_a_model_has_the_name_that_an_objective_gives_it(case):
+    made = built.model(case.name)
+    assert made.name == snake_case(type(made).__name__)
 
 
 @pytest.mark.parametrize("kind", ["branch", "model"])
