@@ -11,6 +11,8 @@ inference_eval/<task>/<task>-<step:06>-confusion.png    of a model that labels
 """
 
 import json
+import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -26,12 +28,13 @@ from lm.data.labelled_task import LabelledTask, flat, names_of_labels
 from lm.data.metrics import likelihood_metrics
 from lm.generate import Generated
 from lm.objectives.carry import initial_carry
+from lm.objectives.objective import Objective, Ratio
 from lm.parts import entry
 from lm.predict import named, predict_rows
 from lm.ranges import PositiveInt
 from lm.score import row_scores, score_pairs
 from lm.trained import Trained
-from lm.types import Batch
+from lm.types import Batch, Features
 
 Batches: TypeAlias = Iterable[Batch]
 
@@ -118,6 +121,8 @@ def evaluate(
         rows = evaluation_rows(trained, task, batches, batch_size)
         if trained.predicts_labels:
             found.append(evaluate_labels(trained, task, rows or ()))
+        elif not trained.predicts_text:
+            found.append(evaluate_terms(trained, task, rows or ()))
         else:
             found.append(evaluate_task(trained, task, generate, rows=rows, batch_size=batch_size))
     return found
@@ -180,6 +185,26 @@ def evaluate_labels(trained: Trained, task: EvaluationTask, rows: Batches) -> Ev
         columns,
         confusion(names, flat(labelled.targets), flat(predictions)) if names else None,
     )
+
+
+def evaluate_terms(trained: Trained, task: EvaluationTask, rows: Batches) -> EvaluationResult:
+    """Returns the means of what an objective reports that makes no text probable."""
+    program = trained.program(terms)
+    sums: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(2))
+    for batch in rows:
+        for name, ratio in program(dict(batch)).items():
+            sums[name] += np.asarray(ratio, "float64")
+    means = {name: total / weight if weight else math.nan for name, (total, weight) in sums.items()}
+    return EvaluationResult(
+        means | {"examples": len(task.examples)},
+        {**task_metadata(task), **trained.metadata},
+        {"targets": task.texts("targets")},
+    )
+
+
+def terms(objective: Objective, features: Features) -> Mapping[str, Ratio]:
+    """Returns the sums of a batch in evaluation."""
+    return objective.terms(features, objective(features, training=False))
 
 
 def task_metadata(task: EvaluationTask) -> dict[str, Any]:

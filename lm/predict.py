@@ -133,14 +133,16 @@ def row_predictions(objective: Any, features: Features) -> tuple[RowScores, Tens
 
 
 def named(answer: Any, names: Sequence[str]) -> Any:
-    """Returns labels by their names; scores and texts as they are.
+    """Returns labels by their names, no label as ""; scores and texts as they are.
 
-    >>> named(1, ("no", "yes")), named([0, 1], ("no", "yes")), named(2.5, ()), named(1, ())
-    ('yes', ['no', 'yes'], 2.5, 1)
+    >>> named(1, ("no", "yes")), named([0, -1], ("no", "yes")), named(2.5, ()), named(1, ())
+    ('yes', ['no', ''], 2.5, 1)
     """
     if isinstance(answer, list):
         return [named(part, names) for part in answer]
-    return names[answer] if names and isinstance(answer, int) else answer
+    if not names or not isinstance(answer, int):
+        return answer
+    return names[answer] if answer >= 0 else ""
 
 
 def by_name(row: np.ndarray, names: Sequence[str]) -> dict[str, float]:

@@ -94,6 +94,11 @@ class Trained:
         return hasattr(self.objective, "predictions")
 
     @property
+    def predicts_text(self) -> bool:
+        """Whether it says how probable a text is."""
+        return hasattr(self.objective, "scores")
+
+    @property
     def input_format(self) -> InputFormat:
         """How it takes its inputs."""
         return INPUT_FORMATS[self.kind]

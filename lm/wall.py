@@ -11,6 +11,7 @@ no event.
 """
 
 import os
+import platform
 import site
 import sys
 import sysconfig
@@ -63,6 +64,7 @@ def wall(binding: str) -> Iterator[None]:
         ConfigError: the body tries; one line with the binding.
     """
     if not _INSTALLED:
+        platform.processor()  # asks the program `uname`, once for all; TFDS needs it later
         sys.addaudithook(_watch)
         _INSTALLED.append(_watch)
     outer = _WORK.get()

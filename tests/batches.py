@@ -40,12 +40,13 @@ def encoder_decoder(rows: Sequence[Row], length: int) -> Batch:
 
 
 def xlnet(rows: Sequence[Row], length: int) -> Batch:
-    """Every token is predicted, each from all the others of its segment."""
+    """Every token is predicted: by the model alone from all others, in an order from the left."""
     made = encoder(rows, length)
     positions = np.tile(np.arange(length, dtype="int32"), (len(rows), 1))
     return made | {
         "encoder_token_types": made["encoder_positions"] % 2,
         "encoder_predicted_positions": positions,
+        "encoder_ranks": positions,
     }
 
 

@@ -10,9 +10,9 @@ from lm.nn.stack_state import Rows
 from tests.batches import batch, example
 from tests.catalogue import (
     BRANCHES,
-    LABEL_OBJECTIVES,
     MODELS,
     OBJECTIVES,
+    OTHER_OBJECTIVES,
     VOCABULARY_SIZE,
     WIDTH,
     Case,
@@ -20,7 +20,7 @@ from tests.catalogue import (
 )
 from tests.engine import fill, quick
 
-KINDS = {"branch": BRANCHES, "model": MODELS, "objective": [*OBJECTIVES, *LABEL_OBJECTIVES]}
+KINDS = {"branch": BRANCHES, "model": MODELS, "objective": [*OBJECTIVES, *OTHER_OBJECTIVES]}
 LENGTH = 12
 
 

@@ -77,10 +77,10 @@ def part(target: Callable[..., Any], **arguments: Any) -> Callable[..., Any]:
     return functools.wraps(target, updated=())(functools.partial(target, **arguments))
 
 
-def family(*files: str, **macros: Any) -> Callable[[], Any]:
+def family(*files: str, root: str = "MODEL", **macros: Any) -> Callable[[], Any]:
     """Returns a factory of the model that gin files under gin/models compose, made tiny.
 
-    A macro of None is left as the files have it.
+    Another root is another macro, such as OBJECTIVE. A macro of None is left as the files have it.
     """
     tiny = {"HIDDEN_DIM": WIDTH, "INTERMEDIATE_DIM": 24, "NUM_LAYERS": 2, "NUM_HEADS": 2}
     tiny |= {"VOCABULARY_SIZE": VOCABULARY_SIZE, "DROPOUT_RATE": 0.3}
@@ -88,8 +88,8 @@ def family(*files: str, **macros: Any) -> Callable[[], Any]:
     bindings = [f"{macro} = {value}" for macro, value in given.items()]
 
     def make() -> Any:
-        config = load([f"models/{file}" for file in files], bindings, roots=["MODEL"])
-        return config.value("MODEL")()
+        config = load([f"models/{file}" for file in files], bindings, roots=[root])
+        return config.value(root)()
 
     return make
 
@@ -309,6 +309,11 @@ MODELS = [
         lacks=("causal", "steps"),
     ),
     Case(
+        "electra",
+        family("electra/architecture.gin", EMBEDDING_DIM=8, NUM_LAYERS=1),
+        lacks=("causal", "steps"),
+    ),
+    Case(
         "transformer_xl",
         family("transformer_xl/architecture.gin", HEAD_DIM=6, MEMORY_LENGTH=MAX_LENGTH),
         carry=WHOLE,
@@ -334,7 +339,27 @@ def classifier(name: str) -> Any:
     return family(*CLASSIFIER, NUM_LAYERS=1)()
 
 
-LABEL_OBJECTIVES = [
+PREDICTIONS = {"root": "OBJECTIVE", "MAX_PREDICTIONS": 4}
+ELECTRA = "electra/architecture.gin", "../objectives/replaced_token.gin"
+ALL_TOKENS = *ELECTRA, "../objectives/all_tokens_mlm.gin"
+FUNNEL_ELECTRA = "funnel/architecture.gin", "funnel/replaced_tokens.gin", ELECTRA[1]
+NARROW = {"EMBEDDING_DIM": 8, "NUM_LAYERS": 1}
+REPLACED_TOKEN = [
+    Case("replaced_token", family(*ELECTRA, **PREDICTIONS, **NARROW)),
+    Case("all_tokens_mlm", family(*ALL_TOKENS, **PREDICTIONS, **NARROW)),
+    Case("funnel_replaced_token", family(*FUNNEL_ELECTRA, **PREDICTIONS, **THREE_BLOCKS)),
+]
+
+
+def permuted(name: str) -> Any:
+    """A model of two streams, made as an objective makes its model."""
+    del name
+    return family(*XLNET, NUM_LAYERS=1)()
+
+
+OTHER_OBJECTIVES = [
+    *REPLACED_TOKEN,
+    Case("permutation", part(Permutation, model=permuted)),
     Case("labels", part(Labels, model=classifier, candidates=classes)),
     Case("regression", part(Regression, model=classifier)),
 ]

@@ -12,7 +12,7 @@ import lm.nn
 import lm.objectives
 from lm.mesh.axes import NAMES, declared
 from tests import built
-from tests.catalogue import BRANCHES, LABEL_OBJECTIVES, MODELS, OBJECTIVES, having
+from tests.catalogue import BRANCHES, MODELS, OBJECTIVES, OTHER_OBJECTIVES, having
 
 ABSTRACT = {"Branch"}
 ELSEWHERE = {"SparseTable"}  # a part of no model of the catalogue: tests/engines/test_tables.py
@@ -67,7 +67,7 @@ def test_every_matrix_has_logical_axes_that_rules_know(kind):
         assert all(len(axes[v.path]) == len(v.shape) for v in one.variables if v.path in axes)
 
 
-@having([*OBJECTIVES, *LABEL_OBJECTIVES])
+@having([*OBJECTIVES, *OTHER_OBJECTIVES])
 def test_an_objective_prefixes_the_paths_of_its_model(case):
     made = built.objective(case.name)
     assert {v.path.split("/")[0] for v in made.variables} == {made.name}

@@ -24,27 +24,41 @@ FILES = [
 
 
 STEPS, START = "TRAIN_STEPS = 1", "INITIAL_CHECKPOINT_PATH = 'run'"
-MUST_BE_SET = {"gin/runs/pretrain.gin": [STEPS], "gin/runs/finetune.gin": [STEPS, START]}
+MUST_BE_SET = {
+    "gin/runs/pretrain.gin": [STEPS],
+    "gin/runs/finetune.gin": [STEPS, START],
+    "gin/objectives/replaced_token.gin": ["MAX_PREDICTIONS = 19"],
+}
 
 AFTER = {
     "gin/papers/comparison/setting/five_minutes.gin": "gin/models/vanilla/small.gin",
     "gin/models/bert/classifier.gin": "gin/models/bert/base.gin",
     "gin/models/bert/masked.gin": "gin/models/bert/base.gin",
     "gin/models/funnel/classifier.gin": "gin/models/funnel/b4_4_4.gin",
+    "gin/models/electra/classifier.gin": "gin/models/electra/small.gin",
+    "gin/models/funnel/replaced_tokens.gin": "gin/models/funnel/b4_4_4.gin",
     "gin/models/funnel/masked.gin": "gin/models/funnel/b4_4_4.gin",
     "gin/models/gau/masked.gin": "gin/models/flash/base.gin",
+    "gin/models/xlnet/classifier.gin": "gin/models/xlnet/base.gin",
+    "gin/models/xlnet/permutation.gin": "gin/models/xlnet/base.gin",
 }
 
 # What labels needs a label head, in a run of labelled rows.
 LABELLED = RUN | {"features": "gin/features/classification.gin"}
 LABELLED |= {"objectives": "gin/objectives/labels.gin", "models": "gin/models/bert/base.gin"}
 WITH_HEAD = [*LABELLED.values(), "gin/models/bert/classifier.gin"]
+ELECTRA = [*(RUN | {"models": "gin/models/electra/small.gin"}).values()]
+REPLACING = [*ELECTRA, "gin/objectives/replaced_token.gin"]
 LABELLING = {
     "gin/features/labelled.gin": [*LABELLED.values()],
     "gin/models/gpt2/classifier.gin": [
         *(LABELLED | {"models": "gin/models/gpt2/small.gin"}).values()
     ],
+    "gin/objectives/all_tokens_mlm.gin": REPLACING,
+    "gin/objectives/replace_mlm.gin": REPLACING,
+    "gin/objectives/replaced_token.gin": ELECTRA,
     "gin/objectives/spans.gin": WITH_HEAD,
+    "gin/runs/epochs.gin": [*RUN.values()],
     "gin/objectives/token_labels.gin": WITH_HEAD,
 }
 
@@ -66,6 +80,6 @@ def test_a_shipped_gin_file_loads(name: str, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(ROOT)
     text = (ROOT / name).read_text(encoding="utf-8")
     files = files_around(name)
-    given = MUST_BE_SET.get(files[0], [])
+    given = [binding for file in files for binding in MUST_BE_SET.get(file, [])]
     loaded = config.load(files, given, roots=[TOKENIZERS] if "tokenizer_training" in text else ())
     assert loaded.bindings

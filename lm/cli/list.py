@@ -1,18 +1,19 @@
-"""`lm list`: the gin files, models, tasks, mixtures and tokenizers there are."""
+"""`lm list`: the gin files, models, tasks, mixtures, templates and tokenizers there are."""
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
 from lm import resources
-from lm.cli import output
+from lm.cli import output, table_page
 
-HELP = "list gin files, models, tasks, mixtures or tokenizers"
+HELP = "list gin files, models, tasks, mixtures, templates or tokenizers"
 EXAMPLE = """examples:
   lm list models
   lm list tasks --json
+  lm list templates --html=templates.html
 Tasks that t5 and TFDS register are not listed, but can be used by name."""
 
 Row = dict[str, str]
@@ -22,12 +23,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the kind of thing to list."""
     parser.add_argument("kind", choices=list(_KINDS), help="what to list")
     output.add_json(parser)
+    parser.add_argument("--html", metavar="FILE", help="write the table to a page instead")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table."""
+    """Print the table, or write its page."""
     rows = list(_KINDS[args.kind]())
-    if args.json:
+    if args.html:
+        Path(args.html).write_text(table_page.page(args.kind, rows), encoding="utf-8")
+        print(f"{args.html}: {len(rows):,} {args.kind}")
+    elif args.json:
         output.print_json(rows)
     elif rows:
         output.print_table(list(rows[0]), [list(row.values()) for row in rows])
@@ -60,16 +65,38 @@ def tokenizers() -> Iterator[Row]:
 
 def tasks() -> Iterator[Row]:
     """Yield the tasks that the package `tasks` registers, with their module's first line."""
+    from lm.data import on_demand
     from lm.data.task_registry import task_names
 
     yield from _registered("task", task_names)
+    for family in on_demand.families():
+        yield from _by_rule("task", family.prefix, family.tasks)
 
 
 def mixtures() -> Iterator[Row]:
     """Yield the mixtures that the package `tasks` registers."""
+    from lm.data import on_demand
     from lm.data.task_registry import mixture_names
 
     yield from _registered("mixture", mixture_names)
+    for family in on_demand.families():
+        yield from _by_rule("mixture", family.prefix, family.mixtures)
+
+
+def templates() -> Iterator[Row]:
+    """Yield the templates by which tasks write their prompts."""
+    from lm.data import on_demand, task_registry
+
+    task_registry.import_modules()
+    for family in on_demand.families():
+        yield from family.templates()
+
+
+def _by_rule(kind: str, prefix: str, patterns: Mapping[str, str]) -> Iterator[Row]:
+    """Yield the patterns of the names that a family makes."""
+    module = f"tasks.{prefix.rstrip('_')}"
+    for pattern, about in patterns.items():
+        yield {kind: pattern, "module": module, "about": about}
 
 
 def _registered(kind: str, names: Callable[[], set[str]]) -> Iterator[Row]:
@@ -105,5 +132,6 @@ _KINDS: dict[str, Callable[[], Iterator[Row]]] = {
     "models": models,
     "tasks": tasks,
     "mixtures": mixtures,
+    "templates": templates,
     "tokenizers": tokenizers,
 }

@@ -99,6 +99,8 @@ def _table(found: Sequence["Prediction"]) -> Iterator[str]:
 
 def _cell(answer: Any) -> str:
     """Return an answer in one cell."""
+    if isinstance(answer, float):
+        return f"{answer:.4f}"
     return " ".join(map(str, answer)) if isinstance(answer, list) else str(answer)
 
 

@@ -46,7 +46,8 @@ def lines(found: Preview) -> Iterator[str]:
 def _tokens(example: Example, vocabularies: Mapping[str, Any]) -> Iterator[str]:
     """Ids and pieces of every tokenized feature."""
     for name, vocabulary in vocabularies.items():
-        ids = example.get(name, [])
+        value = example.get(name, [])
+        ids = value if isinstance(value, list) else [value]
         yield from _named(name, f"{len(ids):,} ids: {' '.join(map(str, ids[:WIDTH]))}", limit=1)
         yield from _named("", " ".join(piece(vocabulary, token) for token in ids[:WIDTH]), limit=1)
 
@@ -70,6 +71,9 @@ def _row(row: Mapping[str, np.ndarray], vocabularies: Mapping[str, Any]) -> Iter
             side = _side(part, own, vocabularies)
             yield from _strip(side)
             yield from _table(side)
+    for name, feature in (("labels", "labels"), ("weights", "label_weights")):
+        if feature in row:
+            yield from _named(name, " ".join(f"{number:g}" for number in row[feature].ravel()))
 
 
 def _side(part: str, own: Mapping[str, np.ndarray], vocabularies: Mapping[str, Any]) -> _Side:

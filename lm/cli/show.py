@@ -19,6 +19,8 @@ EXAMPLE = """examples:
   lm show --gin_file=my_task.gin
   lm show tinyshakespeare_char --gin.TASK_FEATURE_LENGTHS="{'targets': 64}"
 
+Of prompts made by templates, such as flan_rte_zsopt, one example of each template is shown.
+
 Lengths, feature converter and vocabulary are TASK_FEATURE_LENGTHS, FEATURE_CONVERTER and
 VOCABULARY of the gin files, if bound."""
 

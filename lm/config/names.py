@@ -19,6 +19,7 @@ ENTRIES = (
     "lm.evaluate.evaluate",
     "lm.generate.generate",
     "lm.score.score",
+    "lm.predict.predict",
 )
 _GIN_OWN = ("gin.macro",)
 

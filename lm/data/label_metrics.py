@@ -14,6 +14,22 @@ Labels = Sequence[int]
 
 
 @part
+def token_accuracy(targets: Sequence[Labels], predictions: Sequence[Labels]) -> Scores:
+    """Share of the tokens whose label is right, over all rows, 0 to 100.
+
+    Example:
+        >>> token_accuracy([[0, 1], [2, 2]], [[0, 1], [2, -1]])
+        {'token_accuracy': 75.0}
+    """
+    hits = [
+        label == guess
+        for labels, guesses in zip(targets, predictions, strict=True)
+        for label, guess in zip(labels, guesses, strict=True)
+    ]
+    return {"token_accuracy": 100 * float(np.mean(hits or [False]))}
+
+
+@part
 def f1(targets: Labels, predictions: Labels) -> Scores:
     """F1 of the label 1, 0 to 100: 2 TP / (2 TP + FP + FN), 0 where there is none.
 

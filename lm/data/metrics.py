@@ -119,8 +119,8 @@ def rouge(targets: References, predictions: Texts) -> Scores:
     """Mean F1 of ROUGE-1, -2, -L and -Lsum over the examples, 0 to 100, with Porter's stemmer.
 
     The mean is over the examples themselves, not over random samples of them, so that the same
-    texts always have the same scores. Sentences of `rougeLsum` are separated by newlines. Of several
-    references for an example, each measure takes the one that scores best.
+    texts always have the same scores. Sentences of `rougeLsum` are separated by newlines. Of
+    several references for an example, each measure takes the one that scores best.
     """
     from rouge_score.rouge_scorer import RougeScorer
 

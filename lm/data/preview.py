@@ -9,11 +9,26 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
-from lm.data import features, packing, stream, task_registry, token_store
+from lm.data import (
+    classification,
+    features,
+    packing,
+    question_answering,
+    stream,
+    task_registry,
+    token_store,
+)
 from lm.data.converter import OPTIONAL_FEATURES, Converter, to_rows
 
 Example = dict[str, Any]
+_LABELLED: Mapping[str, Callable[[], Any]] = {
+    "label": classification.Classification,
+    "labels": classification.TokenClassification,
+    "score": classification.Regression,
+    "start": question_answering.Spans,
+}
 POOL = 64  # examples from which rows are packed
+TEMPLATE = "template"  # the feature of a prompt's template
 
 
 @dataclass(frozen=True)
@@ -25,7 +40,8 @@ class Preview:
         split: the split that was read.
         counts: number of examples of each task, None where unknown.
         vocabularies: of each feature.
-        raw: examples as their source gives them; of a mixture, from its tasks in turn.
+        raw: examples as their source gives them; of a mixture, from its tasks in turn. Where they
+            name the template of their prompt, the shortest one of each template.
         tokens: examples after the task's preprocessors.
         rows: the model's features.
     """
@@ -77,14 +93,17 @@ def preview(
         split=split,
         counts={part.name: part.num_input_examples(split) for part in parts},
         vocabularies={key: value.vocabulary for key, value in provider.output_features.items()},
-        raw=list(islice(_in_turn(raw), number)),
+        raw=_raw(raw, number),
         tokens=list(islice(_in_turn(tokenized), number)),
         rows=list(islice(rows.as_numpy_iterator(), number)),
     )
 
 
 def default_converter(provider: task_registry.Provider) -> Callable[[], Any]:
-    """A packing converter for the features that a task has."""
+    """A converter for the features that a task has: of labels, or one that packs."""
+    for name, converter in _LABELLED.items():
+        if name in provider.output_features:
+            return converter
     if "inputs" in provider.output_features:
         return lambda: features.EncoderDecoder(pack=packing.FirstFit)
     return lambda: features.LanguageModel(pack=packing.FirstFit)
@@ -97,6 +116,8 @@ def piece(vocabulary: seqio.Vocabulary, token: int) -> str:
         >>> [piece(seqio.ByteVocabulary(), token) for token in (0, 1, 68, 35, 198)]
         ['<pad>', '<eos>', 'A', '␣', '#198']
     """
+    if isinstance(vocabulary, seqio.PassThroughVocabulary):  # a label by its name, or a score
+        return str(vocabulary.decode([token]))
     special = {vocabulary.pad_id: "<pad>", vocabulary.eos_id: "<eos>", vocabulary.unk_id: "<unk>"}
     if token in special:
         return special[token]
@@ -124,6 +145,17 @@ def visible(characters: str) -> str:
 def _tokenized(task: seqio.Task, split: str, lengths: packing.Lengths) -> tf.data.Dataset:
     dataset = token_store.examples(task, split)
     return stream.preprocess(task, dataset, lengths=lengths, preprocessors=(), seed=0)
+
+
+def _raw(parts: Sequence[tf.data.Dataset], number: int) -> list[Example]:
+    """The first examples, or one of each template, the shortest of the pool."""
+    if not all(TEMPLATE in part.element_spec for part in parts):
+        return list(islice(_in_turn(parts), number))
+    pool = sorted(islice(_in_turn(parts), POOL), key=lambda example: len(example["inputs"]))
+    by_template: dict[int, Example] = {}
+    for example in pool:
+        by_template.setdefault(example[TEMPLATE], example)
+    return [by_template[index] for index in sorted(by_template)]
 
 
 def _in_turn(parts: Sequence[tf.data.Dataset]) -> Iterator[Example]:

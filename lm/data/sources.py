@@ -123,6 +123,19 @@ def text_source(
     return _source(splits, reader, {}, on_error, wrap=lambda text: {feature: text})
 
 
+def rows_source(
+    splits: Mapping[str, Paths | Lazy], reader: Reader, on_error: str = "raise"
+) -> CachedSource:
+    """A source of the rows that a reader of files yields.
+
+    Args:
+        splits: as in `text_source`.
+        reader: a function of paths and a `report`, as those of `lm.data.readers`.
+        on_error: "raise" or "skip".
+    """
+    return _source(splits, reader, {}, on_error)
+
+
 def parallel_source(
     splits: Mapping[str, Mapping[str, Paths | Lazy]], *, on_error: str = "raise"
 ) -> CachedSource:

@@ -8,11 +8,12 @@ its position.
 import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+import numpy as np
 import seqio
 import tensorflow as tf
 from absl import logging
 
-from lm.data import task_registry, token_store
+from lm.data import task_registry, text_pairs, token_store
 from lm.data.mapping import mapped
 from lm.errors import UserError
 
@@ -76,7 +77,7 @@ def endless(
         dataset = task.preprocess_precache(dataset, seed=seed).repeat()
     else:
         dataset = store.dataset(shuffled_indices(len(store), seed=seed, name=task.name))
-        if not {*after_cache(task), *preprocessors} - {_append_eos, _append_eos_after_trim}:
+        if all(map(_leaves_sizes, [*after_cache(task), *preprocessors])):
             _report_cuts(task, split, store, _cut_to(lengths, trims))
     return preprocess(
         task,
@@ -197,8 +198,21 @@ def _report_cuts(
 ) -> None:
     """Logs how many examples are longer than their feature's length."""
     for name, length in cut_to.items():
-        sizes = store.sizes(name) + task.output_features[name].add_eos
+        sizes = _sizes(task, store, name)
         if count := int((sizes > length).sum()):
             part = f"{count} of {len(sizes)} ({100 * count / len(sizes):.1f} %)"
             source = f"{task.name}/{split}"
             logging.warning("%s: %s %s are longer than %d and cut", source, part, name, length)
+
+
+def _leaves_sizes(step: Preprocessor) -> bool:
+    """Tells whether sizes after a step are known from those before it."""
+    return step in (_append_eos, _append_eos_after_trim) or text_pairs.is_join(step)
+
+
+def _sizes(task: seqio.Task, store: token_store.TokenStore, name: str) -> np.ndarray:
+    """Returns the sizes of a feature after the task's last step, before anything is cut."""
+    if name == text_pairs.FIRST and any(map(text_pairs.is_join, after_cache(task))):
+        texts = [text for text in (name, text_pairs.SECOND) if text in store.columns]
+        return text_pairs.joined_sizes(*map(store.sizes, texts))
+    return store.sizes(name) + task.output_features[name].add_eos

@@ -36,6 +36,12 @@ def task_modules() -> list[str]:
     return sorted(found.name for found in pkgutil.iter_modules(folders) if found.name != SUPPORT)
 
 
+def import_modules() -> None:
+    """Imports every task module."""
+    for module in task_modules():
+        importlib.import_module(f"tasks.{module}")
+
+
 def task_names() -> set[str]:
     """Returns the names of the tasks registered so far."""
     return set(seqio.TaskRegistry.names())
@@ -61,14 +67,13 @@ def find(name: str) -> Provider:
         if name.startswith(module):
             importlib.import_module(f"tasks.{module}")
     if not _is_known(name):
-        for module in task_modules():
-            importlib.import_module(f"tasks.{module}")
+        import_modules()
         register_t5()
     return get(name)
 
 
 def get(name: str) -> Provider:
-    """Returns the task or mixture of a name; names made by rule and t5's are registered when asked for.
+    """Returns the task or mixture of a name; those by rule and t5's are registered when asked for.
 
     Raises:
         UserError: if neither a module imported so far nor t5 registers the name.

@@ -10,8 +10,10 @@ What is too long is cut in the texts, never at the tokens around them. Which tex
 function of both sizes, `cut`; at which of its ends another, `keep`.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import seqio
 import tensorflow as tf
 
@@ -139,6 +141,41 @@ def join(
         return {**rest, **_readable(example), **made}
 
     return mapped(dataset, joined)
+
+
+@part
+def join_typed_cls(
+    dataset: tf.data.Dataset,
+    sequence_length: Lengths,
+    output_features: OutputFeatures,
+    *,
+    cut: Cut = cut_longer,
+    keep: Keep = keep_beginning,
+) -> tf.data.Dataset:
+    """Makes `[CLS] A [SEP] B [SEP]`, the first of type 2; arguments as in `join`.
+
+    Source: Dai et al. 2020 (https://arxiv.org/abs/2006.03236), its release.
+    """
+
+    def typed(example: Features) -> Features:
+        types = example["token_types"]
+        return {**example, "token_types": tf.concat([[CLS_TYPE], types[1:]], 0)}
+
+    return mapped(join(dataset, sequence_length, output_features, cut=cut, keep=keep), typed)
+
+
+def is_join(step: Callable[..., tf.data.Dataset]) -> bool:
+    """Tells whether a preprocessor joins texts, whatever its settings."""
+    return inspect.unwrap(getattr(step, "func", step)) in (join, join_cls_last, join_typed_cls)
+
+
+def joined_sizes(*texts: np.ndarray) -> np.ndarray:
+    """Returns the tokens of each row, [CLS] and [SEP] included, if nothing were cut.
+
+    Args:
+        texts: sizes of the first text of every example, and of the second if there is one.
+    """
+    return np.sum(texts, axis=0) + 1 + len(texts)
 
 
 def _readable(example: Features) -> Features:

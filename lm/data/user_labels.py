@@ -111,13 +111,21 @@ def rejoined(*, name: str, task: str, join: Preprocessor) -> str:
     Args:
         name: what the task will be called.
         task: name of a task for encoders, such as `imdb`.
-        join: such as `text_pairs.join` with other settings, or `text_pairs.join_cls_last`.
+        join: such as `text_pairs.join` with other settings, `text_pairs.join_cls_last` for
+            XLNet, `text_pairs.join_typed_cls` for Funnel.
 
     Raises:
         UserError: if the task joins no texts.
+
+    Example (gin):
+        MIXTURE_OR_TASK_NAME = @user_labels.rejoined()
+        user_labels.rejoined.name = 'imdb_end'
+        user_labels.rejoined.task = 'imdb'
+        user_labels.rejoined.join = @text_pairs.join
+        text_pairs.join.keep = @text_pairs.keep_end
     """
     found = task_registry.find(task)
-    if isinstance(found, seqio.Mixture) or "label" not in found.output_features:
+    if isinstance(found, seqio.Mixture) or not text_pairs.is_join(found.preprocessors[-1]):
         raise UserError(f"{task} does not join texts for an encoder; name a task such as imdb")
     if user.is_new(name, ["rejoined", task, fingerprints.settings(join)]):
         made = found.replace(name=name, preprocessors=[*found.preprocessors[:-1], join])

@@ -2,8 +2,8 @@
 
 from lm.interop.renaming import Family, Rule, dense, norm, same
 
-EMBEDDINGS, WORDS = "bert.embeddings", "bert.embeddings.word_embeddings.weight"
-BLOCK, LAYER = "bert.encoder.layer.{i}", "encoder/stack/layer_{i}"
+BUFFER, WORDS = "bert.embeddings.position_ids", "bert.embeddings.word_embeddings.weight"
+EMBEDDER, LAYER = "encoder/embedder", "encoder/stack/layer_{i}"
 ATTENTION = f"{LAYER}_0/self_attention/heads"
 
 NEXT_SENTENCE = ("cls.seq_relationship.weight", "cls.seq_relationship.bias")
@@ -21,33 +21,35 @@ TOKEN_CLASSES = (*dense("classifier", "encoder/head/scores"),)
 SPAN_ENDS = (*dense("qa_outputs", "encoder/head/scores"),)
 
 
+def body(name: str) -> tuple[Rule, ...]:
+    """Embeddings and layers, whose names begin with that of the model."""
+    embeddings, block = f"{name}.embeddings", f"{name}.encoder.layer.{{i}}"
+    return (
+        same(f"{embeddings}.word_embeddings.weight", f"{EMBEDDER}/embedding/embeddings"),
+        same(f"{embeddings}.token_type_embeddings.weight", f"{EMBEDDER}/types/embeddings"),
+        same(f"{embeddings}.position_embeddings.weight", f"{EMBEDDER}/learned_position/embeddings"),
+        *norm(f"{embeddings}.LayerNorm", f"{EMBEDDER}/after_layer_norm"),
+        *dense(f"{block}.attention.self.query", f"{ATTENTION}/query"),
+        *dense(f"{block}.attention.self.key", f"{ATTENTION}/key"),
+        *dense(f"{block}.attention.self.value", f"{ATTENTION}/value"),
+        *dense(f"{block}.attention.output.dense", f"{ATTENTION}/output"),
+        *norm(f"{block}.attention.output.LayerNorm", f"{LAYER}_0/close_layer_norm"),
+        *dense(f"{block}.intermediate.dense", f"{LAYER}_1/feed_forward/hidden"),
+        *dense(f"{block}.output.dense", f"{LAYER}_1/feed_forward/output"),
+        *norm(f"{block}.output.LayerNorm", f"{LAYER}_1/close_layer_norm"),
+    )
+
+
 def bert(head: tuple[Rule, ...], other: tuple[Rule, ...] = ()) -> Family:
     """BERT with one head; a release may hold the other one too."""
     return Family(
-        rules=(
-            same(WORDS, "encoder/embedder/embedding/embeddings"),
-            same(f"{EMBEDDINGS}.token_type_embeddings.weight", "encoder/embedder/types/embeddings"),
-            same(
-                f"{EMBEDDINGS}.position_embeddings.weight",
-                "encoder/embedder/learned_position/embeddings",
-            ),
-            *norm(f"{EMBEDDINGS}.LayerNorm", "encoder/embedder/after_layer_norm"),
-            *dense(f"{BLOCK}.attention.self.query", f"{ATTENTION}/query"),
-            *dense(f"{BLOCK}.attention.self.key", f"{ATTENTION}/key"),
-            *dense(f"{BLOCK}.attention.self.value", f"{ATTENTION}/value"),
-            *dense(f"{BLOCK}.attention.output.dense", f"{ATTENTION}/output"),
-            *norm(f"{BLOCK}.attention.output.LayerNorm", f"{LAYER}_0/close_layer_norm"),
-            *dense(f"{BLOCK}.intermediate.dense", f"{LAYER}_1/feed_forward/hidden"),
-            *dense(f"{BLOCK}.output.dense", f"{LAYER}_1/feed_forward/output"),
-            *norm(f"{BLOCK}.output.LayerNorm", f"{LAYER}_1/close_layer_norm"),
-            *head,
-        ),
+        rules=(*body("bert"), *head),
         prefix="bert.",
         copies={
             "cls.predictions.decoder.weight": WORDS,
             "cls.predictions.decoder.bias": "cls.predictions.bias",
         },
-        unused=(f"{EMBEDDINGS}.position_ids", *NEXT_SENTENCE, *(rule.theirs for rule in other)),
+        unused=(BUFFER, *NEXT_SENTENCE, *(rule.theirs for rule in other)),
     )
 
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from lm.errors import UserError
 from lm.interop.bert import BERT, BERT_CLASSIFIER, BERT_MASKED, BERT_SPANS, BERT_TOKENS
+from lm.interop.electra import ELECTRA, ELECTRA_GENERATOR
 from lm.interop.funnel import FUNNEL
 from lm.interop.gpt2 import GPT2
 from lm.interop.renaming import Family, Tensors, to_ours, to_theirs
@@ -17,6 +18,8 @@ FAMILIES = {
     "bert_masked": BERT_MASKED,
     "bert_spans": BERT_SPANS,
     "bert_tokens": BERT_TOKENS,
+    "electra": ELECTRA,
+    "electra_generator": ELECTRA_GENERATOR,
     "funnel": FUNNEL,
     "funnel_base": FUNNEL,
     "gpt2": GPT2,
@@ -24,6 +27,7 @@ FAMILIES = {
     "t5": T5,
     "t5_1_1": T5_1_1,
     "xlnet": XLNET,
+    "xlnet_classifier": XLNET,
     "xlnet_permutation": XLNET,
 }
 
@@ -34,8 +38,8 @@ def weights_from(model_type: str, state_dict: Tensors) -> dict[str, np.ndarray]:
     Args:
         model_type: "gpt2", "t5", "t5_1_1", "bert" (with pooler), "bert_masked" (token head),
             "bert_classifier" (rows, and multiple choice), "bert_tokens", "bert_spans" (labels),
-            "funnel", "funnel_base" (without its decoder), "switch", "xlnet", "xlnet_permutation"
-            (with its head).
+            "electra" (discriminator), "electra_generator", "funnel", "funnel_base" (without its
+            decoder), "switch", "xlnet", "xlnet_permutation" (with its head), "xlnet_classifier".
         state_dict: tensors by their names, as a safetensors file holds them.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Names of Hugging Face's XLNet, with or without its head."""
+"""Names of Hugging Face's XLNet, with or without one of its heads."""
 
 import numpy as np
 
@@ -28,6 +28,8 @@ XLNET = Family(
         *dense(f"{LAYER}.ff.layer_2", f"{BRANCH}_1/feed_forward/output"),
         *norm(f"{LAYER}.ff.layer_norm", f"{BRANCH}_1/close_layer_norm"),
         same("lm_loss.bias", "xlnet/head/bias"),
+        *dense("sequence_summary.summary", "xlnet/head/layer_hidden/dense"),
+        *dense("logits_proj", "xlnet/head/scores"),
     ),
     prefix="transformer.",
     copies={"lm_loss.weight": WORDS},

@@ -2,7 +2,7 @@
 
 import keras
 
-from lm.models.features import rows_of
+from lm.models.features import predicted, rows_of
 from lm.nn.branch import Factory, make
 from lm.nn.heads import LogitsInput
 from lm.parts import part
@@ -15,7 +15,8 @@ class Encoder(keras.Model):
 
     Features: `encoder_input_tokens`, and where there are any `encoder_positions`,
     `encoder_segment_ids` (packed examples, 0 for padding), `encoder_token_types` (BERT's sentence A
-    or B; 0 by default) and `encoder_attention_mask` [B, T, T], which token may see which.
+    or B; 0 by default), `encoder_attention_mask` [B, T, T], which token may see which, and
+    `encoder_predicted_positions` int32 [B, P], where alone the head reads.
 
     Args:
         embedder: factory of an `embedder.Embedder`.
@@ -49,7 +50,7 @@ class Encoder(keras.Model):
         return self.head.logits_input(self.hidden(features), self.embedder.matrix())
 
     def hidden(self, features: Features) -> Tensor:
-        """Returns what the head reads, [B, T, D]."""
+        """Returns what the head reads, [B, T, D] or [B, P, D]."""
         rows = rows_of(features, "encoder")
         x = self.embedder(
             features["encoder_input_tokens"],
@@ -57,4 +58,4 @@ class Encoder(keras.Model):
             positions=rows.positions,
         )
         mask = features.get("encoder_attention_mask")
-        return self.encoder(x, rows._replace(attention_mask=mask))[0]
+        return predicted(self.encoder(x, rows._replace(attention_mask=mask))[0], features)

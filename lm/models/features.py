@@ -1,7 +1,9 @@
 """The features of one side of a model, as the rows of its stack."""
 
+from keras import ops
+
 from lm.nn.stack_state import Rows
-from lm.types import Features
+from lm.types import Features, Tensor
 
 
 def rows_of(features: Features, side: str) -> Rows:
@@ -13,3 +15,15 @@ def rows_of(features: Features, side: str) -> Rows:
     return Rows(
         positions=features.get(f"{side}_positions"), segments=features.get(f"{side}_segment_ids")
     )
+
+
+def predicted(x: Tensor, features: Features) -> Tensor:
+    """Returns the vectors at `encoder_predicted_positions`, [B, P, D]; without them all, [B, T, D].
+
+    >>> x = ops.array([[[1.0], [2.0], [3.0]]])
+    >>> print(np.asarray(predicted(x, {"encoder_predicted_positions": ops.array([[2, 0]])})))
+    [[[3.]
+      [1.]]]
+    """
+    positions = features.get("encoder_predicted_positions")
+    return x if positions is None else ops.take_along_axis(x, positions[..., None], axis=1)

@@ -2,6 +2,7 @@
 
 import keras
 
+from lm.models.features import predicted
 from lm.nn.branch import Factory, make
 from lm.nn.heads import LogitsInput
 from lm.parts import part
@@ -13,7 +14,8 @@ class Funnel(keras.Model):
     """`head(encoder(embedder(tokens)))`, with an output per token if the stack has a decoder.
 
     Features: `encoder_input_tokens`, and where there are any `encoder_segment_ids` (packed
-    examples, 0 for padding) and `encoder_token_types` (0 or 1 for sentence A or B, 2 for [CLS]).
+    examples, 0 for padding), `encoder_token_types` (0 or 1 for sentence A or B, 2 for [CLS]) and
+    `encoder_predicted_positions` int32 [B, P], where alone the head reads.
     The first token of every example is treated as [CLS], whatever it is.
 
     Args:
@@ -55,8 +57,9 @@ class Funnel(keras.Model):
 
     def hidden(self, features: Features) -> Tensor:
         """Returns what the head reads: [B, T, D], or [B, T', D] where the stack has no decoder."""
-        return self.encoder(
+        x = self.encoder(
             self.embedder(features["encoder_input_tokens"]),
             segments=features.get("encoder_segment_ids"),
             types=features.get("encoder_token_types"),
         )
+        return predicted(x, features)

@@ -36,8 +36,8 @@ class XLNet(keras.Model):
     Args:
         embedding: factory of the token embedding.
         encoder: factory of the stack, `TwoStreamStack`.
-        head: factory of a layer `(x, table) -> y`: logits per token, or one vector per row; None
-            returns what the stack returns.
+        head: factory of a layer `(x, table, segments) -> y`: logits per token, or a vector per
+            row; None returns what the stack returns.
 
     Source: Yang et al. 2019 (https://arxiv.org/abs/1906.08237).
     """
@@ -64,8 +64,9 @@ class XLNet(keras.Model):
 
     def call(self, features: Features, carry: State = None) -> Any:
         x, after = self.hidden(features, carry)
-        y = x if self.head is None else self.head(x, self.embedding.matrix())
-        return with_carry(y, carry, after)
+        if self.head is not None:
+            x = self.head(x, self.embedding.matrix(), features.get("encoder_segment_ids"))
+        return with_carry(x, carry, after)
 
     def logits_input(self, features: Features, carry: State = None) -> Any:
         """Returns what `call` projects to logits, once the model is built."""

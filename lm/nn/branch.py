@@ -52,8 +52,9 @@ class Context(NamedTuple):
         memory: [B, S, D], what cross-attention reads; None once its keys are in the state.
         memory_mask: bool [B, 1, T or 1, S], or None.
         source: `Source`, what self-attention reads; None is x itself.
-        relative: `funnel_attention.Relative` between the queries and what they read, or
-            `two_stream_attention.Streams`; None where query t and key t are one token.
+        relative: `funnel_attention.Relative` between the queries and what they read; None where
+            query t and key t are one token.
+        streams: `two_stream_attention.Streams` of a stack that may have two; else None.
         index: int32 [B], positions already in the state; None except in decoding.
         query_positions: int32 [B or 1, T], the position of every query in its row.
         key_positions: int32 [B or 1, S], the same of every key.
@@ -70,6 +71,7 @@ class Context(NamedTuple):
     memory_mask: Tensor = None
     source: Source | None = None
     relative: Any = None
+    streams: Any = None
     index: Tensor = None
     query_positions: Tensor = None
     key_positions: Tensor = None

@@ -7,8 +7,10 @@ import keras
 from keras import ops
 
 from lm.nn.branch import Factory, chain, make, make_all
+from lm.nn.initializers import Initializer, initializer
 from lm.parts import part
-from lm.types import Shape, Tensor
+from lm.ranges import PositiveInt
+from lm.types import Layer, Shape, Tensor
 
 
 @part
@@ -67,3 +69,41 @@ class Embedder(keras.layers.Layer):
     def matrix(self) -> Tensor:
         """Returns the table of the tokens, [V, D]: what heads read."""
         return self.embedding.matrix()
+
+
+@part
+class Projection(keras.layers.Layer):
+    """`x W + b`, [..., E] → [..., D], where E is not D: embeddings to the width of a stack.
+
+    Args:
+        hidden_dim: D.
+        kernel_initializer: name or factory of the initial values of W.
+
+    Source: Clark et al. 2020 (https://arxiv.org/abs/2003.10555), its release.
+    """
+
+    logical_axes: ClassVar = {"dense/kernel": ("unmodeled", "embed")}
+
+    def __init__(
+        self,
+        *,
+        hidden_dim: PositiveInt,
+        kernel_initializer: Initializer = "glorot_uniform",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name, autocast=False)
+        self.hidden_dim = hidden_dim
+        self.kernel_initializer = initializer(kernel_initializer)
+
+    def build(self, x_shape: Shape) -> None:
+        fits = x_shape[-1] == self.hidden_dim
+        self.dense: Layer = keras.layers.Identity() if fits else self.projection()
+
+    def projection(self) -> Layer:
+        """Returns the layer of W and b."""
+        return keras.layers.Dense(
+            self.hidden_dim, kernel_initializer=self.kernel_initializer, name="dense"
+        )
+
+    def call(self, x: Tensor) -> Tensor:
+        return self.dense(ops.cast(x, self.compute_dtype))

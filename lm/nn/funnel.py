@@ -87,8 +87,8 @@ class FunnelStack(keras.layers.Layer):
         self.sinusoid_dropout = Dropout(rate=sinusoid_dropout, name="wave_dropout")
 
     def build(self, x_shape: Shape) -> None:
-        """Reads the width; sublayers create their variables at their first call."""
-        self.width = x_shape[-1]
+        """Sublayers create their variables at their first call."""
+        del x_shape
 
     def call(self, x: Tensor, segments: Tensor = None, types: Tensor = None) -> Tensor:
         """Returns [B, T, D], or without a decoder the last block's output [B, T', D].
@@ -167,15 +167,15 @@ class FunnelStack(keras.layers.Layer):
             segments=segments,
             mask=same_segment(row.segments, keys.segments)[:, None],
             source=source,
-            relative=self.relative(row, stride, keys, key_stride),
+            relative=self.relative(row, stride, keys, key_stride, x.shape[-1]),
         )
 
-    def relative(self, row: Row, stride: int, keys: Row, key_stride: int) -> Relative:
-        """Returns how the queries of a row lie to its keys."""
+    def relative(self, row: Row, stride: int, keys: Row, key_stride: int, width: int) -> Relative:
+        """Returns how the queries of a row lie to its keys, with sinusoids of a width."""
         count, size = row.segments.shape[1], keys.segments.shape[1]
         query, key, distance = (
             ops.convert_to_tensor(each, self.compute_dtype)
-            for each in relative_sinusoids(count, stride, size, key_stride, self.width)
+            for each in relative_sinusoids(count, stride, size, key_stride, width)
         )
         inner, inner_keys = (ops.logical_not(starts(each.segments)) for each in (row, keys))
         return Relative(

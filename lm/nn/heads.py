@@ -140,7 +140,8 @@ class BiasedLogits(keras.layers.Layer):
         del x_shape
         self.bias = self.add_weight(shape=(table_shape[0],), initializer="zeros", name="bias")
 
-    def call(self, x: Tensor, table: Tensor) -> Tensor:
+    def call(self, x: Tensor, table: Tensor, segments: Tensor = None) -> Tensor:
+        del segments
         return project_from_table(self.logits_input(x, table))
 
     def logits_input(self, x: Tensor, table: Tensor) -> LogitsInput:
@@ -151,6 +152,8 @@ class BiasedLogits(keras.layers.Layer):
 @part
 class MaskedLanguageHead(keras.layers.Layer):
     """`norm(activation(x W + b)) Eᵀ + c`: BERT's prediction of masked tokens.
+
+    W is [D, E], E the width of the table, which need not be that of x.
 
     Args:
         activation: function after the dense layer (BERT: GELU).
@@ -179,8 +182,9 @@ class MaskedLanguageHead(keras.layers.Layer):
         self.norm = LayerNorm(epsilon=epsilon, name="norm")
 
     def build(self, x_shape: Shape, table_shape: Shape) -> None:
+        del x_shape
         self.dense = keras.layers.Dense(
-            x_shape[-1], kernel_initializer=self.kernel_initializer, name="dense"
+            table_shape[1], kernel_initializer=self.kernel_initializer, name="dense"
         )
         self.bias = self.add_weight(shape=(table_shape[0],), initializer="zeros", name="bias")
 

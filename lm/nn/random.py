@@ -23,17 +23,30 @@ def uniform(shape: Shape, seed: keras.random.SeedGenerator) -> Tensor:
         shape: of the result, one axis at least.
         seed: a `keras.random.SeedGenerator`, advanced by one draw.
     """
-    key = word(seed.next())
-    rows, columns = shape[0], math.prod(shape[1:])
-    row = word(ops.arange(rows, dtype="int32"))[:, None]
-    column = word(ops.arange(columns, dtype="int32"))[None]
-    bits, _ = threefry((key[0], key[1]), (row, column))
+    return hashed(shape, word(seed.next()), ops.arange(shape[0], dtype="int32"))
+
+
+def hashed(shape: Shape, key: Tensor, rows: Tensor) -> Tensor:
+    """Returns the same as `uniform`, from a key and a number for each row.
+
+    Args:
+        shape: of the result, one axis at least.
+        key: uint32 [2].
+        rows: int32 [shape[0]].
+    """
+    column = word(ops.arange(math.prod(shape[1:]), dtype="int32"))[None]
+    bits, _ = threefry((key[0], key[1]), (word(rows)[:, None], column))
     return ops.reshape(between_0_and_1(bits), shape)
 
 
 def normal(shape: Shape, seed: keras.random.SeedGenerator) -> Tensor:
     """Returns numbers of N(0, 1), `√2 erfinv(2u - 1)` with u uniform; arguments as of `uniform`."""
     return math.sqrt(2) * ops.erfinv(2 * uniform(shape, seed) - 1)
+
+
+def gumbel(u: Tensor) -> Tensor:
+    """Returns `-log(-log u)` of uniform u: argmax(logits + gumbel) follows softmax(logits)."""
+    return -ops.log(-ops.log(u))
 
 
 def threefry(key: tuple[Tensor, Tensor], counter: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

@@ -108,7 +108,8 @@ class MemoryAttention(Branch):
         key, value = map(by_head, self.heads.key_value(read))
         kernel = ops.cast(self.distance_kernel, x.dtype)
         bias = shifted(distance, kernel, self.sinusoids(x.shape[1], read.shape[1]))
-        mask, after = context.mask, ()
+        after: State = ()
+        mask = context.mask
         if state:
             mask, after = remember(read, context, self.memory_length)
         y = attend_by_head(content, key, value, mask, ops.cast(bias, "float32"), self.dropout)

@@ -28,7 +28,7 @@ from lm.types import Shape, Tensor
 
 
 class Streams(NamedTuple):
-    """What queries and keys of a row are, made by the stack; in `Context.relative`.
+    """What queries and keys of a row are, made by the stack.
 
     Attributes:
         segments: int32 [B, Q], of the queries.
@@ -123,7 +123,7 @@ class TwoStreamAttention(Branch):
     def call(self, x: Tensor, context: Context, state: State = None) -> tuple[Tensor, State]:
         refuse_source(self, context)
         x = ops.cast(x, self.compute_dtype)
-        streams = context.relative or Streams(context.segments, remembered=context.segments)
+        streams = context.streams or Streams(context.segments, remembered=context.segments)
         count = context.positions.shape[1]  # T
         row = x[:, :count]  # the content stream
         read = ops.concatenate([self.inputs(state), row], axis=1) if state else row  # [B, S, D]
@@ -166,8 +166,8 @@ class TwoStreamAttention(Branch):
             report("memory_length", 0.0, read.shape[0])
             return context.mask, ()
         owners = slot_segments(context, context.segments, self.memory_length)
-        found = ops.cast(owners[:, : self.memory_length] > 0, "float32")
-        report("memory_length", ops.sum(found), read.shape[0])
+        found, rows = owners[:, : self.memory_length] > 0, context.segments[:, 0] > 0
+        report("memory_length", *(ops.sum(ops.cast(x, "float32")) for x in (found, rows)))
         return remember(
             read, context, self.memory_length, query=streams.segments, kept=streams.remembered
         )

@@ -116,7 +116,7 @@ class TwoStreamStack(Branch):
             x, after = residual(x, context, state=own)
             states.append(after)
         x = chain(self.after, x if extras.predicted is None else x[:, count:])
-        remembered = alone._replace(segments=context.relative.remembered)
+        remembered = alone._replace(segments=context.streams.remembered)
         return x, kind.after(remembered, tuple(states))
 
     def with_queries(self, x: Tensor, predicted: Predicted | None) -> Tensor:
@@ -151,7 +151,7 @@ def doubled(alone: Context, rows: Rows, extras: Extras) -> Context:
     return alone._replace(
         mask=mask[:, None],  # [B, 1, Q, T]
         query_positions=positions,
-        relative=Streams(segments, types, remembered, extras.direction),
+        streams=Streams(segments, types, remembered, extras.direction),
     )
 
 

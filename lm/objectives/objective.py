@@ -53,4 +53,4 @@ class Objective(Protocol):
         """Returns the sums to minimise ("loss") and to report."""
 
     def scores(self, features: Features, outputs: Any) -> RowScores:
-        """Returns how probable the targets of each row are."""
+        """Returns how probable the targets of each row are; not there where nothing says so."""

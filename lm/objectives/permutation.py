@@ -48,7 +48,7 @@ class Permutation(keras.Model):
 
     def call(self, features: Features, carry: State = None) -> Any:
         given = {} if carry is None else {"carry": carry}
-        return self.model(features | attention_masks(features), **given)
+        return self.model({**features, **attention_masks(features)}, **given)
 
     def initial_carry(self, batch: int) -> State:
         """Returns the carry of the model before the first batch."""
@@ -66,7 +66,9 @@ class Permutation(keras.Model):
             "loss": Ratio(loss, weight),
             "cross_entropy": Ratio(loss, weight),
             "accuracy": Ratio(correct, weight),
-            "predicted_share": Ratio(*(ops.sum(ops.cast(x, "float32")) for x in (predicted, tokens))),
+            "predicted_share": Ratio(
+                *(ops.sum(ops.cast(x, "float32")) for x in (predicted, tokens))
+            ),
         }
 
     def scores(self, features: Features, outputs: Any) -> RowScores:
@@ -83,12 +85,16 @@ class Permutation(keras.Model):
 def attention_masks(features: Features) -> dict[str, Tensor]:
     """Returns which token each token may see, and which each predicted position.
 
+    Rows without ranks have no masks: the model reads them as an encoder.
+
     >>> ranks, positions = ops.array([[-1, 0, -1, 1]]), ops.array([[1, 3]])
     >>> masks = attention_masks({"encoder_ranks": ranks, "encoder_predicted_positions": positions})
     >>> print(1 * np.asarray(masks["encoder_predicted_attention_mask"][0]))
     [[1 0 1 0]
      [1 1 1 0]]
     """
+    if "encoder_ranks" not in features:
+        return {}
     ranks, positions = features["encoder_ranks"], features["encoder_predicted_positions"]
     of_predicted = ops.take_along_axis(ranks, positions, axis=1)  # [B, P]
     return {

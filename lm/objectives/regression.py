@@ -53,14 +53,14 @@ class Regression(keras.Model):
     def scores(self, features: Features, outputs: Any) -> RowScores:
         """Returns the sums of every row, float32 [B].
 
-        The log-likelihood is that of a normal distribution of variance 1 around ŷ, without its
-        constant; correct is what lies within half a unit.
+        The log-likelihood is that of a normal distribution of variance 1/2 around ŷ, without its
+        constant, which is the loss; correct is what lies within half a unit.
         """
         labels, weights = labels_and_weights(features)
         error = ops.cast(outputs, "float32") - labels
         correct = ops.cast(ops.abs(error) <= 0.5, "float32")  # noqa: PLR2004
         return RowScores(
-            log_likelihood=-ops.sum(ops.square(error) / 2 * weights, axis=-1),
+            log_likelihood=-ops.sum(ops.square(error) * weights, axis=-1),
             correct=ops.sum(correct * weights, axis=-1),
             weight=ops.sum(weights, axis=-1),
         )

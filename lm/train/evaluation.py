@@ -15,11 +15,20 @@ from lm.types import Batch
 
 
 class TaskMetrics(NamedTuple):
-    """The metrics of one task."""
+    """The metrics of one task.
+
+    Attributes:
+        task: its name.
+        split: the split.
+        values: the metrics by name.
+        score: mean of the task's own metrics, highest at the best checkpoint; None where the loss
+            decides.
+    """
 
     task: str
     split: str
     values: dict[str, float]
+    score: float | None = None
 
 
 @part
@@ -85,7 +94,7 @@ def metrics(
         {'cross_entropy': 0.0, 'token_perplexity': 1.0, 'bits_per_byte': 0.0}
     """
     values = means(sums)
-    nats, tokens = sums.get("cross_entropy", sums.get("loss", (0.0, 0.0)))
+    nats, tokens = sums.get("cross_entropy", (0.0, 0.0))
     if tokens:
         values["token_perplexity"] = perplexity(nats, tokens)
         if text_size:

@@ -1,5 +1,6 @@
 """Evaluation of a model that labels while it is trained: loss, and the metrics of each task."""
 
+import statistics
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -15,6 +16,7 @@ class LabelEvaluation:
     """The objective's means and the metrics of the tasks of a mixture, such as F1 and Matthews.
 
     A task's metric takes the place of the objective's of the same name: its accuracy is per cent.
+    The mean of the task's metrics, as in GLUE, decides which checkpoint is the best.
 
     Args:
         mixture_or_task_name: a task, or a mixture whose tasks with this split are evaluated.
@@ -65,4 +67,6 @@ class LabelEvaluation:
             found = list(engine.predictions(islice(batches, self.steps)))
             values = means(added(terms for terms, _ in found))
             predictions = task.predictions(outputs for _, outputs in found)
-            yield TaskMetrics(name, self.split, values | task.metrics(predictions))
+            own = task.metrics(predictions)
+            score = statistics.fmean(own.values()) if own else None
+            yield TaskMetrics(name, self.split, values | own, score)

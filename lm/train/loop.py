@@ -8,14 +8,16 @@ import numpy as np
 
 from lm.checkpoint import Store
 from lm.engines import Engine
+from lm.errors import ConfigError
 from lm.train import state
-from lm.train.evaluation import Evaluation
+from lm.train.evaluation import Evaluation, TaskMetrics
 from lm.train.guard import Guard, Step
+from lm.train.patience import Patience
 from lm.train.reporter import Reporter
 from lm.train.stop_signals import Interruptible, Stopped, StopSignals
 from lm.train.training_batches import HashedBatches, check_first_batch
 
-METRICS = ("cross_entropy", "loss")
+LOSSES = ("cross_entropy", "loss")
 
 
 class Plan(NamedTuple):
@@ -52,11 +54,15 @@ class Loop:
         reporter: where metrics go.
         plan: what is due when.
         evaluations: the first task of the first one decides which checkpoint is the best.
+        patience: ends the training early.
         samples: a writer of `lm.train.samples`, called after evaluations, or None.
         metadata: for the manifest of every checkpoint.
+
+    Raises:
+        ConfigError: there is patience, and nothing to wait for.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a run, keyword-only
         self,
         *,
         engine: Engine,
@@ -65,15 +71,19 @@ class Loop:
         reporter: Reporter,
         plan: Plan,
         evaluations: Sequence[Evaluation],
+        patience: Patience,
         samples: Any,
         metadata: Mapping[str, Any],
     ) -> None:
+        if patience.limit is not None and not evaluations:
+            raise ConfigError("train.train.patience waits for evaluations; bind them or remove it")
         self.engine = engine
         self.data = data
         self.store = store
         self.reporter = reporter
         self.plan = plan
         self.evaluations = evaluations
+        self.patience = patience
         self.samples = samples
         self.metadata = metadata
         self.guard = Guard(
@@ -103,7 +113,7 @@ class Loop:
             save = self.plan.is_due(step, self.plan.save)
             self._finish(step, signals, evaluate=True, save=save)
         first, clock = step, self.reporter.clock
-        while step < self.plan.end:
+        while step < self.plan.end and not self.patience.is_over:
             # The first batch fills buffers, the first step compiles: neither is the time of a step.
             with clock.exclude("input") if step == first else contextlib.nullcontext():
                 batch = next(self.data)
@@ -116,6 +126,8 @@ class Loop:
             self.store.poll()
             self._after(Step(step, batch, outcome), signals)
         self.store.wait()
+        if self.patience.is_over:
+            self.reporter.log(f"ended at step {step}: {self.patience}")
 
     def _after(self, done: Step, signals: StopSignals) -> None:
         """Do what is due after a step."""
@@ -133,9 +145,10 @@ class Loop:
         if evaluate:
             with contextlib.suppress(Stopped):
                 metric = self._evaluate(step, signals)
+                self.patience.add(metric)
                 evaluate = False
         stop = signals.received is not None
-        if stop or save:
+        if stop or save or self.patience.is_over:
             self._save(step, metric=metric, is_evaluated=not evaluate)
         if stop:
             self.store.wait()
@@ -165,8 +178,7 @@ class Loop:
                 self.reporter.log_evaluation(step, task)
             self.reporter.plot()
         signals.restart()
-        values = [task.values for task in found]
-        return next((v[name] for v in values for name in METRICS if name in v), None)
+        return next((value for task in found if (value := decisive(task)) is not None), None)
 
     def _save(self, step: int, *, metric: float | None, is_evaluated: bool = True) -> None:
         """Hand the training state to the store, which writes it in the background."""
@@ -185,6 +197,7 @@ class Loop:
                     "good": is_good,
                     "metric": metric,
                     "evaluated": is_evaluated,
+                    "patience": self.patience.state(),
                     "rows": rows,
                     "batches": self.data.digest,
                 },
@@ -199,3 +212,17 @@ class Loop:
                 raise
             self.guard.roll_back(f"step {step}: {error}")
             return state.arrays(self.engine.program)
+
+
+def decisive(found: TaskMetrics) -> float | None:
+    """Return what is lowest at the best checkpoint: minus the task's own score, or the loss.
+
+    Example:
+        >>> decisive(TaskMetrics("lm", "validation", {"loss": 2.5}))
+        2.5
+        >>> decisive(TaskMetrics("cola", "validation", {"loss": 2.5, "matthews": 61.0}, 61.0))
+        -61.0
+    """
+    if found.score is not None:
+        return -found.score
+    return next((found.values[name] for name in LOSSES if name in found.values), None)

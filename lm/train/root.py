@@ -17,6 +17,7 @@ from lm.ranges import NonNegativeInt, PositiveInt, Seed
 from lm.train import metadata, skipped_batch, state
 from lm.train.evaluation import Evaluation
 from lm.train.loop import Loop, Plan
+from lm.train.patience import Patience
 from lm.train.process_group import ProcessGroup
 from lm.train.progress import log
 from lm.train.reporter import Reporter
@@ -40,6 +41,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
     save_period: PositiveInt | None = None,
     log_period: PositiveInt = 100,
     keep: PositiveInt | None = 3,
+    patience: PositiveInt | None = None,
     random_seed: Seed = 0,
     microbatches: PositiveInt = 1,
     mesh: Factory | None = None,
@@ -65,6 +67,8 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         save_period: steps between checkpoints; `eval_period` by default.
         log_period: steps between log lines, which show the means since the last one.
         keep: newest checkpoints to keep, besides the best; None keeps all.
+        patience: evaluations in a row without a new best one that end the training; None trains to
+            the last step.
         random_seed: decides the initial weights and dropout.
         microbatches: parts of a batch whose gradients are summed before the update.
         mesh: factory of the devices to train on, a file of `gin/mesh`; None is one device.
@@ -83,9 +87,8 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         UserError: in one line, what is wrong and what to change.
         SystemExit: 143, 130 or 129 after a signal, once the state is saved.
     """
-    started = time.time()
+    started, folder = time.time(), local(workdir)
     saved = None if replay_batch is None else skipped_batch.read(replay_batch)
-    folder = local(workdir)
     save_period = eval_period if save_period is None else save_period
     plan = Plan(log_period, eval_period, save_period, train_steps, max_skipped, max_rollbacks)
     settings = dict(random_seed=random_seed, microbatches=microbatches, dtype_policy=dtype_policy)
@@ -136,6 +139,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
                 reporter=reporter,
                 plan=plan,
                 evaluations=[make() for make in evaluations],
+                patience=Patience.resumed(patience, start.patience),
                 samples=samples() if samples is not None and group.size == 1 else None,
                 metadata=about,
             )

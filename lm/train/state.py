@@ -43,11 +43,13 @@ class StartPoint(NamedTuple):
         step: batches consumed.
         is_evaluated: whether the evaluation that was due at the step is done.
         rows: rows of metrics.jsonl up to there; None if the checkpoint does not know.
+        patience: of `lm.train.patience.Patience`; None if the checkpoint does not know.
     """
 
     step: int = 0
     is_evaluated: bool = True
     rows: int | None = None
+    patience: Mapping[str, Any] | None = None
 
     @property
     def evaluated_step(self) -> int:
@@ -194,7 +196,8 @@ def resume(
         restore_carry(engine.program, folder)
     log(f"resumed from step {manifest.step}")
     is_evaluated = manifest.metadata.get("evaluated", True)
-    return StartPoint(manifest.step, is_evaluated, manifest.metadata.get("rows"))
+    rows, patience = (manifest.metadata.get(name) for name in ("rows", "patience"))
+    return StartPoint(manifest.step, is_evaluated, rows, patience)
 
 
 def _warn(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:

@@ -6,7 +6,8 @@ asked for.
 
     flan_rte_zsopt                  zero-shot, the possible answers listed below OPTIONS:
     flan_rte_zsnoopt                zero-shot, not listed
-    flan_rte_fsopt, _fsnoopt        up to 16 exemplars before the question, 960 tokens in all
+    flan_rte_fsopt, _fsnoopt        up to 16 exemplars before the question, 960 tokens in all: give
+                                    `inputs` that length or more, a row is cut at its end
     flan_rte_fs3opt                 up to three exemplars (1, 2, 3, 5, 10)
     flan_rte_notemplate             the fields alone (ablation)
     flan_rte_datasetname            the name of the data set before the fields (ablation)
@@ -28,8 +29,8 @@ a set of which only evaluation data are held has `test` alone.
 
 Metrics: accuracy of classes; exact match and F1 of answers; ROUGE, BLEU. Example (flan_rte_zsopt):
 
-    inputs   Text: Weapons of Mass Destruction were not found.
-             Claim: Weapons were found.
+    inputs   Text: No Weapons of Mass Destruction Found in Iraq Yet.
+             Claim: Weapons of Mass Destruction Found in Iraq.
              Does the claim follow from the text?
 
              OPTIONS:
@@ -40,7 +41,7 @@ Metrics: accuracy of classes; exact match and F1 of answers; ROUGE, BLEU. Exampl
 Source of the method: Wei et al. 2022 (https://arxiv.org/abs/2109.01652). Departures: the wording;
 a blank line, not a dialogue's turn numbers, between exemplars; templates are dealt out in the order
 of a hash of the examples, so that no order of a file coincides with them; no example is lost to
-batches of T; an exemplar never is the query.
+batches of T; an exemplar never is the query; a field of more than 3,000 characters is cut.
 """
 
 import importlib

@@ -35,7 +35,7 @@ class DataSet:
     """One data set; the fields are explained above."""
 
     name: str
-    templates: tuple[Template, ...]
+    templates: tuple[Template, ...] = ()
     tfds: str = ""
     slices: Mapping[str, str] = field(default_factory=dict)
     local: Mapping[str, str] = field(default_factory=dict)
@@ -68,15 +68,16 @@ def data_sets() -> Mapping[str, DataSet]:
 def _data_set(
     name: str, values: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]]
 ) -> DataSet:
-    values = dict(values)
-    model = known.get(values.pop("like", ""), {})
-    values = {key: model[key] for key in SHARED if key in model} | values
-    slices = values.get("slices", {})
-    if isinstance(slices, str):
-        values["slices"] = SLICES[slices]
-    values["templates"] = tuple(_template(written) for written in values["templates"])
-    frozen = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-    return DataSet(name=name, **frozen)
+    model = known.get(values.get("like", ""), {})
+    given: dict[str, Any] = {key: model[key] for key in SHARED if key in model} | dict(values)
+    given.pop("like", None)
+    if isinstance(slices := given.get("slices"), str):
+        given["slices"] = SLICES[slices]
+    given["templates"] = [_template(written) for written in given["templates"]]
+    frozen: dict[str, Any] = {
+        key: tuple(v) if isinstance(v, list) else v for key, v in given.items()
+    }
+    return DataSet(name, **frozen)
 
 
 def _template(written: str | list[str]) -> Template:

@@ -19,9 +19,9 @@ def with_exemplars(
     *,
     budget: int = BUDGET,
 ) -> tf.data.Dataset:
-    """Puts exemplars before the inputs: the first ones whose tokens fit, in order.
+    r"""Puts exemplars before the inputs: the first ones whose tokens fit, in order.
 
-        input₁ \\n target₁ \\n\\n  input₂ \\n target₂ \\n\\n  …  inputs,
+        input₁ \n target₁ \n\n  input₂ \n target₂ \n\n  …  inputs,
         Σ_i (|input_i| + |target_i|) ≤ budget − |inputs|
 
     Args:
@@ -30,7 +30,8 @@ def with_exemplars(
         output_features: of the task, for the vocabulary that counts.
         budget: tokens for exemplars and inputs together.
 
-    Source: Wei et al. 2022 (https://arxiv.org/abs/2109.01652), section 4.4; its release for the rule.
+    Source: Wei et al. 2022 (https://arxiv.org/abs/2109.01652), section 4.4; the rule is the
+    release's.
     """
     vocabulary = output_features["inputs"].vocabulary
 

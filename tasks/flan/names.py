@@ -74,7 +74,8 @@ def all_names() -> Iterator[str]:
     """Yields the names of tasks and mixtures; the number of templates, 1 to 9, is left out."""
     few = ("", *map(str, SHOTS))
     forms = ["zsopt", "zsnoopt", *(f"fs{k}{end}" for k in few for end in ("opt", "noopt"))]
-    for name, data_set in data_sets().items():
+    instructed = {name: one for name, one in data_sets().items() if one.templates}
+    for name, data_set in instructed.items():
         for form, (ending, can_rank) in itertools.product(forms, _endings(data_set)):
             yield f"{PREFIX}{name}_{form}{ending}"
             if can_rank:

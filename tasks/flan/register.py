@@ -23,7 +23,8 @@ Metric = Callable[..., Mapping[str, float]]
 
 def f1_accuracy(targets: list[list[str]], predictions: list[str]) -> dict[str, float]:
     """Accuracy, and F1 of the answer `yes`, 0 to 100; any other text counts as `no`."""
-    pairs = [(right[0] == "yes", made == "yes") for right, made in zip(targets, predictions)]
+    answers = zip(targets, predictions, strict=True)
+    pairs = [(right[0] == "yes", made == "yes") for right, made in answers]
     both = sum(right and made for right, made in pairs)
     either = sum(right + made for right, made in pairs)
     f1 = 100 * 2 * both / either if either else 0.0
@@ -79,7 +80,7 @@ def _add_task(name: str, data_set: DataSet, prompt: Prompt) -> None:
 
 
 def _add_mixture(name: str, group: str, prompt: Prompt) -> None:
-    """Registers a mixture of the same form of its data sets; those that lack the form are left out."""
+    """Registers a mixture of its data sets in one form; those that lack the form are left out."""
     members = []
     for data_set in groups()[group]:
         member = name.replace(f"{PREFIX}{group}_", f"{PREFIX}{data_set}_", 1)

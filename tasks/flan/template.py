@@ -1,7 +1,7 @@
 """A template: how the fields of an example become an input text and a target text.
 
 A template is written `"{premise} Does it follow that {hypothesis}"`; its target is the answer. One
-that asks for a field and gives the answer is turned around and written as a pair, `[input, target]`.
+that asks for a field and gives the answer is turned around, a pair: `[input, target]`.
 """
 
 from collections.abc import Mapping, Sequence

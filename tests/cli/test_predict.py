@@ -155,6 +155,20 @@ def test_a_label_of_no_class_is_named_by_file_and_line(folder, tmp_path, capsys)
     assert "more.tsv:3: unknown label 'good'" in capsys.readouterr().err
 
 
+def test_show_names_the_label_and_shows_the_row(folder, capsys):
+    assert main(["show", "user_labels", "--n=1"]) == 0
+    shown = capsys.readouterr().out
+    assert "label: LabelVocabulary, 2 ids" in shown
+    assert "  labels      1\n  weights     1\n" in shown  # the first is positive
+    assert "pos" in shown
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_bit_for_bit(folder):
+    given = train(folder, "unused")[1:3]
+    assert main(["verify-resume", *given, "--steps=4", "--kills=1"]) == 0
+
+
 def test_a_classifier_writes_no_text(folder, capsys):
     assert main(["generate", f"--workdir={folder}/run", "--prompt=a"]) == 1
     assert "Labels writes no text: use `lm predict`" in capsys.readouterr().err

@@ -34,6 +34,8 @@ def test_one_text_and_two():
     assert joined(pair, 9) == ([CLS, 5, 6, SEP, 7, SEP], [0, 0, 0, 0, 1, 1])
     last = joined(pair, 9, join=text_pairs.join_cls_last)
     assert last == ([5, 6, SEP, 7, SEP, CLS], [0, 0, 0, 1, 1, 2])
+    typed = joined(pair, 9, join=text_pairs.join_typed_cls)
+    assert typed == ([CLS, 5, 6, SEP, 7, SEP], [2, 0, 0, 0, 1, 1])
 
 
 def test_the_longer_text_is_cut_as_in_bert():

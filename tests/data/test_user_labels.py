@@ -1,5 +1,7 @@
 """A user's own table as a classification task: labels found, bad rows named, weights."""
 
+import functools
+
 import pytest
 import seqio
 
@@ -129,6 +131,20 @@ def test_pairs_and_scores(tmp_path):
     user_labels.regression_task(train=path, texts=["one", "other"])
     with pytest.raises(UserError, match=r"a\.tsv:2: not a number 'x'"):
         examples(name)
+
+
+def test_rows_that_are_cut_are_counted(tmp_path, caplog):
+    rows = ["abc\tdef\tx", "a\tb\tx", "a\tb\ty", "abcd\tdef\ty"]
+    path = table(tmp_path / "a.tsv", rows, header="one\tother\tlabel")
+    for join in (text_pairs.join, functools.partial(text_pairs.join, cut=text_pairs.cut_first)):
+        name = user_labels.classification_task(train=path, texts=["one", "other"], join=join)
+        stream.endless(
+            task_registry.get(name), "train", lengths={"inputs": 9}, trims=["inputs"], seed=0
+        )
+        assert "1 of 4 (25.0 %) inputs are longer than 9 and cut" in caplog.text
+        caplog.clear()
+        seqio.TaskRegistry.remove(name)
+        user._SPECS.clear()
 
 
 def test_three_texts_and_mixed_files_are_refused(tmp_path):

@@ -4,6 +4,8 @@
 an interface, for checkpoints and meshes depend on them. `make golden` writes the files anew.
 """
 
+import math
+
 import pytest
 
 from tests.golden import trees
@@ -11,6 +13,9 @@ from tests.golden import trees
 COUNTS = {
     "bert/base": 109_482_240,
     "bert/large": 335_141_888,
+    "electra/small": 13_549_057,
+    "electra/base": 109_483_009,
+    "electra/large": 335_142_913,
     "evolved_transformer/mobile": 7_242_496,
     "evolved_transformer/small": 47_885_472,
     "evolved_transformer/base": 64_064_512,
@@ -101,6 +106,9 @@ TIED = (
 )
 
 
+PARTS = {"architecture", "classifier", "masked", "permutation", "replaced_tokens"}
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_parameters(size):
     assert trees.summary(f"models/{size}.gin").parameters == COUNTS[size]
@@ -108,13 +116,37 @@ def test_parameters(size):
 
 def test_every_size_is_counted():
     found = {f"{path.parent.name}/{path.stem}" for path in trees.GIN.glob("models/*/*.gin")}
-    parts = {name for name in found if name.endswith(("/architecture", "/classifier", "/masked"))}
+    parts = {name for name in found if name.split("/")[1] in PARTS}
     assert found - parts == set(COUNTS)
 
 
 @pytest.mark.parametrize("name", trees.SIZES)
 def test_variable_tree(name):
     assert trees.tree(name) == trees.path(name).read_text(encoding="utf-8")
+
+
+# Discriminator and generator together, which share the embedder.
+ELECTRA_ENCODERS = {
+    "electra/small": 13_483_008,
+    "electra/base": 108_891_648,
+    "electra/large": 334_092_288,
+}
+TRAINED = {
+    "electra/small": 14_196_219,
+    "electra/base": 119_386_427,
+    "electra/large": 354_655_291,
+}
+
+
+@pytest.mark.parametrize(
+    "size", [pytest.param(s, marks=() if "small" in s else pytest.mark.slow) for s in TRAINED]
+)
+def test_electra_with_its_generator(size):
+    shapes = trees.objective(f"models/{size}.gin", "objectives/replaced_token.gin")
+    assert sum(map(math.prod, shapes.values())) == TRAINED[size]
+    head = sum(math.prod(shape) for path, shape in shapes.items() if "/encoder/head/" in path)
+    kept = sum(math.prod(shape) for path, shape in shapes.items() if "/encoder/" in path)
+    assert (kept, kept - head) == (COUNTS[size], ELECTRA_ENCODERS[size])
 
 
 # 24 units of 3,641,728 each without norm and bias; FLASH has two more heads of 2 · 128.

@@ -14,6 +14,16 @@ import transformers
 
 FOLDER = Path(__file__).parent
 SIZES = {"vocab_size": 48}
+BERT_SIZES = {
+    **SIZES,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "max_position_embeddings": 16,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
 SEGMENTS = np.array([[1] * 10, [1] * 7 + [0] * 3], "int32")
 XLNET_TYPES = np.array([[0] * 5 + [1] * 4 + [2], [0] * 2 + [1] * 4 + [2] + [0] * 3], "int32")
 
@@ -54,24 +64,18 @@ def bert_spans() -> dict[str, np.ndarray]:
 
 
 def from_bert(make: Any, pick: Callable[[Any], Any]) -> dict[str, np.ndarray]:
-    config = transformers.BertConfig(
-        **SIZES,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=24,
-        max_position_embeddings=16,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        num_labels=2 if make is transformers.BertForQuestionAnswering else 3,
-    )
+    num_labels = 2 if make is transformers.BertForQuestionAnswering else 3
+    return read_by(make(transformers.BertConfig(**BERT_SIZES, num_labels=num_labels)), pick)
+
+
+def read_by(model: Any, pick: Callable[[Any], Any]) -> dict[str, np.ndarray]:
+    """Returns what a model makes of two rows of two token types, one of them padded."""
     types = (np.arange(10)[None] >= np.array([[4], [5]])).astype("int32")
     features = {
         "encoder_input_tokens": draw_tokens(),
         "encoder_segment_ids": SEGMENTS,
         "encoder_token_types": types,
     }
-    model = make(config)
     tensors = {name: torch.tensor(array).long() for name, array in features.items()}
     return record(
         model,
@@ -84,6 +88,20 @@ def from_bert(make: Any, pick: Callable[[Any], Any]) -> dict[str, np.ndarray]:
             )
         ),
     )
+
+
+def electra() -> dict[str, np.ndarray]:
+    """One logit of every position, as our head has it: [B, T, 1]."""
+    return from_electra(transformers.ElectraForPreTraining, lambda output: output.logits[..., None])
+
+
+def electra_generator() -> dict[str, np.ndarray]:
+    return from_electra(transformers.ElectraForMaskedLM, lambda output: output.logits)
+
+
+def from_electra(make: Any, pick: Callable[[Any], Any]) -> dict[str, np.ndarray]:
+    """Embeddings of width 12 are projected to the stack's 16."""
+    return read_by(make(transformers.ElectraConfig(**BERT_SIZES, embedding_size=12)), pick)
 
 
 def t5() -> dict[str, np.ndarray]:
@@ -212,6 +230,16 @@ def xlnet() -> dict[str, np.ndarray]:
     )
 
 
+def xlnet_classifier() -> dict[str, np.ndarray]:
+    """The last token stands for the row; theirs pads on the left, so there is no padding."""
+    features = {"encoder_input_tokens": draw_tokens(), "encoder_token_types": XLNET_TYPES}
+    config = xlnet_config()
+    config.update({"num_labels": 3, "summary_last_dropout": 0.0})
+    model = transformers.XLNetForSequenceClassification(config)
+    tokens, types = (torch.tensor(array).long() for array in features.values())
+    return record(model, features, lambda: model(input_ids=tokens, token_type_ids=types).logits)
+
+
 def xlnet_permutation() -> dict[str, np.ndarray]:
     """Three predicted positions in a random order, two streams."""
     return from_permuted_xlnet(None)
@@ -272,8 +300,12 @@ def xlnet_config() -> Any:
 
 
 BERTS = (bert, bert_masked, bert_classifier, bert_tokens, bert_spans)
-XLNETS = (xlnet, xlnet_permutation, xlnet_memory)
-FAMILIES = {f.__name__: f for f in (gpt2, *BERTS, t5, t5_1_1, switch, funnel, funnel_base, *XLNETS)}
+XLNETS = (xlnet, xlnet_classifier, xlnet_permutation, xlnet_memory)
+ELECTRAS = electra, electra_generator
+FAMILIES = {
+    f.__name__: f
+    for f in (gpt2, *BERTS, *ELECTRAS, t5, t5_1_1, switch, funnel, funnel_base, *XLNETS)
+}
 
 
 def draw_tokens(seed: int = 0, length: int = 10) -> np.ndarray:

@@ -17,6 +17,7 @@ from tests.engine import assert_all_near, assert_near, differentiate
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TINY = {"VOCABULARY_SIZE": 48, "DROPOUT_RATE": 0.0}
+ELECTRA = "electra/architecture.gin"
 FUNNEL = "funnel/architecture.gin"
 XLNET = "xlnet/architecture.gin", "xlnet/permutation.gin"
 BLOCKS = {"NUM_LAYERS": None, "BLOCK_SIZES": [2, 1, 1], "BLOCK_REPEATS": [1, 2, 1]}
@@ -38,6 +39,14 @@ MODELS = {
     "bert_classifier": labelling(NUM_LABELS=3),
     "bert_tokens": labelling("objectives/token_labels.gin", NUM_LABELS=3),
     "bert_spans": labelling("objectives/spans.gin"),
+    "electra": family(ELECTRA, EMBEDDING_DIM=12, MAX_SEQUENCE_LENGTH=16, **TINY),
+    "electra_generator": family(
+        ELECTRA,
+        EMBEDDING_DIM=12,
+        MAX_SEQUENCE_LENGTH=16,
+        DISCRIMINATOR_HEAD="@heads.MaskedLanguageHead",
+        **TINY,
+    ),
     "funnel": family(FUNNEL, NUM_DECODER_LAYERS=1, **BLOCKS, **TINY),
     "funnel_base": family(FUNNEL, NUM_DECODER_LAYERS=0, **BLOCKS, **TINY),
     # 3 slots an expert for rows of 10, padded or not, as the reference has them.
@@ -53,6 +62,9 @@ MODELS = {
     "t5": family("t5/architecture.gin", HEAD_DIM=6, **TINY),
     "t5_1_1": family("t5_1_1/architecture.gin", HEAD_DIM=6, **TINY),
     "xlnet": family("xlnet/architecture.gin", **TINY),
+    "xlnet_classifier": family(
+        "xlnet/architecture.gin", "xlnet/classifier.gin", NUM_LABELS=3, **TINY
+    ),
     "xlnet_permutation": family(*XLNET, **TINY),
     "xlnet_memory": family(*XLNET, MEMORY_LENGTH=5, **TINY),
 }

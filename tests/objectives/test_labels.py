@@ -140,6 +140,6 @@ def test_regression_equals_the_reference():
     assert_near(terms["absolute_error"].total, (np.abs(error) * weights).sum(), 1e-6)
     assert_near(terms["loss"].weight, 1.5, 1e-6)
     rows = numpy(objective.scores(features, outputs))
-    assert_near(rows.log_likelihood, (-(error**2) / 2 * weights)[:, 0], 1e-6)
+    assert_near(rows.log_likelihood, (-(error**2) * weights)[:, 0], 1e-6)
     assert_near(objective.predictions(features, outputs), outputs, 0)
     assert_near(gradients(objective, features, outputs), 2 * error * weights, 1e-6)

@@ -10,7 +10,7 @@ pytest.importorskip("seqio")
 import seqio
 
 from lm import config, resources
-from lm.data import task_registry
+from lm.data import on_demand, task_registry
 from lm.errors import UserError
 
 MODULES = task_registry.task_modules()
@@ -32,6 +32,7 @@ def fresh_registries(monkeypatch):
     """SeqIO's registries and `tasks` as before the first import."""
     monkeypatch.setattr(seqio.TaskRegistry, "_REGISTRY", {})
     monkeypatch.setattr(seqio.MixtureRegistry, "_REGISTRY", {})
+    monkeypatch.setattr(on_demand, "_FAMILIES", {})
     package = importlib.import_module("tasks")
     for name in _imported():
         monkeypatch.delitem(sys.modules, name)
@@ -47,14 +48,15 @@ def _imported() -> list[str]:
 
 
 DATA = resources.gin_folder() / "data"
-OWN_FILES = {DATA / "text_files.gin", DATA / "user_table.gin"}
+OWN_FILES = {DATA / name for name in ("text_files.gin", "user_table.gin", "instruction_files.gin")}
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name not in MIXTURES])
 def test_a_module_registers_names_that_begin_with_its_own(module, fresh_registries):
     importlib.import_module(f"tasks.{module}")
-    assert task_registry.names()
-    assert all(name.startswith(module) for name in task_registry.names())
+    made = [*task_registry.names(), *on_demand.names()]
+    assert made
+    assert all(name.startswith(module) for name in made)
 
 
 def test_importing_reads_and_writes_nothing(fresh_registries, monkeypatch, tmp_path):

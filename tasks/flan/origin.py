@@ -1,0 +1,210 @@
+"""Where the examples of a data set come from: local files, or TFDS; ordered, capped and cut.
+
+The order is that of a hash of the examples, whatever the order of the file: neither its beginning
+nor its alternation of classes decides which 30,000 are kept or which template one gets.
+"""
+
+import json
+import string
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import seqio
+
+from lm.data import files, fingerprints, readers, sources, task_registry
+from tasks.flan import readings
+from tasks.flan.data_set import DataSet
+from tasks.flan.readings.layout import Fields, Layout, Reading, Row
+from tasks.flan.readings.passages import flat_rows
+from tasks.flan.template import Example
+from tasks.support import local_data
+
+MOST_EXAMPLES = 30_000
+HELD_OUT = 200
+MOST_CHARACTERS = 3_000  # of a field: what is asked often follows it, and a row is cut at its end
+
+
+class Rows(Protocol):
+    """The rows of a data set as a source holds them.
+
+    Attributes:
+        splits: the splits it has.
+        layout: which of its columns is what.
+    """
+
+    splits: tuple[str, ...]
+    layout: Layout
+
+    def read(self, split: str) -> Iterator[Row]:
+        """Yields the rows of a split."""
+
+    def require(self, split: str) -> None:
+        """Checks that the data are on this machine; raises UserError if not."""
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Returns what decides the rows."""
+
+
+class LocalRows:
+    """Rows of files below the folder of data; `{}` in a name is a language, a column of its own."""
+
+    def __init__(self, data_set: DataSet):
+        self.data_set = data_set
+        self.splits = tuple(data_set.local)
+        columns = data_set.local_columns or data_set.columns or _fields(data_set)
+        self.layout = Layout(columns, data_set.local_label, data_set.labels)
+
+    def read(self, split: str) -> Iterator[Row]:
+        """Yields the rows of a table, of JSON lines, or of a file for each language."""
+        paths = self._paths(split)
+        if len(paths) > 1:
+            return readers.read_parallel(paths)
+        (path,) = paths.values()
+        return (readers.read_jsonl if ".jsonl" in path else readers.read_tsv)(path)
+
+    def require(self, split: str) -> None:
+        """Checks that the files of a split are there."""
+        self._paths(split)
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Returns the contents of all files."""
+        paths = [path for split in self.splits for path in self._paths(split).values()]
+        return {"files": files.fingerprint(paths)}
+
+    def _paths(self, split: str) -> dict[str, str]:
+        """Returns the path of a split's file, or of the file of each language."""
+        name = self.data_set.local[split]
+        folder, _, rest = name.partition("/")
+        home = local_data.DataSet(folder, origin="its publisher")
+        languages = tuple(self.layout.columns.values()) if "{}" in name else ("",)
+        return {language: home.file(rest.format(language))() for language in languages}
+
+
+class TfdsRows:
+    """Rows of slices of a TFDS data set."""
+
+    def __init__(self, data_set: DataSet):
+        self.data_set = data_set
+        self.splits = tuple(data_set.slices)
+        self.source = seqio.TfdsDataSource(data_set.tfds, splits=dict(data_set.slices))
+        columns = data_set.columns or _fields(data_set)
+        self.layout = Layout(columns, data_set.label, data_set.labels)
+
+    def read(self, split: str) -> Iterator[Row]:
+        """Yields the rows of a slice."""
+        dataset = self.source.get_dataset(split, shuffle=False)
+        return (_plain(row) for row in dataset.as_numpy_iterator())
+
+    def require(self, split: str) -> None:
+        """Checks that TFDS has prepared the data."""
+        task_registry.require_tfds(self.data_set.name, self.source, split)
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Returns name, version and slices."""
+        return {"tfds": str(self.source.tfds_dataset), "slices": dict(self.data_set.slices)}
+
+
+class Origin:
+    """The examples of a data set: of local files where their folders are there, else of TFDS.
+
+    Where `train` is given and `validation` is not, a tenth of train, at most 200, becomes it.
+
+    Args:
+        data_set: the data set.
+
+    Attributes:
+        data_set: the argument.
+        rows: where the rows come from.
+        splits: the splits there are.
+    """
+
+    def __init__(self, data_set: DataSet):
+        self.data_set = data_set
+        self.rows: Rows = LocalRows(data_set) if _is_local(data_set) else TfdsRows(data_set)
+        given = self.rows.splits
+        self._cuts_train = "train" in given and "validation" not in given
+        self.splits = (*given, "validation") if self._cuts_train else given
+
+    def examples(self, split: str) -> list[Example]:
+        """Returns the examples of a split in the order of their hashes, 30,000 at most."""
+        if not self._cuts_train or split not in ("train", "validation"):
+            return self._ordered(split)
+        both = self._ordered("train")
+        held_out = min(HELD_OUT, len(both) // 10)
+        return both[:held_out] if split == "validation" else both[held_out:]
+
+    def require(self, split: str) -> None:
+        """Checks that the data of a split are on this machine; raises UserError if not."""
+        is_cut = self._cuts_train and split == "validation"
+        self.rows.require("train" if is_cut else split)
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Returns what decides the examples: the rows and the code that reads them."""
+        reading = readings.find(self.data_set.read)
+        code = fingerprints.describe([Origin, flat_rows, reading])
+        return {"rows": self.rows.fingerprint(), "set": repr(self.data_set), "code": code}
+
+    def _ordered(self, split: str) -> list[Example]:
+        reading: Reading = readings.find(self.data_set.read)
+        found = []
+        for row in self.rows.read(split):
+            for one in flat_rows(self.data_set.name, row):
+                if (fields := reading(one, self.rows.layout)) is not None:
+                    found.append(_example(fields, self.data_set.options))
+        return sorted(found, key=_order)[:MOST_EXAMPLES]
+
+
+def key(example: Example) -> str:
+    """Returns the whole content of an example as one text."""
+    return json.dumps(example, sort_keys=True, ensure_ascii=False)
+
+
+def _order(example: Example) -> tuple[float, str]:
+    text = key(example)
+    return sources.share(text), text
+
+
+def _example(fields: Fields, options: tuple[str, ...]) -> Example:
+    """Returns an example with its answer in words."""
+    options = fields.pop("options", options)
+    if "label" in fields:
+        fields["answer"] = options[int(fields.pop("label"))]
+    references = tuple(fields.pop("references", (fields["answer"],)))
+    texts = {name: str(value) for name, value in fields.items()}
+    answer = {"answer": texts["answer"]}
+    return Example({name: cut(text) for name, text in texts.items()} | answer, options, references)
+
+
+def cut(text: str, most: int = MOST_CHARACTERS) -> str:
+    """Returns a text of so many characters at most, cut between words.
+
+    Example:
+        >>> cut("one two three", 9), cut("one", 9)
+        ('one two …', 'one')
+    """
+    return text if len(text) <= most else text[: most - 1].rpartition(" ")[0] + " …"
+
+
+def _is_local(data_set: DataSet) -> bool:
+    """Tells whether the folders of a data set are there, or it has no other source."""
+    folders = {name.partition("/")[0] for name in data_set.local.values()}
+    held = all((files.data_dir() / folder).is_dir() for folder in folders)
+    return bool(folders) and (held or not data_set.tfds)
+
+
+def _fields(data_set: DataSet) -> dict[str, str]:
+    """Returns the fields that the templates ask for, as columns of the same names."""
+    patterns = [pattern for template in data_set.templates for pattern in template]
+    names = [name for pattern in patterns for _, name, _, _ in string.Formatter().parse(pattern)]
+    return {name: name for name in dict.fromkeys(names) if name and name != "answer"}
+
+
+def _plain(value: Any) -> Any:
+    """Returns TFDS's bytes as text, arrays as lists, numbers as Python's."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return _plain(value.tolist()) if hasattr(value, "tolist") else value

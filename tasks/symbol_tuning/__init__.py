@@ -1,0 +1,67 @@
+"""symbol_tuning_<data set>: in-context classification with arbitrary labels (symbol tuning).
+
+What: prompts of exemplars of a classification task, their labels replaced by symbols that mean
+nothing, and one query; what the symbols stand for is new in every prompt. Nothing is registered at
+import: a name is resolved when it is asked for. The data sets are those of `tasks.flan`.
+
+    symbol_tuning_<data set>                 prompts for training: tuning symbols, no instruction
+    symbol_tuning_train, symbol_tuning_local the paper's 22 sets; those a data folder may hold
+    symbol_tuning_<data set>_both            evaluation: an instruction and the labels' own names,
+    symbol_tuning_<data set>_labels          the names alone,
+    symbol_tuning_<data set>_instructions    an instruction and symbols of the evaluation pool,
+    symbol_tuning_<data set>_neither         these symbols alone
+    symbol_tuning_<data set>_flipped         names of two classes, exchanged
+    symbol_tuning_evaluation_<setting>       the paper's 11 sets; local_evaluation_…: held ones
+    …_rank                                   one example for each label, for rank classification
+    symbol_tuning_list_functions             BIG-bench material, for evaluation only
+    symbol_tuning_turing_concepts            the same
+    symbol_tuning_made_list_functions        functions and examples of our own
+    symbol_tuning_made_turing_concepts       the same
+    …_available                              a mixture's members that are on this machine
+
+Source: as `tasks.flan`; the algorithmic tasks below `LM_DATA_DIR`, or made here.
+Licence: of each data set.
+Splits: of a training set train (25,000 prompts at most); of an evaluation test (100 queries).
+
+Metrics: exact match; accuracy by ranking. Example (symbol_tuning_sst2):
+
+    inputs   Input: A dull , inert film .
+             Output: NTP
+
+             Input: A delight .
+             Output: 802
+
+             Input: It never takes off .
+             Output:
+    targets  NTP
+
+Source of the method: Wei et al. 2023 (https://arxiv.org/abs/2305.08298). Departures: the words are
+made by rule; the formats are ours; as many exemplars a class as fit 6,000 characters. Mix with
+instructions by `lm.data.user.mixture`, see gin/papers/symbol_tuning.
+"""
+
+import importlib
+from collections.abc import Iterable
+
+from lm.data import on_demand
+
+TASKS = {
+    "symbol_tuning_<data set>": "prompts with arbitrary symbols, for training",
+    "symbol_tuning_<data set>_<both|labels|instructions|neither|flipped>[_rank]": "evaluation",
+    "symbol_tuning_[made_]<list_functions|turing_concepts>": "functions learned in context",
+}
+MIXTURES = {
+    "symbol_tuning_<train|local>": "the sets to tune on",
+    "symbol_tuning_[local_]evaluation_<setting>[_rank]": "the sets to evaluate on",
+}
+
+
+def _register(name: str) -> None:
+    importlib.import_module("tasks.symbol_tuning.register").register(name)
+
+
+def _names() -> Iterable[str]:
+    return importlib.import_module("tasks.symbol_tuning.tables").all_names()
+
+
+on_demand.declare(on_demand.Family("symbol_tuning_", _register, _names, TASKS, MIXTURES))

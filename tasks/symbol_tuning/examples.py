@@ -1,0 +1,120 @@
+"""The examples of symbol tuning and of its evaluation, from the data sets of `tasks.flan`."""
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from lm.data import fingerprints, sources
+from lm.data.record_cache import Example as Record
+from lm.errors import UserError
+from tasks.flan.data_set import DataSet
+from tasks.flan.origin import Origin
+from tasks.symbol_tuning import prompts
+from tasks.symbol_tuning.prompts import Item
+from tasks.symbol_tuning.symbols import EVALUATION, TUNING
+from tasks.symbol_tuning.tables import INSTRUCTIONS, SETTINGS
+
+MOST_PROMPTS = 25_000
+MOST_QUERIES = 100
+FEWEST, MOST = 2, 10  # exemplars a class in training
+EVALUATION_SHOTS = 4
+BINARY = 2
+
+
+def training(origin: Origin) -> Iterator[Record]:
+    """Yields a prompt for each training example: 2 to 10 exemplars a class, tuning symbols."""
+    items = [
+        prompts.item(origin.data_set, example)
+        for example in origin.examples("train")[:MOST_PROMPTS]
+    ]
+    classes = prompts.by_class(items)
+    for query in items:
+        chance = random.Random(query.text)
+        symbols = dict(zip(classes, TUNING.distinct(len(classes), chance), strict=True))
+        labels = [symbols.get(label, "") for label in range(max(classes) + 1)]
+        shots = chance.randint(FEWEST, MOST)
+        text = prompts.prompt(query, classes, labels, shots=shots, chance=chance)
+        yield {"inputs": text, "targets": labels[query.label]}
+
+
+def evaluation(origin: Origin, setting: str, *, rank: bool) -> Iterator[Record]:
+    """Yields the prompts of a setting, four exemplars a class; for ranking one for each label."""
+    examples = origin.examples(_query_split(origin))[:MOST_QUERIES]
+    classes = prompts.by_class(_pool(origin))
+    for number, example in enumerate(examples):
+        query = prompts.item(origin.data_set, example)
+        chance = random.Random(f"{setting} {query.text}")
+        labels = _labels(origin.data_set, example.options, setting, chance)
+        text = prompts.prompt(
+            query,
+            classes,
+            labels,
+            shots=EVALUATION_SHOTS,
+            instruction=INSTRUCTIONS[origin.data_set.name] if SETTINGS[setting][0] else "",
+            chance=chance,
+        )
+        if not rank:
+            yield {"inputs": text, "targets": labels[query.label]}
+            continue
+        for choice, label in enumerate(labels):
+            ids = {"example": number, "choice": choice, "is_correct": int(choice == query.label)}
+            yield {"inputs": text, "targets": label, **ids}
+
+
+def training_source(data_set: DataSet) -> sources.CachedSource:
+    """Returns the source of the training prompts of a data set."""
+    origin = Origin(data_set)
+    return _source(origin, "train", partial(training, origin), "train")
+
+
+def evaluation_source(data_set: DataSet, setting: str, *, rank: bool) -> sources.CachedSource:
+    """Returns the source of the prompts of a setting."""
+    origin = Origin(data_set)
+    return _source(origin, "test", partial(evaluation, origin, setting, rank=rank), [setting, rank])
+
+
+def _source(origin: Origin, split: str, examples: Any, settings: Any) -> sources.CachedSource:
+    return sources.examples_source(
+        f"symbol_tuning_{origin.data_set.name}",
+        {split: examples},
+        fingerprint=partial(_fingerprint, origin, settings),
+        require=lambda _: origin.require(_query_split(origin)),
+    )
+
+
+def _fingerprint(origin: Origin, settings: Any) -> Mapping[str, Any]:
+    code = fingerprints.describe([training, prompts.prompt, TUNING.symbol, INSTRUCTIONS])
+    return {
+        "from": origin.fingerprint(),
+        "as": settings,
+        "code": code,
+    }
+
+
+def _query_split(origin: Origin) -> str:
+    return next(split for split in ("validation", "test", "train") if split in origin.splits)
+
+
+def _pool(origin: Origin) -> Sequence[Item]:
+    """Returns the items to draw exemplars from: those of train, else of the queries' split."""
+    split = "train" if "train" in origin.splits else _query_split(origin)
+    return [prompts.item(origin.data_set, example) for example in origin.examples(split)]
+
+
+def _labels(
+    data_set: DataSet, names: Sequence[str], setting: str, chance: random.Random
+) -> list[str]:
+    """Returns what stands for each class.
+
+    Raises:
+        UserError: if labels are to be flipped and there are not two.
+    """
+    kind = SETTINGS[setting][1]
+    if kind == "symbols":
+        return EVALUATION.distinct(len(names), chance)
+    if kind == "names":
+        return list(names)
+    if len(names) != BINARY:
+        raise UserError(f"{data_set.name} has {len(names)} classes; labels are flipped between two")
+    return list(reversed(names))
