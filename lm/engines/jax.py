@@ -16,6 +16,7 @@ from lm.engines.program import Outcome, Program, Ratios
 from lm.mesh.mesh import Mesh
 from lm.mesh.placement import Placement
 from lm.nn.branch import State
+from lm.nn.sparse_table import given_rows
 from lm.objectives.carry import initial_carry
 from lm.optim.optimizer import Optimizer
 from lm.types import Features, Tree
@@ -139,39 +140,64 @@ class Engine:
         """Return the state after one update, and its outcome."""
         program = self.program
         weights, others, carry, rest = self._divided(state)
-        gradients, terms, others, carry = self._gradients(weights, others, carry, batch)
+        with keras.StatelessScope(state_mapping=zip(program.variables, state, strict=True)):
+            rows = program.tables.rows(batch, _read)
+        read = [group[0] for group in rows]
+        (gradients, by_rows), terms, others, carry = self._gradients(
+            (weights, read), others, carry, batch
+        )
         mapping = zip(program.variables, [*weights, *others, *carry, *rest], strict=True)
         with keras.StatelessScope(state_mapping=mapping) as scope:
-            outcome = program.update(
-                gradients=gradients, terms=terms, before=state[: len(program.guarded)]
+            outcome, after = program.update(
+                gradients=gradients,
+                terms=terms,
+                before=state[: len(program.guarded)],
+                touched=program.tables.touched(batch, rows, by_rows),
             )
+            program.tables.write(batch, after, _put)
         return [scope.get_current_value(v) for v in program.variables], outcome
 
-    def _gradients(self, weights: Arrays, others: Arrays, carry: Arrays, batch: Features) -> tuple:
-        """Return the summed gradients and terms of all microbatches, the other state, the carry."""
+    def _gradients(
+        self, given: tuple[Arrays, Arrays], others: Arrays, carry: Arrays, batch: Features
+    ) -> tuple:
+        """Return summed gradients and terms of all microbatches, the other state, the carry.
+
+        Gradients are those of the weights, and of the rows of sparse tables.
+        """
         differentiate = jax.grad(self._loss, has_aux=True)
         if self.program.microbatches == 1:
-            gradients, (terms, others, carry) = differentiate(weights, others, carry, batch)
+            gradients, (terms, others, carry) = differentiate(given, others, carry, batch)
             return gradients, terms, others, carry
+        weights, rows = given
 
         def add(sums: tuple, part: tuple) -> tuple:
             gradients, terms, others = sums
-            more, (more_terms, others, after) = differentiate(weights, others, *part)
-            return (_sum(gradients, more), _sum(terms, more_terms), others), after
+            carry, rows, batch = part
+            (more, by_rows), (more_terms, others, after) = differentiate(
+                (weights, rows), others, carry, batch
+            )
+            return (_sum(gradients, more), _sum(terms, more_terms), others), (after, by_rows)
 
         terms = {name: np.zeros(2, "float32") for name in self.program.terms}
         zeros = ([np.zeros(w.shape, "float32") for w in weights], terms, others)
-        parts = self.program.split((carry, batch))  # each part has its rows of the carry
+        # Each part has its rows of the carry and of sparse tables.
+        parts = self.program.split((carry, rows, batch))
         if self._placement is not None:
             parts = self._placement.microbatches(parts)
-        sums, after = jax.lax.scan(add, zeros, parts)
-        return *sums, self.program.join(after)
+        sums, parted = jax.lax.scan(add, zeros, parts)
+        gradients, terms, others = sums
+        after, by_rows = self.program.join(parted)
+        return (gradients, by_rows), terms, others, after
 
-    def _loss(self, weights: Arrays, others: Arrays, carry: Arrays, batch: Features) -> tuple:
+    def _loss(
+        self, given: tuple[Arrays, Arrays], others: Arrays, carry: Arrays, batch: Features
+    ) -> tuple:
         """Return the sum of losses, and as auxiliary output terms, other state and carry."""
-        program = self.program
+        program, (weights, rows) = self.program, given
         mapping = zip([*program.weights, *program.others], [*weights, *others], strict=True)
-        with self._layouts(), keras.StatelessScope(state_mapping=mapping) as scope:
+        given_to_tables = given_rows(program.tables.by_path(rows))
+        scope = keras.StatelessScope(state_mapping=mapping)
+        with self._layouts(), given_to_tables, scope:
             terms, after = program.forward(batch, program.carry.packed(carry), training=True)
         others = [scope.get_current_value(v) for v in program.others]
         return terms["loss"][0], (terms, others, jax.tree.leaves(after))
@@ -199,6 +225,16 @@ class Engine:
         second = first + len(self.program.others)
         third = second + len(self.program.carry.variables)
         return state[:first], state[first:second], state[second:third], state[third:]
+
+
+def _read(table: Any, ids: jax.Array) -> jax.Array:
+    """Return rows of a variable."""
+    return table.value[ids]
+
+
+def _put(table: Any, ids: jax.Array, rows: jax.Array) -> None:
+    """Write rows of a variable, in place where its array was donated."""
+    table.assign(table.value.at[ids].set(rows))
 
 
 def _sum(left: Tree, right: Tree) -> Tree:

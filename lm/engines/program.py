@@ -11,6 +11,7 @@ from lm.abstract import give_values, on_shapes
 from lm.engines import memory
 from lm.engines.carry import Carry
 from lm.engines.meter import Meter
+from lm.engines.tables import Tables
 from lm.errors import UserError
 from lm.nn.branch import State
 from lm.nn.reports import collect
@@ -18,6 +19,7 @@ from lm.objectives.carry import outputs_and_carry
 from lm.objectives.objective import Ratio
 from lm.optim.conditional_update import conditional_update
 from lm.optim.optimizer import Optimizer, global_norm, squares
+from lm.optim.sparse import Touched
 from lm.types import Features, Tensor, Tree
 
 Ratios: TypeAlias = dict[str, tuple[Tensor, Tensor]]
@@ -30,7 +32,8 @@ class Outcome(NamedTuple):
     Attributes:
         accepted: bool scalar, whether the update was made.
         terms: name -> float32 [2], the total and the weight of every term.
-        finite: bool, one per weight: whether its gradient is finite, and its square too.
+        finite: bool, one per weight and sparse table: whether its gradient is finite, and its
+            square too.
     """
 
     accepted: Tensor
@@ -72,21 +75,31 @@ class Program:
             memory.require(memory.at_least(objective, optimizer, features, self.carry.variables))
         give_values([*objective.variables, *self.carry.variables])
         self.weights = objective.trainable_variables
-        self.others = objective.non_trainable_variables
+        self.tables = Tables(objective, optimizer)
+        in_tables = {id(variable) for variable in self.tables.variables}
+        self.others = [v for v in objective.non_trainable_variables if id(v) not in in_tables]
         optimizer.build(self.weights)
         self.meter = Meter(self.terms)
         _check_unique(self.variables)
 
     @property
     def guarded(self) -> list[Any]:
-        """What a skipped update leaves unchanged: all of objective, carry and optimizer."""
+        """What a skipped update leaves unchanged: all of objective, carry and optimizer.
+
+        Sparse tables, too large to be copied, are left unchanged row by row.
+        """
         groups = (self.weights, self.others, self.carry.variables, self.optimizer.variables)
         return [variable for group in groups for variable in group]
 
     @property
     def variables(self) -> list[Any]:
         """The whole training state."""
-        return [*self.guarded, *self.meter.variables]
+        return [*self.guarded, *self.meter.variables, *self.tables.variables]
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths of all that has a gradient, in the order of `Outcome.finite`."""
+        return [v.path for v in (*self.weights, *(x.table for x in self.tables.layers))]
 
     def forward(
         self, features: Features, carry: State, *, training: bool
@@ -126,19 +139,30 @@ class Program:
         return keras.tree.map_structure(lambda x: ops.reshape(x, (-1, *x.shape[2:])), tree)
 
     def update(
-        self, *, gradients: Sequence[Tensor], terms: Mapping[str, Tensor], before: Sequence[Tensor]
-    ) -> Outcome:
+        self,
+        *,
+        gradients: Sequence[Tensor],
+        terms: Mapping[str, Tensor],
+        before: Sequence[Tensor],
+        touched: Sequence[Touched] = (),
+    ) -> tuple[Outcome, list[list[Tensor]]]:
         """Make one update, or leave everything as it was where loss or gradient is not finite.
 
         Args:
             gradients: of the sum of losses, one per weight.
             terms: name -> [2], summed over the microbatches.
             before: values of `guarded` before the forward pass.
+            touched: rows of the sparse tables, with gradients of the sum of losses.
+
+        Returns:
+            The outcome, and those rows after the update.
         """
         # An empty batch has no gradient: 0, not 0/0.
         scale = ops.divide_no_nan(1.0, terms["loss"][1])
         gradients = [g * ops.cast(scale, g.dtype) for g in gradients]
-        norm = global_norm(gradients)
+        touched = [x._replace(gradient=x.gradient * scale).summed() for x in touched]
+        every = [*gradients, *(x.distinct() for x in touched)]
+        norm = global_norm(every)
         accepted = ops.logical_and(ops.isfinite(terms["loss"][0]), ops.isfinite(norm))
         rate = self.optimizer.learning_rate
         with conditional_update(
@@ -146,8 +170,15 @@ class Program:
         ):
             self.optimizer.apply(gradients, norm)
         self.meter.add(terms, norm=norm, learning_rate=rate, accepted=accepted)
-        finite = ops.stack([ops.isfinite(square) for square in squares(gradients)])
-        return Outcome(accepted, dict(terms), finite)
+        finite = ops.stack([ops.isfinite(square) for square in squares(every)])
+        after = [
+            [
+                ops.where(accepted, new, old)
+                for new, old in zip(self.optimizer.rows_after(x, norm, rate), x.values, strict=True)
+            ]
+            for x in touched
+        ]
+        return Outcome(accepted, dict(terms), finite), after
 
     def averaged(self) -> list[tuple[Any, Any]]:
         """Return (weight, average) pairs: what evaluation puts in place of the weights."""

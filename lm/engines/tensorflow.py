@@ -1,16 +1,22 @@
 """The step on TensorFlow: one XLA function over the Keras variables, looping over microbatches."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
 
 from lm.engines.program import Outcome, Program, Ratios
 from lm.nn.branch import State
+from lm.nn.sparse_table import given_rows
 from lm.objectives.carry import initial_carry
 from lm.optim.optimizer import Optimizer
 from lm.types import Features, Tree
+
+Tensors: TypeAlias = list[tf.Tensor]
+Terms: TypeAlias = dict[str, tf.Tensor]
+Rows: TypeAlias = list[list[tf.Tensor]]
+"""Rows that a batch reads of every sparse table and of its slots."""
 
 
 class Engine:
@@ -35,7 +41,11 @@ class Engine:
 
     def step(self, batch: Features) -> Outcome:
         """Make one update from a batch; on an accelerator it does not wait for it."""
-        return self._train(_tensors(batch))
+        features, tables = _tensors(batch), self.program.tables
+        # Outside of XLA a table is read and written in place, whatever its size.
+        outcome, after = self._train(features, tables.rows(features, _read_rows))
+        tables.write(features, after, _put_rows)
+        return outcome
 
     def evaluate(self, batch: Features) -> Ratios:
         """Return the terms of one batch, with averaged weights where they are kept."""
@@ -67,56 +77,69 @@ class Engine:
     def push(self) -> None:
         """Nothing to do: the Keras variables are the state."""
 
-    def _train_step(self, batch: Features) -> Outcome:
-        """Change the state by one update; return its outcome."""
+    def _train_step(self, batch: Features, rows: Rows) -> tuple[Outcome, Rows]:
+        """Change the state by one update; return its outcome and the rows of sparse tables."""
         # Keras' convert_to_tensor hands a variable back unread; identity reads it here and now.
         before = [tf.identity(v.value) for v in self.program.guarded]
-        gradients, terms = self._gradients(batch)
-        return self.program.update(gradients=gradients, terms=terms, before=before)
+        gradients, by_rows, terms = self._gradients(batch, [group[0] for group in rows])
+        touched = self.program.tables.touched(batch, rows, by_rows)
+        return self.program.update(gradients=gradients, terms=terms, before=before, touched=touched)
 
-    def _gradients(self, batch: Features) -> tuple[list[tf.Tensor], dict[str, tf.Tensor]]:
-        """Return the summed gradients and terms of all microbatches; change the carry."""
+    def _gradients(self, batch: Features, rows: Tensors) -> tuple[Tensors, Tensors, Terms]:
+        """Return the summed gradients and terms of all microbatches; change the carry.
+
+        Gradients are those of the weights, and of the rows of sparse tables.
+        """
         program = self.program
         carry = [tf.identity(v.value) for v in program.carry.variables]
         if program.microbatches == 1:
-            gradients, terms, carry = self._differentiate(carry, batch)
+            gradients, by_rows, terms, carry = self._differentiate(carry, rows, batch)
             program.carry.assign(carry)
-            return gradients, terms
-        carry, parts = program.split((carry, batch))
+            return gradients, by_rows, terms
+        carry, rows, parts = program.split((carry, rows, batch))
 
         def add(
             i: tf.Tensor,
-            gradients: list[tf.Tensor],
-            terms: dict[str, tf.Tensor],
-            carry: list[tf.Tensor],
+            gradients: Tensors,
+            terms: Terms,
+            carry: Tensors,
+            by_rows: Tensors,
         ) -> tuple:
             part = {name: x[i] for name, x in parts.items()}
-            more, more_terms, after = self._differentiate([x[i] for x in carry], part)
+            more, more_by_rows, more_terms, after = self._differentiate(
+                [x[i] for x in carry], [x[i] for x in rows], part
+            )
             gradients = [g + tf.cast(m, "float32") for g, m in zip(gradients, more, strict=True)]
             terms = {name: x + more_terms[name] for name, x in terms.items()}
-            carry = [_put(x, i, rows) for x, rows in zip(carry, after, strict=True)]
-            return i + 1, gradients, terms, carry
+            carry = [_put(x, i, y) for x, y in zip(carry, after, strict=True)]
+            by_rows = [_put(x, i, y) for x, y in zip(by_rows, more_by_rows, strict=True)]
+            return i + 1, gradients, terms, carry, by_rows
 
         zeros = [tf.zeros(w.shape, "float32") for w in program.weights]
         terms = {name: tf.zeros((2,)) for name in program.terms}
         count = program.microbatches
-        loop = tf.while_loop(lambda i, *_: i < count, add, (0, zeros, terms, carry))
+        by_rows = [tf.zeros_like(x) for x in rows]
+        loop = tf.while_loop(lambda i, *_: i < count, add, (0, zeros, terms, carry, by_rows))
         program.carry.assign(program.join(loop[3]))
-        return loop[1], loop[2]
+        return loop[1], program.join(loop[4]), loop[2]
 
     def _differentiate(
-        self, carry: list[tf.Tensor], batch: Features
-    ) -> tuple[list[tf.Tensor], dict[str, tf.Tensor], list[tf.Tensor]]:
-        """Return the gradients of the sum of losses, dense, the terms, and the carry after."""
+        self, carry: Tensors, rows: Tensors, batch: Features
+    ) -> tuple[Tensors, Tensors, Terms, Tensors]:
+        """Return the gradients of the sum of losses by weights and rows, the terms, the carry."""
         variables = [w.value for w in self.program.weights]
-        with tf.GradientTape() as tape:
+        given = given_rows(self.program.tables.by_path(rows))
+        with tf.GradientTape() as tape, given:
+            tape.watch(rows)
             held = self.program.carry.packed(carry)
             terms, after = self.program.forward(batch, held, training=True)
             loss = terms["loss"][0]
         gradients = tape.gradient(
-            loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
+            loss, [*variables, *rows], unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
-        return [tf.convert_to_tensor(g) for g in gradients], terms, keras.tree.flatten(after)
+        dense = [tf.convert_to_tensor(g) for g in gradients]
+        count = len(variables)
+        return dense[:count], dense[count:], terms, keras.tree.flatten(after)
 
     def _evaluate_step(self, batch: Features, carry: State) -> tuple[dict[str, tf.Tensor], State]:
         """Return terms and carry of one batch; other changes of the state are dropped."""
@@ -127,6 +150,16 @@ class Engine:
         """Return terms and predictions of one batch; changes of the state are dropped."""
         with keras.StatelessScope(state_mapping=self.program.averaged()):
             return self.program.predict(batch)
+
+
+def _read_rows(table: Any, ids: tf.Tensor) -> tf.Tensor:
+    """Return rows of a variable."""
+    return tf.gather(table.value, ids)
+
+
+def _put_rows(table: Any, ids: tf.Tensor, rows: tf.Tensor) -> None:
+    """Write rows of a variable in place."""
+    table.value.scatter_update(tf.IndexedSlices(rows, ids))
 
 
 def _put(x: tf.Tensor, i: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:

@@ -5,15 +5,15 @@ import numpy as np
 from lm.interop.renaming import Family, Tensors, dense, linear, norm, same
 
 WORDS = "transformer.word_embedding.weight"
-LAYER, BRANCH = "transformer.layer.{i}", "xlnet/stack/layer_{i}"
+LAYER, BRANCH = "transformer.layer.{i}", "xl_net/stack/layer_{i}"
 THEIRS, OURS = f"{LAYER}.rel_attn", f"{BRANCH}_0/two_stream_attention"
 PROJECTIONS = (".rel_attn.q", ".rel_attn.k", ".rel_attn.v", ".rel_attn.o")
 HEADS, TYPES, QUERY = ".rel_attn.r_w_bias", ".rel_attn.seg_embed", "mask_emb"
 
 XLNET = Family(
     rules=(
-        same(WORDS, "xlnet/embedding/embeddings"),
-        same(f"transformer.{QUERY}", "xlnet/stack/query_embedding"),
+        same(WORDS, "xl_net/embedding/embeddings"),
+        same(f"transformer.{QUERY}", "xl_net/stack/query_embedding"),
         same(f"{THEIRS}.q", f"{OURS}/heads/query/kernel"),
         same(f"{THEIRS}.k", f"{OURS}/heads/key/kernel"),
         same(f"{THEIRS}.v", f"{OURS}/heads/value/kernel"),
@@ -27,9 +27,9 @@ XLNET = Family(
         *dense(f"{LAYER}.ff.layer_1", f"{BRANCH}_1/feed_forward/hidden"),
         *dense(f"{LAYER}.ff.layer_2", f"{BRANCH}_1/feed_forward/output"),
         *norm(f"{LAYER}.ff.layer_norm", f"{BRANCH}_1/close_layer_norm"),
-        same("lm_loss.bias", "xlnet/head/bias"),
-        *dense("sequence_summary.summary", "xlnet/head/layer_hidden/dense"),
-        *dense("logits_proj", "xlnet/head/scores"),
+        same("lm_loss.bias", "xl_net/head/bias"),
+        *dense("sequence_summary.summary", "xl_net/head/layer_hidden/dense"),
+        *dense("logits_proj", "xl_net/head/scores"),
     ),
     prefix="transformer.",
     copies={"lm_loss.weight": WORDS},

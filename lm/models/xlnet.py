@@ -50,7 +50,7 @@ class XLNet(keras.Model):
         embedding: Factory,
         encoder: Factory,
         head: Factory | None = None,
-        name: str = "xlnet",
+        name: str = "xl_net",
     ) -> None:
         super().__init__(name=name, autocast=False)
         self.embedding = make(embedding, "embedding")

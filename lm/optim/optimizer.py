@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from lm.errors import UserError
+from lm.optim.sparse import SparseRule, Touched
 from lm.ranges import NonNegativeFloat, UnitFloat
 from lm.types import Tensor
 
@@ -39,6 +40,7 @@ class Optimizer:
         frozen: regular expression; a weight whose path it matches keeps its value. It has neither
             gradient nor slots.
         layer_rates: factory of `LayerRates`; None is 1 for every weight.
+        sparse: the same rule for the rows of sparse tables; None has none.
 
     Example:
         >>> rule = keras.optimizers.AdamW(1e-3, weight_decay=0.1, name="adamw")
@@ -55,7 +57,9 @@ class Optimizer:
         undecayed: str = UNDECAYED,
         frozen: str | None = None,
         layer_rates: Callable[[], LayerRates] | None = None,
+        sparse: SparseRule | None = None,
     ) -> None:
+        self.sparse = sparse
         self.rule = rule
         self.clip_norm = clip_norm
         self.average = average
@@ -118,13 +122,29 @@ class Optimizer:
             gradients: one per weight, in the order of `build`.
             norm: their global norm.
         """
-        if self.clip_norm is not None:
-            scale = self.clip_norm / ops.maximum(norm, self.clip_norm)
-            gradients = [g * ops.cast(scale, g.dtype) for g in gradients]
-        self._update(gradients)
+        self._update([self._clipped(g, norm) for g in gradients])
         if self.average is not None:
             for mean, weight in zip(self.averages, self.weights, strict=True):
                 mean.assign(mean + (1.0 - self.average) * (weight - mean))
+
+    def rows_after(self, touched: Touched, norm: Tensor, rate: Tensor) -> list[Tensor]:
+        """Return the rows of a sparse table and of its slots after one update, [K, D] each.
+
+        Args:
+            touched: the rows before it, and their gradient, summed over repetitions.
+            norm: the global norm of all gradients.
+            rate: of this update.
+        """
+        assert self.sparse is not None
+        table, *slots = touched.values
+        return self.sparse(table, slots, self._clipped(touched.gradient, norm), rate)
+
+    def _clipped(self, gradient: Tensor, norm: Tensor) -> Tensor:
+        """Return a gradient, shortened with all others where their norm is too large."""
+        if self.clip_norm is None:
+            return gradient
+        scale = self.clip_norm / ops.maximum(norm, self.clip_norm)
+        return gradient * ops.cast(scale, gradient.dtype)
 
     def _update(self, gradients: Sequence[Tensor]) -> None:
         """Apply the rule, each weight at its own rate."""

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from lm.optim.optimizer import Optimizer
+from lm.optim.sparse import SparseDescent
 from lm.parts import part
 from lm.ranges import NonNegativeFloat, UnitFloat
 
@@ -26,4 +27,5 @@ def sgd(
         average: decay of the moving average of the weights; None keeps no average.
     """
     rule = keras.optimizers.SGD(learning_rate, momentum=momentum, name="sgd")
-    return Optimizer(rule=rule, clip_norm=clip_norm, average=average)
+    sparse = None if momentum else SparseDescent()
+    return Optimizer(rule=rule, sparse=sparse, clip_norm=clip_norm, average=average)

@@ -152,7 +152,7 @@ class Guard:
 
     def _skipped(self, step: Step) -> SkippedBatch:
         """Return the batch of a skipped update with its outcome."""
-        paths = [weight.path for weight in self.engine.program.weights]
+        paths = self.engine.program.paths
         return skipped_batch.from_outcome(step.number, step.batch, step.outcome, paths)
 
     def _count(self, name: str) -> int:

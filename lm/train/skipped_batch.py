@@ -161,7 +161,7 @@ def replay(
     engine.pull()
     activations = not_finite_layers(engine.program, saved.batch)
     outcome = engine.step(saved.batch)
-    paths = [weight.path for weight in engine.program.weights]
+    paths = engine.program.paths
     found = from_outcome(saved.step, saved.batch, outcome, paths)
     result = "accepted" if bool(outcome.accepted) else "skipped"
     lines = [

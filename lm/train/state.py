@@ -64,7 +64,7 @@ def groups(program: Program) -> dict[str, dict[str, Any]]:
     (if any) the state handed to the next batch, `state` the rest: seeds, slots, metrics.
     """
     seeds = [v for v in program.others if v.name == variable_names.SEED]
-    state = [*seeds, *program.optimizer.slots, *program.meter.variables]
+    state = [*seeds, *program.optimizer.slots, *program.meter.variables, *program.tables.slots]
     weights = variable_names.weights(program.objective)
     found = {"weights": weights, "state": {v.path: v for v in state}}
     if program.carry.variables:

@@ -1,0 +1,71 @@
+"""A table of vectors of which a step reads and changes few rows, however many there are."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import ClassVar
+
+import keras
+from keras import ops
+
+from lm.nn.initializers import Initializer, initializer
+from lm.parts import part
+from lm.ranges import PositiveInt
+from lm.types import Shape, Tensor
+
+_ROWS: ContextVar[Mapping[str, Tensor] | None] = ContextVar("rows", default=None)
+
+
+@part
+class SparseTable(keras.layers.Layer):
+    """`E[ids]` of a table E [N, D], ids [B, ...] → [B, ..., D]: a vector for each document, say.
+
+    The table is no weight: training differentiates by the rows that a batch reads, and the update
+    writes those alone. No gradient, slot or check of all N rows is ever made.
+
+    Args:
+        feature: name of the feature that holds the ids; the layer is called with no other.
+        num_rows: N.
+        dim: D.
+        embeddings_initializer: name or factory of the initial values.
+    """
+
+    logical_axes: ClassVar = {"embeddings": ("unmodeled", "embed")}
+
+    def __init__(
+        self,
+        *,
+        feature: str,
+        num_rows: PositiveInt,
+        dim: PositiveInt,
+        embeddings_initializer: Initializer = "uniform",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name, autocast=False)
+        self.feature = feature
+        self.num_rows, self.dim = num_rows, dim
+        self.embeddings_initializer = initializer(embeddings_initializer)
+
+    def build(self, ids_shape: Shape) -> None:
+        del ids_shape
+        self.table = self.add_weight(
+            shape=(self.num_rows, self.dim),
+            initializer=self.embeddings_initializer,
+            trainable=False,
+            name="embeddings",
+        )
+
+    def call(self, ids: Tensor) -> Tensor:
+        rows = _ROWS.get()
+        found = ops.take(self.table, ids, axis=0) if rows is None else rows[self.path]
+        return ops.cast(found, self.compute_dtype)
+
+
+@contextmanager
+def given_rows(rows: Mapping[str, Tensor]) -> Iterator[None]:
+    """Lets tables return these rows, path -> [B, ..., D], which a gradient can be taken by."""
+    token = _ROWS.set(rows)
+    try:
+        yield
+    finally:
+        _ROWS.reset(token)

@@ -1,0 +1,40 @@
+"""Adagrad: Keras' rule, dense and for sparse tables."""
+
+from typing import Any
+
+import keras
+
+from lm.optim.optimizer import Optimizer
+from lm.optim.sparse import SparseAdagrad
+from lm.parts import part
+from lm.ranges import NonNegativeFloat, UnitFloat
+
+
+@part
+def adagrad(
+    *,
+    learning_rate: Any,
+    initial_accumulator_value: NonNegativeFloat = 0.1,
+    epsilon: NonNegativeFloat = 1e-7,
+    clip_norm: NonNegativeFloat | None = None,
+    average: UnitFloat | None = None,
+) -> Optimizer:
+    """Return Adagrad: a <- a + g^2; w <- w - lr * g / sqrt(a + epsilon).
+
+    Args:
+        learning_rate: a schedule or a number.
+        initial_accumulator_value: of a.
+        epsilon: added to a under the root.
+        clip_norm: largest global norm of the gradient; None does not clip.
+        average: decay of the moving average of the weights; None keeps no average.
+
+    Source: Duchi et al. 2011, https://jmlr.org/papers/v12/duchi11a.html.
+    """
+    rule = keras.optimizers.Adagrad(
+        learning_rate,
+        initial_accumulator_value=initial_accumulator_value,
+        epsilon=epsilon,
+        name="adagrad",
+    )
+    sparse = SparseAdagrad(initial=initial_accumulator_value, epsilon=epsilon)
+    return Optimizer(rule=rule, sparse=sparse, clip_norm=clip_norm, average=average)

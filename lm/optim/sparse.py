@@ -1,0 +1,82 @@
+"""Updates of the few rows of a table that a batch reads: those of the dense rule, row by row."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from keras import ops
+
+from lm.types import Tensor
+
+
+class SparseRule(Protocol):
+    """An update rule whose every number depends on the gradient of its own row alone.
+
+    Attributes:
+        slots: name -> initial value of what it keeps beside each number of a table.
+    """
+
+    slots: Mapping[str, float]
+
+    def __call__(
+        self, rows: Tensor, slots: Sequence[Tensor], gradient: Tensor, rate: Tensor
+    ) -> list[Tensor]:
+        """Return the new rows and slots, [K, D] each."""
+
+
+class SparseDescent:
+    """w <- w - rate * g."""
+
+    slots: Mapping[str, float] = {}
+
+    def __call__(
+        self, rows: Tensor, slots: Sequence[Tensor], gradient: Tensor, rate: Tensor
+    ) -> list[Tensor]:
+        """Return the new rows."""
+        del slots
+        return [rows - rate * gradient]
+
+
+class SparseAdagrad:
+    """a <- a + g^2; w <- w - rate * g / sqrt(a + epsilon).
+
+    Args:
+        initial: value of a before the first update.
+        epsilon: added to a under the root.
+    """
+
+    def __init__(self, *, initial: float, epsilon: float) -> None:
+        self.slots: Mapping[str, float] = {"accumulator": initial}
+        self.epsilon = epsilon
+
+    def __call__(
+        self, rows: Tensor, slots: Sequence[Tensor], gradient: Tensor, rate: Tensor
+    ) -> list[Tensor]:
+        """Return the new rows and accumulators."""
+        accumulator = slots[0] + ops.square(gradient)
+        return [rows - rate * gradient * ops.rsqrt(accumulator + self.epsilon), accumulator]
+
+
+class Touched(NamedTuple):
+    """The rows of a table that a batch reads, with repetitions.
+
+    Attributes:
+        ids: int32 [K].
+        values: rows of the table, then of each slot, [K, D] each.
+        gradient: by the rows of the table, [K, D].
+    """
+
+    ids: Tensor
+    values: Sequence[Tensor]
+    gradient: Tensor
+
+    def summed(self) -> "Touched":
+        """Return the same with the gradient of the table's row, [K, D], at every repetition."""
+        same = ops.cast(self.ids[:, None] == self.ids[None], self.gradient.dtype)  # [K, K]
+        return self._replace(gradient=ops.matmul(same, self.gradient))
+
+    def distinct(self) -> Tensor:
+        """Return a summed gradient at the first place of each row, elsewhere 0, [K, D]."""
+        same = self.ids[:, None] == self.ids[None]
+        first = ops.cast(ops.argmax(same, axis=1), "int32")
+        is_first = first == ops.arange(self.ids.shape[0], dtype="int32")
+        return ops.where(is_first[:, None], self.gradient, 0.0)
