@@ -3,8 +3,10 @@
 import functools
 from typing import Any
 
+import keras
 import numpy as np
 
+from lm.abstract import give_values, on_shapes
 from lm.nn import masks, stack
 from lm.nn.stack_state import Rows
 from tests.batches import batch, example
@@ -30,9 +32,8 @@ def branch(name: str) -> Any:
     case = find(BRANCHES, name)
     mask = masks.bidirectional if "causal" in case.lacks else masks.causal
     made = part(stack.Stack, num_layers=1, layers=[case.factory], mask=mask)(name="stack")
-    run(made, noise(0, 2, LENGTH))
-    fill(made)
-    return made
+    memory = keras.KerasTensor(MEMORY.shape)
+    return filled(made, keras.KerasTensor((2, LENGTH, WIDTH)), Rows(memory=memory))
 
 
 @functools.cache
@@ -49,17 +50,27 @@ def model(name: str) -> Any:
 def fresh_model(case: Case) -> Any:
     """Builds a model anew."""
     made = case.factory()
-    made(batch(made, rows(case), LENGTH))
-    fill(made)
-    return made
+    return filled(made, shapes(batch(made, rows(case), LENGTH)))
 
 
 @functools.cache
 def objective(name: str) -> Any:
     made = find(KINDS["objective"], name).factory()
-    made(batch(made.model, ROWS, LENGTH))
+    return filled(made, shapes(batch(made.model, ROWS, LENGTH)))
+
+
+def filled(made: Any, *inputs: Any) -> Any:
+    """Returns it built on the shapes of its inputs, as training builds, and filled."""
+    with on_shapes("a factory of the catalogue"):
+        made(*inputs)
+    give_values(made.variables)
     fill(made)
     return made
+
+
+def shapes(features: Any) -> dict[str, keras.KerasTensor]:
+    """Returns features without values."""
+    return {name: keras.KerasTensor(x.shape, str(x.dtype)) for name, x in features.items()}
 
 
 def rows(case: Case) -> list[list[tuple[list[int], list[int]]]]:

@@ -5,14 +5,13 @@ from typing import Any
 import keras
 import pytest
 
-from lm.config import load
+from lm.config import load, macros
 from lm.engines import memory
 from lm.engines.flops import matmul_flops
 from lm.summary import summarise
-from tests.golden.trees import GIN
+from tests.golden.trees import GIN, PARTS
 
 FAMILIES = sorted(path.parent.name for path in GIN.glob("models/*/architecture.gin"))
-PARTS = ("architecture", "masked")
 LENGTH = 16
 SPEC = keras.KerasTensor((1, LENGTH), "int32")
 SPECS = {"encoder_input_tokens": SPEC, "decoder_input_tokens": SPEC}
@@ -58,7 +57,8 @@ def tiny(family: str, *optimizer: str) -> Any:
     sizes = (path for path in GIN.glob(f"models/{family}/*.gin") if path.stem not in PARTS)
     file = f"models/{family}/{min(sizes).name}"
     shipped = load([file], [], roots=["MODEL"])
-    bindings = [f"{macro} = {value}" for macro, value in TINY.items() if shipped.has(macro)]
+    used = {name for binding in shipped.bindings for name in macros.used(binding.value)}
+    bindings = [f"{macro} = {value}" for macro, value in TINY.items() if macro in used]
     roots = ["MODEL", "OPTIMIZER"] if optimizer else ["MODEL"]
     return load([file, *optimizer], bindings, roots=roots)
 

@@ -106,9 +106,6 @@ TIED = (
 )
 
 
-PARTS = {"architecture", "classifier", "masked", "permutation", "replaced_tokens"}
-
-
 @pytest.mark.parametrize("size", SIZES)
 def test_parameters(size):
     assert trees.summary(f"models/{size}.gin").parameters == COUNTS[size]
@@ -116,7 +113,7 @@ def test_parameters(size):
 
 def test_every_size_is_counted():
     found = {f"{path.parent.name}/{path.stem}" for path in trees.GIN.glob("models/*/*.gin")}
-    parts = {name for name in found if name.split("/")[1] in PARTS}
+    parts = {name for name in found if name.split("/")[1] in trees.PARTS}
     assert found - parts == set(COUNTS)
 
 

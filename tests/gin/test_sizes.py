@@ -7,9 +7,8 @@ from lm.config import macros
 from lm.errors import ConfigError
 from tests.golden import trees
 
-PARTS = {"architecture", "classifier", "masked", "permutation"}
 FILES = sorted(trees.GIN.glob("models/*/*.gin"))
-SIZES = {path.parent.name: path for path in FILES if path.stem not in PARTS}
+SIZES = {path.parent.name: path for path in FILES if path.stem not in trees.PARTS}
 
 
 @pytest.mark.parametrize("family", SIZES)

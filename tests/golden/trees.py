@@ -14,6 +14,8 @@ from lm.types import Shape
 
 FOLDER = Path(__file__).parent / "trees"
 GIN = Path(__file__).parents[2] / "gin"
+# Files of a family that are no size: include them before or after one.
+PARTS = {"architecture", "classifier", "masked", "permutation", "replaced_tokens"}
 SIZES = [
     "bert/base",
     "electra/small",
