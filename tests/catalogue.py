@@ -339,7 +339,13 @@ def classifier(name: str) -> Any:
     return family(*CLASSIFIER, NUM_LAYERS=1)()
 
 
-PREDICTIONS = {"root": "OBJECTIVE", "MAX_PREDICTIONS": 4}
+# A generator of two heads, so that a mesh can split them.
+PREDICTIONS = {
+    "root": "OBJECTIVE",
+    "MAX_PREDICTIONS": 4,
+    "GENERATOR_FRACTION": 0.5,
+    "NUM_HEADS": 4,
+}
 ELECTRA = "electra/architecture.gin", "../objectives/replaced_token.gin"
 ALL_TOKENS = *ELECTRA, "../objectives/all_tokens_mlm.gin"
 FUNNEL_ELECTRA = "funnel/architecture.gin", "funnel/replaced_tokens.gin", ELECTRA[1]

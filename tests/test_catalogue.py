@@ -13,6 +13,7 @@ import lm.objectives
 from lm.mesh.axes import NAMES, declared
 from lm.nn.branch import snake_case
 from tests import built
+from tests.batches import batch
 from tests.catalogue import BRANCHES, MODELS, OBJECTIVES, OTHER_OBJECTIVES, having
 
 ABSTRACT = {"Branch"}
@@ -78,3 +79,13 @@ def test_every_matrix_has_logical_axes_that_rules_know(kind):
 def test_an_objective_prefixes_the_paths_of_its_model(case):
     made = built.objective(case.name)
     assert {v.path.split("/")[0] for v in made.variables} == {made.name}
+
+
+@having([*OBJECTIVES, *OTHER_OBJECTIVES])
+def test_terms_are_known_by_shapes_alone(case):
+    made = built.objective(case.name)
+    features = built.shapes(batch(made.model, built.ROWS, built.LENGTH))
+    features |= {name: keras.KerasTensor((2, 1)) for name in ("labels", "label_weights")}
+    terms = made.terms(features, made(features))
+    assert "loss" in terms
+    assert {x.shape for ratio in terms.values() for x in ratio} == {()}

@@ -43,7 +43,7 @@ def last(x: Tensor, segments: Tensor) -> Tensor:
         return x[:, -1]
     index = ops.arange(x.shape[1], dtype="int32")[None]  # [1, T]
     end = ops.max(ops.where(segments > 0, index, 0), axis=1, keepdims=True)  # [B, 1]
-    return ops.sum(ops.where((index == end)[..., None], x, ops.zeros_like(x)), axis=1)
+    return ops.sum(ops.where(ops.equal(index, end)[..., None], x, ops.zeros_like(x)), axis=1)
 
 
 @part

@@ -40,7 +40,7 @@ class Corrupted(NamedTuple):
     @property
     def is_replaced(self) -> Tensor:
         """1 where the token is not the original; a sample may well be."""
-        return as_float(self.tokens != self.original) * self.is_real
+        return as_float(ops.not_equal(self.tokens, self.original)) * self.is_real
 
 
 Task: TypeAlias = Callable[[Any, Corrupted], Mapping[str, Ratio]]
@@ -70,7 +70,7 @@ def restore_all(outputs: CopyLogits, text: Corrupted) -> dict[str, Ratio]:
     """The original of every token; what was read may be copied."""
     copy = ops.cast(outputs.copy, "float32")
     found = likelihood(ops.cast(outputs.tokens, "float32"), text.original)
-    is_kept = text.tokens == text.original
+    is_kept = ops.equal(text.tokens, text.original)
     drawn = found.log_prob - ops.softplus(copy)  # log (1 - c) p
     kept = ops.logaddexp(drawn, -ops.softplus(-copy))  # log (c + (1 - c) p)
     correct = ops.where(copy > 0, as_float(is_kept), found.correct)
@@ -81,7 +81,7 @@ def detection(logits: Tensor, text: Corrupted, weights: Tensor) -> dict[str, Rat
     """Returns loss, accuracy, area under the curve and recall of the replaced tokens."""
     x, is_replaced = ops.cast(logits, "float32")[..., 0], text.is_replaced
     loss = ops.softplus(x) - x * is_replaced
-    correct = as_float((x > 0) == (is_replaced > 0))
+    correct = as_float(ops.equal(x > 0, is_replaced > 0))
     weight, replaced = ops.sum(weights), weights * is_replaced
     return {
         "discriminator_loss": Ratio(ops.sum(loss * weights), weight),
@@ -117,7 +117,7 @@ def pairs_in_order(x: Tensor, positive: Tensor, negative: Tensor) -> Ratio:
         [2.0, 2.0]
     """
     one, other = x[:, :, None], x[:, None, :]  # [B, T, T]
-    is_in_order = as_float(one > other) + 0.5 * as_float(one == other)
+    is_in_order = as_float(one > other) + 0.5 * as_float(ops.equal(one, other))
     is_pair = positive[:, :, None] * negative[:, None, :]
     return Ratio(ops.sum(is_in_order * is_pair), ops.sum(is_pair))
 

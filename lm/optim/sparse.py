@@ -71,12 +71,12 @@ class Touched(NamedTuple):
 
     def summed(self) -> "Touched":
         """Return the same with the gradient of the table's row, [K, D], at every repetition."""
-        same = ops.cast(self.ids[:, None] == self.ids[None], self.gradient.dtype)  # [K, K]
+        same = ops.cast(ops.equal(self.ids[:, None], self.ids[None]), self.gradient.dtype)  # [K, K]
         return self._replace(gradient=ops.matmul(same, self.gradient))
 
     def distinct(self) -> Tensor:
         """Return a summed gradient at the first place of each row, elsewhere 0, [K, D]."""
-        same = self.ids[:, None] == self.ids[None]
+        same = ops.equal(self.ids[:, None], self.ids[None])
         first = ops.cast(ops.argmax(same, axis=1), "int32")
         is_first = first == ops.arange(self.ids.shape[0], dtype="int32")
         return ops.where(is_first[:, None], self.gradient, 0.0)
