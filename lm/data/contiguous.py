@@ -10,7 +10,7 @@ of 5, 2 and 4 tokens:
 Positions are counted inside a row; a model's carry has what came before the row.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -167,13 +167,28 @@ def _endless(found: tf.RaggedTensor, count: int, length: int, seed: int) -> tf.d
     size = int(found.flat_values.shape[0])
     if size < count:
         raise UserError(f"a split of {size} tokens has none for some of BATCH_SIZE = {count} rows")
-    last = found.nrows() - 1
     bounds = np.arange(count + 1, dtype=np.int64) * size // count
+    return epochs(found, seed, lambda shuffled, _: _rows(streams(shuffled, bounds), length))
+
+
+def epochs(
+    found: tf.RaggedTensor,
+    seed: int,
+    rows: Callable[[tf.RaggedTensor, tf.Tensor], tf.data.Dataset],
+) -> tf.data.Dataset:
+    """Returns the rows of one epoch after the other, without end.
+
+    Args:
+        found: the documents.
+        seed: decides their order in each epoch.
+        rows: documents in the order of an epoch and its number -> its rows.
+    """
+    last = found.nrows() - 1
 
     def epoch(number: tf.Tensor) -> tf.data.Dataset:
         key = tf.stack([tf.cast(seed, tf.int64), number])
         order = tf.random.experimental.index_shuffle(tf.range(last + 1), key, last)
-        return _rows(streams(tf.gather(found, order), bounds), length)
+        return rows(tf.gather(found, order), number)
 
     plain = tf.autograph.experimental.do_not_convert(epoch)
     return tf.data.Dataset.range(_ENDLESS).flat_map(plain)

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from lm.data import packing, stream, task_registry
 from lm.data.batches import Batches
-from lm.data.contiguous import documents, side_by_side
+from lm.data.contiguous import documents, epochs, side_by_side
 from lm.data.evaluation_batches import EvaluationBatches
 from lm.data.features import needed
 from lm.data.mapping import mapped
@@ -33,7 +33,6 @@ from lm.parts import part
 from lm.ranges import NonNegativeInt, PositiveInt, Seed, UnitFloat
 
 TARGETS = ("targets",)
-_ENDLESS = 2**62
 
 Direction: TypeAlias = Callable[[tf.Tensor, int], tf.Tensor]
 """Number of a stream and of all streams -> whether it is read from the end of its documents."""
@@ -230,17 +229,13 @@ def _endless(found: tf.RaggedTensor, count: int, drawing: Drawing) -> tf.data.Da
         raise UserError(
             f"a split of {total} rows has none for some of BATCH_SIZE = {count} streams"
         )
-    last = found.nrows() - 1
     bounds = tf.range(count + 1, dtype=tf.int64) * total // count
 
-    def epoch(number: tf.Tensor) -> tf.data.Dataset:
-        key = tf.stack([tf.cast(drawing.seed, tf.int64), number])
-        order = tf.random.experimental.index_shuffle(tf.range(last + 1), key, last)
-        made = windows(tf.gather(found, order), drawing.make.reuse_length)
+    def rows(shuffled: tf.RaggedTensor, number: tf.Tensor) -> tf.data.Dataset:
+        made = windows(shuffled, drawing.make.reuse_length)
         return _rows(made._replace(bounds=bounds), drawing, number)
 
-    plain = tf.autograph.experimental.do_not_convert(epoch)
-    return tf.data.Dataset.range(_ENDLESS).flat_map(plain)
+    return epochs(found, drawing.seed, rows)
 
 
 def _rows(made: Windows, drawing: Drawing, epoch: tf.Tensor) -> tf.data.Dataset:
@@ -267,7 +262,7 @@ def _row(
     is_backward = False if drawing.backward is None else drawing.backward(stream, count)
     rest = _directed(text, is_backward)[start:]
 
-    # The seed of a row: its document and place in it, and the epoch.
+    # The seed of a row: its document and index in it, and the epoch.
     key = tf.stack([tf.cast(drawing.seed, tf.int64), tf.cast(epoch, tf.int64)])
     key = tf.random.experimental.stateless_fold_in(key, row)
     keys = tf.random.split(key, 5)

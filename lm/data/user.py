@@ -55,7 +55,7 @@ def text_task(
     """
     files = given_files(train=train, validation=validation, test=test)
     source = sources.text_source(files, reader=reader, on_error=on_error, feature="targets")
-    return _register(name, source, held_out, {"targets": "targets"}, vocabulary)
+    return register(name, source, held_out, {"targets": "targets"}, vocabulary)
 
 
 @value
@@ -91,7 +91,7 @@ def tsv_task(  # noqa: PLR0913 - keyword-only settings of one task
     files = given_files(train=train, validation=validation, test=test)
     source = sources.tsv_source(files, columns=(inputs, targets), names=columns, on_error=on_error)
     renamed = {"inputs": inputs, "targets": targets}
-    return _register(name, source, held_out, renamed, vocabulary, metrics)
+    return register(name, source, held_out, renamed, vocabulary, metrics)
 
 
 @value
@@ -125,7 +125,7 @@ def jsonl_task(  # noqa: PLR0913 - keyword-only settings of one task
     files = given_files(train=train, validation=validation, test=test)
     renamed = {"targets": targets} | ({"inputs": inputs} if inputs else {})
     source = sources.jsonl_source(files, fields=tuple(renamed.values()), on_error=on_error)
-    return _register(name, source, held_out, renamed, vocabulary, metrics)
+    return register(name, source, held_out, renamed, vocabulary, metrics)
 
 
 @value
@@ -185,7 +185,7 @@ def with_held_out(source: sources.CachedSource, share: float) -> sources.CachedS
     return sources.held_out(source, share)
 
 
-def _register(
+def register(
     name: str,
     source: sources.CachedSource,
     held_out: float,

@@ -18,11 +18,10 @@ from typing import Any
 
 import seqio
 
-from lm.data import fingerprints, readers, sources, user
+from lm.data import readers, sources, user
 from lm.data.defects import DefectReport
 from lm.data.metrics import exact_match
 from lm.data.user import Metric, Paths
-from lm.data.vocabulary import byte_vocabulary
 from lm.parts import value
 
 ROLES = ("system", "user", "assistant")
@@ -57,22 +56,9 @@ def instruction_task(
         on_error: "raise" stops at the first bad line, naming it; "skip" counts and leaves out.
     """
     files = user.given_files(train=train, validation=validation, test=test)
-    source = user.with_held_out(sources.rows_source(files, read_instructions, on_error), held_out)
-    feature = seqio.Feature(vocabulary or byte_vocabulary())
-    about = [fingerprints.describe(feature.vocabulary), fingerprints.settings(list(metrics))]
-    if user.is_new(name, [source.description, *about]):
-        seqio.TaskRegistry.add(
-            name,
-            source=source,
-            preprocessors=[
-                seqio.preprocessors.tokenize,
-                seqio.CacheDatasetPlaceholder(),
-                seqio.preprocessors.append_eos_after_trim,
-            ],
-            output_features={"inputs": feature, "targets": feature},
-            metric_fns=list(metrics),
-        )
-    return name
+    source = sources.rows_source(files, read_instructions, on_error)
+    columns = {"inputs": "inputs", "targets": "targets"}
+    return user.register(name, source, held_out, columns, vocabulary, metrics)
 
 
 def read_instructions(
@@ -115,9 +101,19 @@ def _instruction(row: Mapping[str, Any]) -> dict[str, str]:
         'Praise?\n\nSo good.\n\nOPTIONS:\n- no\n- yes'
     """
     options = row.get("options") or []
-    block = "\n- ".join(["OPTIONS:", *options]) if options else ""
+    block = options_block(options) if options else ""
     parts = [row["instruction"], row.get("input") or "", block]
     return {"inputs": "\n\n".join(part for part in parts if part), "targets": row["output"]}
+
+
+def options_block(options: Sequence[str]) -> str:
+    r"""Returns the list of the possible answers.
+
+    Example:
+        >>> options_block(["no", "yes"])
+        'OPTIONS:\n- no\n- yes'
+    """
+    return "\n- ".join(["OPTIONS:", *options])
 
 
 def _chat(messages: Sequence[Mapping[str, str]]) -> Iterator[dict[str, str]]:

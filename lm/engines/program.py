@@ -109,6 +109,13 @@ class Program:
         They are the objective's terms and what layers report; losses that layers report are part
         of "loss", as a mean over its weight.
         """
+        _, sums, after = self._run(features, carry, training=training)
+        return sums, after
+
+    def _run(
+        self, features: Features, carry: State, *, training: bool
+    ) -> tuple[Any, dict[str, Tensor], State]:
+        """Return the objective's outputs, and what `forward` returns."""
         with collect() as reported:
             outputs, after = outputs_and_carry(self.objective, features, carry, training=training)
             terms = dict(self.objective.terms(features, outputs))
@@ -119,14 +126,12 @@ class Program:
             name: ops.stack([ops.cast(x, "float32") for x in ratio])
             for name, ratio in terms.items()
         }
-        return sums, after
+        return outputs, sums, after
 
     def predict(self, features: Features) -> tuple[dict[str, Tensor], Tree]:
         """Return the terms of a batch as `forward` does, and what the objective predicts."""
-        outputs = self.objective(features, training=False)
-        ratios = self.objective.terms(features, outputs)
-        terms = {name: ops.stack([ops.cast(x, "float32") for x in r]) for name, r in ratios.items()}
-        return terms, self.objective.predictions(features, outputs)
+        outputs, sums, _ = self._run(features, (), training=False)
+        return sums, self.objective.predictions(features, outputs)
 
     def split(self, tree: Tree) -> Tree:
         """Return features and carry cut into microbatches, [B, ...] -> [microbatches, B', ...]."""

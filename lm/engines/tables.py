@@ -67,7 +67,7 @@ class Tables:
     def touched(
         self, features: Features, rows: Sequence[Sequence[Tensor]], gradients: Sequence[Tensor]
     ) -> list[Touched]:
-        """Return what an update needs, all places of a batch in one row."""
+        """Return what an update needs, all positions of a batch in one row."""
         return [
             Touched(ops.reshape(ids, (-1,)), [_flat(x) for x in values], _flat(gradient))
             for ids, values, gradient in zip(self.ids(features), rows, gradients, strict=True)

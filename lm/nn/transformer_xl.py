@@ -83,9 +83,7 @@ class MemoryAttention(Branch):
         self.initializers = [initializer(kernel_initializer) for _ in range(3)]
 
     def build(self, x_shape: Shape) -> None:
-        self.width = x_shape[-1]
-        if self.width % 2:
-            raise LayerError(f"sinusoids need an even width, got HIDDEN_DIM = {self.width}")
+        self.width = even_width(x_shape)
         self.heads.build(x_shape, x_shape)
         head = (self.heads.num_heads, self.heads.head_dim)
         shapes = {
@@ -159,10 +157,23 @@ class MemoryAttention(Branch):
         return Cache(KeyValue(key, value))
 
     def initial_carry(self, batch: int) -> State:
-        if self.memory_length == 0:
-            return ()
-        shape = (batch, self.memory_length, self.width)
-        return Memory(ops.zeros(shape, self.compute_dtype))
+        return initial_memory(batch, self.memory_length, self.width, self.compute_dtype)
+
+
+def even_width(x_shape: Shape) -> int:
+    """Returns the width D of the inputs.
+
+    Raises:
+        LayerError: if it is odd.
+    """
+    if x_shape[-1] % 2:
+        raise LayerError(f"sinusoids need an even width, got HIDDEN_DIM = {x_shape[-1]}")
+    return x_shape[-1]
+
+
+def initial_memory(batch: int, length: int, width: int, dtype: str) -> State:
+    """Returns the memory before the first row, all zeros; `()` where nothing is remembered."""
+    return Memory(ops.zeros((batch, length, width), dtype)) if length else ()
 
 
 def distances(count: int, keys: int) -> np.ndarray:

@@ -21,7 +21,14 @@ from lm.nn.funnel_attention import by_key, by_type, sinusoid
 from lm.nn.initializers import Initializer, initializer
 from lm.nn.projections import HeadOptions, Heads
 from lm.nn.reports import report
-from lm.nn.transformer_xl import Memory, by_index, distances, remember
+from lm.nn.transformer_xl import (
+    Memory,
+    by_index,
+    distances,
+    even_width,
+    initial_memory,
+    remember,
+)
 from lm.parts import part
 from lm.ranges import NonNegativeInt, PositiveInt, UnitFloat
 from lm.types import Shape, Tensor
@@ -103,9 +110,7 @@ class TwoStreamAttention(Branch):
         self.initializers = [initializer(kernel_initializer) for _ in range(5)]
 
     def build(self, x_shape: Shape) -> None:
-        self.width = x_shape[-1]
-        if self.width % 2:
-            raise LayerError(f"sinusoids need an even width, got HIDDEN_DIM = {self.width}")
+        self.width = even_width(x_shape)
         self.heads.build(x_shape, x_shape)
         head = (self.heads.num_heads, self.heads.head_dim)
         shapes = {
@@ -179,10 +184,7 @@ class TwoStreamAttention(Branch):
         )
 
     def initial_carry(self, batch: int) -> State:
-        if self.memory_length == 0:
-            return ()
-        shape = (batch, self.memory_length, self.width)
-        return Memory(ops.zeros(shape, self.compute_dtype))
+        return initial_memory(batch, self.memory_length, self.width, self.compute_dtype)
 
 
 def by_vector(query: Tensor, kernel: Tensor, sinusoids: Tensor, direction: Tensor) -> Tensor:

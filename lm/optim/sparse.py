@@ -75,7 +75,7 @@ class Touched(NamedTuple):
         return self._replace(gradient=ops.matmul(same, self.gradient))
 
     def distinct(self) -> Tensor:
-        """Return a summed gradient at the first place of each row, elsewhere 0, [K, D]."""
+        """Return a summed gradient at the first position of each row, elsewhere 0, [K, D]."""
         same = ops.equal(self.ids[:, None], self.ids[None])
         first = ops.cast(ops.argmax(same, axis=1), "int32")
         is_first = first == ops.arange(self.ids.shape[0], dtype="int32")

@@ -4,8 +4,10 @@ A template is written `"{premise} Does it follow that {hypothesis}"`; its target
 that asks for a field and gives the answer is turned around, a pair: `[input, target]`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
+
+from lm.data.user_instructions import options_block
 
 ANSWER = "{answer}"
 
@@ -67,16 +69,6 @@ def render(template: Template, example: Example, *, options: bool) -> tuple[str,
     block = "\n\n" + options_block(example.options) if listed else ""
     inputs = _with_slot(template.inputs).format(**example.texts, options=block)
     return inputs, template.targets.format(**example.texts)
-
-
-def options_block(options: Sequence[str]) -> str:
-    r"""Returns the list of the possible answers.
-
-    Example:
-        >>> options_block(["no", "yes"])
-        'OPTIONS:\n- no\n- yes'
-    """
-    return "\n- ".join(["OPTIONS:", *options])
 
 
 def _with_slot(pattern: str) -> str:

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from lm.data import on_demand, stream, task_registry
 from lm.data.rank_classification import Choice, rank_accuracy
+from lm.data.user_instructions import options_block
 from lm.data.vocabulary import byte_vocabulary
 from lm.errors import UserError
 from tasks.flan import clusters, few_shot, names
@@ -25,7 +26,7 @@ from tasks.flan.examples import records, written
 from tasks.flan.names import Prompt, parse
 from tasks.flan.origin import Origin
 from tasks.flan.register import rate
-from tasks.flan.template import Example, Template, options_block, render
+from tasks.flan.template import Example, Template, render
 
 INSTRUCTED = {name: found for name, found in data_sets().items() if found.templates}
 # Read by `make test-long` alone.
