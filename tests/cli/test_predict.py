@@ -34,7 +34,7 @@ WARMUP_STEPS = 1
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # a name is registered once in a process
 def folder(tmp_path_factory):
     """A folder with a table, a gin file and a trained run."""
     found = tmp_path_factory.mktemp("labels")
