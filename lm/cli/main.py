@@ -37,6 +37,7 @@ VERBS = (
     "verify-resume",
     "doctor",
     "compare",
+    "self-train",
 )
 FAILED, HUNG_UP = 1, 129
 _ENDS = {KeyboardInterrupt: ("interrupted", 130), signals.Terminated: ("terminated", 143)}

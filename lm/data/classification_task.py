@@ -94,7 +94,7 @@ def class_form(
     if not 1 <= len(task.texts) <= len(KEYS):
         raise UserError(f"{name}: {len(task.texts)} columns of text; a row takes one or two")
     keys = dict(zip(KEYS, task.texts.values(), strict=False)) | {task.answer.feature: task.column}
-    number = {"add_eos": False, "dtype": task.answer.dtype, "rank": 0}
+    number = {"add_eos": False, "dtype": task.answer.dtype, "rank": task.answer.rank}
     return seqio.TaskRegistry.add(
         name,
         source=task.source,

@@ -8,11 +8,12 @@ from typing import Any, Protocol
 import numpy as np
 import seqio
 
-from lm.data.answers import LabelVocabulary
+from lm.data.answers import LABEL_SET, LabelSetVocabulary, LabelVocabulary
 from lm.data.classification import Decode, Example
+from lm.data.confusion import Confusion, confusion
 from lm.data.evaluation_task import EvaluationTask, Metrics
 
-ANSWERS = ("label", "labels")
+ANSWERS = ("label", "labels", LABEL_SET)
 
 
 class Reader(Protocol):
@@ -57,6 +58,17 @@ class LabelledTask:
         """Returns the task's metrics of predictions."""
         return self.task.compare(self.targets, predictions)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the labels by their ids; none without names."""
+        return names_of_labels(self.task.task.output_features)
+
+    def confusion(self, predictions: Sequence[Any]) -> Confusion | None:
+        """Returns which labels predictions take for which; None where there is not one for each."""
+        if not self.names or LABEL_SET in self.task.task.output_features:
+            return None
+        return confusion(self.names, flat(self.targets), flat(predictions))
+
 
 def names_of_labels(features: Mapping[str, seqio.Feature]) -> tuple[str, ...]:
     """Returns the names of a task's labels by their ids, of rows or of tokens; none without names.
@@ -65,7 +77,9 @@ def names_of_labels(features: Mapping[str, seqio.Feature]) -> tuple[str, ...]:
         features: the task's output features.
     """
     vocabularies = (features[name].vocabulary for name in ANSWERS if name in features)
-    return next((v.names for v in vocabularies if isinstance(v, LabelVocabulary)), ())
+    return next(
+        (v.names for v in vocabularies if isinstance(v, LabelVocabulary | LabelSetVocabulary)), ()
+    )
 
 
 def flat(answers: Iterable[Any]) -> list[Any]:

@@ -12,7 +12,7 @@ from lm.data.packing import Features, Lengths
 from lm.errors import UserError
 
 UNLIMITED = 2**20
-_UNKNOWN = {"label": -1, "score": 0.0, "start": -1, "end": -1}
+_UNKNOWN = {"label": -1, "label_set": [0], "score": 0.0, "start": -1, "end": -1}
 
 
 def text_columns(task: seqio.Task) -> dict[str, str]:
