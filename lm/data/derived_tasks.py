@@ -9,6 +9,7 @@ import seqio
 from lm.data import fingerprints, task_registry
 from lm.data.answers import LABEL, LabelVocabulary
 from lm.data.classification_task import chosen
+from lm.data.plain import plain
 from lm.data.readers import Row
 from lm.data.sources import CachedSource
 from lm.errors import UserError
@@ -44,7 +45,7 @@ def columns(task: seqio.Task) -> Mapping[str, str]:
 def rows(source: seqio.DataSource, split: str) -> Iterator[Row]:
     """Yields the rows of a split, bytes as text."""
     for row in source.get_dataset(split, shuffle=False).as_numpy_iterator():
-        yield {name: _plain(value) for name, value in row.items()}
+        yield plain(row)
 
 
 def with_train(
@@ -79,7 +80,3 @@ def _extended(
     source: seqio.DataSource, about: Callable[[], Mapping[str, Any]]
 ) -> Mapping[str, Any]:
     return {"from": fingerprints.source(source, "train"), **about()}
-
-
-def _plain(value: Any) -> Any:
-    return value.decode() if isinstance(value, bytes) else value.tolist()

@@ -6,6 +6,7 @@ import seqio
 import tensorflow as tf
 
 from lm.data import stream
+from lm.data.choice_task import CHOICES
 from lm.data.classification_task import KEYS, chosen
 from lm.data.mapping import mapped
 from lm.data.packing import Features, Lengths
@@ -28,6 +29,8 @@ def text_columns(task: seqio.Task) -> dict[str, str]:
             "lm.data.classification_task"
         )
     keys = first.keywords["keys"]
+    if CHOICES in keys:
+        raise UserError(f"{task.name} asks for one of the choices of a row: use `lm eval`")
     return {name: keys[name] for name in KEYS if name in keys}
 
 
