@@ -79,12 +79,12 @@ WRONG_LINES = {
     "include of itself": ("include 'run.gin'", "run.gin:9", "includes itself"),
     "missing module": ("import parts.nothing", "run.gin:9", "no module 'parts.nothing'"),
     "module of a package": (
-        "from lm.data.rows import packing",
+        "from lm.data import packing",
         "run.gin:9",
         "did you mean 'lm.data.rows.packing'?",
     ),
     "module of a package, one refused": (
-        "from lm.inference import generate",
+        "from lm import generate",
         "run.gin:9",
         "did you mean 'lm.inference.generate'?",
     ),
