@@ -1,4 +1,4 @@
-"""A run folder as an object: `lm.load(workdir)` with `generate`, `score`, `predict`, `evaluate`."""
+"""A run folder as an object: `lm.load(workdir)` and what its model can do."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 import lm
 from lm import checkpoint as checkpoints
@@ -25,6 +26,7 @@ ENTRIES = (
     "lm.generate.generate",
     "lm.score.score",
     "lm.predict.predict",
+    "lm.embed.embed",
     "lm.evaluate.evaluate",
 )
 OBJECTIVE, TASK = "OBJECTIVE", "MIXTURE_OR_TASK_NAME"
@@ -38,7 +40,8 @@ class Run:
     """A trained model and the settings of its run.
 
     A method's arguments override gin's bindings, which override the defaults of
-    `lm.generate.generate`, `lm.score.score`, `lm.predict.predict`, `lm.evaluate.evaluate`.
+    `lm.generate.generate`, `lm.score.score`, `lm.predict.predict`, `lm.embed.embed`,
+    `lm.evaluate.evaluate`.
 
     Attributes:
         trained: model, vocabularies and metadata.
@@ -65,6 +68,10 @@ class Run:
     ) -> list[predict.Prediction]:
         """Returns labels with probabilities; settings are those of `lm.predict.predict`."""
         return self._call("lm.predict.predict", examples=examples, **settings)
+
+    def embed(self, texts: Sequence[str], **settings: Any) -> np.ndarray:
+        """Returns a vector for each text; settings are those of `lm.embed.embed`."""
+        return self._call("lm.embed.embed", texts=texts, **settings)
 
     def evaluate(
         self, mixture_or_task_name: str | None = None, **settings: Any

@@ -20,6 +20,7 @@ ENTRIES = (
     "lm.generate.generate",
     "lm.score.score",
     "lm.predict.predict",
+    "lm.embed.embed",
 )
 _GIN_OWN = ("gin.macro",)
 
