@@ -14,8 +14,9 @@ Metrics: exact match and F1 of words. `squad_v1_text` is text to text. Example (
 
 from collections.abc import Iterator
 
-from lm.data import span_task
-from lm.data.readers import Row
+from lm.data.evaluation.answer_metrics import squad
+from lm.data.preprocessing import span_task
+from lm.data.storage.readers import Row
 from tasks.support.reading import tfds_source
 
 SPLITS = {"train": "train", "validation": "validation"}
@@ -36,10 +37,11 @@ def read(row: Row) -> Iterator[Row]:
 for _name, _version in VERSIONS.items():
     _task = f"squad_{_name}"
     _source = tfds_source(_task, f"squad/{_version}:3.0.0", SPLITS, read)
-    span_task.class_form(_task, span_task.Extraction(_source))
+    span_task.class_form(_task, span_task.Extraction(_source, [squad]))
     span_task.text_form(
         f"{_task}_text",
         _source,
         texts={"question": "question", "context": "context"},
         benchmark="squad",
+        metrics=[squad],
     )

@@ -14,8 +14,8 @@ match and F1 of words. `super_glue_<task>_text` is text to text.
 
 import seqio
 
-from lm.data.label_metrics import macro_f1
-from lm.data.metrics import accuracy
+from lm.data.evaluation.label_metrics import macro_f1
+from lm.data.evaluation.metrics import accuracy
 from tasks.support import super_glue
 from tasks.support.classification import add_classification, numbered
 from tasks.support.reading import tfds_source

@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 import seqio
 
-from lm.data import files, fingerprints, readers, sources, task_registry
-from lm.data.plain import plain
+from lm.data.registry import task_registry
+from lm.data.storage import files, fingerprints, readers, sources
+from lm.data.storage.plain import plain
 from tasks.flan import readings
 from tasks.flan.data_set import DataSet
 from tasks.flan.readings.layout import Fields, Layout, Reading, Row

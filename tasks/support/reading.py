@@ -7,9 +7,10 @@ from typing import Any, TypeAlias
 
 import seqio
 
-from lm.data import files, fingerprints, readers, sources, task_registry
-from lm.data.plain import plain
-from lm.data.readers import Row
+from lm.data.registry import task_registry
+from lm.data.storage import files, fingerprints, readers, sources
+from lm.data.storage.plain import plain
+from lm.data.storage.readers import Row
 
 Reading: TypeAlias = Callable[[Row], Iterable[Row]]
 """A row of a source, of TFDS or of a file -> the rows that it holds."""

@@ -9,15 +9,17 @@ from typing import Any
 
 import seqio
 
-from lm.data import answer_metrics, choice_task, span_task
-from lm.data.classification_task import Classification, class_form, text_form
-from lm.data.metrics import accuracy
-from lm.data.readers import Row
+from lm.data.evaluation import answer_metrics
+from lm.data.evaluation.metrics import accuracy
+from lm.data.preprocessing import choice_task, span_task
+from lm.data.preprocessing.classification_task import Classification, class_form, text_form
+from lm.data.storage.readers import Row
 from tasks.support.classification import add_classification, numbered
 
 NO_YES = numbered("False", "True")
 ASKED = {"cause": "What was the cause?", "effect": "What happened as a result?"}
 PLACEHOLDER = "@placeholder"
+SQUAD = (answer_metrics.squad,)
 
 
 def boolq(row: Row) -> Iterator[Row]:
@@ -131,7 +133,7 @@ def add_copa(name: str, source: seqio.DataSource) -> None:
     """Registers both forms; an encoder reads each choice beside the premise."""
     texts = {text: text for text in ("choice1", "choice2", "premise", "question")}
     answer = numbered("choice1", "choice2")
-    choice_task.choice_form(name, choice_task.Choices(source, "asked", "choices"))
+    choice_task.choice_form(name, choice_task.Choices(source, "asked", "choices", [accuracy]))
     task = Classification(source, texts, "label", answer, [accuracy])
     text_form(f"{name}_text", task, benchmark="copa")
 
@@ -160,13 +162,13 @@ def add_record(name: str, source: seqio.DataSource) -> None:
         source,
         "passage",
         "choices",
-        metrics=[answer_metrics.squad],
+        metrics=SQUAD,
         postprocess=entity,
         kept=("entities", "answers"),
     )
     choice_task.choice_form(name, task)
     texts = {"query": "query", "entities": "listed", "passage": "passage"}
-    span_task.text_form(f"{name}_text", source, texts=texts, benchmark="record")
+    span_task.text_form(f"{name}_text", source, texts=texts, benchmark="record", metrics=SQUAD)
 
 
 def entity(

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import seqio
 
-from lm.data import sources, span_task, stream, token_ends, token_store
-from lm.data.converter import to_rows
-from lm.data.evaluation_task import EvaluationTask
-from lm.data.labelled_task import LabelledTask
-from lm.data.question_answering import MultipleChoice, Spans
-from lm.data.task_registry import find
+from lm.data.batching import stream
+from lm.data.evaluation import answer_metrics
+from lm.data.evaluation.evaluation_task import EvaluationTask, LabelledTask
+from lm.data.preprocessing import span_task, token_ends
+from lm.data.registry.task_registry import find
+from lm.data.rows.converter import to_rows
+from lm.data.rows.question_answering import MultipleChoice, Spans
+from lm.data.storage import sources, token_store
 from lm.data.vocabulary import byte_vocabulary, sentencepiece_vocabulary
 from tasks import squad
 from tasks.support import super_glue
@@ -57,9 +59,9 @@ def spans():
             seqio.TaskRegistry.remove(name)
         source = extraction()
         texts = {"question": "question", "context": "context"}
-        span_task.text_form("toy_spans_text", source, texts=texts, benchmark="squad")
+        span_task.text_form("toy_spans_text", source, texts=texts, benchmark="squad", metrics=[])
         return span_task.class_form(
-            "toy_spans", span_task.Extraction(source), vocabulary=vocabulary
+            "toy_spans", span_task.Extraction(source, [answer_metrics.squad]), vocabulary=vocabulary
         )
 
     return task
