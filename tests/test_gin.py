@@ -59,6 +59,7 @@ LABELLING = {
     "gin/objectives/replaced_token.gin": ELECTRA,
     "gin/objectives/spans.gin": WITH_HEAD,
     "gin/runs/epochs.gin": [*RUN.values()],
+    "gin/features/windows.gin": [*RUN.values(), "gin/features/contiguous.gin"],
     "gin/objectives/token_labels.gin": WITH_HEAD,
 }
 
