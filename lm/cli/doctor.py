@@ -10,6 +10,7 @@ from lm.cli import flags, output
 if TYPE_CHECKING:
     from lm.config.parse import Config
     from lm.doctor import Finding
+    from lm.types import Features
 
 HELP = "check the installation, and room and memory for a gin file"
 EXAMPLE = """examples:
@@ -74,15 +75,16 @@ def _of_a_run(args: argparse.Namespace) -> Iterator["Finding"]:
     yield doctor.disk("this run", Path(args.workdir), kept * needed.checkpoint)
 
 
-def _features(config: "Config") -> dict[str, "object"]:
+def _features(config: "Config") -> "Features":
     """Return shapes of a batch as the macros say, or of one row."""
     import keras
+
+    from lm.models.model import token_features
 
     rows = config.value("BATCH_SIZE") if config.has("BATCH_SIZE") else 1
     lengths = config.value("TASK_FEATURE_LENGTHS") if config.has("TASK_FEATURE_LENGTHS") else {}
     length = sum(lengths.values()) or _length(config)
-    spec = keras.KerasTensor((rows, length), "int32")
-    return {"encoder_input_tokens": spec, "decoder_input_tokens": spec}
+    return token_features(keras.KerasTensor((rows, length), "int32"))
 
 
 def _length(config: "Config") -> int:
