@@ -28,11 +28,14 @@ MUST_BE_SET = {
     "gin/runs/pretrain.gin": [STEPS],
     "gin/runs/finetune.gin": [STEPS, START],
     "gin/objectives/replaced_token.gin": ["MAX_PREDICTIONS = 19"],
+    "gin/features/semi_supervised.gin": [STEPS, "UNLABELLED_TASK = 'imdb_unsup'"],
+    "gin/data/self_training.gin": ["LABELLED_TASK = 'sst2'"],
 }
 
 AFTER = {
     "gin/papers/comparison/setting/five_minutes.gin": "gin/models/vanilla/small.gin",
     "gin/models/bert/classifier.gin": "gin/models/bert/base.gin",
+    "gin/papers/uda/back_translation.gin": "gin/papers/uda/imdb.gin",
     "gin/models/bert/masked.gin": "gin/models/bert/base.gin",
     "gin/models/funnel/classifier.gin": "gin/models/funnel/b4_4_4.gin",
     "gin/models/electra/classifier.gin": "gin/models/electra/small.gin",

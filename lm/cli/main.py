@@ -38,6 +38,7 @@ VERBS = (
     "verify-resume",
     "doctor",
     "compare",
+    "self-train",
 )
 LONG_RUNNING = ("train", "eval", "generate", "score", "predict", "bench")
 FAILED, HUNG_UP = 1, 129
