@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lm.cli import flags, output
+from lm.cli.check import refuse
 
 if TYPE_CHECKING:
     from lm.config.syntax import Binding
@@ -40,9 +41,12 @@ def run(args: argparse.Namespace) -> int:
 def _explain(args: argparse.Namespace) -> int:
     """Print the value of a name, with the file and line that bind it."""
     from lm.config.describe import explain
+    from lm.config.faults import of_names
 
     first = flags.run_config(args.workdir) if args.workdir else []
-    found = explain(args.name, flags.scan(args, first=first).bindings)
+    scanned = flags.scan(args, first=first)
+    refuse(of_names(scanned))
+    found = explain(args.name, scanned.bindings)
     if args.json:
         output.print_json([explanation.record() for explanation in found])
     else:

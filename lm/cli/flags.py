@@ -102,6 +102,29 @@ def scan(args: argparse.Namespace, *, first: Sequence[str] = ()) -> "Scan":
     )
 
 
+def faults(
+    args: argparse.Namespace, *, roots: Sequence[str] = (), handed: Sequence[str] | None = None
+) -> list[ConfigError]:
+    """Return everything that is wrong with the flags' gin files; nothing is imported.
+
+    Args:
+        args: what the parser of `add_gin` read.
+        roots: what the verb calls or builds.
+        handed: parameters of the functions among them that the verb sets itself; None does not ask
+            for parameters that nothing sets.
+    """
+    from lm.config.faults import of_files
+
+    return of_files(
+        args.gin_file,
+        args.gin_bindings,
+        search_paths(args),
+        modules(args),
+        roots=roots,
+        handed=handed,
+    )
+
+
 def above_zero(kind: Callable[[str], Any]) -> Callable[[str], Any]:
     """Return the type of a flag, such as `above_zero(int)`, that refuses 0 and less."""
 

@@ -8,6 +8,7 @@ import pytest
 from lm.cli import flags
 from lm.cli import list as listing
 from lm.cli.main import Parser
+from lm.errors import ConfigError
 
 
 def answer(verb: str, *words: str) -> int:
@@ -28,6 +29,12 @@ def test_explain_tells_value_file_and_line(capsys: pytest.CaptureFixture[str]) -
     assert "small.gin:" in lines[1]
     assert "architecture.gin:" in lines[2]
     assert lines[2].lstrip().startswith("overrides ")
+
+
+def test_explain_refuses_a_misspelt_flag() -> None:
+    words = ["explain", "TRAIN_STEPS", "--gin_file=quickstart.gin"]
+    with pytest.raises(ConfigError, match="did you mean 'save_period'"):
+        answer("config", *words, "--gin.train.train.save_periods=10")
 
 
 def test_explain_as_json(capsys: pytest.CaptureFixture[str]) -> None:

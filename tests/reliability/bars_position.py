@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lm.data import features, packing, pipeline, user
+from lm.data import features, packing, pipeline, readers, user
 from lm.train.training_batches import chained_hash
 from tests.reliability.bar import Bar, Result
 
@@ -22,7 +22,8 @@ def task(folder: Path, name: str) -> str:
     os.environ["LM_CACHE_DIR"] = str(folder / "cache")
     path = folder / f"{name}.txt"
     path.write_text("".join(f"{name} {number}\n" for number in range(EXAMPLES)))
-    return user.text_task(name=f"{name}_{folder.name}".replace("-", "_"), train=str(path))
+    task = f"{name}_{folder.name}".replace("-", "_")
+    return user.text_task(name=task, train=str(path), reader=readers.read_text_lines)
 
 
 def numbers(batch: Mapping[str, np.ndarray]) -> list[int]:
