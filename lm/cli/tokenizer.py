@@ -128,15 +128,25 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
 
 def train(args: argparse.Namespace) -> int:
     """Train from a recipe or from flags, and print a summary."""
+    from lm.data.vocabulary import SENTINELS
+
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = _warn
         found = _train_recipe(args) if args.gin_file else _train_flags(args)
     counts = found.counts
-    left_out = {reason: n for reason, n in counts.items() if reason not in ("seen", "used")}
+    left_out = [f"{n:,} {reason}" for reason, n in counts.items() if reason not in ("seen", "used")]
     print(
         f"{found.folder}: {found.pieces:,} pieces from {counts['used']:,} of {counts['seen']:,} "
-        f"sentences in {found.seconds:.1f} s; left out: {left_out or 'none'}"
+        f"sentences in {found.seconds:.1f} s; left out: {', '.join(left_out) or 'none'}"
+    )
+    print(
+        f"\n{SENTINELS} sentinels, for span corruption, follow the pieces. In a gin file:\n"
+        "  VOCABULARY = @vocabulary.sentencepiece_vocabulary()\n"
+        f"  vocabulary.sentencepiece_vocabulary.name_or_path = '{found.folder}'\n"
+        f"  VOCABULARY_SIZE = {found.pieces + SENTINELS}\n"
+        "and one that begins with `from __gin__ import dynamic_registration` also needs\n"
+        "  from lm.data import vocabulary"
     )
     return 0
 

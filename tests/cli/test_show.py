@@ -46,6 +46,14 @@ def test_json_holds_the_three_stages(lines_task, capsys):
     assert row["decoder_segment_ids"] == [1] * 8 + [2] * 6 + [0] * 2
 
 
+def test_a_bound_tokenizer_is_shown_without_a_note(lines_task, capsys):
+    bound = ["--gin_file=quickstart.gin", "--gin_file", lines_task]
+    assert main.main(["show", *bound, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["vocabularies"]["targets"]["kind"] == "SentencePieceVocabulary"
+    assert found["notes"] == []
+
+
 def test_text_shows_where_one_example_ends_and_the_next_begins(lines_task, capsys):
     assert main.main(["show", "--gin_file", lines_task]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -62,9 +70,9 @@ def test_packed_examples_that_compete_for_experts_are_said(lines_task, capsys):
     for model in ([], ["--gin_file=models/moe/small_8.gin"]):
         assert main.main(["show", *model, "--gin_file", lines_task, "--json"]) == 0
         notes.append(json.loads(capsys.readouterr().out)["notes"])
-    assert notes[0] == []
-    assert len(notes[1]) == 1
-    assert "moe.MixtureOfExperts.capacity_factor = 2.0: in training the exam" in notes[1][0]
+    ((tokenizer,), (_, competing)) = notes
+    assert tokenizer.startswith("The tokenizer is the task's own;")
+    assert "moe.MixtureOfExperts.capacity_factor = 2.0: in training the exam" in competing
 
 
 def test_a_task_or_a_gin_file_must_be_named(capsys):
