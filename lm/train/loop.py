@@ -1,13 +1,14 @@
 """The step loop: batches, updates, and when they are due logs, evaluations and checkpoints."""
 
 import contextlib
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lm.checkpoint import Store
-from lm.engines import Engine
+from lm.engines import Engine, Outcome
 from lm.errors import ConfigError
 from lm.train import state
 from lm.train.evaluation import Evaluation, TaskMetrics
@@ -16,6 +17,7 @@ from lm.train.patience import Patience
 from lm.train.reporter import Reporter
 from lm.train.stop_signals import Interruptible, Stopped, StopSignals
 from lm.train.training_batches import HashedBatches, check_first_batch
+from lm.types import Batch
 
 LOSSES = ("cross_entropy", "loss")
 
@@ -120,7 +122,9 @@ class Loop:
             with clock.exclude("compilation" if step == first else ""):
                 if step == first:
                     check_first_batch(self.engine.program.objective, batch)
-                outcome = self.engine.step(batch)
+                    outcome = self._first_step(step + 1, batch)
+                else:
+                    outcome = self.engine.step(batch)
             step += 1
             self.reporter.advance()
             self.store.poll()
@@ -128,6 +132,16 @@ class Loop:
         self.store.wait()
         if self.patience.is_over:
             self.reporter.log(f"ended at step {step}: {self.patience}")
+
+    def _first_step(self, number: int, batch: Batch) -> Outcome:
+        """Do the first step of this process, and log that it compiles and how long it took."""
+        self.reporter.log("compiling the training step: the first step takes longer than others")
+        started = time.monotonic()
+        outcome = self.engine.step(batch)
+        total, weight = np.asarray(outcome.terms["loss"])
+        seconds = time.monotonic() - started
+        self.reporter.log(f"step {number}: loss {total / weight:.4f}, compiled in {seconds:.0f} s")
+        return outcome
 
     def _after(self, done: Step, signals: StopSignals) -> None:
         """Do what is due after a step."""
