@@ -1,6 +1,7 @@
 """`lm config` and `lm list` from the outside."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -90,14 +91,35 @@ def test_list_tokenizers_begins_with_bytes(capsys: pytest.CaptureFixture[str]) -
     assert lines[1].startswith("byte ")
 
 
-@pytest.mark.slow
-def test_list_tasks_names_what_the_package_registers() -> None:
+def test_list_tasks_loads_no_framework(tmp_path: Path) -> None:
+    """It took as long as an import of TensorFlow."""
     import subprocess
     import sys
 
-    command = [sys.executable, "-m", "lm", "list", "tasks", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    rows = {row["task"]: row["module"] for row in json.loads(done.stdout)}
-    assert rows["python_docs"] == "tasks.python_docs"
-    assert rows["multi30k_ende"] == "tasks.multi30k"
-    assert done.stderr == ""
+    code = (
+        "import sys; from lm.cli.main import main; main(['list', 'tasks', '--json']); "
+        "print([name for name in ('seqio', 'tensorflow', 'keras') if name in sys.modules])"
+    )
+    environment = {**os.environ, "LM_DATA_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    listed, _, loaded = done.stdout.rpartition("\n]\n")
+    rows = {row["task"]: row for row in json.loads(f"{listed}]")}
+    assert loaded == "[]\n"
+    assert rows["python_docs"]["module"] == "tasks.python_docs"
+    assert rows["python_docs"]["data"] == "here"
+    assert rows["multi30k_ende"]["data"] == "missing: multi30k/train.en.txt.gz"
+    assert rows["glue_cola"]["data"] == "missing: tfds:glue/cola:1.0.0"
+
+
+@pytest.mark.slow
+def test_the_index_of_tasks_is_current() -> None:
+    """Otherwise: `make tasks`."""
+    import runpy
+
+    from lm.data import task_index
+
+    found = runpy.run_path(str(Path(__file__).parents[2] / "tools" / "task_index.py"))["entries"]()
+    listed = [*task_index.entries("mixture"), *task_index.entries("task")]
+    assert {entry.name: entry for entry in listed} == {entry.name: entry for entry in found}
