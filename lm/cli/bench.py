@@ -1,6 +1,7 @@
 """`lm bench`: tokens per second, achieved FLOP/s and fraction of the machine's matmul peak."""
 
 import argparse
+import sys
 from typing import Any
 
 from lm.bench import processor
@@ -113,8 +114,13 @@ def _compare(
 ) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     from lm.bench.peers import compare_with_peer
 
-    metrics = compare_with_peer(**settings, against=args.against, only=args.only)
+    metrics = compare_with_peer(**settings, against=args.against, only=args.only, report=_log)
     return metrics, _compared(metrics)
+
+
+def _log(line: str) -> None:
+    """Show what is done, beside the results on standard output."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def _value(config: Any, macro: str, default: Any) -> Any:
@@ -177,12 +183,13 @@ def _compared(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     """Return one line for our speed and for each of the peer's."""
     lines = [("parameters of each", f"{metrics['parameters']:,}")]
     for work in ("training", "generation"):
-        found = metrics.get(work, {"speeds": {}, "ratios": {}})
+        found = metrics.get(work, {"speeds": {}})
         for name, speed in found["speeds"].items():
             who = name if name == "ours" else f"{metrics['against']} {name}"
             line = f"{_rate(speed)} tokens/s"
             if name in found["ratios"]:
                 line += f"; ours {found['ratios'][name]:.2f} times as fast"
+            line += f"; compiled in {found['compile_seconds'][name]:.1f} s"
             if name in found.get("first_loss", {}):
                 line += f"; first loss {found['first_loss'][name]:.4f}"
             if name in found.get("same_tokens", {}):
