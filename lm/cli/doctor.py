@@ -83,8 +83,8 @@ def _of_a_run(args: argparse.Namespace) -> Iterator["Finding"]:
 def _task(config: "Config") -> "Finding":
     """Return whether the task is known, its data are here and each feature has a length."""
     from lm import doctor
-    from lm.data import task_registry
-    from lm.data.converter import row_shapes
+    from lm.data.registry import task_registry
+    from lm.data.rows.converter import row_shapes
 
     name = config.value("MIXTURE_OR_TASK_NAME")
     try:

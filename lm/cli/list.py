@@ -76,7 +76,7 @@ def mixtures() -> Iterator[Row]:
 
 def _indexed(kind: str) -> Iterator[Row]:
     """Yield the entries of a kind."""
-    from lm.data import task_index
+    from lm.data.registry import task_index
 
     for entry in task_index.entries(kind):
         missing = entry.missing()
@@ -89,7 +89,7 @@ def _indexed(kind: str) -> Iterator[Row]:
 
 def templates() -> Iterator[Row]:
     """Yield the templates by which tasks write their prompts."""
-    from lm.data import on_demand, task_registry
+    from lm.data.registry import on_demand, task_registry
 
     task_registry.import_modules()
     for family in on_demand.families():

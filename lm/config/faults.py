@@ -5,7 +5,7 @@ from typing import Any
 
 from lm.config import macros, outline, parameters, reachability, shipped, syntax
 from lm.config.names import ENTRIES, did_you_mean
-from lm.config.scan import Scan, effective, scan
+from lm.config.scanner import Scan, effective, scan
 from lm.config.syntax import Binding, Import, Reference
 from lm.errors import ConfigError
 
@@ -186,4 +186,6 @@ def _unknown_module(statement: Import) -> str:
             f"@{last}.{name}"
         )
     near = did_you_mean(statement.module, outline.siblings(statement.module))
-    return f"no module '{statement.module}'{near}"
+    below = outline.below(statement.module)
+    hint = f"; did you mean '{below[0]}'?" if below else near
+    return f"no module '{statement.module}'{hint}"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lm import ranges
-from lm.config.names import OWN_ROOTS, lies_in
+from lm.config.names import OWN_ROOTS, REFUSED, lies_in
 
 _PLAIN = {
     "int": int,
@@ -71,6 +71,15 @@ def exists(module: str) -> bool:
         (True, False)
     """
     return _file(module) is not None
+
+
+def below(module: str) -> list[str]:
+    """Return the modules of this name in the packages beside it, as `lm.data.rows.packing`."""
+    parent, _, name = module.rpartition(".")
+    folder = _file(parent)
+    files = sorted(folder.parent.glob(f"*/{name}.py")) if folder else []
+    found = [f"{parent}.{file.parent.name}.{name}" for file in files]
+    return [other for other in found if not lies_in(other, REFUSED)]
 
 
 def siblings(module: str) -> list[str]:

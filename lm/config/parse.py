@@ -20,7 +20,7 @@ from lm.config import admit, macros, reachability, syntax
 from lm.config.describe import config_text
 from lm.config.faults import faults
 from lm.config.names import ENTRIES, did_you_mean
-from lm.config.scan import scan
+from lm.config.scanner import scan
 from lm.config.syntax import REQUIRED, Binding, Macro, Reference
 from lm.errors import ConfigError
 from lm.wall import wall

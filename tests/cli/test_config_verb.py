@@ -116,10 +116,9 @@ def test_list_tasks_loads_no_framework(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_index_of_tasks_is_current() -> None:
     """Otherwise: `make tasks`."""
-    import runpy
+    from lm.data.registry import task_index
+    from tasks.support.registered import entries
 
-    from lm.data import task_index
-
-    found = runpy.run_path(str(Path(__file__).parents[2] / "tools" / "task_index.py"))["entries"]()
+    found = entries()
     listed = [*task_index.entries("mixture"), *task_index.entries("task")]
     assert {entry.name: entry for entry in listed} == {entry.name: entry for entry in found}

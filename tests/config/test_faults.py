@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lm.config import faults, outline, shipped
-from lm.config.scan import scan
+from lm.config.scanner import scan
 from tests.config.conftest import GOOD
 from tests.config.test_bad_configs import WRONG_FLAGS, WRONG_LINES
 
@@ -116,7 +116,12 @@ def test_the_file_to_add_defines_the_macro(macro: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["lm.train.train", "lm.nn.attention.SelfAttention", "lm.data.user.text_task", "lm.optim.adamw"],
+    [
+        "lm.train.train",
+        "lm.nn.attention.SelfAttention",
+        "lm.data.user_tasks.user.text_task",
+        "lm.optim.adamw",
+    ],
 )
 def test_an_outline_has_the_parameters_of_the_real_one(path: str) -> None:
     import importlib

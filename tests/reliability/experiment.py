@@ -14,8 +14,8 @@ include 'optim/adamw.gin'
 include 'tiny.gin'
 
 from lm import train
-from lm.data import readers
-from lm.data import user
+from lm.data.storage import readers
+from lm.data.user_tasks import user
 from lm.optim import adamw
 from lm.train import samples
 
