@@ -22,22 +22,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the verb."""
     count = flags.above_zero(int)
     flags.add_gin(parser)
-    parser.add_argument("--batch_size", type=count, help="default: BATCH_SIZE, else 8")
     parser.add_argument(
-        "--length", type=count, help="tokens per row; default: TASK_FEATURE_LENGTHS, else 128"
+        "--batch_size",
+        type=count,
+        help="rows per batch (default: BATCH_SIZE of the gin files, else 8)",
     )
     parser.add_argument(
-        "--new_tokens", type=count, help="to generate for each prompt; default: half the length"
+        "--length", type=count, help="tokens per row (default: TASK_FEATURE_LENGTHS, else 128)"
     )
-    parser.add_argument("--beam_size", type=count, default=1, help="of the search (default 1)")
-    parser.add_argument("--windows", type=count, default=8, help="timed windows (default 8)")
+    parser.add_argument(
+        "--new_tokens",
+        type=count,
+        help="tokens to generate for each prompt (default: half the length)",
+    )
+    parser.add_argument(
+        "--beam_size", type=count, default=1, help="width of the beam; 1 is greedy (default: 1)"
+    )
+    parser.add_argument(
+        "--windows",
+        type=count,
+        default=8,
+        help="windows that are timed; the median counts (default: 8)",
+    )
     parser.add_argument(
         "--against",
         choices=("transformers", "ctranslate2"),
-        help="alternate with the same model in that library (needs the extra `parity`)",
+        help="also measure the same model and weights in this library, window by window in turn "
+        "(needs the extra `parity`)",
     )
     parser.add_argument(
-        "--only", choices=("training", "generation"), help="with --against: one kind of work"
+        "--only", choices=("training", "generation"), help="with --against: measure only this"
     )
     parser.add_argument(
         "--isa",

@@ -27,7 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's flags."""
     flags.add_gin(parser)
     parser.add_argument(
-        "--workdir", default="runs", metavar="DIR", help="where runs will lie (default: runs)"
+        "--workdir",
+        default="runs",
+        metavar="DIR",
+        help="folder whose free space is checked (default: runs)",
     )
     output.add_json(parser)
 

@@ -31,7 +31,11 @@ _ESCAPED_QUOTES = re.compile(r"\\(['\"])(.*)\\\1\Z", re.DOTALL)
 def add_gin(parser: argparse.ArgumentParser) -> None:
     """Add the flags that make a configuration."""
     parser.add_argument(
-        "--gin_file", action="append", default=[], metavar="FILE", help="gin file; later ones win"
+        "--gin_file",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="gin file to read; repeatable, later files override earlier ones",
     )
     parser.add_argument(
         "--gin_bindings",
@@ -39,7 +43,7 @@ def add_gin(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="TEXT",
-        help="binding 'NAME = VALUE'; also written --gin.NAME=VALUE",
+        help="'NAME = VALUE', which overrides all files; also written --gin.NAME=VALUE; repeatable",
     )
     add_search(parser)
 
@@ -47,7 +51,10 @@ def add_gin(parser: argparse.ArgumentParser) -> None:
 def add_search(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say where gin files lie and what they may import."""
     parser.add_argument(
-        "--gin_search_paths", default="", metavar="A,B", help="folders searched for gin files"
+        "--gin_search_paths",
+        default="",
+        metavar="A,B",
+        help="folders in which gin files are looked for before the current one",
     )
     parser.add_argument(
         "--gin_modules",
@@ -55,14 +62,14 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="A,B",
-        help="modules of your own that gin files may import",
+        help="your own modules that gin files may import; they are imported at once",
     )
 
 
 def add_workdir(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Add the flag of the run folder; `--model_dir` is t5's name for it."""
     parser.add_argument(
-        "--workdir", "--model_dir", required=required, metavar="DIR", help="run folder"
+        "--workdir", "--model_dir", required=required, metavar="DIR", help="the run folder"
     )
 
 

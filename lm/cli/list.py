@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the kind of thing to list."""
     parser.add_argument("kind", choices=list(_KINDS), help="what to list")
     output.add_json(parser)
-    parser.add_argument("--html", metavar="FILE", help="write the table to a page instead")
+    parser.add_argument("--html", metavar="FILE", help="write an HTML page instead of printing")
 
 
 def run(args: argparse.Namespace) -> int:

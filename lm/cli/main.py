@@ -19,7 +19,8 @@ from types import ModuleType
 from typing import NoReturn, TextIO
 
 import lm
-from lm.cli import flags, huge_pages, quiet, signals
+from lm import quiet
+from lm.cli import flags, huge_pages, signals
 from lm.errors import ConfigError, UserError
 
 VERBS = (

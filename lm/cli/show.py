@@ -36,17 +36,22 @@ SETTINGS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's flags."""
     parser.add_argument(
-        "task", metavar="TASK", nargs="?", help=f"task or mixture (default: gin's {TASK})"
+        "task",
+        metavar="TASK",
+        nargs="?",
+        help=f"task or mixture (default: {TASK} of the gin files)",
     )
-    parser.add_argument("--split", default="train", help="split to read (default: train)")
+    parser.add_argument("--split", default="train", help="split of the task (default: train)")
     parser.add_argument(
         "--n",
         type=flags.above_zero(int),
         default=2,
-        help="number of examples and rows (default: 2)",
+        help="examples and rows to show (default: 2)",
     )
     parser.add_argument(
-        "--tokenizer", metavar="NAME", help="'bytes', or a name or path of a SentencePiece model"
+        "--tokenizer",
+        metavar="NAME",
+        help="tokenizer to show it in: 'bytes', or a name or path of a SentencePiece model",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     flags.add_gin(parser)

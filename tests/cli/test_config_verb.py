@@ -22,6 +22,19 @@ def answer(verb: str, *words: str) -> int:
     return module.run(parser.parse_args(flags.rewritten(words)))
 
 
+def test_show_lists_macros_with_values_and_comments(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        answer("config", "show", "--gin_file=quickstart.gin", "--gin.BATCH_SIZE=4", "--json") == 0
+    )
+    rows = {row["macro"]: row for row in json.loads(capsys.readouterr().out)}
+    assert (rows["BATCH_SIZE"]["value"], rows["BATCH_SIZE"]["bound in"]) == (
+        "4",
+        "--gin.BATCH_SIZE",
+    )
+    assert rows["LEARNING_RATE"]["value"] == "0.05"
+    assert rows["LEARNING_RATE"]["comment"] == "relative to the scale of a matrix"
+
+
 def test_explain_tells_value_file_and_line(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["explain", "NUM_LAYERS", "--gin_file=models/gpt2/small.gin"]
     assert answer("config", *words) == 0
