@@ -29,6 +29,7 @@ VERBS = (
     "generate",
     "score",
     "predict",
+    "embed",
     "summary",
     "list",
     "show",
