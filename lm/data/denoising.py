@@ -12,12 +12,13 @@ import seqio
 import tensorflow as tf
 
 from lm.data import packing
+from lm.data.mapping import mapped
 from lm.data.masking import mask_tokens, with_separators
 from lm.data.packing import Features, Lengths
 from lm.data.spans import span_corruption
 from lm.parts import part
 
-__all__ = ["mask_tokens", "prefix", "span_corruption", "with_separators"]
+__all__ = ["autoencoder", "mask_tokens", "prefix", "span_corruption", "with_separators"]
 OutputFeatures = Mapping[str, seqio.Feature]
 
 
@@ -49,3 +50,24 @@ def prefix(
 
 def _has_tokens(example: Features) -> tf.Tensor:
     return tf.size(example["targets"]) > 0
+
+
+@part
+def autoencoder(
+    dataset: tf.data.Dataset, sequence_length: Lengths, output_features: OutputFeatures
+) -> tf.data.Dataset:
+    """Makes each text its own `inputs`, to be read before it is written: a sequence autoencoder.
+
+    Longer texts are first split into parts of the length. With
+    `features.PrefixLanguageModel` one recurrent network reads the text and then writes it, so that
+    encoder and decoder have the same weights.
+
+    Source: Dai, Le 2015 (https://arxiv.org/abs/1511.01432), section 2.
+    """
+    del output_features
+    length = min(sequence_length["inputs"], sequence_length["targets"])
+    dataset = packing.split(dataset, {"targets": length})
+    return mapped(
+        dataset.filter(_has_tokens),
+        lambda example: {"inputs": example["targets"], "targets": example["targets"]},
+    )
