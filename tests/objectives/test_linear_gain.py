@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from lm.checkpoint import assign, variable_names
 from lm.nn import cells, heads, masks, recurrent, stack
 from lm.nn.random import uniform
 from lm.nn.reports import collect
@@ -11,6 +12,7 @@ from lm.objectives import auxiliary, labels
 from lm.objectives.auxiliary import Auxiliary
 from lm.objectives.labels import Labels
 from lm.objectives.linear_gain import LinearGain
+from lm.objectives.token_prediction import TokenPrediction
 from tests.built import filled
 from tests.catalogue import WIDTH, family, part
 from tests.engine import assert_near, numpy, quick
@@ -144,3 +146,22 @@ def test_windows_are_written_from_the_state_at_their_anchors():
     assert (weight, len(losses)) == (len(losses), len(losses))
     assert_near(total, sum(losses), 1e-5)
     assert_near(loss, np.mean(losses), 1e-5)
+
+
+def test_a_classifier_begins_with_the_weights_of_the_language_model_bit_for_bit():
+    tokens = {name: FEATURES[name] for name in ("decoder_input_tokens", "decoder_segment_ids")}
+    tiny = {"NUM_LAYERS": 1, "INTERMEDIATE_DIM": None, "NUM_HEADS": None}
+    language_model = TokenPrediction(
+        model=lambda name: family("lstm_lm/architecture.gin", **tiny)()
+    )
+    classifier = Labels(model=lstm_model, candidates=labels.classes)
+    for made in (language_model, classifier):
+        filled(made, {name: ops.convert_to_tensor(x) for name, x in tokens.items()})
+    saved = {n: numpy(v.value) for n, v in variable_names.weights(language_model).items()}
+    saved = {name: x + 1 for name, x in saved.items()}
+    found = variable_names.weights(classifier)
+    admitted = assign(found, saved, source="the language model", partial=["/head/"])
+    assert {name for name in found if "/head/" not in name} == set(saved)
+    assert len(admitted) == len(found) - len(saved) > 0
+    for name, x in saved.items():
+        np.testing.assert_array_equal(numpy(found[name].value), x)
