@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lm.cli import output, run_flags
 
 if TYPE_CHECKING:
-    from lm.score import Score
+    from lm.inference.score import Score
 
 HELP = "score given texts with a trained model"
 EXAMPLE = """examples:
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print one score a line."""
-    from lm.data.readers import read_jsonl
+    from lm.data.storage.readers import read_jsonl
 
     examples = list(read_jsonl(args.input))
     scores = run_flags.load(args).score(examples)
@@ -61,7 +61,7 @@ def _print_best(
     examples: "list[dict[str, Any]]", scores: "list[Score]", args: argparse.Namespace
 ) -> None:
     """Print the best hypothesis of each input, a line each."""
-    from lm.rerank import best
+    from lm.inference.rerank import best
 
     for found in best(examples, scores, weight=args.rerank):
         text = found.example.get("targets", found.example.get("text", ""))
