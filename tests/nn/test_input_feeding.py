@@ -65,10 +65,11 @@ def feeding(w, row, memory, states):
 
 
 def test_input_feeding_is_its_equations():
-    y = quick(lambda x: fed()(x, CONTEXT)[0])(X)
+    made = fed()
+    y = quick(lambda x: made(x, CONTEXT)[0])(X)
     for found, row, memory, seen in zip(numpy(y), X, MEMORY.astype("float64"), SEEN, strict=True):
         zeros = [(ZEROS, ZEROS)] * 2
-        assert_near(found, feeding(by_path(fed()), row, memory[seen], zeros), 1e-6)
+        assert_near(found, feeding(by_path(made), row, memory[seen], zeros), 1e-6)
 
 
 def test_the_cells_begin_with_the_states_of_the_encoder():
