@@ -28,6 +28,7 @@ VERBS = (
     "generate",
     "score",
     "predict",
+    "embed",
     "summary",
     "list",
     "show",

@@ -20,6 +20,7 @@ ENTRIES = (
     "lm.inference.generate.generate",
     "lm.inference.score.score",
     "lm.inference.predict.predict",
+    "lm.inference.embed.embed",
 )
 _GIN_OWN = ("gin.macro",)
 

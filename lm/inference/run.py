@@ -1,4 +1,4 @@
-"""A run folder as an object: `lm.load(workdir)` with `generate`, `score`, `predict`, `evaluate`."""
+"""A run folder as an object: `lm.load(workdir)` and what its model can do."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 import lm
 from lm import checkpoint as checkpoints
@@ -27,6 +28,7 @@ ENTRIES = (
     "lm.inference.generate.generate",
     "lm.inference.score.score",
     "lm.inference.predict.predict",
+    "lm.inference.embed.embed",
     "lm.inference.evaluate.evaluate",
 )
 OBJECTIVE, TASK = "OBJECTIVE", "MIXTURE_OR_TASK_NAME"
@@ -67,6 +69,10 @@ class Run:
     ) -> list[predict.Prediction]:
         """Returns labels with probabilities; settings are those of `predict.predict`."""
         return self._call("lm.inference.predict.predict", examples=examples, **settings)
+
+    def embed(self, texts: Sequence[str], **settings: Any) -> np.ndarray:
+        """Returns a vector for each text; settings are those of `embed.embed`."""
+        return self._call("lm.inference.embed.embed", texts=texts, **settings)
 
     def evaluate(
         self, mixture_or_task_name: str | None = None, **settings: Any
