@@ -23,7 +23,7 @@ from lm.inference import evaluate, generate, predict, score, trained
 from lm.inference.ensemble import joined
 
 CONFIG = "config.gin"
-WIRING = ("runs/generate.gin", "runs/evaluate.gin")
+WIRING = ("runs/generate.gin", "runs/evaluate.gin", "runs/embed.gin")
 ENTRIES = (
     "lm.inference.generate.generate",
     "lm.inference.score.score",

@@ -53,6 +53,17 @@ def test_an_ensemble_of_a_run_and_itself_scores_as_the_run(workdir, tmp_path, ca
     assert found["log_likelihood"] == pytest.approx(wanted["log_likelihood"], rel=1e-5)
 
 
+def test_embed_finds_the_nearest_text_and_draws_all(workdir, tmp_path, capsys):
+    texts, picture = tmp_path / "texts.txt", tmp_path / "texts.png"
+    texts.write_text("cab\nabc\nbb\n")
+    words = [f"--input={texts}", "--nearest=abc", "--count=2", f"--picture={picture}"]
+    assert main(["embed", f"--workdir={workdir}", *words]) == 0
+    _, first, *others = capsys.readouterr().out.splitlines()
+    assert first.split() == ["1.0000", "abc"]
+    assert len(others) == 1
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
 def test_eval_prints_and_writes_figures(workdir, capsys):
     assert main(["eval", f"--workdir={workdir}", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
