@@ -50,10 +50,18 @@ AFTER = {
 LABELLED = RUN | {"features": "gin/features/classification.gin"}
 LABELLED |= {"objectives": "gin/objectives/labels.gin", "models": "gin/models/bert/base.gin"}
 WITH_HEAD = [*LABELLED.values(), "gin/models/bert/classifier.gin"]
+RECURRENT = LABELLED | {
+    "models": "gin/models/lstm_lm/large.gin",
+    "features": "gin/features/classification_decoder.gin",
+}
+WITH_RECURRENT_HEAD = [*RECURRENT.values(), "gin/models/lstm_lm/classifier.gin"]
 ELECTRA = [*(RUN | {"models": "gin/models/electra/small.gin"}).values()]
 REPLACING = [*ELECTRA, "gin/objectives/replaced_token.gin"]
 LABELLING = {
     "gin/features/labelled.gin": [*LABELLED.values()],
+    "gin/models/lstm_lm/classifier.gin": [*RECURRENT.values()],
+    "gin/objectives/auxiliary.gin": WITH_RECURRENT_HEAD,
+    "gin/objectives/linear_gain.gin": WITH_RECURRENT_HEAD,
     "gin/models/gpt2/classifier.gin": [
         *(LABELLED | {"models": "gin/models/gpt2/small.gin"}).values()
     ],

@@ -35,7 +35,7 @@ HARMLESS = re.compile(
     r"|max_skipped|max_rollbacks|replay_batch|mesh|random_seed|microbatches|dtype_policy|partial|allow_change|initial_checkpoint_path)$"
     r"|lm\.train\.(evaluation|samples)\.|lm\.data\.batching\.\w+\.evaluation_batches\."
     r"|lm\.data\.user_tasks\.user(_labels)?\.\w+\.(train|validation|test)$|lm\.data\.vocabulary\.\w+\.name_or_path$"
-    r"|lm\.data\.batching\.pipeline\.Pipeline\.|lm\.(mesh|inference\.(embed|evaluate|generate|score))\.)"
+    r"|lm\.data\.batching\.pipeline\.Pipeline\.|lm\.(mesh|inference\.(embed|evaluate|generate|score|vectors))\.)"
 )
 ENVIRONMENT = (
     "TF_ENABLE_ONEDNN_OPTS",
