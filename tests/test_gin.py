@@ -30,6 +30,7 @@ MUST_BE_SET = {
     "gin/objectives/replaced_token.gin": ["MAX_PREDICTIONS = 19"],
     "gin/features/semi_supervised.gin": [STEPS, "UNLABELLED_TASK = 'imdb_unsup'"],
     "gin/data/self_training.gin": ["LABELLED_TASK = 'sst2'"],
+    "gin/features/predicted_tokens.gin": ["MAX_PREDICTIONS = 19"],
 }
 
 AFTER = {
@@ -44,6 +45,8 @@ AFTER = {
     "gin/models/gau/masked.gin": "gin/models/flash/base.gin",
     "gin/models/xlnet/classifier.gin": "gin/models/xlnet/base.gin",
     "gin/models/xlnet/permutation.gin": "gin/models/xlnet/base.gin",
+    "gin/papers/pretraining/setting/text.gin": "gin/papers/pretraining/mlm.gin",
+    "gin/papers/pretraining/setting/size.gin": "gin/papers/pretraining/mlm.gin",
 }
 
 # What labels needs a label head, in a run of labelled rows.
@@ -71,6 +74,9 @@ LABELLING = {
     "gin/objectives/spans.gin": WITH_HEAD,
     "gin/runs/epochs.gin": [*RUN.values()],
     "gin/features/windows.gin": [*RUN.values(), "gin/features/contiguous.gin"],
+    "gin/runs/label.gin": WITH_HEAD,
+    "gin/papers/pretraining/setting/labels.gin": WITH_HEAD,
+    "gin/data/rejoined.gin": WITH_HEAD,
     "gin/objectives/token_labels.gin": WITH_HEAD,
 }
 
