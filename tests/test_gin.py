@@ -31,6 +31,9 @@ MUST_BE_SET = {
 }
 
 AFTER = {
+    "gin/models/paragraph_vector/architecture.gin": "gin/models/paragraph_vector/dbow_words.gin",
+    "gin/models/paragraph_vector/documents.gin": "gin/models/paragraph_vector/dbow.gin",
+    "gin/models/paragraph_vector/words.gin": "gin/models/paragraph_vector/dbow_words.gin",
     "gin/papers/comparison/setting/five_minutes.gin": "gin/models/vanilla/small.gin",
     "gin/models/bert/classifier.gin": "gin/models/bert/base.gin",
     "gin/models/bert/masked.gin": "gin/models/bert/base.gin",
@@ -49,7 +52,17 @@ LABELLED |= {"objectives": "gin/objectives/labels.gin", "models": "gin/models/be
 WITH_HEAD = [*LABELLED.values(), "gin/models/bert/classifier.gin"]
 ELECTRA = [*(RUN | {"models": "gin/models/electra/small.gin"}).values()]
 REPLACING = [*ELECTRA, "gin/objectives/replaced_token.gin"]
+PARAGRAPHS = RUN | {
+    "models": "gin/models/paragraph_vector/dbow_words.gin",
+    "objectives": "gin/objectives/negative_sampling.gin",
+    "features": "gin/features/word_windows.gin",
+}
+OF_WORDS = ("document_words", "word_windows", "full_windows")
+AT_NODES = ("negative_sampling", "hierarchical_softmax")
 LABELLING = {
+    **{f"gin/features/{name}.gin": [*PARAGRAPHS.values()] for name in OF_WORDS},
+    **{f"gin/objectives/{name}.gin": [*PARAGRAPHS.values()] for name in AT_NODES},
+    "gin/runs/rowwise.gin": [*PARAGRAPHS.values()],
     "gin/features/labelled.gin": [*LABELLED.values()],
     "gin/models/gpt2/classifier.gin": [
         *(LABELLED | {"models": "gin/models/gpt2/small.gin"}).values()

@@ -62,7 +62,7 @@ def _write_npy(path: str, vectors: "np.ndarray") -> None:
     """Write one array."""
     import numpy as np
 
-    np.save(path, vectors, allow_pickle=False)
+    np.save(path, vectors)
 
 
 def _write_jsonl(path: str | None, texts: Sequence[str], vectors: "np.ndarray") -> None:
