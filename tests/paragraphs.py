@@ -7,8 +7,8 @@ import keras
 import numpy as np
 
 from lm.abstract import give_values, on_shapes
-from lm.data import draws, nodes, window_batches
-from lm.data.word_windows import WordWindows
+from lm.data.paragraphs import draws, nodes, window_batches
+from lm.data.paragraphs.word_windows import WordWindows
 from lm.models import paragraph_vector as models
 from lm.nn.sparse_table import SparseTable
 from lm.objectives.node_prediction import NodePrediction

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _texts(path: str) -> list[str]:
     """Return the texts of a file, read before the model is."""
-    from lm.data import readers
+    from lm.data.storage import readers
 
     if Path(path).suffix != ".jsonl":
         return list(readers.read_text_lines(path))

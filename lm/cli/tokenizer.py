@@ -192,7 +192,7 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _corpus(args: argparse.Namespace, *, default_split: str) -> "TextFiles | TaskText":
-    from lm.data import task_registry
+    from lm.data.registry import task_registry
     from lm.data.tokenizer_corpus import TaskText, TextFiles
 
     if bool(args.input) == bool(args.task):
@@ -212,7 +212,7 @@ def _corpus(args: argparse.Namespace, *, default_split: str) -> "TextFiles | Tas
 def words(args: argparse.Namespace) -> int:
     """Write the words of a corpus, most frequent first."""
     from lm import disk
-    from lm.data.words import SPECIAL_IDS, count, lines
+    from lm.data.paragraphs.words import SPECIAL_IDS, count, lines
 
     found = count(_corpus(args, default_split="train"), min_count=args.min_count)
     path = Path(args.output)

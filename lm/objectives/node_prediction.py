@@ -15,7 +15,7 @@ class NodePrediction(keras.Model):
 
     Negative sampling: nodes are words, y = 1 for the word that is there and 0 for one drawn.
     Hierarchical softmax: nodes are on the path of a word in a Huffman tree, y = 1 where it goes
-    left, so that the loss is -log p(word). Which, the data say (`lm.data.nodes`).
+    left, so that the loss is -log p(word). Which, the data say (`lm.data.paragraphs.nodes`).
 
     Features: those of the model, `nodes` int32 [B, M], `labels` and `node_weights` float32 [B, M].
 

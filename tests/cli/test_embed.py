@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from lm import embed
 from lm.cli import embed as verb
 from lm.cli.main import main
 from lm.errors import UserError
+from lm.inference import embed
 
 
 class Untrained:

@@ -11,8 +11,8 @@ RUN = """\
 from __gin__ import dynamic_registration
 
 from lm import train
-from lm.data import user
-from lm.data import words
+from lm.data.user_tasks import user
+from lm.data.paragraphs import words
 
 include 'runs/pretrain.gin'
 include 'models/paragraph_vector/dm_mean.gin'
