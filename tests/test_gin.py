@@ -34,6 +34,9 @@ MUST_BE_SET = {
 }
 
 AFTER = {
+    "gin/models/paragraph_vector/architecture.gin": "gin/models/paragraph_vector/dbow_words.gin",
+    "gin/models/paragraph_vector/documents.gin": "gin/models/paragraph_vector/dbow.gin",
+    "gin/models/paragraph_vector/words.gin": "gin/models/paragraph_vector/dbow_words.gin",
     "gin/papers/comparison/setting/five_minutes.gin": "gin/models/vanilla/small.gin",
     "gin/models/bert/classifier.gin": "gin/models/bert/base.gin",
     "gin/papers/uda/back_translation.gin": "gin/papers/uda/imdb.gin",
@@ -60,7 +63,17 @@ RECURRENT = LABELLED | {
 WITH_RECURRENT_HEAD = [*RECURRENT.values(), "gin/models/lstm_lm/classifier.gin"]
 ELECTRA = [*(RUN | {"models": "gin/models/electra/small.gin"}).values()]
 REPLACING = [*ELECTRA, "gin/objectives/replaced_token.gin"]
+PARAGRAPHS = RUN | {
+    "models": "gin/models/paragraph_vector/dbow_words.gin",
+    "objectives": "gin/objectives/negative_sampling.gin",
+    "features": "gin/features/word_windows.gin",
+}
+OF_WORDS = ("document_words", "word_windows", "full_windows")
+AT_NODES = ("negative_sampling", "hierarchical_softmax")
 LABELLING = {
+    **{f"gin/features/{name}.gin": [*PARAGRAPHS.values()] for name in OF_WORDS},
+    **{f"gin/objectives/{name}.gin": [*PARAGRAPHS.values()] for name in AT_NODES},
+    "gin/runs/rowwise.gin": [*PARAGRAPHS.values()],
     "gin/features/labelled.gin": [*LABELLED.values()],
     "gin/models/lstm_lm/classifier.gin": [*RECURRENT.values()],
     "gin/objectives/auxiliary.gin": WITH_RECURRENT_HEAD,
