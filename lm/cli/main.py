@@ -28,6 +28,8 @@ VERBS = (
     "generate",
     "score",
     "predict",
+    "import",
+    "export",
     "summary",
     "list",
     "show",

@@ -19,6 +19,7 @@ from lm.data import (
     token_store,
 )
 from lm.data.converter import OPTIONAL_FEATURES, Converter, to_rows
+from lm.data.tokenizer_json import TokenizerVocabulary
 
 Example = dict[str, Any]
 _LABELLED: Mapping[str, Callable[[], Any]] = {
@@ -123,6 +124,8 @@ def piece(vocabulary: seqio.Vocabulary, token: int) -> str:
         return special[token]
     if isinstance(vocabulary, seqio.SentencePieceVocabulary):
         return vocabulary.tokenizer.IdToPiece(int(token))
+    if isinstance(vocabulary, TokenizerVocabulary):
+        return vocabulary.piece(int(token))
     return visible(vocabulary.decode([int(token)])) or f"#{token}"
 
 

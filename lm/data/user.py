@@ -28,7 +28,7 @@ _SPECS: dict[str, Any] = {}
 
 
 @value
-def text_task(
+def text_task(  # noqa: PLR0913 - keyword-only settings of one task
     *,
     name: str = "user_text",
     train: Paths,
@@ -37,6 +37,7 @@ def text_task(
     held_out: float = 0.0,
     reader: sources.Reader = readers.read_text_lines,
     vocabulary: seqio.Vocabulary | None = None,
+    add_eos: bool = True,
     on_error: str = "raise",
 ) -> str:
     """Registers a language-modelling task (`targets` alone) from text files; returns its name.
@@ -51,11 +52,13 @@ def text_task(
         reader: what an example is: `readers.read_text_lines`, `readers.read_paragraphs` or
             `readers.read_documents`.
         vocabulary: byte level by default.
+        add_eos: whether the end token follows each text.
         on_error: "raise" stops at the first bad line, naming it; "skip" counts and leaves out.
     """
     files = given_files(train=train, validation=validation, test=test)
     source = sources.text_source(files, reader=reader, on_error=on_error, feature="targets")
-    return register(name, source, held_out, {"targets": "targets"}, vocabulary)
+    renamed = {"targets": "targets"}
+    return register(name, source, held_out, renamed, vocabulary, add_eos=add_eos)
 
 
 @value
@@ -192,16 +195,18 @@ def register(
     renamed: Mapping[str, str],
     vocabulary: seqio.Vocabulary | None,
     metrics: Sequence[Metric] = (),
+    *,
+    add_eos: bool = True,
 ) -> str:
     """Adds a task whose features are renamed columns of the source, `{feature: column}`."""
     source = with_held_out(source, held_out)
-    feature = seqio.Feature(vocabulary or byte_vocabulary())
+    feature = seqio.Feature(vocabulary or byte_vocabulary(), add_eos=add_eos)
 
     def rename(dataset: tf.data.Dataset) -> tf.data.Dataset:
         return mapped(dataset, lambda row: {name: row[old] for name, old in renamed.items()})
 
     spec = [source.description, renamed, fingerprints.describe(feature.vocabulary)]
-    if is_new(name, [*spec, fingerprints.settings(list(metrics))]):
+    if is_new(name, [*spec, add_eos, fingerprints.settings(list(metrics))]):
         seqio.TaskRegistry.add(
             name,
             source=source,
