@@ -81,7 +81,7 @@ def doctest_names(request: pytest.FixtureRequest) -> None:
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of local data sets; a test that needs it is skipped where it is absent."""
-    from lm.data.files import data_dir
+    from lm.data.storage.files import data_dir
 
     folder = data_dir()
     if not folder.is_dir():

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export, and print what was written."""
-    from lm.export_folder import export_folder
+    from lm.interop.export_folder import export_folder
 
     made = export_folder(args.workdir, args.to, checkpoint=args.checkpoint, dtype=args.dtype)
     print(

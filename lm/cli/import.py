@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Import, and print what was made."""
-    from lm.import_folder import import_folder
+    from lm.interop.import_folder import import_folder
 
     made = import_folder(args.source, args.workdir)
     print(f"{made.workdir}: {made.architecture}, {made.parameters:,} parameters")

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import seqio
 
-from lm.data.spans import require_sentinels
 from lm.data.tokenizer_json import TokenizerVocabulary
 from lm.errors import UserError
 
@@ -101,3 +100,16 @@ def random_tokens(vocabulary: seqio.Vocabulary) -> Sequence[int]:
 @random_tokens.register
 def _(vocabulary: TokenizerVocabulary) -> Sequence[int]:
     return [i for i, text in enumerate(is_text(vocabulary)) if text]
+
+
+def require_sentinels(vocabulary: seqio.Vocabulary) -> None:
+    """Checks that a vocabulary has ids to spare.
+
+    Raises:
+        UserError: if not, saying how to get them.
+    """
+    if not vocabulary.extra_ids:
+        raise UserError(
+            "denoising needs a vocabulary with sentinels: give it extra_ids, e.g. "
+            "VOCABULARY = @vocabulary.byte_vocabulary() with byte_vocabulary.extra_ids = 100"
+        )

@@ -11,7 +11,8 @@ from lm.errors import UserError
 from lm.interop.config_json import Purpose
 
 PREDICTION, TEXTS = "objectives/token_prediction.gin", "data/text_files.gin"
-TEXT_TASK, TABLE_TASK = "lm.data.user.text_task", "lm.data.user_labels.classification_task"
+TEXT_TASK = "lm.data.user_tasks.user.text_task"
+TABLE_TASK = "lm.data.user_tasks.user_labels.classification_task"
 LABELS_BY_DEFAULT = {"0": "LABEL_0", "1": "LABEL_1"}
 
 
@@ -49,7 +50,7 @@ ANSWER = Purpose(
         "data/user_pairs.gin",
         "optim/adafactor_constant.gin",
     ),
-    "lm.data.user.tsv_task",
+    "lm.data.user_tasks.user.tsv_task",
     ("inputs", "targets"),
 )
 """An encoder-decoder: the same on pairs of texts."""
@@ -92,5 +93,5 @@ LABELS = Purpose(
 
 def joined_by(purpose: Purpose, join: str) -> Purpose:
     """Returns a purpose whose texts are joined in another way, a function of `text_pairs`."""
-    path = Reference("", f"lm.data.text_pairs.{join}", is_call=False)
+    path = Reference("", f"lm.data.preprocessing.text_pairs.{join}", is_call=False)
     return purpose._replace(bindings={**purpose.bindings, f"{TABLE_TASK}.join": path})

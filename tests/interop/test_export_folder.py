@@ -7,8 +7,8 @@ import pytest
 
 from lm.cli.main import main
 from lm.errors import ConfigError, UserError
-from lm.export_folder import export_folder
-from lm.import_folder import import_folder
+from lm.interop.export_folder import export_folder
+from lm.interop.import_folder import import_folder
 from lm.interop.tensor_files import read_tensors
 from tests import tiny_run
 from tests.interop import golden_folder
@@ -59,7 +59,7 @@ def test_a_run_on_bytes_has_a_tokenizer_and_a_card(continues, tmp_path, capsys):
 
 
 def test_outputs_that_differ_are_refused_and_nothing_is_left(continues, tmp_path, monkeypatch):
-    monkeypatch.setattr("lm.export_folder.difference", lambda folder, source: 0.5)
+    monkeypatch.setattr("lm.interop.export_folder.difference", lambda folder, source: 0.5)
     with pytest.raises(UserError, match="as GPT2LMHeadModel: its outputs differ by 0"):
         export_folder(continues, tmp_path / "model")
     assert not list(tmp_path.iterdir())

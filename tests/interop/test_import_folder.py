@@ -11,7 +11,7 @@ from lm import checkpoint
 from lm.cli.main import main
 from lm.config import parse
 from lm.errors import ConfigError
-from lm.import_folder import import_folder
+from lm.interop.import_folder import import_folder
 from tests.engine import assert_near
 from tests.interop import golden_folder
 

@@ -10,7 +10,7 @@ pytest.importorskip("seqio")
 import seqio
 
 from lm import config, resources
-from lm.data import on_demand, task_registry
+from lm.data.registry import on_demand, task_registry
 from lm.errors import UserError
 
 MODULES = task_registry.task_modules()
