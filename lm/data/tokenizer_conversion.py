@@ -2,6 +2,9 @@
 
 A vocabulary that came as such a file goes as it came. Others keep their ids: a SentencePiece model
 becomes Unigram or BPE with its normalizer, bytes and characters become a model of single pieces.
+
+Departures: a text that spells a special token, such as `</s>`, has it; of a letter with several
+combining marks the library composes none, SentencePiece the first; an unknown is no text.
 """
 
 import functools
@@ -117,7 +120,7 @@ def _(vocabulary: seqio.ByteVocabulary) -> Tokenizer:
 def _(vocabulary: CharacterVocabulary) -> Tokenizer:
     ids = {PAD: 0, EOS: 1, UNK: 2} | {c: 3 + i for i, c in enumerate(vocabulary.characters)}
     tokenizer = Tokenizer(models.WordLevel(vocab=ids, unk_token=UNK))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("(?s)."), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     tokenizer.decoder = decoders.Fuse()
     return tokenizer
 
