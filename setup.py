@@ -27,6 +27,7 @@ INSTALL = [
     "t5>=0.9.4",
     "tensorflow>=2.21",
     "tensorflow-text>=2.21",
+    "tokenizers>=0.22",
     "tqdm>=4.66",
 ]
 

@@ -30,6 +30,8 @@ VERBS = (
     "score",
     "predict",
     "embed",
+    "import",
+    "export",
     "summary",
     "list",
     "show",
