@@ -1,4 +1,4 @@
-"""A run folder as an object: `lm.load(workdir)` with `generate`, `score`, `predict`, `evaluate`."""
+"""A run folder as an object: `lm.load(workdir)` with what the verbs do as methods."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -18,6 +18,8 @@ from lm.data.converter import row_shapes
 from lm.data.vocabulary import fingerprint
 from lm.engines import memory
 from lm.errors import ConfigError
+from lm.trained import Trained
+from lm.zero_shot.suite import SetResult
 
 CONFIG = "config.gin"
 WIRING = ("runs/generate.gin", "runs/evaluate.gin")
@@ -26,6 +28,7 @@ ENTRIES = (
     "lm.score.score",
     "lm.predict.predict",
     "lm.evaluate.evaluate",
+    "lm.zero_shot.suite.evaluate_suite",
 )
 OBJECTIVE, TASK = "OBJECTIVE", "MIXTURE_OR_TASK_NAME"
 LENGTHS, CONVERTER = "TASK_FEATURE_LENGTHS", "FEATURE_CONVERTER"
@@ -73,6 +76,20 @@ class Run:
         name = mixture_or_task_name or self.trained.task
         task_registry.find(name)
         return self._call("lm.evaluate.evaluate", mixture_or_task_name=name, **settings)
+
+    def evaluate_suite(
+        self, suite: str, *, ensemble: Sequence[Trained] = (), **settings: Any
+    ) -> list[SetResult]:
+        """Returns results on question sets; settings are those of `suite.evaluate_suite`.
+
+        Args:
+            suite: its name.
+            ensemble: more models, whose probabilities are averaged with this one's.
+            settings: the others.
+        """
+        runs = [self.trained, *ensemble]
+        entry = self.config.configured("lm.zero_shot.suite.evaluate_suite")
+        return entry(runs=runs, suite=suite, **settings)
 
     def _call(self, entry: str, **settings: Any) -> Any:
         return self.config.configured(entry)(trained=self.trained, **settings)

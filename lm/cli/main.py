@@ -37,6 +37,8 @@ VERBS = (
     "verify-resume",
     "doctor",
     "compare",
+    "results",
+    "harness",
 )
 FAILED, HUNG_UP = 1, 129
 _ENDS = {KeyboardInterrupt: ("interrupted", 130), signals.Terminated: ("terminated", 143)}

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from lm.models.decoding import next_logits, prefill
+from lm.models.decoding import logits_of, next_logits, prefill
 from lm.models.features import rows_of
 from lm.nn.branch import Factory, State, make
 from lm.nn.stack_state import Rows
@@ -100,6 +100,11 @@ class DecoderOnly(keras.Model):
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Returns the logits [B, V] after one more token per row, int32 [B], and the state."""
         logits, decoder = next_logits(self, tokens, Rows(), state.decoder)
+        return logits, DecoderState(decoder)
+
+    def read(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Returns the logits [B, T, V] after each of several tokens [B, T], and the state."""
+        logits, decoder = logits_of(self, tokens, Rows(), state.decoder)
         return logits, DecoderState(decoder)
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeAlias
 import keras
 from keras import ops
 
-from lm.models.decoding import next_logits, prefill
+from lm.models.decoding import logits_of, next_logits, prefill
 from lm.models.features import rows_of
 from lm.nn.branch import Factory, State, make
 from lm.nn.handover import Begun, before_row, nan_if_packed
@@ -139,4 +139,12 @@ class EncoderDecoder(keras.Model):
         """Returns the logits [B, V] after one more token per row, int32 [B], and the state."""
         rows = Rows(memory_segments=state.memory_segments)
         logits, decoder = next_logits(self, tokens, rows, state.decoder)
+        return logits, state._replace(decoder=decoder)
+
+    def read(
+        self, tokens: Tensor, state: EncoderDecoderState
+    ) -> tuple[Tensor, EncoderDecoderState]:
+        """Returns the logits [B, T, V] after each of several tokens [B, T], and the state."""
+        rows = Rows(memory_segments=state.memory_segments)
+        logits, decoder = logits_of(self, tokens, rows, state.decoder)
         return logits, state._replace(decoder=decoder)
