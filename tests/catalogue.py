@@ -247,6 +247,10 @@ UNITS = {"NUM_LAYERS": 1, "NUM_HEADS": None, "HEAD_DIM": 6}
 
 ONE_PAIR = {"NUM_LAYERS": 1, "NUM_EXPERTS": 4}
 
+# Models made of what other entries hold already: their properties run in `make test-long`.
+VARIANTS = frozenset(
+    "rotary t5 evolved_transformer_lm primer_ez_t5 gnmt flash_masked bert_masked st_moe moe".split()
+)
 MODELS = [
     Case("gpt2", family("gpt2/architecture.gin", MAX_SEQUENCE_LENGTH=MAX_LENGTH)),
     Case("rotary", ROTARY_MODEL),
@@ -381,7 +385,11 @@ def having(cases: list[Case], *properties: str) -> Any:
     """Parametrises a test with the entries that lack none of the properties.
 
     All tests of an entry in a file follow each other, so that one process compiles it once.
+    Variants are left to `make test-long`.
     """
     chosen = [case for case in cases if not set(case.lacks) & set(properties)]
-    names = [case.name for case in chosen]
-    return pytest.mark.parametrize("case", chosen, ids=names, scope="module")
+    entries = [
+        pytest.param(case, id=case.name, marks=[pytest.mark.slow] * (case.name in VARIANTS))
+        for case in chosen
+    ]
+    return pytest.mark.parametrize("case", entries, scope="module")

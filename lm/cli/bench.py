@@ -3,6 +3,7 @@
 import argparse
 from typing import Any
 
+from lm.bench import processor
 from lm.cli import flags, output
 
 HELP = "measure a model's speed in training, scoring and generation"
@@ -37,11 +38,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only", choices=("training", "generation"), help="with --against: one kind of work"
     )
+    parser.add_argument(
+        "--isa",
+        choices=tuple(processor.LIMITS),
+        help="compute as on a processor without newer instructions, and the peer too",
+    )
     output.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print the metrics."""
+    if args.isa:
+        processor.limit(args.isa)
     config = flags.load(args, roots=["MODEL"])
 
     lengths = _lengths(args, config)
@@ -56,11 +64,23 @@ def run(args: argparse.Namespace) -> int:
         "windows": args.windows,
     }
     metrics, rows = _compare(args, settings) if args.against else _bench(config, settings)
+    machine = {
+        "processor": processor.description(),
+        "isa": args.isa,
+        "versions": processor.versions(),
+    }
     if args.json:
-        output.print_json(metrics)
+        output.print_json(machine | metrics)
     else:
-        output.print_table(["", "value"], rows)
+        output.print_table(["", "value"], _machine(machine) + rows)
     return 0
+
+
+def _machine(machine: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the rows that say on what the figures were taken."""
+    held = f"; limited to {machine['isa'].upper()}" if machine["isa"] else ""
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    return [("processor", machine["processor"] + held), ("versions", versions)]
 
 
 def _bench(config: Any, settings: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str]]]:

@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import NoReturn, TextIO
 
 import lm
-from lm.cli import flags, quiet, signals
+from lm.cli import flags, huge_pages, quiet, signals
 from lm.errors import ConfigError, UserError
 
 VERBS = (
@@ -40,6 +40,7 @@ VERBS = (
     "results",
     "harness",
 )
+LONG_RUNNING = ("train", "eval", "generate", "score", "predict", "bench")
 FAILED, HUNG_UP = 1, 129
 _ENDS = {KeyboardInterrupt: ("interrupted", 130), signals.Terminated: ("terminated", 143)}
 # gin appends the calls that an error passed through, each with an address in memory.
@@ -70,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         0
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    if argv is None and words[:1] and words[0] in LONG_RUNNING:
+        huge_pages.restart()
     is_debug = "--debug" in words
     if not is_debug:
         quiet.install()

@@ -51,17 +51,19 @@ class Twin:
     [
         ("gpt2", "gpt2", "transformer.h.1.ln_2.weight", {"num_layers": 2}),
         ("t5_1_1", "t5_1_1", "decoder.block.1.layer.2.layer_norm.weight", {"num_layers": 2}),
-        (
+        pytest.param(
             "switch",
             "switch",
             "decoder.block.1.layer.2.layer_norm.weight",
             {"num_layers": 2, "num_experts": 4, "capacity": {"encoder": 5, "decoder": 5}},
+            marks=pytest.mark.slow,
         ),
-        (
+        pytest.param(
             "funnel",
             "funnel_masked",
             "lm_head.transform.LayerNorm.weight",
             {"block_sizes": [1, 1, 1], "block_repeats": [1, 1, 1], "num_decoder_layers": 1},
+            marks=pytest.mark.slow,
         ),
     ],
 )

@@ -39,7 +39,11 @@ def labelled(objective, candidates):
     return features | {"labels": labels, "label_weights": np.ones((2, count), "float32")}
 
 
-@pytest.mark.parametrize("candidates", HEADS, ids=lambda function: function.__name__)
+@pytest.mark.parametrize(
+    "candidates",
+    [classes, *(pytest.param(form, marks=pytest.mark.slow) for form in (choices, positions))],
+    ids=lambda function: function.__name__,
+)
 def test_predictions_are_those_of_the_averaged_weights(candidates):
     objective = Labels(model=part(model, candidates=candidates), candidates=candidates)
     features = labelled(objective, candidates)

@@ -1,0 +1,48 @@
+"""Starts a command again with huge pages for its memory, where the system leaves that to programs.
+
+A training step takes its buffers anew from the C library. With pages of 4 KiB the kernel answers
+tens of thousands of page faults a second; glibc (2.35 and later) asks for pages of 2 MiB when
+`glibc.malloc.hugetlb=1` stands in GLIBC_TUNABLES before the process starts.
+"""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+TUNABLES = "GLIBC_TUNABLES"
+TUNABLE = "glibc.malloc.hugetlb"
+PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+FIRST_GLIBC = (2, 35)
+
+
+def restart() -> None:
+    """Replace this process by the same command with huge pages; return where they change nothing.
+
+    A value of the tunable that is set already is kept: `GLIBC_TUNABLES=glibc.malloc.hugetlb=0`
+    switches this off.
+    """
+    tunables = os.environ.get(TUNABLES, "")
+    if TUNABLE in tunables or not is_left_to_programs() or not is_known_to_glibc():
+        return
+    value = ":".join(filter(None, [tunables, f"{TUNABLE}=1"]))
+    sys.stdout.flush()
+    os.execve(sys.executable, sys.orig_argv, os.environ | {TUNABLES: value})
+
+
+def is_left_to_programs() -> bool:
+    """Return whether the kernel gives huge pages to programs that ask, and to no other."""
+    try:
+        return "[madvise]" in PAGES.read_text(encoding="ascii")
+    except OSError:
+        return False
+
+
+def is_known_to_glibc() -> bool:
+    """Return whether the C library is a glibc that has the tunable."""
+    try:
+        version = os.confstr("CS_GNU_LIBC_VERSION") or ""
+    except (AttributeError, OSError, ValueError):  # Windows, musl, macOS
+        return False
+    found = re.match(r"glibc (\d+)\.(\d+)", version)
+    return found is not None and (int(found[1]), int(found[2])) >= FIRST_GLIBC
