@@ -18,6 +18,7 @@ from lm.data.converter import row_shapes
 from lm.data.vocabulary import fingerprint
 from lm.engines import memory
 from lm.errors import ConfigError
+from lm.generate import Candidate
 from lm.trained import Trained
 from lm.zero_shot.suite import SetResult
 
@@ -25,6 +26,7 @@ CONFIG = "config.gin"
 WIRING = ("runs/generate.gin", "runs/evaluate.gin")
 ENTRIES = (
     "lm.generate.generate",
+    "lm.chat.reply",
     "lm.score.score",
     "lm.predict.predict",
     "lm.evaluate.evaluate",
@@ -58,6 +60,10 @@ class Run:
     def generate(self, prompts: Sequence[generate.Prompt], **settings: Any) -> generate.Generated:
         """Returns texts for prompts; settings are those of `lm.generate.generate`."""
         return self._call("lm.generate.generate", prompts=prompts, **settings)
+
+    def reply(self, turns: Sequence[str], **settings: Any) -> Candidate:
+        """Returns the next turn of a conversation; settings are those of `lm.chat.reply`."""
+        return self._call("lm.chat.reply", turns=turns, **settings)
 
     def score(self, examples: Sequence[Mapping[str, str]], **settings: Any) -> list[score.Score]:
         """Returns the log-likelihoods of texts; settings are those of `lm.score.score`."""

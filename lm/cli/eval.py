@@ -21,9 +21,9 @@ Texts and metrics go to WORKDIR/inference_eval/<task>/. A classifier's labels ha
 own, and a picture of which it takes for which. Settings are those of evaluate.evaluate (batch_size,
 limit) and, for generated texts, of generate.generate.
 
-A suite is a number of zero-shot tasks (--suite=list): metrics with errors go to WORKDIR/zero_shot/,
-and `lm results compare` sets two runs side by side. Settings are those of suite.evaluate_suite
-(shots, seed, limit, batch_size)."""
+A suite is a number of zero-shot tasks (`lm list suites`): metrics with errors go to
+WORKDIR/zero_shot/, and `lm results compare` sets two runs side by side. Settings are those of
+suite.evaluate_suite (shots, seed, limit, batch_size)."""
 
 _MAX_LABELS = 20  # a wider table cannot be read; --json has all
 

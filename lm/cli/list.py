@@ -1,4 +1,4 @@
-"""`lm list`: the gin files, models, tasks, mixtures, templates and tokenizers there are."""
+"""`lm list`: the gin files, models, tasks, mixtures, templates, suites and tokenizers there are."""
 
 import argparse
 import sys
@@ -9,7 +9,7 @@ from types import ModuleType
 from lm import resources
 from lm.cli import output, table_page
 
-HELP = "list gin files, models, tasks, mixtures, templates or tokenizers"
+HELP = "list gin files, models, tasks, mixtures, templates, suites or tokenizers"
 EXAMPLE = """examples:
   lm list models
   lm list tasks --json
@@ -92,6 +92,14 @@ def templates() -> Iterator[Row]:
         yield from family.templates()
 
 
+def suites() -> Iterator[Row]:
+    """Yield the suites of zero-shot questions with their question sets."""
+    from lm.data import questions
+
+    for name, sets in questions.suites().items():
+        yield {"suite": name, "question sets": ", ".join(one.name for one in sets())}
+
+
 def _by_rule(kind: str, prefix: str, patterns: Mapping[str, str]) -> Iterator[Row]:
     """Yield the patterns of the names that a family makes."""
     module = f"tasks.{prefix.rstrip('_')}"
@@ -133,5 +141,6 @@ _KINDS: dict[str, Callable[[], Iterator[Row]]] = {
     "tasks": tasks,
     "mixtures": mixtures,
     "templates": templates,
+    "suites": suites,
     "tokenizers": tokenizers,
 }

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of an evaluation by questions."""
-    parser.add_argument("--suite", metavar="NAME", help="questions to ask (--suite=list: all)")
+    parser.add_argument("--suite", metavar="NAME", help="questions to ask (`lm list suites`)")
     parser.add_argument("--shots", type=int, metavar="K", help="solved questions before each")
     parser.add_argument(
         "--log_samples", action="store_true", help="keep every question with all its scores"
@@ -30,8 +30,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Ask, write and print."""
-    if args.suite == "list":
-        return _list()
     from lm.run import load
     from lm.zero_shot.suite import write_results
 
@@ -72,11 +70,3 @@ def _cells(result: "SetResult", name: str) -> list[object]:
     value, error, low, high = result.metrics[name]
     interval = f"{low:.4f} to {high:.4f}"
     return [result.task, result.num_questions, name, f"{value:.4f}", f"{error:.4f}", interval]
-
-
-def _list() -> int:
-    from lm.data import questions
-
-    rows = [[name, len(sets())] for name, sets in questions.suites().items()]
-    output.print_table(["suite", "question sets"], rows)
-    return 0

@@ -124,7 +124,8 @@ class Respondent:
         if len(self.runs) > 1:
             raise UserError("an ensemble answers by probability; open questions need a single run")
         new = settings.setdefault("max_new_tokens", 256)
-        settings["max_new_tokens"] = new = min(new, max(self.run.lengths["targets"] // 2, 1))
+        most = self.run.lengths["targets"] // (1 if self.run.input_format.has_inputs else 2)
+        settings["max_new_tokens"] = new = min(new, max(most, 1))
         ids = [shortened(self.run, self.run.prompt_ids(prompt), new) for prompt in prompts]
         found = generate(trained=self.run, prompts=ids, batch_size=self.batch_size, **settings)
         return [until(texts[0].text if texts else "", stop) for texts in found.candidates]

@@ -54,7 +54,7 @@ def test_continuations_from_a_state_equal_whole_rows(name, prompt, row):
             )
 
 
-@pytest.fixture(scope="module", params=["continues", "answers"])
+@pytest.fixture(scope="module", params=["continues", pytest.param("answers", marks=SLOW)])
 def run(request, tmp_path_factory):
     return load(tiny_run.make(request.param, tmp_path_factory.mktemp(request.param)))
 
@@ -71,6 +71,7 @@ def test_a_shared_context_changes_no_score(run):
         np.testing.assert_allclose([x.value for x in together], wanted, atol=1e-5)
 
 
+@SLOW
 def test_an_ensemble_averages_probabilities(run):
     request = [Request("ab", " ca"), Request("", " b")]
     one = Respondent(runs=[run.trained]).log_likelihoods(request)

@@ -50,6 +50,7 @@ class Fixed:
 @pytest.fixture(autouse=True)
 def _suite():
     questions.declare("toy", lambda: SETS)
+    questions.declare("choices", lambda: SETS[:1])
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +119,7 @@ def test_what_is_generated_ends_at_the_first_stop():
     assert until("a", []) == "a"
 
 
+@pytest.mark.slow
 def test_a_suite_of_every_kind(run):
     results = {one.task: one for one in evaluate_suite(runs=[run.trained], suite="toy")}
     assert set(results["toy"].metrics) >= {"accuracy", "accuracy_unconditional", "chance"}
@@ -131,7 +133,7 @@ def test_a_suite_of_every_kind(run):
 
 
 def test_the_command_writes_results_that_compare(run, capsys):
-    words = ["eval", f"--workdir={run.workdir}", "--suite=toy", "--log_samples"]
+    words = ["eval", f"--workdir={run.workdir}", "--suite=choices", "--log_samples"]
     assert main(words) == 0
     assert "accuracy_per_byte" in capsys.readouterr().out
     assert main(["results", "compare", str(run.workdir), str(run.workdir), "--json"]) == 0
@@ -141,7 +143,7 @@ def test_the_command_writes_results_that_compare(run, capsys):
 
 def test_unlike_results_are_refused(run, tmp_path):
     for name, shots in (("a", 0), ("b", 1)):
-        results = evaluate_suite(runs=[run.trained], suite="toy", shots=shots)[:1]
+        results = evaluate_suite(runs=[run.trained], suite="choices", shots=shots)
         write_results(results, tmp_path / name, samples=False)
     with pytest.raises(UserError, match=r"toy: .* not alike: prompts .*; shots 0 and 1"):
         compare(tmp_path / "a", tmp_path / "b")
