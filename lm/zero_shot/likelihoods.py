@@ -16,6 +16,7 @@ from lm.decode.model_inputs import START, bucket
 from lm.decode.rows import repeat
 from lm.decode.sampling import capacity
 from lm.objectives.cross_entropy import likelihood
+from lm.score import padded_width
 from lm.trained import Trained
 from lm.types import Tensor
 
@@ -158,18 +159,23 @@ def limit(trained: Trained) -> float:
 
 
 def batch_sizes(batch: Sequence[Group], batch_size: int, trained: Trained) -> Sizes:
-    """Returns the shape of a batch: few shapes, since each is compiled."""
+    """Returns the shape of a batch: few shapes, since each is compiled.
+
+    Raises:
+        UserError: a query is too long for the model.
+    """
     sequences, longest = batch[0].sequences, max(group.longest for group in batch)
-    prompt = max(max(len(group.context) for group in batch) + 1, 1)  # with the start token
     contexts = min(_power_of_two(len(batch)), max(batch_size // sequences, 1))
+    context = max(len(group.context) for group in batch)
     most = trained.model.decoder.max_sequence_length
-    width = min(bucket(longest), _power_of_two(longest))
     if trained.input_format.prompt_side == "encoder":
-        encoder_most = trained.model.encoder.max_sequence_length
-        return Sizes(contexts, sequences, _least(bucket(prompt), encoder_most), _least(width, most))
-    width = _least(width, most and most - prompt + 1)
-    prompt = _least(bucket(prompt), most and most - width + 1)
-    return Sizes(contexts, sequences, prompt, width)
+        context_width = padded_width(context, trained.model.encoder.max_sequence_length)
+        padded_width(longest, most)  # refuses what is too long
+        return Sizes(contexts, sequences, context_width, _short(longest, most))
+    padded_width(context + longest, most)
+    prompt = context + 1  # the start token
+    width = _short(longest, most and most - context)
+    return Sizes(contexts, sequences, padded_width(prompt, most and most - width + 1), width)
 
 
 def packed(trained: Trained, batch: Sequence[Group], sizes: Sizes) -> tuple[Any, np.ndarray]:
@@ -190,5 +196,7 @@ def _power_of_two(number: int) -> int:
     return 1 << (number - 1).bit_length()
 
 
-def _least(width: int, most: int | None) -> int:
+def _short(length: int, most: int | None) -> int:
+    """Returns the padded width of a continuation, which is short as a rule."""
+    width = min(bucket(length), _power_of_two(length))
     return width if most is None else min(width, most)

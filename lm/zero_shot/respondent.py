@@ -58,11 +58,11 @@ class Respondent:
 
     def __post_init__(self) -> None:
         """Checks the runs."""
-        kinds = {run.kind for run in self.runs}  # raises for a model without a decoder
-        tokenizers = {str(run.metadata.get("tokenizer")) for run in self.runs}
-        if len(tokenizers | kinds) > 2:  # noqa: PLR2004 - one of each
-            found = ", ".join(sorted(tokenizers) + sorted(kinds))
-            raise UserError(f"an ensemble needs runs of one kind and one tokenizer, not {found}")
+        kinds = [run.kind for run in self.runs]  # raises for a model without a decoder
+        tokenizers = [str(run.metadata.get("tokenizer")) for run in self.runs]
+        for name, found in (("kind", kinds), ("tokenizer", tokenizers)):
+            if len(set(found)) > 1:
+                raise UserError(f"an ensemble needs runs of one {name}, not {', '.join(found)}")
 
     @property
     def run(self) -> Trained:

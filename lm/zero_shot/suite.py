@@ -23,9 +23,12 @@ from lm.parts import entry
 from lm.ranges import NonNegativeInt, PositiveInt, Seed
 from lm.trained import Trained
 from lm.zero_shot.judge import Samples, judge
+from lm.zero_shot.likelihoods import token_scores
 from lm.zero_shot.respondent import Respondent
 
 FOLDER, RESULTS = "zero_shot", "results.jsonl"
+# What makes the numbers: the files of these are the code of a signature.
+CODE = (judge, Respondent, token_scores, QuestionSet)
 
 
 class SetResult(NamedTuple):
@@ -127,7 +130,7 @@ def signed(
         "lengths": dict(respondent.run.lengths),
         "tokenizer": respondent.run.metadata.get("tokenizer"),
         "checkpoint": [run.metadata.get("checkpoint") for run in runs],
-        "code": f"{lm.__version__} {short_hash(describe([judge, Respondent, QuestionSet]))}",
+        "code": f"{lm.__version__} {short_hash(describe(CODE))}",
     }
 
 

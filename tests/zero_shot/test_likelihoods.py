@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 from keras import ops
 
+from lm.errors import UserError
 from lm.objectives.cross_entropy import likelihood
 from lm.run import load
 from lm.zero_shot.likelihoods import (
     Group,
     Query,
     TokenScores,
+    batch_sizes,
+    batches,
     continuation_scores,
     grouped,
 )
@@ -113,3 +116,32 @@ def test_the_windows_of_a_text_read_as_many_tokens_as_before():
     found = list(windows(list(range(10)), 4))
     assert found == [([], [0, 1, 2, 3]), ([3], [4, 5, 6, 7]), ([5, 6, 7], [8, 9])]
     assert list(windows([1, 2], 4)) == [([], [1, 2])]
+
+
+class Sized:
+    """A run, as far as the shape of a batch depends on it."""
+
+    class input_format:
+        prompt_side = "decoder"
+
+    class model:
+        class decoder:
+            max_sequence_length = 40
+
+
+def test_a_batch_fits_the_positions():
+    group = Group((5,) * 33, 0, [(1,) * 6, (2,)])
+    sizes = batch_sizes([group], 8, Sized)
+    assert (sizes.contexts, sizes.sequences) == (1, 2)
+    assert sizes.context_width >= 34
+    assert sizes.width >= 6
+    assert sizes.context_width + sizes.width - 1 <= 40
+    with pytest.raises(UserError, match="text of 44 tokens does not fit the model's 40"):
+        batch_sizes([Group((5,) * 33, 0, [(1,) * 11])], 8, Sized)
+
+
+def test_a_batch_has_as_many_continuations_of_each_context():
+    groups = [Group((n,), 0, [(1,)] * 2) for n in range(1, 6)] + [Group((9,), 0, [(1,)])]
+    assert [len(batch) for batch in batches(groups, 4, Sized)] == [2, 2, 1, 1]
+    long = [Group((1,) * 30, 0, [(1,)]), Group((1,), 0, [(1,) * 20])]
+    assert [len(batch) for batch in batches(long, 4, Sized)] == [1, 1]
