@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent
 BLOCKED = ("tensorflow", "tensorflow_text", "tensorflow_datasets", "seqio", "t5")
 
 # What works with other libraries imports them; they are the extras `parity` and `eval`.
-NEEDS = {"torch": "lm/bench/against_*.py", "lm_eval": "lm/harness.py"}
+NEEDS = {"torch": "lm/bench/against_*.py", "lm_eval": "lm/inference/harness.py"}
 collect_ignore_glob = [file for name, file in NEEDS.items() if not importlib.util.find_spec(name)]
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -82,7 +82,7 @@ def doctest_names(request: pytest.FixtureRequest) -> None:
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of local data sets; a test that needs it is skipped where it is absent."""
-    from lm.data.files import data_dir
+    from lm.data.storage.files import data_dir
 
     folder = data_dir()
     if not folder.is_dir():

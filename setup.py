@@ -88,7 +88,7 @@ setup(
     extras_require=EXTRAS,
     entry_points={
         "console_scripts": ["lm = lm.cli.main:main"],
-        "lm_eval.models": ["seqlm = lm.harness:SeqLM"],
+        "lm_eval.models": ["seqlm = lm.inference.harness:SeqLM"],
     },
     cmdclass={"build_py": BuildWithData},
     classifiers=[

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lm import xla_flags
 
 if TYPE_CHECKING:
-    from lm.run import load as load
+    from lm.inference.run import load as load
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
@@ -20,7 +20,7 @@ xla_flags.guard()
 def __getattr__(name: str) -> Any:
     """Import what needs a framework when it is first asked for."""
     if name == "load":
-        from lm.run import load
+        from lm.inference.run import load
 
         return load
     raise AttributeError(f"module 'lm' has no attribute {name!r}")

@@ -14,7 +14,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
-from lm.data import files
+from lm.data.storage import files
 
 GOOD, NOTE, BAD = "good", "note", "BAD"
 # Distributions that bring the same folder: whichever was installed last has overwritten the other.

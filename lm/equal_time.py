@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from lm.errors import UserError
 from lm.train import reporter
-from lm.train.plot import plot_by_time
+from lm.train.progress import plot_by_time
 
 MEASURED_STEPS, WINDOW = 48, 8
 PICTURE = "comparison.png"

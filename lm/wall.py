@@ -22,7 +22,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lm.data.files import cache_dir
+from lm.data.storage.files import cache_dir
 from lm.errors import ConfigError
 
 _STARTS = ("system", "exec", "fork", "forkpty", "posix_spawn", "spawn", "startfile")

@@ -12,8 +12,8 @@ Metrics: macro F1, accuracy. `cb_text` is text to text. Example:
     label    1 (contradiction)
 """
 
-from lm.data.label_metrics import macro_f1
-from lm.data.metrics import accuracy
+from lm.data.evaluation.label_metrics import macro_f1
+from lm.data.evaluation.metrics import accuracy
 from tasks.support.classification import add_table, named
 from tasks.support.local_data import DataSet
 

@@ -28,7 +28,8 @@ from collections.abc import Iterator
 
 import babel
 
-from lm.data import metrics, sources
+from lm.data.evaluation import metrics
+from lm.data.storage import sources
 from tasks.support import cldr
 from tasks.support.translation import add_translation
 

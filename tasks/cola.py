@@ -11,7 +11,7 @@ Metrics: Matthews' correlation. `cola_text` is text to text. Example:
     label    1 (acceptable)
 """
 
-from lm.data.label_metrics import matthews
+from lm.data.evaluation.label_metrics import matthews
 from tasks.support.classification import add_table, numbered
 from tasks.support.local_data import DataSet
 

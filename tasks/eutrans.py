@@ -12,7 +12,7 @@ Metrics: BLEU, chrF. Example (eutrans_es_en):
     targets  send my luggage to the car .
 """
 
-from lm.data import sources
+from lm.data.storage import sources
 from tasks.support.local_data import DataSet
 from tasks.support.translation import add_translation
 

@@ -12,9 +12,9 @@ Spearman's correlation (stsb), accuracy. `glue_<task>_text` is text to text.
 
 import seqio
 
-from lm.data.answers import ScoreVocabulary
-from lm.data.label_metrics import f1, matthews, pearson, spearman
-from lm.data.metrics import accuracy
+from lm.data.evaluation.label_metrics import f1, matthews, pearson, spearman
+from lm.data.evaluation.metrics import accuracy
+from lm.data.registry.answers import ScoreVocabulary
 from tasks.support.classification import add_classification, numbered
 
 PAIR = ("sentence1", "sentence2")

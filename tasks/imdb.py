@@ -13,8 +13,8 @@ Metrics: accuracy. `imdb_text` is text to text; imdb_unsup is for language model
     label    1 (positive)
 """
 
-from lm.data import sources
-from lm.data.classification_task import RowCheck
+from lm.data.preprocessing.classification_task import RowCheck
+from lm.data.storage import sources
 from tasks.support.classification import add_classification, held_out, numbered
 from tasks.support.local_data import DataSet
 from tasks.support.text import add_language_model

@@ -11,8 +11,8 @@ Metrics: F1, accuracy. `mrpc_text` is text to text. Example:
     label    1 (equivalent)
 """
 
-from lm.data.label_metrics import f1
-from lm.data.metrics import accuracy
+from lm.data.evaluation.label_metrics import f1
+from lm.data.evaluation.metrics import accuracy
 from tasks.support.classification import add_table, numbered
 from tasks.support.local_data import DataSet
 

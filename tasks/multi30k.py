@@ -18,7 +18,7 @@ from itertools import permutations
 
 import seqio
 
-from lm.data import sources
+from lm.data.storage import sources
 from tasks.support.local_data import DataSet
 from tasks.support.translation import add_translation
 

@@ -21,7 +21,7 @@ Example (the beginning of one document):
 import functools
 from collections.abc import Iterator
 
-from lm.data import sources
+from lm.data.storage import sources
 from tasks.support import standard_library
 from tasks.support.text import add_language_model
 

@@ -24,7 +24,7 @@ Example (one document, shortened):
 import functools
 from collections.abc import Iterator
 
-from lm.data import sources
+from lm.data.storage import sources
 from tasks.support import standard_library
 from tasks.support.text import add_language_model
 

@@ -12,8 +12,8 @@ text to text. Example (sick):
     label    2 (contradiction)
 """
 
-from lm.data.answers import LabelVocabulary, ScoreVocabulary
-from lm.data.label_metrics import pearson, spearman
+from lm.data.evaluation.label_metrics import pearson, spearman
+from lm.data.registry.answers import LabelVocabulary, ScoreVocabulary
 from tasks.support.classification import add_table
 from tasks.support.local_data import DataSet
 

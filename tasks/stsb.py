@@ -12,8 +12,8 @@ fifth. Example:
     score    4.75
 """
 
-from lm.data.answers import ScoreVocabulary
-from lm.data.label_metrics import pearson, spearman
+from lm.data.evaluation.label_metrics import pearson, spearman
+from lm.data.registry.answers import ScoreVocabulary
 from tasks.support.classification import add_table
 from tasks.support.local_data import DataSet
 

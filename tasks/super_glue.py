@@ -11,8 +11,8 @@ Metrics: accuracy; of cb macro F1 too. `super_glue_<task>_text` is text to text.
 
 import seqio
 
-from lm.data.label_metrics import macro_f1
-from lm.data.metrics import accuracy
+from lm.data.evaluation.label_metrics import macro_f1
+from lm.data.evaluation.metrics import accuracy
 from tasks.support.classification import add_classification, numbered
 
 PAIR = ("premise", "hypothesis")

@@ -21,7 +21,7 @@ import string
 from collections.abc import Iterator
 from functools import partial
 
-from lm.data import files, readers, sources
+from lm.data.storage import files, readers, sources
 from lm.data.vocabulary import character_vocabulary
 from tasks.support.local_data import DataSet
 from tasks.support.text import add_language_model

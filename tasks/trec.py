@@ -11,7 +11,7 @@ Metrics: accuracy. `trec_text`, `trec_fine_text` are text to text. Example (trec
     label    5 (number)
 """
 
-from lm.data.answers import LabelVocabulary
+from lm.data.registry.answers import LabelVocabulary
 from tasks.support.classification import add_table, held_out, named
 from tasks.support.local_data import DataSet
 

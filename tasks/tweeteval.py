@@ -13,8 +13,8 @@ Example (tweeteval_emotion):
     label    0 (anger)
 """
 
-from lm.data.label_metrics import f1, macro_f1
-from lm.data.metrics import accuracy
+from lm.data.evaluation.label_metrics import f1, macro_f1
+from lm.data.evaluation.metrics import accuracy
 from tasks.support.classification import add_table, numbered
 from tasks.support.local_data import DataSet
 

@@ -23,7 +23,7 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
-from lm.data import files, readers, sources
+from lm.data.storage import files, readers, sources
 from tasks.support.local_data import DataSet
 from tasks.support.text import add_language_model
 

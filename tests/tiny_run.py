@@ -9,17 +9,18 @@ import seqio
 
 from lm import checkpoint
 from lm.config import parse
-from lm.data import metrics, sources
+from lm.data.evaluation import metrics
+from lm.data.storage import sources
 from lm.data.vocabulary import byte_vocabulary
-from lm.run import build
+from lm.inference.run import build
 
 STEP = 7
 TEXTS = ["a bc ab", "cab cab", "bb", "abc abc ab a", "c"]
 
 SIZES = """
 from __gin__ import dynamic_registration
-from lm.data import features
-from lm.data import packing
+from lm.data.rows import features
+from lm.data.rows import packing
 from lm.objectives import token_prediction
 HIDDEN_DIM = 16
 INTERMEDIATE_DIM = 24

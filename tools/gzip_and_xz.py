@@ -14,7 +14,7 @@ from lm.cli import quiet
 def main(task: str = "python_docs", split: str = "validation") -> None:
     """Print one line per compressor."""
     quiet.install()  # before what loads TensorFlow
-    from lm.data import task_registry
+    from lm.data.registry import task_registry
     from lm.data.tokenizer_corpus import TaskText
 
     task_registry.find(task)

@@ -12,7 +12,7 @@ EXAMPLE = """example:
       --gin.HIDDEN_DIM=256 --gin.INTERMEDIATE_DIM=1024 --gin.NUM_LAYERS=4 --gin.NUM_HEADS=4 \\
       --gin.VOCABULARY_SIZE=8192"""
 MACROS = ("OBJECTIVE", "MODEL", "OPTIMIZER", "BATCH_SIZE", "TASK_FEATURE_LENGTHS")
-PIPELINE = "lm.data.pipeline.Pipeline"
+PIPELINE = "lm.data.batching.pipeline.Pipeline"
 DATA = ("MIXTURE_OR_TASK_NAME", "TASK_FEATURE_LENGTHS", "FEATURE_CONVERTER")
 DEFAULT_BATCH_SIZE, DEFAULT_LENGTH = 8, 128
 
@@ -94,7 +94,7 @@ def _data(config: Any, settings: dict[str, Any]) -> Any:
     """Batches of the task that the gin files name, or None if they name none."""
     if not all(config.has(macro) for macro in DATA):
         return None
-    from lm.data import task_registry
+    from lm.data.registry import task_registry
 
     name, lengths, converter = (config.value(macro) for macro in DATA)
     task_registry.find(name)

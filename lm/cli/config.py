@@ -52,7 +52,7 @@ def _explain(args: argparse.Namespace) -> int:
 
 def _bindings(source: str, args: argparse.Namespace) -> "list[Binding]":
     """Return the bindings of a gin file or a run folder."""
-    from lm.config.scan import scan
+    from lm.config.scanner import scan
 
     files = flags.run_config(source) if Path(source).is_dir() else [source]
     found = scan(files, search_paths=flags.search_paths(args), modules=flags.modules(args))

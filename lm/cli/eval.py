@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from lm.cli import output, run_flags, suites
 
 if TYPE_CHECKING:
-    from lm.data.confusion import Confusion
-    from lm.evaluate import EvaluationResult
+    from lm.data.evaluation.label_metrics import Confusion
+    from lm.inference.evaluate import EvaluationResult
 
 HELP = "evaluate a trained model on a task"
 EXAMPLE = """examples:
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate, write and print."""
     if args.suite:
         return suites.run(args)
-    from lm.evaluate import write_result
+    from lm.inference.evaluate import write_result
 
     loaded = run_flags.load(args)
     settings = {"split": args.split} if args.split else {}

@@ -20,7 +20,7 @@ from lm.errors import ConfigError
 
 if TYPE_CHECKING:
     from lm.config.parse import Config
-    from lm.config.scan import Scan
+    from lm.config.scanner import Scan
 
 _GIN_FLAG = re.compile(r"--gin\.([^=]+)(?:=(.*))?\Z", re.DOTALL)
 # A value that starts like this is meant as gin; anything else that gin cannot read is a string.
@@ -92,7 +92,7 @@ def scan(args: argparse.Namespace, *, first: Sequence[str] = ()) -> "Scan":
     Raises:
         ConfigError: a missing file, a syntax error, anything not admitted.
     """
-    from lm.config.scan import scan as read
+    from lm.config.scanner import scan as read
 
     return read(
         [*first, *args.gin_file],

@@ -10,8 +10,8 @@ from lm.cli import output, run_flags
 from lm.errors import ConfigError
 
 if TYPE_CHECKING:
-    from lm.generate import Generated
-    from lm.run import Run
+    from lm.inference.generate import Generated
+    from lm.inference.run import Run
 
 HELP = "write texts for prompts with a trained model"
 EXAMPLE = """examples:

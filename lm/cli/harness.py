@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("lm-evaluation-harness is not installed: pip install 'seqlm[eval]'")
     from lm_eval.__main__ import cli_evaluate
 
-    from lm import harness
+    from lm.inference import harness
 
     harness.register()
     sys.argv = ["lm_eval", "run", *words(args)]

@@ -65,8 +65,8 @@ def tokenizers() -> Iterator[Row]:
 
 def tasks() -> Iterator[Row]:
     """Yield the tasks that the package `tasks` registers, with their module's first line."""
-    from lm.data import on_demand
-    from lm.data.task_registry import task_names
+    from lm.data.registry import on_demand
+    from lm.data.registry.task_registry import task_names
 
     yield from _registered("task", task_names)
     for family in on_demand.families():
@@ -75,8 +75,8 @@ def tasks() -> Iterator[Row]:
 
 def mixtures() -> Iterator[Row]:
     """Yield the mixtures that the package `tasks` registers."""
-    from lm.data import on_demand
-    from lm.data.task_registry import mixture_names
+    from lm.data.registry import on_demand
+    from lm.data.registry.task_registry import mixture_names
 
     yield from _registered("mixture", mixture_names)
     for family in on_demand.families():
@@ -85,7 +85,7 @@ def mixtures() -> Iterator[Row]:
 
 def templates() -> Iterator[Row]:
     """Yield the templates by which tasks write their prompts."""
-    from lm.data import on_demand, task_registry
+    from lm.data.registry import on_demand, task_registry
 
     task_registry.import_modules()
     for family in on_demand.families():
@@ -94,7 +94,7 @@ def templates() -> Iterator[Row]:
 
 def suites() -> Iterator[Row]:
     """Yield the suites of zero-shot questions with their question sets."""
-    from lm.data import questions
+    from lm.data.evaluation import questions
 
     for name, sets in questions.suites().items():
         yield {"suite": name, "question sets": ", ".join(one.name for one in sets())}
@@ -111,7 +111,7 @@ def _registered(kind: str, names: Callable[[], set[str]]) -> Iterator[Row]:
     """Yield the names that every module of `tasks` adds to a registry."""
     import importlib
 
-    from lm.data import task_registry
+    from lm.data.registry import task_registry
 
     modules = [f"tasks.{module}" for module in task_registry.task_modules()]
     for module in modules:

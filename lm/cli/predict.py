@@ -11,7 +11,7 @@ from lm.cli import output, run_flags
 from lm.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
-    from lm.predict import Prediction
+    from lm.inference.predict import Prediction
 
 HELP = "label texts with a trained classifier"
 EXAMPLE = """examples:
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write a label for each line."""
     loaded = run_flags.load(args)
-    from lm.predict import columns
+    from lm.inference.predict import columns
 
     texts = _texts(args.input, columns(loaded.trained))
     found = loaded.predict(texts)
@@ -64,7 +64,7 @@ def _texts(path: str, columns: Sequence[str]) -> list[dict[str, Any]]:
 
 def _rows(path: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Return the rows of a table, of JSON lines or of a text."""
-    from lm.data import readers
+    from lm.data.storage import readers
 
     suffix = Path(path).suffix
     if suffix == ".tsv":

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lm.data.preview import Example, Preview, piece, text, visible
+from lm.data.batching.preview import Example, Preview, piece, text, visible
 
 WIDTH = 100
 LABEL = 12  # columns of a name before its value

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from lm.cli import output
 
 if TYPE_CHECKING:
-    from lm.zero_shot.comparison import Compared
+    from lm.inference.zero_shot.comparison import Compared
 
 HELP = "compare the zero-shot results of two runs"
 EXAMPLE = """example:
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print one line for each metric."""
-    from lm.zero_shot.comparison import compare
+    from lm.inference.zero_shot.comparison import compare
 
     allowed = [name for name in args.allow.split(",") if name]
     found = compare(args.a, args.b, allow=allowed)

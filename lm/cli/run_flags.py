@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from lm.cli import flags
 
 if TYPE_CHECKING:
-    from lm.run import Run
+    from lm.inference.run import Run
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def load(args: argparse.Namespace) -> "Run":
     """Load the run; gin files and bindings of the command line come after its own."""
-    from lm.run import load as load_run
+    from lm.inference.run import load as load_run
 
     return load_run(
         args.workdir,

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print one score a line."""
-    from lm.data.readers import read_jsonl
+    from lm.data.storage.readers import read_jsonl
 
     examples = list(read_jsonl(args.input))
     scores = run_flags.load(args).score(examples)

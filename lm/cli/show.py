@@ -9,7 +9,7 @@ from lm.errors import ConfigError
 
 if TYPE_CHECKING:
     from lm.config import Config
-    from lm.data.preview import Preview
+    from lm.data.batching.preview import Preview
 
 HELP = "show a task's examples: raw, tokenized, and as the model's packed rows"
 EXAMPLE = """examples:
@@ -55,8 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the task's examples."""
     from lm.cli import preview_text
-    from lm.data import task_registry
-    from lm.data.preview import preview
+    from lm.data.batching.preview import preview
+    from lm.data.registry import task_registry
 
     config = flags.load(args, roots=list(SETTINGS.values())) if _has_gin(args) else None
     settings = _settings(args, config)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lm.cli import output, run_flags
 
 if TYPE_CHECKING:
-    from lm.zero_shot.suite import SetResult
+    from lm.inference.zero_shot.suite import SetResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Ask, write and print."""
-    from lm.run import load
-    from lm.zero_shot.suite import write_results
+    from lm.inference.run import load
+    from lm.inference.zero_shot.suite import write_results
 
     more = [load(workdir).trained for workdir in args.ensemble]
     loaded = run_flags.load(args)

@@ -179,7 +179,7 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _corpus(args: argparse.Namespace, *, default_split: str) -> "TextFiles | TaskText":
-    from lm.data import task_registry
+    from lm.data.registry import task_registry
     from lm.data.tokenizer_corpus import TaskText, TextFiles
 
     if bool(args.input) == bool(args.task):

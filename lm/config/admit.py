@@ -10,10 +10,11 @@ import os
 import pkgutil
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lm.config.names import KERAS_ROOTS, OWN_ROOTS, did_you_mean, lies_in
+from lm.config.names import KERAS_ROOTS, OWN_ROOTS, REFUSED, did_you_mean, lies_in
 from lm.config.syntax import Binding, Import, Origin, Reference, leaves
 from lm.errors import ConfigError
 from lm.parts import Use, use_of
@@ -69,8 +70,18 @@ def _unknown_module(module: str) -> str:
         above, _, last = parent.rpartition(".")
         wanted = f"from {above} import {last}" if above else f"import {last}"
         return f"'{module}' is no module; write `{wanted}` and then @{last}.{name}"
+    below = _below(parent, name)
     siblings = [f"{parent}.{item.name}" for item in pkgutil.iter_modules(_paths(found))]
-    return f"no module '{module}'{did_you_mean(module, siblings)}"
+    hint = f"; did you mean '{below[0]}'?" if below else did_you_mean(module, siblings)
+    return f"no module '{module}'{hint}"
+
+
+def _below(parent: str, name: str) -> list[str]:
+    """Return the modules of a name in the packages of a package, as `lm.data.rows.packing`."""
+    paths = _paths(sys.modules.get(parent))
+    files = [file for path in paths for file in sorted(Path(path).glob(f"*/{name}.py"))]
+    found = [f"{parent}.{file.parent.name}.{name}" for file in files]
+    return [module for module in found if not lies_in(module, REFUSED)]
 
 
 def _paths(package: ModuleType | None) -> Iterable[str]:

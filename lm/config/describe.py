@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from lm.config import macros, syntax
 from lm.config.names import did_you_mean
-from lm.config.scan import effective
+from lm.config.scanner import effective
 from lm.config.syntax import Binding, Reference
 from lm.errors import ConfigError
 

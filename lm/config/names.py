@@ -16,10 +16,10 @@ REFUSED = ("lm.cli", "lm.config")
 # What `lm` calls by itself: known to every configuration although no file names them.
 ENTRIES = (
     "lm.train.train",
-    "lm.evaluate.evaluate",
-    "lm.generate.generate",
-    "lm.score.score",
-    "lm.predict.predict",
+    "lm.inference.evaluate.evaluate",
+    "lm.inference.generate.generate",
+    "lm.inference.score.score",
+    "lm.inference.predict.predict",
 )
 _GIN_OWN = ("gin.macro",)
 

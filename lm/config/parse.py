@@ -19,7 +19,7 @@ from gin import config_parser
 from lm.config import admit, macros, parameters, reachability, syntax
 from lm.config.describe import config_text
 from lm.config.names import ENTRIES, did_you_mean
-from lm.config.scan import effective, scan
+from lm.config.scanner import effective, scan
 from lm.config.syntax import REQUIRED, Binding, Macro, Reference
 from lm.errors import ConfigError
 from lm.wall import wall

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from lm.config import syntax
 from lm.config.names import ENTRIES, did_you_mean, typo_of
-from lm.config.scan import effective
+from lm.config.scanner import effective
 from lm.config.syntax import MACRO, Binding, Macro, Reference
 from lm.errors import ConfigError
 

@@ -41,3 +41,16 @@ def special_tokens(vocabulary: seqio.Vocabulary) -> SpecialTokens:
         )
     last = vocabulary.vocab_size - 1
     return SpecialTokens(mask=last, cls=last - 1, sep=last - 2)
+
+
+def require_sentinels(vocabulary: seqio.Vocabulary) -> None:
+    """Checks that a vocabulary has ids to spare.
+
+    Raises:
+        UserError: if not, saying how to get them.
+    """
+    if not vocabulary.extra_ids:
+        raise UserError(
+            "denoising needs a vocabulary with sentinels: give it extra_ids, e.g. "
+            "VOCABULARY = @vocabulary.byte_vocabulary() with byte_vocabulary.extra_ids = 100"
+        )

@@ -8,7 +8,8 @@ import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from lm.data import readers, task_registry
+from lm.data.registry import task_registry
+from lm.data.storage import readers
 from lm.data.tokenizer_options import TrainerOptions
 from lm.parts import value
 

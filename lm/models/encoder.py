@@ -2,7 +2,7 @@
 
 import keras
 
-from lm.models.features import predicted, rows_of
+from lm.models.model import predicted, rows_of
 from lm.nn.branch import Factory, make
 from lm.nn.heads import LogitsInput
 from lm.parts import part

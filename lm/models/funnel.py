@@ -2,7 +2,7 @@
 
 import keras
 
-from lm.models.features import predicted
+from lm.models.model import predicted
 from lm.nn.branch import Factory, make
 from lm.nn.heads import LogitsInput
 from lm.parts import part

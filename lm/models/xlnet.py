@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from lm.models.decoder_only import continuing_segment, with_carry
-from lm.models.features import rows_of
+from lm.models.model import rows_of
 from lm.nn.branch import Factory, State, make
 from lm.nn.stack_state import Rows
 from lm.nn.two_stream_stack import Extras, Predicted

@@ -1,6 +1,7 @@
-"""Evaluation while training: exact sums over a whole split, per task."""
+"""Evaluation while training: exact sums over a whole split, and the metrics of labels."""
 
 import math
+import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
@@ -52,7 +53,7 @@ class Evaluation:
     ) -> None:
         self.split = split
         self.steps = steps
-        from lm.data.evaluation_batches import task_names
+        from lm.data.batching.evaluation_batches import task_names
 
         names = task_names(mixture_or_task_name, split)
         self.batches = {n: data(mixture_or_task_name=n, split=split) for n in names}
@@ -63,6 +64,66 @@ class Evaluation:
             sums = total(engine, islice(batches, self.steps))
             size = text_bytes(batches) if self.steps is None else None
             yield TaskMetrics(task, self.split, metrics(sums, size))
+
+
+@part
+class LabelEvaluation:
+    """The objective's means and the metrics of the tasks of a mixture, such as F1 and Matthews.
+
+    A task's metric takes the place of the objective's of the same name: its accuracy is per cent.
+    The mean of the task's metrics, as in GLUE, decides which checkpoint is the best.
+
+    Args:
+        mixture_or_task_name: a task, or a mixture whose tasks with this split are evaluated.
+        lengths: TASK_FEATURE_LENGTHS.
+        converter: factory of the feature converter, one of labelled examples.
+        batch_size: rows of a batch; changes nothing but speed.
+        vocabulary: replaces that of the tasks' texts, if given.
+        split: name of the split.
+        steps: number of batches; the whole split by default.
+    """
+
+    def __init__(
+        self,
+        *,
+        mixture_or_task_name: str,
+        lengths: Mapping[str, PositiveInt],
+        converter: Callable[[], Any],
+        batch_size: PositiveInt,
+        vocabulary: Any = None,
+        split: str = "validation",
+        steps: PositiveInt | None = None,
+    ) -> None:
+        from lm.data.batching.evaluation_batches import evaluation_batches, task_names
+        from lm.data.evaluation.evaluation_task import EvaluationTask, LabelledTask
+
+        self.split = split
+        self.steps = steps
+        limit = None if steps is None else steps * batch_size
+        shared = {"lengths": lengths, "vocabulary": vocabulary, "limit": limit}
+        self.tasks = {
+            name: (
+                LabelledTask(EvaluationTask(name, split, **shared), converter()),
+                evaluation_batches(
+                    mixture_or_task_name=name,
+                    split=split,
+                    converter=converter,
+                    batch_size=batch_size,
+                    **shared,
+                ),
+            )
+            for name in task_names(mixture_or_task_name, split)
+        }
+
+    def __call__(self, engine: Engine) -> Iterator[TaskMetrics]:
+        """Yield the metrics of each task with the engine's weights."""
+        for name, (task, batches) in self.tasks.items():
+            found = list(engine.predictions(islice(batches, self.steps)))
+            values = means(added(terms for terms, _ in found))
+            predictions = task.predictions(outputs for _, outputs in found)
+            own = task.metrics(predictions)
+            score = statistics.fmean(own.values()) if own else None
+            yield TaskMetrics(name, self.split, values | own, score)
 
 
 def total(engine: Engine, batches: Iterable[Batch]) -> dict[str, tuple[float, float]]:

@@ -32,9 +32,9 @@ PACKAGES = ("keras", "numpy", "tensorflow", "jax", "seqio-nightly", "safetensors
 HARMLESS = re.compile(
     r"(.*/)?(lm\.train\.train\.(workdir|train_steps|\w*_period|keep|patience|evaluations|samples"
     r"|max_skipped|max_rollbacks|replay_batch|mesh|random_seed|microbatches|dtype_policy|partial|allow_change|initial_checkpoint_path)$"
-    r"|lm\.train\.((label_)?evaluation|samples)\.|lm\.data\.\w+\.evaluation_batches\."
-    r"|lm\.data\.user(_labels)?\.\w+\.(train|validation|test)$|lm\.data\.vocabulary\.\w+\.name_or_path$"
-    r"|lm\.data\.pipeline\.Pipeline\.|lm\.(evaluate|generate|mesh|score)\.)"
+    r"|lm\.train\.(evaluation|samples)\.|lm\.data\.batching\.\w+\.evaluation_batches\."
+    r"|lm\.data\.user_tasks\.user(_labels)?\.\w+\.(train|validation|test)$|lm\.data\.vocabulary\.\w+\.name_or_path$"
+    r"|lm\.data\.batching\.pipeline\.Pipeline\.|lm\.(mesh|inference\.(evaluate|generate|score))\.)"
 )
 ENVIRONMENT = (
     "TF_ENABLE_ONEDNN_OPTS",

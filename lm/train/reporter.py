@@ -14,8 +14,7 @@ from lm import disk
 from lm.errors import UserError
 from lm.train.evaluation import TaskMetrics
 from lm.train.goodput import INPUT, Clock, Goodput, format_goodput
-from lm.train.plot import plot
-from lm.train.progress import Progress, log
+from lm.train.progress import Progress, log, plot
 from lm.train.state import StartPoint
 
 METRICS = "metrics.jsonl"

@@ -16,8 +16,7 @@ from lm.parts import entry
 from lm.ranges import NonNegativeInt, PositiveInt, Seed
 from lm.train import metadata, skipped_batch, state
 from lm.train.evaluation import Evaluation
-from lm.train.loop import Loop, Plan
-from lm.train.patience import Patience
+from lm.train.loop import Loop, Patience, Plan
 from lm.train.process_group import ProcessGroup
 from lm.train.progress import log
 from lm.train.reporter import Reporter

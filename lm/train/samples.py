@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from lm import disk
-from lm.generate import Candidate, generate
+from lm.inference.generate import Candidate, generate
+from lm.inference.trained import Trained
 from lm.parts import part
 from lm.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
-from lm.trained import Trained
 
 FOLDER = "samples"
 _RULE = "=" * 72
@@ -39,8 +39,8 @@ class Samples:
         split: str = "validation",
         count: NonNegativeInt = 3,
     ) -> None:
-        from lm.data import task_registry
-        from lm.data.evaluation_batches import evaluation_batches, task_names
+        from lm.data.batching.evaluation_batches import evaluation_batches, task_names
+        from lm.data.registry import task_registry
 
         name = task_names(mixture_or_task_name, split)[0]
         shared = {"lengths": lengths, "converter": converter, "vocabulary": vocabulary}

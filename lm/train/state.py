@@ -43,7 +43,7 @@ class StartPoint(NamedTuple):
         step: batches consumed.
         is_evaluated: whether the evaluation that was due at the step is done.
         rows: rows of metrics.jsonl up to there; None if the checkpoint does not know.
-        patience: of `lm.train.patience.Patience`; None if the checkpoint does not know.
+        patience: of `lm.train.loop.Patience`; None if the checkpoint does not know.
     """
 
     step: int = 0

@@ -47,7 +47,7 @@ batches of T; an exemplar never is the query; a field of more than 3,000 charact
 import importlib
 from collections.abc import Iterable
 
-from lm.data import on_demand
+from lm.data.registry import on_demand
 
 TASKS = {
     "flan_<data set>_<zsopt|zsnoopt|fsopt|fsnoopt>[_<T>templates]": "data sets as instructions",

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from lm.data import fingerprints, sources
-from lm.data.record_cache import Example as Record
+from lm.data.storage import fingerprints, sources
+from lm.data.storage.record_cache import Example as Record
 from tasks.flan.data_set import DataSet
 from tasks.flan.names import BARE, NAMED, Prompt
 from tasks.flan.origin import Origin, key

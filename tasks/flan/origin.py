@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 import seqio
 
-from lm.data import files, fingerprints, readers, sources, task_registry
+from lm.data.registry import task_registry
+from lm.data.storage import files, fingerprints, readers, sources
 from tasks.flan import readings
 from tasks.flan.data_set import DataSet
 from tasks.flan.readings.layout import Fields, Layout, Reading, Row

@@ -6,9 +6,9 @@ from typing import Any
 
 import seqio
 
-from lm.data import metrics
-from lm.data.answer_metrics import squad, trivia_qa
-from lm.data.rank_classification import choice, rank_accuracy
+from lm.data.evaluation import metrics
+from lm.data.evaluation.answer_metrics import squad, trivia_qa
+from lm.data.evaluation.rank_classification import choice, rank_accuracy
 from lm.data.vocabulary import byte_vocabulary
 from tasks.flan.clusters import groups
 from tasks.flan.data_set import DataSet, data_sets

@@ -7,7 +7,7 @@ that asks for a field and gives the answer is turned around, a pair: `[input, ta
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from lm.data.user_instructions import options_block
+from lm.data.user_tasks.user_instructions import options_block
 
 ANSWER = "{answer}"
 

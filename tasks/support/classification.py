@@ -1,7 +1,7 @@
 """Classification tasks of tables: for encoders by their name, text to text as `<name>_text`.
 
-Both forms of a task come from one definition, see `lm.data.classification_task`. Registered with
-bytes; a run takes another vocabulary by its macro VOCABULARY.
+Both forms of a task come from one definition, see `lm.data.preprocessing.classification_task`.
+Registered with bytes; a run takes another vocabulary by its macro VOCABULARY.
 """
 
 import functools
@@ -10,10 +10,16 @@ from typing import Any
 
 import seqio
 
-from lm.data import sources
-from lm.data.answers import Answer, LabelVocabulary
-from lm.data.classification_task import Classification, Metric, RowCheck, class_form, text_form
-from lm.data.metrics import accuracy
+from lm.data.evaluation.metrics import accuracy
+from lm.data.preprocessing.classification_task import (
+    Classification,
+    Metric,
+    RowCheck,
+    class_form,
+    text_form,
+)
+from lm.data.registry.answers import Answer, LabelVocabulary
+from lm.data.storage import sources
 
 Files = Mapping[str, sources.Lazy]
 

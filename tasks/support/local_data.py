@@ -4,7 +4,7 @@ import glob
 from collections.abc import Callable
 from typing import NamedTuple
 
-from lm.data import files
+from lm.data.storage import files
 from lm.errors import UserError
 
 

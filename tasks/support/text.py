@@ -1,7 +1,7 @@
 """Tasks of running text for language models.
 
 Registered with bytes; a run takes another vocabulary by its macro VOCABULARY, see
-`lm.data.task_registry.with_vocabulary`.
+`lm.data.registry.task_registry.with_vocabulary`.
 """
 
 from collections.abc import Callable, Mapping, Sequence

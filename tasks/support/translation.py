@@ -1,7 +1,7 @@
 """Tasks of translation pairs, scored by BLEU and chrF.
 
 Registered with bytes; a run takes another vocabulary by its macro VOCABULARY, see
-`lm.data.task_registry.with_vocabulary`.
+`lm.data.registry.task_registry.with_vocabulary`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import Any
 
 import seqio
 
-from lm.data import metrics
+from lm.data.evaluation import metrics
 from lm.data.vocabulary import byte_vocabulary
 from tasks.support.text import KEPT, Steps
 

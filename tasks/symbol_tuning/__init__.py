@@ -37,13 +37,13 @@ Metrics: exact match; accuracy by ranking. Example (symbol_tuning_sst2):
 
 Source of the method: Wei et al. 2023 (https://arxiv.org/abs/2305.08298). Departures: the words are
 made by rule; the formats are ours; as many exemplars a class as fit 6,000 characters. Mix with
-instructions by `lm.data.user.mixture`, see gin/papers/symbol_tuning.
+instructions by `lm.data.user_tasks.user.mixture`, see gin/papers/symbol_tuning.
 """
 
 import importlib
 from collections.abc import Iterable
 
-from lm.data import on_demand
+from lm.data.registry import on_demand
 
 TASKS = {
     "symbol_tuning_<data set>": "prompts with arbitrary symbols, for training",

@@ -7,7 +7,7 @@ which are for evaluation only. `made` are functions and examples of our own, of 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from lm.data import readers
+from lm.data.storage import readers
 from tasks.support.local_data import DataSet
 
 SHOTS = 4

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from lm.data import fingerprints, sources
-from lm.data.record_cache import Example as Record
+from lm.data.storage import fingerprints, sources
+from lm.data.storage.record_cache import Example as Record
 from lm.errors import UserError
 from tasks.flan.data_set import DataSet
 from tasks.flan.origin import Origin

@@ -6,8 +6,9 @@ from typing import Any
 
 import seqio
 
-from lm.data import files, fingerprints, metrics, sources
-from lm.data.rank_classification import choice, rank_accuracy
+from lm.data.evaluation import metrics
+from lm.data.evaluation.rank_classification import choice, rank_accuracy
+from lm.data.storage import files, fingerprints, sources
 from lm.data.vocabulary import byte_vocabulary
 from tasks.flan.data_set import data_sets
 from tasks.flan.register import MAXIMUM_RATE, rate

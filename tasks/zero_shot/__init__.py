@@ -18,7 +18,7 @@ import importlib
 from collections.abc import Sequence
 from functools import partial
 
-from lm.data import questions
+from lm.data.evaluation import questions
 from tasks.flan.clusters import LOCAL
 from tasks.symbol_tuning.tables import SETTINGS
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from lm.data import questions
-from lm.data.metrics import exact_match
-from lm.data.questions import Choice, Open, QuestionSet
+from lm.data.evaluation import questions
+from lm.data.evaluation.metrics import exact_match
+from lm.data.evaluation.questions import Choice, Open, QuestionSet
 from tasks.flan.clusters import LOCAL
 from tasks.flan.data_set import DataSet, data_sets
 from tasks.flan.examples import records

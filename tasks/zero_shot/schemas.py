@@ -10,8 +10,8 @@ as the data list it, so that one of PDP-60 has no genitive.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lm.data import readers
-from lm.data.questions import Choice, QuestionSet
+from lm.data.evaluation.questions import Choice, QuestionSet
+from lm.data.storage import readers
 from tasks.support.local_data import DataSet
 
 PUBLISHERS = "github.com/vid-koci/bert-commonsense"

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from lm.data import readers
-from lm.data.questions import Choice, Cloze, Passage, Question, QuestionSet
+from lm.data.evaluation.questions import Choice, Cloze, Passage, Question, QuestionSet
+from lm.data.storage import readers
 from tasks import wikitext2_eval
 from tasks.flan.data_set import data_sets
 from tasks.flan.origin import Origin

@@ -9,7 +9,7 @@ pytest.importorskip("seqio")
 import seqio
 
 from lm.cli import main, preview_text
-from lm.data.preview import Preview, piece
+from lm.data.batching.preview import Preview, piece
 
 
 @pytest.fixture
@@ -21,9 +21,9 @@ def lines_task(tmp_path, monkeypatch):
     gin.write_text(
         "# A task of two lines.\n"
         "from __gin__ import dynamic_registration\n"
-        "from lm.data import features\n"
-        "from lm.data import packing\n"
-        "from lm.data import user\n"
+        "from lm.data.rows import features\n"
+        "from lm.data.rows import packing\n"
+        "from lm.data.user_tasks import user\n"
         "MIXTURE_OR_TASK_NAME = @user.text_task()\n"
         f"user.text_task.train = '{tmp_path}/lines.txt'\n"
         f"user.text_task.name = '{tmp_path.name}'\n"

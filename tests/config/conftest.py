@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lm import config
-from lm.config.scan import scan
+from lm.config.scanner import scan
 
 PARTS = '''
 """Something to configure that needs no framework."""

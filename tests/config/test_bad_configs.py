@@ -78,6 +78,16 @@ WRONG_LINES = {
     "included folder": ("include 'models/gpt2'", "run.gin:9", "is a folder"),
     "include of itself": ("include 'run.gin'", "run.gin:9", "includes itself"),
     "missing module": ("import parts.nothing", "run.gin:9", "no module 'parts.nothing'"),
+    "module of a package": (
+        "from lm.data import packing",
+        "run.gin:9",
+        "did you mean 'lm.data.rows.packing'?",
+    ),
+    "module of a package, one refused": (
+        "from lm import generate",
+        "run.gin:9",
+        "did you mean 'lm.inference.generate'?",
+    ),
     "object as a module": ("from parts import Layer", "run.gin:9", "then @parts.Layer"),
     "constant": ("parts.train.hooks = [@parts.CONSTANT]", "run.gin:9", "not a class or function"),
 }

@@ -123,7 +123,7 @@ def test_the_operative_configuration_holds_what_was_used(load: Load) -> None:
 
 
 def test_the_packages_own_files_are_found_by_both_names(place: Path) -> None:
-    from lm.config.scan import scan
+    from lm.config.scanner import scan
 
     short, long = (scan([f"{start}models/gpt2/small.gin"]).bindings for start in ("", "gin/"))
     assert short == long

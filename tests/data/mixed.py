@@ -3,7 +3,8 @@
 import seqio
 import tensorflow as tf
 
-from lm.data import features, packing, pipeline
+from lm.data.batching import pipeline
+from lm.data.rows import features, packing
 from tests.data import toy
 
 

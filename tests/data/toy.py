@@ -4,7 +4,7 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
-from lm.data import sources
+from lm.data.storage import sources
 from lm.data.vocabulary import byte_vocabulary
 
 

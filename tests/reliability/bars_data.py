@@ -5,8 +5,8 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lm.data import files, publish, readers, record_cache
-from lm.data.defects import DefectReport
+from lm.data.storage import files, readers, record_cache
+from lm.data.storage.defects import DefectReport
 from lm.data.vocabulary import byte_vocabulary
 from lm.errors import UserError
 from tests.reliability.bar import Bar, Result
@@ -64,11 +64,11 @@ def cached_records(folder: Path) -> tuple[Path, Callable[[], object]]:
 def array_cache(folder: Path) -> tuple[Path, Callable[[], object]]:
     """Make a published folder as the token store's are."""
     place = folder / "tokens"
-    with publish.publish(place, {}) as temporary:
+    with files.publish(place, {}) as temporary:
         (temporary / "0.values.npy").write_bytes(bytes(4096))
 
     def look() -> None:
-        publish.verify(place, publish.read_manifest(place) or {})
+        files.verify(place, files.read_manifest(place) or {})
 
     return place / "0.values.npy", look
 

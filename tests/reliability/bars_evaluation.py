@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 import lm
-import lm.run
-from lm.evaluate import EvaluationResult, write_result
+import lm.inference.run
+from lm.inference.evaluate import EvaluationResult, write_result
 from tests import tiny_run
 from tests.reliability.bar import Bar, Result
 
@@ -35,7 +35,7 @@ def repeated(trials: int, folder: Path) -> Result:
     return Result(2 * trials, failures, f"batches of {', '.join(map(str, sorted(SIZES)))}")
 
 
-def texts(run: lm.run.Run, batch_size: int) -> list[str]:
+def texts(run: lm.inference.run.Run, batch_size: int) -> list[str]:
     """Return what the model writes greedily for all texts of the task, so many at a time."""
     made = run.generate(tiny_run.TEXTS, batch_size=batch_size, max_new_tokens=8)
     return [found[0].text for found in made.candidates]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lm import checkpoint
-from lm.data import iterator_position
+from lm.data.batching import iterator_position
 from lm.errors import UserError
 from tests.reliability import hostile
 from tests.reliability.bar import ROOT, Bar, Result

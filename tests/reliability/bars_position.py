@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lm.data import features, packing, pipeline, user
+from lm.data.batching import pipeline
+from lm.data.rows import features, packing
+from lm.data.user_tasks import user
 from lm.train.training_batches import chained_hash
 from tests.reliability.bar import Bar, Result
 

@@ -4,7 +4,7 @@ import gzip
 from collections.abc import Callable
 from typing import NamedTuple
 
-from lm.data.readers import read_jsonl, read_text_lines, read_tsv
+from lm.data.storage.readers import read_jsonl, read_text_lines, read_tsv
 
 FINE = ""
 

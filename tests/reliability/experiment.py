@@ -14,7 +14,7 @@ include 'optim/adamw.gin'
 include 'tiny.gin'
 
 from lm import train
-from lm.data import user
+from lm.data.user_tasks import user
 from lm.optim import adamw
 from lm.train import samples
 

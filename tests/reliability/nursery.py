@@ -30,11 +30,11 @@ TOUCHES = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncat
 MODULES = (
     "lm.cli.main",
     "lm.cli.train",
-    "lm.run",
+    "lm.inference.run",
     "lm.train",
     "lm.config",
-    "lm.data.pipeline",
-    "lm.data.user",
+    "lm.data.batching.pipeline",
+    "lm.data.user_tasks.user",
     "matplotlib.pyplot",
 )
 

@@ -8,8 +8,10 @@ import pytest
 pytest.importorskip("seqio")
 import seqio
 
-from lm.data import stream, task_registry, token_store
-from lm.data.answers import label_names, num_labels
+from lm.data.batching import stream
+from lm.data.registry import task_registry
+from lm.data.registry.answers import label_names, num_labels
+from lm.data.storage import token_store
 from lm.errors import UserError
 from tasks.support import classification
 from tasks.support.local_data import DataSet

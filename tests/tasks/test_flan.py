@@ -15,9 +15,10 @@ pytest.importorskip("seqio")
 import seqio
 import tensorflow as tf
 
-from lm.data import on_demand, stream, task_registry
-from lm.data.rank_classification import Choice, rank_accuracy
-from lm.data.user_instructions import options_block
+from lm.data.batching import stream
+from lm.data.evaluation.rank_classification import Choice, rank_accuracy
+from lm.data.registry import on_demand, task_registry
+from lm.data.user_tasks.user_instructions import options_block
 from lm.data.vocabulary import byte_vocabulary
 from lm.errors import UserError
 from tasks.flan import clusters, few_shot, names

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("seqio")
 import seqio
 
-from lm.data import sources
+from lm.data.storage import sources
 from lm.errors import UserError
 from tasks import eutrans, multi30k, novels_dev, tinyshakespeare, wikitext2_eval  # noqa: F401
 from tasks.support.local_data import DataSet

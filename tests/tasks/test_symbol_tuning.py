@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("seqio")
 
-from lm.data import task_registry
+from lm.data.registry import task_registry
 from lm.errors import UserError
 from tasks.flan.data_set import DataSet, data_sets
 from tasks.flan.template import Example

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from lm.data import files, questions
-from lm.data.questions import Choice, Cloze, Open, Passage
-from lm.zero_shot.judge import judge_choices
-from lm.zero_shot.respondent import LogLikelihood
+from lm.data.evaluation import questions
+from lm.data.evaluation.questions import Choice, Cloze, Open, Passage
+from lm.data.storage import files
+from lm.inference.zero_shot.judge import judge_choices
+from lm.inference.zero_shot.respondent import LogLikelihood
 from tasks.flan.template import Example
 from tasks.zero_shot import suites
 from tasks.zero_shot.schemas import Schema, schemas

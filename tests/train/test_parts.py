@@ -15,7 +15,7 @@ import pytest
 from lm import config
 from lm.errors import UserError
 from lm.lock import check, lock
-from lm.train import metadata, plot, reporter
+from lm.train import metadata, progress, reporter
 from lm.train.evaluation import metrics
 from lm.train.goodput import Clock, age
 from lm.train.progress import Progress
@@ -236,10 +236,10 @@ def test_metrics_are_exact_over_the_sums():
 def test_metadata_that_decide_nothing_do_not_count():
     assert metadata.HARMLESS.match("lm.train.train.train_steps")
     assert metadata.HARMLESS.match("lm.train.train.eval_period")
-    assert metadata.HARMLESS.match("lm.data.evaluation_batches.evaluation_batches.limit")
-    assert metadata.HARMLESS.match("lm.data.user.text_task.train")
+    assert metadata.HARMLESS.match("lm.data.batching.evaluation_batches.evaluation_batches.limit")
+    assert metadata.HARMLESS.match("lm.data.user_tasks.user.text_task.train")
     assert metadata.HARMLESS.match("lm.data.vocabulary.sentencepiece_vocabulary.name_or_path")
-    assert not metadata.HARMLESS.match("lm.data.user.text_task.held_out")
+    assert not metadata.HARMLESS.match("lm.data.user_tasks.user.text_task.held_out")
     assert not metadata.HARMLESS.match("lm.train.train.optimizer")
     assert not metadata.HARMLESS.match("lm.optim.schedules.Cosine.steps")
 
@@ -302,15 +302,15 @@ def test_the_code_of_the_tasks_that_gin_files_name_counts(tmp_path, monkeypatch)
 def test_the_picture_has_a_curve_for_training_and_every_task(tmp_path):
     rows = [{"step": i, "split": "train", "loss": 5.0 - i / 50} for i in range(1, 101)]
     rows += [{"step": i, "split": "validation", "task": "t", "loss": 4.0} for i in (50, 100)]
-    plot.plot(rows, tmp_path / "loss.png")
+    progress.plot(rows, tmp_path / "loss.png")
     assert (tmp_path / "loss.png").stat().st_size > 10_000
-    plot.plot([], tmp_path / "none.png")
+    progress.plot([], tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
 
 
 def test_pictures_of_several_runs(tmp_path):
     rows = [{"step": step, "split": "train", "loss": 9 / step} for step in range(1, 30)]
-    plot.plot_by_time({"gpt": (rows, 2.0), "gau": (rows[:9], 1.0)}, tmp_path / "two.png")
+    progress.plot_by_time({"gpt": (rows, 2.0), "gau": (rows[:9], 1.0)}, tmp_path / "two.png")
     assert (tmp_path / "two.png").read_bytes().startswith(b"\x89PNG")
-    plot.plot_by_time({"gpt": ([], 2.0)}, tmp_path / "none.png")
+    progress.plot_by_time({"gpt": ([], 2.0)}, tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()

@@ -1,0 +1,1 @@
+"""Batches: streams of examples, windows over them, one exact pass, saved positions."""

@@ -1,0 +1,153 @@
+"""One exact pass over a split: every example once, with the raw examples at hand."""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import seqio
+import tensorflow as tf
+
+from lm.data.batching import stream
+from lm.data.registry import task_registry
+from lm.data.rows.converter import Converter, num_rows, to_rows
+from lm.parts import part
+from lm.ranges import PositiveInt
+from lm.types import Batch
+
+Example = dict[str, Any]
+
+
+class EvaluationBatches:
+    """Batches of one fixed shape that hold every example exactly once; can be iterated again.
+
+    The last batch is filled up with empty rows: segment ids and loss weights 0.
+
+    Args:
+        examples: the examples in order.
+        rows: their rows, each of fixed shape.
+        batch_size: rows of a batch.
+        num_rows: returns the number of rows of an example.
+
+    Attributes:
+        features: shapes and types of a batch, as a dict of `tf.TensorSpec`.
+    """
+
+    def __init__(
+        self,
+        *,
+        examples: tf.data.Dataset,
+        rows: tf.data.Dataset,
+        batch_size: PositiveInt,
+        num_rows: Callable[[Example], int],
+    ):
+        self._examples = examples
+        self._num_rows = num_rows
+        self._rows = rows
+        self.batch_size = batch_size
+        self.features = {
+            name: tf.TensorSpec([batch_size, *spec.shape], spec.dtype)
+            for name, spec in rows.element_spec.items()
+        }
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self._rows.batch(self.batch_size).prefetch(2):
+            yield {name: self._filled(tensor.numpy()) for name, tensor in batch.items()}
+
+    @functools.cached_property
+    def examples(self) -> list[Example]:
+        """The examples in order: tokens as arrays, text such as `targets_pretokenized` as str."""
+        return [
+            {name: _python(value) for name, value in example.items()}
+            for example in self._examples.as_numpy_iterator()
+        ]
+
+    @functools.cached_property
+    def row_examples(self) -> np.ndarray:
+        """For each row, in the order of the batches, the number of its example.
+
+        It leaves out the rows that fill the last batch.
+
+        Raises:
+            UserError: if rows are packed or run across examples.
+        """
+        counts = [self._num_rows(example) for example in self.examples]
+        return np.repeat(np.arange(len(counts)), counts)
+
+    def texts(self, feature: str = "targets") -> list[str]:
+        """Returns the text of a feature of every example, as it was before tokenizing.
+
+        Raises:
+            KeyError: if the task does not keep it.
+        """
+        return [example[f"{feature}_pretokenized"] for example in self.examples]
+
+    def _filled(self, rows: np.ndarray) -> np.ndarray:
+        missing = self.batch_size - len(rows)
+        return np.pad(rows, [(0, missing)] + [(0, 0)] * (rows.ndim - 1))
+
+
+@part
+def evaluation_batches(  # noqa: PLR0913 - keyword-only settings of one evaluation
+    *,
+    mixture_or_task_name: str,
+    split: str = "validation",
+    lengths: Mapping[str, PositiveInt],
+    converter: Callable[[], Converter],
+    batch_size: PositiveInt,
+    vocabulary: seqio.Vocabulary | None = None,
+    preprocessors: Sequence[stream.Preprocessor] = (),
+    seed: int = 0,
+    limit: PositiveInt | None = None,
+) -> EvaluationBatches:
+    """Returns one exact pass over a split of a task.
+
+    Args:
+        mixture_or_task_name: name of a registered task; a mixture has none of its own.
+        split: name of the split.
+        lengths: TASK_FEATURE_LENGTHS.
+        converter: factory of a feature converter; without packing, rows can be told apart.
+        batch_size: rows of a batch; changes nothing but speed.
+        vocabulary: replaces the task's own, if given.
+        preprocessors: SeqIO preprocessors that follow the task's own.
+        seed: of preprocessors that are random.
+        limit: number of examples to take from the beginning; all by default.
+
+    Raises:
+        UserError: naming what is unknown: task, split, feature or length.
+    """
+    task = task_registry.task(mixture_or_task_name, split, vocabulary)
+    converting = converter()
+    examples = stream.one_pass(
+        task,
+        split,
+        lengths=lengths,
+        preprocessors=preprocessors,
+        seed=seed,
+        trims=converting.trims,
+    ).take(-1 if limit is None else limit)
+    return EvaluationBatches(
+        examples=examples,
+        rows=to_rows(converting, examples, lengths),
+        batch_size=batch_size,
+        num_rows=lambda example: num_rows(converting, _sizes(example), lengths),
+    )
+
+
+def task_names(mixture_or_task_name: str, split: str = "validation") -> list[str]:
+    """Returns the names of the tasks in a mixture that have a split; of a task, its own."""
+    found = task_registry.provider(mixture_or_task_name, split)
+    return [task.name for task in task_registry.tasks(found, split)]
+
+
+def _sizes(example: Mapping[str, Any]) -> dict[str, int]:
+    return {name: len(value) for name, value in example.items() if isinstance(value, np.ndarray)}
+
+
+def _python(value: Any) -> Any:
+    """Returns text as str, a list of texts as a list, a number as a Python number."""
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        return [_python(item) for item in value.tolist()]
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,302 @@
+"""Rows of XLNet that go on: B streams of documents side by side, each row R tokens further.
+
+With R = 3 and rows of 10, a document of eight tokens is three rows; the second part of each begins
+where the first part of the next does (`lm.data.rows.permuted_rows` says what stands in a row):
+
+    a b c | d e [SEP] f g [SEP] [CLS]     continues 0
+    d e f | g [SEP] h [SEP] [CLS]         continues 1
+    g h                                   continues 1
+
+So every token stands once in the first part of a row, which the next row finds in its memory. A row
+holds one document.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import seqio
+import tensorflow as tf
+
+from lm.data.batching import stream
+from lm.data.batching.batches import Batches
+from lm.data.batching.contiguous import documents, epochs, side_by_side
+from lm.data.batching.evaluation_batches import EvaluationBatches
+from lm.data.batching.pipeline import row_fingerprint, task_fingerprint, vocabulary_sizes
+from lm.data.batching.windows import no_num_rows
+from lm.data.mapping import mapped
+from lm.data.registry import task_registry
+from lm.data.rows import packing
+from lm.data.rows.features import needed
+from lm.data.rows.packing import Features, Lengths
+from lm.data.rows.permuted_rows import PermutedRow
+from lm.errors import UserError
+from lm.parts import part
+from lm.ranges import NonNegativeInt, PositiveInt, Seed, UnitFloat
+
+TARGETS = ("targets",)
+
+Direction: TypeAlias = Callable[[tf.Tensor, int], tf.Tensor]
+"""Number of a stream and of all streams -> whether it is read from the end of its documents."""
+
+
+@part
+def second_half_backward(stream: tf.Tensor, count: int) -> tf.Tensor:
+    """The release's bidirectional data: the second half of the streams runs backward."""
+    return 2 * stream >= count
+
+
+@part
+class PermutedWindows(Batches):
+    """Batches whose rows go on from one to the next; the features are those of `PermutedRow`.
+
+    In each epoch the documents are joined in another order and cut into B streams of an equal
+    number of rows; so a stream may begin inside a document. `encoder_continues` is 1 where a row
+    goes on with the document of the row before. Spans and orders are drawn anew in every epoch.
+    The split is held in memory.
+
+    Args:
+        mixture_or_task_name: name of a registered task.
+        split: name of the split.
+        lengths: `{"targets": T}`.
+        batch_size: streams B, the rows of the global batch.
+        seed: decides the order of the documents, spans, orders and second pieces.
+        row: factory of `PermutedRow`.
+        backward: which streams hold their documents from the end to the start, such as
+            `second_half_backward`; their rows have the feature `encoder_direction`. None is none.
+        random_piece_rate: share of rows whose second piece is from elsewhere in the split.
+        vocabulary: replaces the task's own, if given.
+        preprocessors: SeqIO preprocessors that follow the task's own.
+        prefetch: number of batches made ahead.
+        process_index: which process this is, of `process_count`; see `Batches`.
+        process_count: number of processes.
+
+    Attributes:
+        vocabulary_sizes: feature and task -> number of ids of its tokenizer.
+
+    Raises:
+        UserError: if the split has fewer rows than there are streams; as `PermutedRow`.
+
+    Source: Yang et al. 2019 (https://arxiv.org/abs/1906.08237), section 3.1.
+    Departures: documents do not share a row, and the memory ends with them.
+    """
+
+    def __init__(  # noqa: PLR0913 - keyword-only settings of one run
+        self,
+        *,
+        mixture_or_task_name: str,
+        split: str = "train",
+        lengths: Mapping[str, PositiveInt],
+        batch_size: PositiveInt,
+        seed: Seed,
+        row: Callable[..., PermutedRow],
+        backward: Direction | None = None,
+        random_piece_rate: UnitFloat = 0.5,
+        vocabulary: seqio.Vocabulary | None = None,
+        preprocessors: Sequence[stream.Preprocessor] = (),
+        prefetch: NonNegativeInt = 4,
+        process_index: int = 0,
+        process_count: int = 1,
+    ):
+        task = task_registry.task(mixture_or_task_name, split, vocabulary)
+        make = row_maker(row, task, lengths)
+        examples = stream.one_pass(
+            task, split, lengths=lengths, preprocessors=preprocessors, seed=seed, trims=()
+        )
+        drawing = Drawing(make, seed, random_piece_rate, backward)
+        self.vocabulary_sizes = vocabulary_sizes(task, split, TARGETS)
+        settings = {**make.settings, "random_piece_rate": random_piece_rate}
+        settings["backward"] = getattr(backward, "__name__", None)
+        super().__init__(
+            rows=_endless(documents(examples), batch_size, drawing),
+            fingerprint={
+                **task_fingerprint(task, split),
+                **row_fingerprint(lengths, {"PermutedWindows": settings}, preprocessors, seed),
+            },
+            batch_size=batch_size,
+            prefetch=prefetch,
+            process_index=process_index,
+            process_count=process_count,
+        )
+
+
+@part
+def permuted_batches(
+    *,
+    mixture_or_task_name: str,
+    split: str = "validation",
+    lengths: Mapping[str, PositiveInt],
+    batch_size: PositiveInt,
+    row: Callable[..., PermutedRow],
+    vocabulary: seqio.Vocabulary | None = None,
+    preprocessors: Sequence[stream.Preprocessor] = (),
+) -> EvaluationBatches:
+    """Returns every document once, from its beginning to its end in one stream.
+
+    Spans and orders depend on nothing but the document and the row in it. Arguments as in
+    `PermutedWindows`; second pieces go on with the first. The examples keep no text: bits per byte
+    would be wrong where only some of the tokens are predicted.
+    """
+    task = task_registry.task(mixture_or_task_name, split, vocabulary)
+    make = row_maker(row, task, lengths)
+    examples = stream.one_pass(task, split, lengths=lengths, preprocessors=preprocessors, trims=())
+    examples = stream.keep(examples, TARGETS)
+    found, ends = side_by_side(documents(examples), batch_size)
+    made = windows(found, make.reuse_length)
+    # Streams end where documents do: rows up to there.
+    documents_before = np.searchsorted(np.cumsum(found.row_lengths().numpy()), ends, "right")
+    bounds = np.concatenate([[0], made.ends.numpy()])[documents_before]
+    return EvaluationBatches(
+        examples=examples,
+        rows=_rows(made._replace(bounds=tf.constant(bounds)), Drawing(make, 0, 0.0, None), 0),
+        batch_size=batch_size,
+        num_rows=no_num_rows,
+    )
+
+
+@part
+class TextRows:
+    """Rows of `lengths["targets"]` for an encoder that reads text and predicts nothing.
+
+    Long texts are split.
+    """
+
+    task_features = TARGETS
+    trims = ()
+
+    def __init__(self) -> None:
+        self.packer = packing.Pad()
+
+    def prepare(self, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
+        """Returns examples that fit a row."""
+        dataset = dataset.filter(lambda example: tf.size(example["targets"]) > 0)
+        return packing.split(dataset, self.row_lengths(lengths))
+
+    def row_lengths(self, lengths: Lengths) -> Lengths:
+        """Returns the length of the targets."""
+        return needed(lengths, TARGETS)
+
+    def convert(self, rows: Features) -> Features:
+        """Returns the encoder's features."""
+        return {
+            "encoder_input_tokens": rows["targets"],
+            "encoder_segment_ids": rows["targets_segment_ids"],
+            "encoder_positions": rows["targets_positions"],
+        }
+
+    def num_rows(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
+        """Returns the number of rows of a text."""
+        return -(-sizes["targets"] // lengths["targets"])
+
+
+class Windows(NamedTuple):
+    """Documents one after the other, and where their rows and the streams end.
+
+    Attributes:
+        documents: int32 [D, (tokens)].
+        ends: int64 [D], rows of all documents up to this one.
+        bounds: int64 [B + 1], stream r holds the rows from bounds[r] to before bounds[r + 1].
+    """
+
+    documents: tf.RaggedTensor
+    ends: tf.Tensor
+    bounds: tf.Tensor = None
+
+
+class Drawing(NamedTuple):
+    """How rows are made and what is drawn for them."""
+
+    make: PermutedRow
+    seed: int
+    random_piece_rate: float
+    backward: Direction | None
+
+
+def row_maker(row: Callable[..., PermutedRow], task: seqio.Task, lengths: Lengths) -> PermutedRow:
+    """Returns what makes the rows of a task."""
+    vocabulary = task.output_features["targets"].vocabulary
+    return row(length=needed(lengths, TARGETS)["targets"], vocabulary=vocabulary)
+
+
+def windows(found: tf.RaggedTensor, step: int) -> Windows:
+    """Returns documents whose rows begin `step` tokens after each other."""
+    lengths = tf.cast(found.row_lengths(), tf.int64)
+    return Windows(found, tf.cumsum(-(-lengths // step)))
+
+
+def _endless(found: tf.RaggedTensor, count: int, drawing: Drawing) -> tf.data.Dataset:
+    """Returns the rows of all batches, epoch after epoch."""
+    total = int(windows(found, drawing.make.reuse_length).ends[-1])
+    if total < count:
+        raise UserError(
+            f"a split of {total} rows has none for some of BATCH_SIZE = {count} streams"
+        )
+    bounds = tf.range(count + 1, dtype=tf.int64) * total // count
+
+    def rows(shuffled: tf.RaggedTensor, number: tf.Tensor) -> tf.data.Dataset:
+        made = windows(shuffled, drawing.make.reuse_length)
+        return _rows(made._replace(bounds=bounds), drawing, number)
+
+    return epochs(found, drawing.seed, rows)
+
+
+def _rows(made: Windows, drawing: Drawing, epoch: tf.Tensor) -> tf.data.Dataset:
+    """Returns the rows of all streams: the first of each, then the second of each, and so on."""
+    count = int(made.bounds.shape[0]) - 1
+    longest = tf.reduce_max(made.bounds[1:] - made.bounds[:-1])
+    return mapped(
+        tf.data.Dataset.range(longest * count),
+        lambda i: _row(made, drawing, epoch, i % count, i // count),
+    )
+
+
+def _row(
+    made: Windows, drawing: Drawing, epoch: tf.Tensor, stream: tf.Tensor, number: tf.Tensor
+) -> Features:
+    """Returns the features of one row of one stream, empty where the stream has ended."""
+    make, count = drawing.make, int(made.bounds.shape[0]) - 1
+    row = made.bounds[stream] + number
+    is_there = row < made.bounds[stream + 1]
+    document = tf.where(is_there, tf.searchsorted(made.ends, row[None], "right")[0], 0)
+    text = made.documents[document]
+    before = tf.where(document > 0, made.ends[document - 1], 0)
+    start = tf.where(is_there, tf.cast(row - before, tf.int32) * make.reuse_length, tf.size(text))
+    is_backward = False if drawing.backward is None else drawing.backward(stream, count)
+    rest = _directed(text, is_backward)[start:]
+
+    # The seed of a row: its document and index in it, and the epoch.
+    key = tf.stack([tf.cast(drawing.seed, tf.int64), tf.cast(epoch, tf.int64)])
+    key = tf.random.experimental.stateless_fold_in(key, row)
+    keys = tf.random.split(key, 5)
+    reused, new = rest[: make.reuse_length], rest[make.reuse_length :][: make.new_length]
+    first, second = _pieces(new, keys[0])
+    size = tf.size(second)
+    elsewhere = _anywhere(made.documents.flat_values, size, keys[1])
+    is_random = tf.random.stateless_uniform([], keys[2]) < drawing.random_piece_rate
+    second = tf.where(is_random, _directed(elsewhere, is_backward), second)
+    features = make(reused, first, second, keys[3])
+    continues = is_there & (start > 0) & (number > 0)
+    features["encoder_continues"] = tf.cast(continues, tf.int32)
+    if drawing.backward is not None:
+        features["encoder_direction"] = 1 - 2 * tf.cast(is_backward, tf.int32)
+    return features
+
+
+def _directed(text: tf.Tensor, is_backward: tf.Tensor) -> tf.Tensor:
+    """Returns the text, or the text from its end to its start."""
+    return tf.where(is_backward, tf.reverse(text, [0]), text)
+
+
+def _pieces(text: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns a text cut at a random token, nothing where there are less than two."""
+    size = tf.size(text)
+    cut = tf.random.stateless_uniform([], key, 1, tf.maximum(size, 2), tf.int32)
+    cut = tf.where(size > 1, cut, 0)
+    return text[:cut], text[cut : tf.where(size > 1, size, 0)]
+
+
+def _anywhere(tokens: tf.Tensor, size: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+    """Returns so many tokens from a random position."""
+    most = tf.size(tokens) - size
+    start = tf.random.stateless_uniform([], key, 0, most + 1, tf.int32)
+    return tokens[start : start + size]

@@ -1,0 +1,220 @@
+"""Examples of tasks as endless or single passes: shuffled by index, preprocessed, mixed.
+
+A task whose tokens are stored is shuffled as a whole: example number i of epoch e is found by a
+pseudo-random permutation of the indices, made from the seed and e. Such a stream has no state but
+its position.
+"""
+
+import zlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import numpy as np
+import seqio
+import tensorflow as tf
+from absl import logging
+
+from lm.data.mapping import mapped
+from lm.data.preprocessing import text_pairs
+from lm.data.registry import task_registry
+from lm.data.storage import token_store
+from lm.errors import UserError
+
+Preprocessor = Callable[..., tf.data.Dataset]
+Lengths = Mapping[str, int]
+
+_ENDLESS = 2**62
+
+
+def one_pass(
+    task: seqio.Task,
+    split: str,
+    *,
+    lengths: Lengths,
+    trims: Collection[str] | None = None,
+    preprocessors: Sequence[Preprocessor] = (),
+    seed: int = 0,
+) -> tf.data.Dataset:
+    """Returns every example of a split once, in order, as the task and preprocessors make it.
+
+    Args:
+        task: the task.
+        split: name of the split.
+        lengths: TASK_FEATURE_LENGTHS, handed to preprocessors that ask for it.
+        trims: the features that the converter cuts; no other is cut on the way to it. None
+            means all, as in SeqIO.
+        preprocessors: further ones after the task's own.
+        seed: of the preprocessors that are random.
+    """
+    store = token_store.open_store(task, split)
+    if store is None:
+        dataset = token_store.examples(task, split, seed=seed)
+    else:
+        dataset = store.dataset(tf.data.Dataset.range(len(store)))
+    return preprocess(
+        task,
+        dataset,
+        lengths=lengths,
+        trims=trims,
+        preprocessors=preprocessors,
+        seed=seed,
+    )
+
+
+def endless(
+    task: seqio.Task,
+    split: str,
+    *,
+    lengths: Lengths,
+    trims: Collection[str] | None = None,
+    preprocessors: Sequence[Preprocessor] = (),
+    seed: int,
+) -> tf.data.Dataset:
+    """Returns the examples of a split over and over, in another order each time.
+
+    Arguments as in `one_pass`.
+    """
+    store = token_store.open_store(task, split)
+    if store is None:
+        dataset = task.source.get_dataset(split=split, shuffle=True, seed=seed)
+        dataset = task.preprocess_precache(dataset, seed=seed).repeat()
+    else:
+        dataset = store.dataset(shuffled_indices(len(store), seed=seed, name=task.name))
+        if all(map(_leaves_sizes, [*after_cache(task), *preprocessors])):
+            _report_cuts(task, split, store, _cut_to(lengths, trims))
+    return preprocess(
+        task,
+        dataset,
+        lengths=lengths,
+        trims=trims,
+        preprocessors=preprocessors,
+        seed=seed,
+    )
+
+
+def mixed(
+    provider: task_registry.Provider,
+    split: str,
+    *,
+    lengths: Lengths,
+    trims: Collection[str] | None = None,
+    preprocessors: Sequence[Preprocessor] = (),
+    seed: int,
+    features: Sequence[str],
+) -> tf.data.Dataset:
+    """Returns the endless examples of a task, or of a mixture's tasks by their rates.
+
+    Arguments as in `one_pass`; `features` are the ones to keep, so that tasks may differ in
+    others. A mixture's tasks without the split are left out.
+    """
+    streams = []
+    for task in task_registry.tasks(provider, split):
+        examples = endless(
+            task, split, lengths=lengths, trims=trims, preprocessors=preprocessors, seed=seed
+        )
+        streams.append(keep(examples, features))
+    if len(streams) == 1:
+        return streams[0]
+    return tf.data.Dataset.sample_from_datasets(streams, weights=rates(provider, split), seed=seed)
+
+
+def rates(provider: task_registry.Provider, split: str) -> list[float]:
+    """Returns the share of each task, in the order of `task_registry.tasks`; their sum is 1.
+
+    Raises:
+        UserError: if no task of a mixture has a rate over 0.
+    """
+    tasks = task_registry.tasks(provider, split)
+    if isinstance(provider, seqio.Task):
+        return [1.0]
+    raw = [provider.get_rate(task) for task in tasks]
+    if not sum(raw) > 0:
+        raise UserError(f"{provider.name}: no task with split {split!r} has a rate over 0")
+    return [rate / sum(raw) for rate in raw]
+
+
+def shuffled_indices(count: int, *, seed: int, name: str) -> tf.data.Dataset:
+    """Returns indices 0 … count − 1 in a new pseudo-random order every epoch, without end.
+
+    Args:
+        count: number of examples.
+        seed: of the orders.
+        name: of the task, so that tasks with the same seed have different orders.
+    """
+    key = (seed ^ zlib.crc32(name.encode())) % 2**31
+
+    def shuffled(position: tf.Tensor) -> tf.Tensor:
+        epoch, index = position // count, position % count
+        return tf.random.experimental.index_shuffle(index, tf.stack([key, epoch]), count - 1)
+
+    return mapped(tf.data.Dataset.range(_ENDLESS), shuffled)
+
+
+def preprocess(
+    task: seqio.Task,
+    dataset: tf.data.Dataset,
+    *,
+    lengths: Lengths,
+    trims: Collection[str] | None = None,
+    preprocessors: Sequence[Preprocessor],
+    seed: int,
+) -> tf.data.Dataset:
+    """Applies the task's preprocessors after the cache mark (all, if it has none) and more.
+
+    Random ones (`seqio.map_over_dataset(num_seeds=...)`) get seeds made from `seed`. SeqIO's
+    `append_eos_after_trim` gets the lengths of the features in `trims` alone, so that it does not
+    trim what a converter splits.
+    """
+    with seqio.utils.map_seed_manager(seed):
+        for step in [*after_cache(task), *preprocessors]:
+            trimmed_to = _cut_to(lengths, trims) if step is _append_eos_after_trim else lengths
+            given = {"sequence_length": trimmed_to, "output_features": task.output_features}
+            dataset = seqio.utils.add_kwargs_to_transform(step, **given)(dataset)
+    return dataset
+
+
+def after_cache(task: seqio.Task) -> list[Preprocessor]:
+    """Returns the preprocessors that run anew in every epoch."""
+    steps = list(task.preprocessors)
+    marks = [i for i, step in enumerate(steps) if isinstance(step, seqio.CacheDatasetPlaceholder)]
+    return steps[marks[0] + 1 :] if marks else steps
+
+
+def keep(dataset: tf.data.Dataset, features: Sequence[str]) -> tf.data.Dataset:
+    """Returns the dataset with these features alone, those that are there."""
+    kept = [name for name in features if name in dataset.element_spec]
+    return mapped(dataset, lambda example: {name: example[name] for name in kept})
+
+
+_append_eos = seqio.preprocessors.append_eos
+_append_eos_after_trim = seqio.preprocessors.append_eos_after_trim
+
+
+def _cut_to(lengths: Lengths, trims: Collection[str] | None) -> Lengths:
+    if trims is None:
+        return lengths
+    return {name: length for name, length in lengths.items() if name in trims}
+
+
+def _report_cuts(
+    task: seqio.Task, split: str, store: token_store.TokenStore, cut_to: Lengths
+) -> None:
+    """Logs how many examples are longer than their feature's length."""
+    for name, length in cut_to.items():
+        sizes = _sizes(task, store, name)
+        if count := int((sizes > length).sum()):
+            part = f"{count} of {len(sizes)} ({100 * count / len(sizes):.1f} %)"
+            source = f"{task.name}/{split}"
+            logging.warning("%s: %s %s are longer than %d and cut", source, part, name, length)
+
+
+def _leaves_sizes(step: Preprocessor) -> bool:
+    """Tells whether sizes after a step are known from those before it."""
+    return step in (_append_eos, _append_eos_after_trim) or text_pairs.is_join(step)
+
+
+def _sizes(task: seqio.Task, store: token_store.TokenStore, name: str) -> np.ndarray:
+    """Returns the sizes of a feature after the task's last step, before anything is cut."""
+    if name == text_pairs.FIRST and any(map(text_pairs.is_join, after_cache(task))):
+        texts = [text for text in (name, text_pairs.SECOND) if text in store.columns]
+        return text_pairs.joined_sizes(*map(store.sizes, texts))
+    return store.sizes(name) + task.output_features[name].add_eos

@@ -1,0 +1,1 @@
+"""Metrics, and the splits of tasks that they are measured on."""

@@ -1,0 +1,214 @@
+"""One split of a task as an evaluation sees it: examples, texts, and the task's own metrics.
+
+Metric functions are called as SeqIO's Evaluator calls them: targets and predictions are texts that
+go through the task's postprocessor first, with the example and `is_target` at hand; score functions
+get the log-likelihood of each example's targets. `seqio.Evaluator` itself takes the names of
+registered tasks only, and a task read through another vocabulary is none.
+
+A `LabelledTask` is such a split for a model that labels: its feature converter reads targets and
+predictions.
+"""
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any, Protocol
+
+import numpy as np
+import seqio
+
+from lm.data.batching import stream
+from lm.data.evaluation.metrics import Signed, TextSizes, text_sizes
+from lm.data.registry import task_registry
+from lm.data.rows.classification import Decode
+from lm.data.storage import fingerprints
+from lm.errors import UserError
+from lm.ranges import PositiveInt
+
+Example = Mapping[str, Any]
+Metrics = dict[str, Any]
+Metric = Callable[..., Mapping[str, Any]]
+
+
+class EvaluationTask:
+    """The examples of a split in order, their texts and metrics.
+
+    Args:
+        name: of a task.
+        split: the split.
+        lengths: TASK_FEATURE_LENGTHS, for preprocessors that ask for it.
+        vocabulary: replaces the task's own, if given.
+        limit: number of examples to take from the beginning; all by default.
+        metrics: functions in place of the task's own.
+
+    Attributes:
+        name: of the task.
+        split: the split.
+        needs_predictions: whether a metric looks at generated texts.
+        needs_scores: whether a metric looks at log-likelihoods.
+
+    Raises:
+        UserError: naming what is unknown: task or split.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        split: str,
+        *,
+        lengths: Mapping[str, PositiveInt],
+        vocabulary: seqio.Vocabulary | None = None,
+        limit: PositiveInt | None = None,
+        metrics: Sequence[Metric] | None = None,
+    ) -> None:
+        self.name = name
+        self.split = split
+        self.lengths = lengths
+        self.limit = limit
+        task = task_registry.task(name, split, vocabulary)
+        self.task = task if metrics is None else task.replace(metric_fns=list(metrics))
+        self.needs_predictions = bool(self.task.predict_metric_fns)
+        self.needs_scores = bool(self.task.score_metric_fns)
+
+    @functools.cached_property
+    def examples(self) -> list[Example]:
+        """The examples as NumPy values, text as bytes: what SeqIO gives to postprocessors."""
+        examples = stream.one_pass(self.task, self.split, lengths=self.lengths, trims=("inputs",))
+        taken = examples.take(-1 if self.limit is None else self.limit)
+        return list(taken.as_numpy_iterator())
+
+    def ids(self, feature: str) -> list[list[int]]:
+        """Returns the ids of a feature of every example."""
+        return [[int(i) for i in example[feature]] for example in self.examples]
+
+    def texts(self, feature: str) -> list[str]:
+        """Returns the text of a feature, as it was before tokenizing if the task keeps it."""
+        kept = f"{feature}_pretokenized"
+        if all(kept in example for example in self.examples):
+            return [example[kept].decode(errors="replace") for example in self.examples]
+        vocabulary = self.task.output_features[feature].vocabulary
+        return [vocabulary.decode(ids) for ids in self.ids(feature)]
+
+    def sizes(self) -> TextSizes:
+        """Returns the sizes of the original targets; words as the task counts them, if it does."""
+        sizes = text_sizes(self.texts("targets"))
+        if all("words" in example for example in self.examples):
+            return sizes._replace(words=sum(int(example["words"]) for example in self.examples))
+        return sizes
+
+    def of_predictions(self, predictions: Sequence[str]) -> Metrics:
+        """Returns the metrics of generated texts, one text for each example."""
+        made = self._processed(predictions, is_target=False)
+        return _metrics(self.task.predict_metric_fns, self._targets, made)
+
+    def compare(self, targets: Sequence[Any], predictions: Sequence[Any]) -> Metrics:
+        """Returns the metrics of predictions that are no texts, such as labels."""
+        wanted = self._processed(targets, is_target=True)
+        made = self._processed(predictions, is_target=False)
+        return _metrics(self.task.predict_metric_fns, wanted, made)
+
+    def of_scores(self, scores: Sequence[float]) -> Metrics:
+        """Returns the metrics of log-likelihoods, one for each example."""
+        return _metrics(self.task.score_metric_fns, self._targets, list(scores))
+
+    def fingerprint(self) -> str:
+        """Returns a short hash of the data, the preprocessing and the vocabularies."""
+        fingerprint = [
+            self.name,
+            fingerprints.source(self.task.source, self.split),
+            fingerprints.features(self.task.output_features),
+            fingerprints.describe(list(self.task.preprocessors)),
+        ]
+        return short_hash(fingerprint)
+
+    def version(self) -> str:
+        """Returns a short hash of what the task does with its data: code and settings alone."""
+        task = self.task
+        steps = [*task.preprocessors, task.postprocess_fn, *task.metric_fns]
+        return short_hash([self.name, fingerprints.describe(steps), sorted(task.output_features)])
+
+    @functools.cached_property
+    def _targets(self) -> list[Any]:
+        return self._processed(self.texts("targets"), is_target=True)
+
+    def _processed(self, outputs: Sequence[Any], *, is_target: bool) -> list[Any]:
+        """Returns texts or labels as the task's metrics want them."""
+        return [
+            self.task.postprocess_fn(output, example=example, is_target=is_target)
+            for output, example in zip(outputs, self.examples, strict=True)
+        ]
+
+
+def short_hash(values: Any) -> str:
+    """Returns the first 12 hexadecimal digits of the hash of plain values."""
+    text = json.dumps(values, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _metrics(functions: Sequence[Callable[..., Any]], targets: Any, outputs: Any) -> Metrics:
+    """Returns the metrics of all functions in one dict, signatures beside what they sign."""
+    values: Metrics = {}
+    for function in functions:
+        for name, value in function(targets, outputs).items():
+            if name in values:
+                raise UserError(f"two metric functions of a task return {name!r}; rename one")
+            values[name] = float(getattr(value, "value", value))  # seqio.metrics.Scalar has one
+            if isinstance(value, Signed):
+                values[f"{name}_signature"] = value.signature
+    return values
+
+
+class Reader(Protocol):
+    """What reads targets and predictions: a feature converter of labelled examples."""
+
+    def target(self, example: Example, decode: Decode) -> Any:
+        """Returns what is right for an example."""
+
+    def prediction(self, example: Example, row: np.ndarray, decode: Decode) -> Any:
+        """Returns what a model says of an example, in the same form."""
+
+
+class LabelledTask:
+    """The targets of a split in order, and how predictions compare with them.
+
+    Args:
+        task: the examples and metric functions.
+        reader: the feature converter that makes the rows.
+    """
+
+    def __init__(self, task: EvaluationTask, reader: Reader) -> None:
+        self.task = task
+        self.reader = reader
+        self.decode = task.task.output_features["inputs"].vocabulary.decode
+
+    @functools.cached_property
+    def targets(self) -> list[Any]:
+        """What is right for each example."""
+        return [self.reader.target(example, self.decode) for example in self.task.examples]
+
+    def predictions(self, batches: Iterable[Any]) -> list[Any]:
+        """Returns what a model says of each example, as the targets say it.
+
+        Args:
+            batches: of what it predicts for the rows, in order; more rows are left out.
+        """
+        rows = chain.from_iterable(np.asarray(batch) for batch in batches)
+        pairs = zip(self.task.examples, rows, strict=False)
+        return [self.reader.prediction(example, row, self.decode) for example, row in pairs]
+
+    def metrics(self, predictions: Sequence[Any]) -> Metrics:
+        """Returns the task's metrics of predictions."""
+        return self.task.compare(self.targets, predictions)
+
+
+def flat(answers: Iterable[Any]) -> list[Any]:
+    """Returns the answers of rows one after the other, those of tokens too.
+
+    >>> flat([1, [2, 3]])
+    [1, 2, 3]
+    """
+    return [
+        part for answer in answers for part in (answer if isinstance(answer, list) else [answer])
+    ]

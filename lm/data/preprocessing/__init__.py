@@ -1,0 +1,1 @@
+"""SeqIO preprocessors: pairs of texts, masked and corrupted ones, classification."""

@@ -1,0 +1,185 @@
+"""A classification task in its two forms, from one definition.
+
+    for encoders       inputs   [CLS] a fine film [SEP]          label     1
+    text to text       inputs   sst2 sentence: a fine film       targets   positive
+
+Both read the same columns of the same source, have the same ids of labels and the same metrics.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import seqio
+import tensorflow as tf
+
+from lm.data.mapping import mapped
+from lm.data.preprocessing import text_pairs
+from lm.data.registry.answers import Answer, LabelVocabulary
+from lm.data.rows.packing import Features
+from lm.data.storage.readers import Row
+from lm.data.vocabulary import SENTINELS, byte_vocabulary
+from lm.errors import UserError
+
+Metric = Callable[..., Mapping[str, float]]
+Preprocessor = Callable[..., tf.data.Dataset]
+
+KEYS = (text_pairs.FIRST, text_pairs.SECOND)
+UNKNOWN = "<unk>"
+INVALID = -1
+
+
+class Classification(NamedTuple):
+    """What a task asks of one text or of a pair.
+
+    Attributes:
+        source: the examples.
+        texts: the column of each text, by the name that the text-to-text form gives it: the text
+            before its pair first.
+        column: the column of the answer.
+        answer: labels, or a score.
+        metrics: metric functions on ids or scores, of `lm.data.evaluation`.
+    """
+
+    source: seqio.DataSource
+    texts: Mapping[str, str]
+    column: str
+    answer: Answer
+    metrics: Sequence[Metric]
+
+
+class RowCheck(NamedTuple):
+    """Tells what is wrong with a row of a table: an empty text, or no answer of the task.
+
+    Attributes:
+        texts: columns of text.
+        column: the column of the answer.
+        answer: labels, or a score.
+    """
+
+    texts: tuple[str, ...]
+    column: str
+    answer: Answer
+
+    def __call__(self, row: Row) -> tuple[str, str]:
+        """Returns kind and detail of the defect, or two empty strings."""
+        if empty := [name for name in self.texts if not row[name].strip()]:
+            return "empty text", f" (column {empty[0]!r})"
+        return self.answer.fault(row[self.column])
+
+    def describe(self) -> Any:
+        """Returns all that decides which rows pass, as plain JSON values."""
+        return [list(self.texts), self.column, self.answer.describe()]
+
+
+def class_form(
+    name: str,
+    task: Classification,
+    *,
+    vocabulary: seqio.Vocabulary | None = None,
+    join: Preprocessor = text_pairs.join,
+) -> seqio.Task:
+    """Registers the form for encoders: `inputs`, `token_types`, and `label` or `score`.
+
+    Args:
+        name: the task's name.
+        task: what it asks.
+        vocabulary: of the inputs; bytes with sentinels by default.
+        join: makes the row of the texts, such as `lm.data.preprocessing.text_pairs.join`.
+
+    Raises:
+        UserError: if there are more than two texts.
+    """
+    if not 1 <= len(task.texts) <= len(KEYS):
+        raise UserError(f"{name}: {len(task.texts)} columns of text; a row takes one or two")
+    keys = dict(zip(KEYS, task.texts.values(), strict=False)) | {task.answer.feature: task.column}
+    number = {"add_eos": False, "dtype": task.answer.dtype, "rank": 0}
+    return seqio.TaskRegistry.add(
+        name,
+        source=task.source,
+        preprocessors=[
+            functools.partial(chosen, keys=keys),
+            text_pairs.tokenize_second,
+            seqio.preprocessors.tokenize,
+            seqio.CacheDatasetPlaceholder(),
+            join,
+        ],
+        output_features={
+            text_pairs.FIRST: seqio.Feature(
+                vocabulary or byte_vocabulary(extra_ids=SENTINELS), add_eos=False
+            ),
+            task.answer.feature: seqio.Feature(task.answer, **number),
+        },
+        metric_fns=list(task.metrics),
+    )
+
+
+def text_form(
+    name: str, task: Classification, *, benchmark: str, vocabulary: seqio.Vocabulary | None = None
+) -> seqio.Task:
+    """Registers T5's form: `inputs` name each text, `targets` are the label's name or the score.
+
+    Args:
+        name: the task's name.
+        task: what it asks.
+        benchmark: the first word of the inputs, such as `sst2`.
+        vocabulary: bytes by default.
+
+    Source: Raffel et al. 2020 (https://arxiv.org/abs/1910.10683), section 2.4 and appendix D; the
+    texts in the order of their names, a score rounded to a fifth, as in their release.
+    """
+    feature = seqio.Feature(vocabulary or byte_vocabulary())
+    written = functools.partial(as_text, benchmark=benchmark, texts=task.texts, column=task.column)
+    return seqio.TaskRegistry.add(
+        name,
+        source=task.source,
+        preprocessors=[
+            functools.partial(written, answer=task.answer),
+            seqio.preprocessors.tokenize,
+            seqio.CacheDatasetPlaceholder(),
+            seqio.preprocessors.append_eos_after_trim,
+        ],
+        output_features=dict.fromkeys(("inputs", "targets"), feature),
+        postprocess_fn=functools.partial(answer_of, answer=task.answer),
+        metric_fns=list(task.metrics),
+    )
+
+
+def chosen(dataset: tf.data.Dataset, *, keys: Mapping[str, str]) -> tf.data.Dataset:
+    """Returns the columns under the names of the features, `{feature: column}`."""
+    return mapped(dataset, lambda row: {name: row[column] for name, column in keys.items()})
+
+
+def as_text(
+    dataset: tf.data.Dataset,
+    *,
+    benchmark: str,
+    texts: Mapping[str, str],
+    column: str,
+    answer: Answer,
+) -> tf.data.Dataset:
+    """Returns `inputs` and `targets` as text: "mnli hypothesis: … premise: …", "entailment"."""
+
+    def written(row: Features) -> Features:
+        named = (part for name in sorted(texts) for part in (f"{name}:", row[texts[name]]))
+        inputs = tf.strings.join([benchmark, *named], " ")
+        return {"inputs": inputs, "targets": _answer_text(answer, row[column])}
+
+    return mapped(dataset, written)
+
+
+def _answer_text(answer: Any, written: tf.Tensor) -> tf.Tensor:
+    """Returns a label's name, or a score rounded to a fifth, half to even, with one decimal."""
+    number = answer.encode_tf(written)
+    if not isinstance(answer, LabelVocabulary):
+        return tf.strings.as_string(tf.round(number * 5) / 5, precision=1)
+    return tf.gather(tf.constant([*answer.names, UNKNOWN]), number % (len(answer.names) + 1))
+
+
+def answer_of(text: str, *, answer: Answer, **unused: Any) -> int | float:
+    """Returns the id of a label's name or the number that a text states, -1 for what is neither."""
+    del unused
+    if isinstance(answer, LabelVocabulary):
+        return answer.names.index(text) if text in answer.names else INVALID
+    kind, _ = answer.fault(text)
+    return INVALID if kind else float(text)

@@ -1,0 +1,207 @@
+"""One text or two as the row of an encoder: `[CLS] A [SEP]`, `[CLS] A [SEP] B [SEP]`.
+
+An example has its texts in `inputs` and, if there are two, `second`. `tokenize_second` goes before
+SeqIO's mark of what is kept, `join` after it:
+
+    inputs        [CLS] a a a [SEP] b b [SEP]
+    token_types     0   0 0 0   0   1 1   1
+
+What is too long is cut in the texts, never at the tokens around them. Which text is cut is a
+function of both sizes, `cut`; at which of its ends another, `keep`.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import seqio
+import tensorflow as tf
+
+from lm.data.mapping import mapped
+from lm.data.rows.packing import Features, Lengths
+from lm.data.special_tokens import special_tokens
+from lm.errors import UserError
+from lm.parts import part
+
+FIRST, SECOND = "inputs", "second"
+CLS_TYPE = 2
+
+OutputFeatures = Mapping[str, seqio.Feature]
+Sizes = tuple[tf.Tensor, tf.Tensor]
+Cut = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Sizes]
+Keep = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+def tokenize_second(dataset: tf.data.Dataset, output_features: OutputFeatures) -> tf.data.Dataset:
+    """Makes ids of the text `second`, with the vocabulary of the inputs, where there is one."""
+    vocabulary = output_features[FIRST].vocabulary
+
+    def tokenized(example: Features) -> Features:
+        text = example[SECOND]
+        return {**example, f"{SECOND}_pretokenized": text, SECOND: vocabulary.encode_tf(text)}
+
+    return mapped(dataset, tokenized) if SECOND in dataset.element_spec else dataset
+
+
+@part
+def cut_longer(first: tf.Tensor, second: tf.Tensor, room: tf.Tensor) -> Sizes:
+    """Cuts the longer text, and both once they are equally long.
+
+    Args:
+        first: size of the first text.
+        second: of the second.
+        room: tokens for both.
+
+    Returns:
+        How much of each is kept.
+
+    Example:
+        >>> [int(size) for size in (*cut_longer(10, 4, 9), *cut_longer(10, 9, 9))]
+        [5, 4, 5, 4]
+
+    Source: Devlin et al. 2019, the release: one token after the other is removed from the longer.
+    """
+    half = room // 2
+    return (
+        tf.minimum(first, tf.maximum(room - half, room - second)),
+        tf.minimum(second, tf.maximum(half, room - first)),
+    )
+
+
+@part
+def cut_first(first: tf.Tensor, second: tf.Tensor, room: tf.Tensor) -> Sizes:
+    """Cuts the first text, as a document before its question; arguments as in `cut_longer`."""
+    kept = tf.minimum(second, room)
+    return tf.minimum(first, room - kept), kept
+
+
+@part
+def cut_second(first: tf.Tensor, second: tf.Tensor, room: tf.Tensor) -> Sizes:
+    """Cuts the second text, as a document after its question; arguments as in `cut_longer`."""
+    kept = tf.minimum(first, room)
+    return kept, tf.minimum(second, room - kept)
+
+
+@part
+def keep_beginning(tokens: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Keeps the first tokens of a text."""
+    return tokens[:size]
+
+
+@part
+def keep_end(tokens: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Keeps the last tokens of a text, where a review says what it thinks."""
+    return tokens[tf.size(tokens) - size :]
+
+
+@part
+def join(
+    dataset: tf.data.Dataset,
+    sequence_length: Lengths,
+    output_features: OutputFeatures,
+    *,
+    cut: Cut = cut_longer,
+    keep: Keep = keep_beginning,
+) -> tf.data.Dataset:
+    """Makes `inputs` and `token_types` of `sequence_length["inputs"]` or less of the texts.
+
+    Args:
+        dataset: examples with `inputs` and maybe `second`, as ids.
+        sequence_length: length of `inputs`.
+        output_features: of the task, for the vocabulary.
+        cut: which text of a pair that is too long: `cut_longer`, `cut_first` or `cut_second`.
+        keep: which part of a text that is cut: `keep_beginning` or `keep_end`.
+
+    Raises:
+        UserError: if the length leaves no token for each text, or the vocabulary has no three
+            sentinels for [CLS] and [SEP].
+
+    Source: Devlin et al. 2019 (https://arxiv.org/abs/1810.04805), section 4.
+    """
+    texts = 1 + (SECOND in dataset.element_spec)
+    length = sequence_length[FIRST]
+    room = length - 1 - texts
+    if room < texts:
+        raise UserError(
+            f"TASK_FEATURE_LENGTHS = {dict(sequence_length)}: inputs of {length} hold no "
+            f"[CLS] and [SEP] with {texts} texts; make them longer"
+        )
+    tokens = special_tokens(output_features[FIRST].vocabulary)
+
+    def joined(example: Features) -> Features:
+        parts = [example[name] for name in (FIRST, SECOND)[:texts]]
+        sizes = [tf.size(ids) for ids in parts]
+        kept = cut(sizes[0], sizes[1], room) if texts > 1 else (tf.minimum(sizes[0], room),)
+        row, types = [tf.constant([tokens.cls])], [tf.zeros([1], tf.int32)]
+        for number, (ids, size) in enumerate(zip(parts, kept, strict=True)):
+            row += [keep(ids, size), tf.constant([tokens.sep])]
+            types.append(tf.fill([size + 1], number))
+        rest = {name: value for name, value in example.items() if not name.startswith(SECOND)}
+        made = {FIRST: tf.concat(row, 0), "token_types": tf.concat(types, 0)}
+        return {**rest, **_readable(example), **made}
+
+    return mapped(dataset, joined)
+
+
+@part
+def join_typed_cls(
+    dataset: tf.data.Dataset,
+    sequence_length: Lengths,
+    output_features: OutputFeatures,
+    *,
+    cut: Cut = cut_longer,
+    keep: Keep = keep_beginning,
+) -> tf.data.Dataset:
+    """Makes `[CLS] A [SEP] B [SEP]`, the first of type 2; arguments as in `join`.
+
+    Source: Dai et al. 2020 (https://arxiv.org/abs/2006.03236), its release.
+    """
+
+    def typed(example: Features) -> Features:
+        types = example["token_types"]
+        return {**example, "token_types": tf.concat([[CLS_TYPE], types[1:]], 0)}
+
+    return mapped(join(dataset, sequence_length, output_features, cut=cut, keep=keep), typed)
+
+
+def is_join(step: Callable[..., tf.data.Dataset]) -> bool:
+    """Tells whether a preprocessor joins texts, whatever its settings."""
+    return inspect.unwrap(getattr(step, "func", step)) in (join, join_cls_last, join_typed_cls)
+
+
+def joined_sizes(*texts: np.ndarray) -> np.ndarray:
+    """Returns the tokens of each row, [CLS] and [SEP] included, if nothing were cut.
+
+    Args:
+        texts: sizes of the first text of every example, and of the second if there is one.
+    """
+    return np.sum(texts, axis=0) + 1 + len(texts)
+
+
+def _readable(example: Features) -> Features:
+    """Returns the text of a pair, as a line of a table."""
+    names = [f"{name}_pretokenized" for name in (FIRST, SECOND)]
+    if not all(name in example for name in names):
+        return {}
+    return {names[0]: tf.strings.join([example[name] for name in names], "\t")}
+
+
+@part
+def join_cls_last(
+    dataset: tf.data.Dataset,
+    sequence_length: Lengths,
+    output_features: OutputFeatures,
+    *,
+    cut: Cut = cut_longer,
+    keep: Keep = keep_beginning,
+) -> tf.data.Dataset:
+    """Makes `A [SEP] B [SEP] [CLS]`, the last of type 2; arguments as in `join`.
+
+    Source: Yang et al. 2019 (https://arxiv.org/abs/1906.08237), section 2.5.
+    """
+
+    def rolled(example: Features) -> Features:
+        ids, types = (tf.roll(example[name], -1, 0) for name in (FIRST, "token_types"))
+        return {**example, FIRST: ids, "token_types": tf.concat([types[:-1], [CLS_TYPE]], 0)}
+
+    return mapped(join(dataset, sequence_length, output_features, cut=cut, keep=keep), rolled)

@@ -1,0 +1,1 @@
+"""Tasks by name, and what they say of themselves: labels, answers, sizes."""

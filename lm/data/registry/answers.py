@@ -1,0 +1,181 @@
+"""What a classification task asks for: one of some labels, or a score.
+
+Both are vocabularies of SeqIO, of a feature `label` or `score` that is one number an example: they
+turn what the data write into that number, and say what a table may not write.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import seqio
+import tensorflow as tf
+
+from lm.data.registry import task_registry
+from lm.data.vocabulary import contents
+from lm.errors import UserError
+from lm.parts import value
+
+Names = Mapping[str, str]
+
+LABEL, SCORE = "label", "score"
+LABELS = (LABEL, "labels")  # of a row, of its tokens
+
+
+class Answer(Protocol):
+    """The vocabulary of a label or of a score.
+
+    Attributes:
+        feature: its name in an example, `label` or `score`.
+        dtype: its type there.
+    """
+
+    feature: str
+    dtype: Any
+
+    def fault(self, written: str) -> tuple[str, str]:
+        """Returns kind and detail of what is wrong in a table, or two empty strings."""
+
+    def describe(self) -> Any:
+        """Returns all that decides the numbers, as plain JSON values."""
+
+
+class LabelVocabulary(seqio.PassThroughVocabulary):
+    """The labels of a task: what the data write, ids from 0 on, and names to show.
+
+    Args:
+        names: name by what the data write, in the order of the ids; or a function that returns it,
+            called at the first use.
+
+    Example:
+        >>> labels = LabelVocabulary({"0": "negative", "1": "positive"})
+        >>> labels.encode_tf(tf.constant("1")).numpy(), labels.names, labels.vocab_size
+        (np.int32(1), ('negative', 'positive'), 2)
+    """
+
+    feature = LABEL
+    dtype = tf.int32
+
+    def __init__(self, names: Names | Callable[[], Names]):
+        super().__init__(size=0)
+        self._given = names
+
+    @functools.cached_property
+    def name_of(self) -> Names:
+        """Name by what the data write, in the order of the ids."""
+        return self._given() if callable(self._given) else self._given
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of each id."""
+        return tuple(self.name_of.values())
+
+    @property
+    def _base_vocab_size(self) -> int:
+        return len(self.name_of)
+
+    def _encode(self, written: str) -> int:
+        return list(self.name_of).index(written)
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return " ".join(self.names[i] for i in ids)
+
+    def _encode_tf(self, written: tf.Tensor) -> tf.Tensor:
+        """Returns the id, -1 for what is no label."""
+        is_text = written.dtype == tf.string
+        text = written if is_text else tf.strings.as_string(written)
+        is_it = tf.equal(text, tf.constant(list(self.name_of)))
+        return tf.reduce_max(tf.where(is_it, tf.range(len(self.name_of)), -1))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LabelVocabulary) and self.describe() == other.describe()
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def fault(self, written: str) -> tuple[str, str]:
+        """Returns kind and detail of what is wrong in a table, or two empty strings."""
+        if written in self.name_of:
+            return "", ""
+        return "unknown label", f" {written!r} (the labels are {', '.join(self.name_of)})"
+
+    def describe(self) -> Any:
+        """Returns all that decides the ids."""
+        return list(self.name_of.items())
+
+
+@contents.register
+def _(vocabulary: LabelVocabulary) -> bytes:
+    return repr(vocabulary.describe()).encode()
+
+
+class ScoreVocabulary(seqio.PassThroughVocabulary):
+    """A number that is predicted as it is.
+
+    Example:
+        >>> float(ScoreVocabulary().encode_tf(tf.constant("2.50")))
+        2.5
+    """
+
+    feature = SCORE
+    dtype = tf.float32
+
+    def __init__(self) -> None:
+        super().__init__(size=1)
+
+    def _encode_tf(self, written: tf.Tensor) -> tf.Tensor:
+        if written.dtype == tf.string:
+            return tf.strings.to_number(written)
+        return tf.cast(written, tf.float32)
+
+    def _decode(self, ids: Sequence[float]) -> str:
+        return " ".join(map(str, ids))
+
+    def fault(self, written: str) -> tuple[str, str]:
+        """Returns kind and detail of what is wrong in a table, or two empty strings."""
+        try:
+            finite = abs(float(written)) < float("inf")
+        except ValueError:
+            finite = False
+        return ("", "") if finite else ("not a number", f" {written!r}")
+
+    def describe(self) -> Any:
+        """Returns the type: there is nothing else."""
+        return "float32"
+
+
+def label_names(provider: task_registry.Provider) -> tuple[str, ...]:
+    """Returns the label names of a task, or those that the tasks of a mixture share.
+
+    Raises:
+        UserError: if the task has no labels.
+    """
+    feature = provider.output_features.get(LABEL)
+    if feature is None or not isinstance(feature.vocabulary, LabelVocabulary):
+        have = ", ".join(provider.output_features)
+        raise UserError(f"{provider.name} has no labels; its features are {have}")
+    return feature.vocabulary.names
+
+
+@value
+def num_labels(*, task: str) -> int:
+    """Returns the number of labels of a task or mixture, for the size of a head; 1 for a score.
+
+    Args:
+        task: name of the task, such as `%MIXTURE_OR_TASK_NAME`.
+
+    Raises:
+        UserError: if there is no such task, or it has neither labels nor a score.
+    """
+    provider = task_registry.find(task)
+    return 1 if SCORE in provider.output_features else len(label_names(provider))
+
+
+def names_of_labels(features: Mapping[str, seqio.Feature]) -> tuple[str, ...]:
+    """Returns the names of a task's labels by their ids, of rows or of tokens; none without names.
+
+    Args:
+        features: the task's output features.
+    """
+    vocabularies = (features[name].vocabulary for name in LABELS if name in features)
+    return next((v.names for v in vocabularies if isinstance(v, LabelVocabulary)), ())

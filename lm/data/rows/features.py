@@ -1,0 +1,270 @@
+"""Feature converters: from a task's features to a model's, under SeqIO's names.
+
+`converter.to_rows` turns task examples into rows of fixed shape with one of them. Segment ids
+(1, 2, … for the examples in a row, 0 for padding) and positions are always there, packed or not.
+Padding is where the segment id is 0, not where the token is.
+
+A row of the encoder-decoder converter, two examples packed
+({inputs: 7 8 5 1, targets: 3 9 1} and {inputs: 8 4 1, targets: 5 1}):
+
+    encoder_input_tokens   7 8 5 1 8 4 1 0     decoder_target_tokens  3 9 1 5 1 0
+    encoder_segment_ids    1 1 1 1 2 2 2 0     decoder_input_tokens   0 3 9 0 5 0
+    encoder_positions      0 1 2 3 0 1 2 0     decoder_loss_weights   1 1 1 1 1 0
+                                               decoder_segment_ids    1 1 1 2 2 0
+                                               decoder_positions      0 1 2 0 1 0
+"""
+
+from collections.abc import Callable, Mapping
+
+import tensorflow as tf
+
+from lm.data.mapping import mapped
+from lm.data.rows import packing
+from lm.data.rows.packing import Features, Lengths, Packer
+from lm.errors import UserError
+from lm.parts import part
+
+Fit = Callable[[tf.data.Dataset, Lengths], tf.data.Dataset]
+
+
+@part
+class LanguageModel:
+    """Rows of `lengths["targets"]` for a decoder that predicts `targets` from left to right.
+
+    Empty examples are left out.
+
+    Args:
+        pack: factory of a packer, e.g. `packing.FirstFit`; None puts one example in a row.
+        fit: what to do with examples longer than the row: `packing.split` keeps all tokens,
+            `packing.trim` cuts.
+
+    Example:
+        >>> dataset = tf.data.Dataset.from_tensors({"targets": [3, 9, 1]})
+        >>> from lm.data.rows.converter import to_rows
+        >>> row = next(to_rows(LanguageModel(), dataset, {"targets": 5}).as_numpy_iterator())
+        >>> for name in ("decoder_input_tokens", "decoder_target_tokens", "decoder_segment_ids"):
+        ...     print(name, row[name].tolist())
+        decoder_input_tokens [0, 3, 9, 1, 0]
+        decoder_target_tokens [3, 9, 1, 0, 0]
+        decoder_segment_ids [1, 1, 1, 0, 0]
+    """
+
+    task_features = ("targets",)
+
+    def __init__(self, *, pack: Callable[[], Packer] | None = None, fit: Fit = packing.split):
+        self.packer = _packer(pack)
+        self.fit = fit
+        self.trims = () if fit is packing.split else self.task_features
+
+    def prepare(self, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
+        """Returns examples that fit a row."""
+        dataset = with_features(dataset, self.task_features)
+        dataset = dataset.filter(lambda example: tf.size(example["targets"]) > 0)
+        return self.fit(dataset, self.row_lengths(lengths))
+
+    def row_lengths(self, lengths: Lengths) -> Lengths:
+        """Returns the length of the targets."""
+        return needed(lengths, self.task_features)
+
+    def convert(self, rows: Features) -> Features:
+        """Returns the decoder's features."""
+        return decoder(rows, self.packer.shift)
+
+    def num_rows(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
+        """Returns the number of parts that `fit` makes of the targets."""
+        return _num_parts(self.fit, sizes["targets"], lengths["targets"])
+
+
+@part
+class PrefixLanguageModel:
+    """Rows for a decoder that reads `inputs` as a whole and predicts `targets` after them.
+
+    Inputs and targets follow each other in a row of the sum of their lengths. The loss
+    covers the targets. Longer examples are trimmed to the lengths; the pipeline logs how many.
+    `decoder_causal_attention` is 1 at the prefix and at the position that predicts the first
+    target, whose input is the prefix's last token.
+
+    Args:
+        pack: factory of a packer, e.g. `packing.FirstFit`; None puts one example in a row.
+    """
+
+    task_features = ("inputs", "targets")
+    trims = task_features
+
+    def __init__(self, *, pack: Callable[[], Packer] | None = None):
+        self.packer = _packer(pack)
+
+    def prepare(self, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
+        """Returns examples trimmed and joined."""
+        lengths = needed(lengths, self.task_features)
+        return mapped(packing.trim(with_features(dataset, self.task_features), lengths), _join)
+
+    def row_lengths(self, lengths: Lengths) -> Lengths:
+        """Returns the sum of both lengths, for every feature of the joined examples."""
+        length = sum(needed(lengths, self.task_features).values())
+        return dict.fromkeys(("targets", "loss_weights", "prefix"), length)
+
+    def convert(self, rows: Features) -> Features:
+        """Returns the decoder's features and where the prefix is."""
+        return decoder(rows, self.packer.shift) | {
+            "decoder_loss_weights": tf.cast(rows["loss_weights"], tf.float32),
+            "decoder_causal_attention": rows["prefix"],
+        }
+
+    def num_rows(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
+        """Returns 1: an example is trimmed to one row."""
+        del sizes, lengths
+        return 1
+
+
+@part
+class EncoderDecoder:
+    """Rows for an encoder that reads `inputs` and a decoder that predicts `targets`.
+
+    Longer examples are trimmed to the lengths; the pipeline logs how many.
+
+    Args:
+        pack: factory of a packer, e.g. `packing.FirstFit`; None puts one example in a row.
+    """
+
+    task_features = ("inputs", "targets")
+    trims = task_features
+
+    def __init__(self, *, pack: Callable[[], Packer] | None = None):
+        self.packer = _packer(pack)
+
+    def prepare(self, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
+        """Returns examples trimmed to the lengths."""
+        return packing.trim(with_features(dataset, self.task_features), self.row_lengths(lengths))
+
+    def row_lengths(self, lengths: Lengths) -> Lengths:
+        """Returns the lengths of both features."""
+        return needed(lengths, self.task_features)
+
+    def convert(self, rows: Features) -> Features:
+        """Returns the encoder's and the decoder's features."""
+        return encoder(rows) | decoder(rows, self.packer.shift)
+
+    def num_rows(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
+        """Returns 1: an example is trimmed to one row."""
+        del sizes, lengths
+        return 1
+
+
+@part
+class Encoder:
+    """Rows of `lengths["inputs"]` for an encoder that predicts one target per input token.
+
+    `targets` and `inputs` have the same length. An optional feature `loss_weights`, as long,
+    weights the loss of each token, by default 1. Masked language modelling makes all three from
+    a text (`lm.data.preprocessing.masking.mask_tokens`). Empty examples are left out.
+
+    Args:
+        pack: factory of a packer, e.g. `packing.FirstFit`; None puts one example in a row.
+        fit: what to do with examples longer than the row, `packing.split` or `packing.trim`.
+    """
+
+    task_features = ("inputs", "targets")
+
+    def __init__(self, *, pack: Callable[[], Packer] | None = None, fit: Fit = packing.split):
+        self.packer = _packer(pack)
+        self.fit = fit
+        self.trims = () if fit is packing.split else self.task_features
+
+    def prepare(self, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
+        """Returns examples that fit a row, with weights."""
+        dataset = mapped(with_features(dataset, self.task_features), _with_weights)
+        dataset = dataset.filter(lambda example: tf.size(example["inputs"]) > 0)
+        return self.fit(dataset, self.row_lengths(lengths))
+
+    def row_lengths(self, lengths: Lengths) -> Lengths:
+        """Returns the length of the inputs, for every feature of an example with weights."""
+        length = needed(lengths, ("inputs",))["inputs"]
+        return dict.fromkeys(("inputs", "targets", "loss_weights"), length)
+
+    def convert(self, rows: Features) -> Features:
+        """Returns the encoder's features, targets and weights."""
+        return encoder(rows) | {
+            "encoder_target_tokens": rows["targets"],
+            "encoder_loss_weights": rows["loss_weights"],
+        }
+
+    def num_rows(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
+        """Returns the number of parts that `fit` makes of the inputs."""
+        return _num_parts(self.fit, sizes["inputs"], lengths["inputs"])
+
+
+def encoder(rows: Features) -> Features:
+    """Returns the encoder's features of rows of inputs."""
+    return {
+        "encoder_input_tokens": rows["inputs"],
+        "encoder_segment_ids": rows["inputs_segment_ids"],
+        "encoder_positions": rows["inputs_positions"],
+    }
+
+
+def decoder(rows: Features, shift: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> Features:
+    """Returns the decoder's features of rows of targets; it starts each example with token 0."""
+    segments = rows["targets_segment_ids"]
+    return {
+        "decoder_input_tokens": shift(rows["targets"], segments),
+        "decoder_target_tokens": rows["targets"],
+        "decoder_loss_weights": tf.cast(segments > 0, tf.float32),
+        "decoder_segment_ids": segments,
+        "decoder_positions": rows["targets_positions"],
+    }
+
+
+def needed(lengths: Lengths, names: tuple[str, ...]) -> dict[str, int]:
+    """Returns the lengths of these features.
+
+    Raises:
+        UserError: if one is missing.
+    """
+    if missing := [name for name in names if name not in lengths]:
+        raise UserError(
+            f"TASK_FEATURE_LENGTHS = {dict(lengths)} gives no length for {missing[0]!r}"
+        )
+    return {name: int(lengths[name]) for name in names}
+
+
+def with_features(dataset: tf.data.Dataset, names: tuple[str, ...]) -> tf.data.Dataset:
+    """Returns the dataset if its examples have these features.
+
+    Raises:
+        UserError: naming the first that is missing and those that are there.
+    """
+    have = dataset.element_spec
+    if missing := [name for name in names if name not in have]:
+        raise UserError(
+            f"the task has no feature {missing[0]!r}, which this converter needs; "
+            f"it has {', '.join(sorted(have))}"
+        )
+    return dataset
+
+
+def _packer(pack: Callable[[], Packer] | None) -> Packer:
+    return packing.Pad() if pack is None else pack()
+
+
+def _num_parts(fit: Fit, size: int, length: int) -> int:
+    return -(-size // length) if fit is packing.split else min(size, 1)
+
+
+def _join(example: Features) -> Features:
+    """Joins inputs and targets, with the loss weights and where the prefix is."""
+    inputs, targets = example["inputs"], example["targets"]
+    joined = tf.concat([inputs, targets], 0)
+    position = tf.range(tf.size(joined))
+    width = tf.size(inputs)
+    return {
+        "targets": joined,
+        "loss_weights": tf.cast(position >= width, tf.int32),
+        "prefix": tf.cast(position <= width, tf.int32),
+    }
+
+
+def _with_weights(example: Features) -> Features:
+    ones = tf.ones_like(example["inputs"], tf.float32)
+    weights = tf.cast(example.get("loss_weights", ones), tf.float32)
+    return {"inputs": example["inputs"], "targets": example["targets"], "loss_weights": weights}

@@ -1,0 +1,177 @@
+"""Feature converters of questions: the span of an answer in a text, or one of several choices."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from lm.data.mapping import mapped
+from lm.data.rows import packing
+from lm.data.rows.classification import (
+    Decode,
+    Example,
+    cut_inputs,
+    input_lengths,
+    labelled,
+    side_features,
+    vector,
+)
+from lm.data.rows.features import needed, with_features
+from lm.data.rows.packing import Features, Lengths
+from lm.parts import part
+from lm.ranges import PositiveInt
+
+
+@part
+class Spans:
+    """Rows with first and last position of an answer, the task's `start` and `end`, both inclusive.
+
+    The inputs hold question and text. Where there is no answer both are 0 or -1: position 0, BERT's
+    [CLS], stands for it. An answer that does not fit into the row is none.
+
+    Args:
+        max_answer_length: longest answer that is predicted, in tokens.
+        null_threshold: τ; an answer is predicted where its score is larger than that of none by
+            more than τ, in nats. Positive values answer less.
+
+    Source: Devlin et al. 2019 (https://arxiv.org/abs/1810.04805), sections 4.2 and 4.3.
+    """
+
+    task_features = ("inputs", "start", "end")
+    trims = ("inputs",)
+
+    def __init__(self, *, max_answer_length: PositiveInt = 30, null_threshold: float = 0.0):
+        self.packer = packing.Pad()
+        self.max_answer_length = max_answer_length
+        self.null_threshold = null_threshold
+
+    def prepare(self, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
+        """Returns examples that fit a row."""
+        width = needed(lengths, ("inputs",))["inputs"]
+
+        def prepared(example: Features) -> Features:
+            span = tf.concat([vector(example["start"]), vector(example["end"])], 0)  # [2]
+            fits = tf.reduce_all(tf.logical_and(span >= 0, span < width))
+            return cut_inputs(example, width) | {"span": tf.where(fits, span, 0)}
+
+        return mapped(with_features(dataset, self.task_features), prepared)
+
+    def row_lengths(self, lengths: Lengths) -> Lengths:
+        """Returns the length of the inputs and their types, and the 2 ends of a span."""
+        return input_lengths(lengths) | {"span": 2}
+
+    def convert(self, rows: Features) -> Features:
+        """Returns the encoder's features, and start and end as labels."""
+        return side_features(rows, "encoder") | labelled(rows["span"], rows["span_segment_ids"])
+
+    def num_rows(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
+        """Returns 1."""
+        del sizes, lengths
+        return 1
+
+    def target(self, example: Example, decode: Decode) -> str:
+        """Returns the text of the answer, "" for none."""
+        return _span_text(example, (int(example["start"]), int(example["end"])), decode)
+
+    def prediction(self, example: Example, probabilities: np.ndarray, decode: Decode) -> str:
+        """Returns the text of the best span, "" for none; probabilities [2, T]."""
+        return _span_text(example, self.span(example, probabilities), decode)
+
+    def span(self, example: Example, probabilities: np.ndarray) -> tuple[int, int]:
+        """Returns the span with the largest log p(start) + log p(end), (0, 0) for no answer.
+
+        Where inputs have types, answers lie in the tokens of the last one, the text.
+        """
+        types = example.get("token_types", np.ones_like(example["inputs"]))
+        types = np.asarray(types)[: probabilities.shape[1]]
+        size = len(types)
+        start, end = np.log(np.maximum(probabilities[:, :size], 1e-30))  # [T] each
+        score = start[:, None] + end[None]  # [start, end]
+        in_text = (types == types.max(initial=0)) & (np.arange(size) > 0)
+        apart = np.arange(size)[None] - np.arange(size)[:, None]
+        is_span = (apart >= 0) & (apart < self.max_answer_length) & in_text[:, None] & in_text
+        if not is_span.any():
+            return 0, 0
+        best = np.where(is_span, score, -np.inf)
+        first, last = np.unravel_index(best.argmax(), best.shape)
+        if best[first, last] - score[0, 0] <= self.null_threshold:
+            return 0, 0
+        return int(first), int(last)
+
+
+@part
+class MultipleChoice:
+    """Rows of several choices, each with its own inputs; `label` is the number of the right one.
+
+    The task's `inputs` hold those of all choices, one after the other, and `choice_lengths` how
+    many tokens each has. The model's features are [C, T], T = `lengths["inputs"]` of one choice.
+
+    Args:
+        num_choices: the most choices C of an example; examples may have fewer.
+
+    Source: Radford et al. 2018 ("Improving Language Understanding by Generative Pre-Training"),
+    section 3.3.
+    """
+
+    task_features = ("inputs", "choice_lengths", "label")
+    trims = ()
+
+    def __init__(self, *, num_choices: PositiveInt):
+        self.packer = packing.Pad()
+        self.num_choices = num_choices
+
+    def prepare(self, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
+        """Returns examples with all choices padded to [C·T]."""
+        shape = [self.num_choices, needed(lengths, ("inputs",))["inputs"]]
+
+        def prepared(example: Features) -> Features:
+            sizes, inputs = example["choice_lengths"], example["inputs"]
+            types = example.get("token_types", tf.zeros_like(inputs))
+            parts = {"inputs": inputs, "token_types": types, "segments": tf.ones_like(inputs)}
+            found = {
+                name: tf.RaggedTensor.from_row_lengths(value, sizes).to_tensor(shape=shape)
+                for name, value in parts.items()
+            }
+            rows = {name: tf.reshape(value, [-1]) for name, value in found.items()}
+            return rows | {"label": vector(example["label"])}
+
+        return mapped(with_features(dataset, self.task_features), prepared)
+
+    def row_lengths(self, lengths: Lengths) -> Lengths:
+        """Returns the length of all choices together, and 1 label."""
+        found = input_lengths(lengths)
+        sizes = dict.fromkeys((*found, "segments"), self.num_choices * found["inputs"])
+        return sizes | {"label": 1}
+
+    def convert(self, rows: Features) -> Features:
+        """Returns the encoder's features [B, C, T] and the label."""
+        width = rows["inputs"].shape[-1] // self.num_choices
+        shape = [-1, self.num_choices, width]
+        segments = tf.reshape(rows["segments"], shape)
+        return {
+            "encoder_input_tokens": tf.reshape(rows["inputs"], shape),
+            "encoder_segment_ids": segments,
+            "encoder_positions": segments * tf.range(width),
+            "encoder_token_types": tf.reshape(rows["token_types"], shape),
+        } | labelled(rows["label"], rows["label_segment_ids"])
+
+    def num_rows(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
+        """Returns 1."""
+        del sizes, lengths
+        return 1
+
+    def target(self, example: Example, decode: Decode) -> int:
+        """Returns the number of the right choice."""
+        del decode
+        return int(np.ravel(example["label"])[0])
+
+    def prediction(self, example: Example, probabilities: np.ndarray, decode: Decode) -> int:
+        """Returns the number of the most probable choice, probabilities [1, C]."""
+        del example, decode
+        return int(probabilities[0].argmax())
+
+
+def _span_text(example: Example, span: tuple[int, int], decode: Decode) -> str:
+    """Returns the text of a span, "" where it is no answer."""
+    first, last = span
+    return decode([int(i) for i in example["inputs"][first : last + 1]]) if last > 0 else ""

@@ -1,0 +1,1 @@
+"""Files, their validated readers, and what is kept of them: records and tokens."""

@@ -1,0 +1,333 @@
+"""Validated readers of text lines, tab-separated tables and JSON lines.
+
+Every defect is reported by file and line. What then happens is the caller's choice:
+`on_error="raise"` stops at the first one, `on_error="skip"` leaves the line out and counts it.
+A byte order mark and the carriage return of a CRLF ending are defects too; when skipping, only
+these bytes are left out and the line is kept, since its text is clear.
+"""
+
+import codecs
+import gzip
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from lm.data.storage import files
+from lm.data.storage.defects import DefectReport
+from lm.errors import UserError
+from lm.parts import part
+
+MAX_LINE_BYTES = 64 * 2**20
+
+Paths = str | Path | Sequence[str | Path]
+Row = dict[str, Any]
+
+
+class Check(Protocol):
+    """What a caller asks of every row of a table, beyond what a reader does."""
+
+    def __call__(self, row: Row) -> tuple[str, str]:
+        """Returns kind and detail of the row's defect, or two empty strings."""
+
+    def describe(self) -> Any:
+        """Returns all that decides which rows pass, as plain JSON values."""
+
+
+@part
+def read_text_lines(
+    paths: Paths, *, on_error: str = "raise", report: DefectReport | None = None
+) -> Iterator[str]:
+    """Yields the lines of UTF-8 files, without their line ends.
+
+    Args:
+        paths: path, glob or several of them; `.gz` is decompressed.
+        on_error: "raise" or "skip"; what to do with a defect.
+        report: where defects are counted, in place of `on_error`.
+
+    Raises:
+        UserError: naming file and line of the first defect, or a missing or cut file.
+    """
+    report = report or DefectReport(on_error)
+    for path in files.expand(paths):
+        for _, line in _sound(_filled_lines(path, report)):
+            yield line
+
+
+@part
+def read_paragraphs(
+    paths: Paths, *, on_error: str = "raise", report: DefectReport | None = None
+) -> Iterator[str]:
+    """Yields the paragraphs of UTF-8 files: runs of lines between empty ones, ends kept inside.
+
+    Arguments and errors as in `read_text_lines`, except that an empty line is no defect.
+    """
+    report = report or DefectReport(on_error)
+    for path in files.expand(paths):
+        held: list[str] = []
+        for _, line in _sound(_lines(path, report)):
+            if line.strip():
+                held.append(line)
+            elif held:
+                yield "\n".join(held)
+                held = []
+        if held:
+            yield "\n".join(held)
+
+
+@part
+def read_documents(
+    paths: Paths, *, on_error: str = "raise", report: DefectReport | None = None
+) -> Iterator[str]:
+    """Yields each UTF-8 file as one text, its line ends kept.
+
+    Arguments and errors as in `read_text_lines`, except that an empty line is no defect.
+    """
+    report = report or DefectReport(on_error)
+    for path in files.expand(paths):
+        lines = [line for _, line in _sound(_lines(path, report))]
+        if lines:
+            yield "\n".join(lines) + "\n"
+
+
+def read_parallel(
+    paths: Mapping[str, Paths], *, on_error: str = "raise", report: DefectReport | None = None
+) -> Iterator[Row]:
+    """Yields rows of aligned text files: line n of every file makes row n.
+
+    A row with a defect on any side is left out as a whole, so that the sides stay aligned.
+
+    Args:
+        paths: one path or glob per column, e.g. `{"en": "train.en.txt", "de": "train.de.txt"}`.
+        on_error: "raise" or "skip".
+        report: where defects are counted, in place of `on_error`.
+
+    Raises:
+        UserError: as `read_text_lines`; and if one side has more lines, whatever the choice.
+    """
+    report = report or DefectReport(on_error)
+    sides = {name: files.expand(path) for name, path in paths.items()}
+    if len({len(found) for found in sides.values()}) > 1:
+        counts = ", ".join(f"{name}: {len(found)}" for name, found in sides.items())
+        raise UserError(f"parallel files do not pair up ({counts} files)")
+    for together in zip(*sides.values(), strict=True):
+        yield from _aligned(dict(zip(sides, together, strict=True)), report)
+
+
+def read_tsv(
+    paths: Paths,
+    *,
+    columns: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
+    check: Check | None = None,
+    on_error: str = "raise",
+    report: DefectReport | None = None,
+) -> Iterator[Row]:
+    """Yields the rows of tab-separated files as dicts; a plain split at tabs, no quoting.
+
+    Args:
+        paths: path, glob or several of them.
+        columns: the columns to keep; all by default.
+        names: names of the columns when the files have no header line.
+        check: finds further defects of a row.
+        on_error: "raise" or "skip".
+        report: where defects are counted, in place of `on_error`.
+
+    Raises:
+        UserError: naming file and line of a defect; a header without a wanted column always.
+    """
+    report = report or DefectReport(on_error)
+    for path in files.expand(paths):
+        for number, row in _table(path, columns, names, report):
+            kind, detail = check(row) if check else ("", "")
+            if kind:
+                report.defect(path, number, kind, detail)
+            else:
+                yield row
+
+
+def read_jsonl(
+    paths: Paths,
+    *,
+    fields: Sequence[str] | None = None,
+    as_text: Sequence[str] = (),
+    check: Check | None = None,
+    on_error: str = "raise",
+    report: DefectReport | None = None,
+) -> Iterator[Row]:
+    """Yields one object per line of JSON files.
+
+    Args:
+        paths: path, glob or several of them.
+        fields: the fields to keep, each of which every object must have, as text; by default the
+            whole object, whatever it holds.
+        as_text: those of them that may be a number, true or false, which is written as text.
+        check: finds further defects of an object.
+        on_error: "raise" or "skip".
+        report: where defects are counted, in place of `on_error`.
+
+    Raises:
+        UserError: naming file and line of a defect.
+    """
+    report = report or DefectReport(on_error)
+    for path in files.expand(paths):
+        for number, line in _sound(_filled_lines(path, report)):
+            row, kind, detail = _object(line, fields or (), as_text)
+            if check and not kind:
+                kind, detail = check(row)
+            if kind:
+                report.defect(path, number, kind, detail)
+            else:
+                yield {name: row[name] for name in fields} if fields else row
+
+
+def _sound(lines: Iterator[tuple[int, str | None]]) -> Iterator[tuple[int, str]]:
+    """Leaves out the lines that have a defect."""
+    return ((number, text) for number, text in lines if text is not None)
+
+
+def _filled_lines(path: Path, report: DefectReport) -> Iterator[tuple[int, str | None]]:
+    """Yields lines as `_lines` does; a line of white space is a defect too."""
+    for number, text in _lines(path, report):
+        if text is not None and not text.strip():
+            report.defect(path, number, "empty line")
+            text = None
+        yield number, text
+
+
+def _lines(path: Path, report: DefectReport) -> Iterator[tuple[int, str | None]]:
+    """Yields (number, text) of every line of a file; text is None where a defect leaves it out."""
+    number = 0
+    for number, raw in _raw_lines(path):
+        yield number, _decode(path, number, raw, report)
+    if number == 0:
+        report.defect(path, 1, "empty file")
+
+
+def _raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yields (number, bytes) of each line without its end; a longer one than allowed is cut."""
+    with files.open_binary(path) as file:
+        try:
+            number = 0
+            while raw := file.readline(MAX_LINE_BYTES + 1):
+                number += 1
+                if len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n"):
+                    _finish_line(file)
+                yield number, raw.removesuffix(b"\n")
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise UserError(
+                f"{path}: cut or damaged gzip file ({error}); fetch it again"
+            ) from error
+
+
+def _finish_line(file: IO[bytes]) -> None:
+    """Reads on to the end of the current line."""
+    while (rest := file.readline(1 << 20)) and not rest.endswith(b"\n"):
+        pass
+
+
+def _decode(path: Path, number: int, raw: bytes, report: DefectReport) -> str | None:
+    """Returns the text of a line, or None if a defect leaves it out."""
+    if number == 1 and raw.startswith(codecs.BOM_UTF8):
+        report.defect(path, number, "byte order mark")
+        raw = raw.removeprefix(codecs.BOM_UTF8)
+    if raw.endswith(b"\r"):
+        report.defect(path, number, "CRLF line end")
+        raw = raw.removesuffix(b"\r")
+    kind, detail = _fault(raw)
+    if kind:
+        report.defect(path, number, kind, detail)
+        return None
+    return raw.decode()
+
+
+def _fault(raw: bytes) -> tuple[str, str]:
+    """Returns kind and detail of what makes a line unreadable, or two empty strings."""
+    if len(raw) > MAX_LINE_BYTES:
+        return "line too long", f" (over {MAX_LINE_BYTES >> 20} MiB)"
+    for byte, kind in ((b"\0", "NUL byte"), (b"\r", "carriage return inside the line")):
+        if byte in raw:
+            return kind, f" (byte {raw.index(byte) + 1} of the line)"
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        return "invalid UTF-8", f" (byte {error.start + 1} of the line)"
+    return "", ""
+
+
+def _aligned(sides: Mapping[str, Path], report: DefectReport) -> Iterator[Row]:
+    """Yields the rows of one set of aligned files."""
+    streams = [(text for _, text in _filled_lines(path, report)) for path in sides.values()]
+    for number, texts in enumerate(_longest(streams), start=1):
+        if _ENDED in texts:
+            short = list(sides.values())[texts.index(_ENDED)]
+            raise UserError(f"{short}: has {number - 1} lines, its parallel file has more")
+        if None not in texts:
+            yield dict(zip(sides, texts, strict=True))
+
+
+_ENDED = object()
+
+
+def _longest(streams: Sequence[Iterator[Any]]) -> Iterator[list[Any]]:
+    """Zips to the end of the longest, with `_ENDED` for those that ended before."""
+    while (items := [next(stream, _ENDED) for stream in streams]).count(_ENDED) < len(streams):
+        yield items
+
+
+def _table(
+    path: Path,
+    columns: Sequence[str] | None,
+    names: Sequence[str] | None,
+    report: DefectReport,
+) -> Iterator[tuple[int, Row]]:
+    """Yields (number, row) of the lines of one table."""
+    lines = _sound(_filled_lines(path, report))
+    header = list(names or next(lines, (0, ""))[1].split("\t"))
+    if header == [""]:
+        return
+    wanted = list(columns) if columns else header
+    if missing := [name for name in wanted if name not in header]:
+        raise UserError(f"{path}:1: missing column {missing[0]!r}; it has {', '.join(header)}")
+    for number, line in lines:
+        cells = line.split("\t")
+        if len(cells) != len(header):
+            kind = "missing column" if len(cells) < len(header) else "extra column"
+            report.defect(path, number, kind, f" ({len(cells)} cells, {len(header)} columns)")
+        else:
+            row = dict(zip(header, cells, strict=True))
+            yield number, {name: row[name] for name in wanted}
+
+
+def _object(line: str, fields: Sequence[str], as_text: Sequence[str] = ()) -> tuple[Row, str, str]:
+    """Returns the object of a line, and kind and detail of its defect or two empty strings."""
+    try:
+        row = json.loads(line)
+        json.dumps(row, ensure_ascii=False).encode()  # a lone surrogate is no text
+    except (ValueError, RecursionError) as error:
+        return {}, "broken JSON", f" ({error})"
+    if not isinstance(row, dict):
+        return {}, "not a JSON object", ""
+    row |= {name: _text(row[name]) for name in as_text if name in row}
+    for name in fields:
+        if name not in row:
+            return row, "missing field", f" {name!r}"
+        if not isinstance(row[name], str):
+            return row, "not text", f" (field {name!r} is {_JSON_NAMES[type(row[name])]})"
+    return row, "", ""
+
+
+def _text(value: Any) -> Any:
+    """Returns a number, true or false as JSON writes it, anything else as it is."""
+    return json.dumps(value) if isinstance(value, bool | int | float) else value
+
+
+_JSON_NAMES = {
+    type(None): "null",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    list: "a list",
+    dict: "an object",
+}

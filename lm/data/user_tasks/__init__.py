@@ -1,0 +1,1 @@
+"""A user's own files as tasks, from a gin file."""

@@ -1,0 +1,235 @@
+"""A user's own files as a task, and own mixtures, from a gin file.
+
+    from lm.data.user_tasks import user
+    MIXTURE_OR_TASK_NAME = @user.text_task()
+    user.text_task.train = 'poems/*.txt'
+
+Each function registers with SeqIO what its arguments say and returns the name. Registering reads
+nothing; the files are validated at their first use.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import seqio
+import tensorflow as tf
+
+from lm.data.evaluation.metrics import exact_match
+from lm.data.mapping import mapped
+from lm.data.registry import task_registry
+from lm.data.storage import fingerprints, readers, sources
+from lm.data.vocabulary import byte_vocabulary
+from lm.errors import UserError
+from lm.parts import value
+
+Paths = readers.Paths
+Metric = Callable[..., Mapping[str, float]]
+
+_SPECS: dict[str, Any] = {}
+
+
+@value
+def text_task(
+    *,
+    name: str = "user_text",
+    train: Paths,
+    validation: Paths | None = None,
+    test: Paths | None = None,
+    held_out: float = 0.0,
+    reader: sources.Reader = readers.read_text_lines,
+    vocabulary: seqio.Vocabulary | None = None,
+    on_error: str = "raise",
+) -> str:
+    """Registers a language-modelling task (`targets` alone) from text files; returns its name.
+
+    Args:
+        name: what the task will be called.
+        train: path or glob of the training text; `.gz` is decompressed.
+        validation: the same for the split `validation`.
+        test: the same for the split `test`.
+        held_out: without validation files, the share of the training examples that becomes the
+            split `validation`; chosen by content, so that equal texts stay on one side.
+        reader: what an example is: `readers.read_text_lines`, `readers.read_paragraphs` or
+            `readers.read_documents`.
+        vocabulary: byte level by default.
+        on_error: "raise" stops at the first bad line, naming it; "skip" counts and leaves out.
+    """
+    files = given_files(train=train, validation=validation, test=test)
+    source = sources.text_source(files, reader=reader, on_error=on_error, feature="targets")
+    return register(name, source, held_out, {"targets": "targets"}, vocabulary)
+
+
+@value
+def tsv_task(  # noqa: PLR0913 - keyword-only settings of one task
+    *,
+    name: str = "user_tsv",
+    train: Paths,
+    validation: Paths | None = None,
+    test: Paths | None = None,
+    held_out: float = 0.0,
+    inputs: str = "inputs",
+    targets: str = "targets",
+    columns: Sequence[str] | None = None,
+    vocabulary: seqio.Vocabulary | None = None,
+    metrics: Sequence[Metric] = (exact_match,),
+    on_error: str = "raise",
+) -> str:
+    """Registers a text-to-text task from two columns of tab-separated files; returns its name.
+
+    Args:
+        name: what the task will be called.
+        train: path or glob of the training table.
+        validation: the same for the split `validation`.
+        test: the same for the split `test`.
+        held_out: as in `text_task`.
+        inputs: the column of the inputs.
+        targets: the column of the targets.
+        columns: names of all columns, when the files have no header line.
+        vocabulary: byte level by default.
+        metrics: metric functions of `lm.data.evaluation.metrics` for the evaluation.
+        on_error: as in `text_task`.
+    """
+    files = given_files(train=train, validation=validation, test=test)
+    source = sources.tsv_source(files, columns=(inputs, targets), names=columns, on_error=on_error)
+    renamed = {"inputs": inputs, "targets": targets}
+    return register(name, source, held_out, renamed, vocabulary, metrics)
+
+
+@value
+def jsonl_task(  # noqa: PLR0913 - keyword-only settings of one task
+    *,
+    name: str = "user_jsonl",
+    train: Paths,
+    validation: Paths | None = None,
+    test: Paths | None = None,
+    held_out: float = 0.0,
+    inputs: str | None = None,
+    targets: str = "text",
+    vocabulary: seqio.Vocabulary | None = None,
+    metrics: Sequence[Metric] = (exact_match,),
+    on_error: str = "raise",
+) -> str:
+    """Registers a task from fields of JSON-lines files; returns its name.
+
+    Args:
+        name: what the task will be called.
+        train: path or glob of the training file.
+        validation: the same for the split `validation`.
+        test: the same for the split `test`.
+        held_out: as in `text_task`.
+        inputs: the field of the inputs; None makes a language-modelling task of the targets.
+        targets: the field of the targets.
+        vocabulary: byte level by default.
+        metrics: metric functions of `lm.data.evaluation.metrics` for the evaluation.
+        on_error: as in `text_task`.
+    """
+    files = given_files(train=train, validation=validation, test=test)
+    renamed = {"targets": targets} | ({"inputs": inputs} if inputs else {})
+    source = sources.jsonl_source(files, fields=tuple(renamed.values()), on_error=on_error)
+    return register(name, source, held_out, renamed, vocabulary, metrics)
+
+
+@value
+def mixture(
+    *,
+    name: str = "user_mixture",
+    tasks: Sequence[str] | Mapping[str, float],
+    temperature: float = 1.0,
+    maximum: float | None = None,
+) -> str:
+    """Registers a mixture of tasks and returns its name.
+
+    Args:
+        name: what the mixture will be called.
+        tasks: names of tasks, drawn in proportion to their numbers of training examples; or
+            rates by name.
+        temperature: T; a rate r counts as r^(1/T). 1 is proportional, ∞ is equal.
+        maximum: no rate counts as more than this, before the temperature.
+
+    Source: Raffel et al. 2020 (https://arxiv.org/abs/1910.10683), section 3.5.2.
+    """
+    rates = {
+        task: _rate(tasks[task] if isinstance(tasks, Mapping) else None, temperature, maximum)
+        for task in tasks
+    }
+    for task in rates:
+        task_registry.get(task)
+    spec = ["mixture", fingerprints.settings(tasks), temperature, maximum]
+    if is_new(name, spec):
+        seqio.MixtureRegistry.add(name, list(rates.items()))
+    return name
+
+
+def _rate(
+    given: float | None, temperature: float, maximum: float | None
+) -> Callable[[seqio.Task], float]:
+    """Returns SeqIO's rate function of a task: min(r, maximum)^(1/T)."""
+
+    def rate(task: seqio.Task) -> float:
+        raw = task.num_input_examples("train") if given is None else given
+        return min(raw, maximum or raw) ** (1 / temperature)
+
+    return rate
+
+
+def given_files(**files: Paths | None) -> dict[str, Paths]:
+    """Returns the splits that have files."""
+    return {split: paths for split, paths in files.items() if paths}
+
+
+def with_held_out(source: sources.CachedSource, share: float) -> sources.CachedSource:
+    """Makes a validation split of a share of the training examples, if asked for."""
+    if not share:
+        return source
+    if "validation" in source.splits:
+        raise UserError("held_out is for tasks without validation files; give one of the two")
+    return sources.held_out(source, share)
+
+
+def register(
+    name: str,
+    source: sources.CachedSource,
+    held_out: float,
+    renamed: Mapping[str, str],
+    vocabulary: seqio.Vocabulary | None,
+    metrics: Sequence[Metric] = (),
+) -> str:
+    """Adds a task whose features are renamed columns of the source, `{feature: column}`."""
+    source = with_held_out(source, held_out)
+    feature = seqio.Feature(vocabulary or byte_vocabulary())
+
+    def rename(dataset: tf.data.Dataset) -> tf.data.Dataset:
+        return mapped(dataset, lambda row: {name: row[old] for name, old in renamed.items()})
+
+    spec = [source.description, renamed, fingerprints.describe(feature.vocabulary)]
+    if is_new(name, [*spec, fingerprints.settings(list(metrics))]):
+        seqio.TaskRegistry.add(
+            name,
+            source=source,
+            preprocessors=[
+                rename,
+                seqio.preprocessors.tokenize,
+                seqio.CacheDatasetPlaceholder(),
+                seqio.preprocessors.append_eos if "inputs" not in renamed else _append_eos,
+            ],
+            output_features=dict.fromkeys(renamed, feature),
+            metric_fns=list(metrics),
+        )
+    return name
+
+
+_append_eos = seqio.preprocessors.append_eos_after_trim
+
+
+def is_new(name: str, spec: Any) -> bool:
+    """Tells whether a name is still free; gin calls a function once for every use of a macro.
+
+    Raises:
+        UserError: if the name stands for something else.
+    """
+    if _SPECS.get(name) == spec:
+        return False
+    if name in task_registry.names():
+        raise UserError(f"the name {name!r} is taken; give this task another with `name`")
+    _SPECS[name] = spec
+    return True

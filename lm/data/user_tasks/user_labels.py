@@ -1,0 +1,229 @@
+"""A user's own table as a classification or regression task, from a gin file.
+
+    from lm.data.user_tasks import user_labels
+    MIXTURE_OR_TASK_NAME = @user_labels.classification_task()
+    user_labels.classification_task.train = 'reviews.tsv'
+
+A table is tab-separated with a header line, or JSON lines (`.jsonl`); `.gz` is decompressed. What
+labels there are is found by reading the training file; a label of another split that it does not
+have, a missing label and an empty text are defects, named by file and line.
+"""
+
+import collections
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import seqio
+from absl import logging
+
+from lm.data.evaluation.label_metrics import pearson, spearman
+from lm.data.evaluation.metrics import accuracy
+from lm.data.preprocessing import text_pairs
+from lm.data.preprocessing.classification_task import (
+    Classification,
+    Metric,
+    Preprocessor,
+    RowCheck,
+    class_form,
+)
+from lm.data.registry import task_registry
+from lm.data.registry.answers import Answer, LabelVocabulary, Names, ScoreVocabulary
+from lm.data.storage import fingerprints, readers, sources
+from lm.data.user_tasks import user
+from lm.data.user_tasks.user import Paths
+from lm.errors import UserError
+from lm.parts import value
+
+RARE = 0.1
+
+
+@value
+def classification_task(  # noqa: PLR0913 - keyword-only settings of one task
+    *,
+    name: str = "user_labels",
+    train: Paths,
+    validation: Paths | None = None,
+    test: Paths | None = None,
+    held_out: float = 0.0,
+    texts: str | Sequence[str] = "text",
+    label: str = "label",
+    vocabulary: seqio.Vocabulary | None = None,
+    join: Preprocessor = text_pairs.join,
+    metrics: Sequence[Metric] = (accuracy,),
+    on_error: str = "raise",
+) -> str:
+    """Registers a task that gives one or two texts one of the labels there are; returns its name.
+
+    Args:
+        name: what the task will be called.
+        train: path or glob of the training table.
+        validation: the same for the split `validation`.
+        test: the same for the split `test`.
+        held_out: without validation files, the share of the training rows that becomes the split
+            `validation`; chosen by content.
+        texts: the column of the text, or of both texts of a pair.
+        label: the column of the label.
+        vocabulary: bytes with sentinels by default.
+        join: makes the row of the texts, `text_pairs.join`; it has settings for what is too long.
+        metrics: metric functions of labels, of `lm.data.evaluation`.
+        on_error: "raise" stops at the first bad row, naming it; "skip" counts and leaves out.
+    """
+    columns = _columns(texts, label)
+    files = user.given_files(train=train, validation=validation, test=test)
+    labels = LabelVocabulary(functools.partial(_found, _table(files, columns, on_error), label))
+    source = _table(files, columns, on_error, RowCheck(columns[:-1], label, labels))
+    return _register(name, source, held_out, columns, labels, metrics, vocabulary, join)
+
+
+@value
+def regression_task(  # noqa: PLR0913 - keyword-only settings of one task
+    *,
+    name: str = "user_scores",
+    train: Paths,
+    validation: Paths | None = None,
+    test: Paths | None = None,
+    held_out: float = 0.0,
+    texts: str | Sequence[str] = "text",
+    score: str = "score",
+    vocabulary: seqio.Vocabulary | None = None,
+    join: Preprocessor = text_pairs.join,
+    metrics: Sequence[Metric] = (pearson, spearman),
+    on_error: str = "raise",
+) -> str:
+    """Registers a task that gives one or two texts a score; returns its name.
+
+    Args:
+        name: what the task will be called.
+        train: path or glob of the training table.
+        validation: the same for the split `validation`.
+        test: the same for the split `test`.
+        held_out: as in `classification_task`.
+        texts: the column of the text, or of both texts of a pair.
+        score: the column of the score, a number.
+        vocabulary: bytes with sentinels by default.
+        join: as in `classification_task`.
+        metrics: metric functions of scores, of `lm.data.evaluation.label_metrics`.
+        on_error: as in `classification_task`.
+    """
+    columns, scores = _columns(texts, score), ScoreVocabulary()
+    files = user.given_files(train=train, validation=validation, test=test)
+    source = _table(files, columns, on_error, RowCheck(columns[:-1], score, scores))
+    return _register(name, source, held_out, columns, scores, metrics, vocabulary, join)
+
+
+@value
+def rejoined(*, name: str, task: str, join: Preprocessor) -> str:
+    """Registers a task again, its texts joined in another way; returns the new name.
+
+    Args:
+        name: what the task will be called.
+        task: name of a task for encoders, such as `imdb`.
+        join: such as `text_pairs.join` with other settings, `text_pairs.join_cls_last` for
+            XLNet, `text_pairs.join_typed_cls` for Funnel.
+
+    Raises:
+        UserError: if the task joins no texts.
+
+    Example (gin):
+        MIXTURE_OR_TASK_NAME = @user_labels.rejoined()
+        user_labels.rejoined.name = 'imdb_end'
+        user_labels.rejoined.task = 'imdb'
+        user_labels.rejoined.join = @text_pairs.join
+        text_pairs.join.keep = @text_pairs.keep_end
+    """
+    found = task_registry.find(task)
+    if isinstance(found, seqio.Mixture) or not text_pairs.is_join(found.preprocessors[-1]):
+        raise UserError(f"{task} does not join texts for an encoder; name a task such as imdb")
+    if user.is_new(name, ["rejoined", task, fingerprints.settings(join)]):
+        made = found.replace(name=name, preprocessors=[*found.preprocessors[:-1], join])
+        seqio.TaskRegistry.add_provider(name, made)
+    return name
+
+
+def _columns(texts: str | Sequence[str], answer: str) -> tuple[str, ...]:
+    """Returns the columns of text and, last, of the answer."""
+    return (texts, answer) if isinstance(texts, str) else (*texts, answer)
+
+
+def _register(
+    name: str,
+    source: sources.CachedSource,
+    held_out: float,
+    columns: Sequence[str],
+    answer: Answer,
+    metrics: Sequence[Metric],
+    vocabulary: seqio.Vocabulary | None,
+    join: Preprocessor,
+) -> str:
+    """Adds a task of columns of text and, last, of the answer."""
+    source = user.with_held_out(source, held_out)
+    settings = fingerprints.settings([columns, type(answer), list(metrics), join])
+    spec = [source.description, settings, vocabulary and fingerprints.describe(vocabulary)]
+    if user.is_new(name, spec):
+        *texts, column = columns
+        task = Classification(source, {text: text for text in texts}, column, answer, metrics)
+        class_form(name, task, vocabulary=vocabulary, join=join)
+    return name
+
+
+def _table(
+    files: Mapping[str, Paths],
+    columns: Sequence[str],
+    on_error: str,
+    check: readers.Check | None = None,
+) -> sources.CachedSource:
+    """Returns the source of columns of tables, the last of which may be numbers in JSON.
+
+    Raises:
+        UserError: if some files are JSON lines and others not.
+    """
+    kinds = {_is_jsonl(path) for paths in files.values() for path in _each(paths)}
+    if len(kinds) > 1:
+        raise UserError("some of the tables are .jsonl and some are not; take one kind")
+    if kinds == {True}:
+        return sources.jsonl_source(
+            files, fields=columns, as_text=columns[-1:], check=check, on_error=on_error
+        )
+    return sources.tsv_source(files, columns=columns, check=check, on_error=on_error)
+
+
+def _each(paths: Paths) -> Sequence[Any]:
+    return [paths] if isinstance(paths, str | Path) else paths
+
+
+def _is_jsonl(path: str | Path) -> bool:
+    return bool({".jsonl", ".json"} & set(Path(path).suffixes))
+
+
+def _found(source: sources.CachedSource, column: str) -> Names:
+    """Returns the labels of the training rows, numbers in their order, others by the alphabet.
+
+    Raises:
+        UserError: if there is but one, or so many that they are no labels.
+    """
+    counts = collections.Counter(row[column] for row in source.examples["train"]())
+    counts.pop("", None)
+    rows, labels = counts.total(), sorted(counts, key=_order(counts))
+    if not 1 < len(labels) <= max(rows // 2, 2):
+        raise UserError(
+            f"column {column!r} has {len(labels)} different labels in {rows} rows of training; "
+            "a classifier needs two or more, each of several rows (numbers: regression_task)"
+        )
+    rarest, largest = min(labels, key=counts.__getitem__), max(counts.values())
+    if counts[rarest] < RARE * largest:
+        logging.warning(
+            "label %r has %d of %d training rows, the most frequent one %d: accuracy says little, "
+            "see metrics and class_weights",
+            rarest,
+            counts[rarest],
+            rows,
+            largest,
+        )
+    return {label: label for label in labels}
+
+
+def _order(labels: Mapping[str, int]) -> Callable[[str], Any]:
+    """Returns the key by which labels are sorted: their value if all are numbers."""
+    return int if all(label.isdecimal() for label in labels) else str

@@ -1,0 +1,1 @@
+"""A trained model in use: generation, scores, predictions, evaluation; `run` loads one."""

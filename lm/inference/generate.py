@@ -1,0 +1,137 @@
+"""Generates texts for prompts: the entry function of `lm generate`, `generate.generate` in gin."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from lm.decode.decoding import Decoding
+from lm.decode.generator import Generator, Hypothesis, Stream, can_stream
+from lm.inference.trained import Trained
+from lm.parts import part
+from lm.ranges import NonNegativeFloat, PositiveInt, Seed
+
+Prompt = str | Sequence[int]
+
+
+class Candidate(NamedTuple):
+    """One text for a prompt.
+
+    Attributes:
+        text: without the prompt and the end token.
+        tokens: ids, with the end token if the text is finished.
+        log_prob: log-probability of the tokens under the model.
+        score: what candidates are ordered by; with a beam, by length penalty.
+    """
+
+    text: str
+    tokens: list[int]
+    log_prob: float
+    score: float
+
+
+class Generated(NamedTuple):
+    """The candidates of each prompt, the best first, and the settings that made them."""
+
+    candidates: list[list[Candidate]]
+    decoding: dict[str, Any]
+
+
+@part
+def generate(  # noqa: PLR0913 - the settings of a search
+    *,
+    trained: Trained,
+    prompts: Sequence[Prompt],
+    max_new_tokens: PositiveInt = 128,
+    beam_size: PositiveInt = 1,
+    alpha: NonNegativeFloat = 0.0,
+    temperature: NonNegativeFloat | None = None,
+    top_k: PositiveInt | None = None,
+    top_p: NonNegativeFloat | None = None,
+    num_samples: PositiveInt = 1,
+    seed: Seed = 0,
+    batch_size: PositiveInt = 16,
+    on_text: Callable[[str], None] | None = None,
+) -> Generated:
+    """Returns texts for prompts, in the order of the prompts.
+
+    An encoder-decoder and a prefix language model answer a prompt, a language model continues it.
+
+    Args:
+        trained: the model.
+        prompts: texts, or ids as the model reads them.
+        max_new_tokens: longest text, in tokens.
+        beam_size: width of a beam; all its texts are returned, the best first.
+        alpha: exponent of the beam's length penalty, 0.6 is usual for translation.
+        temperature: of sampling; None or 0 takes the most probable token.
+        top_k: tokens to draw from.
+        top_p: probability mass to draw from.
+        num_samples: texts drawn for each prompt, the most probable first.
+        seed: of sampling; the same seed gives the same texts, whatever the batches.
+        batch_size: prompts in a batch; changes nothing but speed.
+        on_text: called with each new part of the text for a single prompt; once, with the best
+            text, where several are compared.
+
+    Raises:
+        UserError: settings exclude each other, or a prompt is too long.
+    """
+    decoding = Decoding(
+        max_new_tokens=max_new_tokens,
+        beam_size=beam_size,
+        alpha=alpha,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        num_samples=num_samples,
+    )
+    settings = decoding.settings() | ({"seed": seed} if decoding.samples else {})
+    ids = [prompt_ids(trained, prompt) for prompt in prompts]
+    generator = trained.generator(decoding, batch_size)
+    if on_text and len(ids) == 1 and can_stream(generator.search):
+        found = [[stream(trained, generator, ids[0], seed=seed, on_text=on_text)]]
+        on_text = None
+    else:
+        found = generator(ids, seed=seed)
+    candidates = [
+        [candidate(trained, prompt, hypothesis) for hypothesis in hypotheses]
+        for prompt, hypotheses in zip(ids, found, strict=True)
+    ]
+    if on_text and candidates and candidates[0]:
+        on_text(candidates[0][0].text)
+    return Generated(candidates, settings)
+
+
+def stream(
+    trained: Trained,
+    generator: Generator,
+    prompt: Sequence[int],
+    *,
+    seed: int,
+    on_text: Callable[[str], None],
+) -> Hypothesis:
+    """Returns the text for a prompt, every new part of it handed to `on_text` at once."""
+    hypothesis, shown = Hypothesis([], 0.0, 0.0), ""
+    for hypothesis in Stream(generator)(prompt, seed=seed):
+        # A character whose last bytes are still to come is shown later.
+        text = continuation(trained, prompt, hypothesis.tokens).rstrip("\N{REPLACEMENT CHARACTER}")
+        if text.startswith(shown):
+            on_text(text[len(shown) :])
+            shown = text
+    return hypothesis
+
+
+def prompt_ids(trained: Trained, prompt: Prompt) -> list[int]:
+    """Returns the ids of a prompt."""
+    return trained.prompt_ids(prompt) if isinstance(prompt, str) else list(prompt)
+
+
+def candidate(trained: Trained, prompt: Sequence[int], found: Hypothesis) -> Candidate:
+    """Returns a hypothesis as text."""
+    text = continuation(trained, prompt, found.tokens)
+    return Candidate(text, found.tokens, found.log_prob, found.score)
+
+
+def continuation(trained: Trained, prompt: Sequence[int], tokens: Sequence[int]) -> str:
+    """Returns new tokens as text; a continuation keeps the space that it may begin with."""
+    if trained.input_format.has_inputs:
+        return trained.text(tokens)
+    prefix, text = trained.text(prompt), trained.text([*prompt, *tokens])
+    return text[len(prefix) :] if text.startswith(prefix) else trained.text(tokens)

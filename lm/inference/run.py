@@ -1,0 +1,210 @@
+"""A run folder as an object: `lm.load(workdir)` with what the verbs do as methods."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+
+import lm
+from lm import checkpoint as checkpoints
+from lm import resources
+from lm.abstract import give_values, on_shapes
+from lm.config import parse
+from lm.data.registry import task_registry
+from lm.data.rows.converter import row_shapes
+from lm.data.vocabulary import fingerprint
+from lm.engines import memory
+from lm.errors import ConfigError
+from lm.inference import evaluate, generate, predict, score, trained
+from lm.inference.generate import Candidate
+from lm.inference.trained import Trained
+from lm.inference.zero_shot.suite import SetResult
+
+CONFIG = "config.gin"
+WIRING = ("runs/generate.gin", "runs/evaluate.gin")
+ENTRIES = (
+    "lm.inference.generate.generate",
+    "lm.inference.chat.reply",
+    "lm.inference.score.score",
+    "lm.inference.predict.predict",
+    "lm.inference.evaluate.evaluate",
+    "lm.inference.zero_shot.suite.evaluate_suite",
+)
+OBJECTIVE, TASK = "OBJECTIVE", "MIXTURE_OR_TASK_NAME"
+LENGTHS, CONVERTER = "TASK_FEATURE_LENGTHS", "FEATURE_CONVERTER"
+VOCABULARY, DTYPE_POLICY, SEED = "VOCABULARY", "DTYPE_POLICY", "RANDOM_SEED"
+_TOKEN = 4  # bytes
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained model and the settings of its run.
+
+    A method's arguments override gin's bindings, which override the defaults of the
+    function of the same name in `lm.inference`.
+
+    Attributes:
+        trained: model, vocabularies and metadata.
+        config: the loaded configuration.
+        workdir: the run folder.
+        step: of the checkpoint.
+    """
+
+    trained: trained.Trained
+    config: parse.Config
+    workdir: Path
+    step: int
+
+    def generate(self, prompts: Sequence[generate.Prompt], **settings: Any) -> generate.Generated:
+        """Returns texts for prompts; settings are those of `generate.generate`."""
+        return self._call("lm.inference.generate.generate", prompts=prompts, **settings)
+
+    def reply(self, turns: Sequence[str], **settings: Any) -> Candidate:
+        """Returns the next turn of a conversation; settings are those of `chat.reply`."""
+        return self._call("lm.inference.chat.reply", turns=turns, **settings)
+
+    def score(self, examples: Sequence[Mapping[str, str]], **settings: Any) -> list[score.Score]:
+        """Returns the log-likelihoods of texts; settings are those of `score.score`."""
+        return self._call("lm.inference.score.score", examples=examples, **settings)
+
+    def predict(
+        self, examples: Sequence[str | Mapping[str, str]], **settings: Any
+    ) -> list[predict.Prediction]:
+        """Returns labels with probabilities; settings are those of `predict.predict`."""
+        return self._call("lm.inference.predict.predict", examples=examples, **settings)
+
+    def evaluate(
+        self, mixture_or_task_name: str | None = None, **settings: Any
+    ) -> list[evaluate.EvaluationResult]:
+        """Returns metrics on tasks; settings are those of `evaluate.evaluate`."""
+        name = mixture_or_task_name or self.trained.task
+        task_registry.find(name)
+        return self._call("lm.inference.evaluate.evaluate", mixture_or_task_name=name, **settings)
+
+    def evaluate_suite(
+        self, suite: str, *, ensemble: Sequence[Trained] = (), **settings: Any
+    ) -> list[SetResult]:
+        """Returns results on question sets; settings are those of `suite.evaluate_suite`.
+
+        Args:
+            suite: its name.
+            ensemble: more models, whose probabilities are averaged with this one's.
+            settings: the others.
+        """
+        runs = [self.trained, *ensemble]
+        entry = self.config.configured("lm.inference.zero_shot.suite.evaluate_suite")
+        return entry(runs=runs, suite=suite, **settings)
+
+    def _call(self, entry: str, **settings: Any) -> Any:
+        return self.config.configured(entry)(trained=self.trained, **settings)
+
+
+def load(
+    workdir: str | Path,
+    checkpoint: str | int = "latest",
+    *,
+    gin_files: Sequence[str] = (),
+    bindings: Sequence[str] = (),
+    search_paths: Sequence[str] = (),
+    modules: Sequence[str] = (),
+) -> Run:
+    """Loads a run: its configuration, the model, the weights (averaged ones where it has them).
+
+    gin holds one configuration at a time: what was loaded before is replaced.
+
+    Args:
+        workdir: the run folder, or one checkpoint folder in it.
+        checkpoint: `latest`, `best` or a step.
+        gin_files: files after the run's own, such as `decode/beam.gin`.
+        bindings: gin text after the files, such as `generate.generate.beam_size = 4`.
+        search_paths: folders of gin files.
+        modules: your modules that the run's gin files import.
+
+    Raises:
+        UserError: there is no such run or checkpoint, or it does not fit its configuration.
+
+    Example:
+        run = lm.load("/tmp/run", checkpoint="best")
+        run.generate(["def main("], temperature=0.8, seed=1).candidates[0][0].text
+    """
+    folder = checkpoints.find(workdir, str(checkpoint))
+    root = folder.parents[1]
+    config_file = root / CONFIG
+    if not config_file.is_file():
+        raise ConfigError(f"{root} has no {CONFIG}: is it the --workdir of a run?")
+    wiring = [str(resources.gin_folder() / name) for name in WIRING]
+    config = parse.load(
+        [*wiring, str(config_file), *gin_files],
+        bindings,
+        search_paths=search_paths,
+        modules=modules,
+        roots=[*ENTRIES, OBJECTIVE, CONVERTER],
+    )
+    made = build(config)
+    checkpoints.load_weights(made.objective, folder)
+    manifest = checkpoints.verify(folder)
+    step = manifest.step
+    metadata = {"step": step, "checkpoint": short_hash(folder / "MANIFEST.json")}
+    metadata |= {
+        "config": short_hash(config_file),
+        "tokenizer": tokenizer(made),
+        "lm": lm.__version__,
+    }
+    metadata["seed"] = config.value(SEED) if config.has(SEED) else None
+    is_carried = "carry" in manifest.tensors
+    return Run(replace(made, metadata=metadata, is_carried=is_carried), config, root, step)
+
+
+def build(config: parse.Config) -> trained.Trained:
+    """Returns the model of a configuration with initial weights.
+
+    Raises:
+        ConfigError: the configuration lacks a macro.
+        UserError: one row or the weights do not fit into memory.
+    """
+    lengths, converter = config.value(LENGTHS), config.value(CONVERTER)
+    memory.require(memory.Need(0, 0, 0, batch=_TOKEN * sum(lengths.values())))
+    vocabulary = config.value(VOCABULARY) if config.has(VOCABULARY) else None
+    name = config.value(TASK)
+    provider = task_registry.with_vocabulary(task_registry.find(name), vocabulary)
+    return trained.Trained(
+        objective=objective(config, row_shapes(converter, lengths)),
+        features=provider.output_features,
+        task=name,
+        lengths=lengths,
+        converter=converter,
+        vocabulary=vocabulary,
+    )
+
+
+def objective(config: parse.Config, rows: Mapping[str, Any]) -> Any:
+    """Returns the objective of a configuration, its variables made for rows of these shapes."""
+    before = keras.config.dtype_policy()
+    try:
+        if config.has(DTYPE_POLICY):
+            keras.config.set_dtype_policy(config.value(DTYPE_POLICY))
+        # On shapes first: what does not fit into memory is named before it is allocated.
+        row = {name: keras.KerasTensor((1, *shape), dtype) for name, (shape, dtype) in rows.items()}
+        with on_shapes(OBJECTIVE):
+            made = config.value(OBJECTIVE)()
+            made(row)
+            memory.require(memory.Need(memory.size(made.variables), 0, 0, 0))
+        give_values(made.variables)
+    finally:
+        keras.config.set_dtype_policy(before)
+    return made
+
+
+def tokenizer(made: trained.Trained) -> str:
+    """Returns kind and short hash of the vocabulary of the targets, where they are no labels."""
+    name = "targets" if "targets" in made.features else "inputs"
+    vocabulary = made.features[name].vocabulary
+    return f"{type(vocabulary).__name__}:{fingerprint(vocabulary)[:12]}"
+
+
+def short_hash(path: Path) -> str:
+    """Returns the first 12 digits of a file's sha256; a manifest's covers its whole folder."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
