@@ -27,11 +27,12 @@ VERBS = (
     "train",
     "eval",
     "generate",
+    "chat",
     "score",
     "predict",
+    "embed",
     "import",
     "export",
-    "embed",
     "summary",
     "list",
     "show",
@@ -41,9 +42,11 @@ VERBS = (
     "verify-resume",
     "doctor",
     "compare",
+    "results",
+    "harness",
     "self-train",
 )
-LONG_RUNNING = ("train", "eval", "generate", "score", "predict", "bench")
+LONG_RUNNING = ("train", "eval", "generate", "chat", "score", "predict", "embed", "bench")
 FAILED, HUNG_UP = 1, 129
 _ENDS = {KeyboardInterrupt: ("interrupted", 130), signals.Terminated: ("terminated", 143)}
 # gin appends the calls that an error passed through, each with an address in memory.
@@ -167,16 +170,16 @@ def _notes(error: Exception) -> Sequence[str]:
 
 def one_line(error: Exception) -> str:
     """Return what to say of an error: a UserError speaks for itself, others name their type."""
-    told, _, calls = str(error).partition(_GIN_TRAIL)
-    text = _KERAS_CALLS.sub("", " ".join(told.split())).strip()
+    message, _, calls = str(error).partition(_GIN_TRAIL)
+    text = _KERAS_CALLS.sub("", " ".join(message.split())).strip()
     if isinstance(error, UserError):
         return text
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     scope = re.search(r"in scope '[^']*'", calls)
-    place = f" {scope[0]}" if scope else ""
+    where = f" {scope[0]}" if scope else ""
     kind = type(error).__name__
-    return f"{kind}: {text or 'no message'}{place} (--debug shows the traceback)"
+    return f"{kind}: {text or 'no message'}{where} (--debug shows the traceback)"
 
 
 def _abandoned(*streams: TextIO, code: int) -> int:

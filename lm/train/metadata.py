@@ -195,12 +195,13 @@ def write_operative_config(workdir: Path) -> None:
 
 def write_model_info(workdir: Path, program: Program) -> None:
     """Write model-info.txt: path, shape, dtype and size of every weight, and the total."""
-    width = max((len(w.path) for w in program.weights), default=0)
-    sizes = [int(np.prod(w.shape, dtype=np.int64)) for w in program.weights]
+    weights = [*program.weights, *(x.table for x in program.tables.layers)]
+    width = max((len(w.path) for w in weights), default=0)
+    sizes = [int(np.prod(w.shape, dtype=np.int64)) for w in weights]
     lines = [
         f"{w.path:<{width}}  {tuple(w.shape)!s:<16} "
         f"{keras.backend.standardize_dtype(w.dtype):<9} {size:>14,}"
-        for w, size in zip(program.weights, sizes, strict=True)
+        for w, size in zip(weights, sizes, strict=True)
     ]
     text = "\n".join([*lines, f"Total number of parameters: {sum(sizes)}"]) + "\n"
     disk.replace(workdir / "model-info.txt", text.encode(), what="the sizes of the model")
