@@ -44,6 +44,8 @@ from lm.nn import (
     transformer_xl,
     two_stream_attention,
 )
+from lm.objectives.consistency import Consistency, linear
+from lm.objectives.label_sets import LabelSets
 from lm.objectives.labels import Labels, classes
 from lm.objectives.permutation import Permutation
 from lm.objectives.regression import Regression
@@ -266,10 +268,14 @@ def permuted(name: str) -> Any:
     return family(*XLNET, NUM_LAYERS=1)()
 
 
+LABELS = part(Labels, model=classifier, candidates=classes)
+
 OTHER_OBJECTIVES = [
     *REPLACED_TOKEN,
     Case("permutation", part(Permutation, model=permuted)),
-    Case("labels", part(Labels, model=classifier, candidates=classes)),
+    Case("labels", LABELS),
+    Case("label_sets", part(LabelSets, model=classifier)),
+    Case("consistency", part(Consistency, labels=LABELS, annealing=linear, steps=10)),
     Case("regression", part(Regression, model=classifier)),
     *LONG_ROWS,
 ]

@@ -31,11 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run_flags.add(parser)
     run_flags.add_ensemble(parser)
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--prompt", metavar="TEXT", help="one prompt; may be empty")
-    source.add_argument("--input", metavar="FILE", help="one prompt a line (default: stdin)")
-    parser.add_argument("--output", metavar="FILE", help="where to write (default: stdout)")
+    source.add_argument("--prompt", metavar="TEXT", help="the prompt; may be empty")
+    source.add_argument(
+        "--input", metavar="FILE", help="file with one prompt per line (default: standard input)"
+    )
     parser.add_argument(
-        "--json", action="store_true", help="write one object a prompt, with all candidates"
+        "--output", metavar="FILE", help="file to write to (default: standard output)"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="write a JSON object per prompt, with all candidates"
     )
 
 

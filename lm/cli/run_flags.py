@@ -16,7 +16,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         default="latest",
         metavar="WHICH",
-        help="latest, best or a step (default: latest)",
+        help="which checkpoint: latest, best or a step (default: latest)",
     )
     flags.add_gin(parser)
 

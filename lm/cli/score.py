@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lm.cli import output, run_flags
@@ -15,16 +16,26 @@ EXAMPLE = """examples:
   lm score --workdir=run_a --ensemble=run_b,run_c --input=nbest.jsonl --rerank=0.5
 
 Every line of the input is {"inputs": "…", "targets": "…"} or {"text": "…"}; the targets are
-scored. The log-likelihood is in nats; bits per byte are those of the target text.
+scored, given the inputs. Columns:
+  text            the beginning of the targets
+  log likelihood  the sum of ln p(token), in nats; nearer to 0 is more probable
+  tokens          number of target tokens, the end token included
+  greedy          yes if every token is the one that greedy search would have written
+  bits per byte   -log2 p of the targets, divided by their bytes
+
 With --rerank lines of equal inputs are hypotheses: the targets of the best of each are printed, by
 (1 - WEIGHT) times the line's own "score" and WEIGHT times the log-likelihood."""
+
+_SHOWN = 40
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's flags."""
     run_flags.add(parser)
     run_flags.add_ensemble(parser)
-    parser.add_argument("--input", required=True, metavar="FILE", help="JSON lines")
+    parser.add_argument(
+        "--input", required=True, metavar="FILE", help="JSON lines with the texts to score"
+    )
     parser.add_argument(
         "--rerank",
         type=float,
@@ -50,11 +61,23 @@ def run(args: argparse.Namespace) -> int:
             print(json.dumps({**example, **score._asdict()}, ensure_ascii=False))
         return 0
     rows = [
-        [f"{s.log_likelihood:.4f}", s.tokens, "yes" if s.is_greedy else "no", _number(s)]
-        for s in scores
+        [
+            _beginning(e),
+            f"{s.log_likelihood:.4f}",
+            s.tokens,
+            "yes" if s.is_greedy else "no",
+            _number(s),
+        ]
+        for e, s in zip(examples, scores, strict=True)
     ]
-    output.print_table(["log likelihood", "tokens", "greedy", "bits per byte"], rows)
+    output.print_table(["text", "log likelihood", "tokens", "greedy", "bits per byte"], rows)
     return 0
+
+
+def _beginning(example: Mapping[str, str]) -> str:
+    """Return the beginning of what was scored, on one line."""
+    text = " ".join(example.get("targets", example.get("text", "")).split())
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 def _print_best(
