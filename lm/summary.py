@@ -9,6 +9,7 @@ import keras
 
 from lm.abstract import on_shapes
 from lm.engines.flops import matmul_flops
+from lm.models.model import token_features
 from lm.nn.repeat import abridged, unabridged
 
 BYTES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2, "int32": 4, "uint32": 4}
@@ -43,9 +44,8 @@ def summarise(model: Callable[[], Any], *, length: int) -> Summary:
     """
     with abridged(), on_shapes("MODEL"):
         built = model()
-        spec = keras.KerasTensor((1, length), "int32")
-        specs = {"encoder_input_tokens": spec, "decoder_input_tokens": spec}
-        flops = matmul_flops(built, specs)
+        tokens = keras.KerasTensor((1, length), "int32")
+        flops = matmul_flops(built, token_features(tokens))
         variables = dict(unabridged((v.path, v) for v in built.trainable_variables))
     shapes = {path: tuple(variable.shape) for path, variable in variables.items()}
     return Summary(

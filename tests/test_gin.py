@@ -28,11 +28,14 @@ MUST_BE_SET = {
     "gin/runs/pretrain.gin": [STEPS],
     "gin/runs/finetune.gin": [STEPS, START],
     "gin/objectives/replaced_token.gin": ["MAX_PREDICTIONS = 19"],
+    "gin/features/semi_supervised.gin": [STEPS, "UNLABELLED_TASK = 'imdb_unsup'"],
+    "gin/data/self_training.gin": ["LABELLED_TASK = 'sst2'"],
 }
 
 AFTER = {
     "gin/papers/comparison/setting/five_minutes.gin": "gin/models/vanilla/small.gin",
     "gin/models/bert/classifier.gin": "gin/models/bert/base.gin",
+    "gin/papers/uda/back_translation.gin": "gin/papers/uda/imdb.gin",
     "gin/models/bert/masked.gin": "gin/models/bert/base.gin",
     "gin/models/funnel/classifier.gin": "gin/models/funnel/b4_4_4.gin",
     "gin/models/electra/classifier.gin": "gin/models/electra/small.gin",
@@ -47,10 +50,18 @@ AFTER = {
 LABELLED = RUN | {"features": "gin/features/classification.gin"}
 LABELLED |= {"objectives": "gin/objectives/labels.gin", "models": "gin/models/bert/base.gin"}
 WITH_HEAD = [*LABELLED.values(), "gin/models/bert/classifier.gin"]
+RECURRENT = LABELLED | {
+    "models": "gin/models/lstm_lm/large.gin",
+    "features": "gin/features/classification_decoder.gin",
+}
+WITH_RECURRENT_HEAD = [*RECURRENT.values(), "gin/models/lstm_lm/classifier.gin"]
 ELECTRA = [*(RUN | {"models": "gin/models/electra/small.gin"}).values()]
 REPLACING = [*ELECTRA, "gin/objectives/replaced_token.gin"]
 LABELLING = {
     "gin/features/labelled.gin": [*LABELLED.values()],
+    "gin/models/lstm_lm/classifier.gin": [*RECURRENT.values()],
+    "gin/objectives/auxiliary.gin": WITH_RECURRENT_HEAD,
+    "gin/objectives/linear_gain.gin": WITH_RECURRENT_HEAD,
     "gin/models/gpt2/classifier.gin": [
         *(LABELLED | {"models": "gin/models/gpt2/small.gin"}).values()
     ],
@@ -59,6 +70,7 @@ LABELLING = {
     "gin/objectives/replaced_token.gin": ELECTRA,
     "gin/objectives/spans.gin": WITH_HEAD,
     "gin/runs/epochs.gin": [*RUN.values()],
+    "gin/features/windows.gin": [*RUN.values(), "gin/features/contiguous.gin"],
     "gin/objectives/token_labels.gin": WITH_HEAD,
 }
 

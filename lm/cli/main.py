@@ -19,7 +19,8 @@ from types import ModuleType
 from typing import NoReturn, TextIO
 
 import lm
-from lm.cli import flags, huge_pages, quiet, signals
+from lm import quiet
+from lm.cli import flags, huge_pages, signals
 from lm.errors import ConfigError, UserError
 
 VERBS = (
@@ -29,6 +30,7 @@ VERBS = (
     "chat",
     "score",
     "predict",
+    "embed",
     "summary",
     "list",
     "show",
@@ -38,6 +40,7 @@ VERBS = (
     "verify-resume",
     "doctor",
     "compare",
+    "self-train",
     "results",
     "harness",
 )
@@ -149,7 +152,7 @@ def _guarded(command: Callable[[], int], *, is_debug: bool) -> int:
     except Exception as error:
         if is_debug:
             traceback.print_exc()
-        return _complain(_one_line(error), getattr(error, "exit_code", FAILED), _notes(error))
+        return _complain(one_line(error), getattr(error, "exit_code", FAILED), _notes(error))
 
 
 def _complain(message: str, code: int, notes: Sequence[str] = ()) -> int:
@@ -163,7 +166,7 @@ def _notes(error: Exception) -> Sequence[str]:
     return getattr(error, "__notes__", ()) if isinstance(error, UserError) else ()
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """Return what to say of an error: a UserError speaks for itself, others name their type."""
     told, _, calls = str(error).partition(_GIN_TRAIL)
     text = _KERAS_CALLS.sub("", " ".join(told.split())).strip()

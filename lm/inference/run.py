@@ -1,4 +1,4 @@
-"""A run folder as an object: `lm.load(workdir)` with what the verbs do as methods."""
+"""A run folder as an object: `lm.load(workdir)` and what its model can do."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 import lm
 from lm import checkpoint as checkpoints
@@ -19,17 +20,18 @@ from lm.data.vocabulary import fingerprint
 from lm.engines import memory
 from lm.errors import ConfigError
 from lm.inference import evaluate, generate, predict, score, trained
+from lm.inference.ensemble import joined
 from lm.inference.generate import Candidate
-from lm.inference.trained import Trained
 from lm.inference.zero_shot.suite import SetResult
 
 CONFIG = "config.gin"
-WIRING = ("runs/generate.gin", "runs/evaluate.gin")
+WIRING = ("runs/generate.gin", "runs/evaluate.gin", "runs/embed.gin")
 ENTRIES = (
     "lm.inference.generate.generate",
     "lm.inference.chat.reply",
     "lm.inference.score.score",
     "lm.inference.predict.predict",
+    "lm.inference.embed.embed",
     "lm.inference.evaluate.evaluate",
     "lm.inference.zero_shot.suite.evaluate_suite",
 )
@@ -76,6 +78,10 @@ class Run:
         """Returns labels with probabilities; settings are those of `predict.predict`."""
         return self._call("lm.inference.predict.predict", examples=examples, **settings)
 
+    def embed(self, texts: Sequence[str], **settings: Any) -> np.ndarray:
+        """Returns a vector for each text; settings are those of `embed.embed`."""
+        return self._call("lm.inference.embed.embed", texts=texts, **settings)
+
     def evaluate(
         self, mixture_or_task_name: str | None = None, **settings: Any
     ) -> list[evaluate.EvaluationResult]:
@@ -84,19 +90,9 @@ class Run:
         task_registry.find(name)
         return self._call("lm.inference.evaluate.evaluate", mixture_or_task_name=name, **settings)
 
-    def evaluate_suite(
-        self, suite: str, *, ensemble: Sequence[Trained] = (), **settings: Any
-    ) -> list[SetResult]:
-        """Returns results on question sets; settings are those of `suite.evaluate_suite`.
-
-        Args:
-            suite: its name.
-            ensemble: more models, whose probabilities are averaged with this one's.
-            settings: the others.
-        """
-        runs = [self.trained, *ensemble]
-        entry = self.config.configured("lm.inference.zero_shot.suite.evaluate_suite")
-        return entry(runs=runs, suite=suite, **settings)
+    def evaluate_suite(self, suite: str, **settings: Any) -> list[SetResult]:
+        """Returns results on question sets; settings are those of `suite.evaluate_suite`."""
+        return self._call("lm.inference.zero_shot.suite.evaluate_suite", suite=suite, **settings)
 
     def _call(self, entry: str, **settings: Any) -> Any:
         return self.config.configured(entry)(trained=self.trained, **settings)
@@ -110,6 +106,7 @@ def load(
     bindings: Sequence[str] = (),
     search_paths: Sequence[str] = (),
     modules: Sequence[str] = (),
+    ensemble: Sequence[str | Path] = (),
 ) -> Run:
     """Loads a run: its configuration, the model, the weights (averaged ones where it has them).
 
@@ -122,14 +119,18 @@ def load(
         bindings: gin text after the files, such as `generate.generate.beam_size = 4`.
         search_paths: folders of gin files.
         modules: your modules that the run's gin files import.
+        ensemble: other runs or checkpoints; the probabilities of all are averaged.
 
     Raises:
-        UserError: there is no such run or checkpoint, or it does not fit its configuration.
+        UserError: there is no such run or checkpoint, or it does not fit its configuration or, in
+            an ensemble, the first run.
 
     Example:
         run = lm.load("/tmp/run", checkpoint="best")
         run.generate(["def main("], temperature=0.8, seed=1).candidates[0][0].text
     """
+    # gin holds one configuration: the first run's is read last.
+    others = {str(w): load(w, search_paths=search_paths, modules=modules).trained for w in ensemble}
     folder = checkpoints.find(workdir, str(checkpoint))
     root = folder.parents[1]
     config_file = root / CONFIG
@@ -155,7 +156,10 @@ def load(
     }
     metadata["seed"] = config.value(SEED) if config.has(SEED) else None
     is_carried = "carry" in manifest.tensors
-    return Run(replace(made, metadata=metadata, is_carried=is_carried), config, root, step)
+    made = replace(made, metadata=metadata, is_carried=is_carried)
+    if others:
+        made = joined({str(workdir): made, **others})
+    return Run(made, config, root, step)
 
 
 def build(config: parse.Config) -> trained.Trained:

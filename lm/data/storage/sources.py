@@ -105,6 +105,7 @@ def text_source(
     reader: Reader = readers.read_text_lines,
     on_error: str = "raise",
     feature: str = "text",
+    options: Mapping[str, Any] | None = None,
 ) -> CachedSource:
     """A source of `{feature: text}` from text files.
 
@@ -114,13 +115,14 @@ def text_source(
         reader: `read_text_lines`, `read_paragraphs` or `read_documents` of `readers`.
         on_error: "raise" or "skip".
         feature: name of the text's feature.
+        options: further arguments of the reader.
 
     Example:
         >>> source = text_source({"train": "corpus/*.txt"})
         >>> source.splits
         ('train',)
     """
-    return _source(splits, reader, {}, on_error, wrap=lambda text: {feature: text})
+    return _source(splits, reader, options or {}, on_error, wrap=lambda text: {feature: text})
 
 
 def rows_source(

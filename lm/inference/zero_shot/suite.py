@@ -65,7 +65,7 @@ class SetResult(NamedTuple):
 @entry
 def evaluate_suite(
     *,
-    runs: Sequence[Trained],
+    trained: Trained,
     suite: str,
     shots: NonNegativeInt = 0,
     seed: Seed = 0,
@@ -75,7 +75,7 @@ def evaluate_suite(
     """Returns the results on each question set of a suite.
 
     Args:
-        runs: one model, or several of one tokenizer whose probabilities are averaged.
+        trained: the model.
         suite: name of a suite, or of one question set.
         shots: solved questions before each.
         seed: which they are.
@@ -85,7 +85,7 @@ def evaluate_suite(
     Raises:
         UserError: naming what is unknown or not on this machine.
     """
-    respondent = Respondent(runs=runs, batch_size=batch_size)
+    respondent = Respondent(trained=trained, batch_size=batch_size)
     return [
         evaluate_set(respondent, asked, shots=shots, seed=seed, limit=limit)
         for asked in questions.find(suite)
@@ -107,7 +107,7 @@ def evaluate_set(
         for name, metric in judged.metrics.items()
     }
     signature = signed(respondent, asked, whole, read) | {"shots": shots, "seed": seed}
-    step = respondent.run.metadata.get("step", 0)
+    step = respondent.trained.metadata.get("step", 0)
     return SetResult(asked.name, asked.group, len(read), metrics, signature, step, judged.samples)
 
 
@@ -118,7 +118,7 @@ def signed(
     read: Sequence[Question],
 ) -> dict[str, Any]:
     """Returns what decides a number: questions, prompts, tokenizer, checkpoint, code."""
-    runs = respondent.runs
+    metadata = respondent.trained.metadata
     return {
         "task": asked.name,
         "task_version": asked.version,
@@ -127,9 +127,9 @@ def signed(
         "questions": len(read),
         "normalisation": "answers after one space; lengths without it",
         "generation": [list(asked.stop), asked.max_new_tokens],
-        "lengths": dict(respondent.run.lengths),
-        "tokenizer": respondent.run.metadata.get("tokenizer"),
-        "checkpoint": [run.metadata.get("checkpoint") for run in runs],
+        "lengths": dict(respondent.trained.lengths),
+        "tokenizer": metadata.get("tokenizer"),
+        "checkpoint": metadata.get("ensemble", metadata.get("checkpoint")),
         "code": f"{lm.__version__} {short_hash(describe(CODE))}",
     }
 

@@ -121,12 +121,12 @@ def test_what_is_generated_ends_at_the_first_stop():
 
 @pytest.mark.slow
 def test_a_suite_of_every_kind(run):
-    results = {one.task: one for one in evaluate_suite(runs=[run.trained], suite="toy")}
+    results = {one.task: one for one in evaluate_suite(trained=run.trained, suite="toy")}
     assert set(results["toy"].metrics) >= {"accuracy", "accuracy_unconditional", "chance"}
     assert set(results["cloze"].metrics) == {"log_likelihood", "accuracy", "perplexity"}
     assert set(results["open"].metrics) == {"em", "f1"}
     assert set(results["passages"].metrics) >= {"bits_per_byte", "word_perplexity"}
-    again = evaluate_suite(runs=[run.trained], suite="toy", batch_size=3)
+    again = evaluate_suite(trained=run.trained, suite="toy", batch_size=3)
     for one in again:
         for name, metric in one.metrics.items():
             assert metric.value == pytest.approx(results[one.task].metrics[name].value, rel=1e-4)

@@ -1,0 +1,106 @@
+"""`lm embed`: a vector for each text of a file."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lm.cli import output, run_flags
+from lm.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+HELP = "write vectors of texts with a trained model"
+EXAMPLE = """examples:
+  lm embed --workdir=/tmp/run --input=reviews.txt --output=vectors.npy
+  lm embed --workdir=/tmp/run --input=reviews.jsonl > vectors.jsonl
+  lm embed --workdir=/tmp/run --input=reviews.txt --nearest="a fine film" --picture=reviews.png
+
+A file ending in .jsonl has a field "text"; any other has a text a line. What comes out is an array
+[texts, width] of float32 if the output ends in .npy, else an object a line: text and vector. The
+settings are those of the run's embedder (embed.embed.embedder); gin/vectors has some.
+With --nearest the texts closest to another one are printed, by the cosine of their vectors."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's flags."""
+    run_flags.add(parser)
+    parser.add_argument("--input", required=True, metavar="FILE", help=".jsonl, or text")
+    parser.add_argument("--output", metavar="FILE", help=".npy or .jsonl (default: stdout)")
+    parser.add_argument("--nearest", metavar="TEXT", help="print the texts closest to this one")
+    parser.add_argument(
+        "--count", type=int, default=10, metavar="N", help="how many of them (default: 10)"
+    )
+    parser.add_argument(
+        "--picture", metavar="FILE.png", help="draw all vectors in their two principal components"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write a vector for each text."""
+    if args.output and Path(args.output).suffix not in (".npy", ".jsonl"):
+        raise ConfigError(f"--output={args.output}: give a name ending in .npy or .jsonl")
+    texts = _texts(args.input)
+    loaded = run_flags.load(args)
+    vectors = loaded.embed(texts)
+    if args.picture:
+        _draw(args.picture, texts, vectors)
+    if args.nearest is not None:
+        _print_nearest(texts, vectors, loaded.embed([args.nearest])[0], args.count)
+        return 0
+    if args.output and args.output.endswith(".npy"):
+        _write_npy(args.output, vectors)
+    else:
+        _write_jsonl(args.output, texts, vectors)
+    width = vectors.shape[-1] if len(vectors) else 0
+    print(f"{len(vectors)} vectors of width {width}", file=sys.stderr)
+    return 0
+
+
+def _draw(path: str, texts: Sequence[str], vectors: "np.ndarray") -> None:
+    """Draw the vectors in the plane of their two principal components."""
+    from lm.inference.vector_plot import plot_vectors
+    from lm.inference.vectors import plane
+
+    plot_vectors(plane(vectors), texts, Path(path))
+
+
+def _print_nearest(
+    texts: Sequence[str], vectors: "np.ndarray", query: "np.ndarray", count: int
+) -> None:
+    """Print the texts closest to a query, the closest first."""
+    from lm.inference.vectors import nearest
+
+    rows = [[f"{cosine:.4f}", texts[i]] for i, cosine in nearest(query, vectors, count)]
+    output.print_table(["cosine", "text"], rows)
+
+
+def _texts(path: str) -> list[str]:
+    """Return the texts of a file, read before the model is."""
+    from lm.data.storage import readers
+
+    if Path(path).suffix != ".jsonl":
+        return list(readers.read_text_lines(path))
+    texts = [row["text"] for row in readers.read_jsonl(path, fields=("text",))]
+    for number, text in enumerate(texts, 1):
+        if not text.strip():
+            raise ConfigError(f"{path}:{number}: empty text")
+    return texts
+
+
+def _write_npy(path: str, vectors: "np.ndarray") -> None:
+    """Write one array."""
+    import numpy as np
+
+    np.save(path, vectors)
+
+
+def _write_jsonl(path: str | None, texts: Sequence[str], vectors: "np.ndarray") -> None:
+    """Write an object for each text."""
+    with output.opened(path) as out:
+        for text, vector in zip(texts, vectors, strict=True):
+            record = {"text": text, "vector": vector.tolist()}
+            out.write(json.dumps(record, ensure_ascii=False) + "\n")
