@@ -18,6 +18,7 @@ INSTALL = [
     "jax>=0.5",
     "keras>=3.15",
     "matplotlib>=3.8",
+    "numba>=0.63",
     "numpy>=1.26",
     "rouge-score>=0.1.2",
     "sacrebleu>=2.4",
@@ -26,6 +27,7 @@ INSTALL = [
     "t5>=0.9.4",
     "tensorflow>=2.21",
     "tensorflow-text>=2.21",
+    "tokenizers>=0.22",
     "tqdm>=4.66",
 ]
 

@@ -126,9 +126,9 @@ def _plot(rows: Sequence[Row], plans: Sequence[dict[str, Any]], workdir: Path) -
 
 
 def _train(row: Row, folder: Path, steps: int, *flags: str) -> None:
-    """Run `lm train` in a process of its own, which ends when this one does."""
-    steps_flag, folder_flag = f"--gin.TRAIN_STEPS={steps}", f"--workdir={folder}"
-    command.run("train", *row.flags, *flags, steps_flag, folder_flag, what=row.name)
+    """Train a run of a row for so many steps."""
+    ends = f"--gin.TRAIN_STEPS={steps}", f"--workdir={folder}"
+    command.run("train", *row.flags, *flags, *ends, what=row.name)
 
 
 def _median(rows: Sequence[dict[str, Any]], name: str) -> float:

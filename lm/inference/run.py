@@ -144,6 +144,11 @@ def load(
         modules=modules,
         roots=[*ENTRIES, OBJECTIVE, CONVERTER],
     )
+    if not config.has(OBJECTIVE):
+        raise ConfigError(
+            f"{root} has weights and no objective: fine-tune them (runs/finetune.gin) with "
+            f"{root}/model.gin, a head, an objective and data"
+        )
     made = build(config)
     checkpoints.load_weights(made.objective, folder)
     manifest = checkpoints.verify(folder)

@@ -165,6 +165,9 @@ class Optimizer:
 
     def _update(self, gradients: Sequence[Tensor]) -> None:
         """Apply the rule, each weight at its own rate."""
+        if not gradients:  # all that trains lies in sparse tables; Keras would count no update
+            self.rule.iterations.assign_add(1)
+            return
         if self.layer_rates is None:
             self.rule.apply(gradients)
             return

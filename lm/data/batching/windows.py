@@ -39,7 +39,7 @@ class WindowRows(Protocol):
 
     Attributes:
         settings: what decides the rows, as plain JSON.
-        keeps_text: whether a pass predicts every token, so that bits per byte can be told.
+        keeps_text: whether a pass predicts every token, so that bits per byte are known.
     """
 
     settings: Any
