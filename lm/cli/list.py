@@ -16,6 +16,7 @@ EXAMPLE = """examples:
 "data" says whether what a task reads is here: a file below LM_DATA_DIR, or a data set of TFDS
 (tfds:NAME, which `tfds build NAME` prepares). A name with <...> stands for many. Tasks that t5
 registers are not listed, but can be used by name."""
+_SHOWN = 12  # question sets of a suite in a row
 
 Row = dict[str, str]
 
@@ -101,7 +102,9 @@ def suites() -> Iterator[Row]:
     from lm.data.evaluation import questions
 
     for name, sets in questions.suites().items():
-        yield {"suite": name, "question sets": ", ".join(one.name for one in sets())}
+        names = [one.name for one in sets()]
+        shown = names if len(names) <= _SHOWN else [names[0], "...", f"{names[-1]} ({len(names)})"]
+        yield {"suite": name, "question sets": ", ".join(shown)}
 
 
 def _headline(path: Path) -> str:

@@ -46,7 +46,7 @@ VERBS = (
     "results",
     "harness",
 )
-LONG_RUNNING = ("train", "eval", "generate", "score", "predict", "bench")
+LONG_RUNNING = ("train", "eval", "generate", "chat", "score", "predict", "embed", "bench")
 FAILED, HUNG_UP = 1, 129
 _ENDS = {KeyboardInterrupt: ("interrupted", 130), signals.Terminated: ("terminated", 143)}
 # gin appends the calls that an error passed through, each with an address in memory.

@@ -2,6 +2,7 @@
 
 import argparse
 import statistics
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -24,12 +25,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Ask, write and print."""
-    from lm.inference.zero_shot.suite import write_results
+    from lm.inference.zero_shot.suite import write_result
 
     loaded = run_flags.load(args)
     settings = {} if args.shots is None else {"shots": args.shots}
-    results = loaded.evaluate_suite(args.suite, **settings)
-    path = write_results(results, loaded.workdir, samples=args.log_samples)
+    results = []
+    for one in loaded.evaluate_suite(args.suite, **settings):
+        path = write_result(one, loaded.workdir, samples=args.log_samples)
+        results.append(one)
+        print(f"{one.task}: {one.num_questions} questions", file=sys.stderr)
     if args.json:
         output.print_json([one.row() for one in results])
     else:

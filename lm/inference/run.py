@@ -1,7 +1,7 @@
 """A run folder as an object: `lm.load(workdir)` and what its model can do."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -90,8 +90,8 @@ class Run:
         task_registry.find(name)
         return self._call("lm.inference.evaluate.evaluate", mixture_or_task_name=name, **settings)
 
-    def evaluate_suite(self, suite: str, **settings: Any) -> list[SetResult]:
-        """Returns results on question sets; settings are those of `suite.evaluate_suite`."""
+    def evaluate_suite(self, suite: str, **settings: Any) -> Iterator[SetResult]:
+        """Yields results on question sets; settings are those of `suite.evaluate_suite`."""
         return self._call("lm.inference.zero_shot.suite.evaluate_suite", suite=suite, **settings)
 
     def _call(self, entry: str, **settings: Any) -> Any:

@@ -7,7 +7,7 @@ zero_shot/<set>-<hash of signature>.jsonl      one line a question
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,8 +71,8 @@ def evaluate_suite(
     seed: Seed = 0,
     limit: PositiveInt | None = None,
     batch_size: PositiveInt = 16,
-) -> list[SetResult]:
-    """Returns the results on each question set of a suite.
+) -> Iterator[SetResult]:
+    """Yields the result on each question set of a suite, as soon as it is there.
 
     Args:
         trained: the model.
@@ -86,10 +86,8 @@ def evaluate_suite(
         UserError: naming what is unknown or not on this machine.
     """
     respondent = Respondent(trained=trained, batch_size=batch_size)
-    return [
-        evaluate_set(respondent, asked, shots=shots, seed=seed, limit=limit)
-        for asked in questions.find(suite)
-    ]
+    for asked in questions.find(suite):
+        yield evaluate_set(respondent, asked, shots=shots, seed=seed, limit=limit)
 
 
 def evaluate_set(
@@ -134,28 +132,26 @@ def signed(
     }
 
 
-def write_results(results: Sequence[SetResult], workdir: Path, *, samples: bool) -> Path:
-    """Appends results to those of the run, and returns their file.
+def write_result(result: SetResult, workdir: Path, *, samples: bool) -> Path:
+    """Appends a result to those of the run, and returns their file.
 
     Args:
-        results: of a suite.
+        result: on a question set.
         workdir: the run folder.
-        samples: whether to write a file of the samples of each set, too.
+        samples: whether to write a file of its samples, too.
 
     Raises:
         UserError: the folder of results holds a link.
     """
-    folder = workdir / FOLDER
+    folder, name = workdir / FOLDER, result.file_name()
     lock.refuse_links(folder)
     with disk.writing(folder, "the results"):
         folder.mkdir(parents=True, exist_ok=True)
-        for one in results:
-            if samples:
-                lines = "".join(map(_line, one.samples)).encode()
-                disk.replace(folder / one.file_name(), lines, what="the samples")
+        if samples:
+            lines = "".join(map(_line, result.samples)).encode()
+            disk.replace(folder / name, lines, what="the samples")
         with (folder / RESULTS).open("a", encoding="utf-8") as file:
-            for one in results:
-                file.write(_line({**one.row(), "samples": one.file_name() if samples else None}))
+            file.write(_line({**result.row(), "samples": name if samples else None}))
     return folder / RESULTS
 
 

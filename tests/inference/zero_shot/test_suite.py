@@ -16,7 +16,7 @@ from lm.inference.run import load
 from lm.inference.zero_shot.comparison import compare, read
 from lm.inference.zero_shot.judge import judge, normalised
 from lm.inference.zero_shot.respondent import LogLikelihood, until
-from lm.inference.zero_shot.suite import SetResult, evaluate_suite, write_results
+from lm.inference.zero_shot.suite import SetResult, evaluate_suite, write_result
 from tests import tiny_run
 
 CHOICES = [Choice(("ab",) * 2, ("c", "bc"), (n % 2,)) for n in range(4)]
@@ -153,7 +153,7 @@ def result(**signature):
 
 def test_unlike_results_are_refused(tmp_path):
     for name, shots in (("a", 0), ("b", 1)):
-        write_results([result(prompts=name, shots=shots)], tmp_path / name, samples=False)
+        write_result(result(prompts=name, shots=shots), tmp_path / name, samples=False)
     with pytest.raises(UserError, match=r"toy: .* not alike: prompts .*; shots 0 and 1"):
         compare(tmp_path / "a", tmp_path / "b")
     assert compare(tmp_path / "a", tmp_path / "b", allow=("prompts", "shots"))
