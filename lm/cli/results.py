@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the action and the two runs."""
     parser.add_argument("action", choices=["compare"], help="what to do")
     parser.add_argument("a", metavar="A", help="run folder or file of results")
-    parser.add_argument("b", metavar="B", help="another")
+    parser.add_argument("b", metavar="B", help="another run folder or file")
     parser.add_argument(
         "--allow", default="", metavar="X,Y", help="parts of the signatures that may differ"
     )
