@@ -18,6 +18,7 @@ INSTALL = [
     "jax>=0.5",
     "keras>=3.15",
     "matplotlib>=3.8",
+    "numba>=0.63",
     "numpy>=1.26",
     "rouge-score>=0.1.2",
     "sacrebleu>=2.4",

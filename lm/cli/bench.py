@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _machine(machine: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the rows that say on what the figures were taken."""
+    """Return the rows that say on what the numbers were measured."""
     held = f"; limited to {machine['isa'].upper()}" if machine["isa"] else ""
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     return [("processor", machine["processor"] + held), ("versions", versions)]

@@ -12,6 +12,7 @@ from lm.errors import UserError
 if TYPE_CHECKING:
     from lm.config.parse import Config
     from lm.doctor import Finding
+    from lm.types import Features
 
 HELP = "check the installation, and room and memory for a gin file"
 EXAMPLE = """examples:
@@ -99,15 +100,16 @@ def _task(config: "Config") -> "Finding":
     return doctor.Finding("task", doctor.GOOD, name)
 
 
-def _features(config: "Config") -> dict[str, "object"]:
+def _features(config: "Config") -> "Features":
     """Return shapes of a batch as the macros say, or of one row."""
     import keras
+
+    from lm.models.model import token_features
 
     rows = config.value("BATCH_SIZE") if config.has("BATCH_SIZE") else 1
     lengths = config.value("TASK_FEATURE_LENGTHS") if config.has("TASK_FEATURE_LENGTHS") else {}
     length = sum(lengths.values()) or _length(config)
-    spec = keras.KerasTensor((rows, length), "int32")
-    return {"encoder_input_tokens": spec, "decoder_input_tokens": spec}
+    return token_features(keras.KerasTensor((rows, length), "int32"))
 
 
 def _length(config: "Config") -> int:

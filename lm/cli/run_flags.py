@@ -21,6 +21,16 @@ def add(parser: argparse.ArgumentParser) -> None:
     flags.add_gin(parser)
 
 
+def add_ensemble(parser: argparse.ArgumentParser) -> None:
+    """Add the flag of runs whose probabilities are averaged with those of the run."""
+    parser.add_argument(
+        "--ensemble",
+        default="",
+        metavar="DIR,DIR",
+        help="other runs or checkpoints: the probabilities of all models are averaged",
+    )
+
+
 def load(args: argparse.Namespace) -> "Run":
     """Load the run; gin files and bindings of the command line come after its own."""
     from lm.inference.run import load as load_run
@@ -32,4 +42,5 @@ def load(args: argparse.Namespace) -> "Run":
         bindings=args.gin_bindings,
         search_paths=flags.split(args.gin_search_paths),
         modules=flags.split(",".join(args.gin_modules)),
+        ensemble=flags.split(getattr(args, "ensemble", "")),
     )

@@ -55,10 +55,10 @@ def run(args: argparse.Namespace) -> int:
     from lm.summary import summarise, table
 
     summary = summarise(model, length=args.length)
-    facts = summary._asdict()
-    shapes = facts.pop("shapes")
+    record = summary._asdict()
+    shapes = record.pop("shapes")
     if args.json:
-        print(json.dumps({**facts, "shapes": shapes} if args.variables else facts))
+        print(json.dumps({**record, "shapes": shapes} if args.variables else record))
         return 0
     if args.variables:
         print("\n".join(f"{path}  {shape}" for path, shape in shapes.items()), end="\n\n")
@@ -89,12 +89,12 @@ def _run_mesh(args: argparse.Namespace) -> int:
         rows=args.batch_size,
         length=args.length,
     )
-    told = None if args.device_memory is None else verdict(found, args.device_memory)
+    answer = None if args.device_memory is None else verdict(found, args.device_memory)
     if args.json:
-        print(json.dumps({**found._asdict(), "verdict": told}))
+        print(json.dumps({**found._asdict(), "verdict": answer}))
         return 0
     print(f"{found.devices} devices, {found.rows} of {args.batch_size} rows on each\n")
     print(table(found))
-    if told:
-        print(f"\n{told}")
+    if answer:
+        print(f"\n{answer}")
     return 0

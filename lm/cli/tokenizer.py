@@ -1,4 +1,4 @@
-"""`lm tokenizer`: train a SentencePiece model, encode, decode, and compare tokenizers on a text."""
+"""`lm tokenizer`: train a SentencePiece model, encode, decode, compare tokenizers, count words."""
 
 import argparse
 import dataclasses
@@ -23,12 +23,13 @@ EXAMPLE = """examples:
   lm tokenizer train --gin_file=tokenizers/python_docs_4k/recipe.gin --output_dir=/tmp/rebuilt
   echo 'Hello world' | lm tokenizer encode --tokenizer=python_docs_4k
   lm tokenizer decode --tokenizer=byte --text='75 104 111'
-  lm tokenizer report --tokenizer=python_docs_4k --against=byte --task=python_docs"""
+  lm tokenizer report --tokenizer=python_docs_4k --against=byte --task=python_docs
+  lm tokenizer words --task=imdb_paragraphs --min_count=2 --output=runs/imdb_words.tsv"""
 TRAIN = "lm.data.tokenizer_training.train"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the four commands and their flags."""
+    """Add the five commands and their flags."""
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_train(_command(commands, "train", train, "train a model and write its folder"))
     encode_parser = _command(commands, "encode", encode, "text to ids, one text a line")
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_tokenizer(decode_parser)
     _add_text(decode_parser)
     _add_report(_command(commands, "report", report, "metrics of a tokenizer on a text"))
+    _add_words(_command(commands, "words", words, "write the words of a text with their counts"))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -174,6 +176,17 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
     _add_corpus(parser)
 
 
+def _add_words(parser: argparse.ArgumentParser) -> None:
+    _add_corpus(parser)
+    parser.add_argument(
+        "--min_count",
+        type=flags.above_zero(int),
+        default=5,
+        help="leave out words that are there less often (default: 5)",
+    )
+    parser.add_argument("--output", required=True, metavar="FILE", help="where to write")
+
+
 def train(args: argparse.Namespace) -> int:
     """Train from a recipe or from flags, and print a summary."""
     from lm.data.vocabulary import SENTINELS
@@ -252,6 +265,20 @@ def _corpus(args: argparse.Namespace, *, default_split: str) -> "TextFiles | Tas
         split=args.split or default_split,
         features=tuple(flags.split(args.features)),
     )
+
+
+def words(args: argparse.Namespace) -> int:
+    """Write the words of a corpus, most frequent first."""
+    from lm import disk
+    from lm.data.paragraphs.words import SPECIAL_IDS, count, lines
+
+    found = count(_corpus(args, default_split="train"), min_count=args.min_count)
+    path = Path(args.output)
+    with disk.writing(path, "the words"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        disk.replace(path, "".join(lines(found)).encode(), what="the words")
+    print(f"{path}: {len(found):,} words, VOCABULARY_SIZE = {len(found) + SPECIAL_IDS}")
+    return 0
 
 
 def encode(args: argparse.Namespace) -> int:

@@ -35,7 +35,7 @@ HARMLESS = re.compile(
     r"|max_skipped|max_rollbacks|replay_batch|mesh|random_seed|microbatches|dtype_policy|partial|allow_change|initial_checkpoint_path)$"
     r"|lm\.train\.(evaluation|text_evaluation|samples)\.|lm\.data\.batching\.\w+\.evaluation_batches\."
     r"|lm\.data\.user_tasks\.user(_labels)?\.\w+\.(train|validation|test)$|lm\.data\.vocabulary\.\w+\.name_or_path$"
-    r"|lm\.data\.batching\.pipeline\.Pipeline\.|lm\.(mesh|inference\.(embed|evaluate|generate|score))\.)"
+    r"|lm\.data\.batching\.pipeline\.Pipeline\.|lm\.(mesh|inference\.(embed|evaluate|generate|score|vectors))\.)"
 )
 ENVIRONMENT = (
     "TF_ENABLE_ONEDNN_OPTS",
@@ -194,12 +194,13 @@ def write_operative_config(workdir: Path) -> None:
 
 def write_model_info(workdir: Path, program: Program) -> None:
     """Write model-info.txt: path, shape, dtype and size of every weight, and the total."""
-    width = max((len(w.path) for w in program.weights), default=0)
-    sizes = [int(np.prod(w.shape, dtype=np.int64)) for w in program.weights]
+    weights = [*program.weights, *(x.table for x in program.tables.layers)]
+    width = max((len(w.path) for w in weights), default=0)
+    sizes = [int(np.prod(w.shape, dtype=np.int64)) for w in weights]
     lines = [
         f"{w.path:<{width}}  {tuple(w.shape)!s:<16} "
         f"{keras.backend.standardize_dtype(w.dtype):<9} {size:>14,}"
-        for w, size in zip(program.weights, sizes, strict=True)
+        for w, size in zip(weights, sizes, strict=True)
     ]
     text = "\n".join([*lines, f"Total number of parameters: {sum(sizes)}"]) + "\n"
     disk.replace(workdir / "model-info.txt", text.encode(), what="the sizes of the model")

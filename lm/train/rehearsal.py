@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lm import engines
 from lm.checkpoint import Store
 from lm.train import metadata, state
 from lm.train.process_group import ProcessGroup
@@ -62,8 +63,9 @@ def rehearse(arguments: Mapping[str, Any], workdir: Path | None) -> Rehearsed:
 
 def _engine(arguments: Mapping[str, Any], data: HashedBatches, settings: Mapping[str, Any]) -> Any:
     """Return the engine of a run."""
-    group = ProcessGroup(arguments.get("mesh"))
-    return build_engine(group, arguments["objective"], arguments["optimizer"], data, settings)
+    factory = arguments.get("engine") or engines.get()
+    group, objective = ProcessGroup(arguments.get("mesh")), arguments["objective"]
+    return build_engine(factory, group, objective, arguments["optimizer"], data, settings)
 
 
 def _describe(found: Rehearsed, data: HashedBatches, engine: Any) -> None:

@@ -44,6 +44,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
     random_seed: Seed = 0,
     microbatches: PositiveInt = 1,
     mesh: Factory | None = None,
+    engine: Callable[..., engines.Engine] | None = None,
     dtype_policy: str = "float32",
     max_skipped: PositiveInt = 10,
     max_rollbacks: NonNegativeInt = 0,
@@ -71,6 +72,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         random_seed: decides the initial weights and dropout.
         microbatches: parts of a batch whose gradients are summed before the update.
         mesh: factory of the devices to train on, a file of `gin/mesh`; None is one device.
+        engine: factory of what makes the steps; None is that of the Keras backend.
         dtype_policy: Keras' policy: float32, bfloat16 or mixed_bfloat16.
         max_skipped: updates skipped in a row, for a loss or gradient that is not finite, that end
             the run or roll it back.
@@ -100,13 +102,14 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         store = held.enter_context(contextlib.closing(group.store(Store(folder, keep=keep))))
         set_up_keras(settings)
         data = HashedBatches(train_data())
-        engine = build_engine(group, objective, optimizer, data, settings)
+        build = engine or engines.get()
+        made = build_engine(build, group, objective, optimizer, data, settings)
         about = metadata.run_metadata(data.fingerprint(), settings)
         log(metadata.format_machine(about["machine"]))
         store.clean()
         found = state.resume(
             store=store,
-            engine=engine,
+            engine=made,
             data=data,
             metadata=about,
             allow_change=allow_change,
@@ -115,13 +118,13 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         group.check_step(found and found.step)
         start = found or state.StartPoint()
         if found is None and initial_checkpoint_path is not None:
-            state.start_from_weights(engine=engine, path=initial_checkpoint_path, partial=partial)
+            state.start_from_weights(engine=made, path=initial_checkpoint_path, partial=partial)
         if saved is not None:
-            skipped_batch.replay(saved, step=start.step, engine=engine, data=data, signals=signals)
+            skipped_batch.replay(saved, step=start.step, engine=made, data=data, signals=signals)
             return
         if group.is_first:
             metadata.write_config(folder)
-            metadata.write_model_info(folder, engine.program)
+            metadata.write_model_info(folder, made.program)
         reporter = group.reporter(
             Reporter,
             workdir=folder,
@@ -132,7 +135,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         )
         with contextlib.closing(reporter), group.lost_peers_named():
             loop = Loop(
-                engine=engine,
+                engine=made,
                 data=data,
                 store=store,
                 reporter=reporter,
@@ -149,6 +152,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
 
 
 def build_engine(
+    factory: Callable[..., engines.Engine],
     group: ProcessGroup,
     objective: Factory,
     optimizer: Factory,
@@ -162,7 +166,7 @@ def build_engine(
             made = objective()
         with wall("train.train.optimizer"):
             rule = optimizer()
-        engine = engines.get()(
+        engine = factory(
             objective=made,
             optimizer=rule,
             features=data.features,
