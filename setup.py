@@ -82,7 +82,7 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["lm", "lm.*", "tasks", "tasks.*"]),
-    package_data={"lm": ["py.typed"], "tasks": ["py.typed", "flan/sets/*.toml"]},
+    package_data={"lm": ["py.typed"], "tasks": ["py.typed", "index.tsv", "flan/sets/*.toml"]},
     python_requires=">=3.11,<3.14",
     install_requires=INSTALL,
     extras_require=EXTRAS,

@@ -9,8 +9,10 @@ import keras
 
 from lm.abstract import on_shapes
 from lm.engines.flops import matmul_flops
+from lm.models.model import token_features
 from lm.nn.repeat import abridged, unabridged
 from lm.nn.sparse_table import learned
+from lm.types import Features
 
 BYTES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2, "int32": 4, "uint32": 4}
 
@@ -57,10 +59,9 @@ def summarise(model: Callable[[], Any], *, length: int) -> Summary:
     )
 
 
-def token_row(length: int) -> dict[str, keras.KerasTensor]:
+def token_row(length: int) -> Features:
     """Returns a row on shapes of a model of tokens; another has a method `row`."""
-    spec = keras.KerasTensor((1, length), "int32")
-    return {"encoder_input_tokens": spec, "decoder_input_tokens": spec}
+    return token_features(keras.KerasTensor((1, length), "int32"))
 
 
 def parameters_by_module(shapes: Iterable[tuple[str, tuple[int, ...]]]) -> dict[str, int]:

@@ -34,8 +34,8 @@ REVIEWS = sources.jsonl_source(
     as_text=("label",),
     check=RowCheck(("text",), "label", LABELS),
 )
-UNLABELLED_REVIEWS = sources.jsonl_source(
-    {"train": UNLABELLED.file("unsup.jsonl.gz")}, fields=("text",)
+UNLABELLED_REVIEWS = sources.held_out(
+    sources.jsonl_source({"train": UNLABELLED.file("unsup.jsonl.gz")}, fields=("text",)), 0.01
 )
 
 ALL_REVIEWS = sources.jsonl_source(
@@ -50,7 +50,5 @@ ALL_REVIEWS = sources.jsonl_source(
 )
 
 add_classification("imdb", held_out(REVIEWS), texts={"sentence": "text"}, answer=LABELS)
-add_language_model(
-    "imdb_unsup", sources.held_out(UNLABELLED_REVIEWS, 0.01), keys={"targets": "text"}
-)
+add_language_model("imdb_unsup", UNLABELLED_REVIEWS, keys={"targets": "text"})
 add_language_model("imdb_paragraphs", ALL_REVIEWS, keys={"targets": "text"}, add_eos=False)

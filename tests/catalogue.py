@@ -25,10 +25,12 @@ from lm.models.decoder_only import DecoderOnly
 from lm.nn import (
     attention,
     backward,
+    bahdanau,
     cells,
     convolution,
     dropout,
     embedding,
+    enas_cell,
     evolved,
     feedforward,
     flash,
@@ -36,6 +38,7 @@ from lm.nn import (
     gau,
     heads,
     hyper_cells,
+    input_feeding,
     luong,
     masks,
     moe,
@@ -45,14 +48,20 @@ from lm.nn import (
     parallel,
     position,
     recurrent,
+    recurrent_dropout,
     relative,
     residual,
     routers,
+    sru,
     stack,
     transformer_xl,
     two_stream_attention,
 )
+from lm.objectives.auxiliary import Auxiliary, after
+from lm.objectives.consistency import Consistency, linear
+from lm.objectives.label_sets import LabelSets
 from lm.objectives.labels import Labels, classes
+from lm.objectives.linear_gain import LinearGain
 from lm.objectives.permutation import Permutation
 from lm.objectives.regression import Regression
 from lm.objectives.token_prediction import TokenPrediction
@@ -127,7 +136,25 @@ def mixture(router: Any, factor: float | None = None, expert: Any = FEED) -> Any
     )
 
 
-MIN_GRU = part(recurrent.Recurrent, cell=part(cells.MinGRU))
+def cell_branch(cell: Any) -> Any:
+    """A recurrent branch."""
+    return part(recurrent.Recurrent, cell=cell)
+
+
+MIN_GRU = cell_branch(part(cells.MinGRU))
+MORE_CELLS = [
+    part(sru.SRU),
+    part(enas_cell.ENASCell, nodes=[(0, "tanh"), (1, "relu")]),
+    part(recurrent_dropout.Zoneout, cell=part(cells.LSTM), rates=[0.1, 0.3]),
+    part(recurrent_dropout.RecurrentDropout, cell=part(cells.GRU), rate=0.3),
+]
+FEEDING = part(
+    input_feeding.InputFeeding,
+    cells=[part(cells.LSTM), part(cells.GRU)],
+    attention=part(luong.LuongAttention, score=part(luong.DotScore)),
+    dropout=0.3,
+)
+SEARCHING = part(bahdanau.BahdanauDecoder, cell=part(cells.GRU), score=part(luong.AdditiveScore))
 REMEMBERING = part(transformer_xl.MemoryAttention, num_heads=2, memory_length=MAX_LENGTH)
 
 TWO_STREAMS = part(two_stream_attention.TwoStreamAttention, num_heads=2, memory_length=MAX_LENGTH)
@@ -204,10 +231,17 @@ BRANCHES = [
         carry=WHOLE,
     ),
     Case("nas_cell", part(recurrent.Recurrent, cell=part(nas_cell.NASCell)), OWN_ROW, carry=WHOLE),
+    Case(
+        "more_cells",
+        part(parallel.Parallel, branches=[cell_branch(one) for one in MORE_CELLS]),
+        OWN_ROW,
+        carry=WHOLE,
+    ),
     Case("backward", part(backward.Backward, branch=MIN_GRU), ("causal", *OWN_ROW)),
     Case("luong_dot", part(luong.LuongAttention, score=part(luong.DotScore)), OWN_ROW),
     Case("luong_general", part(luong.LuongAttention, score=part(luong.GeneralScore)), OWN_ROW),
     Case("luong_additive", part(luong.LuongAttention, score=part(luong.AdditiveScore)), OWN_ROW),
+    Case("attending_decoders", part(parallel.Parallel, branches=[FEEDING, SEARCHING]), OWN_ROW),
     Case("memory_attention", REMEMBERING, OWN_ROW, carry=WHOLE),
     Case("two_stream_attention", TWO_STREAMS, lacks=("steps", *OWN_ROW), carry=WHOLE),
     Case(
@@ -249,7 +283,8 @@ ONE_PAIR = {"NUM_LAYERS": 1, "NUM_EXPERTS": 4}
 
 # Models made of what other entries hold already: their properties run in `make test-long`.
 VARIANTS = frozenset(
-    "rotary t5 evolved_transformer_lm primer_ez_t5 gnmt flash_masked bert_masked st_moe moe".split()
+    "rotary t5 evolved_transformer_lm primer_ez_t5 gnmt flash_masked bert_masked st_moe moe"
+    " awd_lstm linear_gain".split()
 )
 MODELS = [
     Case("gpt2", family("gpt2/architecture.gin", MAX_SEQUENCE_LENGTH=MAX_LENGTH)),
@@ -269,6 +304,15 @@ MODELS = [
     Case(
         "lstm_lm",
         family("lstm_lm/architecture.gin", **RECURRENT),
+        carry=WHOLE,
+    ),
+    Case(
+        "awd_lstm",
+        family(
+            "awd_lstm/architecture.gin",
+            **RECURRENT | {"NUM_LAYERS": None},
+            LAYERS="[@parallel.Parallel, @activation_penalty.ActivationPenalty]",
+        ),
         carry=WHOLE,
     ),
     Case(
@@ -367,11 +411,35 @@ def permuted(name: str) -> Any:
     return family(*XLNET, NUM_LAYERS=1)()
 
 
+LABELS = part(Labels, model=classifier, candidates=classes)
+
+
+def recurrent_classifier(name: str) -> Any:
+    """A recurrent model that labels."""
+    del name
+    files = "lstm_lm/architecture.gin", "lstm_lm/classifier.gin"
+    return family(*files, **RECURRENT | {"NUM_LAYERS": 1, "SUMMARY": "@label_head.every"})()
+
+
+WINDOWS_WRITTEN = part(
+    Auxiliary,
+    model=recurrent_classifier,
+    objective=LinearGain,
+    decoder=part(stack.Stack, num_layers=1, layers=[MIN_GRU], mask=masks.causal),
+    head=part(heads.TiedLogits),
+    window=after,
+    length=3,
+)
+
 OTHER_OBJECTIVES = [
     *REPLACED_TOKEN,
     Case("permutation", part(Permutation, model=permuted)),
-    Case("labels", part(Labels, model=classifier, candidates=classes)),
+    Case("labels", LABELS),
+    Case("label_sets", part(LabelSets, model=classifier)),
+    Case("consistency", part(Consistency, labels=LABELS, annealing=linear, steps=10)),
     Case("regression", part(Regression, model=classifier)),
+    Case("linear_gain", part(LinearGain, model=recurrent_classifier)),
+    Case("auxiliary", WINDOWS_WRITTEN),
 ]
 
 

@@ -10,8 +10,9 @@ import sys
 
 sys.path.pop(0)  # a file in tools/ has the name of a standard module
 
+from lm import quiet
 from lm.bench.lengths import HEADERS, cells, row
-from lm.cli import output, quiet
+from lm.cli import output
 
 quiet.install()  # in the process of every cell, too
 MODELS = "transformer", "transformer_plus_plus", "flash_quad", "flash"

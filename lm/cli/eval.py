@@ -26,8 +26,12 @@ _MAX_LABELS = 20  # a wider table cannot be read; --json has all
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's flags."""
     run_flags.add(parser)
-    parser.add_argument("--task", metavar="NAME", help="task or mixture (default: the run's own)")
-    parser.add_argument("--split", metavar="NAME", help="split (default: validation)")
+    parser.add_argument(
+        "--task",
+        metavar="NAME",
+        help="task or mixture to evaluate on (default: what the run was trained on)",
+    )
+    parser.add_argument("--split", metavar="NAME", help="split of the task (default: validation)")
     output.add_json(parser)
 
 

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -33,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_train(_command(commands, "train", train, "train a model and write its folder"))
     encode_parser = _command(commands, "encode", encode, "text to ids, one text a line")
     _add_tokenizer(encode_parser)
-    encode_parser.add_argument("--output", choices=("ids", "pieces"), default="ids")
+    encode_parser.add_argument(
+        "--output", choices=("ids", "pieces"), default="ids", help="what to print (default: ids)"
+    )
     _add_text(encode_parser)
     decode_parser = _command(commands, "decode", decode, "ids to text, one sequence a line")
     _add_tokenizer(decode_parser)
@@ -58,15 +61,26 @@ def _command(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS)
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="show tracebacks and framework logs",
+    )
     parser.set_defaults(command=function)
     return parser
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--name", help="name of the tokenizer and its folder")
-    parser.add_argument("--model_prefix", metavar="DIR/NAME", help="the same with --output_dir")
-    parser.add_argument("--output_dir", metavar="DIR", help="default: tokenizers")
+    parser.add_argument("--name", help="name of the tokenizer: of its folder and its files")
+    parser.add_argument(
+        "--model_prefix",
+        metavar="DIR/NAME",
+        help="--output_dir and --name in one, as SentencePiece has it",
+    )
+    parser.add_argument(
+        "--output_dir", metavar="DIR", help="where the folder is made (default: tokenizers)"
+    )
     _add_corpus(parser)
     group = parser.add_argument_group(
         "SentencePiece's own flags", "pad 0, eos 1, unk 2 and no bos are fixed"
@@ -78,8 +92,9 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 def _add_option(group: Any, field: dataclasses.Field) -> None:
     """Add the flag of one training option, without a default: `TrainerOptions` has them."""
-    default = "" if field.default is dataclasses.MISSING else f"default: {field.default}"
-    keywords: dict[str, Any] = {"default": argparse.SUPPRESS, "help": default}
+    given = "required" if field.default is dataclasses.MISSING else f"default: {field.default}"
+    told = f"{_explained(field.name)} ({given})".replace("%", "%%")
+    keywords: dict[str, Any] = {"default": argparse.SUPPRESS, "help": told}
     if field.type is bool:
         keywords |= {"type": _truth, "nargs": "?", "const": True, "metavar": "true|false"}
     elif field.type in (int, float, str):
@@ -89,6 +104,14 @@ def _add_option(group: Any, field: dataclasses.Field) -> None:
     if field.name == "model_type":
         keywords |= {"choices": MODEL_TYPES, "metavar": "|".join(MODEL_TYPES)}
     group.add_argument(f"--{field.name}", **keywords)
+
+
+def _explained(option: str) -> str:
+    """Return what the docstring of `TrainerOptions` says of an option, without the full stop."""
+    found = re.search(
+        rf"^ +{option}: (.*(?:\n {{12,}}.*)*)", TrainerOptions.__doc__ or "", re.MULTILINE
+    )
+    return " ".join(found[1].split()).removesuffix(".") if found else option
 
 
 def _truth(text: str) -> bool:
@@ -102,29 +125,54 @@ def _truth(text: str) -> bool:
 def _add_corpus(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input", metavar="FILES", help="text files or globs, comma-separated")
     parser.add_argument(
-        "--on_error", choices=("raise", "skip"), default="raise", help="for invalid UTF-8"
+        "--on_error",
+        choices=("raise", "skip"),
+        default="raise",
+        help="what to do with invalid UTF-8 (default: raise)",
     )
-    parser.add_argument("--task", metavar="NAME", help="a registered task or mixture instead")
-    parser.add_argument("--split", help="its split; default: train, in a report validation")
-    parser.add_argument("--features", default="", metavar="A,B", help="its raw text features")
+    parser.add_argument(
+        "--task", metavar="NAME", help="take the text of this task or mixture instead"
+    )
+    parser.add_argument(
+        "--split", help="split of the task (default: train; in a report: validation)"
+    )
+    parser.add_argument(
+        "--features",
+        default="",
+        metavar="A,B",
+        help="features of the task that hold the text (default: all)",
+    )
 
 
 def _add_tokenizer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--tokenizer", default="byte", metavar="NAME|PATH", help="default: byte (needs no file)"
+        "--tokenizer",
+        default="byte",
+        metavar="NAME|PATH",
+        help="a SentencePiece model, or byte (the default, which needs no file)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
 def _add_text(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--text", action="append", help="repeatable; else --input, else stdin")
-    parser.add_argument("--input", metavar="FILE", help="a file, read line by line")
+    parser.add_argument(
+        "--text", action="append", help="the text; repeatable (default: --input, else stdin)"
+    )
+    parser.add_argument("--input", metavar="FILE", help="file with one text per line")
 
 
 def _add_report(parser: argparse.ArgumentParser) -> None:
     _add_tokenizer(parser)
-    parser.add_argument("--against", action="append", default=[], metavar="NAME|PATH")
-    parser.add_argument("--text", action="append", help="repeatable; else files, task or stdin")
+    parser.add_argument(
+        "--against",
+        action="append",
+        default=[],
+        metavar="NAME|PATH",
+        help="another tokenizer to compare with; repeatable",
+    )
+    parser.add_argument(
+        "--text", action="append", help="the text; repeatable (default: --input, --task or stdin)"
+    )
     _add_corpus(parser)
 
 
@@ -141,15 +189,25 @@ def _add_words(parser: argparse.ArgumentParser) -> None:
 
 def train(args: argparse.Namespace) -> int:
     """Train from a recipe or from flags, and print a summary."""
+    from lm.data.vocabulary import SENTINELS
+
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = _warn
         found = _train_recipe(args) if args.gin_file else _train_flags(args)
     counts = found.counts
-    left_out = {reason: n for reason, n in counts.items() if reason not in ("seen", "used")}
+    left_out = [f"{n:,} {reason}" for reason, n in counts.items() if reason not in ("seen", "used")]
     print(
         f"{found.folder}: {found.pieces:,} pieces from {counts['used']:,} of {counts['seen']:,} "
-        f"sentences in {found.seconds:.1f} s; left out: {left_out or 'none'}"
+        f"sentences in {found.seconds:.1f} s; left out: {', '.join(left_out) or 'none'}"
+    )
+    print(
+        f"\n{SENTINELS} sentinels, for span corruption, follow the pieces. In a gin file:\n"
+        "  VOCABULARY = @vocabulary.sentencepiece_vocabulary()\n"
+        f"  vocabulary.sentencepiece_vocabulary.name_or_path = '{found.folder}'\n"
+        f"  VOCABULARY_SIZE = {found.pieces + SENTINELS}\n"
+        "and one that begins with `from __gin__ import dynamic_registration` also needs\n"
+        "  from lm.data import vocabulary"
     )
     return 0
 

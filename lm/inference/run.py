@@ -20,9 +20,10 @@ from lm.data.vocabulary import fingerprint
 from lm.engines import memory
 from lm.errors import ConfigError
 from lm.inference import evaluate, generate, predict, score, trained
+from lm.inference.ensemble import joined
 
 CONFIG = "config.gin"
-WIRING = ("runs/generate.gin", "runs/evaluate.gin")
+WIRING = ("runs/generate.gin", "runs/evaluate.gin", "runs/embed.gin")
 ENTRIES = (
     "lm.inference.generate.generate",
     "lm.inference.score.score",
@@ -93,6 +94,7 @@ def load(
     bindings: Sequence[str] = (),
     search_paths: Sequence[str] = (),
     modules: Sequence[str] = (),
+    ensemble: Sequence[str | Path] = (),
 ) -> Run:
     """Loads a run: its configuration, the model, the weights (averaged ones where it has them).
 
@@ -105,14 +107,18 @@ def load(
         bindings: gin text after the files, such as `generate.generate.beam_size = 4`.
         search_paths: folders of gin files.
         modules: your modules that the run's gin files import.
+        ensemble: other runs or checkpoints; the probabilities of all are averaged.
 
     Raises:
-        UserError: there is no such run or checkpoint, or it does not fit its configuration.
+        UserError: there is no such run or checkpoint, or it does not fit its configuration or, in
+            an ensemble, the first run.
 
     Example:
         run = lm.load("/tmp/run", checkpoint="best")
         run.generate(["def main("], temperature=0.8, seed=1).candidates[0][0].text
     """
+    # gin holds one configuration: the first run's is read last.
+    others = {str(w): load(w, search_paths=search_paths, modules=modules).trained for w in ensemble}
     folder = checkpoints.find(workdir, str(checkpoint))
     root = folder.parents[1]
     config_file = root / CONFIG
@@ -138,7 +144,10 @@ def load(
     }
     metadata["seed"] = config.value(SEED) if config.has(SEED) else None
     is_carried = "carry" in manifest.tensors
-    return Run(replace(made, metadata=metadata, is_carried=is_carried), config, root, step)
+    made = replace(made, metadata=metadata, is_carried=is_carried)
+    if others:
+        made = joined({str(workdir): made, **others})
+    return Run(made, config, root, step)
 
 
 def build(config: parse.Config) -> trained.Trained:

@@ -9,7 +9,7 @@ from lm.decode.compiled import CompiledByShape
 from lm.decode.decoding import Decoding
 from lm.decode.generator import Generator
 from lm.errors import UserError
-from lm.objectives.objective import Objective
+from lm.objectives.objective import Objective, predicts_whole_texts
 
 
 class InputFormat(NamedTuple):
@@ -97,6 +97,11 @@ class Trained:
     def predicts_text(self) -> bool:
         """Whether it says how probable a text is."""
         return hasattr(self.objective, "scores")
+
+    @property
+    def predicts_whole_texts(self) -> bool:
+        """Whether it predicts every token of a text, not some of those it sees."""
+        return predicts_whole_texts(self.objective)
 
     @property
     def input_format(self) -> InputFormat:

@@ -100,9 +100,10 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         signals = group.signals()
         held.enter_context(signals)
         store = held.enter_context(contextlib.closing(group.store(Store(folder, keep=keep))))
-        _prepare(settings)
+        set_up_keras(settings)
         data = HashedBatches(train_data())
-        made = _engine(engine or engines.get(), group, objective, optimizer, data, settings)
+        build = engine or engines.get()
+        made = build_engine(build, group, objective, optimizer, data, settings)
         about = metadata.run_metadata(data.fingerprint(), settings)
         log(metadata.format_machine(about["machine"]))
         store.clean()
@@ -150,7 +151,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         group.wait_for_end()
 
 
-def _engine(
+def build_engine(
     factory: Callable[..., engines.Engine],
     group: ProcessGroup,
     objective: Factory,
@@ -160,7 +161,7 @@ def _engine(
 ) -> engines.Engine:
     """Return the engine, its state laid out over the mesh, its vocabulary checked."""
     with group.on_mesh(objective, data.features, settings["microbatches"]):
-        _prepare(settings)
+        set_up_keras(settings)
         with wall("train.train.objective"):
             made = objective()
         with wall("train.train.optimizer"):
@@ -177,7 +178,7 @@ def _engine(
     return engine
 
 
-def _prepare(settings: Mapping[str, Any]) -> None:
+def set_up_keras(settings: Mapping[str, Any]) -> None:
     """Set what Keras keeps for the process: the precision and the source of seeds.
 
     Raises:

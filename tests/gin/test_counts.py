@@ -11,6 +11,8 @@ import pytest
 from tests.golden import trees
 
 COUNTS = {
+    "awd_lstm/large": 24_347_440,
+    "bahdanau/large": 119_010_000,
     "bert/base": 109_482_240,
     "bert/large": 335_141_888,
     "electra/small": 13_549_057,
@@ -38,9 +40,12 @@ COUNTS = {
     "gpt2/xl": 1_557_611_200,
     "gnmt/large": 212_407_296,
     "lstm_lm/large": 51_012_000,
+    "luong/input_feeding": 221_032_000,
     "luong/large": 217_032_000,
     "moe/small_8": 322_855_680,
     "moe/small_32": 1_003_107_072,
+    "moe_lstm/flat_32": 850_300_928,
+    "moe_lstm/hierarchical_256": 1_085_427_712,
     "paragraph_vector/cbow": 10_000_000,
     "paragraph_vector/dbow": 10_000_000,
     "paragraph_vector/dbow_words": 20_000_000,

@@ -145,13 +145,13 @@ def with_separators(
     Departures: no second text, no prediction whether it is the next one.
     """
     found = special_tokens(output_features["targets"].vocabulary)
-    room = sequence_length[FIRST] - 2
-    if room < 1:
+    capacity = sequence_length[FIRST] - 2
+    if capacity < 1:
         raise UserError(
             f"TASK_FEATURE_LENGTHS = {dict(sequence_length)}: inputs hold no [CLS] and [SEP] "
             "around a text; make them longer"
         )
-    dataset = packing.split(dataset, {"targets": room})
+    dataset = packing.split(dataset, {"targets": capacity})
 
     @seqio.map_over_dataset
     def framed(example: Features) -> Features:

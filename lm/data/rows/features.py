@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from lm.data.mapping import mapped
 from lm.data.rows import packing
+from lm.data.rows.converter import one_row
 from lm.data.rows.packing import Features, Lengths, Packer
 from lm.errors import UserError
 from lm.parts import part
@@ -111,10 +112,7 @@ class PrefixLanguageModel:
             "decoder_causal_attention": rows["prefix"],
         }
 
-    def num_rows(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
-        """Returns 1: an example is trimmed to one row."""
-        del sizes, lengths
-        return 1
+    num_rows = one_row
 
 
 @part
@@ -145,10 +143,7 @@ class EncoderDecoder:
         """Returns the encoder's and the decoder's features."""
         return encoder(rows) | decoder(rows, self.packer.shift)
 
-    def num_rows(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
-        """Returns 1: an example is trimmed to one row."""
-        del sizes, lengths
-        return 1
+    num_rows = one_row
 
 
 @part

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from lm.data.batching import contiguous
-from lm.data.batching.contiguous import ContiguousWindows, contiguous_batches
+from lm.data.batching.contiguous import ContiguousWindows
+from lm.data.batching.windows import Windows, window_batches
 from lm.errors import UserError
 from tests.data import toy
 
@@ -20,7 +22,7 @@ def task():
 
 def make(task, **changes):
     settings = {"lengths": {"targets": 4}, "batch_size": 3, "seed": 1} | changes
-    return ContiguousWindows(mixture_or_task_name=task, **settings)
+    return Windows(mixture_or_task_name=task, rows=ContiguousWindows, **settings)
 
 
 def batches_of(length, rows):
@@ -108,8 +110,12 @@ def test_another_seed_is_another_order_and_another_batch_size_other_data(task):
 
 @pytest.mark.parametrize(("length", "rows"), [(4, 3), (2, 1), (5, 8)])
 def test_evaluation_reads_every_document_from_its_start_in_one_stream(task, length, rows):
-    made = contiguous_batches(
-        mixture_or_task_name=task, split="train", lengths={"targets": length}, batch_size=rows
+    made = window_batches(
+        mixture_or_task_name=task,
+        split="train",
+        lengths={"targets": length},
+        batch_size=rows,
+        rows=ContiguousWindows,
     )
     streams = read(list(made))
     found = [toy.text(document[:-1]) for stream in streams for document in stream]
@@ -135,3 +141,13 @@ def test_the_docstring_draws_what_is_made():
         [8, 9, 10],
     ]
     assert [int(row["decoder_continues"]) for row in rows] == [0, 0, 1, 1]
+
+
+def test_documents_are_found_among_many_short_ones_and_a_long_one():
+    """2 GB, were the mask of the empty ones as wide as the longest document."""
+    sizes = np.array([100_000, *[1, 0] * 10_000])
+    tokens = tf.RaggedTensor.from_row_lengths(tf.range(sizes.sum()), sizes)
+    examples = tf.data.Dataset.from_tensor_slices({"targets": tokens})
+    found = contiguous.documents(examples)
+    assert found.row_lengths().numpy().tolist() == sizes[sizes > 0].tolist()
+    np.testing.assert_array_equal(found.flat_values, np.arange(sizes.sum()))
