@@ -11,6 +11,7 @@ RUN = """\
 from __gin__ import dynamic_registration
 
 from lm import train
+from lm.data.storage import readers
 from lm.data.user_tasks import user
 from lm.data.paragraphs import words
 
@@ -24,6 +25,7 @@ include 'runs/rowwise.gin'
 MIXTURE_OR_TASK_NAME = @user.text_task()
 user.text_task.name = 'paragraphs_of_a_test'
 user.text_task.train = %TEXT
+user.text_task.reader = @readers.read_text_lines
 NUM_DOCUMENTS = 30
 VOCABULARY = @words.word_vocabulary()
 VOCABULARY_SIZE = @words.vocabulary_size()
