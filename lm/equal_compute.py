@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from lm import checkpoint, train_process
+from lm import checkpoint, command
 from lm.abstract import on_shapes
 from lm.engines.flops import TRAINING_PASSES, matmul_flops
 from lm.errors import UserError
@@ -127,7 +127,7 @@ def _pretrained(row: Row, folder: Path) -> Path | None:
         return None
     if not (folder / FINISHED).exists():
         flags = [f"--gin.{name}={row.steps}" for name in ("TRAIN_STEPS", "EVAL_PERIOD")]
-        train_process.train(row.name, [*row.pretraining, *flags], folder)
+        command.run("train", *row.pretraining, *flags, f"--workdir={folder}", what=row.name)
     return folder
 
 
@@ -136,6 +136,6 @@ def _finetuned(row: Row, start: Path | None, task: str, seed: int, folder: Path)
     if not (folder / FINISHED).exists():
         given = [] if start is None else [f"--gin.INITIAL_CHECKPOINT_PATH='{start}'"]
         flags = [*row.finetuning, *given, f"--gin.TASK={task}", f"--gin.RANDOM_SEED={seed}"]
-        train_process.train(f"{row.name} on {task}", flags, folder)
+        command.run("train", *flags, f"--workdir={folder}", what=f"{row.name} on {task}")
     metric = checkpoint.verify(checkpoint.latest(folder)).metadata["metric"]
     return -metric  # what is lowest at the best checkpoint

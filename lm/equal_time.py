@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lm import train_process
+from lm import command
 from lm.errors import UserError
 from lm.train import reporter
 from lm.train.progress import plot_by_time
@@ -127,7 +127,8 @@ def _plot(rows: Sequence[Row], plans: Sequence[dict[str, Any]], workdir: Path) -
 
 def _train(row: Row, folder: Path, steps: int, *flags: str) -> None:
     """Train a run of a row for so many steps."""
-    train_process.train(row.name, [*row.flags, *flags, f"--gin.TRAIN_STEPS={steps}"], folder)
+    ends = f"--gin.TRAIN_STEPS={steps}", f"--workdir={folder}"
+    command.run("train", *row.flags, *flags, *ends, what=row.name)
 
 
 def _median(rows: Sequence[dict[str, Any]], name: str) -> float:

@@ -15,17 +15,17 @@ def folder(name: str) -> Path:
         name: `gin` or `tokenizers`.
 
     Raises:
-        FileNotFoundError: the folder is in neither place, so the installation is broken.
+        FileNotFoundError: it is in neither, so the installation is broken.
 
     Example:
         >>> folder("gin").name
         'gin'
     """
-    places = [_PACKAGE / name, _PACKAGE.parent / name]
-    for place in places:
-        if place.is_dir():
-            return place
-    raise FileNotFoundError(f"no folder {name!r} in {' or '.join(str(p.parent) for p in places)}")
+    folders = [_PACKAGE / name, _PACKAGE.parent / name]
+    for path in folders:
+        if path.is_dir():
+            return path
+    raise FileNotFoundError(f"no folder {name!r} in {' or '.join(str(p.parent) for p in folders)}")
 
 
 def gin_folder() -> Path:

@@ -186,15 +186,15 @@ def _is_cache(path: Any) -> bool:
 
 def _is_installed(path: Any) -> bool:
     """Tell whether code lies in this package, beside it, among the installed, or is trusted."""
-    places = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")]
-    places += [*site.getsitepackages(), site.getusersitepackages()]
-    places += [str(_PACKAGE), str(_PACKAGE.with_name("tasks")), *_TRUSTED]
-    return _lies_in(os.path.realpath(os.fsdecode(path)), places)
+    folders = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")]
+    folders += [*site.getsitepackages(), site.getusersitepackages()]
+    folders += [str(_PACKAGE), str(_PACKAGE.with_name("tasks")), *_TRUSTED]
+    return _lies_in(os.path.realpath(os.fsdecode(path)), folders)
 
 
-def _lies_in(real: str, places: Iterable[str]) -> bool:
-    """Tell whether a path without links is one of the places or below one."""
-    roots = [os.path.realpath(place) for place in places]
+def _lies_in(real: str, folders: Iterable[str]) -> bool:
+    """Tell whether a path without links is one of the folders or below one."""
+    roots = [os.path.realpath(folder) for folder in folders]
     return any(real == root or real.startswith(f"{root}{os.sep}") for root in roots)
 
 

@@ -1,11 +1,12 @@
 """A comparison of pre-trainings: equal operations, finished runs skipped, scores of every seed."""
 
 import json
+from pathlib import Path
 
 import pytest
 from keras import KerasTensor
 
-from lm import checkpoint, equal_compute, train_process
+from lm import checkpoint, command, equal_compute
 from lm.errors import UserError
 from tests.catalogue import family
 
@@ -17,7 +18,8 @@ def trained(monkeypatch):
     """What was trained: `lm train` is a function that ends a run whose score is its number."""
     calls = []
 
-    def train(name, flags, folder):
+    def run(verb, *flags, what):
+        name, folder, flags = f"{verb} {what}", Path(flags[-1].split("=", 1)[1]), list(flags[:-1])
         calls.append((name, flags, folder))
         checkpoint.write(
             folder / "checkpoints/7",
@@ -28,7 +30,7 @@ def trained(monkeypatch):
         )
         (folder / equal_compute.FINISHED).touch()
 
-    monkeypatch.setattr(train_process, "train", train)
+    monkeypatch.setattr(command, "run", run)
     return calls
 
 
@@ -36,10 +38,10 @@ def test_a_row_is_pretrained_once_and_finetuned_on_every_task_with_every_seed(tr
     (found,) = equal_compute.compare([ROW], ["sst2", "trec"], 2, tmp_path)
     assert found == {"name": "mlm", "steps": 40, "scores": {"sst2": [2, 3], "trec": [4, 5]}}
     name, flags, start = trained[0]
-    assert (name, start) == ("mlm", tmp_path / "mlm/pretrained")
+    assert (name, start) == ("train mlm", tmp_path / "mlm/pretrained")
     assert flags == ["--gin_file=mlm.gin", "--gin.TRAIN_STEPS=40", "--gin.EVAL_PERIOD=40"]
     name, flags, folder = trained[-1]
-    assert (name, folder) == ("mlm on trec", tmp_path / "mlm/trec/1")
+    assert (name, folder) == ("train mlm on trec", tmp_path / "mlm/trec/1")
     assert flags[1:] == [
         f"--gin.INITIAL_CHECKPOINT_PATH='{start}'",
         "--gin.TASK=trec",

@@ -9,7 +9,7 @@ from importlib.machinery import ExtensionFileLoader
 from types import FrameType
 from typing import Any
 
-REMINDER = 1.0  # seconds after which a process that has not ended is told again
+REMINDER = 1.0  # seconds after which a process that has not ended gets it again
 
 
 class Terminated(BaseException):

@@ -21,25 +21,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--length",
         type=flags.above_zero(int),
         default=512,
-        help="tokens per sequence for FLOPs (default 512)",
+        help="tokens per row, for the FLOPs (default: 512)",
     )
-    parser.add_argument("--variables", action="store_true", help="list every variable's shape")
+    parser.add_argument(
+        "--variables", action="store_true", help="also list the shape of every variable"
+    )
     parser.add_argument(
         "--mesh",
         action="store_true",
-        help="bytes per device on the MESH of a file of gin/mesh, with the slots of OPTIMIZER",
+        help="print the memory per device on MESH (see gin/mesh), with the state of OPTIMIZER",
     )
     parser.add_argument(
         "--batch_size",
         type=flags.above_zero(int),
         default=32,
-        help="rows of the global batch on a mesh (default 32)",
+        help="with --mesh: rows of the whole batch (default: 32)",
     )
     parser.add_argument(
         "--device_memory",
         type=flags.above_zero(float),
         metavar="GB",
-        help="say whether it fits on such devices",
+        help="with --mesh: memory of one device; says whether a step fits",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -53,10 +55,10 @@ def run(args: argparse.Namespace) -> int:
     from lm.summary import summarise, table
 
     summary = summarise(model, length=args.length)
-    facts = summary._asdict()
-    shapes = facts.pop("shapes")
+    record = summary._asdict()
+    shapes = record.pop("shapes")
     if args.json:
-        print(json.dumps({**facts, "shapes": shapes} if args.variables else facts))
+        print(json.dumps({**record, "shapes": shapes} if args.variables else record))
         return 0
     if args.variables:
         print("\n".join(f"{path}  {shape}" for path, shape in shapes.items()), end="\n\n")
@@ -87,12 +89,12 @@ def _run_mesh(args: argparse.Namespace) -> int:
         rows=args.batch_size,
         length=args.length,
     )
-    told = None if args.device_memory is None else verdict(found, args.device_memory)
+    answer = None if args.device_memory is None else verdict(found, args.device_memory)
     if args.json:
-        print(json.dumps({**found._asdict(), "verdict": told}))
+        print(json.dumps({**found._asdict(), "verdict": answer}))
         return 0
     print(f"{found.devices} devices, {found.rows} of {args.batch_size} rows on each\n")
     print(table(found))
-    if told:
-        print(f"\n{told}")
+    if answer:
+        print(f"\n{answer}")
     return 0

@@ -12,6 +12,7 @@ from lm.errors import ConfigError
 from lm.mesh.axes import Layout, Split
 from lm.mesh.mesh import REMAINING, Mesh
 from lm.mesh.saved_activations import saved_activations
+from lm.models.model import token_features
 from lm.types import Shape
 
 _FLOAT32 = 4  # bytes; gradients are summed in float32
@@ -74,8 +75,7 @@ def device_memory(
         raise ConfigError(f"a mesh of how many devices? Set {names[0]}, as --gin.{names[0]}=4")
     mesh.check_rows(rows)
     local_rows = rows // mesh.shards
-    spec = jax.ShapeDtypeStruct((local_rows, length), "int32")
-    features = {"encoder_input_tokens": spec, "decoder_input_tokens": spec}
+    features = token_features(jax.ShapeDtypeStruct((local_rows, length), "int32"))
     built_optimizer = None if optimizer is None else optimizer()
     with on_shapes("MODEL"):
         built = model()

@@ -26,6 +26,11 @@ class Model(Protocol):
         """Returns what the head makes: logits [B, T, V], vectors [B, D], ..."""
 
 
+def token_features(tokens: Any) -> Features:
+    """Returns features with the same tokens on both sides; a model reads those of its own."""
+    return {f"{side}_input_tokens": tokens for side in ("encoder", "decoder")}
+
+
 def rows_of(features: Features, side: str) -> Rows:
     """Returns the positions and segments that the features of a side bring, where they do.
 

@@ -194,7 +194,7 @@ def by_index(products: Tensor, index: Tensor) -> Tensor:
 
 
 def remember(
-    read: Tensor, context: Context, count: int, query: Tensor = None, kept: Tensor = None
+    read: Tensor, context: Context, count: int, query: Tensor = None, remembered: Tensor = None
 ) -> tuple[Tensor, Memory]:
     """Returns what queries see, bool [B, 1, T, M + S], and the memory after the row.
 
@@ -203,12 +203,12 @@ def remember(
         context: what it says of the row.
         count: M.
         query: int32 [B, T], segments of the queries; None where they are the row's own.
-        kept: int32 [B, S], segments of the row with 0 for tokens that are not remembered; None
+        remembered: int32 [B, S], segments of the row, 0 for tokens to forget; None
             remembers all.
     """
-    query, kept = (context.segments if x is None else x for x in (query, kept))
+    query, remembered = (context.segments if x is None else x for x in (query, remembered))
     owners = slot_segments(context, context.segments, count)  # [B, M + S]
     visible = ops.equal(query[:, :, None], owners[:, None, :count])
     row = ops.broadcast_to(context.mask, (visible.shape[0], *context.mask.shape[1:]))
-    after = latest(read, owners, count, kept)
+    after = latest(read, owners, count, remembered)
     return ops.concatenate([visible[:, None], row], axis=-1), Memory(after)

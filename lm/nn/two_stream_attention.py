@@ -174,7 +174,7 @@ class TwoStreamAttention(Branch):
         found, rows = owners[:, : self.memory_length] > 0, context.segments[:, 0] > 0
         report("memory_length", *(ops.sum(ops.cast(x, "float32")) for x in (found, rows)))
         return remember(
-            read, context, self.memory_length, query=streams.segments, kept=streams.remembered
+            read, context, self.memory_length, query=streams.segments, remembered=streams.remembered
         )
 
     def initial_state(self, batch: int, length: int) -> State:

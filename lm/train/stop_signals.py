@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, TypeAlias
 
 from lm.engines import Engine
@@ -40,12 +40,7 @@ class Signals:
             self._before = {number: signal.signal(number, self._note) for number in numbers}
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: Any) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -86,13 +81,8 @@ class SyncedSignals:
         self._own.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._own.__exit__(kind, error, traceback)
+    def __exit__(self, *raised: Any) -> None:
+        self._own.__exit__(*raised)
 
     def restart(self) -> None:
         """Exchange at the next two reads: evaluation batches and steps differ in length."""

@@ -1,12 +1,14 @@
 """A model that was trained on rows that go on reads long texts row by row, as one long row."""
 
+import functools
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import lm
-from lm.data.batching.contiguous import contiguous_batches
+from lm.data.batching.contiguous import ContiguousWindows
+from lm.data.batching.windows import window_batches
 from lm.inference.score import score
 from tests import tiny_run
 
@@ -35,7 +37,8 @@ def test_a_text_is_scored_as_if_its_rows_were_one(workdir):
 
 def test_evaluation_over_rows_that_go_on_sums_the_scores(workdir):
     run = lm.load(workdir)
-    (by_rows,) = run.evaluate(batches=contiguous_batches, batch_size=2)
+    batches = functools.partial(window_batches, rows=ContiguousWindows)
+    (by_rows,) = run.evaluate(batches=batches, batch_size=2)
     (by_texts,) = run.evaluate(batch_size=3)
     assert by_rows.metrics["tokens"] == by_texts.metrics["tokens"]
     np.testing.assert_allclose(by_rows.metrics["loss"], by_texts.metrics["loss"], rtol=1e-5)

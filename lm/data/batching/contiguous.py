@@ -10,119 +10,68 @@ of 5, 2 and 4 tokens:
 Positions are counted inside a row; a model's carry has what came before the row.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import seqio
 import tensorflow as tf
 
-from lm.data.batching import stream
-from lm.data.batching.batches import Batches
-from lm.data.batching.evaluation_batches import EvaluationBatches
-from lm.data.batching.pipeline import row_fingerprint, task_fingerprint, vocabulary_sizes
-from lm.data.batching.windows import no_num_rows
+from lm.data.batching.windows import TARGETS
 from lm.data.mapping import mapped
-from lm.data.registry import task_registry
 from lm.data.rows import packing
-from lm.data.rows.features import needed
 from lm.data.rows.packing import Features
 from lm.errors import UserError
 from lm.parts import part
-from lm.ranges import NonNegativeInt, PositiveInt, Seed
+from lm.ranges import PositiveInt
 
-TARGETS = ("targets",)
 _ENDLESS = 2**62
 
 
 @part
-class ContiguousWindows(Batches):
-    """Batches whose rows go on from one to the next, every token of a split once an epoch.
+class ContiguousWindows:
+    """Rows that go on from one batch to the next, every token of a split once an epoch.
 
     In each epoch the documents are joined in another order and cut into B streams of equal
     length; so a stream may begin inside a document. At the end of an epoch rows
-    are padded.
+    are padded. One pass reads every document from its beginning to its end in one stream: each goes
+    to the stream that is the shortest so far, so that the number of streams changes nothing but
+    speed.
 
     Features: those of `features.LanguageModel`, and `decoder_continues`, 1 where a row's first
-    segment goes on with the last one of the row before. The split is held in memory.
+    segment goes on with the last one of the row before.
 
     Args:
-        mixture_or_task_name: name of a registered task.
-        split: name of the split.
-        lengths: `{"targets": T}`.
-        batch_size: streams B, the rows of the global batch.
-        seed: decides the order of the documents.
-        vocabulary: replaces the task's own, if given.
-        preprocessors: SeqIO preprocessors that follow the task's own.
-        prefetch: number of batches made ahead.
-        process_index: which process this is, of `process_count`; see `Batches`.
-        process_count: number of processes.
-
-    Attributes:
-        vocabulary_sizes: feature and task -> number of ids of its tokenizer.
+        length: T.
+        vocabulary: of the tokens.
 
     Raises:
         UserError: if the split has fewer tokens than there are streams.
     """
 
-    def __init__(  # noqa: PLR0913 - keyword-only settings of one run
-        self,
-        *,
-        mixture_or_task_name: str,
-        split: str = "train",
-        lengths: Mapping[str, PositiveInt],
-        batch_size: PositiveInt,
-        seed: Seed,
-        vocabulary: seqio.Vocabulary | None = None,
-        preprocessors: Sequence[stream.Preprocessor] = (),
-        prefetch: NonNegativeInt = 4,
-        process_index: int = 0,
-        process_count: int = 1,
-    ):
-        task = task_registry.task(mixture_or_task_name, split, vocabulary)
-        length = needed(lengths, TARGETS)["targets"]
-        examples = stream.one_pass(
-            task, split, lengths=lengths, preprocessors=preprocessors, seed=seed, trims=()
-        )
-        self.vocabulary_sizes = vocabulary_sizes(task, split, TARGETS)
-        super().__init__(
-            rows=_endless(documents(examples), batch_size, length, seed),
-            fingerprint={
-                **task_fingerprint(task, split),
-                **row_fingerprint(lengths, "ContiguousWindows", preprocessors, seed),
-            },
-            batch_size=batch_size,
-            prefetch=prefetch,
-            process_index=process_index,
-            process_count=process_count,
+    settings = "ContiguousWindows"
+    keeps_text = True
+
+    def __init__(self, *, length: PositiveInt, vocabulary: seqio.Vocabulary) -> None:
+        del vocabulary
+        self.length = length
+
+    def endless(self, examples: tf.data.Dataset, batch_size: int, seed: int) -> tf.data.Dataset:
+        """Returns the rows of all batches, epoch after epoch."""
+        found = documents(examples)
+        size = int(found.flat_values.shape[0])
+        if size < batch_size:
+            raise UserError(
+                f"a split of {size} tokens has none for some of BATCH_SIZE = {batch_size} rows"
+            )
+        bounds = np.arange(batch_size + 1, dtype=np.int64) * size // batch_size
+        return epochs(
+            found, seed, lambda shuffled, _: _rows(streams(shuffled, bounds), self.length)
         )
 
-
-@part
-def contiguous_batches(
-    *,
-    mixture_or_task_name: str,
-    split: str = "validation",
-    lengths: Mapping[str, PositiveInt],
-    batch_size: PositiveInt,
-    vocabulary: seqio.Vocabulary | None = None,
-    preprocessors: Sequence[stream.Preprocessor] = (),
-) -> EvaluationBatches:
-    """Returns every document once, from its beginning to its end in one stream.
-
-    Each goes to the stream that is the shortest so far, so that the number of streams changes
-    nothing but speed. Arguments as in `ContiguousWindows`.
-    """
-    task = task_registry.task(mixture_or_task_name, split, vocabulary)
-    length = needed(lengths, TARGETS)["targets"]
-    examples = stream.one_pass(task, split, lengths=lengths, preprocessors=preprocessors, trims=())
-    order, ends = side_by_side(documents(examples), batch_size)
-    return EvaluationBatches(
-        examples=examples,
-        rows=_rows(streams(order, ends), length),
-        batch_size=batch_size,
-        num_rows=no_num_rows,
-    )
+    def one_pass(self, examples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
+        """Returns the rows of documents side by side, none of them cut."""
+        return _rows(streams(*side_by_side(documents(examples), batch_size)), self.length)
 
 
 class Streams(NamedTuple):
@@ -164,15 +113,6 @@ def streams(found: tf.RaggedTensor, bounds: Any) -> Streams:
     """Returns documents as streams with these bounds."""
     number = tf.cast(found.value_rowids(), tf.int32)
     return Streams(_after(0, found.flat_values), _after(-1, number), tf.convert_to_tensor(bounds))
-
-
-def _endless(found: tf.RaggedTensor, count: int, length: int, seed: int) -> tf.data.Dataset:
-    """Returns the rows of all batches, epoch after epoch."""
-    size = int(found.flat_values.shape[0])
-    if size < count:
-        raise UserError(f"a split of {size} tokens has none for some of BATCH_SIZE = {count} rows")
-    bounds = np.arange(count + 1, dtype=np.int64) * size // count
-    return epochs(found, seed, lambda shuffled, _: _rows(streams(shuffled, bounds), length))
 
 
 def epochs(

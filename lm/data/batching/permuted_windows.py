@@ -11,30 +11,23 @@ So every token stands once in the first part of a row, which the next row finds 
 holds one document.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import seqio
 import tensorflow as tf
 
-from lm.data.batching import stream
-from lm.data.batching.batches import Batches
 from lm.data.batching.contiguous import documents, epochs, side_by_side
-from lm.data.batching.evaluation_batches import EvaluationBatches
-from lm.data.batching.pipeline import row_fingerprint, task_fingerprint, vocabulary_sizes
-from lm.data.batching.windows import no_num_rows
+from lm.data.batching.windows import TARGETS
 from lm.data.mapping import mapped
-from lm.data.registry import task_registry
 from lm.data.rows import packing
 from lm.data.rows.features import needed
 from lm.data.rows.packing import Features, Lengths
 from lm.data.rows.permuted_rows import PermutedRow
 from lm.errors import UserError
 from lm.parts import part
-from lm.ranges import NonNegativeInt, PositiveInt, Seed, UnitFloat
-
-TARGETS = ("targets",)
+from lm.ranges import PositiveInt, UnitFloat
 
 Direction: TypeAlias = Callable[[tf.Tensor, int], tf.Tensor]
 """Number of a stream and of all streams -> whether it is read from the end of its documents."""
@@ -47,32 +40,24 @@ def second_half_backward(stream: tf.Tensor, count: int) -> tf.Tensor:
 
 
 @part
-class PermutedWindows(Batches):
-    """Batches whose rows go on from one to the next; the features are those of `PermutedRow`.
+class PermutedWindows:
+    """Rows that go on from one batch to the next; the features are those of `PermutedRow`.
 
     In each epoch the documents are joined in another order and cut into B streams of an equal
     number of rows; so a stream may begin inside a document. `encoder_continues` is 1 where a row
     goes on with the document of the row before. Spans and orders are drawn anew in every epoch.
-    The split is held in memory.
+
+    One pass reads every document from its beginning to its end in one stream. Its spans and orders
+    depend on nothing but the document and the row in it; second pieces go on with the first. Only
+    some of the tokens are predicted, so that bits per byte would be wrong.
 
     Args:
-        mixture_or_task_name: name of a registered task.
-        split: name of the split.
-        lengths: `{"targets": T}`.
-        batch_size: streams B, the rows of the global batch.
-        seed: decides the order of the documents, spans, orders and second pieces.
+        length: T.
+        vocabulary: of the tokens.
         row: factory of `PermutedRow`.
         backward: which streams hold their documents from the end to the start, such as
             `second_half_backward`; their rows have the feature `encoder_direction`. None is none.
         random_piece_rate: share of rows whose second piece is from elsewhere in the split.
-        vocabulary: replaces the task's own, if given.
-        preprocessors: SeqIO preprocessors that follow the task's own.
-        prefetch: number of batches made ahead.
-        process_index: which process this is, of `process_count`; see `Batches`.
-        process_count: number of processes.
-
-    Attributes:
-        vocabulary_sizes: feature and task -> number of ids of its tokenizer.
 
     Raises:
         UserError: if the split has fewer rows than there are streams; as `PermutedRow`.
@@ -81,77 +66,52 @@ class PermutedWindows(Batches):
     Departures: documents do not share a row, and the memory ends with them.
     """
 
-    def __init__(  # noqa: PLR0913 - keyword-only settings of one run
+    keeps_text = False
+
+    def __init__(
         self,
         *,
-        mixture_or_task_name: str,
-        split: str = "train",
-        lengths: Mapping[str, PositiveInt],
-        batch_size: PositiveInt,
-        seed: Seed,
+        length: PositiveInt,
+        vocabulary: seqio.Vocabulary,
         row: Callable[..., PermutedRow],
         backward: Direction | None = None,
         random_piece_rate: UnitFloat = 0.5,
-        vocabulary: seqio.Vocabulary | None = None,
-        preprocessors: Sequence[stream.Preprocessor] = (),
-        prefetch: NonNegativeInt = 4,
-        process_index: int = 0,
-        process_count: int = 1,
-    ):
-        task = task_registry.task(mixture_or_task_name, split, vocabulary)
-        make = row_maker(row, task, lengths)
-        examples = stream.one_pass(
-            task, split, lengths=lengths, preprocessors=preprocessors, seed=seed, trims=()
-        )
-        drawing = Drawing(make, seed, random_piece_rate, backward)
-        self.vocabulary_sizes = vocabulary_sizes(task, split, TARGETS)
-        settings = {**make.settings, "random_piece_rate": random_piece_rate}
-        settings["backward"] = getattr(backward, "__name__", None)
-        super().__init__(
-            rows=_endless(documents(examples), batch_size, drawing),
-            fingerprint={
-                **task_fingerprint(task, split),
-                **row_fingerprint(lengths, {"PermutedWindows": settings}, preprocessors, seed),
-            },
-            batch_size=batch_size,
-            prefetch=prefetch,
-            process_index=process_index,
-            process_count=process_count,
-        )
+    ) -> None:
+        self.make = row(length=length, vocabulary=vocabulary)
+        self.backward = backward
+        self.random_piece_rate = random_piece_rate
+        self.settings = {
+            "PermutedWindows": {
+                **self.make.settings,
+                "random_piece_rate": random_piece_rate,
+                "backward": getattr(backward, "__name__", None),
+            }
+        }
 
+    def endless(self, examples: tf.data.Dataset, batch_size: int, seed: int) -> tf.data.Dataset:
+        """Returns the rows of all batches, epoch after epoch."""
+        found, step = documents(examples), self.make.reuse_length
+        total = int(windows(found, step).ends[-1])
+        if total < batch_size:
+            raise UserError(
+                f"a split of {total} rows has none for some of BATCH_SIZE = {batch_size} streams"
+            )
+        bounds = tf.range(batch_size + 1, dtype=tf.int64) * total // batch_size
+        drawing = Drawing(self.make, seed, self.random_piece_rate, self.backward)
 
-@part
-def permuted_batches(
-    *,
-    mixture_or_task_name: str,
-    split: str = "validation",
-    lengths: Mapping[str, PositiveInt],
-    batch_size: PositiveInt,
-    row: Callable[..., PermutedRow],
-    vocabulary: seqio.Vocabulary | None = None,
-    preprocessors: Sequence[stream.Preprocessor] = (),
-) -> EvaluationBatches:
-    """Returns every document once, from its beginning to its end in one stream.
+        def rows(shuffled: tf.RaggedTensor, number: tf.Tensor) -> tf.data.Dataset:
+            return _rows(windows(shuffled, step)._replace(bounds=bounds), drawing, number)
 
-    Spans and orders depend on nothing but the document and the row in it. Arguments as in
-    `PermutedWindows`; second pieces go on with the first. The examples keep no text: bits per byte
-    would be wrong where only some of the tokens are predicted.
-    """
-    task = task_registry.task(mixture_or_task_name, split, vocabulary)
-    make = row_maker(row, task, lengths)
-    examples = stream.one_pass(task, split, lengths=lengths, preprocessors=preprocessors, trims=())
-    examples = stream.keep(examples, TARGETS)
-    found, ends = side_by_side(documents(examples), batch_size)
-    made = windows(found, make.reuse_length)
-    # Streams end where documents do: rows up to there.
-    documents_before = np.searchsorted(np.cumsum(found.row_lengths().numpy()), ends, "right")
-    bounds = np.concatenate([[0], made.ends.numpy()])[documents_before]
-    return EvaluationBatches(
-        examples=examples,
-        rows=_rows(made._replace(bounds=tf.constant(bounds)), Drawing(make, 0, 0.0, None), 0),
-        batch_size=batch_size,
-        num_rows=no_num_rows,
-    )
+        return epochs(found, seed, rows)
+
+    def one_pass(self, examples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
+        """Returns the rows of documents side by side, none of them cut."""
+        found, ends = side_by_side(documents(examples), batch_size)
+        made = windows(found, self.make.reuse_length)
+        # Streams end where documents do: rows up to there.
+        before = np.searchsorted(np.cumsum(found.row_lengths().numpy()), ends, "right")
+        bounds = tf.constant(np.concatenate([[0], made.ends.numpy()])[before])
+        return _rows(made._replace(bounds=bounds), Drawing(self.make, 0, 0.0, None), 0)
 
 
 @part
@@ -212,32 +172,10 @@ class Drawing(NamedTuple):
     backward: Direction | None
 
 
-def row_maker(row: Callable[..., PermutedRow], task: seqio.Task, lengths: Lengths) -> PermutedRow:
-    """Returns what makes the rows of a task."""
-    vocabulary = task.output_features["targets"].vocabulary
-    return row(length=needed(lengths, TARGETS)["targets"], vocabulary=vocabulary)
-
-
 def windows(found: tf.RaggedTensor, step: int) -> Windows:
     """Returns documents whose rows begin `step` tokens after each other."""
     lengths = tf.cast(found.row_lengths(), tf.int64)
     return Windows(found, tf.cumsum(-(-lengths // step)))
-
-
-def _endless(found: tf.RaggedTensor, count: int, drawing: Drawing) -> tf.data.Dataset:
-    """Returns the rows of all batches, epoch after epoch."""
-    total = int(windows(found, drawing.make.reuse_length).ends[-1])
-    if total < count:
-        raise UserError(
-            f"a split of {total} rows has none for some of BATCH_SIZE = {count} streams"
-        )
-    bounds = tf.range(count + 1, dtype=tf.int64) * total // count
-
-    def rows(shuffled: tf.RaggedTensor, number: tf.Tensor) -> tf.data.Dataset:
-        made = windows(shuffled, drawing.make.reuse_length)
-        return _rows(made._replace(bounds=bounds), drawing, number)
-
-    return epochs(found, drawing.seed, rows)
 
 
 def _rows(made: Windows, drawing: Drawing, epoch: tf.Tensor) -> tf.data.Dataset:

@@ -1,7 +1,9 @@
-"""Windows over the stream of a split's tokens, for language models trained without documents.
+"""Batches of windows over the tokens of a split, and the plainest windows: parts of one stream.
 
-The tokens of all examples are joined, as the task made them. A window of T + 1
-tokens w gives inputs w[:-1] and targets w[1:]; there is no start token. With T = 3:
+How windows lie is a part of its own, of the protocol `WindowRows`; three have it: `RandomWindows`,
+`contiguous.ContiguousWindows` and `permuted_windows.PermutedWindows`. In a stream the tokens of all
+examples are joined, as the task made them. A window of T + 1 tokens w gives inputs w[:-1] and
+targets w[1:]; there is no start token. With T = 3:
 
     stream           5 6 7 8 9 4 3
     window at 1        6 7 8 9          inputs 6 7 8, targets 7 8 9
@@ -9,7 +11,8 @@ tokens w gives inputs w[:-1] and targets w[1:]; there is no start token. With T 
                            8 9 4 3      inputs 8 9 4, targets 9 4 3
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import seqio
@@ -18,7 +21,7 @@ import tensorflow as tf
 from lm.data.batching import stream
 from lm.data.batching.batches import Batches
 from lm.data.batching.evaluation_batches import EvaluationBatches
-from lm.data.batching.pipeline import row_fingerprint, task_fingerprint
+from lm.data.batching.pipeline import row_fingerprint, task_fingerprint, vocabulary_sizes
 from lm.data.mapping import mapped
 from lm.data.registry import task_registry
 from lm.data.rows import packing
@@ -26,26 +29,94 @@ from lm.data.rows.features import needed
 from lm.data.rows.packing import Features
 from lm.errors import UserError
 from lm.parts import part
+from lm.ranges import NonNegativeInt, PositiveInt, Seed
+
+TARGETS = ("targets",)
+
+
+class WindowRows(Protocol):
+    """How the tokens of examples become rows of T; made with T as `length`, and a `vocabulary`.
+
+    Attributes:
+        settings: what decides the rows, as plain JSON.
+        keeps_text: whether a pass predicts every token, so that bits per byte are known.
+    """
+
+    settings: Any
+    keeps_text: bool
+
+    def endless(self, examples: tf.data.Dataset, batch_size: int, seed: int) -> tf.data.Dataset:
+        """Returns rows without end, in the order of the batches."""
+
+    def one_pass(self, examples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
+        """Returns the rows of one pass, in the order of the batches."""
 
 
 @part
-class RandomWindows(Batches):
-    """Batches of windows at positions drawn uniformly at random, each independent of the others.
+class RandomWindows:
+    """Windows at positions drawn uniformly at random, each independent of the others.
+
+    One pass has disjoint windows in order: every token but the first is predicted exactly once. The
+    last window is padded.
+
+    Args:
+        length: T.
+        vocabulary: of the tokens.
+
+    Raises:
+        UserError: if the split has no more than T tokens.
+    """
+
+    settings = "RandomWindows"
+    keeps_text = True
+
+    def __init__(self, *, length: PositiveInt, vocabulary: seqio.Vocabulary) -> None:
+        del vocabulary
+        self.length = length
+
+    def endless(self, examples: tf.data.Dataset, batch_size: int, seed: int) -> tf.data.Dataset:
+        """Returns rows at stateless random positions 0 … N − T − 1."""
+        values, length = token_stream(examples), self.length
+        num_starts = len(values) - length
+        if num_starts < 1:
+            raise UserError(f"a split of {len(values)} tokens has no window of {length} + 1")
+
+        def window(number: tf.Tensor) -> Features:
+            key = tf.stack([tf.cast(seed, tf.int64), number])
+            start = tf.random.stateless_uniform([], key, 0, num_starts, tf.int64)
+            return _row(values[start : start + length + 1], length)
+
+        return mapped(tf.data.Dataset.range(2**62), window)
+
+    def one_pass(self, examples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
+        """Returns the rows that start at 0, T, 2T, … up to the last token."""
+        values, length = token_stream(examples), self.length
+        starts = tf.data.Dataset.range(0, len(values) - 1, length)
+        return mapped(starts, lambda start: _row(values[start : start + length + 1], length))
+
+
+@part
+class Windows(Batches):
+    """Batches of windows over the tokens of a split, which is held in memory.
 
     Args:
         mixture_or_task_name: name of a registered task.
         split: name of the split.
         lengths: `{"targets": T}`.
-        batch_size: windows of the global batch.
-        seed: decides the positions.
+        batch_size: rows of the global batch.
+        seed: decides what is drawn, such as positions or the order of documents.
+        rows: factory of `WindowRows`: how the windows lie.
         vocabulary: replaces the task's own, if given.
         preprocessors: SeqIO preprocessors that follow the task's own.
         prefetch: number of batches made ahead.
         process_index: which process this is, of `process_count`; see `Batches`.
         process_count: number of processes.
 
+    Attributes:
+        vocabulary_sizes: feature and task -> number of ids of its tokenizer.
+
     Raises:
-        UserError: if the split has no more than T tokens.
+        UserError: if the split is too small; as the rows.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only settings of one run
@@ -53,25 +124,27 @@ class RandomWindows(Batches):
         *,
         mixture_or_task_name: str,
         split: str = "train",
-        lengths: Mapping[str, int],
-        batch_size: int,
-        seed: int,
+        lengths: Mapping[str, PositiveInt],
+        batch_size: PositiveInt,
+        seed: Seed,
+        rows: Callable[..., WindowRows] = RandomWindows,
         vocabulary: seqio.Vocabulary | None = None,
         preprocessors: Sequence[stream.Preprocessor] = (),
-        prefetch: int = 4,
+        prefetch: NonNegativeInt = 4,
         process_index: int = 0,
         process_count: int = 1,
     ):
         task = task_registry.task(mixture_or_task_name, split, vocabulary)
-        length = needed(lengths, ("targets",))["targets"]
+        made = _made(rows, task, lengths)
         examples = stream.one_pass(
             task, split, lengths=lengths, preprocessors=preprocessors, seed=seed, trims=()
         )
+        self.vocabulary_sizes = vocabulary_sizes(task, split, TARGETS)
         super().__init__(
-            rows=_random(token_stream(examples), length, seed),
+            rows=made.endless(examples, batch_size, seed),
             fingerprint={
                 **task_fingerprint(task, split),
-                **row_fingerprint(lengths, "RandomWindows", preprocessors, seed),
+                **row_fingerprint(lengths, made.settings, preprocessors, seed),
             },
             batch_size=batch_size,
             prefetch=prefetch,
@@ -85,55 +158,38 @@ def window_batches(
     *,
     mixture_or_task_name: str,
     split: str = "validation",
-    lengths: Mapping[str, int],
-    batch_size: int,
+    lengths: Mapping[str, PositiveInt],
+    batch_size: PositiveInt,
+    rows: Callable[..., WindowRows] = RandomWindows,
     vocabulary: seqio.Vocabulary | None = None,
     preprocessors: Sequence[stream.Preprocessor] = (),
 ) -> EvaluationBatches:
-    """Returns disjoint windows in order: every token but the first is predicted exactly once.
-
-    The last window is padded. Arguments as in `RandomWindows`.
-    """
+    """Returns one pass over the windows of a split, in order. Arguments as in `Windows`."""
     task = task_registry.task(mixture_or_task_name, split, vocabulary)
-    length = needed(lengths, ("targets",))["targets"]
+    made = _made(rows, task, lengths)
     examples = stream.one_pass(task, split, lengths=lengths, preprocessors=preprocessors, trims=())
     return EvaluationBatches(
-        examples=examples,
-        rows=_disjoint(token_stream(examples), length),
+        examples=examples if made.keeps_text else stream.keep(examples, TARGETS),
+        rows=made.one_pass(examples, batch_size),
         batch_size=batch_size,
-        num_rows=no_num_rows,
+        num_rows=_no_num_rows,
     )
 
 
-def token_stream(examples: tf.data.Dataset) -> np.ndarray:
+def _made(
+    rows: Callable[..., WindowRows], task: seqio.Task, lengths: Mapping[str, int]
+) -> WindowRows:
+    """Returns what makes the rows of a task."""
+    vocabulary = task.output_features["targets"].vocabulary
+    return rows(length=needed(lengths, TARGETS)["targets"], vocabulary=vocabulary)
+
+
+def token_stream(examples: tf.data.Dataset) -> tf.Tensor:
     """Returns the targets of all examples, one after the other: int32 [N]."""
-    batches = packing.ragged_batches(examples, ("targets",), 1024)
+    batches = packing.ragged_batches(examples, TARGETS, 1024)
     parts = [batch["targets"].flat_values.numpy() for batch in batches]
-    return np.concatenate([np.zeros(0, np.int32), *parts])
-
-
-def _random(tokens: np.ndarray, length: int, seed: int) -> tf.data.Dataset:
-    """Returns endless rows at stateless random positions 0 … N − T − 1."""
-    num_starts = len(tokens) - length
-    if num_starts < 1:
-        raise UserError(f"a split of {len(tokens)} tokens has no window of {length} + 1")
     with tf.device("/cpu:0"):
-        values = tf.constant(tokens)
-
-    def window(number: tf.Tensor) -> Features:
-        key = tf.stack([tf.cast(seed, tf.int64), number])
-        start = tf.random.stateless_uniform([], key, 0, num_starts, tf.int64)
-        return _row(values[start : start + length + 1], length)
-
-    return mapped(tf.data.Dataset.range(2**62), window)
-
-
-def _disjoint(tokens: np.ndarray, length: int) -> tf.data.Dataset:
-    """Returns the rows that start at 0, T, 2T, … up to the last token."""
-    with tf.device("/cpu:0"):
-        values = tf.constant(tokens)
-    starts = tf.data.Dataset.range(0, len(tokens) - 1, length)
-    return mapped(starts, lambda start: _row(values[start : start + length + 1], length))
+        return tf.constant(np.concatenate([np.zeros(0, np.int32), *parts]))
 
 
 def _row(window: tf.Tensor, length: int) -> Features:
@@ -151,7 +207,7 @@ def _row(window: tf.Tensor, length: int) -> Features:
     return {name: tf.ensure_shape(value, [length]) for name, value in row.items()}
 
 
-def no_num_rows(example: object) -> int:
+def _no_num_rows(example: object) -> int:
     """Raises: no row of a window belongs to one example.
 
     Raises:

@@ -44,13 +44,13 @@ def tokenize_second(dataset: tf.data.Dataset, output_features: OutputFeatures) -
 
 
 @part
-def cut_longer(first: tf.Tensor, second: tf.Tensor, room: tf.Tensor) -> Sizes:
+def cut_longer(first: tf.Tensor, second: tf.Tensor, capacity: tf.Tensor) -> Sizes:
     """Cuts the longer text, and both once they are equally long.
 
     Args:
         first: size of the first text.
         second: of the second.
-        room: tokens for both.
+        capacity: tokens for both.
 
     Returns:
         How much of each is kept.
@@ -61,25 +61,25 @@ def cut_longer(first: tf.Tensor, second: tf.Tensor, room: tf.Tensor) -> Sizes:
 
     Source: Devlin et al. 2019, the release: one token after the other is removed from the longer.
     """
-    half = room // 2
+    half = capacity // 2
     return (
-        tf.minimum(first, tf.maximum(room - half, room - second)),
-        tf.minimum(second, tf.maximum(half, room - first)),
+        tf.minimum(first, tf.maximum(capacity - half, capacity - second)),
+        tf.minimum(second, tf.maximum(half, capacity - first)),
     )
 
 
 @part
-def cut_first(first: tf.Tensor, second: tf.Tensor, room: tf.Tensor) -> Sizes:
+def cut_first(first: tf.Tensor, second: tf.Tensor, capacity: tf.Tensor) -> Sizes:
     """Cuts the first text, as a document before its question; arguments as in `cut_longer`."""
-    kept = tf.minimum(second, room)
-    return tf.minimum(first, room - kept), kept
+    kept = tf.minimum(second, capacity)
+    return tf.minimum(first, capacity - kept), kept
 
 
 @part
-def cut_second(first: tf.Tensor, second: tf.Tensor, room: tf.Tensor) -> Sizes:
+def cut_second(first: tf.Tensor, second: tf.Tensor, capacity: tf.Tensor) -> Sizes:
     """Cuts the second text, as a document after its question; arguments as in `cut_longer`."""
-    kept = tf.minimum(first, room)
-    return kept, tf.minimum(second, room - kept)
+    kept = tf.minimum(first, capacity)
+    return kept, tf.minimum(second, capacity - kept)
 
 
 @part
@@ -120,8 +120,8 @@ def join(
     """
     texts = 1 + (SECOND in dataset.element_spec)
     length = sequence_length[FIRST]
-    room = length - 1 - texts
-    if room < texts:
+    capacity = length - 1 - texts
+    if capacity < texts:
         raise UserError(
             f"TASK_FEATURE_LENGTHS = {dict(sequence_length)}: inputs of {length} hold no "
             f"[CLS] and [SEP] with {texts} texts; make them longer"
@@ -131,7 +131,7 @@ def join(
     def joined(example: Features) -> Features:
         parts = [example[name] for name in (FIRST, SECOND)[:texts]]
         sizes = [tf.size(ids) for ids in parts]
-        kept = cut(sizes[0], sizes[1], room) if texts > 1 else (tf.minimum(sizes[0], room),)
+        kept = cut(sizes[0], sizes[1], capacity) if texts > 1 else (tf.minimum(sizes[0], capacity),)
         row, types = [tf.constant([tokens.cls])], [tf.zeros([1], tf.int32)]
         for number, (ids, size) in enumerate(zip(parts, kept, strict=True)):
             row += [keep(ids, size), tf.constant([tokens.sep])]

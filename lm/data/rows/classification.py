@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from lm.data.mapping import mapped
 from lm.data.rows import packing
+from lm.data.rows.converter import one_row
 from lm.data.rows.features import needed, with_features
 from lm.data.rows.packing import Features, Lengths
 from lm.parts import part
@@ -69,10 +70,7 @@ class Classification:
         """Returns the model's features and the label."""
         return side_features(rows, self.side) | labelled(rows["label"], rows["label_segment_ids"])
 
-    def num_rows(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
-        """Returns 1."""
-        del sizes, lengths
-        return 1
+    num_rows = one_row
 
     def target(self, example: Example, decode: Decode) -> int:
         """Returns the label of an example."""
@@ -117,10 +115,7 @@ class TokenClassification:
         """Returns the model's features and the labels."""
         return side_features(rows, self.side) | labelled(rows["labels"], rows["labels_segment_ids"])
 
-    def num_rows(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
-        """Returns 1."""
-        del sizes, lengths
-        return 1
+    num_rows = one_row
 
     def target(self, example: Example, decode: Decode) -> list[int]:
         """Returns the labels of the tokens that have one."""
@@ -176,10 +171,7 @@ class Regression:
         labels = {"labels": rows["score"], "label_weights": weights}
         return side_features(rows, self.side) | labels
 
-    def num_rows(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
-        """Returns 1."""
-        del sizes, lengths
-        return 1
+    num_rows = one_row
 
     def target(self, example: Example, decode: Decode) -> float:
         """Returns the score of an example."""

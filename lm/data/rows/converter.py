@@ -1,7 +1,7 @@
 """From task examples to rows of a model's features, by the feature converter that gin names."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import tensorflow as tf
 
@@ -40,6 +40,14 @@ class Converter(Protocol):
         """Returns the number of rows of an example with so many tokens, if rows are not packed."""
 
 
+@runtime_checkable
+class RowShapes(Protocol):
+    """A converter whose rows no tf.data pipeline makes: it says itself what they are."""
+
+    def row_shapes(self, lengths: Lengths) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Returns name → (shape, type) of one row."""
+
+
 def to_rows(converter: Converter, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
     """Returns rows of the model's features from task examples.
 
@@ -65,10 +73,18 @@ def row_shapes(
 ) -> dict[str, tuple[tuple[int, ...], str]]:
     """Returns name → (shape, type) of one row, without reading any data."""
     converter = factory()
+    if isinstance(converter, RowShapes):
+        return converter.row_shapes(lengths)
     spec = {name: tf.TensorSpec([None], tf.int32) for name in converter.task_features}
     none = tf.data.Dataset.from_generator(lambda: iter(()), output_signature=spec)
     rows: dict[str, Any] = to_rows(converter, none, lengths).element_spec
     return {name: (tuple(row.shape), row.dtype.name) for name, row in rows.items()}
+
+
+def one_row(converter: Any, sizes: Mapping[str, int], lengths: Lengths) -> int:
+    """Returns 1, as `num_rows` of a converter that makes one row of an example."""
+    del converter, sizes, lengths
+    return 1
 
 
 def num_rows(converter: Converter, sizes: Mapping[str, int], lengths: Lengths) -> int:

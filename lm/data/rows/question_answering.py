@@ -1,7 +1,5 @@
 """Feature converters of questions: the span of an answer in a text, or one of several choices."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import tensorflow as tf
 
@@ -16,6 +14,7 @@ from lm.data.rows.classification import (
     side_features,
     vector,
 )
+from lm.data.rows.converter import one_row
 from lm.data.rows.features import needed, with_features
 from lm.data.rows.packing import Features, Lengths
 from lm.parts import part
@@ -64,10 +63,7 @@ class Spans:
         """Returns the encoder's features, and start and end as labels."""
         return side_features(rows, "encoder") | labelled(rows["span"], rows["span_segment_ids"])
 
-    def num_rows(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
-        """Returns 1."""
-        del sizes, lengths
-        return 1
+    num_rows = one_row
 
     def target(self, example: Example, decode: Decode) -> str:
         """Returns the text of the answer, "" for none."""
@@ -107,7 +103,8 @@ class MultipleChoice:
     many tokens each has. The model's features are [C, T], T = `lengths["inputs"]` of one choice.
 
     Args:
-        num_choices: the most choices C of an example; examples may have fewer.
+        num_choices: the most choices C of an example; examples may have fewer. Of more the first C
+            are read; an example whose right one is not among them has no label.
 
     Source: Radford et al. 2018 ("Improving Language Understanding by Generative Pre-Training"),
     section 3.3.
@@ -133,7 +130,8 @@ class MultipleChoice:
                 for name, value in parts.items()
             }
             rows = {name: tf.reshape(value, [-1]) for name, value in found.items()}
-            return rows | {"label": vector(example["label"])}
+            label = vector(example["label"])
+            return rows | {"label": tf.where(label < self.num_choices, label, -1)}
 
         return mapped(with_features(dataset, self.task_features), prepared)
 
@@ -155,10 +153,7 @@ class MultipleChoice:
             "encoder_token_types": tf.reshape(rows["token_types"], shape),
         } | labelled(rows["label"], rows["label_segment_ids"])
 
-    def num_rows(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
-        """Returns 1."""
-        del sizes, lengths
-        return 1
+    num_rows = one_row
 
     def target(self, example: Example, decode: Decode) -> int:
         """Returns the number of the right choice."""

@@ -105,6 +105,7 @@ def text_source(
     reader: Reader = readers.read_text_lines,
     on_error: str = "raise",
     feature: str = "text",
+    options: Mapping[str, Any] | None = None,
 ) -> CachedSource:
     """A source of `{feature: text}` from text files.
 
@@ -114,17 +115,21 @@ def text_source(
         reader: `read_text_lines`, `read_paragraphs` or `read_documents` of `readers`.
         on_error: "raise" or "skip".
         feature: name of the text's feature.
+        options: further arguments of the reader.
 
     Example:
         >>> source = text_source({"train": "corpus/*.txt"})
         >>> source.splits
         ('train',)
     """
-    return _source(splits, reader, {}, on_error, wrap=lambda text: {feature: text})
+    return _source(splits, reader, options or {}, on_error, wrap=lambda text: {feature: text})
 
 
 def rows_source(
-    splits: Mapping[str, Paths | Lazy], reader: Reader, on_error: str = "raise"
+    splits: Mapping[str, Paths | Lazy],
+    reader: Reader,
+    on_error: str = "raise",
+    options: Mapping[str, Any] | None = None,
 ) -> CachedSource:
     """A source of the rows that a reader of files yields.
 
@@ -132,8 +137,9 @@ def rows_source(
         splits: as in `text_source`.
         reader: a function of paths and a `report`, as those of `lm.data.storage.readers`.
         on_error: "raise" or "skip".
+        options: further arguments of the reader.
     """
-    return _source(splits, reader, {}, on_error)
+    return _source(splits, reader, options or {}, on_error)
 
 
 def parallel_source(
@@ -335,7 +341,7 @@ def _describe(
     sides = resolved if isinstance(resolved, Mapping) else {"": resolved}
     return {
         "reader": reader.__name__,
-        "options": dict(options),
+        "options": fingerprints.describe(options),
         "on_error": on_error,
         "files": {side: files.fingerprint(files.expand(named)) for side, named in sides.items()},
     }

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 from lm.data.batching import contiguous
-from lm.data.batching.contiguous import ContiguousWindows, contiguous_batches
+from lm.data.batching.contiguous import ContiguousWindows
+from lm.data.batching.windows import Windows, window_batches
 from lm.errors import UserError
 from tests.data import toy
 
@@ -21,7 +22,7 @@ def task():
 
 def make(task, **changes):
     settings = {"lengths": {"targets": 4}, "batch_size": 3, "seed": 1} | changes
-    return ContiguousWindows(mixture_or_task_name=task, **settings)
+    return Windows(mixture_or_task_name=task, rows=ContiguousWindows, **settings)
 
 
 def batches_of(length, rows):
@@ -109,8 +110,12 @@ def test_another_seed_is_another_order_and_another_batch_size_other_data(task):
 
 @pytest.mark.parametrize(("length", "rows"), [(4, 3), (2, 1), (5, 8)])
 def test_evaluation_reads_every_document_from_its_start_in_one_stream(task, length, rows):
-    made = contiguous_batches(
-        mixture_or_task_name=task, split="train", lengths={"targets": length}, batch_size=rows
+    made = window_batches(
+        mixture_or_task_name=task,
+        split="train",
+        lengths={"targets": length},
+        batch_size=rows,
+        rows=ContiguousWindows,
     )
     streams = read(list(made))
     found = [toy.text(document[:-1]) for stream in streams for document in stream]

@@ -43,7 +43,7 @@ def test_disjoint_windows_predict_every_token_but_the_first_once(task, length):
 def make(task, **changes):
     """Random windows of 5."""
     settings = {"lengths": {"targets": 5}, "batch_size": 50, "seed": 1} | changes
-    return windows.RandomWindows(mixture_or_task_name=task, **settings)
+    return windows.Windows(mixture_or_task_name=task, **settings)
 
 
 def test_random_windows_are_shifted_by_one_and_reach_every_place(task):

@@ -6,11 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lm.data.batching.permuted_windows import (
-    PermutedWindows,
-    permuted_batches,
-    second_half_backward,
-)
+from lm.data.batching.permuted_windows import PermutedWindows, second_half_backward
+from lm.data.batching.windows import Windows, window_batches
 from lm.data.rows.permuted_rows import PermutedRow, filled_up, order
 from lm.data.special_tokens import special_tokens
 from lm.data.vocabulary import byte_vocabulary
@@ -32,10 +29,15 @@ def task():
     return toy.task("permuted_task", splits, features=("targets",)).name
 
 
-def make(task, **changes):
-    settings = {"lengths": {"targets": LENGTH}, "batch_size": 2, "seed": 1, "row": ROW}
-    settings |= {"vocabulary": VOCABULARY} | changes
-    return PermutedWindows(mixture_or_task_name=task, **settings)
+def make(task, *, batch_size=2, vocabulary=VOCABULARY, **rows):
+    return Windows(
+        mixture_or_task_name=task,
+        lengths={"targets": LENGTH},
+        batch_size=batch_size,
+        seed=1,
+        rows=functools.partial(PermutedWindows, **({"row": ROW} | rows)),
+        vocabulary=vocabulary,
+    )
 
 
 def row(seed=0, first=b"the dog", second=b"ate up", **changes):
@@ -150,12 +152,12 @@ def test_a_position_is_restored_exactly_across_epochs(task):
 
 
 def test_evaluation_reads_every_document_from_its_start(task):
-    made = permuted_batches(
+    made = window_batches(
         mixture_or_task_name=task,
         split="train",
         lengths={"targets": LENGTH},
         batch_size=2,
-        row=ROW,
+        rows=functools.partial(PermutedWindows, row=ROW),
         vocabulary=VOCABULARY,
     )
     weights = sum(batch["encoder_loss_weights"].sum() for batch in made)
