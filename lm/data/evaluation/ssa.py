@@ -8,7 +8,8 @@ with 1 or 0. An answer is specific only if it makes sense. Of several raters the
 Source: Adiwardana et al. 2020 (https://arxiv.org/abs/2001.09977), section 2.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,9 @@ def score(paths: Sequence[str]) -> dict[str, float]:
         UserError: a cell is not 0 or 1, naming its file and line, or two sheets are of different
             answers.
     """
-    sheets = [list(readers.read_tsv(path, columns=(*READ, *RATED), check=_mark)) for path in paths]
+    sheets = [
+        list(readers.read_tsv(path, columns=(*READ, *RATED), check=MarksCheck())) for path in paths
+    ]
     answers = [[tuple(row[name] for name in READ) for row in rows] for rows in sheets]
     for path, other in zip(paths, answers, strict=True):
         if other != answers[0] or not other:
@@ -51,7 +54,14 @@ def score(paths: Sequence[str]) -> dict[str, float]:
     return {"sensibleness": shares[0], "specificity": shares[1], "ssa": sum(shares) / 2}
 
 
-def _mark(row: Mapping[str, str]) -> tuple[str, str]:
-    """Returns kind and detail of what is wrong with a row, or two empty strings."""
-    bad = [name for name in RATED if row[name].strip() not in MARKS]
-    return ("not rated", f" (column {bad[0]!r} needs 0 or 1)") if bad else ("", "")
+class MarksCheck:
+    """Finds a row that a rater has not filled in."""
+
+    def __call__(self, row: readers.Row) -> tuple[str, str]:
+        """Returns kind and detail of the defect, or two empty strings."""
+        bad = [name for name in RATED if row[name].strip() not in MARKS]
+        return ("not rated", f" (column {bad[0]!r} needs 0 or 1)") if bad else ("", "")
+
+    def describe(self) -> Any:
+        """Returns the columns that are looked at."""
+        return RATED
