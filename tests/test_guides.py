@@ -31,7 +31,8 @@ exec {sys.executable} -m lm "$verb" "$@"
 def blocks(name: str, kind: str) -> list[str]:
     """The blocks of a kind that a guide shows, in order."""
     text = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
-    return re.findall(rf"^```{kind}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return [block for word, block in found if word == kind]
 
 
 def write_files(folder: Path, name: str) -> None:

@@ -42,9 +42,9 @@ VERBS = (
     "verify-resume",
     "doctor",
     "compare",
+    "self-train",
     "results",
     "harness",
-    "self-train",
 )
 LONG_RUNNING = ("train", "eval", "generate", "chat", "score", "predict", "embed", "bench")
 FAILED, HUNG_UP = 1, 129
