@@ -39,6 +39,7 @@ EXTRAS = {
         "pytest-xdist>=3.6",
         "ruff>=0.9",
     ],
+    "docs": ["pdoc>=15"],
     "parity": ["ctranslate2>=4.5", "torch==2.13.0", "transformers>=4.50"],
     "jax-gpu": ["jax[cuda12]"],
     "jax-tpu": ["jax[tpu]"],

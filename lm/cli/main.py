@@ -39,7 +39,9 @@ VERBS = (
     "verify-resume",
     "doctor",
     "compare",
+    "plot",
     "self-train",
+    "completion",
 )
 LONG_RUNNING = ("train", "eval", "generate", "score", "predict", "bench")
 FAILED, HUNG_UP = 1, 129
@@ -91,11 +93,11 @@ def _command(words: list[str]) -> int:
     if verb in ("-h", "--help"):
         print(_overview())
         return 0
-    args = _parser(verb).parse_args(flags.rewritten(rest))
+    args = verb_parser(verb).parse_args(flags.rewritten(rest))
     return args.run(args) or 0
 
 
-def _parser(verb: str) -> Parser:
+def verb_parser(verb: str) -> Parser:
     """Return the parser of one verb; only that verb's module is imported."""
     if verb not in VERBS:
         from lm.config.names import did_you_mean
