@@ -27,6 +27,7 @@ INSTALL = [
     "t5>=0.9.4",
     "tensorflow>=2.21",
     "tensorflow-text>=2.21",
+    "tokenizers>=0.22",
     "tqdm>=4.66",
 ]
 
@@ -40,6 +41,7 @@ EXTRAS = {
         "ruff>=0.9",
     ],
     "docs": ["pdoc>=15"],
+    "eval": ["lm_eval>=0.4.13"],
     "parity": ["ctranslate2>=4.5", "torch==2.13.0", "transformers>=4.50"],
     "jax-gpu": ["jax[cuda12]"],
     "jax-tpu": ["jax[tpu]"],
@@ -87,7 +89,10 @@ setup(
     python_requires=">=3.11,<3.14",
     install_requires=INSTALL,
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["lm = lm.cli.main:main"]},
+    entry_points={
+        "console_scripts": ["lm = lm.cli.main:main"],
+        "lm_eval.models": ["seqlm = lm.inference.harness:SeqLM"],
+    },
     cmdclass={"build_py": BuildWithData},
     classifiers=[
         "Development Status :: 3 - Alpha",

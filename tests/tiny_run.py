@@ -19,7 +19,8 @@ TEXTS = ["a bc ab", "cab cab", "bb", "abc abc ab a", "c"]
 
 SIZES = """
 from __gin__ import dynamic_registration
-from lm.data.rows import features, packing
+from lm.data.rows import features
+from lm.data.rows import packing
 from lm.objectives import token_prediction
 HIDDEN_DIM = 16
 INTERMEDIATE_DIM = 24

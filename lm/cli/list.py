@@ -1,4 +1,4 @@
-"""`lm list`: the gin files, models, tasks, mixtures, templates and tokenizers there are."""
+"""`lm list`: the gin files, models, tasks, mixtures, templates, suites and tokenizers there are."""
 
 import argparse
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 from lm import resources
 from lm.cli import output, table_page
 
-HELP = "list gin files, models, tasks, mixtures, templates or tokenizers"
+HELP = "list gin files, models, tasks, mixtures, templates, suites or tokenizers"
 EXAMPLE = """examples:
   lm list models
   lm list tasks --json
@@ -16,6 +16,7 @@ EXAMPLE = """examples:
 "data" says whether what a task reads is here: a file below LM_DATA_DIR, or a data set of TFDS
 (tfds:NAME, which `tfds build NAME` prepares). A name with <...> stands for many. Tasks that t5
 registers are not listed, but can be used by name."""
+_SHOWN = 12  # question sets of a suite in a row
 
 Row = dict[str, str]
 
@@ -96,6 +97,16 @@ def templates() -> Iterator[Row]:
         yield from family.templates()
 
 
+def suites() -> Iterator[Row]:
+    """Yield the suites of zero-shot questions with their question sets."""
+    from lm.data.evaluation import questions
+
+    for name, sets in questions.suites().items():
+        names = [one.name for one in sets()]
+        shown = names if len(names) <= _SHOWN else [names[0], "...", f"{names[-1]} ({len(names)})"]
+        yield {"suite": name, "question sets": ", ".join(shown)}
+
+
 def _headline(path: Path) -> str:
     """Return the comment at the head of a gin file."""
     with path.open(encoding="utf-8") as file:
@@ -108,5 +119,6 @@ _KINDS: dict[str, Callable[[], Iterator[Row]]] = {
     "tasks": tasks,
     "mixtures": mixtures,
     "templates": templates,
+    "suites": suites,
     "tokenizers": tokenizers,
 }

@@ -27,9 +27,12 @@ VERBS = (
     "train",
     "eval",
     "generate",
+    "chat",
     "score",
     "predict",
     "embed",
+    "import",
+    "export",
     "summary",
     "list",
     "show",
@@ -41,9 +44,11 @@ VERBS = (
     "compare",
     "plot",
     "self-train",
+    "results",
+    "harness",
     "completion",
 )
-LONG_RUNNING = ("train", "eval", "generate", "score", "predict", "bench")
+LONG_RUNNING = ("train", "eval", "generate", "chat", "score", "predict", "embed", "bench")
 FAILED, HUNG_UP = 1, 129
 _ENDS = {KeyboardInterrupt: ("interrupted", 130), signals.Terminated: ("terminated", 143)}
 # gin appends the calls that an error passed through, each with an address in memory.

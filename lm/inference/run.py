@@ -1,7 +1,7 @@
 """A run folder as an object: `lm.load(workdir)` and what its model can do."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,19 @@ from lm.engines import memory
 from lm.errors import ConfigError
 from lm.inference import evaluate, generate, predict, score, trained
 from lm.inference.ensemble import joined
+from lm.inference.generate import Candidate
+from lm.inference.zero_shot.suite import SetResult
 
 CONFIG = "config.gin"
 WIRING = ("runs/generate.gin", "runs/evaluate.gin", "runs/embed.gin")
 ENTRIES = (
     "lm.inference.generate.generate",
+    "lm.inference.chat.reply",
     "lm.inference.score.score",
     "lm.inference.predict.predict",
     "lm.inference.embed.embed",
     "lm.inference.evaluate.evaluate",
+    "lm.inference.zero_shot.suite.evaluate_suite",
 )
 OBJECTIVE, TASK = "OBJECTIVE", "MIXTURE_OR_TASK_NAME"
 LENGTHS, CONVERTER = "TASK_FEATURE_LENGTHS", "FEATURE_CONVERTER"
@@ -60,6 +64,10 @@ class Run:
         """Returns texts for prompts; settings are those of `generate.generate`."""
         return self._call("lm.inference.generate.generate", prompts=prompts, **settings)
 
+    def reply(self, turns: Sequence[str], **settings: Any) -> Candidate:
+        """Returns the next turn of a conversation; settings are those of `chat.reply`."""
+        return self._call("lm.inference.chat.reply", turns=turns, **settings)
+
     def score(self, examples: Sequence[Mapping[str, str]], **settings: Any) -> list[score.Score]:
         """Returns the log-likelihoods of texts; settings are those of `score.score`."""
         return self._call("lm.inference.score.score", examples=examples, **settings)
@@ -81,6 +89,10 @@ class Run:
         name = mixture_or_task_name or self.trained.task
         task_registry.find(name)
         return self._call("lm.inference.evaluate.evaluate", mixture_or_task_name=name, **settings)
+
+    def evaluate_suite(self, suite: str, **settings: Any) -> Iterator[SetResult]:
+        """Yields results on question sets; settings are those of `suite.evaluate_suite`."""
+        return self._call("lm.inference.zero_shot.suite.evaluate_suite", suite=suite, **settings)
 
     def _call(self, entry: str, **settings: Any) -> Any:
         return self.config.configured(entry)(trained=self.trained, **settings)
@@ -132,6 +144,11 @@ def load(
         modules=modules,
         roots=[*ENTRIES, OBJECTIVE, CONVERTER],
     )
+    if not config.has(OBJECTIVE):
+        raise ConfigError(
+            f"{root} has weights and no objective: fine-tune them (runs/finetune.gin) with "
+            f"{root}/model.gin, a head, an objective and data"
+        )
     made = build(config)
     checkpoints.load_weights(made.objective, folder)
     manifest = checkpoints.verify(folder)

@@ -98,8 +98,9 @@ def summarised(objective: Any, features: Features, *, summary: Summary) -> Tenso
 def nearest(query: np.ndarray, vectors: np.ndarray, count: int) -> list[tuple[int, float]]:
     """Returns the indices and cosines of the vectors [N, D] closest to a query [D], best first.
 
-    >>> nearest(np.array([1.0, 0.0]), np.array([[0.0, 2.0], [3.0, 3.0], [5.0, 0.0]]), 2)
-    [(2, 1.0), (1, 0.7071067811865475)]
+    >>> found = nearest(np.array([1.0, 0.0]), np.array([[0.0, 2.0], [3.0, 3.0], [5.0, 0.0]]), 2)
+    >>> [(i, round(cosine, 4)) for i, cosine in found]
+    [(2, 1.0), (1, 0.7071)]
     """
     lengths = np.linalg.norm(vectors, axis=-1) * np.linalg.norm(query)
     cosines = vectors @ query / np.maximum(lengths, 1e-12)

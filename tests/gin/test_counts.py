@@ -24,6 +24,7 @@ COUNTS = {
     "evolved_transformer/large": 131_191_296,
     "evolved_transformer/big": 221_714_432,
     "evolved_transformer/deep": 218_069_120,
+    "evolved_transformer/meena": 2_592_236_800,
     "evolved_transformer_lm/small": 38_070_272,
     "evolved_transformer_lm/medium": 109_640_832,
     "flash/base": 112_002_050,

@@ -126,7 +126,10 @@ def text_source(
 
 
 def rows_source(
-    splits: Mapping[str, Paths | Lazy], reader: Reader, on_error: str = "raise"
+    splits: Mapping[str, Paths | Lazy],
+    reader: Reader,
+    on_error: str = "raise",
+    options: Mapping[str, Any] | None = None,
 ) -> CachedSource:
     """A source of the rows that a reader of files yields.
 
@@ -134,8 +137,9 @@ def rows_source(
         splits: as in `text_source`.
         reader: a function of paths and a `report`, as those of `lm.data.storage.readers`.
         on_error: "raise" or "skip".
+        options: further arguments of the reader.
     """
-    return _source(splits, reader, {}, on_error)
+    return _source(splits, reader, options or {}, on_error)
 
 
 def parallel_source(
@@ -337,7 +341,7 @@ def _describe(
     sides = resolved if isinstance(resolved, Mapping) else {"": resolved}
     return {
         "reader": reader.__name__,
-        "options": dict(options),
+        "options": fingerprints.describe(options),
         "on_error": on_error,
         "files": {side: files.fingerprint(files.expand(named)) for side, named in sides.items()},
     }

@@ -40,6 +40,7 @@ def text_task(  # noqa: PLR0913 - keyword-only settings of one task
     separator: str | None = None,
     reader: sources.Reader | None = None,
     vocabulary: seqio.Vocabulary | None = None,
+    add_eos: bool = True,
     on_error: str = "raise",
 ) -> str:
     """Registers a language-modelling task (`targets` alone) from text files; returns its name.
@@ -58,6 +59,7 @@ def text_task(  # noqa: PLR0913 - keyword-only settings of one task
         reader: what an example is instead of a document: `readers.read_paragraphs` (an empty line
             ends it) or `readers.read_text_lines`.
         vocabulary: byte level by default.
+        add_eos: whether the end token follows each text.
         on_error: "raise" stops at the first bad line, naming it; "skip" counts and leaves out.
 
     Raises:
@@ -76,7 +78,7 @@ def text_task(  # noqa: PLR0913 - keyword-only settings of one task
     )
     if held_out:
         source = held_out_text(source, held_out, "targets")
-    return register(name, source, 0.0, {"targets": "targets"}, vocabulary)
+    return register(name, source, 0.0, {"targets": "targets"}, vocabulary, add_eos=add_eos)
 
 
 @value
@@ -255,16 +257,18 @@ def register(
     renamed: Mapping[str, str],
     vocabulary: seqio.Vocabulary | None,
     metrics: Sequence[Metric] = (),
+    *,
+    add_eos: bool = True,
 ) -> str:
     """Adds a task whose features are renamed columns of the source, `{feature: column}`."""
     source = with_held_out(source, held_out)
-    feature = seqio.Feature(vocabulary or byte_vocabulary())
+    feature = seqio.Feature(vocabulary or byte_vocabulary(), add_eos=add_eos)
 
     def rename(dataset: tf.data.Dataset) -> tf.data.Dataset:
         return mapped(dataset, lambda row: {name: row[old] for name, old in renamed.items()})
 
     spec = [source.description, renamed, fingerprints.describe(feature.vocabulary)]
-    if is_new(name, [*spec, fingerprints.settings(list(metrics))]):
+    if is_new(name, [*spec, add_eos, fingerprints.settings(list(metrics))]):
         seqio.TaskRegistry.add(
             name,
             source=source,

@@ -56,6 +56,7 @@ def classification_task(  # noqa: PLR0913 - keyword-only settings of one task
     held_out: float = 0.0,
     texts: str | Sequence[str] = "text",
     label: str = "label",
+    labels: Sequence[str] | None = None,
     vocabulary: seqio.Vocabulary | None = None,
     join: Preprocessor = text_pairs.join,
     metrics: Sequence[Metric] = (accuracy,),
@@ -72,6 +73,7 @@ def classification_task(  # noqa: PLR0913 - keyword-only settings of one task
             `validation`; chosen by content.
         texts: the column of the text, or of both texts of a pair.
         label: the column of the label.
+        labels: the labels in the order of their ids; read from the training table by default.
         vocabulary: bytes with sentinels by default.
         join: makes the row of the texts, `text_pairs.join`; it has settings for what is too long.
         metrics: metric functions of labels, of `lm.data.evaluation`.
@@ -80,9 +82,9 @@ def classification_task(  # noqa: PLR0913 - keyword-only settings of one task
     columns = _columns(texts, label)
     files = user.given_files(train=train, validation=validation, test=test)
     read = functools.partial(_found, _table(files, columns, on_error), label, _one)
-    labels = LabelVocabulary(read)
-    source = _table(files, columns, on_error, RowCheck(columns[:-1], label, labels))
-    return _register(name, source, held_out, columns, labels, metrics, vocabulary, join)
+    answer = LabelVocabulary(read if labels is None else {name: name for name in labels})
+    source = _table(files, columns, on_error, RowCheck(columns[:-1], label, answer))
+    return _register(name, source, held_out, columns, answer, metrics, vocabulary, join)
 
 
 @value
