@@ -77,6 +77,7 @@ LABELLING = {
     **{f"gin/objectives/{name}.gin": [*PARAGRAPHS.values()] for name in AT_NODES},
     "gin/runs/rowwise.gin": [*PARAGRAPHS.values()],
     "gin/features/labelled.gin": [*LABELLED.values()],
+    "gin/data/self_training.gin": [*LABELLED.values(), "gin/data/sst2.gin"],
     "gin/models/lstm_lm/classifier.gin": [*RECURRENT.values()],
     "gin/objectives/auxiliary.gin": WITH_RECURRENT_HEAD,
     "gin/objectives/linear_gain.gin": WITH_RECURRENT_HEAD,
