@@ -41,9 +41,7 @@ def examples(name, split="train", length=16):
     found = stream.preprocess(
         task,
         token_store.examples(task, split),
-        lengths={"inputs": length},
-        preprocessors=(),
-        seed=0,
+        stream.Steps({"inputs": length}),
     )
     return list(found.as_numpy_iterator())
 
@@ -143,7 +141,7 @@ def test_rows_that_are_cut_are_counted(tmp_path, caplog):
     for join in (text_pairs.join, functools.partial(text_pairs.join, cut=text_pairs.cut_first)):
         name = user_labels.classification_task(train=path, texts=["one", "other"], join=join)
         stream.endless(
-            task_registry.get(name), "train", lengths={"inputs": 9}, trims=["inputs"], seed=0
+            task_registry.get(name), "train", stream.Steps({"inputs": 9}, trims=["inputs"])
         )
         assert "1 of 4 (25.0 %) inputs are longer than 9 and cut" in caplog.text
         caplog.clear()
