@@ -30,7 +30,7 @@ NEUTRAL := $(wildcard $(foreach part,nn models objectives decode optim,tests/$(p
 WITH_JAX := KERAS_BACKEND=jax $(PYTEST) --block-tensorflow
 WITH_TENSORFLOW := KERAS_BACKEND=tensorflow $(PYTEST)
 
-.PHONY: quickstart test test-long check reliability parity golden format clean
+.PHONY: quickstart test test-long check reliability parity golden tasks format clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/lm train --gin_file=gin/quickstart.gin --workdir=$(RUN)
@@ -63,6 +63,10 @@ parity: $(REFERENCES)
 # Rewrites the golden files from these libraries: read the diff like code.
 golden: $(REFERENCES)
 	$(BIN)/python tools/golden.py
+
+# The list of tasks that `lm list tasks` prints: after a task is added.
+tasks: $(INSTALLED)
+	$(BIN)/python tools/task_index.py
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .

@@ -16,8 +16,9 @@ import lm  # noqa: F401 - sets XLA's flags before anything starts JAX
 ROOT = Path(__file__).resolve().parent
 BLOCKED = ("tensorflow", "tensorflow_text", "tensorflow_datasets", "seqio", "t5")
 
-# What compares with other libraries imports them; they are the extra `parity`.
-collect_ignore_glob = [] if importlib.util.find_spec("torch") else ["lm/bench/against_*.py"]
+# What works with other libraries imports them; they are the extras `parity` and `eval`.
+NEEDS = {"torch": "lm/bench/against_*.py", "lm_eval": "lm/inference/harness.py"}
+collect_ignore_glob = [file for name, file in NEEDS.items() if not importlib.util.find_spec(name)]
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

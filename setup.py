@@ -18,6 +18,7 @@ INSTALL = [
     "jax>=0.5",
     "keras>=3.15",
     "matplotlib>=3.8",
+    "numba>=0.63",
     "numpy>=1.26",
     "rouge-score>=0.1.2",
     "sacrebleu>=2.4",
@@ -26,6 +27,7 @@ INSTALL = [
     "t5>=0.9.4",
     "tensorflow>=2.21",
     "tensorflow-text>=2.21",
+    "tokenizers>=0.22",
     "tqdm>=4.66",
 ]
 
@@ -38,6 +40,7 @@ EXTRAS = {
         "pytest-xdist>=3.6",
         "ruff>=0.9",
     ],
+    "eval": ["lm_eval>=0.4.13"],
     "parity": ["ctranslate2>=4.5", "torch==2.13.0", "transformers>=4.50"],
     "jax-gpu": ["jax[cuda12]"],
     "jax-tpu": ["jax[tpu]"],
@@ -81,11 +84,14 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["lm", "lm.*", "tasks", "tasks.*"]),
-    package_data={"lm": ["py.typed"], "tasks": ["py.typed", "flan/sets/*.toml"]},
+    package_data={"lm": ["py.typed"], "tasks": ["py.typed", "index.tsv", "flan/sets/*.toml"]},
     python_requires=">=3.11,<3.14",
     install_requires=INSTALL,
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["lm = lm.cli.main:main"]},
+    entry_points={
+        "console_scripts": ["lm = lm.cli.main:main"],
+        "lm_eval.models": ["seqlm = lm.inference.harness:SeqLM"],
+    },
     cmdclass={"build_py": BuildWithData},
     classifiers=[
         "Development Status :: 3 - Alpha",

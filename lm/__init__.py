@@ -20,6 +20,9 @@ xla_flags.guard()
 def __getattr__(name: str) -> Any:
     """Import what needs a framework when it is first asked for."""
     if name == "load":
+        from lm import quiet
+
+        quiet.install()
         from lm.inference.run import load
 
         return load

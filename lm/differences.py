@@ -8,7 +8,7 @@ from typing import Any
 from lm.errors import UserError
 
 ABSENT = "-"
-_LONGEST_VALUE = 160
+_LONGEST_VALUE = 80
 _MOST_LINES = 20
 
 
@@ -34,13 +34,20 @@ def differences(old: Any, new: Any, name: str = "") -> dict[str, tuple[Any, Any]
     return found
 
 
-def with_differences(error: UserError, old: Any, new: Any) -> UserError:
-    """Returns the error with a note, which stands on a line of its own, for each difference."""
+def with_differences(error: UserError, old: Any, new: Any, *, most: int = _MOST_LINES) -> UserError:
+    """Returns the error with a note, which stands on a line of its own, for each difference.
+
+    Args:
+        error: what to add them to.
+        old: a tree of plain values.
+        new: the other.
+        most: differences that are shown; of the others, how many there are.
+    """
     found = differences(old, new)
-    for name, (was, now) in itertools.islice(found.items(), _MOST_LINES):
+    for name, (was, now) in itertools.islice(found.items(), most):
         error.add_note(f"{name} was {_short(was)}, is {_short(now)}")
-    if len(found) > _MOST_LINES:
-        error.add_note(f"and {len(found) - _MOST_LINES} more")
+    if len(found) > most:
+        error.add_note(f"and {len(found) - most} more")
     return error
 
 

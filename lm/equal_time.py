@@ -6,13 +6,12 @@ run is like any other, determined by its seed, and can be killed and resumed.
 
 import json
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lm import command
 from lm.errors import UserError
 from lm.train import reporter
 from lm.train.progress import plot_by_time
@@ -127,20 +126,9 @@ def _plot(rows: Sequence[Row], plans: Sequence[dict[str, Any]], workdir: Path) -
 
 
 def _train(row: Row, folder: Path, steps: int, *flags: str) -> None:
-    """Run `lm train` in a process of its own, which ends when this one does."""
-    command = [sys.executable, "-m", "lm", "train", *row.flags, *flags]
-    process = subprocess.Popen([*command, f"--gin.TRAIN_STEPS={steps}", f"--workdir={folder}"])
-    try:
-        code = process.wait()
-    except BaseException:
-        process.terminate()
-        process.wait()
-        raise
-    if code:
-        raise UserError(
-            f"{row.name}: lm train ended with {code}; correct the error and run the "
-            "same command again"
-        )
+    """Train a run of a row for so many steps."""
+    ends = f"--gin.TRAIN_STEPS={steps}", f"--workdir={folder}"
+    command.run("train", *row.flags, *flags, *ends, what=row.name)
 
 
 def _median(rows: Sequence[dict[str, Any]], name: str) -> float:

@@ -11,6 +11,8 @@ from lm.abstract import on_shapes
 from lm.engines.flops import matmul_flops
 from lm.models.model import token_features
 from lm.nn.repeat import abridged, unabridged
+from lm.nn.sparse_table import learned
+from lm.types import Features
 
 BYTES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2, "int32": 4, "uint32": 4}
 
@@ -19,7 +21,7 @@ class Summary(NamedTuple):
     """The costs of a model.
 
     Attributes:
-        parameters: trainable numbers.
+        parameters: numbers that training changes.
         flops_per_token: forward pass, 2 per multiply-add, divided by the output tokens.
         length: tokens on each side at which `flops_per_token` was counted.
         weights_bytes: of the trainable variables in their own types.
@@ -44,9 +46,8 @@ def summarise(model: Callable[[], Any], *, length: int) -> Summary:
     """
     with abridged(), on_shapes("MODEL"):
         built = model()
-        tokens = keras.KerasTensor((1, length), "int32")
-        flops = matmul_flops(built, token_features(tokens))
-        variables = dict(unabridged((v.path, v) for v in built.trainable_variables))
+        flops = matmul_flops(built, getattr(built, "row", token_row)(length))
+        variables = dict(unabridged((v.path, v) for v in learned(built)))
     shapes = {path: tuple(variable.shape) for path, variable in variables.items()}
     return Summary(
         parameters=sum(map(math.prod, shapes.values())),
@@ -56,6 +57,11 @@ def summarise(model: Callable[[], Any], *, length: int) -> Summary:
         modules=parameters_by_module(shapes.items()),
         shapes=shapes,
     )
+
+
+def token_row(length: int) -> Features:
+    """Returns a row on shapes of a model of tokens; another has a method `row`."""
+    return token_features(keras.KerasTensor((1, length), "int32"))
 
 
 def parameters_by_module(shapes: Iterable[tuple[str, tuple[int, ...]]]) -> dict[str, int]:

@@ -41,8 +41,8 @@ def read_passages(
             start = end
 
 
-for _name, _reader in [
-    ("novels_dev", readers.read_documents),
-    ("novels_dev_passages", read_passages),
-]:
-    add_language_model(_name, sources.text_source(FILES, reader=_reader), keys={"targets": "text"})
+BOOKS = sources.text_source(FILES, reader=readers.read_documents)
+PASSAGES = sources.text_source(FILES, reader=read_passages)
+
+add_language_model("novels_dev", BOOKS, keys={"targets": "text"})
+add_language_model("novels_dev_passages", PASSAGES, keys={"targets": "text"})

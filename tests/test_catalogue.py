@@ -17,7 +17,8 @@ from tests.batches import batch
 from tests.catalogue import BRANCHES, MODELS, OBJECTIVES, OTHER_OBJECTIVES, having
 
 ABSTRACT = {"Branch"}
-ELSEWHERE = {"SparseTable"}  # a part of no model of the catalogue: tests/engines/test_tables.py
+# In no model of tokens: tests/engines/test_tables.py, tests/objectives/test_node_prediction.py
+ELSEWHERE = {"SparseTable", "BagOfWords", "DistributedMemory", "NodePrediction"}
 
 
 def public_layers():

@@ -28,11 +28,18 @@ MUST_BE_SET = {
     "gin/runs/pretrain.gin": [STEPS],
     "gin/runs/finetune.gin": [STEPS, START],
     "gin/objectives/replaced_token.gin": ["MAX_PREDICTIONS = 19"],
+    "gin/features/semi_supervised.gin": [STEPS, "UNLABELLED_TASK = 'imdb_unsup'"],
+    "gin/data/self_training.gin": ["LABELLED_TASK = 'sst2'"],
+    "gin/features/predicted_tokens.gin": ["MAX_PREDICTIONS = 19"],
 }
 
 AFTER = {
+    "gin/models/paragraph_vector/architecture.gin": "gin/models/paragraph_vector/dbow_words.gin",
+    "gin/models/paragraph_vector/documents.gin": "gin/models/paragraph_vector/dbow.gin",
+    "gin/models/paragraph_vector/words.gin": "gin/models/paragraph_vector/dbow_words.gin",
     "gin/papers/comparison/setting/five_minutes.gin": "gin/models/vanilla/small.gin",
     "gin/models/bert/classifier.gin": "gin/models/bert/base.gin",
+    "gin/papers/uda/back_translation.gin": "gin/papers/uda/imdb.gin",
     "gin/models/bert/masked.gin": "gin/models/bert/base.gin",
     "gin/models/funnel/classifier.gin": "gin/models/funnel/b4_4_4.gin",
     "gin/models/electra/classifier.gin": "gin/models/electra/small.gin",
@@ -41,16 +48,36 @@ AFTER = {
     "gin/models/gau/masked.gin": "gin/models/flash/base.gin",
     "gin/models/xlnet/classifier.gin": "gin/models/xlnet/base.gin",
     "gin/models/xlnet/permutation.gin": "gin/models/xlnet/base.gin",
+    "gin/papers/pretraining/setting/text.gin": "gin/papers/pretraining/mlm.gin",
+    "gin/papers/pretraining/setting/size.gin": "gin/papers/pretraining/mlm.gin",
 }
 
 # What labels needs a label head, in a run of labelled rows.
 LABELLED = RUN | {"features": "gin/features/classification.gin"}
 LABELLED |= {"objectives": "gin/objectives/labels.gin", "models": "gin/models/bert/base.gin"}
 WITH_HEAD = [*LABELLED.values(), "gin/models/bert/classifier.gin"]
+RECURRENT = LABELLED | {
+    "models": "gin/models/lstm_lm/large.gin",
+    "features": "gin/features/classification_decoder.gin",
+}
+WITH_RECURRENT_HEAD = [*RECURRENT.values(), "gin/models/lstm_lm/classifier.gin"]
 ELECTRA = [*(RUN | {"models": "gin/models/electra/small.gin"}).values()]
 REPLACING = [*ELECTRA, "gin/objectives/replaced_token.gin"]
+PARAGRAPHS = RUN | {
+    "models": "gin/models/paragraph_vector/dbow_words.gin",
+    "objectives": "gin/objectives/negative_sampling.gin",
+    "features": "gin/features/word_windows.gin",
+}
+OF_WORDS = ("document_words", "word_windows", "full_windows")
+AT_NODES = ("negative_sampling", "hierarchical_softmax")
 LABELLING = {
+    **{f"gin/features/{name}.gin": [*PARAGRAPHS.values()] for name in OF_WORDS},
+    **{f"gin/objectives/{name}.gin": [*PARAGRAPHS.values()] for name in AT_NODES},
+    "gin/runs/rowwise.gin": [*PARAGRAPHS.values()],
     "gin/features/labelled.gin": [*LABELLED.values()],
+    "gin/models/lstm_lm/classifier.gin": [*RECURRENT.values()],
+    "gin/objectives/auxiliary.gin": WITH_RECURRENT_HEAD,
+    "gin/objectives/linear_gain.gin": WITH_RECURRENT_HEAD,
     "gin/models/gpt2/classifier.gin": [
         *(LABELLED | {"models": "gin/models/gpt2/small.gin"}).values()
     ],
@@ -60,6 +87,9 @@ LABELLING = {
     "gin/objectives/spans.gin": WITH_HEAD,
     "gin/runs/epochs.gin": [*RUN.values()],
     "gin/features/windows.gin": [*RUN.values(), "gin/features/contiguous.gin"],
+    "gin/runs/label.gin": WITH_HEAD,
+    "gin/papers/pretraining/setting/labels.gin": WITH_HEAD,
+    "gin/data/rejoined.gin": WITH_HEAD,
     "gin/objectives/token_labels.gin": WITH_HEAD,
 }
 

@@ -8,7 +8,8 @@ import pytest
 from lm.config import load, macros
 from lm.engines import memory
 from lm.engines.flops import matmul_flops
-from lm.summary import summarise
+from lm.nn.sparse_table import learned
+from lm.summary import summarise, token_row
 from tests.golden.trees import GIN, PARTS
 
 FAMILIES = sorted(path.parent.name for path in GIN.glob("models/*/architecture.gin"))
@@ -67,5 +68,5 @@ def whole(model: Any) -> tuple[list[Any], int]:
     """Makes every layer of a model; returns the trainable variables and the operations."""
     with keras.StatelessScope(initialize_variables=False):
         made = model()
-        flops = matmul_flops(made, SPECS)
-    return made.trainable_variables, flops
+        flops = matmul_flops(made, getattr(made, "row", token_row)(LENGTH))
+    return learned(made), flops

@@ -8,7 +8,7 @@ import gzip
 import lzma
 import sys
 
-from lm.cli import quiet
+from lm import quiet
 
 
 def main(task: str = "python_docs", split: str = "validation") -> None:

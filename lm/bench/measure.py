@@ -13,10 +13,9 @@ from lm.bench.peak import matmul_peak, peak_memory
 from lm.decode.compiled import CompiledByShape
 from lm.decode.decoding import Decoding
 from lm.decode.sampling import Decoded
-from lm.engines.flops import matmul_flops
+from lm.engines.flops import TRAINING_PASSES, matmul_flops
 from lm.types import Batch
 
-TRAINING_PASSES = 3  # forward, and backward for the activations and for the weights
 STEPS_PER_WINDOW = 4
 _FIRST_ID = 3  # 0 to 2 are padding, end and unknown
 

@@ -28,6 +28,7 @@ WORKS = ("training", "generation")
 PAUSE = 0.3  # seconds, until the other library's spinning threads sleep
 
 Calls = dict[str, Callable[[], Any]]
+Report = Callable[[str], None]
 
 
 def compare_with_peer(  # noqa: PLR0913 - the numbers of a measurement, keyword-only
@@ -42,6 +43,7 @@ def compare_with_peer(  # noqa: PLR0913 - the numbers of a measurement, keyword-
     windows: int,
     against: str,
     only: str | None = None,
+    report: Report = print,
 ) -> dict[str, Any]:
     """Measures us and a peer on the same shapes and weights; returns metrics by kind of work.
 
@@ -56,6 +58,7 @@ def compare_with_peer(  # noqa: PLR0913 - the numbers of a measurement, keyword-
         windows: timed windows of each.
         against: one of `PEERS`.
         only: one of `WORKS`, or None for all that the peer can do.
+        report: is given a line for each call as it is done.
 
     Raises:
         UserError: the peer is not installed, or cannot run this model or kind of work.
@@ -75,19 +78,20 @@ def compare_with_peer(  # noqa: PLR0913 - the numbers of a measurement, keyword-
         ours = search_call(objective.model, prompts, new_tokens=new_tokens, beams=beams)
         calls = {"ours": lambda: ours().tokens[:, 0]}
         calls |= _searches(peer, against, spec, prompts, new_tokens=new_tokens, beams=beams)
-        same = _agreement(calls)
-        speeds = alternate(calls, tokens=rows * new_tokens, windows=windows)
-        settings = {"new_tokens": new_tokens, "beams": beams, "same_tokens": same}
-        metrics["generation"] = {**settings, **_ratios(speeds)}
+        tokens = rows * new_tokens
+        speeds = alternate(calls, tokens=tokens, windows=windows, report=report)
+        settings = {"new_tokens": new_tokens, "beams": beams, "same_tokens": _agreement(calls)}
+        metrics["generation"] = {**settings, **_ratios(speeds, tokens)}
     if only != "generation" and hasattr(peer, "training"):
         length = targets if "decoder" in objective.model.sides else inputs
         steps = {"ours": lambda: engine.step(batch), **_trainings(peer, spec, batch)}
         outcomes: dict[str, list[Any]] = {name: [] for name in steps}
         calls = {name: _window(step, outcomes[name]) for name, step in steps.items()}
         calls["ours"] = _waited(calls["ours"], engine.logs)
-        speeds = alternate(calls, tokens=STEPS_PER_WINDOW * rows * length, windows=windows)
+        tokens = STEPS_PER_WINDOW * rows * length
+        speeds = alternate(calls, tokens=tokens, windows=windows, report=report)
         losses = {name: _loss(each[0]) for name, each in outcomes.items()}
-        metrics["training"] = {"first_loss": losses, **_ratios(speeds)}
+        metrics["training"] = {"first_loss": losses, **_ratios(speeds, tokens)}
     return metrics
 
 
@@ -106,29 +110,43 @@ def load(against: str) -> Any:
         ) from error
 
 
-def alternate(calls: Calls, *, tokens: int, windows: int) -> dict[str, Speed]:
+def alternate(
+    calls: Calls, *, tokens: int, windows: int, report: Report = print
+) -> dict[str, Speed]:
     """Times calls in turn, so that other load on the machine affects all of them.
 
     Args:
         calls: name -> one window, which does its work before it returns.
         tokens: processed in a window.
-        windows: of each, after the first.
+        windows: of each, after the first, which compiles.
+        report: is given a line for each call as it is done.
     """
-    seconds: dict[str, list[float]] = {name: [timed(call)] for name, call in calls.items()}
-    for _ in range(windows):
+    seconds: dict[str, list[float]] = {}
+    for name, call in calls.items():
+        report(f"{name}: compiling")
+        seconds[name] = [timed(call)]
+        report(f"{name}: first window {seconds[name][0]:.1f} s, with compiling")
+    for number in range(1, windows + 1):
         for name, call in calls.items():
             time.sleep(PAUSE)
             seconds[name].append(timed(call))
+        latest = ", ".join(f"{name} {tokens / times[-1]:,.0f}" for name, times in seconds.items())
+        report(f"window {number} of {windows}, tokens/s: {latest}")
     return {name: rates(found, tokens) for name, found in seconds.items()}
 
 
-def _ratios(speeds: Mapping[str, Speed]) -> dict[str, Any]:
-    """Returns the speeds and how many times as fast as each peer we are, by medians."""
+def _ratios(speeds: Mapping[str, Speed], tokens: int) -> dict[str, Any]:
+    """Returns the speeds, how many times as fast as each peer we are, and what compiling took."""
     ours = speeds["ours"].tokens_per_second
     return {
         "speeds": {name: speed._asdict() for name, speed in speeds.items()},
         "ratios": {
             name: ours / speed.tokens_per_second for name, speed in speeds.items() if name != "ours"
+        },
+        # The first window does the same work as the others besides.
+        "compile_seconds": {
+            name: max(0.0, speed.first_call_seconds - tokens / speed.tokens_per_second)
+            for name, speed in speeds.items()
         },
     }
 

@@ -1,6 +1,7 @@
 """`lm bench`: tokens per second, achieved FLOP/s and fraction of the machine's matmul peak."""
 
 import argparse
+import sys
 from typing import Any
 
 from lm.bench import processor
@@ -21,22 +22,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the verb."""
     count = flags.above_zero(int)
     flags.add_gin(parser)
-    parser.add_argument("--batch_size", type=count, help="default: BATCH_SIZE, else 8")
     parser.add_argument(
-        "--length", type=count, help="tokens per row; default: TASK_FEATURE_LENGTHS, else 128"
+        "--batch_size",
+        type=count,
+        help="rows per batch (default: BATCH_SIZE of the gin files, else 8)",
     )
     parser.add_argument(
-        "--new_tokens", type=count, help="to generate for each prompt; default: half the length"
+        "--length", type=count, help="tokens per row (default: TASK_FEATURE_LENGTHS, else 128)"
     )
-    parser.add_argument("--beam_size", type=count, default=1, help="of the search (default 1)")
-    parser.add_argument("--windows", type=count, default=8, help="timed windows (default 8)")
+    parser.add_argument(
+        "--new_tokens",
+        type=count,
+        help="tokens to generate for each prompt (default: half the length)",
+    )
+    parser.add_argument(
+        "--beam_size", type=count, default=1, help="width of the beam; 1 is greedy (default: 1)"
+    )
+    parser.add_argument(
+        "--windows",
+        type=count,
+        default=8,
+        help="windows that are timed; the median counts (default: 8)",
+    )
     parser.add_argument(
         "--against",
         choices=("transformers", "ctranslate2"),
-        help="alternate with the same model in that library (needs the extra `parity`)",
+        help="also measure the same model and weights in this library, window by window in turn "
+        "(needs the extra `parity`)",
     )
     parser.add_argument(
-        "--only", choices=("training", "generation"), help="with --against: one kind of work"
+        "--only", choices=("training", "generation"), help="with --against: measure only this"
     )
     parser.add_argument(
         "--isa",
@@ -113,8 +128,13 @@ def _compare(
 ) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     from lm.bench.peers import compare_with_peer
 
-    metrics = compare_with_peer(**settings, against=args.against, only=args.only)
+    metrics = compare_with_peer(**settings, against=args.against, only=args.only, report=_log)
     return metrics, _compared(metrics)
+
+
+def _log(line: str) -> None:
+    """Show what is done, beside the results on standard output."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def _value(config: Any, macro: str, default: Any) -> Any:
@@ -177,12 +197,13 @@ def _compared(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     """Return one line for our speed and for each of the peer's."""
     lines = [("parameters of each", f"{metrics['parameters']:,}")]
     for work in ("training", "generation"):
-        found = metrics.get(work, {"speeds": {}, "ratios": {}})
+        found = metrics.get(work, {"speeds": {}})
         for name, speed in found["speeds"].items():
             who = name if name == "ours" else f"{metrics['against']} {name}"
             line = f"{_rate(speed)} tokens/s"
             if name in found["ratios"]:
                 line += f"; ours {found['ratios'][name]:.2f} times as fast"
+            line += f"; compiled in {found['compile_seconds'][name]:.1f} s"
             if name in found.get("first_loss", {}):
                 line += f"; first loss {found['first_loss'][name]:.4f}"
             if name in found.get("same_tokens", {}):

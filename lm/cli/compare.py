@@ -28,10 +28,18 @@ should run on the machine until the first row trains."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the verb."""
-    parser.add_argument("rows", nargs="+", metavar="ROW", help="a gin file, or a folder of them")
+    parser.add_argument(
+        "rows", nargs="+", metavar="ROW", help="a gin file to compare, or a folder of them"
+    )
     seconds, seeds = flags.above_zero(float), flags.above_zero(int)
-    parser.add_argument("--seconds", type=seconds, help="seconds of training, for every row")
-    parser.add_argument("--seeds", type=seeds, help="number of runs of every row")
+    parser.add_argument(
+        "--seconds", type=seconds, help="seconds that each row trains (default: its TRAIN_SECONDS)"
+    )
+    parser.add_argument(
+        "--seeds",
+        type=seeds,
+        help="runs of each row, with different seeds (default: its SEEDS, else 1)",
+    )
     flags.add_gin(parser)
     flags.add_workdir(parser)
     output.add_json(parser)

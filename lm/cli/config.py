@@ -1,16 +1,19 @@
-"""`lm config`: explains a name in a configuration or compares two; executes nothing."""
+"""`lm config`: shows, explains and compares configurations; executes nothing."""
 
 import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lm.cli import flags, output
+from lm.cli.check import refuse
 
 if TYPE_CHECKING:
+    from lm.config.scanner import Scan
     from lm.config.syntax import Binding
 
-HELP = "explain a name in a configuration, or compare two"
+HELP = "show a configuration's macros, explain a name in it, or compare two"
 EXAMPLE = """examples:
+  lm config show --gin_file=quickstart.gin
   lm config explain NUM_HEADS --gin_file=models/gpt2/small.gin
   lm config explain decoder/stack.Stack.layers --gin_file=models/t5/base.gin
   lm config diff models/gpt2/small.gin models/gpt2/medium.gin
@@ -18,31 +21,73 @@ EXAMPLE = """examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the two actions and their flags."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="explain|diff")
-    explain = actions.add_parser("explain", help="value of a name, and what binds it")
-    explain.add_argument("name", metavar="NAME", help="macro, parameter or configurable")
-    explain.add_argument("--workdir", metavar="DIR", help="run folder, read before the gin files")
+    """Add the actions and their flags."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="show|explain|diff")
+    show = actions.add_parser("show", help="list the macros: their values and comments")
+    show.add_argument("--workdir", metavar="DIR", help="run folder whose config.gin is read first")
+    flags.add_gin(show)
+    explain = actions.add_parser(
+        "explain", help="show the value of a name, and which files bind it"
+    )
+    explain.add_argument(
+        "name",
+        metavar="NAME",
+        help="TRAIN_STEPS, SelfAttention.num_heads or attention.SelfAttention",
+    )
+    explain.add_argument(
+        "--workdir", metavar="DIR", help="run folder whose config.gin is read first"
+    )
     flags.add_gin(explain)
-    diff = actions.add_parser("diff", help="bindings with different values")
-    diff.add_argument("first", metavar="A", help="gin file or run folder")
-    diff.add_argument("second", metavar="B", help="gin file or run folder")
+    diff = actions.add_parser("diff", help="list the bindings whose values differ")
+    diff.add_argument("first", metavar="A", help="a gin file or run folder")
+    diff.add_argument("second", metavar="B", help="another of them")
     flags.add_search(diff)
-    for action in (explain, diff):
+    for action in (show, explain, diff):
         output.add_json(action)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the chosen action."""
-    return {"explain": _explain, "diff": _diff}[args.action](args)
+    return {"show": _show, "explain": _explain, "diff": _diff}[args.action](args)
+
+
+def _scanned(args: argparse.Namespace) -> "Scan":
+    """Return what the flags' files say, no name in them misspelt."""
+    from lm.config.faults import of_names
+
+    scanned = flags.scan(args, first=flags.run_config(args.workdir) if args.workdir else [])
+    refuse(of_names(scanned))
+    return scanned
+
+
+def _show(args: argparse.Namespace) -> int:
+    """Print every macro with its value, the file that binds it and the comment there."""
+    from lm.config import comments, macros, syntax
+
+    table = macros.table(_scanned(args).bindings)
+    rows = [
+        {
+            "macro": name,
+            "value": syntax.short(macros.expanded(binding.value, table)),
+            "bound in": str(binding.origin),
+            "comment": comments.beside(binding.origin),
+        }
+        for name, binding in sorted(table.items())
+    ]
+    if args.json:
+        output.print_json(rows)
+    elif rows:
+        output.print_table(list(rows[0]), [list(row.values()) for row in rows])
+    else:
+        print("no macro")
+    return 0
 
 
 def _explain(args: argparse.Namespace) -> int:
     """Print the value of a name, with the file and line that bind it."""
     from lm.config.describe import explain
 
-    first = flags.run_config(args.workdir) if args.workdir else []
-    found = explain(args.name, flags.scan(args, first=first).bindings)
+    found = explain(args.name, _scanned(args).bindings)
     if args.json:
         output.print_json([explanation.record() for explanation in found])
     else:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lm.cli import flags, output
+from lm.cli.check import refuse
+from lm.errors import UserError
 
 if TYPE_CHECKING:
     from lm.config.parse import Config
@@ -26,7 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's flags."""
     flags.add_gin(parser)
     parser.add_argument(
-        "--workdir", default="runs", metavar="DIR", help="where runs will lie (default: runs)"
+        "--workdir",
+        default="runs",
+        metavar="DIR",
+        help="folder whose free space is checked (default: runs)",
     )
     output.add_json(parser)
 
@@ -53,11 +58,15 @@ def _of_a_run(args: argparse.Namespace) -> Iterator["Finding"]:
     bindings = flags.scan(args).bindings
     macros = {binding.written for binding in bindings} & {"MODEL", "OPTIMIZER"}
     is_run = any(binding.target == "lm.train.train" for binding in bindings)
-    config = flags.load(args, roots=["lm.train.train"] if is_run else sorted(macros))
+    roots = ["lm.train.train"] if is_run else sorted(macros)
+    refuse(flags.faults(args, roots=roots))
+    config = flags.load(args, roots=roots)
 
     from lm import doctor
     from lm.engines import memory
 
+    if config.has("MIXTURE_OR_TASK_NAME"):
+        yield _task(config)
     needed = memory.need(
         model=config.value("MODEL"),
         optimizer=config.value("OPTIMIZER") if config.has("OPTIMIZER") else None,
@@ -73,6 +82,22 @@ def _of_a_run(args: argparse.Namespace) -> Iterator["Finding"]:
     )
     kept = 4 if config.has("OPTIMIZER") else 1  # three, and the one being written
     yield doctor.disk("this run", Path(args.workdir), kept * needed.checkpoint)
+
+
+def _task(config: "Config") -> "Finding":
+    """Return whether the task is known, its data are here and each feature has a length."""
+    from lm import doctor
+    from lm.data.registry import task_registry
+    from lm.data.rows.converter import row_shapes
+
+    name = config.value("MIXTURE_OR_TASK_NAME")
+    try:
+        task_registry.require_data(task_registry.find(name), "train")
+        if config.has("FEATURE_CONVERTER") and config.has("TASK_FEATURE_LENGTHS"):
+            row_shapes(config.value("FEATURE_CONVERTER"), config.value("TASK_FEATURE_LENGTHS"))
+    except UserError as error:
+        return doctor.Finding("task", doctor.BAD, name, str(error))
+    return doctor.Finding("task", doctor.GOOD, name)
 
 
 def _features(config: "Config") -> "Features":

@@ -17,10 +17,12 @@ HELP = "write vectors of texts with a trained model"
 EXAMPLE = """examples:
   lm embed --workdir=/tmp/run --input=reviews.txt --output=vectors.npy
   lm embed --workdir=/tmp/run --input=reviews.jsonl > vectors.jsonl
+  lm embed --workdir=/tmp/run --input=reviews.txt --nearest="a fine film" --picture=reviews.png
 
 A file ending in .jsonl has a field "text"; any other has a text a line. What comes out is an array
 [texts, width] of float32 if the output ends in .npy, else an object a line: text and vector. The
-settings are those of the run's embedder (embed.embed.embedder)."""
+settings are those of the run's embedder (embed.embed.embedder); gin/vectors has some.
+With --nearest the texts closest to another one are printed, by the cosine of their vectors."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run_flags.add(parser)
     parser.add_argument("--input", required=True, metavar="FILE", help=".jsonl, or text")
     parser.add_argument("--output", metavar="FILE", help=".npy or .jsonl (default: stdout)")
+    parser.add_argument("--nearest", metavar="TEXT", help="print the texts closest to this one")
+    parser.add_argument(
+        "--count", type=int, default=10, metavar="N", help="how many of them (default: 10)"
+    )
+    parser.add_argument(
+        "--picture", metavar="FILE.png", help="draw all vectors in their two principal components"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -35,7 +44,13 @@ def run(args: argparse.Namespace) -> int:
     if args.output and Path(args.output).suffix not in (".npy", ".jsonl"):
         raise ConfigError(f"--output={args.output}: give a name ending in .npy or .jsonl")
     texts = _texts(args.input)
-    vectors = run_flags.load(args).embed(texts)
+    loaded = run_flags.load(args)
+    vectors = loaded.embed(texts)
+    if args.picture:
+        _draw(args.picture, texts, vectors)
+    if args.nearest is not None:
+        _print_nearest(texts, vectors, loaded.embed([args.nearest])[0], args.count)
+        return 0
     if args.output and args.output.endswith(".npy"):
         _write_npy(args.output, vectors)
     else:
@@ -43,6 +58,24 @@ def run(args: argparse.Namespace) -> int:
     width = vectors.shape[-1] if len(vectors) else 0
     print(f"{len(vectors)} vectors of width {width}", file=sys.stderr)
     return 0
+
+
+def _draw(path: str, texts: Sequence[str], vectors: "np.ndarray") -> None:
+    """Draw the vectors in the plane of their two principal components."""
+    from lm.inference.vector_plot import plot_vectors
+    from lm.inference.vectors import plane
+
+    plot_vectors(plane(vectors), texts, Path(path))
+
+
+def _print_nearest(
+    texts: Sequence[str], vectors: "np.ndarray", query: "np.ndarray", count: int
+) -> None:
+    """Print the texts closest to a query, the closest first."""
+    from lm.inference.vectors import nearest
+
+    rows = [[f"{cosine:.4f}", texts[i]] for i, cosine in nearest(query, vectors, count)]
+    output.print_table(["cosine", "text"], rows)
 
 
 def _texts(path: str) -> list[str]:

@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
-from lm.cli import output, run_flags
+from lm.cli import output, run_flags, suites
 
 if TYPE_CHECKING:
     from lm.data.evaluation.label_metrics import Confusion
@@ -15,10 +15,15 @@ EXAMPLE = """examples:
   lm eval --workdir=/tmp/run
   lm eval --workdir=/tmp/run --task=multi30k_ende --split=test --gin_file=decode/beam.gin
   lm eval --workdir=/tmp/run --checkpoint=best --gin.evaluate.limit=100 --json
+  lm eval --workdir=/tmp/run --suite=commonsense --log_samples
 
 Texts and metrics go to WORKDIR/inference_eval/<task>/. A classifier's labels have tables of their
 own, and a picture of which it takes for which. Settings are those of evaluate.evaluate (batch_size,
-limit) and, for generated texts, of generate.generate."""
+limit) and, for generated texts, of generate.generate.
+
+A suite is a number of zero-shot tasks (`lm list suites`): metrics with errors go to
+WORKDIR/zero_shot/, and `lm results compare` sets two runs side by side. Settings are those of
+suite.evaluate_suite (shots, seed, limit, batch_size)."""
 
 _MAX_LABELS = 20  # a wider table cannot be read; --json has all
 
@@ -26,13 +31,20 @@ _MAX_LABELS = 20  # a wider table cannot be read; --json has all
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's flags."""
     run_flags.add(parser)
-    parser.add_argument("--task", metavar="NAME", help="task or mixture (default: the run's own)")
-    parser.add_argument("--split", metavar="NAME", help="split (default: validation)")
+    parser.add_argument(
+        "--task",
+        metavar="NAME",
+        help="task or mixture to evaluate on (default: what the run was trained on)",
+    )
+    parser.add_argument("--split", metavar="NAME", help="split of the task (default: validation)")
+    suites.add_arguments(parser)
     output.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, write and print."""
+    if args.suite:
+        return suites.run(args)
     from lm.inference.evaluate import write_result
 
     loaded = run_flags.load(args)

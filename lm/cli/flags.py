@@ -31,7 +31,11 @@ _ESCAPED_QUOTES = re.compile(r"\\(['\"])(.*)\\\1\Z", re.DOTALL)
 def add_gin(parser: argparse.ArgumentParser) -> None:
     """Add the flags that make a configuration."""
     parser.add_argument(
-        "--gin_file", action="append", default=[], metavar="FILE", help="gin file; later ones win"
+        "--gin_file",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="gin file to read; repeatable, later files override earlier ones",
     )
     parser.add_argument(
         "--gin_bindings",
@@ -39,7 +43,7 @@ def add_gin(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="TEXT",
-        help="binding 'NAME = VALUE'; also written --gin.NAME=VALUE",
+        help="'NAME = VALUE', which overrides all files; also written --gin.NAME=VALUE; repeatable",
     )
     add_search(parser)
 
@@ -47,7 +51,10 @@ def add_gin(parser: argparse.ArgumentParser) -> None:
 def add_search(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say where gin files lie and what they may import."""
     parser.add_argument(
-        "--gin_search_paths", default="", metavar="A,B", help="folders searched for gin files"
+        "--gin_search_paths",
+        default="",
+        metavar="A,B",
+        help="folders in which gin files are looked for before the current one",
     )
     parser.add_argument(
         "--gin_modules",
@@ -55,14 +62,14 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="A,B",
-        help="modules of your own that gin files may import",
+        help="your own modules that gin files may import; they are imported at once",
     )
 
 
 def add_workdir(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Add the flag of the run folder; `--model_dir` is t5's name for it."""
     parser.add_argument(
-        "--workdir", "--model_dir", required=required, metavar="DIR", help="run folder"
+        "--workdir", "--model_dir", required=required, metavar="DIR", help="the run folder"
     )
 
 
@@ -99,6 +106,29 @@ def scan(args: argparse.Namespace, *, first: Sequence[str] = ()) -> "Scan":
         args.gin_bindings,
         search_paths=search_paths(args),
         modules=modules(args),
+    )
+
+
+def faults(
+    args: argparse.Namespace, *, roots: Sequence[str] = (), handed: Sequence[str] | None = None
+) -> list[ConfigError]:
+    """Return everything that is wrong with the flags' gin files; nothing is imported.
+
+    Args:
+        args: what the parser of `add_gin` read.
+        roots: what the verb calls or builds.
+        handed: parameters of the functions among them that the verb sets itself; None does not ask
+            for parameters that nothing sets.
+    """
+    from lm.config.faults import of_files
+
+    return of_files(
+        args.gin_file,
+        args.gin_bindings,
+        search_paths(args),
+        modules(args),
+        roots=roots,
+        handed=handed,
     )
 
 

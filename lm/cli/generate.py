@@ -18,6 +18,7 @@ EXAMPLE = """examples:
   lm generate --workdir=/tmp/run --prompt="def main(" --gin.generate.temperature=0.8
   lm generate --workdir=/tmp/run --input=test.en --output=test.de --gin_file=decode/beam.gin
   echo "Two dogs play." | lm generate --workdir=/tmp/run --json
+  lm generate --workdir=run_a --ensemble=run_b,run_c --input=test.en --gin_file=decode/beam.gin
 
 An encoder-decoder answers a prompt, a language model goes on with it. A file has one prompt a line
 and its texts come out one a line, line ends inside them written \\n. Settings are those of
@@ -28,12 +29,17 @@ batch_size."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's flags."""
     run_flags.add(parser)
+    run_flags.add_ensemble(parser)
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--prompt", metavar="TEXT", help="one prompt; may be empty")
-    source.add_argument("--input", metavar="FILE", help="one prompt a line (default: stdin)")
-    parser.add_argument("--output", metavar="FILE", help="where to write (default: stdout)")
+    source.add_argument("--prompt", metavar="TEXT", help="the prompt; may be empty")
+    source.add_argument(
+        "--input", metavar="FILE", help="file with one prompt per line (default: standard input)"
+    )
     parser.add_argument(
-        "--json", action="store_true", help="write one object a prompt, with all candidates"
+        "--output", metavar="FILE", help="file to write to (default: standard output)"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="write a JSON object per prompt, with all candidates"
     )
 
 

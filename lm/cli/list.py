@@ -1,20 +1,22 @@
-"""`lm list`: the gin files, models, tasks, mixtures, templates and tokenizers there are."""
+"""`lm list`: the gin files, models, tasks, mixtures, templates, suites and tokenizers there are."""
 
 import argparse
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 
 from lm import resources
 from lm.cli import output, table_page
 
-HELP = "list gin files, models, tasks, mixtures, templates or tokenizers"
+HELP = "list gin files, models, tasks, mixtures, templates, suites or tokenizers"
 EXAMPLE = """examples:
   lm list models
   lm list tasks --json
   lm list templates --html=templates.html
-Tasks that t5 and TFDS register are not listed, but can be used by name."""
+
+"data" says whether what a task reads is here: a file below LM_DATA_DIR, or a data set of TFDS
+(tfds:NAME, which `tfds build NAME` prepares). A name with <...> stands for many. Tasks that t5
+registers are not listed, but can be used by name."""
+_SHOWN = 12  # question sets of a suite in a row
 
 Row = dict[str, str]
 
@@ -23,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the kind of thing to list."""
     parser.add_argument("kind", choices=list(_KINDS), help="what to list")
     output.add_json(parser)
-    parser.add_argument("--html", metavar="FILE", help="write the table to a page instead")
+    parser.add_argument("--html", metavar="FILE", help="write an HTML page instead of printing")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -64,23 +66,26 @@ def tokenizers() -> Iterator[Row]:
 
 
 def tasks() -> Iterator[Row]:
-    """Yield the tasks that the package `tasks` registers, with their module's first line."""
-    from lm.data.registry import on_demand
-    from lm.data.registry.task_registry import task_names
-
-    yield from _registered("task", task_names)
-    for family in on_demand.families():
-        yield from _by_rule("task", family.prefix, family.tasks)
+    """Yield the tasks of the package `tasks`, and whether their data are on this machine."""
+    return _indexed("task")
 
 
 def mixtures() -> Iterator[Row]:
-    """Yield the mixtures that the package `tasks` registers."""
-    from lm.data.registry import on_demand
-    from lm.data.registry.task_registry import mixture_names
+    """Yield the mixtures of the package `tasks`, and whether their data are on this machine."""
+    return _indexed("mixture")
 
-    yield from _registered("mixture", mixture_names)
-    for family in on_demand.families():
-        yield from _by_rule("mixture", family.prefix, family.mixtures)
+
+def _indexed(kind: str) -> Iterator[Row]:
+    """Yield the entries of a kind."""
+    from lm.data.registry import task_index
+
+    for entry in task_index.entries(kind):
+        missing = entry.missing()
+        data = f"missing: {missing[0]}" if missing else "here"
+        if len(missing) > 1:
+            data += f" and {len(missing) - 1} more"
+        shown = "by name" if "<" in entry.name else data
+        yield {kind: entry.name, "module": entry.module, "data": shown, "about": entry.about}
 
 
 def templates() -> Iterator[Row]:
@@ -92,33 +97,14 @@ def templates() -> Iterator[Row]:
         yield from family.templates()
 
 
-def _by_rule(kind: str, prefix: str, patterns: Mapping[str, str]) -> Iterator[Row]:
-    """Yield the patterns of the names that a family makes."""
-    module = f"tasks.{prefix.rstrip('_')}"
-    for pattern, about in patterns.items():
-        yield {kind: pattern, "module": module, "about": about}
+def suites() -> Iterator[Row]:
+    """Yield the suites of zero-shot questions with their question sets."""
+    from lm.data.evaluation import questions
 
-
-def _registered(kind: str, names: Callable[[], set[str]]) -> Iterator[Row]:
-    """Yield the names that every module of `tasks` adds to a registry."""
-    import importlib
-
-    from lm.data.registry import task_registry
-
-    modules = [f"tasks.{module}" for module in task_registry.task_modules()]
-    for module in modules:
-        before = names()
-        importlib.import_module(module)
-        for name in sorted(names() - before):
-            # A module may import others: a task belongs to the module of its name.
-            home = next((other for other in modules if other == f"tasks.{name}"), module)
-            yield {kind: name, "module": home, "about": _summary(sys.modules[home])}
-
-
-def _summary(module: ModuleType) -> str:
-    """Return the first line of a module's docstring, without the task names before the colon."""
-    line = (module.__doc__ or "").strip().partition("\n")[0]
-    return line.partition(": ")[2] or line
+    for name, sets in questions.suites().items():
+        names = [one.name for one in sets()]
+        shown = names if len(names) <= _SHOWN else [names[0], "...", f"{names[-1]} ({len(names)})"]
+        yield {"suite": name, "question sets": ", ".join(shown)}
 
 
 def _headline(path: Path) -> str:
@@ -133,5 +119,6 @@ _KINDS: dict[str, Callable[[], Iterator[Row]]] = {
     "tasks": tasks,
     "mixtures": mixtures,
     "templates": templates,
+    "suites": suites,
     "tokenizers": tokenizers,
 }

@@ -19,16 +19,20 @@ from types import ModuleType
 from typing import NoReturn, TextIO
 
 import lm
-from lm.cli import flags, huge_pages, quiet, signals
+from lm import quiet
+from lm.cli import flags, huge_pages, signals
 from lm.errors import ConfigError, UserError
 
 VERBS = (
     "train",
     "eval",
     "generate",
+    "chat",
     "score",
     "predict",
     "embed",
+    "import",
+    "export",
     "summary",
     "list",
     "show",
@@ -38,8 +42,11 @@ VERBS = (
     "verify-resume",
     "doctor",
     "compare",
+    "self-train",
+    "results",
+    "harness",
 )
-LONG_RUNNING = ("train", "eval", "generate", "score", "predict", "bench")
+LONG_RUNNING = ("train", "eval", "generate", "chat", "score", "predict", "embed", "bench")
 FAILED, HUNG_UP = 1, 129
 _ENDS = {KeyboardInterrupt: ("interrupted", 130), signals.Terminated: ("terminated", 143)}
 # gin appends the calls that an error passed through, each with an address in memory.
@@ -147,7 +154,7 @@ def _guarded(command: Callable[[], int], *, is_debug: bool) -> int:
     except Exception as error:
         if is_debug:
             traceback.print_exc()
-        return _complain(_one_line(error), getattr(error, "exit_code", FAILED), _notes(error))
+        return _complain(one_line(error), getattr(error, "exit_code", FAILED), _notes(error))
 
 
 def _complain(message: str, code: int, notes: Sequence[str] = ()) -> int:
@@ -161,7 +168,7 @@ def _notes(error: Exception) -> Sequence[str]:
     return getattr(error, "__notes__", ()) if isinstance(error, UserError) else ()
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """Return what to say of an error: a UserError speaks for itself, others name their type."""
     message, _, calls = str(error).partition(_GIN_TRAIL)
     text = _KERAS_CALLS.sub("", " ".join(message.split())).strip()

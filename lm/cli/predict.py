@@ -30,9 +30,16 @@ _HEADERS = {".tsv": 1}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's flags."""
     run_flags.add(parser)
-    parser.add_argument("--input", required=True, metavar="FILE", help=".tsv, .jsonl, or text")
-    parser.add_argument("--output", metavar="FILE", help="where to write (default: stdout)")
-    parser.add_argument("--json", action="store_true", help="write one object a line")
+    parser.add_argument(
+        "--input",
+        required=True,
+        metavar="FILE",
+        help=".tsv with a header, .jsonl, or a file with one text per line",
+    )
+    parser.add_argument(
+        "--output", metavar="FILE", help="file to write to (default: standard output)"
+    )
+    parser.add_argument("--json", action="store_true", help="write a JSON object per line")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -16,9 +16,19 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         default="latest",
         metavar="WHICH",
-        help="latest, best or a step (default: latest)",
+        help="which checkpoint: latest, best or a step (default: latest)",
     )
     flags.add_gin(parser)
+
+
+def add_ensemble(parser: argparse.ArgumentParser) -> None:
+    """Add the flag of runs whose probabilities are averaged with those of the run."""
+    parser.add_argument(
+        "--ensemble",
+        default="",
+        metavar="DIR,DIR",
+        help="other runs or checkpoints: the probabilities of all models are averaged",
+    )
 
 
 def load(args: argparse.Namespace) -> "Run":
@@ -32,4 +42,5 @@ def load(args: argparse.Namespace) -> "Run":
         bindings=args.gin_bindings,
         search_paths=flags.split(args.gin_search_paths),
         modules=flags.split(",".join(args.gin_modules)),
+        ensemble=flags.split(getattr(args, "ensemble", "")),
     )

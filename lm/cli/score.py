@@ -2,21 +2,48 @@
 
 import argparse
 import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from lm.cli import output, run_flags
 
+if TYPE_CHECKING:
+    from lm.inference.score import Score
+
 HELP = "score given texts with a trained model"
-EXAMPLE = """example:
+EXAMPLE = """examples:
   lm score --workdir=/tmp/run --input=texts.jsonl --json
+  lm score --workdir=run_a --ensemble=run_b,run_c --input=nbest.jsonl --rerank=0.5
 
 Every line of the input is {"inputs": "…", "targets": "…"} or {"text": "…"}; the targets are
-scored. The log-likelihood is in nats; bits per byte are those of the target text."""
+scored, given the inputs. Columns:
+  text            the beginning of the targets
+  log likelihood  the sum of ln p(token), in nats; nearer to 0 is more probable
+  tokens          number of target tokens, the end token included
+  greedy          yes if every token is the one that greedy search would have written
+  bits per byte   -log2 p of the targets, divided by their bytes
+
+With --rerank lines of equal inputs are hypotheses: the targets of the best of each are printed, by
+(1 - WEIGHT) times the line's own "score" and WEIGHT times the log-likelihood."""
+
+_SHOWN = 40
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's flags."""
     run_flags.add(parser)
-    parser.add_argument("--input", required=True, metavar="FILE", help="JSON lines")
+    run_flags.add_ensemble(parser)
+    parser.add_argument(
+        "--input", required=True, metavar="FILE", help="JSON lines with the texts to score"
+    )
+    parser.add_argument(
+        "--rerank",
+        type=float,
+        nargs="?",
+        const=0.5,
+        metavar="WEIGHT",
+        help="print the best hypothesis of each input (default weight: 0.5)",
+    )
     output.add_json(parser)
 
 
@@ -26,16 +53,43 @@ def run(args: argparse.Namespace) -> int:
 
     examples = list(read_jsonl(args.input))
     scores = run_flags.load(args).score(examples)
+    if args.rerank is not None:
+        _print_best(examples, scores, args)
+        return 0
     if args.json:
         for example, score in zip(examples, scores, strict=True):
             print(json.dumps({**example, **score._asdict()}, ensure_ascii=False))
         return 0
     rows = [
-        [f"{s.log_likelihood:.4f}", s.tokens, "yes" if s.is_greedy else "no", _number(s)]
-        for s in scores
+        [
+            _beginning(e),
+            f"{s.log_likelihood:.4f}",
+            s.tokens,
+            "yes" if s.is_greedy else "no",
+            _number(s),
+        ]
+        for e, s in zip(examples, scores, strict=True)
     ]
-    output.print_table(["log likelihood", "tokens", "greedy", "bits per byte"], rows)
+    output.print_table(["text", "log likelihood", "tokens", "greedy", "bits per byte"], rows)
     return 0
+
+
+def _beginning(example: Mapping[str, str]) -> str:
+    """Return the beginning of what was scored, on one line."""
+    text = " ".join(example.get("targets", example.get("text", "")).split())
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
+
+def _print_best(
+    examples: "list[dict[str, Any]]", scores: "list[Score]", args: argparse.Namespace
+) -> None:
+    """Print the best hypothesis of each input, a line each."""
+    from lm.inference.rerank import best
+
+    for found in best(examples, scores, weight=args.rerank):
+        text = found.example.get("targets", found.example.get("text", ""))
+        record = {**found.example, **found.score._asdict(), "combined": found.combined}
+        print(json.dumps(record, ensure_ascii=False) if args.json else text.replace("\n", "\\n"))
 
 
 def _number(score: object) -> str:

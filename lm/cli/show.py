@@ -16,7 +16,7 @@ EXAMPLE = """examples:
   lm show python_docs
   lm show multi30k_ende --split=validation --n=3
   lm show multi30k_ende --gin_file=papers/transformer/multi30k_ende.gin
-  lm show --gin_file=my_task.gin
+  lm show --gin_file=quickstart.gin --n=1
   lm show tinyshakespeare_char --gin.TASK_FEATURE_LENGTHS="{'targets': 64}"
 
 Of prompts made by templates, such as flan_rte_zsopt, one example of each template is shown.
@@ -36,17 +36,22 @@ SETTINGS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's flags."""
     parser.add_argument(
-        "task", metavar="TASK", nargs="?", help=f"task or mixture (default: gin's {TASK})"
+        "task",
+        metavar="TASK",
+        nargs="?",
+        help=f"task or mixture (default: {TASK} of the gin files)",
     )
-    parser.add_argument("--split", default="train", help="split to read (default: train)")
+    parser.add_argument("--split", default="train", help="split of the task (default: train)")
     parser.add_argument(
         "--n",
         type=flags.above_zero(int),
         default=2,
-        help="number of examples and rows (default: 2)",
+        help="examples and rows to show (default: 2)",
     )
     parser.add_argument(
-        "--tokenizer", metavar="NAME", help="'bytes', or a name or path of a SentencePiece model"
+        "--tokenizer",
+        metavar="NAME",
+        help="tokenizer to show it in: 'bytes', or a name or path of a SentencePiece model",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     flags.add_gin(parser)
@@ -65,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"lm show needs a task's name, or a gin file that binds {TASK}")
     task_registry.find(name)
     found = preview(**settings | {"name": name}, split=args.split, number=args.n)
-    notes = _notes(config, found) if config else []
+    notes = [*_tokenizer(settings, found), *(_notes(config, found) if config else [])]
     if args.json:
         print(json.dumps(_record(found) | {"notes": notes}, ensure_ascii=False))
     else:
@@ -77,6 +82,16 @@ def run(args: argparse.Namespace) -> int:
 def _has_gin(args: argparse.Namespace) -> bool:
     """Whether flags name a configuration."""
     return bool(args.gin_file or args.gin_bindings)
+
+
+def _tokenizer(settings: dict[str, Any], found: "Preview") -> list[str]:
+    """Whose tokenizer is shown, where the files of a training may bind another."""
+    if "vocabulary" in settings or not found.tokens:
+        return []
+    return [
+        "The tokenizer is the task's own; a training that binds VOCABULARY has another: show "
+        "the same files."
+    ]
 
 
 def _notes(config: "Config", found: "Preview") -> list[str]:

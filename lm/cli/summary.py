@@ -21,25 +21,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--length",
         type=flags.above_zero(int),
         default=512,
-        help="tokens per sequence for FLOPs (default 512)",
+        help="tokens per row, for the FLOPs (default: 512)",
     )
-    parser.add_argument("--variables", action="store_true", help="list every variable's shape")
+    parser.add_argument(
+        "--variables", action="store_true", help="also list the shape of every variable"
+    )
     parser.add_argument(
         "--mesh",
         action="store_true",
-        help="bytes per device on the MESH of a file of gin/mesh, with the slots of OPTIMIZER",
+        help="print the memory per device on MESH (see gin/mesh), with the state of OPTIMIZER",
     )
     parser.add_argument(
         "--batch_size",
         type=flags.above_zero(int),
         default=32,
-        help="rows of the global batch on a mesh (default 32)",
+        help="with --mesh: rows of the whole batch (default: 32)",
     )
     parser.add_argument(
         "--device_memory",
         type=flags.above_zero(float),
         metavar="GB",
-        help="say whether it fits on such devices",
+        help="with --mesh: memory of one device; says whether a step fits",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -1,8 +1,9 @@
-"""`lm tokenizer`: train a SentencePiece model, encode, decode, and compare tokenizers on a text."""
+"""`lm tokenizer`: train a SentencePiece model, encode, decode, compare tokenizers, count words."""
 
 import argparse
 import dataclasses
 import json
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -22,22 +23,26 @@ EXAMPLE = """examples:
   lm tokenizer train --gin_file=tokenizers/python_docs_4k/recipe.gin --output_dir=/tmp/rebuilt
   echo 'Hello world' | lm tokenizer encode --tokenizer=python_docs_4k
   lm tokenizer decode --tokenizer=byte --text='75 104 111'
-  lm tokenizer report --tokenizer=python_docs_4k --against=byte --task=python_docs"""
+  lm tokenizer report --tokenizer=python_docs_4k --against=byte --task=python_docs
+  lm tokenizer words --task=imdb_paragraphs --min_count=2 --output=runs/imdb_words.tsv"""
 TRAIN = "lm.data.tokenizer_training.train"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the four commands and their flags."""
+    """Add the five commands and their flags."""
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_train(_command(commands, "train", train, "train a model and write its folder"))
     encode_parser = _command(commands, "encode", encode, "text to ids, one text a line")
     _add_tokenizer(encode_parser)
-    encode_parser.add_argument("--output", choices=("ids", "pieces"), default="ids")
+    encode_parser.add_argument(
+        "--output", choices=("ids", "pieces"), default="ids", help="what to print (default: ids)"
+    )
     _add_text(encode_parser)
     decode_parser = _command(commands, "decode", decode, "ids to text, one sequence a line")
     _add_tokenizer(decode_parser)
     _add_text(decode_parser)
     _add_report(_command(commands, "report", report, "metrics of a tokenizer on a text"))
+    _add_words(_command(commands, "words", words, "write the words of a text with their counts"))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,15 +61,26 @@ def _command(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS)
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="show tracebacks and framework logs",
+    )
     parser.set_defaults(command=function)
     return parser
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--name", help="name of the tokenizer and its folder")
-    parser.add_argument("--model_prefix", metavar="DIR/NAME", help="the same with --output_dir")
-    parser.add_argument("--output_dir", metavar="DIR", help="default: tokenizers")
+    parser.add_argument("--name", help="name of the tokenizer: of its folder and its files")
+    parser.add_argument(
+        "--model_prefix",
+        metavar="DIR/NAME",
+        help="--output_dir and --name in one, as SentencePiece has it",
+    )
+    parser.add_argument(
+        "--output_dir", metavar="DIR", help="where the folder is made (default: tokenizers)"
+    )
     _add_corpus(parser)
     group = parser.add_argument_group(
         "SentencePiece's own flags", "pad 0, eos 1, unk 2 and no bos are fixed"
@@ -76,8 +92,9 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 def _add_option(group: Any, field: dataclasses.Field) -> None:
     """Add the flag of one training option, without a default: `TrainerOptions` has them."""
-    default = "" if field.default is dataclasses.MISSING else f"default: {field.default}"
-    keywords: dict[str, Any] = {"default": argparse.SUPPRESS, "help": default}
+    given = "required" if field.default is dataclasses.MISSING else f"default: {field.default}"
+    told = f"{_explained(field.name)} ({given})".replace("%", "%%")
+    keywords: dict[str, Any] = {"default": argparse.SUPPRESS, "help": told}
     if field.type is bool:
         keywords |= {"type": _truth, "nargs": "?", "const": True, "metavar": "true|false"}
     elif field.type in (int, float, str):
@@ -87,6 +104,14 @@ def _add_option(group: Any, field: dataclasses.Field) -> None:
     if field.name == "model_type":
         keywords |= {"choices": MODEL_TYPES, "metavar": "|".join(MODEL_TYPES)}
     group.add_argument(f"--{field.name}", **keywords)
+
+
+def _explained(option: str) -> str:
+    """Return what the docstring of `TrainerOptions` says of an option, without the full stop."""
+    found = re.search(
+        rf"^ +{option}: (.*(?:\n {{12,}}.*)*)", TrainerOptions.__doc__ or "", re.MULTILINE
+    )
+    return " ".join(found[1].split()).removesuffix(".") if found else option
 
 
 def _truth(text: str) -> bool:
@@ -100,43 +125,89 @@ def _truth(text: str) -> bool:
 def _add_corpus(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input", metavar="FILES", help="text files or globs, comma-separated")
     parser.add_argument(
-        "--on_error", choices=("raise", "skip"), default="raise", help="for invalid UTF-8"
+        "--on_error",
+        choices=("raise", "skip"),
+        default="raise",
+        help="what to do with invalid UTF-8 (default: raise)",
     )
-    parser.add_argument("--task", metavar="NAME", help="a registered task or mixture instead")
-    parser.add_argument("--split", help="its split; default: train, in a report validation")
-    parser.add_argument("--features", default="", metavar="A,B", help="its raw text features")
+    parser.add_argument(
+        "--task", metavar="NAME", help="take the text of this task or mixture instead"
+    )
+    parser.add_argument(
+        "--split", help="split of the task (default: train; in a report: validation)"
+    )
+    parser.add_argument(
+        "--features",
+        default="",
+        metavar="A,B",
+        help="features of the task that hold the text (default: all)",
+    )
 
 
 def _add_tokenizer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--tokenizer", default="byte", metavar="NAME|PATH", help="default: byte (needs no file)"
+        "--tokenizer",
+        default="byte",
+        metavar="NAME|PATH",
+        help="a SentencePiece model, or byte (the default, which needs no file)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
 def _add_text(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--text", action="append", help="repeatable; else --input, else stdin")
-    parser.add_argument("--input", metavar="FILE", help="a file, read line by line")
+    parser.add_argument(
+        "--text", action="append", help="the text; repeatable (default: --input, else stdin)"
+    )
+    parser.add_argument("--input", metavar="FILE", help="file with one text per line")
 
 
 def _add_report(parser: argparse.ArgumentParser) -> None:
     _add_tokenizer(parser)
-    parser.add_argument("--against", action="append", default=[], metavar="NAME|PATH")
-    parser.add_argument("--text", action="append", help="repeatable; else files, task or stdin")
+    parser.add_argument(
+        "--against",
+        action="append",
+        default=[],
+        metavar="NAME|PATH",
+        help="another tokenizer to compare with; repeatable",
+    )
+    parser.add_argument(
+        "--text", action="append", help="the text; repeatable (default: --input, --task or stdin)"
+    )
     _add_corpus(parser)
+
+
+def _add_words(parser: argparse.ArgumentParser) -> None:
+    _add_corpus(parser)
+    parser.add_argument(
+        "--min_count",
+        type=flags.above_zero(int),
+        default=5,
+        help="leave out words that are there less often (default: 5)",
+    )
+    parser.add_argument("--output", required=True, metavar="FILE", help="where to write")
 
 
 def train(args: argparse.Namespace) -> int:
     """Train from a recipe or from flags, and print a summary."""
+    from lm.data.vocabulary import SENTINELS
+
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = _warn
         found = _train_recipe(args) if args.gin_file else _train_flags(args)
     counts = found.counts
-    left_out = {reason: n for reason, n in counts.items() if reason not in ("seen", "used")}
+    left_out = [f"{n:,} {reason}" for reason, n in counts.items() if reason not in ("seen", "used")]
     print(
         f"{found.folder}: {found.pieces:,} pieces from {counts['used']:,} of {counts['seen']:,} "
-        f"sentences in {found.seconds:.1f} s; left out: {left_out or 'none'}"
+        f"sentences in {found.seconds:.1f} s; left out: {', '.join(left_out) or 'none'}"
+    )
+    print(
+        f"\n{SENTINELS} sentinels, for span corruption, follow the pieces. In a gin file:\n"
+        "  VOCABULARY = @vocabulary.sentencepiece_vocabulary()\n"
+        f"  vocabulary.sentencepiece_vocabulary.name_or_path = '{found.folder}'\n"
+        f"  VOCABULARY_SIZE = {found.pieces + SENTINELS}\n"
+        "and one that begins with `from __gin__ import dynamic_registration` also needs\n"
+        "  from lm.data import vocabulary"
     )
     return 0
 
@@ -194,6 +265,20 @@ def _corpus(args: argparse.Namespace, *, default_split: str) -> "TextFiles | Tas
         split=args.split or default_split,
         features=tuple(flags.split(args.features)),
     )
+
+
+def words(args: argparse.Namespace) -> int:
+    """Write the words of a corpus, most frequent first."""
+    from lm import disk
+    from lm.data.paragraphs.words import SPECIAL_IDS, count, lines
+
+    found = count(_corpus(args, default_split="train"), min_count=args.min_count)
+    path = Path(args.output)
+    with disk.writing(path, "the words"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        disk.replace(path, "".join(lines(found)).encode(), what="the words")
+    print(f"{path}: {len(found):,} words, VOCABULARY_SIZE = {len(found) + SPECIAL_IDS}")
+    return 0
 
 
 def encode(args: argparse.Namespace) -> int:

@@ -5,11 +5,15 @@ from pathlib import Path
 
 from lm import lock
 from lm.cli import flags
+from lm.cli.check import check_run, refuse
 from lm.errors import ConfigError
 
+ENTRY = "lm.train.train"
+HANDED = ("workdir", "partial", "allow_change", "replay_batch")
 HELP = "train a model; the same command resumes"
 EXAMPLE = """examples:
   lm train --gin_file=quickstart.gin --workdir=runs/quickstart
+  lm train --gin_file=quickstart.gin --workdir=runs/quickstart --check
   lm train --gin_file=runs/pretrain.gin --gin_file=models/gpt2/small.gin \\
       --gin_file=objectives/token_prediction.gin --gin_file=features/language_model.gin \\
       --gin_file=data/python_docs.gin --gin_file=optim/adamw.gin \\
@@ -24,29 +28,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flags.add_gin(parser)
     flags.add_workdir(parser, required=False)
     parser.add_argument(
+        "--check",
+        action="store_true",
+        help="stop before the first step and list everything that is wrong; writes nothing",
+    )
+    parser.add_argument(
         "--partial",
         action="append",
         metavar="REGEX",
-        help="weights that the initial checkpoint may lack or have otherwise; repeatable",
+        help="with INITIAL_CHECKPOINT_PATH: weights, by their names, that need not be in that "
+        "checkpoint and then start at random, such as a new head; repeatable",
     )
     parser.add_argument(
         "--allow-change",
         action="append",
         metavar="NAME",
-        help="setting or part of the data that may differ from the run's beginning; repeatable",
+        help="resume although this setting differs from the one that the run began with: its name "
+        "as the error gives it, the last part of it, or a pattern such as '*'; repeatable",
     )
     parser.add_argument(
         "--replay_batch",
         metavar="FILE",
-        help="run the batch of a skipped update (WORKDIR/refused/<step>.safetensors) alone",
+        help="repeat only the step of a batch whose update was skipped, and print its terms; the "
+        "file is WORKDIR/refused/<step>.safetensors",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Train with the entry function `lm.train.train`."""
+    if args.check:
+        return check_run(args, root=ENTRY, handed=HANDED)
     if args.workdir:
         lock.check(Path(args.workdir))
-    config = flags.load(args, roots=["lm.train.train"])
+    refuse(flags.faults(args, roots=[ENTRY], handed=HANDED))
+    config = flags.load(args, roots=[ENTRY])
     workdir = args.workdir
     if workdir is None:
         if not config.has("MODEL_DIR"):
@@ -57,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         "allow_change": args.allow_change,
         "replay_batch": args.replay_batch,
     }
-    config.configured("lm.train.train")(
+    config.configured(ENTRY)(
         workdir=workdir, **{name: value for name, value in given.items() if value is not None}
     )
     return 0

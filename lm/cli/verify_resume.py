@@ -26,10 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flags.add_gin(parser)
     flags.add_workdir(parser, required=False)
     parser.add_argument(
-        "--steps", type=flags.above_zero(int), default=12, help="steps of each run (default: 12)"
+        "--steps", type=flags.above_zero(int), default=12, help="steps of both runs (default: 12)"
     )
-    parser.add_argument("--kills", type=int, default=3, help="number of SIGKILLs (default: 3)")
-    parser.add_argument("--seed", type=int, default=0, help="decides the moments (default: 0)")
+    parser.add_argument(
+        "--kills", type=int, default=3, help="times that the second run is killed (default: 3)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="decides when it is killed (default: 0)"
+    )
     output.add_json(parser)
 
 

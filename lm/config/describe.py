@@ -22,23 +22,33 @@ def config_text(bindings: Sequence[Binding], modules: Iterable[str]) -> str:
         bindings: one per key, full paths, nothing overridden.
         modules: modules imported for their side effects, such as tasks.
     """
+    comment = "The whole configuration of a run; loading it gives the same configuration."
+    return gin_text(comment, (), bindings, modules)
+
+
+def gin_text(
+    comment: str, included: Iterable[str], bindings: Sequence[Binding], modules: Iterable[str] = ()
+) -> str:
+    """Return a gin file: a comment, imports, includes, macros, bindings by scope and name.
+
+    Args:
+        comment: the first line.
+        included: gin files that the bindings override.
+        bindings: one per key, full paths, nothing overridden.
+        modules: modules imported for their side effects, such as tasks.
+    """
     aliases = _aliases({*modules, *_homes(bindings)})
     imports = [_import(module, alias) for module, alias in sorted(aliases.items())]
     macros = sorted((b for b in bindings if b.is_macro), key=lambda b: b.scope)
     others = sorted((b for b in bindings if not b.is_macro), key=lambda b: (b.target, b.key))
-    return "\n".join(
-        [
-            "# The whole configuration of a run; loading it gives the same configuration.",
-            "from __gin__ import dynamic_registration",
-            "",
-            *imports,
-            "",
-            *(_statement(b.scope, b.value, aliases) for b in macros),
-            "",
-            *(_statement(_left(b, aliases), b.value, aliases) for b in others),
-            "",
-        ]
-    )
+    sections = [
+        imports,
+        [f"include {name!r}" for name in included],
+        [_statement(b.scope, b.value, aliases) for b in macros],
+        [_statement(_left(b, aliases), b.value, aliases) for b in others],
+    ]
+    head = [f"# {comment}", "from __gin__ import dynamic_registration"]
+    return "\n\n".join("\n".join(section) for section in (head, *sections) if section) + "\n"
 
 
 def _homes(bindings: Iterable[Binding]) -> set[str]:

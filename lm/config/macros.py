@@ -1,9 +1,9 @@
 """Macros: what they stand for, and what is wrong with them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from lm.config import syntax
+from lm.config import shipped, syntax
 from lm.config.names import did_you_mean
 from lm.config.syntax import REQUIRED, Binding, Macro
 from lm.errors import ConfigError
@@ -35,19 +35,15 @@ def expanded(value: Any, macros: Mapping[str, Binding]) -> Any:
     return syntax.mapped(value, leaf)
 
 
-def refuse_undefined(bindings: Iterable[Binding], macros: Mapping[str, Binding]) -> None:
-    """Raise for the first macro that is used and not defined.
-
-    Raises:
-        ConfigError: naming file, line and the nearest macro.
-    """
+def undefined(bindings: Iterable[Binding], macros: Mapping[str, Binding]) -> Iterator[ConfigError]:
+    """Yield an error for every macro that is used and not defined: file, line, what to add."""
     for binding in bindings:
         for name in used(binding.value):
             if name not in macros and name != REQUIRED:
-                near = did_you_mean(name, macros)
-                raise ConfigError(
+                advice = shipped.file_for_macro(name) or did_you_mean(name, macros)
+                yield ConfigError(
                     f"{binding.origin}: {binding.written} uses the macro %{name}, which nothing "
-                    f"defines{near}"
+                    f"defines{advice}"
                 )
 
 
@@ -64,18 +60,15 @@ def refuse_endless(bindings: Iterable[Binding], macros: Mapping[str, Binding]) -
         _refuse_large(binding, _size(binding.value, sizes))
 
 
-def refuse_required(bindings: Iterable[Binding]) -> None:
-    """Raise for the first binding that the run must set and did not.
+def required(bindings: Iterable[Binding]) -> Iterator[ConfigError]:
+    """Yield an error for every binding that the run must set and did not: the flag to give.
 
     Args:
         bindings: those that the run uses.
-
-    Raises:
-        ConfigError: naming file, line and the flag to give.
     """
     for binding in bindings:
         if REQUIRED in used(binding.value):
-            raise ConfigError(
+            yield ConfigError(
                 f"{binding.origin}: {binding.written} is required and not set; give "
                 f"--gin.{binding.written}=VALUE"
             )

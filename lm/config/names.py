@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable, Sequence
 
+from lm.config import shipped
 from lm.config.syntax import Import, Origin
 from lm.errors import ConfigError
 
@@ -29,20 +30,26 @@ class Names:
     """The symbols of one gin text.
 
     A file with dynamic registration names an object by an import and one name,
-    `attention.SelfAttention`. The command line has no imports: it sees those of all files, and
-    any tail of a known path (`SelfAttention`, `generate`).
+    `attention.SelfAttention`. A file without it and the command line have no imports: they see
+    those of all files read before, and any tail of a known path (`SelfAttention`, `generate`).
+
+    Attributes:
+        is_strict: whether the text has dynamic registration.
     """
 
     def __init__(self) -> None:
         self._modules: dict[str, str] = {}
+        self.is_strict = False
 
     def add(self, statement: Import) -> None:
         """Record an import; a later one of the same name wins."""
         self._modules[statement.prefix] = statement.module
 
-    def update(self, other: "Names") -> None:
-        """Take over the imports of another text."""
-        self._modules.update(other._modules)
+    def joined(self, other: "Names") -> "Names":
+        """Return these imports and those of another text, which win."""
+        both = Names()
+        both._modules = self._modules | other._modules
+        return both
 
     def full(self, selector: str, origin: Origin, known: Iterable[str]) -> str:
         """Return the full path of a selector.
@@ -59,8 +66,11 @@ class Names:
         if path:
             return path
         self._refuse_walk(selector, origin)
-        near = did_you_mean(selector, [*self._spellings(selector), *map(_short, known)])
-        raise ConfigError(f"{origin}: no import provides '{selector}'{near}")
+        known = {*known, *ENTRIES}
+        advice = _import_to_add(selector, known) or did_you_mean(
+            selector, [*self._spellings(selector), *map(_short, known)]
+        )
+        raise ConfigError(f"{origin}: no import provides '{selector}'{advice}")
 
     def loose(self, selector: str, origin: Origin, known: Iterable[str]) -> str:
         """Return the full path of a selector that may be any tail of a known path.
@@ -79,8 +89,10 @@ class Names:
         if found:
             raise ConfigError(f"{origin}: '{selector}' may be {' or '.join(found)}; write more")
         tails = [tail for path in known for tail in _tails(path)]
+        file = shipped.file_naming(selector) if "." in selector else None
         near = did_you_mean(selector, [*self._spellings(selector), *tails])
-        raise ConfigError(f"{origin}: nothing that the files import is called '{selector}'{near}")
+        advice = f"; add --gin_file={file}, which imports it" if file else near
+        raise ConfigError(f"{origin}: nothing that the files import is called '{selector}'{advice}")
 
     def _imported(self, selector: str) -> str | None:
         """Return the path by the imports, or None."""
@@ -106,6 +118,19 @@ class Names:
         prefix, _, name = selector.rpartition(".")
         near = nearest(prefix, self._modules)
         return [f"{near}.{name}"] if near else []
+
+
+def _import_to_add(selector: str, known: Iterable[str]) -> str:
+    """Return which import a file with dynamic registration lacks; empty if none would help."""
+    found = sorted(path for path in known if f".{path}".endswith(f".{selector}"))
+    if not found or "." not in selector:
+        return ""
+    module = found[0].rpartition(".")[0]
+    above, _, last = module.rpartition(".")
+    return (
+        f": a file with dynamic_registration imports all that it names; add `from {above} import "
+        f"{last}`"
+    )
 
 
 def _short(path: str) -> str:

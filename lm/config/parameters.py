@@ -4,7 +4,7 @@ import collections.abc
 import inspect
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Union
 
 from lm.config.macros import expanded
@@ -28,33 +28,37 @@ _EACH = {
 }
 
 
-def check(binding: Binding, found: Any, macros: Mapping[str, Binding]) -> None:
-    """Raise unless the object takes the parameter and the value is valid for its annotation.
+def faults(binding: Binding, found: Any, macros: Mapping[str, Binding]) -> Iterator[ConfigError]:
+    """Yield an error if the object has no such parameter or the value does not suit its annotation.
 
     Args:
         binding: what is bound; not a macro.
         found: the class or function.
         macros: definitions, to see through.
-
-    Raises:
-        ConfigError: naming file, line, binding and the nearest parameter.
     """
     known = parameters(found)
     if known is None:
         return
     if binding.parameter not in known:
         near = did_you_mean(binding.parameter, known) or f"; it takes {', '.join(known) or 'none'}"
-        raise ConfigError(
+        yield ConfigError(
             f"{binding.origin}: {binding.written}: {_name(found)} has no parameter "
             f"'{binding.parameter}'{near}"
         )
+        return
     value = expanded(binding.value, macros)
     annotation = known[binding.parameter]
     if not is_valid(value, annotation):
-        raise ConfigError(
+        yield ConfigError(
             f"{binding.origin}: {binding.written} takes {in_words(annotation)}, not {_shown(value)}"
             f"{_through(binding, macros)}"
         )
+
+
+def required(found: Any) -> list[str]:
+    """Return the parameters of a function that have no default."""
+    listed = inspect.signature(found).parameters.values()
+    return [p.name for p in listed if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
 
 
 def parameters(found: Any) -> dict[str, Any] | None:

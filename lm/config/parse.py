@@ -9,17 +9,18 @@ import importlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import gin
 from gin import config as gin_config
 from gin import config_parser
-from lm.config import admit, macros, parameters, reachability, syntax
+from lm.config import admit, macros, reachability, syntax
 from lm.config.describe import config_text
+from lm.config.faults import faults
 from lm.config.names import ENTRIES, did_you_mean
-from lm.config.scanner import effective, scan
+from lm.config.scanner import scan
 from lm.config.syntax import REQUIRED, Binding, Macro, Reference
 from lm.errors import ConfigError
 from lm.wall import wall
@@ -63,6 +64,10 @@ class Config:
         found = getattr(importlib.import_module(module), name)
         return gin.get_configurable(_register(found, path))
 
+    def arguments(self, path: str) -> dict[str, Any]:
+        """Return what the bindings hand to a root, factories configured and calls called."""
+        return gin.get_bindings(self.configured(path))
+
 
 _LOADED: list[Config] = []
 
@@ -96,7 +101,7 @@ def load(
         admit.import_module(statement)
     objects = admit.objects(found.bindings, _called(roots), modules)
     names = {path: _register(item, path) for path, item in objects.items()}
-    given = [_renamed(binding, names) for binding in found.bindings]
+    given = [syntax.renamed(binding, names) for binding in found.bindings]
     by_name = {names[path]: item for path, item in objects.items()}
     kept = _checked(given, by_name, roots=[_root(root, names) for root in roots])
     _bind(macros.resolved(kept))
@@ -130,17 +135,10 @@ def _checked(
     given: Sequence[Binding], objects: Mapping[str, Any], *, roots: Sequence[str]
 ) -> list[Binding]:
     """Return the bindings to keep, once checked: one per key, each of which something can use."""
-    table = macros.table(given)
-    last = list(effective(given).values())
-    macros.refuse_endless(last, table)
-    macros.refuse_undefined(last, table)
-    for binding in last:
-        if not binding.is_macro:
-            parameters.check(binding, objects[binding.target], table)
-    kept = reachability.usable(given, roots)
-    needed = reachability.walk(last, roots or ENTRIES).keys
-    macros.refuse_required([binding for binding in last if binding.key in needed])
-    return kept
+    first = next(faults(given, objects, roots=roots), None)
+    if first is not None:
+        raise first
+    return reachability.usable(given, roots)
 
 
 def _called(roots: Sequence[str]) -> list[str]:
@@ -154,18 +152,6 @@ def _root(root: str, names: Mapping[str, str]) -> str:
     """Return a root under gin's name."""
     scope, slash, path = root.rpartition("/")
     return f"{scope}{slash}{names.get(path, path)}"
-
-
-def _renamed(binding: Binding, names: Mapping[str, str]) -> Binding:
-    """Return the binding with gin's names for its target and references."""
-
-    def leaf(value: Any) -> Any:
-        if isinstance(value, Reference):
-            return replace(value, target=names[value.target])
-        return value
-
-    target = names.get(binding.target, binding.target)
-    return replace(binding, target=target, value=syntax.mapped(binding.value, leaf))
 
 
 def _clear() -> None:

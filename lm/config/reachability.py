@@ -5,7 +5,7 @@ inherits it, and a call in `a/b` sees the bindings of ``, `a` and `a/b`, the lon
 macro is evaluated in its own name's scope; a factory inside it is called in its user's.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from lm.config import syntax
@@ -122,18 +122,15 @@ def walk(
     return steps.found
 
 
-def usable(bindings: Sequence[Binding], roots: Sequence[str] = ()) -> list[Binding]:
-    """Return the last binding of every key that can be used, in order; refuse what never could.
+def useless(bindings: Sequence[Binding], roots: Sequence[str] = ()) -> Iterator[ConfigError]:
+    """Yield an error for every binding that nothing can use; it names the scopes that could.
 
     A file's binding may belong to a macro that nothing uses, or to a value that a later file
-    replaced: it is dropped, not refused. A binding of the command line must be used.
+    replaced: it is no error. A binding of the command line must be used.
 
     Args:
         bindings: those of a scan, overridden ones included, full paths.
         roots: what a verb builds besides calling its entry function.
-
-    Raises:
-        ConfigError: a binding that nothing can use; the message names the scopes that could.
     """
     starts = tuple(dict.fromkeys([*ENTRIES, *roots]))
     last = effective(bindings)
@@ -144,22 +141,28 @@ def usable(bindings: Sequence[Binding], roots: Sequence[str] = ()) -> list[Bindi
         is_flag = binding.origin.label.startswith(COMMAND_LINE)
         found = sure if is_flag else possible
         if binding.is_macro:
-            _refuse_stray_macro(binding, sure, is_flag=is_flag)
+            yield from _stray_macro(binding, sure, is_flag=is_flag)
         elif binding.key not in found.keys:
-            raise ConfigError(f"{binding.origin}: {_useless(binding, found)}")
-    kept = walk(last.values(), starts, macros=macros)
+            yield ConfigError(f"{binding.origin}: {_reason(binding, found)}")
+
+
+def usable(bindings: Sequence[Binding], roots: Sequence[str] = ()) -> list[Binding]:
+    """Return the last binding of every key that can be used, in order; arguments of `useless`."""
+    last = effective(bindings)
+    macros = {binding.scope for binding in bindings if binding.is_macro}
+    kept = walk(last.values(), tuple(dict.fromkeys([*ENTRIES, *roots])), macros=macros)
     return [b for b in last.values() if b.is_macro or b.key in kept.keys]
 
 
-def _refuse_stray_macro(binding: Binding, sure: Reachable, *, is_flag: bool) -> None:
-    """Raise for an unused macro that is a flag, or that looks like a misspelt used one."""
+def _stray_macro(binding: Binding, sure: Reachable, *, is_flag: bool) -> Iterator[ConfigError]:
+    """Yield an error for an unused macro that is a flag, or that looks like a misspelt used one."""
     name = binding.scope
     near = typo_of(name, sure.macros)
     if name not in sure.macros and (is_flag or near):
-        raise ConfigError(f"{binding.origin}: nothing uses the macro {name}{near}")
+        yield ConfigError(f"{binding.origin}: nothing uses the macro {name}{near}")
 
 
-def _useless(binding: Binding, found: Reachable) -> str:
+def _reason(binding: Binding, found: Reachable) -> str:
     """Return what to say of a binding nothing can use."""
     short = binding.written.rpartition("/")[2].rpartition(".")[0]
     scopes = sorted({scope for scope, target in found.calls if target == binding.target})

@@ -5,9 +5,10 @@ names. So before gin sees a file, every import must lie in an admitted root and 
 must be an import and one name. `lm.config.admit` then checks the objects themselves.
 """
 
+import contextlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,10 @@ class Scan:
     Attributes:
         bindings: every binding, overridden ones included.
         imports: every import, in order.
+        is_whole: False if a file, or the rest of one, could not be read and the scan went on.
     """
 
+    is_whole: bool = True
     bindings: list[Binding] = field(default_factory=list)
     imports: list[Import] = field(default_factory=list)
     names: Names = field(default_factory=Names)
@@ -134,6 +137,7 @@ def scan(
     *,
     search_paths: Sequence[str] = (),
     modules: Sequence[str] = (),
+    on_error: Callable[[ConfigError], None] | None = None,
 ) -> Scan:
     """Read the files in order, then the bindings of the command line.
 
@@ -142,59 +146,90 @@ def scan(
         bindings: gin text, one or more statements each.
         search_paths: folders of gin files, before the current one and the package's.
         modules: roots that gin files may import besides the package's own.
+        on_error: is told of every error, and the scan goes on after it; by default the first one
+            is raised.
 
     Raises:
         ConfigError: a missing file, a syntax error, a duplicate, anything not admitted.
     """
-    reader = _Reader(GinFolders(search_paths), roots=(*OWN_ROOTS, *KERAS_ROOTS, *modules))
+    roots = (*OWN_ROOTS, *KERAS_ROOTS, *modules)
+    reader = _Reader(GinFolders(search_paths), roots, on_error or _raise)
     for name in gin_files:
-        reader.read(reader.folders.file(name), open_files=())
+        with reader.whole():
+            reader.read(reader.folders.file(name), open_files=())
     for text in bindings:
         reader.read_flag(text)
     return reader.scan
 
 
+def _raise(error: ConfigError) -> None:
+    """Raise the error."""
+    raise error
+
+
 class _Reader:
     """Gathers one scan; every text has its own imports, as in gin."""
 
-    def __init__(self, folders: GinFolders, roots: Sequence[str]) -> None:
+    def __init__(
+        self, folders: GinFolders, roots: Sequence[str], on_error: Callable[[ConfigError], None]
+    ) -> None:
         self.folders = folders
         self.scan = Scan()
         self._roots = roots
+        self._on_error = on_error
+
+    @contextlib.contextmanager
+    def reported(self) -> Iterator[None]:
+        """Report an error of the body, and go on after it."""
+        try:
+            yield
+        except ConfigError as error:
+            self._on_error(error)
+
+    @contextlib.contextmanager
+    def whole(self) -> Iterator[None]:
+        """Report an error of the body, after which some bindings are not known."""
+        with self.reported():
+            try:
+                yield
+            except ConfigError:
+                self.scan.is_whole = False
+                raise
 
     def read(self, path: Path, *, open_files: tuple[Path, ...]) -> None:
         """Read one file, its includes in their order."""
         names = Names()
-        is_dynamic = False
         mine: dict[tuple[str, str, str], Binding] = {}
         name = label(path)
-        for statement in syntax.statements(syntax.read(path, name), name):
-            if isinstance(statement, Import):
-                is_dynamic = is_dynamic or statement.module == _DYNAMIC
-                self._import(statement, names)
-            elif isinstance(statement, Include):
-                self._include(statement, (*open_files, path.resolve()))
-            else:
-                binding = self._resolved(statement, names, is_strict=is_dynamic)
-                _refuse_duplicate(mine, binding)
-                self.scan.bindings.append(binding)
+        with self.whole():  # a syntax error ends the file
+            for statement in syntax.statements(syntax.read(path, name), name):
+                with self.reported():
+                    if isinstance(statement, Import):
+                        self._import(statement, names)
+                    elif isinstance(statement, Include):
+                        self._include(statement, (*open_files, path.resolve()))
+                    else:
+                        binding = self._resolved(statement, names)
+                        self.scan.bindings.append(binding)
+                        _refuse_duplicate(mine, binding)
 
     def read_flag(self, text: str) -> None:
         """Read what a flag binds; it may use the imports of every file."""
         name = _FLAG_NAME.match(text)
         flag = f"--gin.{name[1]}" if name else "--gin_bindings"
-        for statement in syntax.statements(text, flag, is_flag=True):
-            if isinstance(statement, Import):
-                self._import(statement, self.scan.names)
-            elif isinstance(statement, Include):
-                self._include(statement, ())
-            else:
-                binding = self._resolved(statement, self.scan.names, is_strict=False)
-                self.scan.bindings.append(binding)
+        with self.reported():
+            for statement in syntax.statements(text, flag, is_flag=True):
+                if isinstance(statement, Import):
+                    self._import(statement, self.scan.names)
+                elif isinstance(statement, Include):
+                    self._include(statement, ())
+                else:
+                    self.scan.bindings.append(self._resolved(statement, self.scan.names))
 
     def _import(self, statement: Import, names: Names) -> None:
         """Record an admitted import; gin's own feature switch names no module."""
         if statement.module == _DYNAMIC:
+            names.is_strict = True
             return
         refuse_module(statement, self._roots)
         names.add(statement)
@@ -203,19 +238,25 @@ class _Reader:
 
     def _include(self, statement: Include, open_files: tuple[Path, ...]) -> None:
         """Read an included file in place of its include."""
-        try:
-            path = self.folders.include(statement.name)
-        except ConfigError as error:
-            raise ConfigError(f"{statement.origin}: {error}") from error
-        if path.resolve() in open_files:
-            raise ConfigError(f"{statement.origin}: include '{statement.name}' includes itself")
-        self.read(path, open_files=open_files)
+        with self.whole():
+            try:
+                path = self.folders.include(statement.name)
+            except ConfigError as error:
+                raise ConfigError(f"{statement.origin}: {error}") from error
+            if path.resolve() in open_files:
+                raise ConfigError(f"{statement.origin}: include '{statement.name}' includes itself")
+            self.read(path, open_files=open_files)
 
-    def _resolved(self, binding: Binding, names: Names, *, is_strict: bool) -> Binding:
-        """Return the binding with full paths for its target and its references."""
+    def _resolved(self, binding: Binding, names: Names) -> Binding:
+        """Return the binding with full paths for its target and its references.
+
+        A file without dynamic registration imports nothing: like a flag, it sees the imports of
+        all that is read before it.
+        """
+        seen = names if names.is_strict else self.scan.names.joined(names)
 
         def full(selector: str) -> str:
-            resolve = names.full if is_strict else names.loose
+            resolve = seen.full if names.is_strict else seen.loose
             path = resolve(selector, binding.origin, self.scan.known())
             refuse_private(path, binding.origin)
             return path

@@ -4,8 +4,8 @@ import io
 import re
 import reprlib
 import tokenize
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +266,18 @@ def leaves(value: Any) -> Iterator[Any]:
             yield from leaves(item)
     else:
         yield value
+
+
+def renamed(binding: Binding, names: Mapping[str, str]) -> Binding:
+    """Return the binding with other names for its target and references."""
+
+    def leaf(value: Any) -> Any:
+        if isinstance(value, Reference):
+            return replace(value, target=names.get(value.target, value.target))
+        return value
+
+    target = names.get(binding.target, binding.target)
+    return replace(binding, target=target, value=mapped(binding.value, leaf))
 
 
 def mapped(value: Any, function: Any) -> Any:

@@ -1,9 +1,16 @@
-"""The tokens of an encoder that stand for no text: the last ids of a vocabulary with sentinels."""
+"""The ids of a vocabulary that stand for no text, and those that do.
 
+An encoder's own tokens are the last ids of a vocabulary with sentinels; a `tokenizer.json` names
+its own. They are never masked, and never drawn in place of a masked token.
+"""
+
+import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import seqio
 
+from lm.data.tokenizer_json import TokenizerVocabulary
 from lm.errors import UserError
 
 COUNT = 3
@@ -23,6 +30,7 @@ class SpecialTokens(NamedTuple):
     sep: int
 
 
+@functools.singledispatch
 def special_tokens(vocabulary: seqio.Vocabulary) -> SpecialTokens:
     """Returns the last three ids of a vocabulary, from the last one downwards.
 
@@ -41,6 +49,57 @@ def special_tokens(vocabulary: seqio.Vocabulary) -> SpecialTokens:
         )
     last = vocabulary.vocab_size - 1
     return SpecialTokens(mask=last, cls=last - 1, sep=last - 2)
+
+
+@special_tokens.register
+def _(vocabulary: TokenizerVocabulary) -> SpecialTokens:
+    roles = vocabulary.roles
+    if missing := [role for role in SpecialTokens._fields if role not in roles]:
+        raise UserError(
+            f"{vocabulary.folder}: tokenizer_config.json names no {missing[0]}_token, which an "
+            "encoder needs"
+        )
+    return SpecialTokens(**{role: roles[role] for role in SpecialTokens._fields})
+
+
+@functools.singledispatch
+def mask_token(vocabulary: seqio.Vocabulary) -> int:
+    """Returns the id that hides a token: the last sentinel.
+
+    Raises:
+        UserError: if the vocabulary has no sentinel.
+    """
+    require_sentinels(vocabulary)
+    return vocabulary.vocab_size - 1
+
+
+@mask_token.register
+def _(vocabulary: TokenizerVocabulary) -> int:
+    return special_tokens(vocabulary).mask
+
+
+@functools.singledispatch
+def is_text(vocabulary: seqio.Vocabulary) -> Sequence[bool]:
+    """Returns for each id whether it may be masked: all but the sentinels."""
+    sentinels = vocabulary.extra_ids
+    return [True] * (vocabulary.vocab_size - sentinels) + [False] * sentinels
+
+
+@is_text.register
+def _(vocabulary: TokenizerVocabulary) -> Sequence[bool]:
+    special = vocabulary.special_ids()
+    return [i not in special for i in range(vocabulary.vocab_size)]
+
+
+@functools.singledispatch
+def random_tokens(vocabulary: seqio.Vocabulary) -> Sequence[int]:
+    """Returns the ids that may stand in place of a masked token: the text's after the unknown."""
+    return range(vocabulary.unk_id + 1, vocabulary.vocab_size - vocabulary.extra_ids)
+
+
+@random_tokens.register
+def _(vocabulary: TokenizerVocabulary) -> Sequence[int]:
+    return [i for i, text in enumerate(is_text(vocabulary)) if text]
 
 
 def require_sentinels(vocabulary: seqio.Vocabulary) -> None:

@@ -15,7 +15,7 @@ from lm.parts import value
 
 # Peak of SentencePiece's trainer per byte of text, rounded up from measurements on 2 MB, plus the
 # sentences that we hold. Larger texts need less, for words repeat.
-BYTES_PER_BYTE = {"unigram": 25, "bpe": 12, "char": 4, "word": 7}
+BYTES_PER_BYTE = {"unigram": 25, "bpe": 12, "wordpiece": 12, "char": 4, "word": 7}
 RESERVED = "\u2585"  # SentencePiece writes an unknown this way and drops sentences that hold it
 _CHECK_EVERY = 4096
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from lm.parts import value
 
-MODEL_TYPES = ("unigram", "bpe", "char", "word")
+WORDPIECE = "wordpiece"
+MODEL_TYPES = ("unigram", "bpe", "char", "word", WORDPIECE)
 _OURS = ("input_sentence_size", "shuffle_input_sentence", "random_seed")
 
 
@@ -20,7 +21,7 @@ class TrainerOptions:
 
     Args:
         vocab_size: number of pieces, special ids and bytes included, sentinels not.
-        model_type: "unigram", "bpe", "char" or "word".
+        model_type: "unigram", "bpe", "char" or "word"; "wordpiece" is BERT's (`lm.data.wordpiece`).
         character_coverage: share of the text's characters that get a piece; 1.0 for all.
         byte_fallback: spell characters without a piece as UTF-8 bytes, so that nothing is unknown.
         input_sentence_size: number of sentences to train on, drawn from all; 0 takes all.

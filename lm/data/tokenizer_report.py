@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import seqio
 
+from lm.data.tokenizer_json import TokenizerVocabulary
 from lm.errors import UserError
 
 LONGEST = 10
@@ -58,6 +59,11 @@ def piece_text(vocabulary: seqio.Vocabulary, token: int) -> str:
 @piece_text.register
 def _(vocabulary: seqio.SentencePieceVocabulary, token: int) -> str:
     return vocabulary.tokenizer.IdToPiece(int(token))
+
+
+@piece_text.register
+def _(vocabulary: TokenizerVocabulary, token: int) -> str:
+    return vocabulary.piece(int(token))
 
 
 @functools.singledispatch

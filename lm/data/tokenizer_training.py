@@ -1,4 +1,4 @@
-"""Trains a SentencePiece model and writes it with the recipe that rebuilds it byte for byte."""
+"""Trains a tokenizer and writes it with the recipe that rebuilds it byte for byte."""
 
 import dataclasses
 import hashlib
@@ -14,9 +14,9 @@ from typing import Any
 import sentencepiece
 
 from lm import disk
-from lm.data import vocabulary
+from lm.data import vocabulary, wordpiece
 from lm.data.tokenizer_corpus import Counts, TaskText, TextFiles, select, usable
-from lm.data.tokenizer_options import MODEL_TYPES, TrainerOptions
+from lm.data.tokenizer_options import MODEL_TYPES, WORDPIECE, TrainerOptions
 from lm.errors import UserError
 from lm.parts import entry
 
@@ -57,6 +57,8 @@ def train(
 ) -> Trained:
     """Train a tokenizer and write `<output_dir>/<name>/{recipe.gin,*.model,*.vocab,SHA256SUMS}`.
 
+    WordPiece has `tokenizer.json` and `tokenizer_config.json` in place of the model.
+
     Args:
         name: name of the tokenizer, of its folder and of its files.
         corpus: where the text comes from.
@@ -74,10 +76,28 @@ def train(
     _warn_of_losses(counts)
     here = circumstances(corpus, sentences)
     _compare(built_with or {}, here)
-    model = fit(sentences, options)
+    files, pieces = made(name, sentences, options)
     folder = Path(output_dir) / name
-    pieces = _write(folder, name, model, recipe(name, corpus, options, here))
+    _write(folder, {**files, "recipe.gin": recipe(name, corpus, options, here).encode()})
     return Trained(folder, dict(counts), pieces, time.monotonic() - started)
+
+
+def made(name: str, sentences: list[str], options: TrainerOptions) -> tuple[dict[str, bytes], int]:
+    """The files of a tokenizer, by name, and its number of pieces.
+
+    Raises:
+        UserError: there is no text, or the library's reason, and what to change.
+    """
+    if options.model_type == WORDPIECE:
+        bpe = fit(wordpiece.words(sentences, options), wordpiece.for_sentencepiece(options))
+        tokenizer = wordpiece.tokenizer(bpe, options)
+        return wordpiece.files(tokenizer), tokenizer.get_vocab_size()
+    model = fit(sentences, options)
+    processor = sentencepiece.SentencePieceProcessor()
+    processor.LoadFromSerializedProto(model)
+    ids = range(processor.GetPieceSize())
+    pieces = [f"{processor.IdToPiece(i)}\t{processor.GetScore(i):g}\n" for i in ids]
+    return {f"{name}.model": model, f"{name}.vocab": "".join(pieces).encode()}, len(pieces)
 
 
 def fit(sentences: list[str], options: TrainerOptions) -> bytes:
@@ -184,21 +204,11 @@ def _warn_of_losses(counts: Counts) -> None:
             warnings.warn(f"{counts[reason]:,} sentences left out: they {text}", stacklevel=3)
 
 
-def _write(folder: Path, name: str, model: bytes, text: str) -> int:
-    """Write the files of a tokenizer, each whole or not at all; return the number of pieces."""
-    processor = sentencepiece.SentencePieceProcessor()
-    processor.LoadFromSerializedProto(model)
-    ids = range(processor.GetPieceSize())
-    pieces = [f"{processor.IdToPiece(i)}\t{processor.GetScore(i):g}\n" for i in ids]
-    contents = {
-        f"{name}.model": model,
-        f"{name}.vocab": "".join(pieces).encode(),
-        "recipe.gin": text.encode(),
-    }
+def _write(folder: Path, contents: dict[str, bytes]) -> None:
+    """Write the files of a tokenizer, each whole or not at all, and their sums."""
     sums = [f"{hashlib.sha256(contents[file]).hexdigest()}  {file}\n" for file in sorted(contents)]
     contents[vocabulary.SUMS_FILE] = "".join(sums).encode()
     with disk.writing(folder, "the tokenizer"):
         folder.mkdir(parents=True, exist_ok=True)
         for file, data in contents.items():
             disk.replace(folder / file, data, what="the tokenizer")
-    return len(pieces)

@@ -1,6 +1,7 @@
 """Vocabularies that a gin file can name: bytes (the default), SentencePiece models, characters.
 
-All of them keep 0 for padding, 1 for the end of a sequence and 2 for the unknown.
+All of them keep 0 for padding, 1 for the end of a sequence and 2 for the unknown. What a Hugging
+Face folder has for a vocabulary keeps its own ids: `lm.data.tokenizer_json`.
 """
 
 import functools
@@ -13,6 +14,7 @@ import seqio
 
 from lm import resources
 from lm.data.characters import CharacterVocabulary
+from lm.data.tokenizer_json import TOKENIZER, TokenizerVocabulary, tokenizer_vocabulary
 from lm.errors import UserError
 from lm.parts import value
 
@@ -77,8 +79,16 @@ def sentencepiece_vocabulary(
 
 
 def by_name(name_or_path: str) -> seqio.Vocabulary:
-    """The vocabulary that a user names: `byte`, or a SentencePiece model by its name or path."""
-    return byte_vocabulary() if name_or_path == "byte" else sentencepiece_vocabulary(name_or_path)
+    """The vocabulary that a user names.
+
+    It is `byte`, a folder with `tokenizer.json`, or a SentencePiece model by its name or path.
+    """
+    if name_or_path == "byte":
+        return byte_vocabulary()
+    for folder in (Path(name_or_path), resources.tokenizers_folder() / name_or_path):
+        if (folder / TOKENIZER).is_file():
+            return tokenizer_vocabulary(str(folder))
+    return sentencepiece_vocabulary(name_or_path)
 
 
 def find_model(name_or_path: str) -> Path:
@@ -184,6 +194,11 @@ def contents(vocabulary: seqio.Vocabulary) -> bytes:
 @contents.register
 def _(vocabulary: seqio.SentencePieceVocabulary) -> bytes:
     return vocabulary.sp_model
+
+
+@contents.register
+def _(vocabulary: TokenizerVocabulary) -> bytes:
+    return vocabulary.data + repr(sorted(vocabulary.roles.items())).encode()
 
 
 @contents.register

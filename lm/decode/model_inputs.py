@@ -24,19 +24,19 @@ PairPacker = Callable[[Sequence[Pair], int, int], Batch]
 """Pairs, padded width of the inputs, of the targets -> features."""
 
 START = 0
-"""The token every decoder begins with."""
+"""The token a decoder begins with, unless it was trained with another."""
 
 _SMALLEST_BUCKET, _BUCKET_STEP = 16, 64
 
 
-def causal_prompts(prompts: Prompts, width: int) -> Batch:
+def causal_prompts(prompts: Prompts, width: int, *, start: int = START) -> Batch:
     """Returns features for a decoder-only model that continues each prompt.
 
     Example:
         >>> causal_prompts([[7, 8], []], 4)["decoder_input_tokens"].tolist()
         [[0, 7, 8, 0], [0, 0, 0, 0]]
     """
-    tokens, segments = padded([[START, *prompt] for prompt in prompts], width)
+    tokens, segments = padded([[start, *prompt] for prompt in prompts], width)
     return {"decoder_input_tokens": tokens, "decoder_segment_ids": segments}
 
 
@@ -57,13 +57,16 @@ def encoder_prompts(prompts: Prompts, width: int) -> Batch:
     return {"encoder_input_tokens": tokens, "encoder_segment_ids": segments}
 
 
-def causal_pairs(pairs: Sequence[Pair], inputs_width: int, targets_width: int) -> Batch:
+def causal_pairs(
+    pairs: Sequence[Pair], inputs_width: int, targets_width: int, *, start: int = START
+) -> Batch:
     """Returns features of a decoder that reads inputs and targets one after the other.
 
     Args:
         pairs: inputs and targets of each row.
         inputs_width: padded length of the inputs.
         targets_width: padded length of the targets; a row is as long as both.
+        start: the token before them.
 
     Example:
         >>> features = causal_pairs([([7, 8], [3, 1])], 2, 3)
@@ -76,7 +79,7 @@ def causal_pairs(pairs: Sequence[Pair], inputs_width: int, targets_width: int) -
     positions = np.arange(width, dtype="int32")[None]
     input_lengths = np.array([[len(inputs)] for inputs, _ in pairs])  # [B, 1]
     return {
-        "decoder_input_tokens": padded([[START, *row][: len(row)] for row in joined], width)[0],
+        "decoder_input_tokens": padded([[start, *row][: len(row)] for row in joined], width)[0],
         "decoder_target_tokens": tokens,
         "decoder_loss_weights": (segments * (positions >= input_lengths)).astype("float32"),
         "decoder_segment_ids": segments,

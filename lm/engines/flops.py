@@ -8,6 +8,8 @@ import keras
 
 from lm.nn.repeat import times
 
+TRAINING_PASSES = 3  # forward, and backward for the activations and for the weights
+
 
 def matmul_flops(call: Callable[[Any], Any], specs: Mapping[str, keras.KerasTensor]) -> int:
     """Returns the floating-point operations of all matrix products and convolutions of a call.

@@ -80,7 +80,7 @@ def need(
             )
             made.rule.build(built.trainable_variables)
             gradients = size(_every(built.trainable_variables))
-            slots = size(_every(made.slots)) + (0 if made.average is None else gradients)
+            slots = size(_every(made.slots)) + made.copies * gradients
         return Need(size(_every(built.variables)), slots, gradients, size(shapes.values()))
 
 
@@ -96,9 +96,10 @@ def at_least(
         carry: the variables of the carry.
     """
     gradients = size(objective.trainable_variables)
-    averages = 0 if optimizer.average is None else gradients
     batch = size(features.values())
-    return Need(size(objective.variables), averages, gradients, batch, size(carry))
+    return Need(
+        size(objective.variables), optimizer.copies * gradients, gradients, batch, size(carry)
+    )
 
 
 def available() -> int:

@@ -61,10 +61,10 @@ class Program:
         self.objective = objective
         self.optimizer = optimizer
         self.microbatches = microbatches
-        rows = next(iter(features.values())).shape[0]
-        if rows % microbatches:
+        self.rows = next(iter(features.values())).shape[0]
+        if self.rows % microbatches:
             raise UserError(
-                f"a batch of {rows} rows cannot be cut into {microbatches} equal parts; "
+                f"a batch of {self.rows} rows cannot be cut into {microbatches} equal parts; "
                 "change train.train.microbatches or BATCH_SIZE"
             )
         # On shapes first: what does not fit into memory is named before it is allocated.
@@ -78,8 +78,9 @@ class Program:
         self.tables = Tables(objective, optimizer)
         in_tables = {id(variable) for variable in self.tables.variables}
         self.others = [v for v in objective.non_trainable_variables if id(v) not in in_tables]
+        _check_tables(self.tables, optimizer)
         optimizer.build(self.weights)
-        self.meter = Meter(self.terms)
+        self.meter = Meter([*self.terms, *optimizer.accumulation.metrics])
         _check_unique(self.variables)
 
     @property
@@ -162,19 +163,26 @@ class Program:
         Returns:
             The outcome, and those rows after the update.
         """
+        accumulation = self.optimizer.accumulation
+        total = accumulation.add(gradients, terms["loss"][1], self.rows)
         # An empty batch has no gradient: 0, not 0/0.
-        scale = ops.divide_no_nan(1.0, terms["loss"][1])
-        gradients = [g * ops.cast(scale, g.dtype) for g in gradients]
+        scale = ops.divide_no_nan(1.0, total.weight)
+        gradients = [g * ops.cast(scale, g.dtype) for g in total.gradients]
         touched = [x._replace(gradient=x.gradient * scale).summed() for x in touched]
         every = [*gradients, *(x.distinct() for x in touched)]
         norm = global_norm(every)
         accepted = ops.logical_and(ops.isfinite(terms["loss"][0]), ops.isfinite(norm))
         rate = self.optimizer.learning_rate
         with conditional_update(
-            self.optimizer.rule, variables=self.guarded, before=before, accepted=accepted
+            self.optimizer.rule,
+            variables=self.guarded,
+            before=before,
+            accepted=self._each(accepted, total.is_due),
         ):
             self.optimizer.apply(gradients, norm)
-        self.meter.add(terms, norm=norm, learning_rate=rate, accepted=accepted)
+            accumulation.keep(total)
+        found = {**terms, **accumulation.terms(total, norm, self.rows)}
+        self.meter.add(found, norm=norm, learning_rate=rate, accepted=accepted)
         finite = ops.stack([ops.isfinite(square) for square in squares(every)])
         after = [
             [
@@ -184,6 +192,16 @@ class Program:
             for x in touched
         ]
         return Outcome(accepted, dict(terms), finite), after
+
+    def _each(self, accepted: Tensor, is_due: Tensor) -> list[Tensor]:
+        """Return for each of `guarded` whether its new value is accepted.
+
+        Between two updates seeds, carry and sums over batches go on, weights and moments do not.
+        """
+        summed = self.optimizer.accumulation.variables
+        going_on = {id(v) for v in (*self.others, *self.carry.variables, *summed)}
+        updated = ops.logical_and(accepted, is_due)
+        return [accepted if id(v) in going_on else updated for v in self.guarded]
 
     def averaged(self) -> list[tuple[Any, Any]]:
         """Return (weight, average) pairs: what evaluation puts in place of the weights."""
@@ -203,6 +221,15 @@ def _build(objective: Any, features: Features) -> list[str]:
     if twice := set(terms) & set(reported.names):
         raise UserError(f"a layer reports what is a term of the objective: {', '.join(twice)}")
     return [*terms, *reported.names]
+
+
+def _check_tables(tables: Tables, optimizer: Optimizer) -> None:
+    """Raise where sparse tables would have to wait for an update of several batches."""
+    if tables.layers and optimizer.accumulation.copies:
+        raise UserError(
+            "batch_schedule.scheduled: a sparse table is updated after every batch; bind the "
+            "optimizer itself"
+        )
 
 
 def _check_unique(variables: Sequence[Any]) -> None:

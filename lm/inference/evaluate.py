@@ -25,17 +25,16 @@ from lm.data.evaluation.evaluation_task import (
     EvaluationTask,
     LabelledTask,
     Metric,
-    flat,
     short_hash,
 )
-from lm.data.evaluation.label_metrics import Confusion, confusion
+from lm.data.evaluation.label_metrics import Confusion
 from lm.data.evaluation.metrics import likelihood_metrics
-from lm.data.registry.answers import names_of_labels
 from lm.inference.confusion_plot import plot_confusion
 from lm.inference.generate import Generated
 from lm.inference.predict import named, predict_rows
 from lm.inference.score import row_scores, score_pairs
 from lm.inference.trained import Trained
+from lm.likelihood import perplexity
 from lm.objectives.carry import initial_carry
 from lm.objectives.objective import Objective, Ratio
 from lm.parts import entry
@@ -168,7 +167,9 @@ def evaluate_task(
         metadata["decoding"] = generated.decoding
     totals = totals_of_pairs(sums, task) if rows is None else totals_of_rows(trained, rows)
     return EvaluationResult(
-        {**likelihood(totals, task), **task_metrics}, {**metadata, **trained.metadata}, columns
+        {**likelihood(trained, totals, task), **task_metrics},
+        {**metadata, **trained.metadata},
+        columns,
     )
 
 
@@ -178,18 +179,17 @@ def evaluate_labels(trained: Trained, task: EvaluationTask, rows: Batches) -> Ev
     labelled = LabelledTask(task, trained.converter())
     predictions = labelled.predictions(outputs for _, outputs in found)
     nats, weight = (sum(float(np.sum(scores[i])) for scores, _ in found) for i in (0, 2))
-    names = names_of_labels(task.task.output_features)
     columns = {
         "inputs": task.texts("inputs"),
-        "targets": [named(target, names) for target in labelled.targets],
-        "prediction": [named(prediction, names) for prediction in predictions],
+        "targets": [named(target, labelled.names) for target in labelled.targets],
+        "prediction": [named(prediction, labelled.names) for prediction in predictions],
     }
     metrics = {"loss": -nats / max(weight, 1), **labelled.metrics(predictions)}
     return EvaluationResult(
         metrics | {"examples": len(task.examples)},
         {**task_metadata(task), **trained.metadata},
         columns,
-        confusion(names, flat(labelled.targets), flat(predictions)) if names else None,
+        labelled.confusion(predictions),
     )
 
 
@@ -270,12 +270,17 @@ def totals_of_rows(trained: Trained, rows: Batches) -> Totals:
     return Totals(-log_likelihood, correct, tokens)
 
 
-def likelihood(totals: Totals, task: EvaluationTask) -> dict[str, float]:
-    """Returns loss, perplexities, bits, accuracy and counts."""
-    tokens = round(totals.tokens)
+def likelihood(trained: Trained, totals: Totals, task: EvaluationTask) -> dict[str, float]:
+    """Returns loss, perplexities, bits, accuracy and counts; of single tokens, what is theirs."""
+    nats, tokens = float(totals.nats), round(totals.tokens)
+    by_token = {"token_perplexity": perplexity(nats, tokens)}
     return {
-        "loss": float(totals.nats) / max(tokens, 1),
-        **likelihood_metrics(float(totals.nats), tokens, task.sizes()),
+        "loss": nats / max(tokens, 1),
+        **(
+            likelihood_metrics(nats, tokens, task.sizes())
+            if trained.predicts_whole_texts
+            else by_token
+        ),
         "accuracy": 100 * float(totals.correct) / max(tokens, 1),
         "tokens": tokens,
         "examples": len(task.examples),

@@ -1,7 +1,7 @@
 """A run folder as an object: `lm.load(workdir)` and what its model can do."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,20 @@ from lm.data.vocabulary import fingerprint
 from lm.engines import memory
 from lm.errors import ConfigError
 from lm.inference import evaluate, generate, predict, score, trained
+from lm.inference.ensemble import joined
+from lm.inference.generate import Candidate
+from lm.inference.zero_shot.suite import SetResult
 
 CONFIG = "config.gin"
-WIRING = ("runs/generate.gin", "runs/evaluate.gin")
+WIRING = ("runs/generate.gin", "runs/evaluate.gin", "runs/embed.gin")
 ENTRIES = (
     "lm.inference.generate.generate",
+    "lm.inference.chat.reply",
     "lm.inference.score.score",
     "lm.inference.predict.predict",
     "lm.inference.embed.embed",
     "lm.inference.evaluate.evaluate",
+    "lm.inference.zero_shot.suite.evaluate_suite",
 )
 OBJECTIVE, TASK = "OBJECTIVE", "MIXTURE_OR_TASK_NAME"
 LENGTHS, CONVERTER = "TASK_FEATURE_LENGTHS", "FEATURE_CONVERTER"
@@ -59,6 +64,10 @@ class Run:
         """Returns texts for prompts; settings are those of `generate.generate`."""
         return self._call("lm.inference.generate.generate", prompts=prompts, **settings)
 
+    def reply(self, turns: Sequence[str], **settings: Any) -> Candidate:
+        """Returns the next turn of a conversation; settings are those of `chat.reply`."""
+        return self._call("lm.inference.chat.reply", turns=turns, **settings)
+
     def score(self, examples: Sequence[Mapping[str, str]], **settings: Any) -> list[score.Score]:
         """Returns the log-likelihoods of texts; settings are those of `score.score`."""
         return self._call("lm.inference.score.score", examples=examples, **settings)
@@ -81,6 +90,10 @@ class Run:
         task_registry.find(name)
         return self._call("lm.inference.evaluate.evaluate", mixture_or_task_name=name, **settings)
 
+    def evaluate_suite(self, suite: str, **settings: Any) -> Iterator[SetResult]:
+        """Yields results on question sets; settings are those of `suite.evaluate_suite`."""
+        return self._call("lm.inference.zero_shot.suite.evaluate_suite", suite=suite, **settings)
+
     def _call(self, entry: str, **settings: Any) -> Any:
         return self.config.configured(entry)(trained=self.trained, **settings)
 
@@ -93,6 +106,7 @@ def load(
     bindings: Sequence[str] = (),
     search_paths: Sequence[str] = (),
     modules: Sequence[str] = (),
+    ensemble: Sequence[str | Path] = (),
 ) -> Run:
     """Loads a run: its configuration, the model, the weights (averaged ones where it has them).
 
@@ -105,14 +119,18 @@ def load(
         bindings: gin text after the files, such as `generate.generate.beam_size = 4`.
         search_paths: folders of gin files.
         modules: your modules that the run's gin files import.
+        ensemble: other runs or checkpoints; the probabilities of all are averaged.
 
     Raises:
-        UserError: there is no such run or checkpoint, or it does not fit its configuration.
+        UserError: there is no such run or checkpoint, or it does not fit its configuration or, in
+            an ensemble, the first run.
 
     Example:
         run = lm.load("/tmp/run", checkpoint="best")
         run.generate(["def main("], temperature=0.8, seed=1).candidates[0][0].text
     """
+    # gin holds one configuration: the first run's is read last.
+    others = {str(w): load(w, search_paths=search_paths, modules=modules).trained for w in ensemble}
     folder = checkpoints.find(workdir, str(checkpoint))
     root = folder.parents[1]
     config_file = root / CONFIG
@@ -126,6 +144,11 @@ def load(
         modules=modules,
         roots=[*ENTRIES, OBJECTIVE, CONVERTER],
     )
+    if not config.has(OBJECTIVE):
+        raise ConfigError(
+            f"{root} has weights and no objective: fine-tune them (runs/finetune.gin) with "
+            f"{root}/model.gin, a head, an objective and data"
+        )
     made = build(config)
     checkpoints.load_weights(made.objective, folder)
     manifest = checkpoints.verify(folder)
@@ -138,7 +161,10 @@ def load(
     }
     metadata["seed"] = config.value(SEED) if config.has(SEED) else None
     is_carried = "carry" in manifest.tensors
-    return Run(replace(made, metadata=metadata, is_carried=is_carried), config, root, step)
+    made = replace(made, metadata=metadata, is_carried=is_carried)
+    if others:
+        made = joined({str(workdir): made, **others})
+    return Run(made, config, root, step)
 
 
 def build(config: parse.Config) -> trained.Trained:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lm.decode.model_inputs import EMPTY, START, Pair, bucket
+from lm.decode.model_inputs import EMPTY, Pair, bucket
 from lm.errors import UserError
 from lm.inference.trained import Trained
 from lm.likelihood import bits
@@ -137,14 +137,14 @@ def score_carried(trained: Trained, pairs: Sequence[Pair], *, batch_size: int) -
 def row_by_row(trained: Trained, texts: Sequence[Sequence[Pair]]) -> Iterator[RowScores]:
     """Yields the sums of the first row of every text, then of the second, and so on."""
     program, carry = trained.program(row_scores), trained.objective.initial_carry(len(texts))
-    last = [START] * len(texts)
+    last = [trained.start_token] * len(texts)
     for number in range(max(map(len, texts))):
         rows = [text[number] if number < len(text) else EMPTY for text in texts]
         features = trained.input_format.pack_pairs(rows, *widths(trained, rows))
         features["decoder_input_tokens"][:, 0] = last
         features["decoder_continues"] = np.full(len(texts), number > 0, "int32")
         found, carry = program((features, carry))
-        last = [[START, *row[0], *row[1]][-1] for row in rows]
+        last = [[trained.start_token, *row[0], *row[1]][-1] for row in rows]
         yield RowScores(*found)
 
 

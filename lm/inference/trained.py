@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from lm.decode import model_inputs
@@ -9,7 +10,7 @@ from lm.decode.compiled import CompiledByShape
 from lm.decode.decoding import Decoding
 from lm.decode.generator import Generator
 from lm.errors import UserError
-from lm.objectives.objective import Objective
+from lm.objectives.objective import Objective, predicts_whole_texts
 
 
 class InputFormat(NamedTuple):
@@ -28,6 +29,16 @@ class InputFormat(NamedTuple):
     prompt_side: str
 
 
+def causal(start: int) -> InputFormat:
+    """Returns the format of a language model whose decoder begins with this token."""
+    return InputFormat(
+        pack_prompts=partial(model_inputs.causal_prompts, start=start),
+        pack_pairs=partial(model_inputs.causal_pairs, start=start),
+        has_inputs=False,
+        prompt_side="decoder",
+    )
+
+
 INPUT_FORMATS = {
     "encoder-decoder": InputFormat(
         pack_prompts=model_inputs.encoder_prompts,
@@ -41,12 +52,7 @@ INPUT_FORMATS = {
         has_inputs=True,
         prompt_side="decoder",
     ),
-    "language model": InputFormat(
-        pack_prompts=model_inputs.causal_prompts,
-        pack_pairs=model_inputs.causal_pairs,
-        has_inputs=False,
-        prompt_side="decoder",
-    ),
+    "language model": causal(model_inputs.START),
 }
 
 
@@ -99,9 +105,20 @@ class Trained:
         return hasattr(self.objective, "scores")
 
     @property
+    def predicts_whole_texts(self) -> bool:
+        """Whether it predicts every token of a text, not some of those it sees."""
+        return predicts_whole_texts(self.objective)
+
+    @property
     def input_format(self) -> InputFormat:
         """How it takes its inputs."""
-        return INPUT_FORMATS[self.kind]
+        found, start = INPUT_FORMATS[self.kind], self.start_token
+        return found if start == model_inputs.START else causal(start)
+
+    @property
+    def start_token(self) -> int:
+        """The token its decoder begins with."""
+        return getattr(self.converter(), "start_token", model_inputs.START)
 
     @property
     def kind(self) -> str:

@@ -1,5 +1,7 @@
 """Names of Hugging Face's BERT, with its pooler, its head for masked tokens, or one that labels."""
 
+from lm.interop.config_json import FUNCTION, NUMBER, RATE, SIZE, Format, Setting, Variant
+from lm.interop.purposes import LABELS, MASKED
 from lm.interop.renaming import Family, Rule, dense, norm, same
 
 BUFFER, WORDS = "bert.embeddings.position_ids", "bert.embeddings.word_embeddings.weight"
@@ -58,3 +60,38 @@ BERT_MASKED = bert(TOKENS, POOLER)
 BERT_CLASSIFIER = bert(CLASSES)
 BERT_TOKENS = bert(TOKEN_CLASSES)
 BERT_SPANS = bert(SPAN_ENDS)
+
+EPSILON, ACTIVATION = "lm.nn.norm.LayerNorm.epsilon", "lm.nn.feedforward.FeedForward.activation"
+ARCHITECTURE, CLASSIFIER = "models/bert/architecture.gin", "models/bert/classifier.gin"
+TOKEN_HEAD = (
+    Setting("hidden_act", "gelu", FUNCTION, ("lm.nn.heads.MaskedLanguageHead.activation",)),
+    Setting("layer_norm_eps", 1e-12, NUMBER, ("lm.nn.heads.MaskedLanguageHead.epsilon",)),
+)
+SETTINGS = (
+    Setting("vocab_size", 30522, SIZE, ("VOCABULARY_SIZE",)),
+    Setting("hidden_size", 768, SIZE, ("HIDDEN_DIM",)),
+    Setting("num_hidden_layers", 12, SIZE, ("NUM_LAYERS",)),
+    Setting("num_attention_heads", 12, SIZE, ("NUM_HEADS",)),
+    Setting("intermediate_size", 3072, SIZE, ("INTERMEDIATE_DIM",)),
+    Setting("max_position_embeddings", 512, SIZE, ("MAX_SEQUENCE_LENGTH",)),
+    Setting("type_vocab_size", 2, SIZE, ("NUM_TOKEN_TYPES",)),
+    Setting("hidden_dropout_prob", 0.1, RATE, ("DROPOUT_RATE",)),
+    Setting("attention_probs_dropout_prob", 0.1, RATE, ("lm.nn.attention.SelfAttention.dropout",)),
+    Setting("layer_norm_eps", 1e-12, NUMBER, (EPSILON,)),
+    Setting("hidden_act", "gelu", FUNCTION, (ACTIVATION,)),
+)
+FIXED = {"position_embedding_type": "absolute", "is_decoder": False, "add_cross_attention": False}
+MASKED_FILES = (ARCHITECTURE, "models/bert/masked.gin")
+FORMAT = Format(
+    settings=SETTINGS,
+    fixed=FIXED,
+    variants=(
+        Variant("BertForMaskedLM", BERT_MASKED, MASKED_FILES, MASKED, settings=TOKEN_HEAD),
+        Variant("BertForPreTraining", BERT_MASKED, MASKED_FILES, MASKED, settings=TOKEN_HEAD),
+        Variant("BertModel", BERT, (ARCHITECTURE,)),
+        Variant(
+            "BertForSequenceClassification", BERT_CLASSIFIER, (ARCHITECTURE, CLASSIFIER), LABELS
+        ),
+    ),
+    length="max_position_embeddings",
+)

@@ -1,7 +1,23 @@
-"""Names of Hugging Face's Funnel-Transformer, with or without its decoder, without a head."""
+"""Names of Hugging Face's Funnel-Transformer, with or without its decoder and its heads."""
 
 from collections.abc import Iterator
+from typing import Any
 
+from lm.config.syntax import Reference
+from lm.interop.config_json import (
+    COUNT,
+    FUNCTION,
+    NUMBER,
+    OPTIONAL,
+    RATE,
+    SIZE,
+    SIZES,
+    Format,
+    Kind,
+    Setting,
+    Variant,
+)
+from lm.interop.purposes import LABELS, MASKED, joined_by
 from lm.interop.renaming import Family, Rule, dense, linear, norm, same
 
 MAX_BLOCKS = 8
@@ -38,17 +54,117 @@ def blocks() -> Iterator[Rule]:
     yield from layer("funnel.decoder.layers.{i}", "funnel/stack/layer_decoder_{i}")
 
 
-FUNNEL = Family(
-    rules=(
-        same("funnel.embeddings.word_embeddings.weight", "funnel/embedder/embedding/embeddings"),
-        *norm("funnel.embeddings.layer_norm", "funnel/embedder/after_layer_norm"),
-        *blocks(),
+HEADS = (
+    "lm_head.bias",
+    *(f"discriminator_predictions.{part}.{kind}" for part in PARTS for kind in KINDS),
+)
+REPLACED = (
+    *dense("discriminator_predictions.dense", "funnel/head/layer_hidden/dense"),
+    *dense("discriminator_predictions.dense_prediction", "funnel/head/scores"),
+)
+LABELLED = (
+    *dense("classifier.linear_hidden", "funnel/head/layer_hidden/dense"),
+    *dense("classifier.linear_out", "funnel/head/scores"),
+)
+
+
+def funnel(*head: Rule) -> Family:
+    """Funnel with one head; of others a release may hold tensors too."""
+    own = {rule.theirs for rule in head}
+    return Family(
+        rules=(
+            same(
+                "funnel.embeddings.word_embeddings.weight", "funnel/embedder/embedding/embeddings"
+            ),
+            *norm("funnel.embeddings.layer_norm", "funnel/embedder/after_layer_norm"),
+            *blocks(),
+            *head,
+        ),
+        prefix="funnel.",
+        copies={"lm_head.weight": "funnel.embeddings.word_embeddings.weight"},
+        unused=tuple(name for name in HEADS if name not in own),
+    )
+
+
+FUNNEL = funnel()
+FUNNEL_MASKED = funnel(same("lm_head.bias", "funnel/head/bias"))
+FUNNEL_REPLACED = funnel(*REPLACED)
+FUNNEL_CLASSIFIER = funnel(*LABELLED)
+
+
+def normal(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns `config.json` with a number of repeats for every block."""
+    sizes = config.get("block_sizes", [4, 4, 4])
+    repeats = config.get("block_repeats")
+    once = [1] * len(sizes) if isinstance(sizes, list) else repeats
+    return {**config, "block_repeats": once if repeats is None else repeats}
+
+
+def written(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns `config.json` with the width of a head and the number of repeats."""
+    width = config["d_head"] or config["d_model"] // config["n_head"]
+    # Of a padding token transformers makes a row of zeros, tied logits too.
+    return normal({**config, "d_head": width, "pad_token_id": None})
+
+
+DISTANCES = {"relative_shift": "shifted", "factorized": "factorised"}
+DISTANCE = Kind(
+    " or ".join(DISTANCES),
+    lambda x: isinstance(x, str) and x in DISTANCES,
+    lambda x: Reference("", f"lm.nn.funnel_attention.{DISTANCES[x]}", is_call=False),
+    lambda x: next(k for k, name in DISTANCES.items() if x.target.endswith(f".{name}")),
+)
+REPEATS = Kind(SIZES.what, lambda x: x is None or SIZES.fits(x))
+FILES = ("models/funnel/architecture.gin",)
+HIDDEN = Setting("hidden_act", "gelu_new", FUNCTION, ("lm.nn.label_head.Hidden.activation",))
+TIED = {"lm.models.funnel.Funnel.head": Reference("", "lm.nn.heads.BiasedLogits", is_call=False)}
+NO_DECODER = {"NUM_DECODER_LAYERS": 0}
+ATTENTION, FEED_FORWARD = (
+    "lm.nn.funnel_attention.RelativeAttention",
+    "lm.nn.feedforward.FeedForward",
+)
+FORMAT = Format(
+    settings=(
+        Setting("vocab_size", 30522, SIZE, ("VOCABULARY_SIZE",)),
+        Setting("block_sizes", [4, 4, 4], SIZES, ("BLOCK_SIZES",)),
+        Setting("block_repeats", None, REPEATS, ("BLOCK_REPEATS",)),
+        Setting("num_decoder_layers", 2, COUNT, ("NUM_DECODER_LAYERS",)),
+        Setting("d_model", 768, SIZE, ("HIDDEN_DIM",)),
+        Setting("n_head", 12, SIZE, ("NUM_HEADS",)),
+        Setting("d_head", 64, OPTIONAL, ("HEAD_DIM",)),
+        Setting("d_inner", 3072, SIZE, ("INTERMEDIATE_DIM",)),
+        Setting("hidden_dropout", 0.1, RATE, ("DROPOUT_RATE",)),
+        Setting("attention_dropout", 0.1, RATE, (f"{ATTENTION}.dropout",)),
+        Setting("activation_dropout", 0.0, RATE, (f"{FEED_FORWARD}.dropout",)),
+        Setting("layer_norm_eps", 1e-9, NUMBER, ("lm.nn.norm.LayerNorm.epsilon",)),
+        Setting("hidden_act", "gelu_new", FUNCTION, (f"{FEED_FORWARD}.activation",)),
+        Setting("attention_type", "relative_shift", DISTANCE, (f"{ATTENTION}.distance",)),
     ),
-    prefix="funnel.",
-    copies={"lm_head.weight": "funnel.embeddings.word_embeddings.weight"},
-    # The heads of pretraining, which are not ours.
-    unused=(
-        "lm_head.bias",
-        *(f"discriminator_predictions.{part}.{kind}" for part in PARTS for kind in KINDS),
+    fixed={
+        "pooling_type": "mean",
+        "separate_cls": True,
+        "truncate_seq": True,
+        "pool_q_only": True,
+    },
+    variants=(
+        Variant(
+            "FunnelForPreTraining",
+            FUNNEL_REPLACED,
+            (*FILES, "models/funnel/replaced_tokens.gin"),
+            settings=(HIDDEN,),
+        ),
+        Variant("FunnelForMaskedLM", FUNNEL_MASKED, FILES, MASKED, bindings=TIED),
+        Variant("FunnelBaseModel", FUNNEL, FILES, bindings=NO_DECODER),
+        Variant("FunnelModel", FUNNEL, FILES),
+        Variant(
+            "FunnelForSequenceClassification",
+            FUNNEL_CLASSIFIER,
+            (*FILES, "models/funnel/classifier.gin"),
+            joined_by(LABELS, "join_typed_cls"),
+            bindings=NO_DECODER,
+        ),
     ),
+    length=512,
+    normal=normal,
+    written=written,
 )

@@ -1,5 +1,9 @@
 """Names of Hugging Face's GPT-2; its Conv1D kernels are [in, out] as ours, q, k, v concatenated."""
 
+from typing import Any
+
+from lm.interop.config_json import FUNCTION, NUMBER, RATE, SIZE, Format, Setting, Variant
+from lm.interop.purposes import CONTINUATION
 from lm.interop.renaming import Family, norm, same
 
 BLOCK, LAYER = "transformer.h.{i}", "decoder_only/decoder/layer_{i}"
@@ -25,4 +29,43 @@ GPT2 = Family(
     prefix="transformer.",
     copies={"lm_head.weight": "transformer.wte.weight"},
     unused=(f"{BLOCK}.attn.bias", f"{BLOCK}.attn.masked_bias"),
+)
+
+
+def normal(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns `config.json` with the width of the feed-forward, four times that of the stack."""
+    if config.get("n_inner") is None and isinstance(config.get("n_embd"), int):
+        return {**config, "n_inner": 4 * config["n_embd"]}
+    return config
+
+
+FORMAT = Format(
+    settings=(
+        Setting("vocab_size", 50257, SIZE, ("VOCABULARY_SIZE",)),
+        Setting("n_positions", 1024, SIZE, ("MAX_SEQUENCE_LENGTH",)),
+        Setting("n_embd", 768, SIZE, ("HIDDEN_DIM",)),
+        Setting("n_inner", 3072, SIZE, ("INTERMEDIATE_DIM",)),
+        Setting("n_layer", 12, SIZE, ("NUM_LAYERS",)),
+        Setting("n_head", 12, SIZE, ("NUM_HEADS",)),
+        Setting("resid_pdrop", 0.1, RATE, ("DROPOUT_RATE",)),
+        Setting("attn_pdrop", 0.1, RATE, ("lm.nn.attention.SelfAttention.dropout",)),
+        Setting("layer_norm_epsilon", 1e-5, NUMBER, ("lm.nn.norm.LayerNorm.epsilon",)),
+        Setting(
+            "activation_function",
+            "gelu_new",
+            FUNCTION,
+            ("lm.nn.feedforward.FeedForward.activation",),
+        ),
+    ),
+    fixed={
+        "scale_attn_weights": True,
+        "scale_attn_by_inverse_layer_idx": False,
+        "add_cross_attention": False,
+    },
+    variants=(
+        Variant("GPT2LMHeadModel", GPT2, ("models/gpt2/architecture.gin",), CONTINUATION),
+        Variant("GPT2Model", GPT2, ("models/gpt2/architecture.gin",), CONTINUATION),
+    ),
+    length="n_positions",
+    normal=normal,
 )

@@ -3,6 +3,7 @@
 import numpy as np
 
 from lm.errors import UserError
+from lm.interop import bert, electra, funnel, gpt2, switch, t5, xlnet
 from lm.interop.bert import BERT, BERT_CLASSIFIER, BERT_MASKED, BERT_SPANS, BERT_TOKENS
 from lm.interop.electra import ELECTRA, ELECTRA_GENERATOR
 from lm.interop.funnel import FUNNEL
@@ -31,6 +32,16 @@ FAMILIES = {
     "xlnet_permutation": XLNET,
 }
 
+FORMATS = {
+    "bert": bert.FORMAT,
+    "electra": electra.FORMAT,
+    "funnel": funnel.FORMAT,
+    "gpt2": gpt2.FORMAT,
+    "switch_transformers": switch.FORMAT,
+    "t5": t5.FORMAT,
+    "xlnet": xlnet.FORMAT,
+}
+
 
 def weights_from(model_type: str, state_dict: Tensors) -> dict[str, np.ndarray]:
     """Returns the tensors of a checkpoint under the paths of our variables.
@@ -49,12 +60,22 @@ def weights_from(model_type: str, state_dict: Tensors) -> dict[str, np.ndarray]:
         >>> weights_from("gpt2", {"h.3.ln_1.weight": np.ones(2, "float32")})
         {'decoder_only/decoder/layer_3_0/before_layer_norm/scale': array([1., 1.], dtype=float32)}
     """
-    return to_ours(family(model_type), join_heads(stack_experts(state_dict)))
+    return ours(family(model_type), state_dict)
 
 
 def weights_to(model_type: str, weights: Tensors) -> dict[str, np.ndarray]:
     """Returns our variables, by path, as a checkpoint with their names; the inverse."""
-    return split_heads(split_experts(to_theirs(family(model_type), weights)))
+    return theirs(family(model_type), weights)
+
+
+def ours(family: Family, tensors: Tensors) -> dict[str, np.ndarray]:
+    """Returns their tensors under our paths, by a family's table."""
+    return to_ours(family, join_heads(stack_experts(tensors)))
+
+
+def theirs(family: Family, weights: Tensors) -> dict[str, np.ndarray]:
+    """Returns our variables under their names, by a family's table."""
+    return split_heads(split_experts(to_theirs(family, weights)))
 
 
 def family(model_type: str) -> Family:

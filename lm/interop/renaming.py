@@ -1,5 +1,6 @@
 """Tables of names: their name of a tensor, ours, and the order of its axes."""
 
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -70,6 +71,8 @@ def to_ours(family: Family, tensors: Tensors) -> dict[str, np.ndarray]:
     ours: dict[str, np.ndarray] = {}
     for name, tensor in distinct(family, tensors):
         rule, layer = find(family, name)
+        if not has_rank(tensor, rule):
+            raise UserError(f"{name} has the shape {list(tensor.shape)}, which no such tensor has")
         parts = np.split(transposed(tensor, rule), len(rule.ours), axis=-1)
         paths = (path.replace("{i}", layer) for path in rule.ours)
         ours |= zip(paths, parts, strict=True)
@@ -94,6 +97,21 @@ def to_theirs(family: Family, weights: Tensors) -> dict[str, np.ndarray]:
     return theirs
 
 
+def has_rank(tensor: np.ndarray, rule: Rule) -> bool:
+    """Tells whether a tensor can be permuted and split as the rule says."""
+    rank = len(rule.order) or tensor.ndim
+    return tensor.ndim == rank > 0 and tensor.shape[-1] % len(rule.ours) == 0
+
+
+def their_name(family: Family, path: str) -> str:
+    """Returns the name of the tensor that holds a variable, the path where none does."""
+    for rule in family.rules:
+        for ours in rule.ours:
+            if found := match(ours, path):
+                return rule.theirs.replace("{i}", "".join(found.groups()))
+    return path
+
+
 def transposed(tensor: np.ndarray, rule: Rule) -> np.ndarray:
     """Permutes the axes; every order in use is its own inverse."""
     return np.transpose(tensor, rule.order) if rule.order else tensor
@@ -102,6 +120,8 @@ def transposed(tensor: np.ndarray, rule: Rule) -> np.ndarray:
 def distinct(family: Family, tensors: Tensors) -> Iterator[tuple[str, np.ndarray]]:
     """Yields the tensors under full names, without buffers and copies of tied tensors."""
     full = {full_name(family, name): tensor for name, tensor in tensors.items()}
+    if len(full) < len(tensors):
+        raise UserError("the file has a tensor twice, with and without a prefix")
     for name, tensor in full.items():
         original = full.get(family.copies.get(name, ""))
         is_copy = original is not None and np.array_equal(original, tensor)
@@ -110,10 +130,12 @@ def distinct(family: Family, tensors: Tensors) -> Iterator[tuple[str, np.ndarray
 
 
 def full_name(family: Family, name: str) -> str:
-    """Returns the name with the prefix that models without a head lack."""
+    """Returns the name with the prefix that models without a head lack, without `model.`."""
     known = [rule.theirs for rule in family.rules] + [*family.unused, *family.copies]
-    fits = any(match(pattern, name) for pattern in known)
-    return name if fits else family.prefix + name
+    bare = name.removeprefix("model.")
+    spelled = (name, family.prefix + name, bare, family.prefix + bare)
+    fits = (s for s in spelled if any(match(pattern, s) for pattern in known))
+    return next(fits, family.prefix + name)
 
 
 def find(family: Family, name: str) -> tuple[Rule, str]:
@@ -131,4 +153,10 @@ def layers(pattern: str, names: Tensors) -> list[str]:
 
 def match(pattern: str, name: str) -> re.Match[str] | None:
     """Matches a name with a pattern; the group is the number of the layer."""
-    return re.fullmatch(re.escape(pattern).replace(r"\{i\}", r"(\d+)"), name)
+    return _compiled(pattern).fullmatch(name)
+
+
+@functools.cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Returns the expression of a pattern: a table of experts has thousands."""
+    return re.compile(re.escape(pattern).replace(r"\{i\}", r"(\d+)"))

@@ -6,11 +6,15 @@ Here the experts of a layer are one tensor, and a dense and a sparse layer share
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
+from lm.errors import UserError
+from lm.interop.config_json import FUNCTION, NUMBER, RATE, SIZE, Format, Setting, Variant
+from lm.interop.purposes import ANSWER
 from lm.interop.renaming import Family, Rule, Tensors, linear, same
-from lm.interop.t5 import LETTERS, SHARED
+from lm.interop.t5 import DECODER, LETTERS, SHARED, SIZES_OF_ALL
 
 MAX_PAIRS = 32
 EXPERT = re.compile(r"(.*\.experts)\.expert_(\d+)\.(.*)")
@@ -93,4 +97,63 @@ SWITCH = Family(
         ("lm_head.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"), SHARED
     ),
     unused=(),
+)
+
+
+def normal(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns `config.json` with its layers in pairs, a dense and a sparse one.
+
+    Raises:
+        UserError: every second layer is not sparse.
+    """
+    found = dict(config)
+    for side, layers in (("encoder", "num_layers"), ("decoder", "num_decoder_layers")):
+        number, sparse_layers = config.get(layers, 12), config.get(f"num_sparse_{side}_layers", 3)
+        if number is None:
+            number = config.get("num_layers", 12)
+        if not isinstance(number, int) or sparse_layers != number / 2:
+            raise UserError(
+                f"config.json: num_sparse_{side}_layers = {sparse_layers!r:.40} of {number!r:.40} "
+                "layers; only models of which every second layer is sparse are known"
+            )
+        found[f"{side}_pairs"] = number // 2
+    return found
+
+
+def written(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns `config.json` with its layers counted one by one."""
+    encoder, decoder = config.pop("encoder_pairs"), config.pop("decoder_pairs")
+    return {
+        **config,
+        "num_layers": 2 * encoder,
+        "num_sparse_encoder_layers": encoder,
+        "num_decoder_layers": 2 * decoder,
+        "num_sparse_decoder_layers": decoder,
+    }
+
+
+FORMAT = Format(
+    settings=(
+        *SIZES_OF_ALL,
+        Setting("encoder_pairs", 6, SIZE, ("NUM_LAYERS",)),
+        Setting("decoder_pairs", 6, SIZE, (DECODER,), "NUM_LAYERS"),
+        Setting("num_experts", 8, SIZE, ("NUM_EXPERTS",)),
+        Setting("expert_capacity", 64, SIZE, ("MIN_CAPACITY",)),
+        Setting("router_jitter_noise", 0.01, RATE, ("JITTER",)),
+        Setting("router_aux_loss_coef", 0.001, NUMBER, ("BALANCE_LOSS",)),
+        Setting("router_z_loss_coef", 0.001, NUMBER, ("ROUTER_Z_LOSS",)),
+        Setting("dense_act_fn", "relu", FUNCTION, ("lm.nn.feedforward.FeedForward.activation",)),
+    ),
+    fixed={"router_bias": False, "tie_word_embeddings": True, "decoder_start_token_id": 0},
+    variants=(
+        Variant(
+            "SwitchTransformersForConditionalGeneration",
+            SWITCH,
+            ("models/switch/architecture.gin",),
+            ANSWER,
+        ),
+    ),
+    length=512,
+    normal=normal,
+    written=written,
 )

@@ -1,7 +1,11 @@
 """Names of Hugging Face's T5, 1.0 and 1.1."""
 
 from collections.abc import Iterator
+from typing import Any
 
+from lm.config.syntax import Reference
+from lm.interop.config_json import NUMBER, RATE, SIZE, Format, Setting, Variant
+from lm.interop.purposes import ANSWER
 from lm.interop.renaming import Family, Rule, linear, same
 
 SHARED = "shared.weight"
@@ -48,5 +52,76 @@ def t5(feed_forward: dict[str, str], *head: Rule) -> Family:
     )
 
 
+LOGITS = "encoder_decoder/head/kernel"
 T5 = t5(PLAIN)
-T5_1_1 = t5(GATED, linear("lm_head.weight", "encoder_decoder/head/kernel"))
+T5_1_1 = t5(GATED, linear("lm_head.weight", LOGITS))
+
+
+def normal(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns `config.json` with the layers of the decoder, and whether logits are scaled.
+
+    Before transformers 5 an untied table said that they are not; since then a key says so.
+    """
+    layers = config.get("num_decoder_layers")
+    scales = config.get("scale_decoder_outputs", config.get("tie_word_embeddings") is not False)
+    own = config.get("num_layers", 6) if layers is None else layers
+    said = {"feed_forward_proj": "relu", **config}
+    return {**said, "num_decoder_layers": own, "scale_decoder_outputs": scales}
+
+
+def written(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns `config.json` in the older words, which every version reads."""
+    scales = config.pop("scale_decoder_outputs")
+    return {**config, "tie_word_embeddings": scales}
+
+
+HEAD, EXPONENT = (
+    "lm.models.encoder_decoder.EncoderDecoder.head",
+    "lm.nn.heads.TiedLogits.scale_exponent",
+)
+TIED = Reference("", "lm.nn.heads.TiedLogits", is_call=False)
+UNTIED = Reference("", "lm.nn.heads.Logits", is_call=False)
+
+
+def variants(names: dict[str, str], files: tuple[str, ...], activation: str) -> Iterator[Variant]:
+    """The three ways to the logits: a table of their own, the shared one, the same scaled."""
+    same_words = {"feed_forward_proj": activation}
+    plain, scaled = ({**same_words, "scale_decoder_outputs": scales} for scales in (False, True))
+    base = Variant("T5ForConditionalGeneration", t5(names), files, ANSWER)
+    own = t5(names, linear("lm_head.weight", LOGITS))
+    yield base._replace(family=own, when=plain, head=LOGITS, bindings={HEAD: UNTIED})
+    yield base._replace(when=plain, bindings={HEAD: TIED, EXPONENT: 0.0})
+    yield base._replace(when=scaled, bindings={HEAD: TIED, EXPONENT: -0.5})
+
+
+DECODER = "decoder/lm.nn.stack.Stack.num_layers"
+SIZES_OF_ALL = (
+    Setting("vocab_size", 32128, SIZE, ("VOCABULARY_SIZE",)),
+    Setting("d_model", 512, SIZE, ("HIDDEN_DIM",)),
+    Setting("d_kv", 64, SIZE, ("HEAD_DIM",)),
+    Setting("d_ff", 2048, SIZE, ("INTERMEDIATE_DIM",)),
+    Setting("num_heads", 8, SIZE, ("NUM_HEADS",)),
+    Setting(
+        "relative_attention_num_buckets", 32, SIZE, ("lm.nn.relative.RelativeBias.num_buckets",)
+    ),
+    Setting(
+        "relative_attention_max_distance", 128, SIZE, ("lm.nn.relative.RelativeBias.max_distance",)
+    ),
+    Setting("dropout_rate", 0.1, RATE, ("DROPOUT_RATE",)),
+    Setting("layer_norm_epsilon", 1e-6, NUMBER, ("lm.nn.norm.RMSNorm.epsilon",)),
+)
+FORMAT = Format(
+    settings=(
+        *SIZES_OF_ALL,
+        Setting("num_layers", 6, SIZE, ("NUM_LAYERS",)),
+        Setting("num_decoder_layers", 6, SIZE, (DECODER,), "NUM_LAYERS"),
+    ),
+    fixed={"decoder_start_token_id": 0},
+    variants=(
+        *variants(PLAIN, ("models/t5/architecture.gin",), "relu"),
+        *variants(GATED, ("models/t5_1_1/architecture.gin",), "gated-gelu"),
+    ),
+    length=512,
+    normal=normal,
+    written=written,
+)

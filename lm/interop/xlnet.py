@@ -1,7 +1,11 @@
 """Names of Hugging Face's XLNet, with or without one of its heads."""
 
+from typing import Any
+
 import numpy as np
 
+from lm.interop.config_json import COUNT, FUNCTION, NUMBER, RATE, SIZE, Format, Setting, Variant
+from lm.interop.purposes import LABELS, PERMUTED, joined_by
 from lm.interop.renaming import Family, Tensors, dense, linear, norm, same
 
 WORDS = "transformer.word_embedding.weight"
@@ -66,3 +70,46 @@ def split_heads(tensors: Tensors) -> dict[str, np.ndarray]:
         elif name.endswith(QUERY):
             split[name] = tensor.reshape(1, 1, -1)
     return split
+
+
+def normal(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns `config.json` with a number for no memory."""
+    return {**config, "mem_len": config.get("mem_len", 512) or 0}
+
+
+FILES = ("models/xlnet/architecture.gin",)
+FORMAT = Format(
+    settings=(
+        Setting("vocab_size", 32000, SIZE, ("VOCABULARY_SIZE",)),
+        Setting("d_model", 1024, SIZE, ("HIDDEN_DIM",)),
+        Setting("n_layer", 24, SIZE, ("NUM_LAYERS",)),
+        Setting("n_head", 16, SIZE, ("NUM_HEADS",)),
+        Setting("d_inner", 4096, SIZE, ("INTERMEDIATE_DIM",)),
+        Setting("mem_len", 512, COUNT, ("MEMORY_LENGTH",)),
+        Setting("dropout", 0.1, RATE, ("DROPOUT_RATE",)),
+        Setting("layer_norm_eps", 1e-12, NUMBER, ("lm.nn.norm.LayerNorm.epsilon",)),
+        Setting("ff_activation", "gelu", FUNCTION, ("lm.nn.feedforward.FeedForward.activation",)),
+    ),
+    fixed={
+        "untie_r": True,
+        "attn_type": "bi",
+        "bi_data": False,
+        "clamp_len": -1,
+        "same_length": False,
+        "summary_type": "last",
+        "summary_activation": "tanh",
+        "summary_use_proj": True,
+    },
+    variants=(
+        Variant("XLNetLMHeadModel", XLNET, (*FILES, "models/xlnet/permutation.gin"), PERMUTED),
+        Variant("XLNetModel", XLNET, FILES),
+        Variant(
+            "XLNetForSequenceClassification",
+            XLNET,
+            (*FILES, "models/xlnet/classifier.gin"),
+            joined_by(LABELS, "join_cls_last"),
+        ),
+    ),
+    length=512,
+    normal=normal,
+)

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from lm.models.model import rows_of
-from lm.models.prefill import next_logits, prefill
+from lm.models.prefill import logits_of, next_logits, prefill
 from lm.nn.branch import Factory, State, make
 from lm.nn.stack_state import Rows
 from lm.parts import part
@@ -100,6 +100,11 @@ class DecoderOnly(keras.Model):
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Returns the logits [B, V] after one more token per row, int32 [B], and the state."""
         logits, decoder = next_logits(self, tokens, Rows(), state.decoder)
+        return logits, DecoderState(decoder)
+
+    def read(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Returns the logits [B, T, V] after each of several tokens [B, T], and the state."""
+        logits, decoder = logits_of(self, tokens, Rows(), state.decoder)
         return logits, DecoderState(decoder)
 
 

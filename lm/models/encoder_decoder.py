@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from lm.models.model import rows_of
-from lm.models.prefill import next_logits, prefill
+from lm.models.prefill import logits_of, next_logits, prefill
 from lm.nn.branch import Factory, State, make
 from lm.nn.handover import Begun, before_row, nan_if_packed
 from lm.nn.heads import LogitsInput
@@ -139,4 +139,12 @@ class EncoderDecoder(keras.Model):
         """Returns the logits [B, V] after one more token per row, int32 [B], and the state."""
         rows = Rows(memory_segments=state.memory_segments)
         logits, decoder = next_logits(self, tokens, rows, state.decoder)
+        return logits, state._replace(decoder=decoder)
+
+    def read(
+        self, tokens: Tensor, state: EncoderDecoderState
+    ) -> tuple[Tensor, EncoderDecoderState]:
+        """Returns the logits [B, T, V] after each of several tokens [B, T], and the state."""
+        rows = Rows(memory_segments=state.memory_segments)
+        logits, decoder = logits_of(self, tokens, rows, state.decoder)
         return logits, state._replace(decoder=decoder)

@@ -61,3 +61,14 @@ def real_tokens(tokens: Tensor, segments: Tensor) -> Tensor:
 def last_token(tokens: Tensor, index: Tensor) -> Tensor:
     """Returns tokens[b, index[b]], int32 [B]."""
     return ops.take_along_axis(tokens, index[:, None], axis=1)[:, 0]
+
+
+def logits_of(
+    model: Any, tokens: Tensor, rows: Rows, state: StackState
+) -> tuple[Tensor, StackState]:
+    """Returns the logits [B, T, V] after each of several more tokens, int32 [B, T], and the state.
+
+    They are what `next_logits` gives for one after the other.
+    """
+    x, state = model.decoder(model.embedding(tokens), rows, state=state)  # [B, T, D]
+    return model.head(x, model.embedding.matrix()), state

@@ -4,20 +4,28 @@ A cell is a layer `(x [B, T, D], flow, state) -> (h [B, T, D], state after)` wit
 The inputs of all positions are projected by one product; the matrices of a loop are built before it
 begins. What adds up over the length is float32 whatever the compute type. No matrix is split along
 its gates: the next position needs all of h.
+
+A cell that `stepping` admits has, once built, `inputs(x)`, the projections of any number of
+positions; `recurrent(h)`, the product with U; and `step(inputs of a position, state, recurrent)`,
+in which another function may stand for the product.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import keras
 from keras import ops
 
-from lm.nn.branch import State
+from lm.errors import LayerError
+from lm.nn.branch import Factory, State, make
 from lm.nn.dense import built_dense
 from lm.nn.initializers import Initializer, initializer
 from lm.nn.scan import linear_scan, loop
 from lm.parts import part
-from lm.types import Shape, Tensor, Tree
+from lm.types import Layer, Shape, Tensor, Tree
+
+Product: TypeAlias = Callable[[Tensor], Tensor]
+"""h [B, D] -> h U, [B, …]."""
 
 
 class Flow(NamedTuple):
@@ -26,10 +34,13 @@ class Flow(NamedTuple):
     Attributes:
         resets: bool [B, T, 1], True where the state before a position counts as zero.
         holds: bool [B, T, 1], True where the state after a position is the one before: padding.
+        cuts: bool [B, T, 1], True where the state before a position is a constant, through which no
+            gradient passes; `()` where it is nowhere.
     """
 
     resets: Tensor
     holds: Tensor
+    cuts: Tensor = ()
 
 
 class Hidden(NamedTuple):
@@ -91,8 +102,11 @@ class LSTM(keras.layers.Layer):
     def call(self, x: Tensor, flow: Flow, state: State) -> tuple[Tensor, State]:
         return in_turn(self.step, self.inputs(x), flow, state)
 
-    def step(self, x: Tensor, state: HiddenAndMemory) -> HiddenAndMemory:
-        gates = ops.cast(x + self.recurrent(state.h), "float32")
+    def step(
+        self, x: Tensor, state: HiddenAndMemory, recurrent: Product | None = None
+    ) -> HiddenAndMemory:
+        """Returns the state after a position, given `x_t W + b`."""
+        gates = ops.cast(x + (recurrent or self.recurrent)(state.h), "float32")
         i, f, o, g = ops.split(gates, 4, axis=-1)
         c = ops.sigmoid(f + self.forget_bias) * state.c + ops.sigmoid(i) * ops.tanh(g)
         return HiddenAndMemory(ops.cast(ops.sigmoid(o) * ops.tanh(c), x.dtype), c)
@@ -141,9 +155,10 @@ class GRU(keras.layers.Layer):
     def call(self, x: Tensor, flow: Flow, state: State) -> tuple[Tensor, State]:
         return in_turn(self.step, self.inputs(x), flow, state)
 
-    def step(self, x: Tensor, state: Hidden) -> Hidden:
+    def step(self, x: Tensor, state: Hidden, recurrent: Product | None = None) -> Hidden:
+        """Returns the state after a position, given `x_t [W, W_h] + [b, b_h]`."""
         h, width = state.h, state.h.shape[-1]
-        gates = ops.cast(x[:, : 2 * width] + self.recurrent(h), "float32")
+        gates = ops.cast(x[:, : 2 * width] + (recurrent or self.recurrent)(h), "float32")
         r, z = ops.split(ops.sigmoid(gates), 2, axis=-1)
         new = ops.cast(x[:, 2 * width :] + self.candidate(r * h), "float32")
         return Hidden(z * h + (1 - z) * ops.tanh(new))
@@ -180,12 +195,29 @@ class MinGRU(keras.layers.Layer):
 
     def call(self, x: Tensor, flow: Flow, state: State) -> tuple[Tensor, State]:
         gates, new = ops.split(ops.cast(self.inputs(x), "float32"), 2, axis=-1)
+        refuse_cuts(self, flow)
         z = ops.where(flow.holds, 0.0, ops.sigmoid(gates))
         h = linear_scan(ops.where(flow.resets, 0.0, 1 - z), z * new, state.h)
         return h, Hidden(h[:, -1])
 
     def initial_state(self, batch: int, width: int) -> Hidden:
         return Hidden(ops.zeros((batch, width), "float32"))
+
+
+def stepping(factory: Factory, name: str = "cell") -> Layer:
+    """Makes a cell that steps from position to position, or refuses another.
+
+    Raises:
+        LayerError: naming the cell.
+    """
+    cell = make(factory, name)
+    if not hasattr(cell, "step"):
+        raise LayerError(
+            f"{type(cell).__name__} does not step from position to position by itself: bind "
+            "cells.LSTM, cells.GRU, hyper_cells.LayerNormLSTM, nas_cell.NASCell or "
+            "enas_cell.ENASCell"
+        )
+    return cell
 
 
 def in_turn(
@@ -203,11 +235,35 @@ def in_turn(
         h after each position, [B, T, D], and the last state.
     """
 
-    def flowing(now: tuple[Tree, Tensor, Tensor], state: State) -> State:
-        x, reset, hold = now
+    def flowing(now: tuple[Tree, Tensor, Tensor, Tensor], state: State) -> State:
+        x, reset, hold, cut = now
+        state = state if has_no_cuts(flow) else stopped(cut, state)
         fresh = keras.tree.map_structure(lambda s: ops.where(reset, 0.0, s), state)
         return keras.tree.map_structure(
             lambda old, new: ops.where(hold, old, new), state, step(x, fresh)
         )
 
     return loop(flowing, (inputs, *flow), state)
+
+
+def stopped(cut: Tensor, state: State) -> State:
+    """Returns the state, a constant in the rows that are cut, bool [B, 1]."""
+    return keras.tree.map_structure(lambda s: ops.where(cut, ops.stop_gradient(s), s), state)
+
+
+def has_no_cuts(flow: Flow) -> bool:
+    """Whether gradients pass through all states."""
+    return isinstance(flow.cuts, tuple)
+
+
+def refuse_cuts(cell: Layer, flow: Flow) -> None:
+    """Refuses to truncate what reads all positions at once.
+
+    Raises:
+        LayerError: naming the cell.
+    """
+    if not has_no_cuts(flow):
+        raise LayerError(
+            f"recurrent.Recurrent.truncation: {type(cell).__name__} computes all positions at "
+            "once and has no state to cut: bind a cell that steps, such as cells.LSTM, or None"
+        )

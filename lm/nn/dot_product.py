@@ -55,11 +55,13 @@ def attend_shared(
     Args:
         query: [B·N, T, H, K], already scaled.
         cached: keys and values, [B, H, S, K] each.
-        mask: bool [B·N, 1, T, S] or None.
+        mask: bool [B·N, 1, T or 1, S] or None.
         bias: float32 [B·N, H, T, S] or None.
         dropout: layer applied to the attention weights.
     """
-    prompts = cached.key.shape[0]
+    prompts, length = cached.key.shape[0], query.shape[1]
+    if mask is not None and mask.shape[2] < length:
+        mask = ops.repeat(mask, length, axis=2)  # [B·N, 1, T, S]
     mask, bias = (None if x is None else by_prompt(x, prompts) for x in (mask, bias))
     together = ops.reshape(query, (prompts, -1, *query.shape[2:]))  # [B, N·T, H, K]
     y = attend_by_head(together, cached.key, cached.value, mask, bias, dropout)

@@ -5,9 +5,11 @@ from typing import ClassVar
 import keras
 from keras import ops
 
+from lm.nn.branch import Factory, make
+from lm.nn.dropout import Dropout
 from lm.nn.initializers import Initializer, initializer
 from lm.parts import part
-from lm.ranges import PositiveInt
+from lm.ranges import PositiveInt, UnitFloat
 from lm.types import Shape, Tensor
 
 
@@ -53,3 +55,38 @@ class TokenEmbedding(keras.layers.Layer):
     def matrix(self) -> Tensor:
         """Returns E, [V, D], as a tensor: what heads read."""
         return ops.convert_to_tensor(self.table)
+
+
+@part
+class WordDropout(keras.layers.Layer):
+    """`E[token] ⊙ m_token / (1 - rate)`: one m for every word of the vocabulary, drawn once a call.
+
+    All occurrences of a word in a batch are there or not. Dropping each occurrence by itself is
+    `dropout.Dropout` with `broadcast_axes = [2]` on the embeddings.
+
+    Args:
+        embedding: factory of a token embedding.
+        rate: share of the words that are 0 in training (0.1).
+
+    Source: Gal, Ghahramani 2016 (https://arxiv.org/abs/1512.05287), section 4.2; Merity et al. 2017
+    (https://arxiv.org/abs/1708.02182), section 4.2, embedding dropout.
+    """
+
+    def __init__(self, *, embedding: Factory, rate: UnitFloat, name: str | None = None) -> None:
+        super().__init__(name=name, autocast=False)
+        self.embedding = make(embedding, "embedding")
+        self.vocabulary_size = self.embedding.vocabulary_size
+        self.dropout = Dropout(rate=rate, name="dropout")
+
+    def build(self, tokens_shape: Shape) -> None:
+        """The embedding creates its table at its first call."""
+        del tokens_shape
+
+    def call(self, tokens: Tensor) -> Tensor:
+        kept = self.dropout(ops.ones((self.vocabulary_size, 1)))  # [V, 1]
+        x = self.embedding(tokens)  # [B, T, D]
+        return x * ops.cast(ops.take(kept, tokens, axis=0), x.dtype)
+
+    def matrix(self) -> Tensor:
+        """Returns E whole, [V, D]: what heads read."""
+        return self.embedding.matrix()

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from lm.nn.branch import Factory, State, make
-from lm.nn.cells import Flow, HiddenAndMemory, in_turn
+from lm.nn.cells import Flow, HiddenAndMemory, Product, in_turn
 from lm.nn.dense import built_dense, make_dense
 from lm.nn.initializers import Initializer, initializer
 from lm.nn.norm import LayerNorm
@@ -71,9 +71,12 @@ class LayerNormLSTM(keras.layers.Layer):
     def call(self, x: Tensor, flow: Flow, state: State) -> tuple[Tensor, State]:
         return in_turn(self.step, self.inputs(x), flow, state)
 
-    def step(self, x: Tensor, state: HiddenAndMemory) -> HiddenAndMemory:
+    def step(
+        self, x: Tensor, state: HiddenAndMemory, recurrent: Product | None = None
+    ) -> HiddenAndMemory:
         """Returns the state after a position, given `x_t W`."""
-        gates = ops.split(ops.cast(x + self.recurrent(state.h), "float32"), 4, axis=-1)
+        product = (recurrent or self.recurrent)(state.h)
+        gates = ops.split(ops.cast(x + product, "float32"), 4, axis=-1)
         h, c = normalized_lstm(gates, state.c, self.norms, self.forget_bias)
         return HiddenAndMemory(ops.cast(h, x.dtype), c)
 
@@ -168,9 +171,9 @@ class HyperLSTM(keras.layers.Layer):
         return self.add_weight(shape=(4, self.embedding_dim, width), initializer=init, name=name)
 
     def call(self, x: Tensor, flow: Flow, state: State) -> tuple[Tensor, State]:
-        return in_turn(self.step, (self.inputs(x), self.hyper.inputs(x)), flow, state)
+        return in_turn(self.both, (self.inputs(x), self.hyper.inputs(x)), flow, state)
 
-    def step(self, x: tuple[Tensor, Tensor], state: HyperState) -> HyperState:
+    def both(self, x: tuple[Tensor, Tensor], state: HyperState) -> HyperState:
         """Returns the state after a position, given `x_t W` and the smaller cell's inputs."""
         mine, small = x
         hyper = self.hyper.step(small + self.hyper_hidden(state.h), state.hyper)

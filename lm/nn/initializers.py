@@ -54,3 +54,18 @@ class CurrentFirst(keras.initializers.Initializer):
         """Returns the initial values."""
         taps = keras.ops.full(shape, 0.5 / shape[0], dtype=dtype)
         return keras.ops.concatenate([keras.ops.full_like(taps[:1], 0.5), taps[1:]], axis=0)
+
+
+@part
+class WidthScaledUniform(keras.initializers.RandomUniform):
+    """Uniform in ±scale / D for a table [N, D].
+
+    Args:
+        width: D.
+        scale: 1/2 in word2vec.
+
+    Source: Mikolov et al. 2013, the code of https://arxiv.org/abs/1310.4546.
+    """
+
+    def __init__(self, *, width: int, scale: float = 0.5) -> None:
+        super().__init__(minval=-scale / width, maxval=scale / width)

@@ -15,7 +15,7 @@ from lm.nn.dense import built_dense
 from lm.nn.dot_product import KeyValue, single_head_products
 from lm.nn.initializers import Initializer, initializer
 from lm.parts import part
-from lm.types import Shape, Tensor
+from lm.types import Layer, Shape, Tensor
 
 
 @part
@@ -128,8 +128,7 @@ class LuongAttention(Branch):
         LayerError: if the stack has no memory.
 
     Source: Luong et al. 2015 (https://arxiv.org/abs/1508.04025), section 3.1, global attention.
-    Departures: no input feeding; Bahdanau et al. 2015 attend with the decoder's state before the
-    position and feed c_t to the recurrence.
+    Departures: no input feeding, which is `input_feeding.InputFeeding`.
     """
 
     logical_axes: ClassVar = {"output/kernel": ("embed", "unmodeled")}
@@ -152,25 +151,49 @@ class LuongAttention(Branch):
 
     def call(self, x: Tensor, context: Context, state: State = None) -> tuple[Tensor, State]:
         x = ops.cast(x, self.compute_dtype)
-        memory = self.remembered(context, state)
-        prompts, query = memory.value.shape[0], self.score.query(x)
-        mask = context.memory_mask  # [B·N, 1, T or 1, S]
-        if mask is not None:
-            mask = ops.broadcast_to(mask, (*mask.shape[:2], x.shape[1], mask.shape[3]))
-            mask = by_prompt(mask, prompts)[:, 0]  # [B, N·T, S]
-        together = ops.reshape(query, (prompts, -1, x.shape[-1]))  # [B, N·T, D]
-        logits = self.score(together, memory.key)  # [B, N·T, S]
-        weights = ops.softmax(logits if mask is None else ops.where(mask, logits, -1e9))
-        read = ops.matmul(ops.cast(weights, x.dtype), memory.value)
-        both = ops.concatenate([ops.reshape(read, x.shape), x], axis=-1)  # [B·N, T, 2D]
+        memory = remembered(self, context, state)
         after = () if context.index is None else Shared(memory)
-        return ops.tanh(self.output_dense(both)), after
+        return self.attend(x, memory, context.memory_mask), after
 
-    def remembered(self, context: Context, state: State) -> KeyValue:
-        """Returns keys and values: made of the memory where it is given, else kept."""
-        if context.memory is not None:
-            memory = ops.cast(context.memory, self.compute_dtype)
-            return KeyValue(self.score.key(memory), memory)
-        if not state:
-            raise LayerError("LuongAttention reads a memory, and this stack is given none")
-        return state.tree
+    def attend(self, x: Tensor, memory: KeyValue, mask: Tensor) -> Tensor:
+        """Returns `tanh([c_t; x_t] W)`, [B·N, T, D]; arguments as of `read`."""
+        both = ops.concatenate([read(self.score, x, memory, mask), x], axis=-1)  # [B·N, T, 2D]
+        return ops.tanh(self.output_dense(both))
+
+
+def remembered(branch: Branch, context: Context, state: State) -> KeyValue:
+    """Returns keys and values: made of the memory where it is given, else kept.
+
+    Args:
+        branch: with a `score`.
+        context: with the memory, or none.
+        state: `Shared`, or nothing.
+
+    Raises:
+        LayerError: there is neither.
+    """
+    if context.memory is not None:
+        memory = ops.cast(context.memory, branch.compute_dtype)
+        return KeyValue(branch.score.key(memory), memory)
+    if not state:
+        raise LayerError(f"{type(branch).__name__} reads a memory, and this stack is given none")
+    return state.tree
+
+
+def read(score: Layer, x: Tensor, memory: KeyValue, mask: Tensor) -> Tensor:
+    """Returns `c_t = Σ_s α_ts m_s`, `α_t = softmax_s(score(x_t, m_s))`, [B·N, T, D].
+
+    Args:
+        score: of this file.
+        x: [B·N, T, D], N sequences of each of the B prompts.
+        memory: [B, S, D] each.
+        mask: bool [B·N, 1, T or 1, S], or None.
+    """
+    prompts, query = memory.value.shape[0], score.query(x)
+    if mask is not None:
+        mask = ops.broadcast_to(mask, (*mask.shape[:2], x.shape[1], mask.shape[3]))
+        mask = by_prompt(mask, prompts)[:, 0]  # [B, N·T, S]
+    together = ops.reshape(query, (prompts, -1, x.shape[-1]))  # [B, N·T, D]
+    logits = score(together, memory.key)  # [B, N·T, S]
+    weights = ops.softmax(logits if mask is None else ops.where(mask, logits, -1e9))
+    return ops.reshape(ops.matmul(ops.cast(weights, x.dtype), memory.value), x.shape)

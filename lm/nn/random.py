@@ -40,8 +40,13 @@ def hashed(shape: Shape, key: Tensor, rows: Tensor) -> Tensor:
 
 
 def normal(shape: Shape, seed: keras.random.SeedGenerator) -> Tensor:
-    """Returns numbers of N(0, 1), `√2 erfinv(2u - 1)` with u uniform; arguments as of `uniform`."""
-    return math.sqrt(2) * ops.erfinv(2 * uniform(shape, seed) - 1)
+    """Returns numbers of N(0, 1); arguments as of `uniform`."""
+    return standard_normal(uniform(shape, seed))
+
+
+def standard_normal(u: Tensor) -> Tensor:
+    """Returns `√2 erfinv(2u - 1)` of uniform u: it follows N(0, 1)."""
+    return math.sqrt(2) * ops.erfinv(2 * u - 1)
 
 
 def gumbel(u: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from keras import ops
 from lm.nn.branch import Branch, Context, Factory, State, make, refuse_source
 from lm.nn.cells import Flow
 from lm.parts import part
+from lm.ranges import PositiveInt
 from lm.types import Shape, Tensor
 
 
@@ -17,18 +18,27 @@ class Recurrent(Branch):
 
     Args:
         cell: factory of a layer of `lm.nn.cells`.
+        truncation: through how many positions a gradient passes at most; None is all of a row. A
+            segment is cut into windows of so many positions, counted from its end, and what is
+            behind the border of a window is a constant to what is before it.
 
     State: that of the cell, [B, D] each; the same is its carry.
 
     Raises:
-        LayerError: if the stack has it read another row than its own.
+        LayerError: if the stack has it read another row than its own, or what reads all positions
+            at once is to be truncated.
 
-    Source: Elman 1990, "Finding structure in time"; the cells name theirs.
+    Source: Elman 1990, "Finding structure in time"; the cells name theirs. Truncation: Williams,
+    Peng 1990, "An efficient gradient-based algorithm for on-line training of recurrent network
+    trajectories".
     """
 
-    def __init__(self, *, cell: Factory, name: str | None = None) -> None:
+    def __init__(
+        self, *, cell: Factory, truncation: PositiveInt | None = None, name: str | None = None
+    ) -> None:
         super().__init__(name=name)
         self.cell = make(cell, "cell")
+        self.truncation = truncation
 
     def build(self, x_shape: Shape) -> None:
         self.width = x_shape[-1]
@@ -38,7 +48,7 @@ class Recurrent(Branch):
         refuse_source(self, context)
         x = ops.cast(x, self.compute_dtype)
         before = self.initial_carry(ops.shape(x)[0]) if state is None else state
-        y, after = self.cell(x, flow(x, context), before)
+        y, after = self.cell(x, flow(x, context, self.truncation), before)
         return ops.cast(y, self.compute_dtype), () if state is None else after
 
     def initial_state(self, batch: int, length: int) -> State:
@@ -48,8 +58,8 @@ class Recurrent(Branch):
         return self.cell.initial_state(batch, self.width)
 
 
-def flow(x: Tensor, context: Context) -> Flow:
-    """Returns where the state of x [B, T, D] begins anew, and where it is held."""
+def flow(x: Tensor, context: Context, truncation: int | None = None) -> Flow:
+    """Returns where the state of x [B, T, D] begins anew, is held, and is a constant."""
     segments = context.segments
     if segments is None:
         segments = ops.ones_like(x[..., 0], "int32")
@@ -57,4 +67,19 @@ def flow(x: Tensor, context: Context) -> Flow:
     before = ops.concatenate([before, segments[:, :-1]], axis=1)
     holds = ops.equal(segments, 0)
     begins = ops.logical_and(ops.not_equal(segments, before), ops.logical_not(holds))
-    return Flow(begins[..., None], holds[..., None])
+    if truncation is None:
+        return Flow(begins[..., None], holds[..., None])
+    cuts = ops.equal(to_end(segments) % truncation, 0)
+    return Flow(begins[..., None], holds[..., None], cuts[..., None])
+
+
+def to_end(segments: Tensor) -> Tensor:
+    """Returns how many positions of its segment are left, each one's own included, int32 [B, T].
+
+    >>> print(np.asarray(to_end(ops.array([[1, 1, 1, 2, 2]]))))
+    [[3 2 1 2 1]]
+    """
+    positions = ops.arange(segments.shape[1], dtype="int32")
+    is_later = positions[None] >= positions[:, None]
+    is_own = ops.equal(segments[:, :, None], segments[:, None])  # [B, T, T]
+    return ops.sum(ops.cast(ops.logical_and(is_own, is_later[None]), "int32"), axis=-1)

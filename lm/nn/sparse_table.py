@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -59,6 +59,12 @@ class SparseTable(keras.layers.Layer):
         rows = _ROWS.get()
         found = ops.take(self.table, ids, axis=0) if rows is None else rows[self.path]
         return ops.cast(found, self.compute_dtype)
+
+
+def learned(model: Any) -> list[Any]:
+    """Returns all variables that training changes: the weights, and the tables of rows."""
+    tables = [x.table for x in model._flatten_layers() if isinstance(x, SparseTable)]
+    return [*model.trainable_variables, *tables]
 
 
 @contextmanager

@@ -54,3 +54,11 @@ class Objective(Protocol):
 
     def scores(self, features: Features, outputs: Any) -> RowScores:
         """Returns how probable the targets of each row are; not there where nothing says so."""
+
+
+def predicts_whole_texts(objective: Any) -> bool:
+    """Whether its cross entropy is that of whole texts, so that it can be counted in bits per byte.
+
+    A decoder predicts every token of a text. An encoder predicts some, and sees the others.
+    """
+    return "decoder" in objective.model.sides

@@ -6,9 +6,10 @@ from typing import Any
 import keras
 from keras import ops
 
+from lm.optim.averages import Average
 from lm.optim.optimizer import Optimizer
 from lm.parts import part
-from lm.ranges import NonNegativeFloat, PositiveInt, UnitFloat
+from lm.ranges import NonNegativeFloat, PositiveInt
 from lm.types import Shape, Tensor
 
 
@@ -20,7 +21,7 @@ def adafactor(
     clip_threshold: NonNegativeFloat = 1.0,
     min_factored: PositiveInt = 128,
     clip_norm: NonNegativeFloat | None = None,
-    average: UnitFloat | None = None,
+    average: Average | None = None,
     frozen: str | None = None,
 ) -> Optimizer:
     """Return Adafactor with the defaults of T5; see `Adafactor` for the rule.
@@ -31,7 +32,7 @@ def adafactor(
         clip_threshold: largest root mean square of a variable's update.
         min_factored: a variable is factored if its two largest dimensions are at least this.
         clip_norm: largest global norm of the gradient; None (T5) does not clip.
-        average: decay of the moving average of the weights; None keeps no average.
+        average: decay of the moving average of the weights, or `averages.Uniform`; None keeps none.
         frozen: regular expression of the paths of weights that keep their values; None trains all.
     """
     rule = Adafactor(

@@ -4,10 +4,11 @@ from typing import Any
 
 import keras
 
+from lm.optim.averages import Average
 from lm.optim.optimizer import Optimizer
 from lm.optim.sparse import SparseAdagrad
 from lm.parts import part
-from lm.ranges import NonNegativeFloat, UnitFloat
+from lm.ranges import NonNegativeFloat
 
 
 @part
@@ -17,7 +18,7 @@ def adagrad(
     initial_accumulator_value: NonNegativeFloat = 0.1,
     epsilon: NonNegativeFloat = 1e-7,
     clip_norm: NonNegativeFloat | None = None,
-    average: UnitFloat | None = None,
+    average: Average | None = None,
 ) -> Optimizer:
     """Return Adagrad: a <- a + g^2; w <- w - lr * g / sqrt(a + epsilon).
 
@@ -26,7 +27,7 @@ def adagrad(
         initial_accumulator_value: of a.
         epsilon: added to a under the root.
         clip_norm: largest global norm of the gradient; None does not clip.
-        average: decay of the moving average of the weights; None keeps no average.
+        average: decay of the moving average of the weights, or `averages.Uniform`; None keeps none.
 
     Source: Duchi et al. 2011, https://jmlr.org/papers/v12/duchi11a.html.
     """

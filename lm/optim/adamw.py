@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from lm.optim.averages import Average
 from lm.optim.optimizer import UNDECAYED, LayerRates, Optimizer
 from lm.parts import part
 from lm.ranges import NonNegativeFloat, UnitFloat
@@ -19,7 +20,7 @@ def adamw(  # noqa: PLR0913 - the settings of an update rule, keyword-only
     epsilon: NonNegativeFloat = 1e-8,
     weight_decay: NonNegativeFloat = 0.01,
     clip_norm: NonNegativeFloat | None = None,
-    average: UnitFloat | None = None,
+    average: Average | None = None,
     undecayed: str = UNDECAYED,
     frozen: str | None = None,
     layer_rates: Callable[[], LayerRates] | None = None,
@@ -33,7 +34,7 @@ def adamw(  # noqa: PLR0913 - the settings of an update rule, keyword-only
         epsilon: added to the root; 1e-6 in BERT.
         weight_decay: per update and unit of learning rate; 0 is Adam.
         clip_norm: largest global norm of the gradient; None does not clip.
-        average: decay of the moving average of the weights; None keeps no average.
+        average: decay of the moving average of the weights, or `averages.Uniform`; None keeps none.
         undecayed: regular expression of the paths without weight decay.
         frozen: regular expression of the paths of weights that keep their values; None trains all.
         layer_rates: factory of rates that differ by layer, `layer_rates.ByDepth`.

@@ -16,9 +16,9 @@ def conditional_update(
     *,
     variables: Sequence[Any],
     before: Sequence[Tensor],
-    accepted: Tensor,
+    accepted: Sequence[Tensor],
 ) -> Iterator[None]:
-    """Inside the body the rule stores new values only if the update is accepted.
+    """Inside the body the rule stores new values only where they are accepted.
 
     Afterwards every variable has its new value, or the old one bit for bit. A variable that the
     rule assigns is selected at that moment: a moment is final before the weight reads it, and no
@@ -28,17 +28,18 @@ def conditional_update(
         rule: a Keras optimizer, which assigns through its own methods `assign…`.
         variables: what a skipped update leaves unchanged.
         before: their old values.
-        accepted: bool scalar.
+        accepted: bool scalars, one for each variable.
     """
-    old = {id(v): x for v, x in zip(variables, before, strict=True)}
+    pairs = list(zip(before, accepted, strict=True))
+    old = {id(v): pair for v, pair in zip(variables, pairs, strict=True)}
     # TensorFlow's optimizers hand the engine's own variables to these methods.
-    old |= {id(v.value): x for v, x in zip(variables, before, strict=True)}
+    old |= {id(v.value): pair for v, pair in zip(variables, pairs, strict=True)}
     unassigned = {id(x) for x in before}
 
     def assign(variable: Any, value: Tensor) -> None:
-        previous = old[id(variable)]
+        previous, is_accepted = old[id(variable)]
         unassigned.discard(id(previous))
-        variable.assign(ops.where(accepted, ops.cast(value, previous.dtype), previous))
+        variable.assign(ops.where(is_accepted, ops.cast(value, previous.dtype), previous))
 
     rule.assign = assign
     rule.assign_add = lambda variable, value: assign(variable, variable + value)
@@ -48,6 +49,6 @@ def conditional_update(
     finally:
         for name in ("assign", "assign_add", "assign_sub"):
             delattr(rule, name)
-    for variable, previous in zip(variables, before, strict=True):
+    for variable, (previous, is_accepted) in zip(variables, pairs, strict=True):
         if id(previous) in unassigned:
-            variable.assign(ops.where(accepted, variable.value, previous))
+            variable.assign(ops.where(is_accepted, variable.value, previous))

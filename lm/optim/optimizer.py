@@ -8,12 +8,15 @@ import keras
 from keras import ops
 
 from lm.errors import UserError
+from lm.optim.accumulation import Accumulation, EachBatch
+from lm.optim.averages import Average
 from lm.optim.sparse import SparseRule, Touched
-from lm.ranges import NonNegativeFloat, UnitFloat
+from lm.ranges import NonNegativeFloat
 from lm.types import Tensor
 
 # Norm scales, biases and embeddings, by their paths.
 UNDECAYED = r"norm|scale|bias|beta|gamma|embed|(^|/)position"
+NOTHING = r"(?!)"
 
 
 class LayerRates(Protocol):
@@ -26,7 +29,9 @@ class LayerRates(Protocol):
 class Optimizer:
     """w <- rule(w, clip(g)), with weight decay by path and an optional moving average.
 
-    With layer rates r, w <- w + r (rule(w, clip(g)) - w): weight decay is slowed down too.
+    Noise may follow the clipping (`gradient_noise.noisy`), and an update may have the gradients of
+    several batches (`batch_schedule.scheduled`). With layer rates r, w <- w + r (rule(w, clip(g)) -
+    w): weight decay is slowed down too.
 
     The rule's own clipping, averaging and accumulation stay off: they are done here or in the
     engine, where a skipped update can leave everything unchanged.
@@ -34,8 +39,8 @@ class Optimizer:
     Args:
         rule: a Keras optimizer with a fixed name; it is built here and belongs to this object.
         clip_norm: largest global norm of the gradient; None does not clip.
-        average: decay of the moving average of the weights (0.999 ...) used for evaluation; None
-            keeps no average.
+        average: decay of the moving average of the weights (0.999 ...) used for evaluation, or
+            `averages.Uniform`; None keeps no average.
         undecayed: regular expression; a variable whose path it matches is never decayed.
         frozen: regular expression; a weight whose path it matches keeps its value. It has neither
             gradient nor slots.
@@ -53,7 +58,7 @@ class Optimizer:
         *,
         rule: keras.optimizers.Optimizer,
         clip_norm: NonNegativeFloat | None = None,
-        average: UnitFloat | None = None,
+        average: Average | None = None,
         undecayed: str = UNDECAYED,
         frozen: str | None = None,
         layer_rates: Callable[[], LayerRates] | None = None,
@@ -66,6 +71,8 @@ class Optimizer:
         self.undecayed = undecayed
         self.frozen = frozen
         self.layer_rates = None if layer_rates is None else layer_rates()
+        self.noise: Callable[[Sequence[Tensor], Tensor], Sequence[Tensor]] | None = None
+        self.accumulation: EachBatch | Accumulation = EachBatch()
         self.weights: list[Any] = []
         self.averages: list[Any] = []
 
@@ -94,6 +101,7 @@ class Optimizer:
         self.rule.build(self.weights)
         if self.average is not None:
             self.averages = [_copy(w) for w in self.weights]
+        self.accumulation.build(self.weights)
 
     def restart_averages(self) -> None:
         """Set the averages to the weights, after these were assigned."""
@@ -102,8 +110,13 @@ class Optimizer:
 
     @property
     def slots(self) -> list[Any]:
-        """The rule's variables: the count of updates, the learning rate if fixed, the moments."""
-        return self.rule.variables
+        """The count of updates, the learning rate if fixed, the moments, sums over batches."""
+        return [*self.rule.variables, *self.accumulation.variables]
+
+    @property
+    def copies(self) -> int:
+        """How many more numbers than moments it keeps for each weight."""
+        return self.accumulation.copies + (self.average is not None)
 
     @property
     def variables(self) -> list[Any]:
@@ -122,10 +135,10 @@ class Optimizer:
             gradients: one per weight, in the order of `build`.
             norm: their global norm.
         """
-        self._update([self._clipped(g, norm) for g in gradients])
-        if self.average is not None:
-            for mean, weight in zip(self.averages, self.weights, strict=True):
-                mean.assign(mean + (1.0 - self.average) * (weight - mean))
+        decay, clipped = self._decay(), [self._clipped(g, norm) for g in gradients]
+        self._update(self.noise(clipped, self.rule.iterations.value) if self.noise else clipped)
+        for mean, weight in zip(self.averages, self.weights, strict=False):
+            mean.assign(mean + (1.0 - decay) * (weight - mean))
 
     def rows_after(self, touched: Touched, norm: Tensor, rate: Tensor) -> list[Tensor]:
         """Return the rows of a sparse table and of its slots after one update, [K, D] each.
@@ -139,6 +152,10 @@ class Optimizer:
         table, *slots = touched.values
         return self.sparse(table, slots, self._clipped(touched.gradient, norm), rate)
 
+    def _decay(self) -> Any:
+        """Return the decay of the averages after the coming update."""
+        return self.average(self.rule.iterations.value) if callable(self.average) else self.average
+
     def _clipped(self, gradient: Tensor, norm: Tensor) -> Tensor:
         """Return a gradient, shortened with all others where their norm is too large."""
         if self.clip_norm is None:
@@ -148,6 +165,9 @@ class Optimizer:
 
     def _update(self, gradients: Sequence[Tensor]) -> None:
         """Apply the rule, each weight at its own rate."""
+        if not gradients:  # all that trains lies in sparse tables; Keras would count no update
+            self.rule.iterations.assign_add(1)
+            return
         if self.layer_rates is None:
             self.rule.apply(gradients)
             return

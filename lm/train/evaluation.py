@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from lm.engines import Engine
 from lm.engines.program import Ratios
 from lm.likelihood import bits, perplexity
+from lm.objectives.objective import predicts_whole_texts
 from lm.parts import part
 from lm.ranges import PositiveInt
 from lm.types import Batch
@@ -40,7 +41,8 @@ class Evaluation:
         mixture_or_task_name: a task, or a mixture whose tasks with this split are evaluated.
         data: factory of one pass over a task, called with `mixture_or_task_name` and `split`.
         split: name of the split.
-        steps: number of batches; the whole split by default. Bits per byte need the whole.
+        steps: number of batches; the whole split by default. Bits per byte need the whole, and an
+            objective that predicts every token.
     """
 
     def __init__(
@@ -62,7 +64,8 @@ class Evaluation:
         """Yield the metrics of each task with the engine's weights."""
         for task, batches in self.batches.items():
             sums = total(engine, islice(batches, self.steps))
-            size = text_bytes(batches) if self.steps is None else None
+            is_whole = self.steps is None and predicts_whole_texts(engine.program.objective)
+            size = text_bytes(batches) if is_whole else None
             yield TaskMetrics(task, self.split, metrics(sums, size))
 
 

@@ -6,13 +6,14 @@ It ends at the last step, or after some evaluations without a new best one.
 import contextlib
 import dataclasses
 import math
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lm.checkpoint import Store
-from lm.engines import Engine
+from lm.engines import Engine, Outcome
 from lm.errors import ConfigError
 from lm.train import state
 from lm.train.evaluation import Evaluation, TaskMetrics
@@ -20,6 +21,7 @@ from lm.train.guard import Guard, Step
 from lm.train.reporter import Reporter
 from lm.train.stop_signals import Interruptible, Stopped, StopSignals
 from lm.train.training_batches import HashedBatches, check_first_batch
+from lm.types import Batch
 
 LOSSES = ("cross_entropy", "loss")
 
@@ -171,7 +173,9 @@ class Loop:
             with clock.exclude("compilation" if step == first else ""):
                 if step == first:
                     check_first_batch(self.engine.program.objective, batch)
-                outcome = self.engine.step(batch)
+                    outcome = self._first_step(step + 1, batch)
+                else:
+                    outcome = self.engine.step(batch)
             step += 1
             self.reporter.advance()
             self.store.poll()
@@ -179,6 +183,16 @@ class Loop:
         self.store.wait()
         if self.patience.is_over:
             self.reporter.log(f"ended at step {step}: {self.patience}")
+
+    def _first_step(self, number: int, batch: Batch) -> Outcome:
+        """Do the first step of this process, and log that it compiles and how long it took."""
+        self.reporter.log("compiling the training step: the first step takes longer than others")
+        started = time.monotonic()
+        outcome = self.engine.step(batch)
+        total, weight = np.asarray(outcome.terms["loss"])
+        seconds = time.monotonic() - started
+        self.reporter.log(f"step {number}: loss {total / weight:.4f}, compiled in {seconds:.0f} s")
+        return outcome
 
     def _after(self, done: Step, signals: StopSignals) -> None:
         """Do what is due after a step."""

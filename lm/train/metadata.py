@@ -4,6 +4,7 @@ The manifest of every checkpoint has them, a resume compares them with its own, 
 the run folder show them to a reader.
 """
 
+import fnmatch
 import hashlib
 import importlib.metadata
 import json
@@ -32,9 +33,10 @@ PACKAGES = ("keras", "numpy", "tensorflow", "jax", "seqio-nightly", "safetensors
 HARMLESS = re.compile(
     r"(.*/)?(lm\.train\.train\.(workdir|train_steps|\w*_period|keep|patience|evaluations|samples"
     r"|max_skipped|max_rollbacks|replay_batch|mesh|random_seed|microbatches|dtype_policy|partial|allow_change|initial_checkpoint_path)$"
-    r"|lm\.train\.(evaluation|samples)\.|lm\.data\.batching\.\w+\.evaluation_batches\."
-    r"|lm\.data\.user_tasks\.user(_labels)?\.\w+\.(train|validation|test)$|lm\.data\.vocabulary\.\w+\.name_or_path$"
-    r"|lm\.data\.batching\.pipeline\.Pipeline\.|lm\.(mesh|inference\.(embed|evaluate|generate|score))\.)"
+    r"|lm\.train\.(evaluation|text_evaluation|samples)\.|lm\.data\.batching\.\w+\.evaluation_batches\."
+    r"|lm\.data\.user_tasks\.user(_labels)?\.\w+\.(train|validation|test)$"
+    r"|lm\.data\.(vocabulary\.\w+\.name_or_path|tokenizer_json\.\w+\.folder)$"
+    r"|lm\.data\.batching\.pipeline\.Pipeline\.|lm\.(mesh|inference\.(embed|evaluate|generate|score|vectors))\.)"
 )
 ENVIRONMENT = (
     "TF_ENABLE_ONEDNN_OPTS",
@@ -43,6 +45,7 @@ ENVIRONMENT = (
     "OMP_NUM_THREADS",
     "TF_NUM_INTRAOP_THREADS",
 )
+_SHOWN = 5
 ISA = ("avx", "avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")
 LM = Path(config.__file__).parents[1]
 
@@ -134,7 +137,7 @@ def check_unchanged(
     Args:
         old: `config`, `data` and `run` of the checkpoint.
         new: the same of this process.
-        allow_change: names that may differ; the last part of a dotted name is enough.
+        allow_change: names that may differ: whole, the last part, or patterns such as `lm.optim.*`.
         run: the run folder, for the message.
 
     Returns:
@@ -148,15 +151,29 @@ def check_unchanged(
         for part in ("config", "data", "run")
         for name, pair in changes(old.get(part, {}), new[part]).items()
     }
-    allowed = [n for n in found if any(n == a or n.endswith(f".{a}") for a in allow_change)]
+    allowed = [n for n in found if any(_is_meant(n, pattern) for pattern in allow_change)]
     changed = {n: pair for n, pair in found.items() if n not in allowed}
     if changed:
-        last = sorted({name.rpartition(".")[2] for name in changed})
-        flags = " ".join(f"--allow-change={name}" for name in last)
-        error = UserError(f"{run} was begun with other values; take another --workdir, or {flags}")
-        was, now = ({n: pair[i] for n, pair in changed.items()} for i in range(2))
-        raise with_differences(error, was, now)
+        raise _begun_otherwise(changed, run)
     return allowed
+
+
+def _is_meant(name: str, pattern: str) -> bool:
+    """Tell whether a pattern is the name, its last part, or matches it."""
+    return name.endswith(f".{pattern}") or fnmatch.fnmatchcase(name, pattern)
+
+
+def _begun_otherwise(changed: Mapping[str, tuple[Any, Any]], run: Path) -> UserError:
+    """Return the error of a run folder of another configuration: what differs, three ways on."""
+    error = UserError(f"{run} was begun with other settings; {len(changed)} differ")
+    was, now = ({n: pair[i] for n, pair in changed.items()} for i in range(2))
+    with_differences(error, was, now, most=_SHOWN)
+    last = sorted({name.rpartition(".")[2] for name in changed})
+    names = last if len(last) <= _SHOWN else ["'*'"]
+    error.add_note("a new run:     give another --workdir")
+    error.add_note("go on anyway:  " + " ".join(f"--allow-change={name}" for name in names))
+    error.add_note(f"start over:    remove {run}")
+    return error
 
 
 def write_config(workdir: Path) -> None:
@@ -178,12 +195,13 @@ def write_operative_config(workdir: Path) -> None:
 
 def write_model_info(workdir: Path, program: Program) -> None:
     """Write model-info.txt: path, shape, dtype and size of every weight, and the total."""
-    width = max((len(w.path) for w in program.weights), default=0)
-    sizes = [int(np.prod(w.shape, dtype=np.int64)) for w in program.weights]
+    weights = [*program.weights, *(x.table for x in program.tables.layers)]
+    width = max((len(w.path) for w in weights), default=0)
+    sizes = [int(np.prod(w.shape, dtype=np.int64)) for w in weights]
     lines = [
         f"{w.path:<{width}}  {tuple(w.shape)!s:<16} "
         f"{keras.backend.standardize_dtype(w.dtype):<9} {size:>14,}"
-        for w, size in zip(program.weights, sizes, strict=True)
+        for w, size in zip(weights, sizes, strict=True)
     ]
     text = "\n".join([*lines, f"Total number of parameters: {sum(sizes)}"]) + "\n"
     disk.replace(workdir / "model-info.txt", text.encode(), what="the sizes of the model")

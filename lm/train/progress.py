@@ -129,6 +129,7 @@ def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     _draw_training(axes, *curves.pop(None, ([], [])))
     for (task, (steps, losses)), color in zip(curves.items(), cycle(_EVALUATIONS), strict=False):
         axes.plot(steps, losses, "o-", color=color, markersize=3, label=f"{task} {losses[-1]:.3f}")
+    axes.set_title(f"loss of {path.absolute().parent.name}")
     axes.legend(frameon=False)
     figure.savefig(path)
 
@@ -159,10 +160,13 @@ def plot_by_time(runs: Mapping[str, tuple[Sequence[Mapping[str, Any]], float]], 
 def _empty(x: str) -> tuple[Any, Any]:
     """Return a figure and its axes."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter, MaxNLocator
 
     figure = Figure(figsize=(7, 4.2), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     axes.set_xlabel(x)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_ylabel("cross entropy (nats per token)")
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)

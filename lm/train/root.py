@@ -44,6 +44,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
     random_seed: Seed = 0,
     microbatches: PositiveInt = 1,
     mesh: Factory | None = None,
+    engine: Callable[..., engines.Engine] | None = None,
     dtype_policy: str = "float32",
     max_skipped: PositiveInt = 10,
     max_rollbacks: NonNegativeInt = 0,
@@ -71,6 +72,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         random_seed: decides the initial weights and dropout.
         microbatches: parts of a batch whose gradients are summed before the update.
         mesh: factory of the devices to train on, a file of `gin/mesh`; None is one device.
+        engine: factory of what makes the steps; None is that of the Keras backend.
         dtype_policy: Keras' policy: float32, bfloat16 or mixed_bfloat16.
         max_skipped: updates skipped in a row, for a loss or gradient that is not finite, that end
             the run or roll it back.
@@ -98,15 +100,15 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         signals = group.signals()
         held.enter_context(signals)
         store = held.enter_context(contextlib.closing(group.store(Store(folder, keep=keep))))
-        _prepare(settings)
+        set_up_keras(settings)
         data = HashedBatches(train_data())
-        engine = _engine(group, objective, optimizer, data, settings)
+        made = build_engine(engine or engines.get(), group, objective, optimizer, data, settings)
         about = metadata.run_metadata(data.fingerprint(), settings)
         log(metadata.format_machine(about["machine"]))
         store.clean()
         found = state.resume(
             store=store,
-            engine=engine,
+            engine=made,
             data=data,
             metadata=about,
             allow_change=allow_change,
@@ -115,13 +117,13 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         group.check_step(found and found.step)
         start = found or state.StartPoint()
         if found is None and initial_checkpoint_path is not None:
-            state.start_from_weights(engine=engine, path=initial_checkpoint_path, partial=partial)
+            state.start_from_weights(engine=made, path=initial_checkpoint_path, partial=partial)
         if saved is not None:
-            skipped_batch.replay(saved, step=start.step, engine=engine, data=data, signals=signals)
+            skipped_batch.replay(saved, step=start.step, engine=made, data=data, signals=signals)
             return
         if group.is_first:
             metadata.write_config(folder)
-            metadata.write_model_info(folder, engine.program)
+            metadata.write_model_info(folder, made.program)
         reporter = group.reporter(
             Reporter,
             workdir=folder,
@@ -132,7 +134,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         )
         with contextlib.closing(reporter), group.lost_peers_named():
             loop = Loop(
-                engine=engine,
+                engine=made,
                 data=data,
                 store=store,
                 reporter=reporter,
@@ -148,7 +150,8 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         group.wait_for_end()
 
 
-def _engine(
+def build_engine(
+    factory: Callable[..., engines.Engine],
     group: ProcessGroup,
     objective: Factory,
     optimizer: Factory,
@@ -157,12 +160,12 @@ def _engine(
 ) -> engines.Engine:
     """Return the engine, its state laid out over the mesh, its vocabulary checked."""
     with group.on_mesh(objective, data.features, settings["microbatches"]):
-        _prepare(settings)
+        set_up_keras(settings)
         with wall("train.train.objective"):
             made = objective()
         with wall("train.train.optimizer"):
             rule = optimizer()
-        engine = engines.get()(
+        engine = factory(
             objective=made,
             optimizer=rule,
             features=data.features,
@@ -174,7 +177,7 @@ def _engine(
     return engine
 
 
-def _prepare(settings: Mapping[str, Any]) -> None:
+def set_up_keras(settings: Mapping[str, Any]) -> None:
     """Set what Keras keeps for the process: the precision and the source of seeds.
 
     Raises:

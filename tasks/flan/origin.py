@@ -13,6 +13,7 @@ import seqio
 
 from lm.data.registry import task_registry
 from lm.data.storage import files, fingerprints, readers, sources
+from lm.data.storage.plain import plain
 from tasks.flan import readings
 from tasks.flan.data_set import DataSet
 from tasks.flan.readings.layout import Fields, Layout, Reading, Row
@@ -94,7 +95,7 @@ class TfdsRows:
     def read(self, split: str) -> Iterator[Row]:
         """Yields the rows of a slice."""
         dataset = self.source.get_dataset(split, shuffle=False)
-        return (_plain(row) for row in dataset.as_numpy_iterator())
+        return (plain(row) for row in dataset.as_numpy_iterator())
 
     def require(self, split: str) -> None:
         """Checks that TFDS has prepared the data."""
@@ -198,14 +199,3 @@ def _fields(data_set: DataSet) -> dict[str, str]:
     patterns = [pattern for template in data_set.templates for pattern in template]
     names = [name for pattern in patterns for _, name, _, _ in string.Formatter().parse(pattern)]
     return {name: name for name in dict.fromkeys(names) if name and name != "answer"}
-
-
-def _plain(value: Any) -> Any:
-    """Returns TFDS's bytes as text, arrays as lists, numbers as Python's."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return _plain(value.tolist()) if hasattr(value, "tolist") else value

@@ -50,7 +50,9 @@ def add_classification(
     """
     task = Classification(source, texts, column, answer, metrics)
     class_form(name, task)
-    text_form(f"{name}_text", task, benchmark=benchmark or name)
+    # In T5's release the texts stand in the order of their names.
+    by_name = task._replace(texts=dict(sorted(texts.items())))
+    text_form(f"{name}_text", by_name, benchmark=benchmark or name)
 
 
 def add_table(  # noqa: PLR0913 - keyword-only settings of one task

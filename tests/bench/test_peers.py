@@ -86,14 +86,18 @@ def test_a_peer_is_told_sizes_and_weights(monkeypatch, capsys, name, model_type,
 
 
 def test_windows_alternate_and_the_ratio_is_of_medians(monkeypatch):
-    order = []
-    clock = iter([0, 1, 1, 2, 2, 3, 3, 7, 7, 8, 8, 12])
+    order, told = [], []
+    clock = iter([0, 5, 5, 6, 6, 7, 7, 11, 11, 12, 12, 16])
     monkeypatch.setattr(peers.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(measure.time, "perf_counter", lambda: next(clock))
     calls = {name: lambda name=name: order.append(name) for name in ("ours", "theirs")}
-    speeds = peers.alternate(calls, tokens=8, windows=2)
+    speeds = peers.alternate(calls, tokens=8, windows=2, report=told.append)
     assert order == ["ours", "theirs"] * 3
-    assert peers._ratios(speeds)["ratios"] == {"theirs": 4.0}
+    found = peers._ratios(speeds, 8)
+    assert found["ratios"] == {"theirs": 4.0}
+    assert found["compile_seconds"] == {"ours": 4.0, "theirs": 0.0}
+    assert told[1] == "ours: first window 5.0 s, with compiling"
+    assert told[-1] == "window 2 of 2, tokens/s: ours 8, theirs 2"
 
 
 def test_a_missing_extra_is_one_line(monkeypatch, capsys):

@@ -1,6 +1,7 @@
 """`lm config` and `lm list` from the outside."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from lm.cli import flags
 from lm.cli import list as listing
 from lm.cli.main import Parser
+from lm.errors import ConfigError
 
 
 def answer(verb: str, *words: str) -> int:
@@ -20,6 +22,19 @@ def answer(verb: str, *words: str) -> int:
     return module.run(parser.parse_args(flags.rewritten(words)))
 
 
+def test_show_lists_macros_with_values_and_comments(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        answer("config", "show", "--gin_file=quickstart.gin", "--gin.BATCH_SIZE=4", "--json") == 0
+    )
+    rows = {row["macro"]: row for row in json.loads(capsys.readouterr().out)}
+    assert (rows["BATCH_SIZE"]["value"], rows["BATCH_SIZE"]["bound in"]) == (
+        "4",
+        "--gin.BATCH_SIZE",
+    )
+    assert rows["LEARNING_RATE"]["value"] == "0.05"
+    assert rows["LEARNING_RATE"]["comment"] == "relative to the scale of a matrix"
+
+
 def test_explain_tells_value_file_and_line(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["explain", "NUM_LAYERS", "--gin_file=models/gpt2/small.gin"]
     assert answer("config", *words) == 0
@@ -28,6 +43,12 @@ def test_explain_tells_value_file_and_line(capsys: pytest.CaptureFixture[str]) -
     assert "small.gin:" in lines[1]
     assert "architecture.gin:" in lines[2]
     assert lines[2].lstrip().startswith("overrides ")
+
+
+def test_explain_refuses_a_misspelt_flag() -> None:
+    words = ["explain", "TRAIN_STEPS", "--gin_file=quickstart.gin"]
+    with pytest.raises(ConfigError, match="did you mean 'save_period'"):
+        answer("config", *words, "--gin.train.train.save_periods=10")
 
 
 def test_explain_as_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,14 +104,34 @@ def test_list_tokenizers_begins_with_bytes(capsys: pytest.CaptureFixture[str]) -
     assert lines[1].startswith("byte ")
 
 
-@pytest.mark.slow
-def test_list_tasks_names_what_the_package_registers() -> None:
+def test_list_tasks_loads_no_framework(tmp_path: Path) -> None:
+    """It took as long as an import of TensorFlow."""
     import subprocess
     import sys
 
-    command = [sys.executable, "-m", "lm", "list", "tasks", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    rows = {row["task"]: row["module"] for row in json.loads(done.stdout)}
-    assert rows["python_docs"] == "tasks.python_docs"
-    assert rows["multi30k_ende"] == "tasks.multi30k"
-    assert done.stderr == ""
+    code = (
+        "import sys; from lm.cli.main import main; main(['list', 'tasks', '--json']); "
+        "print([name for name in ('seqio', 'tensorflow', 'keras') if name in sys.modules])"
+    )
+    environment = {**os.environ, "LM_DATA_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    listed, _, loaded = done.stdout.rpartition("\n]\n")
+    rows = {row["task"]: row for row in json.loads(f"{listed}]")}
+    assert loaded == "[]\n"
+    assert rows["python_docs"]["module"] == "tasks.python_docs"
+    assert rows["python_docs"]["data"] == "here"
+    assert rows["multi30k_ende"]["data"] == "missing: multi30k/train.en.txt.gz"
+    assert rows["glue_cola"]["data"] == "missing: tfds:glue/cola:1.0.0"
+
+
+@pytest.mark.slow
+def test_the_index_of_tasks_is_current() -> None:
+    """Otherwise: `make tasks`."""
+    from lm.data.registry import task_index
+    from tasks.support.registered import entries
+
+    found = entries()
+    listed = [*task_index.entries("mixture"), *task_index.entries("task")]
+    assert {entry.name: entry for entry in listed} == {entry.name: entry for entry in found}

@@ -40,6 +40,30 @@ def test_score_prints_a_record_for_each_text(workdir, tmp_path, capsys):
     assert all(record["log_likelihood"] < 0 < record["bits_per_byte"] for record in records)
 
 
+def test_an_ensemble_of_a_run_and_itself_scores_as_the_run(workdir, tmp_path, capsys):
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text('{"text": "abc", "score": -1}\n{"text": "bca", "score": -2}\n')
+    words = ["score", f"--workdir={workdir}", f"--input={texts}", "--json"]
+    assert main(words) == 0
+    alone = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert main([*words, f"--ensemble={workdir}", "--rerank=1.0"]) == 0
+    [found] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    wanted = max(alone, key=lambda record: record["log_likelihood"])
+    assert found["text"] == wanted["text"]
+    assert found["log_likelihood"] == pytest.approx(wanted["log_likelihood"], rel=1e-5)
+
+
+def test_embed_finds_the_nearest_text_and_draws_all(workdir, tmp_path, capsys):
+    texts, picture = tmp_path / "texts.txt", tmp_path / "texts.png"
+    texts.write_text("cab\nabc\nbb\n")
+    words = [f"--input={texts}", "--nearest=abc", "--count=2", f"--picture={picture}"]
+    assert main(["embed", f"--workdir={workdir}", *words]) == 0
+    _, first, *others = capsys.readouterr().out.splitlines()
+    assert first.split() == ["1.0000", "abc"]
+    assert len(others) == 1
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
 def test_eval_prints_and_writes_figures(workdir, capsys):
     assert main(["eval", f"--workdir={workdir}", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)

@@ -1,5 +1,6 @@
 """The command line's frame: help without frameworks, one-line errors, exit codes."""
 
+import argparse
 import signal
 import subprocess
 import sys
@@ -236,3 +237,19 @@ def test_a_closed_pipe_is_quiet() -> None:
         process.stdout.close()
         assert process.wait(timeout=10) == 1
         assert process.stderr.read() == ""
+
+
+def _flags(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """All flags of a parser and of the commands below it."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for below in action.choices.values():
+                yield from _flags(below)
+        else:
+            yield action
+
+
+@pytest.mark.parametrize("verb", frame.VERBS)
+def test_every_flag_says_what_it_does(verb: str) -> None:
+    told = {"/".join(a.option_strings) or a.dest: a.help or "" for a in _flags(frame._parser(verb))}
+    assert {name for name, text in told.items() if len(text.split()) < 2} == set()

@@ -23,10 +23,12 @@ def lines_task(tmp_path, monkeypatch):
         "from __gin__ import dynamic_registration\n"
         "from lm.data.rows import features\n"
         "from lm.data.rows import packing\n"
+        "from lm.data.storage import readers\n"
         "from lm.data.user_tasks import user\n"
         "MIXTURE_OR_TASK_NAME = @user.text_task()\n"
         f"user.text_task.train = '{tmp_path}/lines.txt'\n"
         f"user.text_task.name = '{tmp_path.name}'\n"
+        "user.text_task.reader = @readers.read_text_lines\n"
         "TASK_FEATURE_LENGTHS = {'targets': 16}\n"
         "FEATURE_CONVERTER = @features.LanguageModel\n"
         "features.LanguageModel.pack = @packing.FirstFit\n"
@@ -42,6 +44,14 @@ def test_json_holds_the_three_stages(lines_task, capsys):
     assert found["vocabularies"]["targets"]["size"] == 259
     (row,) = found["rows"]
     assert row["decoder_segment_ids"] == [1] * 8 + [2] * 6 + [0] * 2
+
+
+def test_a_bound_tokenizer_is_shown_without_a_note(lines_task, capsys):
+    bound = ["--gin_file=quickstart.gin", "--gin_file", lines_task]
+    assert main.main(["show", *bound, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["vocabularies"]["targets"]["kind"] == "SentencePieceVocabulary"
+    assert found["notes"] == []
 
 
 def test_text_shows_where_one_example_ends_and_the_next_begins(lines_task, capsys):
@@ -60,9 +70,9 @@ def test_packed_examples_that_compete_for_experts_are_said(lines_task, capsys):
     for model in ([], ["--gin_file=models/moe/small_8.gin"]):
         assert main.main(["show", *model, "--gin_file", lines_task, "--json"]) == 0
         notes.append(json.loads(capsys.readouterr().out)["notes"])
-    assert notes[0] == []
-    assert len(notes[1]) == 1
-    assert "moe.MixtureOfExperts.capacity_factor = 2.0: in training the exam" in notes[1][0]
+    ((tokenizer,), (_, competing)) = notes
+    assert tokenizer.startswith("The tokenizer is the task's own;")
+    assert "moe.MixtureOfExperts.capacity_factor = 2.0: in training the exam" in competing
 
 
 def test_a_task_or_a_gin_file_must_be_named(capsys):

@@ -38,7 +38,7 @@ def lines(capsys):
 def test_train_from_flags_then_from_its_recipe(trained, tmp_path, capsys):
     recipe = f"--gin_file={trained}/recipe.gin"
     assert tokenizer("train", recipe, f"--output_dir={tmp_path}/again") == 0
-    assert "from 160 of 160 sentences" in lines(capsys)[-1]
+    assert any("from 160 of 160 sentences" in line for line in lines(capsys))
     for path in Path(trained).iterdir():
         assert (tmp_path / "again" / "mine" / path.name).read_bytes() == path.read_bytes()
 
@@ -47,7 +47,12 @@ def test_a_binding_changes_the_recipe(trained, tmp_path, capsys):
     binding = "--gin.tokenizer_options.TrainerOptions.vocab_size=285"
     out = f"--output_dir={tmp_path}/small"
     assert tokenizer("train", f"--gin_file={trained}/recipe.gin", out, binding) == 0
-    assert "285 pieces" in lines(capsys)[-1]
+    printed = lines(capsys)
+    assert any("285 pieces" in line and "left out: none" in line for line in printed)
+    assert "  VOCABULARY_SIZE = 385" in printed
+    assert (
+        f"  vocabulary.sentencepiece_vocabulary.name_or_path = '{tmp_path}/small/mine'" in printed
+    )
 
 
 def test_train_from_a_task_names_its_module_and_python(tmp_path, capsys):

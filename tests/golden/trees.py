@@ -15,7 +15,15 @@ from lm.types import Shape
 FOLDER = Path(__file__).parent / "trees"
 GIN = Path(__file__).parents[2] / "gin"
 # Files of a family that are no size: include them before or after one.
-PARTS = {"architecture", "classifier", "masked", "permutation", "replaced_tokens"}
+PARTS = {
+    "architecture",
+    "classifier",
+    "documents",
+    "masked",
+    "permutation",
+    "replaced_tokens",
+    "words",
+}
 SIZES = [
     "bert/base",
     "electra/small",

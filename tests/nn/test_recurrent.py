@@ -5,11 +5,14 @@ import functools
 import numpy as np
 import pytest
 
+from lm.errors import LayerError
 from lm.nn.branch import Context
-from lm.nn.cells import GRU, LSTM, MinGRU
+from lm.nn.cells import GRU, LSTM, Hidden, MinGRU
+from lm.nn.enas_cell import PUBLISHED, ENASCell
 from lm.nn.hyper_cells import GATES, LayerNormLSTM
 from lm.nn.nas_cell import NASCell
 from lm.nn.recurrent import Recurrent
+from lm.nn.sru import SRU
 from tests.built import noise
 from tests.catalogue import part
 from tests.engine import assert_near, fill, numpy
@@ -66,12 +69,25 @@ def nas(x, w, h, c):
     return np.tanh(c * np.tanh(m[2] + m[3])), c
 
 
+def enas(x, w, h):
+    def moved(s, gates, function):
+        g, u = np.split(gates, 2, axis=-1)
+        return s + sigmoid(u) * (FUNCTIONS[function](g) - s)
+
+    s = [moved(h, x @ w["inputs/kernel"] + h @ w["recurrent/kernel"], "tanh")]
+    for i, (before, function) in enumerate(PUBLISHED, 1):
+        s.append(moved(s[before], s[before] @ w[f"node_{i}/kernel"], function))
+    return (np.mean(s[1:], axis=0),)
+
+
+FUNCTIONS = {"tanh": np.tanh, "relu": lambda x: np.maximum(x, 0), "sigmoid": sigmoid}
 CELLS = {
     LSTM: (lstm, 2),
     GRU: (gru, 1),
     MinGRU: (min_gru, 1),
     LayerNormLSTM: (layer_norm_lstm, 2),
     NASCell: (nas, 2),
+    ENASCell: (enas, 1),
 }
 every = pytest.mark.parametrize("cell", CELLS)
 
@@ -113,3 +129,33 @@ def test_the_state_after_a_row_is_that_of_its_last_token(cell):
     wanted = [expected(cell, row, segments)[1] for row, segments in zip(X, SEGMENTS, strict=True)]
     for got, rows in zip(after, zip(*wanted, strict=True), strict=True):
         assert_near(numpy(got), np.stack(rows), 1e-6)
+
+
+def test_an_sru_is_its_equation_in_every_segment():
+    made = branch(SRU)
+    w, y = reference.weights(made), numpy(made(X, Context(segments=SEGMENTS))[0])
+    for found, row, segments in zip(y, X.astype("float64"), SEGMENTS, strict=True):
+        c, before = np.zeros(row.shape[-1]), segments[0]
+        for got, x, segment in zip(found, row, segments, strict=True):
+            if segment > 0:
+                f, r, new = np.split(x @ w["inputs/kernel"], 3)
+                f, r = sigmoid(np.stack([f, r]) + w["cell/bias"].reshape(2, -1))
+                c = f * (c if segment == before else 0) + (1 - f) * new
+                assert_near(got, r * np.tanh(c) + (1 - r) * x, 1e-6)
+            before = segment
+
+
+def test_the_enas_cell_of_the_release():
+    made = ENASCell(name="cell")
+    made.build((1, 1))
+    kernels = [[0.5, 0.1], [0.3, 0.2], *[[0.5, 0.1]] * 8]
+    for dense, kernel in zip((made.inputs, made.recurrent, *made.kernels), kernels, strict=True):
+        dense.kernel.assign(np.array([kernel], "float32"))
+    after = made.step(made.inputs(np.ones((1, 1), "float32")), Hidden(np.full((1, 1), 0.2)))
+    assert_near(numpy(after.h)[0, 0], 0.35512347, 1e-6)
+
+
+@pytest.mark.parametrize("node", [(2, "tanh"), (0, "sine")])
+def test_a_node_that_cannot_be_is_refused(node):
+    with pytest.raises(LayerError, match=r"node 2 is .* it reads a node from 0 to 1, by tanh"):
+        ENASCell(nodes=[(0, "relu"), node])

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 from keras import ops
 
+from lm import engines
 from lm.errors import LayerError
 from lm.nn.random import gumbel, uniform
 from lm.objectives import discrimination
 from lm.objectives.replaced_token import Outputs, corrupt, first_positions
+from lm.optim import adamw
 from tests import built
 from tests.batches import batch
 from tests.catalogue import ELECTRA, FUNNEL_ELECTRA, NARROW, PREDICTIONS, VOCABULARY_SIZE, family
@@ -265,3 +267,34 @@ def test_a_wider_generator_may_be_asked_for():
     bindings = {"GENERATOR_FRACTION": 2.0, "replaced_token.ReplacedToken.max_width_ratio": 2.0}
     made = family(*ELECTRA, **TINY | bindings)()
     assert numpy(made(features()).generator).shape == (2, 4, VOCABULARY_SIZE)
+
+
+LEARNS = {"HIDDEN_DIM": 64, "INTERMEDIATE_DIM": 128, "NUM_LAYERS": 2, "DROPOUT_RATE": 0.0}
+
+
+@pytest.mark.slow
+def test_a_discriminator_finds_what_was_replaced_in_texts_it_knows():
+    """At chance at first; which word is wrong is told by its neighbours alone."""
+    made = family(*ELECTRA, **PREDICTIONS | LEARNS)()
+    text = np.random.default_rng(2).permuted(np.tile(np.arange(3, 35), (8, 1)), axis=1)
+    text = text[:, :LENGTH].astype("int32")
+    draw = np.random.default_rng(3)
+
+    def masked():
+        chosen = draw.uniform(size=text.shape) < 0.15
+        return {
+            "encoder_input_tokens": np.where(chosen, VOCABULARY_SIZE - 1, text).astype("int32"),
+            "encoder_target_tokens": text,
+            "encoder_loss_weights": chosen.astype("float32"),
+        }
+
+    engine = engines.get()(
+        objective=made, optimizer=adamw(learning_rate=1e-3, clip_norm=1.0), features=masked()
+    )
+    found = []
+    for _ in range(8):
+        for _ in range(100):
+            engine.step(masked())
+        found.append(engine.logs()["discriminator_auc"])
+    assert found[0] < 0.8
+    assert found[-1] > 0.95

@@ -7,7 +7,7 @@ import time
 import traceback
 from pathlib import Path
 
-from lm.cli import quiet
+from lm import quiet
 from tests.reliability.bar import Bar, Result, all_bars
 
 HEAD = "| bar | what must hold | trials | result | seconds |\n|---|---|---|---|---|"

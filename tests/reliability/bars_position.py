@@ -11,6 +11,7 @@ import numpy as np
 
 from lm.data.batching import pipeline
 from lm.data.rows import features, packing
+from lm.data.storage import readers
 from lm.data.user_tasks import user
 from lm.train.training_batches import chained_hash
 from tests.reliability.bar import Bar, Result
@@ -24,7 +25,8 @@ def task(folder: Path, name: str) -> str:
     os.environ["LM_CACHE_DIR"] = str(folder / "cache")
     path = folder / f"{name}.txt"
     path.write_text("".join(f"{name} {number}\n" for number in range(EXAMPLES)))
-    return user.text_task(name=f"{name}_{folder.name}".replace("-", "_"), train=str(path))
+    task = f"{name}_{folder.name}".replace("-", "_")
+    return user.text_task(name=task, train=str(path), reader=readers.read_text_lines)
 
 
 def numbers(batch: Mapping[str, np.ndarray]) -> list[int]:

@@ -14,12 +14,14 @@ include 'optim/adamw.gin'
 include 'tiny.gin'
 
 from lm import train
+from lm.data.storage import readers
 from lm.data.user_tasks import user
 from lm.optim import adamw
 from lm.train import samples
 
 DROPOUT_RATE = 0.1
 first/user.text_task.name = 'first'
+user.text_task.reader = @readers.read_text_lines
 first/user.text_task.train = '{folder}/first.txt'
 first/user.text_task.validation = '{folder}/held_out.txt'
 BATCH_SIZE = 4

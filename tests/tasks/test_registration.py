@@ -48,7 +48,8 @@ def _imported() -> list[str]:
 
 
 DATA = resources.gin_folder() / "data"
-OWN_FILES = {DATA / name for name in ("text_files.gin", "user_table.gin", "instruction_files.gin")}
+OWN_NAMES = ("text_files.gin", "user_table.gin", "instruction_files.gin", "dialog_files.gin")
+OWN_FILES = {DATA / name for name in OWN_NAMES}
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name not in MIXTURES])

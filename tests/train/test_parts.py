@@ -247,8 +247,15 @@ def test_metadata_that_decide_nothing_do_not_count():
 def test_a_change_is_refused_unless_it_is_allowed(tmp_path):
     old = {"config": {"a.b.rate": "1"}, "data": {"files": {"x": 1}}, "run": {}}
     new = {"config": {"a.b.rate": "2"}, "data": {"files": {"x": 1}}, "run": {}}
-    with pytest.raises(UserError, match=r"--allow-change=rate\na\.b\.rate was 1, is 2"):
+    with pytest.raises(UserError, match="was begun with other settings; 1 differ") as caught:
         metadata.check_unchanged(old, new, allow_change=[], run=tmp_path)
+    assert caught.value.__notes__ == [
+        "a.b.rate was 1, is 2",
+        "a new run:     give another --workdir",
+        "go on anyway:  --allow-change=rate",
+        f"start over:    remove {tmp_path}",
+    ]
+    assert metadata.check_unchanged(old, new, allow_change=["a.*"], run=tmp_path) == ["a.b.rate"]
     assert metadata.check_unchanged(old, new, allow_change=["rate"], run=tmp_path) == ["a.b.rate"]
     assert metadata.check_unchanged(old, old, allow_change=[], run=tmp_path) == []
 
@@ -257,12 +264,25 @@ def test_of_changed_data_only_what_differs_is_shown_old_and_new(tmp_path):
     old = {"data": {"sources": {"t": {"files": [{"file": "a", "sha256": "x", "size": 1}]}}}}
     new = {"data": {"sources": {"t": {"files": [{"size": 1, "sha256": "y", "file": "a"}]}}}}
     new |= {"config": {}, "run": {"more": True}}
-    with pytest.raises(UserError, match="--allow-change=more --allow-change=sources") as caught:
+    with pytest.raises(UserError) as caught:
         metadata.check_unchanged(old, new, allow_change=[], run=tmp_path)
-    assert caught.value.__notes__ == [
+    assert caught.value.__notes__[:2] == [
         "more was -, is true",
         "sources.t.files.0.sha256 was x, is y",
     ]
+    assert "--allow-change=more --allow-change=sources" in caught.value.__notes__[3]
+
+
+def test_of_many_changes_the_first_are_shown_and_one_flag_admits_all(tmp_path):
+    old, new = ({"config": {f"a.x{n}": f"{n + i}" for n in range(9)}} for i in range(2))
+    old, new = ({"data": {}, "run": {}, **values} for values in (old, new))
+    with pytest.raises(UserError, match="9 differ") as caught:
+        metadata.check_unchanged(old, new, allow_change=[], run=tmp_path)
+    notes = caught.value.__notes__
+    assert len(notes) == 9
+    assert notes[5] == "and 4 more"
+    assert notes[7] == "go on anyway:  --allow-change='*'"
+    assert len(metadata.check_unchanged(old, new, allow_change=["*"], run=tmp_path)) == 9
 
 
 def test_the_machine_is_known():

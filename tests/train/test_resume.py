@@ -103,6 +103,13 @@ def test_a_damaged_checkpoint_is_passed_over(whole, tmp_path, capsys):
     assert_same_run(whole, tmp_path)
 
 
+def test_the_first_step_is_logged_with_the_time_to_compile(tmp_path, capsys):
+    run(tmp_path, train_steps=3)
+    lines = capsys.readouterr().err.splitlines()
+    number = lines.index("compiling the training step: the first step takes longer than others")
+    assert re.fullmatch(r"step 1: loss \d\.\d{4}, compiled in \d+ s", lines[number + 1])
+
+
 def test_a_finished_run_has_nothing_to_do(whole):
     before = figures(whole)
     run(whole)
@@ -110,9 +117,14 @@ def test_a_finished_run_has_nothing_to_do(whole):
 
 
 def test_another_seed_or_data_is_refused_by_name_and_can_be_allowed(whole):
-    with pytest.raises(UserError, match=r"--allow-change=random_seed\nrandom_seed was 0, is 1"):
+    with pytest.raises(
+        UserError,
+        match=r"random_seed was 0, is 1\n(.*\n)*go on anyway:  --allow-change=random_seed",
+    ):
         run(whole, random_seed=1)
-    with pytest.raises(UserError, match=r"--allow-change=seed\nseed was 0, is 3"):
+    with pytest.raises(
+        UserError, match=r"seed was 0, is 3\n(.*\n)*go on anyway:  --allow-change=seed"
+    ):
         run(whole, stream=functools.partial(Stream, seed=3))
     run(whole, stream=functools.partial(Stream, seed=3), allow_change=["seed"])
 

@@ -33,6 +33,7 @@ class Batches:
         length_buckets: widths to which batches of shorter rows are cut; see `bucketed`.
 
     Attributes:
+        rows: the argument.
         features: shapes and types of a batch, the widest there is, as a dict of `tf.TensorSpec`.
         wait_seconds: time that the consumer has waited for batches.
 
@@ -65,6 +66,7 @@ class Batches:
             name: tf.TensorSpec([share, *row.shape], row.dtype)
             for name, row in rows.element_spec.items()
         }
+        self.rows = rows
         self.wait_seconds = 0.0
         self._fingerprint = {**fingerprint, "batch_size": batch_size}
         if length_buckets:

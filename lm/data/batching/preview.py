@@ -14,6 +14,7 @@ from lm.data.registry import task_registry
 from lm.data.rows import classification, features, packing, question_answering
 from lm.data.rows.converter import OPTIONAL_FEATURES, Converter, to_rows
 from lm.data.storage import token_store
+from lm.data.tokenizer_json import TokenizerVocabulary
 
 Example = dict[str, Any]
 _LABELLED: Mapping[str, Callable[[], Any]] = {
@@ -118,6 +119,8 @@ def piece(vocabulary: seqio.Vocabulary, token: int) -> str:
         return special[token]
     if isinstance(vocabulary, seqio.SentencePieceVocabulary):
         return vocabulary.tokenizer.IdToPiece(int(token))
+    if isinstance(vocabulary, TokenizerVocabulary):
+        return vocabulary.piece(int(token))
     return visible(vocabulary.decode([int(token)])) or f"#{token}"
 
 

@@ -7,12 +7,13 @@ import tensorflow as tf
 
 from lm.data.batching import stream
 from lm.data.mapping import mapped
+from lm.data.preprocessing.choice_task import CHOICES
 from lm.data.preprocessing.classification_task import KEYS, chosen
 from lm.data.rows.packing import Features, Lengths
 from lm.errors import UserError
 
 UNLIMITED = 2**20
-_UNKNOWN = {"label": -1, "score": 0.0, "start": -1, "end": -1}
+_UNKNOWN = {"label": -1, "label_set": [0], "score": 0.0, "start": -1, "end": -1}
 
 
 def text_columns(task: seqio.Task) -> dict[str, str]:
@@ -28,6 +29,8 @@ def text_columns(task: seqio.Task) -> dict[str, str]:
             "lm.data.preprocessing.classification_task"
         )
     keys = first.keywords["keys"]
+    if CHOICES in keys:
+        raise UserError(f"{task.name} asks for one of the choices of a row: use `lm eval`")
     return {name: keys[name] for name in KEYS if name in keys}
 
 

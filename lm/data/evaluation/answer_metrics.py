@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from lm.data.evaluation.label_metrics import f1
 from lm.data.evaluation.metrics import References, Scores, Texts
 from lm.parts import part
 
@@ -45,6 +46,26 @@ def trivia_qa(targets: References, predictions: Texts) -> Scores:
     Source: Joshi et al. 2017 (https://arxiv.org/abs/1705.03551).
     """
     return _scores(targets, predictions, lambda text: _TYPOGRAPHIC.sub(" ", text))
+
+
+@part
+def multirc(targets: Sequence[tuple[str, int]], predictions: Sequence[int]) -> Scores:
+    """F1 of the label 1 over all suggested answers, and the questions of which all are right.
+
+    A target is the question's number and the label.
+
+    Example:
+        >>> found = multirc([("a", 1), ("a", 0), ("b", 1)], [1, 0, 0])
+        >>> {name: round(value, 2) for name, value in found.items()}
+        {'f1': 66.67, 'em': 50.0}
+
+    Source: Khashabi et al. 2018, "Looking Beyond the Surface", and SuperGLUE.
+    """
+    is_right: dict[str, bool] = {}
+    for (group, label), guess in zip(targets, predictions, strict=True):
+        is_right[group] = is_right.get(group, True) and label == guess
+    found = f1([label for _, label in targets], predictions)
+    return found | {"em": 100 * float(np.mean(list(is_right.values()) or [False]))}
 
 
 def _scores(

@@ -20,8 +20,10 @@ import numpy as np
 import seqio
 
 from lm.data.batching import stream
+from lm.data.evaluation.label_metrics import Confusion, confusion
 from lm.data.evaluation.metrics import Signed, TextSizes, text_sizes
 from lm.data.registry import task_registry
+from lm.data.registry.answers import LABEL_SET, names_of_labels
 from lm.data.rows.classification import Decode
 from lm.data.storage import fingerprints
 from lm.errors import UserError
@@ -202,6 +204,17 @@ class LabelledTask:
     def metrics(self, predictions: Sequence[Any]) -> Metrics:
         """Returns the task's metrics of predictions."""
         return self.task.compare(self.targets, predictions)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the labels by their ids; none without names."""
+        return names_of_labels(self.task.task.output_features)
+
+    def confusion(self, predictions: Sequence[Any]) -> Confusion | None:
+        """Returns which labels predictions take for which; None where there is not one for each."""
+        if not self.names or LABEL_SET in self.task.task.output_features:
+            return None
+        return confusion(self.names, flat(self.targets), flat(predictions))
 
 
 def flat(answers: Iterable[Any]) -> list[Any]:

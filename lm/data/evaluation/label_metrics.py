@@ -60,6 +60,30 @@ def macro_f1(targets: Labels, predictions: Labels) -> Scores:
 
 
 @part
+def label_sets_f1(targets: Sequence[Labels], predictions: Sequence[Labels]) -> Scores:
+    """F1 of sets of labels, 0 to 100: of all labels counted together, and the mean over labels.
+
+    The mean is over the labels of the targets and predictions.
+
+    Example:
+        >>> found = label_sets_f1([[0, 1], [1]], [[0], [1, 2]])
+        >>> {name: round(value, 2) for name, value in found.items()}
+        {'micro_f1': 66.67, 'macro_f1': 55.56}
+    """
+    labels = sorted({label for row in (*targets, *predictions) for label in row})
+    is_there = [
+        np.array([[label in row for label in labels] for row in rows], int).reshape(-1, len(labels))
+        for rows in (targets, predictions)
+    ]
+    target, guess = is_there
+    of_labels = [_f1(target[:, i], guess[:, i], 1) for i in range(len(labels))]
+    return {
+        "micro_f1": 100 * _f1(target, guess, 1),
+        "macro_f1": 100 * float(np.mean(of_labels or [0.0])),
+    }
+
+
+@part
 def matthews(targets: Labels, predictions: Labels) -> Scores:
     """Matthews' correlation of two labels or more, -100 to 100; 0 where one side is constant.
 

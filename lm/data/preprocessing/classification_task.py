@@ -23,10 +23,16 @@ from lm.errors import UserError
 
 Metric = Callable[..., Mapping[str, float]]
 Preprocessor = Callable[..., tf.data.Dataset]
+Postprocess = Callable[..., Any]
 
 KEYS = (text_pairs.FIRST, text_pairs.SECOND)
 UNKNOWN = "<unk>"
 INVALID = -1
+
+
+def _as_it_is(answer: Any, **unused: Any) -> Any:
+    del unused
+    return answer
 
 
 class Classification(NamedTuple):
@@ -38,7 +44,10 @@ class Classification(NamedTuple):
             before its pair first.
         column: the column of the answer.
         answer: labels, or a score.
-        metrics: metric functions on ids or scores, of `lm.data.evaluation`.
+        metrics: metric functions, of `lm.data.evaluation`, on ids or scores, or on what
+            `postprocess` makes of them.
+        postprocess: as of SeqIO; makes of an id or score what the metrics compare.
+        kept: further columns for it.
     """
 
     source: seqio.DataSource
@@ -46,6 +55,8 @@ class Classification(NamedTuple):
     column: str
     answer: Answer
     metrics: Sequence[Metric]
+    postprocess: Postprocess = _as_it_is
+    kept: Sequence[str] = ()
 
 
 class RowCheck(NamedTuple):
@@ -93,7 +104,8 @@ def class_form(
     if not 1 <= len(task.texts) <= len(KEYS):
         raise UserError(f"{name}: {len(task.texts)} columns of text; a row takes one or two")
     keys = dict(zip(KEYS, task.texts.values(), strict=False)) | {task.answer.feature: task.column}
-    number = {"add_eos": False, "dtype": task.answer.dtype, "rank": 0}
+    keys |= {column: column for column in task.kept}
+    number = {"add_eos": False, "dtype": task.answer.dtype, "rank": task.answer.rank}
     return seqio.TaskRegistry.add(
         name,
         source=task.source,
@@ -110,6 +122,7 @@ def class_form(
             ),
             task.answer.feature: seqio.Feature(task.answer, **number),
         },
+        postprocess_fn=task.postprocess,
         metric_fns=list(task.metrics),
     )
 
@@ -125,8 +138,8 @@ def text_form(
         benchmark: the first word of the inputs, such as `sst2`.
         vocabulary: bytes by default.
 
-    Source: Raffel et al. 2020 (https://arxiv.org/abs/1910.10683), section 2.4 and appendix D; the
-    texts in the order of their names, a score rounded to a fifth, as in their release.
+    Source: Raffel et al. 2020 (https://arxiv.org/abs/1910.10683), section 2.4 and appendix D; a
+    score rounded to a fifth, as in their release.
     """
     feature = seqio.Feature(vocabulary or byte_vocabulary())
     written = functools.partial(as_text, benchmark=benchmark, texts=task.texts, column=task.column)
@@ -134,13 +147,13 @@ def text_form(
         name,
         source=task.source,
         preprocessors=[
-            functools.partial(written, answer=task.answer),
+            functools.partial(written, answer=task.answer, kept=task.kept),
             seqio.preprocessors.tokenize,
             seqio.CacheDatasetPlaceholder(),
             seqio.preprocessors.append_eos_after_trim,
         ],
         output_features=dict.fromkeys(("inputs", "targets"), feature),
-        postprocess_fn=functools.partial(answer_of, answer=task.answer),
+        postprocess_fn=functools.partial(answer_of, answer=task.answer, then=task.postprocess),
         metric_fns=list(task.metrics),
     )
 
@@ -157,13 +170,15 @@ def as_text(
     texts: Mapping[str, str],
     column: str,
     answer: Answer,
+    kept: Sequence[str] = (),
 ) -> tf.data.Dataset:
     """Returns `inputs` and `targets` as text: "mnli hypothesis: … premise: …", "entailment"."""
 
     def written(row: Features) -> Features:
-        named = (part for name in sorted(texts) for part in (f"{name}:", row[texts[name]]))
+        named = (part for name in texts for part in (f"{name}:", row[texts[name]]))
         inputs = tf.strings.join([benchmark, *named], " ")
-        return {"inputs": inputs, "targets": _answer_text(answer, row[column])}
+        more = {name: row[name] for name in kept}
+        return {**more, "inputs": inputs, "targets": _answer_text(answer, row[column])}
 
     return mapped(dataset, written)
 
@@ -176,9 +191,12 @@ def _answer_text(answer: Any, written: tf.Tensor) -> tf.Tensor:
     return tf.gather(tf.constant([*answer.names, UNKNOWN]), number % (len(answer.names) + 1))
 
 
-def answer_of(text: str, *, answer: Answer, **unused: Any) -> int | float:
+def answer_of(text: str, *, answer: Answer, then: Postprocess = _as_it_is, **context: Any) -> Any:
     """Returns the id of a label's name or the number that a text states, -1 for what is neither."""
-    del unused
+    return then(_number_of(text, answer), **context)
+
+
+def _number_of(text: str, answer: Answer) -> int | float:
     if isinstance(answer, LabelVocabulary):
         return answer.names.index(text) if text in answer.names else INVALID
     kind, _ = answer.fault(text)

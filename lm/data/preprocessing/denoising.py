@@ -1,4 +1,4 @@
-"""SeqIO preprocessors that make a learning problem of plain text: span corruption, prefixes.
+"""SeqIO preprocessors that make a learning problem of plain text: span corruption and the like.
 
 Each takes a dataset of examples with `targets` and returns one with `inputs` and `targets`. They go
 into a task's preprocessors after `seqio.CacheDatasetPlaceholder`, or into a pipeline's
@@ -186,6 +186,27 @@ def prefix(
         return {"inputs": text[:border], "targets": text[border:]}
 
     return cut(dataset.filter(_has_targets))
+
+
+@part
+def autoencoder(
+    dataset: tf.data.Dataset, sequence_length: Lengths, output_features: OutputFeatures
+) -> tf.data.Dataset:
+    """Makes each text its own `inputs`, to be read before it is written: a sequence autoencoder.
+
+    Longer texts are first split into parts of the length. With
+    `features.PrefixLanguageModel` one recurrent network reads the text and then writes it, so that
+    encoder and decoder have the same weights.
+
+    Source: Dai, Le 2015 (https://arxiv.org/abs/1511.01432), section 2.
+    """
+    del output_features
+    length = min(sequence_length["inputs"], sequence_length["targets"])
+    dataset = packing.split(dataset, {"targets": length})
+    return mapped(
+        dataset.filter(_has_targets),
+        lambda example: {"inputs": example["targets"], "targets": example["targets"]},
+    )
 
 
 def _has_targets(example: Features) -> tf.Tensor:

@@ -16,7 +16,8 @@ import tensorflow as tf
 from lm.data.preprocessing.text_pairs import FIRST
 from lm.data.rows import packing
 from lm.data.rows.packing import Features, Lengths
-from lm.data.special_tokens import require_sentinels, special_tokens
+from lm.data.special_tokens import is_text, mask_token, random_tokens, special_tokens
+from lm.data.tokenizer_json import TokenizerVocabulary
 from lm.errors import UserError
 from lm.parts import part
 from lm.ranges import PositiveInt
@@ -104,12 +105,10 @@ def mask_tokens(  # noqa: PLR0913 - SeqIO's arguments, and the settings of one o
     Departures: the end-of-sequence token may be chosen too.
     """
     vocabulary = output_features["targets"].vocabulary
-    require_sentinels(vocabulary)
-    length = sequence_length[FIRST]
+    mask_id, length = mask_token(vocabulary), sequence_length[FIRST]
     _check(rate, mask_share, random_share, max_predictions, length)
     dataset = packing.split(dataset, {"targets": length})
-    mask_id = vocabulary.vocab_size - 1
-    lowest, highest = vocabulary.unk_id + 1, vocabulary.vocab_size - vocabulary.extra_ids
+    maskable, drawn = is_text(vocabulary), list(random_tokens(vocabulary))
     most = length if max_predictions is None else max_predictions
 
     @seqio.map_over_dataset(num_seeds=4)
@@ -117,11 +116,12 @@ def mask_tokens(  # noqa: PLR0913 - SeqIO's arguments, and the settings of one o
         text, seeds = example["targets"], tf.convert_to_tensor(seeds)  # [4, 2]
         seeds = seeds if num_masks is None else _repeated(text, seeds, num_masks)
         shape = tf.shape(text)
-        is_text = text < highest
+        may_hide = tf.gather(tf.constant(maskable), text)
         starts = units(text, vocabulary, seeds[3])
-        chosen = _chosen(starts, is_text, _number(is_text, rate, most), seeds[0])
+        chosen = _chosen(starts, may_hide, _number(may_hide, rate, most), seeds[0])
         draw = tf.random.stateless_uniform(shape, seeds[1])
-        noise = tf.random.stateless_uniform(shape, seeds[2], lowest, highest, text.dtype)
+        noise = tf.random.stateless_uniform(shape, seeds[2], 0, len(drawn), tf.int32)
+        noise = tf.gather(tf.constant(drawn, text.dtype), noise)
         hidden = tf.where(draw < mask_share, tf.cast(mask_id, text.dtype), noise)
         changed = chosen & (draw < mask_share + random_share)
         return {
@@ -199,6 +199,8 @@ def _repeated(text: tf.Tensor, seeds: tf.Tensor, num_masks: int) -> tf.Tensor:
 
 def _begins_word(vocabulary: seqio.Vocabulary) -> list[bool]:
     """Returns for each id whether its piece begins with white space."""
+    if isinstance(vocabulary, TokenizerVocabulary):
+        return [vocabulary.begins_word(i) for i in range(vocabulary.vocab_size)]
     piece = vocabulary.decode
     if isinstance(vocabulary, seqio.SentencePieceVocabulary):
         piece = functools.partial(map, vocabulary.tokenizer.IdToPiece)

@@ -1,7 +1,8 @@
-"""What a classification task asks for: one of some labels, or a score.
+"""What a classification task asks for: one of some labels, several of them, or a score.
 
-Both are vocabularies of SeqIO, of a feature `label` or `score` that is one number an example: they
-turn what the data write into that number, and say what a table may not write.
+All are vocabularies of SeqIO, of a feature `label` or `score`, one number an example, or
+`label_set`, a 0 or 1 for each label: they turn what the data write into numbers, and say what a
+table may not write.
 """
 
 import functools
@@ -18,20 +19,22 @@ from lm.parts import value
 
 Names = Mapping[str, str]
 
-LABEL, SCORE = "label", "score"
-LABELS = (LABEL, "labels")  # of a row, of its tokens
+LABEL, LABEL_SET, SCORE = "label", "label_set", "score"
+LABELS = (LABEL, "labels", LABEL_SET)  # of a row, of its tokens, several of a row
 
 
 class Answer(Protocol):
-    """The vocabulary of a label or of a score.
+    """The vocabulary of a label, of a set of labels or of a score.
 
     Attributes:
-        feature: its name in an example, `label` or `score`.
+        feature: its name in an example, `label`, `label_set` or `score`.
         dtype: its type there.
+        rank: 0 for a number, 1 for a number of each label.
     """
 
     feature: str
     dtype: Any
+    rank: int
 
     def fault(self, written: str) -> tuple[str, str]:
         """Returns kind and detail of what is wrong in a table, or two empty strings."""
@@ -55,6 +58,7 @@ class LabelVocabulary(seqio.PassThroughVocabulary):
 
     feature = LABEL
     dtype = tf.int32
+    rank = 0
 
     def __init__(self, names: Names | Callable[[], Names]):
         super().__init__(size=0)
@@ -109,6 +113,79 @@ def _(vocabulary: LabelVocabulary) -> bytes:
     return repr(vocabulary.describe()).encode()
 
 
+class LabelSetVocabulary(seqio.PassThroughVocabulary):
+    """The labels of a task of which an example has several, or none.
+
+    Args:
+        names: as of `LabelVocabulary`.
+        separator: stands between the labels of an example; spaces around it do not count.
+
+    Example:
+        >>> labels = LabelSetVocabulary({"a": "a", "b": "b", "c": "c"})
+        >>> labels.encode_tf(tf.constant("c, a")).numpy().tolist()
+        [1, 0, 1]
+        >>> labels.fault("c,d"), labels.fault("")
+        (('unknown label', " 'd' (the labels are a, b, c)"), ('', ''))
+    """
+
+    feature = LABEL_SET
+    dtype = tf.int32
+    rank = 1
+
+    def __init__(self, names: Names | Callable[[], Names], *, separator: str = ","):
+        super().__init__(size=0)
+        self.labels = LabelVocabulary(names)
+        self.separator = separator
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of each id."""
+        return self.labels.names
+
+    @property
+    def _base_vocab_size(self) -> int:
+        return len(self.names)
+
+    def _encode_tf(self, written: tf.Tensor) -> tf.Tensor:
+        """Returns 1 for each label that is written, int32 [L]."""
+        found = tf.strings.strip(tf.strings.split(written, self.separator))
+        is_it = tf.equal(found[:, None], tf.constant(list(self.labels.name_of)))  # [n, L]
+        return tf.cast(tf.reduce_any(is_it, axis=0), tf.int32)
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return self.separator.join(name for name, i in zip(self.names, ids, strict=True) if i)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LabelSetVocabulary) and self.describe() == other.describe()
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def fault(self, written: str) -> tuple[str, str]:
+        """Returns kind and detail of what is wrong in a table, or two empty strings."""
+        faults = map(self.labels.fault, parts_of(written, self.separator))
+        return next((found for found in faults if found[0]), ("", ""))
+
+    def describe(self) -> Any:
+        """Returns all that decides the ids."""
+        return [self.labels.describe(), self.separator]
+
+
+@contents.register
+def _(vocabulary: LabelSetVocabulary) -> bytes:
+    return repr(vocabulary.describe()).encode()
+
+
+def parts_of(written: str, separator: str) -> list[str]:
+    """Returns the labels of an example, of nothing none.
+
+    Example:
+        >>> parts_of("a, b", ","), parts_of(" ", ",")
+        (['a', 'b'], [])
+    """
+    return [part.strip() for part in written.split(separator)] if written.strip() else []
+
+
 class ScoreVocabulary(seqio.PassThroughVocabulary):
     """A number that is predicted as it is.
 
@@ -119,6 +196,7 @@ class ScoreVocabulary(seqio.PassThroughVocabulary):
 
     feature = SCORE
     dtype = tf.float32
+    rank = 0
 
     def __init__(self) -> None:
         super().__init__(size=1)
@@ -150,11 +228,12 @@ def label_names(provider: task_registry.Provider) -> tuple[str, ...]:
     Raises:
         UserError: if the task has no labels.
     """
-    feature = provider.output_features.get(LABEL)
-    if feature is None or not isinstance(feature.vocabulary, LabelVocabulary):
-        have = ", ".join(provider.output_features)
-        raise UserError(f"{provider.name} has no labels; its features are {have}")
-    return feature.vocabulary.names
+    features = provider.output_features
+    vocabularies = (features[name].vocabulary for name in (LABEL, LABEL_SET) if name in features)
+    for vocabulary in vocabularies:
+        if isinstance(vocabulary, LabelVocabulary | LabelSetVocabulary):
+            return vocabulary.names
+    raise UserError(f"{provider.name} has no labels; its features are {', '.join(features)}")
 
 
 @value
@@ -178,4 +257,6 @@ def names_of_labels(features: Mapping[str, seqio.Feature]) -> tuple[str, ...]:
         features: the task's output features.
     """
     vocabularies = (features[name].vocabulary for name in LABELS if name in features)
-    return next((v.names for v in vocabularies if isinstance(v, LabelVocabulary)), ())
+    return next(
+        (v.names for v in vocabularies if isinstance(v, LabelVocabulary | LabelSetVocabulary)), ()
+    )

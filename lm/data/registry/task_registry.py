@@ -22,7 +22,7 @@ from lm.errors import UserError
 Provider: TypeAlias = seqio.Task | seqio.Mixture
 
 AVAILABLE = "_available"  # after the name of a mixture: those of its tasks whose data are here
-SUPPORT = "support"  # the package of `tasks` that registers nothing
+NO_TASKS = ("support", "zero_shot")  # packages of `tasks` that register nothing
 
 
 def task_modules() -> list[str]:
@@ -33,7 +33,8 @@ def task_modules() -> list[str]:
         (True, False)
     """
     folders = importlib.import_module("tasks").__path__
-    return sorted(found.name for found in pkgutil.iter_modules(folders) if found.name != SUPPORT)
+    names = (found.name for found in pkgutil.iter_modules(folders))
+    return sorted(name for name in names if name not in NO_TASKS)
 
 
 def import_modules() -> None:

@@ -1,7 +1,7 @@
 """From task examples to rows of a model's features, by the feature converter that gin names."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import tensorflow as tf
 
@@ -40,6 +40,14 @@ class Converter(Protocol):
         """Returns the number of rows of an example with so many tokens, if rows are not packed."""
 
 
+@runtime_checkable
+class RowShapes(Protocol):
+    """A converter whose rows no tf.data pipeline makes: it says itself what they are."""
+
+    def row_shapes(self, lengths: Lengths) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Returns name → (shape, type) of one row."""
+
+
 def to_rows(converter: Converter, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
     """Returns rows of the model's features from task examples.
 
@@ -65,6 +73,8 @@ def row_shapes(
 ) -> dict[str, tuple[tuple[int, ...], str]]:
     """Returns name → (shape, type) of one row, without reading any data."""
     converter = factory()
+    if isinstance(converter, RowShapes):
+        return converter.row_shapes(lengths)
     spec = {name: tf.TensorSpec([None], tf.int32) for name in converter.task_features}
     none = tf.data.Dataset.from_generator(lambda: iter(()), output_signature=spec)
     rows: dict[str, Any] = to_rows(converter, none, lengths).element_spec

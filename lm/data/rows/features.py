@@ -24,6 +24,7 @@ from lm.data.rows.converter import one_row
 from lm.data.rows.packing import Features, Lengths, Packer
 from lm.errors import UserError
 from lm.parts import part
+from lm.ranges import NonNegativeInt
 
 Fit = Callable[[tf.data.Dataset, Lengths], tf.data.Dataset]
 
@@ -38,6 +39,7 @@ class LanguageModel:
         pack: factory of a packer, e.g. `packing.FirstFit`; None puts one example in a row.
         fit: what to do with examples longer than the row: `packing.split` keeps all tokens,
             `packing.trim` cuts.
+        start_token: what every example begins with; 50256 for GPT-2's release.
 
     Example:
         >>> dataset = tf.data.Dataset.from_tensors({"targets": [3, 9, 1]})
@@ -52,8 +54,15 @@ class LanguageModel:
 
     task_features = ("targets",)
 
-    def __init__(self, *, pack: Callable[[], Packer] | None = None, fit: Fit = packing.split):
+    def __init__(
+        self,
+        *,
+        pack: Callable[[], Packer] | None = None,
+        fit: Fit = packing.split,
+        start_token: NonNegativeInt = 0,
+    ):
         self.packer = _packer(pack)
+        self.start_token = start_token
         self.fit = fit
         self.trims = () if fit is packing.split else self.task_features
 
@@ -69,7 +78,7 @@ class LanguageModel:
 
     def convert(self, rows: Features) -> Features:
         """Returns the decoder's features."""
-        return decoder(rows, self.packer.shift)
+        return decoder(rows, self.packer.shift, self.start_token)
 
     def num_rows(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
         """Returns the number of parts that `fit` makes of the targets."""
@@ -198,15 +207,19 @@ def encoder(rows: Features) -> Features:
     }
 
 
-def decoder(rows: Features, shift: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> Features:
-    """Returns the decoder's features of rows of targets; it starts each example with token 0."""
-    segments = rows["targets_segment_ids"]
+def decoder(
+    rows: Features, shift: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], start_token: int = 0
+) -> Features:
+    """Returns the decoder's features of rows of targets, each example after the start token."""
+    segments, positions = rows["targets_segment_ids"], rows["targets_positions"]
+    starts = (segments > 0) & tf.equal(positions, 0)
+    shifted = shift(rows["targets"], segments)
     return {
-        "decoder_input_tokens": shift(rows["targets"], segments),
+        "decoder_input_tokens": tf.where(starts, start_token, shifted),
         "decoder_target_tokens": rows["targets"],
         "decoder_loss_weights": tf.cast(segments > 0, tf.float32),
         "decoder_segment_ids": segments,
-        "decoder_positions": rows["targets_positions"],
+        "decoder_positions": positions,
     }
 
 

@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from lm.data.rows.packing import Features
 from lm.data.special_tokens import special_tokens
+from lm.data.tokenizer_json import TokenizerVocabulary
 from lm.errors import UserError
 from lm.parts import part
 from lm.ranges import PositiveInt
@@ -254,3 +255,8 @@ def word_starts(vocabulary: seqio.Vocabulary) -> np.ndarray:
 def _(vocabulary: seqio.SentencePieceVocabulary) -> np.ndarray:
     pieces = map(vocabulary.tokenizer.id_to_piece, range(vocabulary.vocab_size))
     return np.array([piece.startswith("\u2581") for piece in pieces])
+
+
+@word_starts.register
+def _(vocabulary: TokenizerVocabulary) -> np.ndarray:
+    return np.array([vocabulary.begins_word(i) for i in range(vocabulary.vocab_size)])

@@ -20,6 +20,7 @@ from lm.errors import UserError
 from lm.parts import part
 
 MAX_LINE_BYTES = 64 * 2**20
+MAX_PART = 2**20  # characters
 
 Paths = str | Path | Sequence[str | Path]
 Row = dict[str, Any]
@@ -89,6 +90,48 @@ def read_documents(
         lines = [line for _, line in _sound(_lines(path, report))]
         if lines:
             yield "\n".join(lines) + "\n"
+
+
+def read_parts(
+    paths: Paths,
+    *,
+    separator: str | None = None,
+    on_error: str = "raise",
+    report: DefectReport | None = None,
+) -> Iterator[str]:
+    """Yields the documents of UTF-8 files; long ones in parts of a million characters.
+
+    A tokenizer's memory grows with the text that it is given at once, hence the parts.
+
+    Args:
+        paths: path, glob or several of them.
+        separator: a line that stands between two documents; None makes a document of each file.
+        on_error: as in `read_text_lines`, except that an empty line is no defect.
+        report: where defects are counted, in place of `on_error`.
+
+    Raises:
+        UserError: as `read_text_lines`.
+    """
+    report = report or DefectReport(on_error)
+    for path in files.expand(paths):
+        held: list[str] = []
+        size = 0
+        for _, line in _sound(_lines(path, report)):
+            ends = line == separator
+            if not ends:
+                held.append(f"{line}\n")
+                size += len(line)
+            if ends or size >= MAX_PART:
+                yield from _text(held)
+                held, size = [], 0
+        yield from _text(held)
+
+
+def _text(lines: Sequence[str]) -> Iterator[str]:
+    """Yields the text of lines, unless it is empty."""
+    text = "".join(lines)
+    if text.strip():
+        yield text
 
 
 def read_parallel(
@@ -309,7 +352,7 @@ def _object(line: str, fields: Sequence[str], as_text: Sequence[str] = ()) -> tu
         return {}, "broken JSON", f" ({error})"
     if not isinstance(row, dict):
         return {}, "not a JSON object", ""
-    row |= {name: _text(row[name]) for name in as_text if name in row}
+    row |= {name: _number_as_text(row[name]) for name in as_text if name in row}
     for name in fields:
         if name not in row:
             return row, "missing field", f" {name!r}"
@@ -318,7 +361,7 @@ def _object(line: str, fields: Sequence[str], as_text: Sequence[str] = ()) -> tu
     return row, "", ""
 
 
-def _text(value: Any) -> Any:
+def _number_as_text(value: Any) -> Any:
     """Returns a number, true or false as JSON writes it, anything else as it is."""
     return json.dumps(value) if isinstance(value, bool | int | float) else value
 

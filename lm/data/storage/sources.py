@@ -105,6 +105,7 @@ def text_source(
     reader: Reader = readers.read_text_lines,
     on_error: str = "raise",
     feature: str = "text",
+    options: Mapping[str, Any] | None = None,
 ) -> CachedSource:
     """A source of `{feature: text}` from text files.
 
@@ -114,17 +115,21 @@ def text_source(
         reader: `read_text_lines`, `read_paragraphs` or `read_documents` of `readers`.
         on_error: "raise" or "skip".
         feature: name of the text's feature.
+        options: further arguments of the reader.
 
     Example:
         >>> source = text_source({"train": "corpus/*.txt"})
         >>> source.splits
         ('train',)
     """
-    return _source(splits, reader, {}, on_error, wrap=lambda text: {feature: text})
+    return _source(splits, reader, options or {}, on_error, wrap=lambda text: {feature: text})
 
 
 def rows_source(
-    splits: Mapping[str, Paths | Lazy], reader: Reader, on_error: str = "raise"
+    splits: Mapping[str, Paths | Lazy],
+    reader: Reader,
+    on_error: str = "raise",
+    options: Mapping[str, Any] | None = None,
 ) -> CachedSource:
     """A source of the rows that a reader of files yields.
 
@@ -132,8 +137,9 @@ def rows_source(
         splits: as in `text_source`.
         reader: a function of paths and a `report`, as those of `lm.data.storage.readers`.
         on_error: "raise" or "skip".
+        options: further arguments of the reader.
     """
-    return _source(splits, reader, {}, on_error)
+    return _source(splits, reader, options or {}, on_error)
 
 
 def parallel_source(
@@ -222,6 +228,23 @@ def held_out(source: CachedSource, part: float) -> CachedSource:
     )
 
 
+def joined(name: str, *sources: CachedSource) -> CachedSource:
+    """A source of the examples of several, one after the other, in the splits that all have.
+
+    Args:
+        name: a readable name for the cache folder.
+        sources: of examples with the same features.
+    """
+    splits = [split for split in sources[0].splits if all(split in s.splits for s in sources)]
+    bind = functools.partial
+    return CachedSource(
+        name=name,
+        examples={split: bind(_chained, sources, split) for split in splits},
+        fingerprints={split: bind(_fingerprints, sources, split) for split in splits},
+        description=[source.description for source in sources],
+    )
+
+
 def share(text: str) -> float:
     """Returns a stable pseudo-random number in [0, 1) made from the text's content.
 
@@ -239,6 +262,17 @@ def _extended(
     fingerprint: Callable[[], Mapping[str, Any]], more: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     return {**fingerprint(), **more}
+
+
+def _chained(sources: Sequence[CachedSource], split: str) -> Iterator[record_cache.Example]:
+    """Yields the examples of a split of every source."""
+    for source in sources:
+        yield from source.examples[split]()
+
+
+def _fingerprints(sources: Sequence[CachedSource], split: str) -> Mapping[str, Any]:
+    """Returns all that decides them."""
+    return {"sources": [source.fingerprint(split) for source in sources]}
 
 
 def _between(
@@ -307,7 +341,7 @@ def _describe(
     sides = resolved if isinstance(resolved, Mapping) else {"": resolved}
     return {
         "reader": reader.__name__,
-        "options": dict(options),
+        "options": fingerprints.describe(options),
         "on_error": on_error,
         "files": {side: files.fingerprint(files.expand(named)) for side, named in sides.items()},
     }

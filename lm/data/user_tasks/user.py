@@ -14,10 +14,11 @@ from typing import Any
 import seqio
 import tensorflow as tf
 
-from lm.data.evaluation.metrics import exact_match
+from lm.data.evaluation.metrics import bleu, exact_match
 from lm.data.mapping import mapped
 from lm.data.registry import task_registry
 from lm.data.storage import fingerprints, readers, sources
+from lm.data.user_tasks.held_out_text import held_out_text
 from lm.data.vocabulary import byte_vocabulary
 from lm.errors import UserError
 from lm.parts import value
@@ -29,34 +30,96 @@ _SPECS: dict[str, Any] = {}
 
 
 @value
-def text_task(
+def text_task(  # noqa: PLR0913 - keyword-only settings of one task
     *,
     name: str = "user_text",
     train: Paths,
     validation: Paths | None = None,
     test: Paths | None = None,
     held_out: float = 0.0,
-    reader: sources.Reader = readers.read_text_lines,
+    separator: str | None = None,
+    reader: sources.Reader | None = None,
     vocabulary: seqio.Vocabulary | None = None,
+    add_eos: bool = True,
     on_error: str = "raise",
 ) -> str:
     """Registers a language-modelling task (`targets` alone) from text files; returns its name.
+
+    An example is a document: a file, or with a separator what stands between two lines of it. A
+    model of documents reads across their lines; one of lines or paragraphs never does.
 
     Args:
         name: what the task will be called.
         train: path or glob of the training text; `.gz` is decompressed.
         validation: the same for the split `validation`.
         test: the same for the split `test`.
-        held_out: without validation files, the share of the training examples that becomes the
-            split `validation`; chosen by content, so that equal texts stay on one side.
-        reader: what an example is: `readers.read_text_lines`, `readers.read_paragraphs` or
-            `readers.read_documents`.
+        held_out: without validation files, the share of the training text that becomes the split
+            `validation`; documents chosen by content, one of them cut at a line if need be.
+        separator: the line between two documents of a file, such as '<|endoftext|>'.
+        reader: what an example is instead of a document: `readers.read_paragraphs` (an empty line
+            ends it) or `readers.read_text_lines`.
         vocabulary: byte level by default.
+        add_eos: whether the end token follows each text.
         on_error: "raise" stops at the first bad line, naming it; "skip" counts and leaves out.
+
+    Raises:
+        UserError: there is a separator and a reader.
+    """
+    if reader is not None and separator is not None:
+        raise UserError("text_task.separator divides documents: bind it or text_task.reader")
+    files = given_files(train=train, validation=validation, test=test)
+    options = {} if reader is not None or separator is None else {"separator": separator}
+    source = sources.text_source(
+        files,
+        reader=reader or readers.read_parts,
+        on_error=on_error,
+        feature="targets",
+        options=options,
+    )
+    if held_out:
+        source = held_out_text(source, held_out, "targets")
+    return register(name, source, 0.0, {"targets": "targets"}, vocabulary, add_eos=add_eos)
+
+
+@value
+def parallel_task(
+    *,
+    name: str = "user_parallel",
+    train: Mapping[str, Paths],
+    validation: Mapping[str, Paths] | None = None,
+    test: Mapping[str, Paths] | None = None,
+    held_out: float = 0.0,
+    vocabulary: seqio.Vocabulary | None = None,
+    metrics: Sequence[Metric] = (bleu,),
+    on_error: str = "raise",
+) -> str:
+    """Registers a text-to-text task from aligned files, line n with line n; returns its name.
+
+    Args:
+        name: what the task will be called.
+        train: the files of both sides, `{'inputs': 'train.en', 'targets': 'train.de'}`; globs
+            must match the same number of files.
+        validation: the same for the split `validation`.
+        test: the same for the split `test`.
+        held_out: without validation files, the share of the training pairs that becomes the split
+            `validation`; chosen by content, so that equal pairs stay on one side.
+        vocabulary: byte level by default.
+        metrics: metric functions of `lm.data.metrics` for the evaluation.
+        on_error: "raise" stops at the first bad line, naming it; "skip" leaves out the pair.
+
+    Raises:
+        UserError: a split has other sides than `inputs` and `targets`.
     """
     files = given_files(train=train, validation=validation, test=test)
-    source = sources.text_source(files, reader=reader, on_error=on_error, feature="targets")
-    return register(name, source, held_out, {"targets": "targets"}, vocabulary)
+    sides = {"inputs": "inputs", "targets": "targets"}
+    for split, named in files.items():
+        if set(named) != set(sides):
+            raise UserError(
+                f"parallel_task.{split} has the sides {', '.join(map(repr, named))}; it takes "
+                "{'inputs': FILES, 'targets': FILES}"
+            )
+    source = sources.parallel_source(files, on_error=on_error)
+    return register(name, source, held_out, sides, vocabulary, metrics)
 
 
 @value
@@ -81,7 +144,8 @@ def tsv_task(  # noqa: PLR0913 - keyword-only settings of one task
         train: path or glob of the training table.
         validation: the same for the split `validation`.
         test: the same for the split `test`.
-        held_out: as in `text_task`.
+        held_out: without validation files, the share of the training rows that becomes the split
+            `validation`; chosen by content, so that equal rows stay on one side.
         inputs: the column of the inputs.
         targets: the column of the targets.
         columns: names of all columns, when the files have no header line.
@@ -116,7 +180,7 @@ def jsonl_task(  # noqa: PLR0913 - keyword-only settings of one task
         train: path or glob of the training file.
         validation: the same for the split `validation`.
         test: the same for the split `test`.
-        held_out: as in `text_task`.
+        held_out: as in `tsv_task`.
         inputs: the field of the inputs; None makes a language-modelling task of the targets.
         targets: the field of the targets.
         vocabulary: byte level by default.
@@ -172,7 +236,7 @@ def _rate(
     return rate
 
 
-def given_files(**files: Paths | None) -> dict[str, Paths]:
+def given_files(**files: Any) -> dict[str, Any]:
     """Returns the splits that have files."""
     return {split: paths for split, paths in files.items() if paths}
 
@@ -193,16 +257,18 @@ def register(
     renamed: Mapping[str, str],
     vocabulary: seqio.Vocabulary | None,
     metrics: Sequence[Metric] = (),
+    *,
+    add_eos: bool = True,
 ) -> str:
     """Adds a task whose features are renamed columns of the source, `{feature: column}`."""
     source = with_held_out(source, held_out)
-    feature = seqio.Feature(vocabulary or byte_vocabulary())
+    feature = seqio.Feature(vocabulary or byte_vocabulary(), add_eos=add_eos)
 
     def rename(dataset: tf.data.Dataset) -> tf.data.Dataset:
         return mapped(dataset, lambda row: {name: row[old] for name, old in renamed.items()})
 
     spec = [source.description, renamed, fingerprints.describe(feature.vocabulary)]
-    if is_new(name, [*spec, fingerprints.settings(list(metrics))]):
+    if is_new(name, [*spec, add_eos, fingerprints.settings(list(metrics))]):
         seqio.TaskRegistry.add(
             name,
             source=source,

@@ -18,7 +18,7 @@ from typing import Any
 import seqio
 from absl import logging
 
-from lm.data.evaluation.label_metrics import pearson, spearman
+from lm.data.evaluation.label_metrics import label_sets_f1, pearson, spearman
 from lm.data.evaluation.metrics import accuracy
 from lm.data.preprocessing import text_pairs
 from lm.data.preprocessing.classification_task import (
@@ -29,7 +29,14 @@ from lm.data.preprocessing.classification_task import (
     class_form,
 )
 from lm.data.registry import task_registry
-from lm.data.registry.answers import Answer, LabelVocabulary, Names, ScoreVocabulary
+from lm.data.registry.answers import (
+    Answer,
+    LabelSetVocabulary,
+    LabelVocabulary,
+    Names,
+    ScoreVocabulary,
+    parts_of,
+)
 from lm.data.storage import fingerprints, readers, sources
 from lm.data.user_tasks import user
 from lm.data.user_tasks.user import Paths
@@ -49,6 +56,7 @@ def classification_task(  # noqa: PLR0913 - keyword-only settings of one task
     held_out: float = 0.0,
     texts: str | Sequence[str] = "text",
     label: str = "label",
+    labels: Sequence[str] | None = None,
     vocabulary: seqio.Vocabulary | None = None,
     join: Preprocessor = text_pairs.join,
     metrics: Sequence[Metric] = (accuracy,),
@@ -65,6 +73,7 @@ def classification_task(  # noqa: PLR0913 - keyword-only settings of one task
             `validation`; chosen by content.
         texts: the column of the text, or of both texts of a pair.
         label: the column of the label.
+        labels: the labels in the order of their ids; read from the training table by default.
         vocabulary: bytes with sentinels by default.
         join: makes the row of the texts, `text_pairs.join`; it has settings for what is too long.
         metrics: metric functions of labels, of `lm.data.evaluation`.
@@ -72,9 +81,51 @@ def classification_task(  # noqa: PLR0913 - keyword-only settings of one task
     """
     columns = _columns(texts, label)
     files = user.given_files(train=train, validation=validation, test=test)
-    labels = LabelVocabulary(functools.partial(_found, _table(files, columns, on_error), label))
-    source = _table(files, columns, on_error, RowCheck(columns[:-1], label, labels))
-    return _register(name, source, held_out, columns, labels, metrics, vocabulary, join)
+    read = functools.partial(_found, _table(files, columns, on_error), label, _one)
+    answer = LabelVocabulary(read if labels is None else {name: name for name in labels})
+    source = _table(files, columns, on_error, RowCheck(columns[:-1], label, answer))
+    return _register(name, source, held_out, columns, answer, metrics, vocabulary, join)
+
+
+@value
+def label_sets_task(  # noqa: PLR0913 - keyword-only settings of one task
+    *,
+    name: str = "user_label_sets",
+    train: Paths,
+    validation: Paths | None = None,
+    test: Paths | None = None,
+    held_out: float = 0.0,
+    texts: str | Sequence[str] = "text",
+    labels: str = "labels",
+    separator: str = ",",
+    vocabulary: seqio.Vocabulary | None = None,
+    join: Preprocessor = text_pairs.join,
+    metrics: Sequence[Metric] = (label_sets_f1,),
+    on_error: str = "raise",
+) -> str:
+    """Registers a task that gives one or two texts several of the labels there are, or none.
+
+    Args:
+        name: what the task will be called.
+        train: path or glob of the training table.
+        validation: the same for the split `validation`.
+        test: the same for the split `test`.
+        held_out: as in `classification_task`.
+        texts: the column of the text, or of both texts of a pair.
+        labels: the column of the labels; empty for none.
+        separator: stands between the labels of a row.
+        vocabulary: bytes with sentinels by default.
+        join: as in `classification_task`.
+        metrics: metric functions of sets of labels.
+        on_error: as in `classification_task`.
+    """
+    columns = _columns(texts, labels)
+    files = user.given_files(train=train, validation=validation, test=test)
+    split = functools.partial(parts_of, separator=separator)
+    read = functools.partial(_found, _table(files, columns, on_error), labels, split)
+    answer = LabelSetVocabulary(read, separator=separator)
+    source = _table(files, columns, on_error, RowCheck(columns[:-1], labels, answer))
+    return _register(name, source, held_out, columns, answer, metrics, vocabulary, join)
 
 
 @value
@@ -197,15 +248,21 @@ def _is_jsonl(path: str | Path) -> bool:
     return bool({".jsonl", ".json"} & set(Path(path).suffixes))
 
 
-def _found(source: sources.CachedSource, column: str) -> Names:
+def _one(written: str) -> list[str]:
+    return [written] if written else []
+
+
+def _found(
+    source: sources.CachedSource, column: str, labels_of: Callable[[str], Sequence[str]]
+) -> Names:
     """Returns the labels of the training rows, numbers in their order, others by the alphabet.
 
     Raises:
         UserError: if there is but one, or so many that they are no labels.
     """
-    counts = collections.Counter(row[column] for row in source.examples["train"]())
-    counts.pop("", None)
-    rows, labels = counts.total(), sorted(counts, key=_order(counts))
+    written = [row[column] for row in source.examples["train"]()]
+    counts = collections.Counter(label for text in written for label in labels_of(text))
+    rows, labels = len(written), sorted(counts, key=_order(counts))
     if not 1 < len(labels) <= max(rows // 2, 2):
         raise UserError(
             f"column {column!r} has {len(labels)} different labels in {rows} rows of training; "

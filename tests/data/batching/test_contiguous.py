@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from lm.data.batching import contiguous
 from lm.data.batching.contiguous import ContiguousWindows
@@ -140,3 +141,13 @@ def test_the_docstring_draws_what_is_made():
         [8, 9, 10],
     ]
     assert [int(row["decoder_continues"]) for row in rows] == [0, 0, 1, 1]
+
+
+def test_documents_are_found_among_many_short_ones_and_a_long_one():
+    """2 GB, were the mask of the empty ones as wide as the longest document."""
+    sizes = np.array([100_000, *[1, 0] * 10_000])
+    tokens = tf.RaggedTensor.from_row_lengths(tf.range(sizes.sum()), sizes)
+    examples = tf.data.Dataset.from_tensor_slices({"targets": tokens})
+    found = contiguous.documents(examples)
+    assert found.row_lengths().numpy().tolist() == sizes[sizes > 0].tolist()
+    np.testing.assert_array_equal(found.flat_values, np.arange(sizes.sum()))

@@ -100,3 +100,10 @@ def test_prefix_splits_at_random_within_both_lengths():
     assert [t for piece in joined for t in piece] == [t for text in texts for t in text]
     assert all(len(x["inputs"]) <= 8 and 1 <= len(x["targets"]) <= 12 for x in made)
     assert len({len(x["inputs"]) for x in made if len(x["inputs"]) + len(x["targets"]) == 12}) > 4
+
+
+def test_an_autoencoder_reads_what_it_writes():
+    texts = [list(range(3, 3 + size)) for size in (2, 12)] + [[]]
+    made = examples(denoising.autoencoder, texts, {"inputs": 8, "targets": 9})
+    assert [x["targets"].tolist() for x in made] == [texts[0], texts[1][:8], texts[1][8:]]
+    assert all(x["inputs"].tolist() == x["targets"].tolist() for x in made)

@@ -23,38 +23,86 @@ def next_texts(name, converter, lengths, split="train"):
 @pytest.fixture(autouse=True)
 def free_names():
     """Names of earlier tests are free again."""
-    for name in ("user_text", "user_tsv", "user_jsonl"):
+    for name in ("user_text", "user_tsv", "user_jsonl", "user_parallel"):
         seqio.TaskRegistry.remove(name)
     seqio.MixtureRegistry.remove("user_mixture")
     user._SPECS.clear()
 
 
-def test_text_files(tmp_path):
-    """Lines by default; calling again with the same arguments is the same task."""
+def test_a_file_is_a_document(tmp_path):
+    """One example, its line ends inside; calling again with the same arguments is the same task."""
     (tmp_path / "a.txt").write_text("one\ntwo\n\nthree\n")
     path = str(tmp_path / "*.txt")
-    name = user.text_task(train=path, on_error="skip")
-    assert name == user.text_task(train=path, on_error="skip") == "user_text"
-    assert next_texts(name, features.LanguageModel, {"targets": 8}) == ["one", "two", "three"]
+    name = user.text_task(train=path)
+    assert name == user.text_task(train=path) == "user_text"
+    assert next_texts(name, features.LanguageModel, {"targets": 32}) == ["one\ntwo\n\nthree\n"]
     with pytest.raises(UserError, match="the name 'user_text' is taken"):
-        user.text_task(train=path)
+        user.text_task(train=path, on_error="skip")
 
 
-def test_documents_and_held_out(tmp_path):
-    """Another reader, another example; a share of them becomes the validation split."""
-    (tmp_path / "a.txt").write_text("one\n\n" * 3 + "".join(f"line {n}\n\n" for n in range(50)))
-    name = user.text_task(train=tmp_path / "a.txt", reader=readers.read_paragraphs, held_out=0.3)
-    both = [
-        len(pipeline.evaluation_batches(
-            mixture_or_task_name=name, split=split, lengths={"targets": 8},
-            converter=features.LanguageModel, batch_size=8,
-        ).examples)
-        for split in ("train", "validation")
-    ]  # fmt: skip
-    assert sum(both) == 53
-    assert min(both) > 5
+def test_a_separator_divides_documents(tmp_path):
+    (tmp_path / "a.txt").write_text("one\ntwo\n***\n***\nthree\n")
+    name = user.text_task(train=tmp_path / "a.txt", separator="***")
+    lengths = {"targets": 16}
+    assert next_texts(name, features.LanguageModel, lengths) == ["one\ntwo\n", "three\n"]
+    with pytest.raises(UserError, match=r"bind it or text_task\.reader"):
+        user.text_task(train="x", separator="***", reader=readers.read_text_lines)
+
+
+def test_lines_are_a_choice(tmp_path):
+    (tmp_path / "a.txt").write_text("one\ntwo\n\nthree\n")
+    name = user.text_task(train=tmp_path / "a.txt", reader=readers.read_text_lines, on_error="skip")
+    assert next_texts(name, features.LanguageModel, {"targets": 8}) == ["one", "two", "three"]
+
+
+def test_a_long_file_is_read_in_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr(readers, "MAX_PART", 8)
+    (tmp_path / "a.txt").write_text("one\ntwo\nthree\nfour\n")
+    assert list(readers.read_parts(tmp_path / "a.txt")) == ["one\ntwo\nthree\n", "four\n"]
+
+
+def test_one_book_has_a_validation_split(tmp_path):
+    """A share of its bytes, cut at a line; before, all of it fell on one side."""
+    book = "".join(f"line {n} of a book\n" for n in range(100))
+    (tmp_path / "book.txt").write_text(book)
+    name = user.text_task(train=tmp_path / "book.txt", held_out=0.1)
+    source = seqio.TaskRegistry.get(name).source
+    held, kept = (
+        [example["targets"] for example in source.examples[split]()]
+        for split in ("validation", "train")
+    )
+    assert (len(held), len(kept), held[0] + kept[0]) == (1, 1, book)
+    assert 0.09 < len(held[0]) / len(book) < 0.12
+
+
+def test_many_documents_are_divided_whole(tmp_path):
+    """But for the one on the border; equal texts fall on the same side."""
+    texts = [f"text {n % 40}\nof two lines\n" for n in range(80)]
+    for number, text in enumerate(texts):
+        (tmp_path / f"{number}.txt").write_text(text)
+    name = user.text_task(train=tmp_path / "*.txt", held_out=0.25)
+    source = seqio.TaskRegistry.get(name).source
+    held, kept = (
+        [example["targets"] for example in source.examples[split]()]
+        for split in ("validation", "train")
+    )
+    assert sum(map(len, held + kept)) == sum(map(len, texts))
+    assert sum(map(len, held)) == pytest.approx(sum(map(len, texts)) / 4, rel=0.1)
+    assert not {*held} & {*kept}
     with pytest.raises(UserError, match="give one of the two"):
         user.text_task(name="x", train="a", validation="b", held_out=0.1)
+
+
+def test_parallel_files(tmp_path):
+    (tmp_path / "a.en").write_text("a dog\ntwo cats\n")
+    (tmp_path / "a.de").write_text("ein Hund\nzwei Katzen\n")
+    sides = {"inputs": str(tmp_path / "a.en"), "targets": str(tmp_path / "a.de")}
+    name = user.parallel_task(train=sides)
+    lengths = {"inputs": 16, "targets": 16}
+    assert next_texts(name, features.EncoderDecoder, lengths) == ["ein Hund", "zwei Katzen"]
+    assert seqio.TaskRegistry.get(name).metric_fns == [bleu]
+    with pytest.raises(UserError, match="has the sides 'inputs', 'outputs'; it takes"):
+        user.parallel_task(train={"inputs": "a", "outputs": "b"})
 
 
 def test_tsv_and_jsonl(tmp_path):
@@ -74,7 +122,7 @@ def test_a_mixture_with_temperature_and_cap(tmp_path):
     for name, count in (("many", 40), ("few", 10)):
         (tmp_path / name).write_text("".join(f"{name} {n}\n" for n in range(count)))
         seqio.TaskRegistry.remove(name)
-        user.text_task(name=name, train=tmp_path / name)
+        user.text_task(name=name, train=tmp_path / name, reader=readers.read_text_lines)
     mixture = user.mixture(tasks=["few", "many"], temperature=2.0, maximum=36)
     assert user.mixture(tasks=["few", "many"], temperature=2.0, maximum=36) == mixture
     rates = [seqio.MixtureRegistry.get(mixture).get_rate(t) for t in seqio.get_subtasks(

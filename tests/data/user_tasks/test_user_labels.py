@@ -166,3 +166,18 @@ def test_a_task_joined_in_another_way(tmp_path):
     assert other["token_types"].tolist()[-1] == 2
     with pytest.raises(UserError, match="eutrans_es_en does not join texts"):
         user_labels.rejoined(name="no", task="eutrans_es_en", join=text_pairs.join)
+
+
+def test_several_labels_a_row(tmp_path):
+    rows = ["one\tb, a", "two\t", "three\ta", "four\tb"]
+    path = table(tmp_path / "a.tsv", rows, header="text\tlabels")
+    name = user_labels.label_sets_task(name="user_labels", train=path)
+    assert label_names(task_registry.get(name)) == ("a", "b")
+    assert num_labels(task=name) == 2
+    assert [e["label_set"].tolist() for e in examples(name)] == [[1, 1], [0, 0], [1, 0], [0, 1]]
+    test = table(tmp_path / "b.tsv", ["five\ta,c"], header="text\tlabels")
+    seqio.TaskRegistry.remove(name)
+    user._SPECS.clear()
+    user_labels.label_sets_task(name="user_labels", train=path, validation=test)
+    with pytest.raises(UserError, match=r"b\.tsv:2: unknown label 'c' \(the labels are a, b\)"):
+        examples(name, "validation")

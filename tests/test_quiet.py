@@ -16,7 +16,7 @@ ROOT = Path(lm.__file__).parent.parent
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_nothing_but_python_speaks(backend: str) -> None:
     code = (
-        "from lm.cli import quiet; quiet.install(); import tensorflow as tf, seqio, keras;"
+        "from lm import quiet; quiet.install(); import tensorflow as tf, seqio, keras;"
         "f = tf.function(lambda x: x * x, jit_compile=True); f(tf.ones(3));"
         "print(keras.ops.sum(keras.ops.ones(3)), tf.config.get_visible_devices('GPU'))"
     )

@@ -1,0 +1,71 @@
+"""`lm harness`: lm-evaluation-harness on a run, with the run as its model `seqlm`."""
+
+import argparse
+import importlib.util
+import sys
+
+from lm.errors import ConfigError
+
+HELP = "evaluate a run with lm-evaluation-harness"
+EXAMPLE = """examples:
+  lm harness --workdir=runs/base --tasks=lambada_openai,piqa
+  lm harness --workdir=runs/base --tasks=mine --include_path=tasks --limit=100 --log_samples \\
+      --output_path=results
+
+The same as `lm_eval --model seqlm --model_args workdir=runs/base …`, which the harness knows by
+itself once it looks for entry points of other packages. Needs `pip install 'seqlm[eval]'`."""
+
+PASSED = {
+    "tasks": "names of the harness's tasks, with commas",
+    "num_fewshot": "solved questions before each",
+    "limit": "questions of each task",
+    "include_path": "folder of tasks of your own",
+    "output_path": "where to write results",
+    "batch_size": "texts in a batch",
+    "gen_kwargs": "settings of generation, a=1,b=2",
+    "use_cache": "file of a cache of answers",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the run and the harness's flags that are handed on."""
+    parser.add_argument("--workdir", required=True, metavar="DIR", help="the run folder")
+    parser.add_argument(
+        "--checkpoint", default="latest", metavar="WHICH", help="or best, or a step"
+    )
+    for name, about in PASSED.items():
+        parser.add_argument(f"--{name}", metavar="X", required=name == "tasks", help=about)
+    parser.add_argument("--log_samples", action="store_true", help="keep every question")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Register the model and run the harness."""
+    if importlib.util.find_spec("lm_eval") is None:
+        raise ConfigError("lm-evaluation-harness is not installed: pip install 'seqlm[eval]'")
+    from lm_eval.__main__ import cli_evaluate
+
+    from lm.inference import harness
+
+    harness.register()
+    sys.argv = ["lm_eval", "run", *words(args)]
+    cli_evaluate()
+    return 0
+
+
+def words(args: argparse.Namespace) -> list[str]:
+    """Return the words of the harness's own command line."""
+    model = f"workdir={args.workdir},checkpoint={args.checkpoint}"
+    given = [
+        word
+        for name in PASSED
+        if (value := getattr(args, name)) is not None
+        for word in (f"--{name}", value)
+    ]
+    return [
+        "--model",
+        "seqlm",
+        "--model_args",
+        model,
+        *given,
+        *["--log_samples"] * args.log_samples,
+    ]

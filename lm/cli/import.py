@@ -1,0 +1,35 @@
+"""`lm import`: a Hugging Face folder as a run folder."""
+
+import argparse
+
+from lm.cli import flags
+
+HELP = "make a run folder of a Hugging Face folder"
+EXAMPLE = """examples:
+  lm import --from=gpt2/ --workdir=runs/gpt2
+  lm generate --workdir=runs/gpt2 --prompt='Call me'
+  lm train --gin_file=runs/gpt2/config.gin --gin.TEXT_FILES='poems/*.txt' --gin.TRAIN_STEPS=500 \\
+      --workdir=runs/poems
+
+The folder has config.json, model.safetensors (or its shards with their index) and the tokenizer:
+GPT-2, BERT, ELECTRA, T5 (1.0, 1.1, Flan), XLNet, Funnel or Switch Transformers. No file of it is
+executed. For another head, such as labels, include WORKDIR/model.gin and a classifier.gin."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's flags."""
+    parser.add_argument(
+        "--from", required=True, dest="source", metavar="FOLDER", help="Hugging Face folder"
+    )
+    flags.add_workdir(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Import, and print what was made."""
+    from lm.interop.import_folder import import_folder
+
+    made = import_folder(args.source, args.workdir)
+    print(f"{made.workdir}: {made.architecture}, {made.parameters:,} parameters")
+    if made.left_out:
+        print(f"left out: {', '.join(made.left_out)}")
+    return 0

@@ -1,0 +1,191 @@
+"""Everything that is wrong with a configuration: the first is raised, or all are listed."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from lm.config import macros, outline, parameters, reachability, shipped, syntax
+from lm.config.names import ENTRIES, did_you_mean
+from lm.config.scanner import Scan, effective, scan
+from lm.config.syntax import Binding, Import, Reference
+from lm.errors import ConfigError
+
+
+def misnamed(given: Sequence[Binding], objects: Mapping[str, Any]) -> Iterator[ConfigError]:
+    """Yield an error for every parameter that is not there and every value that does not suit it.
+
+    Args:
+        given: bindings of a scan, overridden ones included.
+        objects: name of a target -> class or function, or a stand-in of the same parameters; of
+            targets that are not there the parameters are not judged.
+    """
+    table = macros.table(given)
+    last = effective(given).values()
+    try:
+        macros.refuse_endless(last, table)
+    except ConfigError as error:
+        yield error
+        return  # no value can be looked at
+    for binding in last:
+        if binding.target in objects:
+            yield from parameters.faults(binding, objects[binding.target], table)
+
+
+def faults(
+    given: Sequence[Binding], objects: Mapping[str, Any], *, roots: Sequence[str]
+) -> Iterator[ConfigError]:
+    """Yield an error for everything that is misnamed, not set, or useless.
+
+    Args:
+        given: as in `misnamed`.
+        objects: as in `misnamed`.
+        roots: what is called or built.
+    """
+    yield from macros.undefined(effective(given).values(), macros.table(given))
+    yield from misnamed(given, objects)
+    yield from reachability.useless(given, roots)
+    yield from required(given, roots)
+
+
+def required(given: Sequence[Binding], roots: Sequence[str]) -> Iterator[ConfigError]:
+    """Yield an error for every value that the run must set and did not; arguments of `faults`."""
+    last = list(effective(given).values())
+    needed = reachability.walk(last, roots or ENTRIES).keys
+    yield from macros.required([binding for binding in last if binding.key in needed])
+
+
+def unset(
+    target: str, signature: Any, handed: Iterable[str], bindings: Iterable[Binding]
+) -> Iterator[ConfigError]:
+    """Yield an error that names all parameters of a command's function that nothing sets.
+
+    Args:
+        target: full path of the function, `lm.train.train`.
+        signature: the function, or a stand-in.
+        handed: parameters that the command sets itself.
+        bindings: those of a scan.
+    """
+    bound = {b.parameter for b in bindings if b.target == target and not b.scope}
+    missing = [name for name in parameters.required(signature) if name not in {*bound, *handed}]
+    if missing:
+        short = ".".join(target.split(".")[-2:])
+        file = shipped.file_naming(f"{short}.{missing[0]}")
+        advice = f"; give --gin_file={file} first" if file else ""
+        yield ConfigError(f"nothing sets {short}'s {', '.join(missing)}{advice}")
+
+
+def of_files(
+    gin_files: Sequence[str],
+    bindings: Sequence[str] = (),
+    search_paths: Sequence[str] = (),
+    modules: Sequence[str] = (),
+    *,
+    roots: Sequence[str] = (),
+    handed: Sequence[str] | None = None,
+) -> list[ConfigError]:
+    """Return everything that is wrong with a configuration; nothing that it names is imported.
+
+    Args:
+        gin_files: as in `lm.config.load`, and so the others.
+        bindings: gin text, after the files.
+        search_paths: folders of gin files.
+        modules: roots that gin files may import besides the package's own.
+        roots: what the verb calls or builds.
+        handed: parameters of the functions among the roots that the verb sets itself; None does
+            not ask for parameters that nothing sets.
+    """
+    found: list[ConfigError] = []
+    read = scan(
+        gin_files, bindings, search_paths=search_paths, modules=modules, on_error=found.append
+    )
+    sketch = Sketch(read, roots)
+    given, signatures = sketch.bindings, sketch.signatures
+    # What could not be resolved would make others look unused, and a lost file undefined.
+    if not found:
+        found += reachability.useless(given, sketch.roots)
+    found += [*sketch.unknown, *misnamed(given, signatures)]
+    if read.is_whole:
+        found += macros.undefined(effective(given).values(), macros.table(given))
+        found += required(given, sketch.roots)
+        for root in signatures.keys() & sketch.roots if handed is not None else ():
+            found += unset(root, signatures[root], handed or (), given)
+    return list({str(error): error for error in found}.values())
+
+
+def of_names(read: Scan) -> list[ConfigError]:
+    """Return what is misnamed in a scan; that it is a whole configuration is not asked for."""
+    sketch = Sketch(read)
+    return [*sketch.unknown, *misnamed(sketch.bindings, sketch.signatures)]
+
+
+class Sketch:
+    """A scan with the names and parameters that the source of what it names shows.
+
+    Attributes:
+        unknown: an error for each module and each name that is not there.
+        bindings: those of the scan; what is defined in one module and named by another has one
+            path, an entry function that by which commands call it.
+        signatures: path -> a function of the same parameters.
+        roots: as given, with these paths.
+    """
+
+    def __init__(self, read: Scan, roots: Sequence[str] = ()) -> None:
+        self.unknown = list(_unknown_modules(read.imports))
+        found: dict[str, outline.Outline] = {}
+        for path in (*ENTRIES, *(root for root in roots if "." in root)):
+            found[path] = outline.outline(path)
+        for binding in read.bindings:
+            self.unknown += _look_up(binding, found)
+        entries = {found[path].path: path for path in ENTRIES}
+        names = {path: entries.get(item.path, item.path) for path, item in found.items()}
+        self.bindings = [syntax.renamed(binding, names) for binding in read.bindings]
+        self.signatures = {names[path]: i.signature for path, i in found.items() if i.signature}
+        self.roots = [names.get(root, root) for root in roots]
+
+
+def _unknown_modules(imports: Iterable[Import]) -> Iterator[ConfigError]:
+    """Yield an error for every import of a module of our own that does not exist."""
+    for statement in imports:
+        if outline.is_judged(statement.module) and not outline.exists(statement.module):
+            yield ConfigError(f"{statement.origin}: {_unknown_module(statement)}")
+
+
+def _look_up(binding: Binding, found: dict[str, outline.Outline]) -> Iterator[ConfigError]:
+    """Add the outlines of what a binding names; yield an error for what its module lacks."""
+    for path, written in _paths(binding).items():
+        module, _, name = path.rpartition(".")
+        if path in found or not (outline.is_judged(path) and outline.exists(module)):
+            continue
+        try:
+            found[path] = outline.outline(path)
+        except outline.NotDefinedError as error:
+            near = did_you_mean(name, error.args[0])
+            yield ConfigError(f"{binding.origin}: '{module}' has no '{name}' for {written}{near}")
+            continue
+        if not found[path].is_part:
+            there = ", ".join(outline.parts(module)) or "none"
+            yield ConfigError(
+                f"{binding.origin}: {written} is not admitted: no part that gin files may name; "
+                f"{module} has {there}"
+            )
+
+
+def _paths(binding: Binding) -> dict[str, str]:
+    """Return the full paths that a binding names, with the names as they are written."""
+    leaves = [leaf for leaf in syntax.leaves(binding.value) if isinstance(leaf, Reference)]
+    paths = {leaf.target: f"@{leaf.target}" for leaf in leaves}
+    return paths if binding.is_macro else {binding.target: binding.written, **paths}
+
+
+def _unknown_module(statement: Import) -> str:
+    """Return what to say of a module of our own that does not exist."""
+    module, _, name = statement.module.rpartition(".")
+    if name in outline.parts(module):
+        above, _, last = module.rpartition(".")
+        return (
+            f"'{statement.module}' is no module; write `from {above} import {last}` and then "
+            f"@{last}.{name}"
+        )
+    near = did_you_mean(statement.module, outline.siblings(statement.module))
+    below = outline.below(statement.module)
+    hint = f"; did you mean '{below[0]}'?" if below else near
+    return f"no module '{statement.module}'{hint}"

@@ -1,0 +1,261 @@
+"""Names and parameters of modules, read from their source: nothing is imported.
+
+A configuration can so be checked in a fraction of a second; importing what it names loads a
+framework. What a source does not show, such as a base class of Keras, is not judged.
+"""
+
+import ast
+import collections.abc
+import functools
+import importlib.util
+import inspect
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lm import ranges
+from lm.config.names import OWN_ROOTS, REFUSED, lies_in
+
+_PLAIN = {
+    "int": int,
+    "float": float,
+    "str": str,
+    "bool": bool,
+    "Any": Any,
+    "Literal": typing.Literal,
+    "Callable": collections.abc.Callable,
+    "Sequence": collections.abc.Sequence,
+    "Mapping": collections.abc.Mapping,
+    "list": list,
+    "tuple": tuple,
+    "dict": dict,
+}
+_RANGES = {
+    name: getattr(ranges, name)
+    for name in ("PositiveInt", "NonNegativeInt", "Seed", "NonNegativeFloat", "UnitFloat")
+}
+_DECORATORS = ("part", "value", "entry")
+_FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class Outline(NamedTuple):
+    """What the source says of a class or function.
+
+    Attributes:
+        path: where it is defined, which may be another module than the one that was named.
+        signature: a function of the same name and parameters that does nothing; None if the
+            source does not show the parameters.
+        is_part: whether gin files may name it.
+    """
+
+    path: str
+    signature: Callable[..., Any] | None
+    is_part: bool
+
+
+class NotDefinedError(LookupError):
+    """The module has no such name; the names that it has are the argument."""
+
+
+def is_judged(path: str) -> bool:
+    """Tell whether a path is judged here; Keras' own are when they are imported."""
+    return not lies_in(path, ("keras", "gin"))
+
+
+def exists(module: str) -> bool:
+    """Tell whether a module has a file of source.
+
+    Example:
+        >>> exists("lm.config.outline"), exists("lm.config.nothing")
+        (True, False)
+    """
+    return _file(module) is not None
+
+
+def below(module: str) -> list[str]:
+    """Return the modules of this name in the packages beside it, as `lm.data.rows.packing`."""
+    parent, _, name = module.rpartition(".")
+    folder = _file(parent)
+    files = sorted(folder.parent.glob(f"*/{name}.py")) if folder else []
+    found = [f"{parent}.{file.parent.name}.{name}" for file in files]
+    return [other for other in found if not lies_in(other, REFUSED)]
+
+
+def siblings(module: str) -> list[str]:
+    """Return the modules beside another."""
+    parent = module.rpartition(".")[0]
+    folder = _file(parent)
+    if folder is None or folder.name != "__init__.py":
+        return []
+    names = {path.stem for path in folder.parent.glob("*.py")}
+    names |= {path.parent.name for path in folder.parent.glob("*/__init__.py")}
+    return sorted(f"{parent}.{name}" for name in names - {"__init__"})
+
+
+def outline(path: str) -> Outline:
+    """Return what the source says of a class or function.
+
+    Args:
+        path: its full path, such as `lm.nn.attention.SelfAttention`.
+
+    Raises:
+        NotDefinedError: its module has no such class or function.
+    """
+    module, _, name = path.rpartition(".")
+    for node in _statements(module):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                if (alias.asname or alias.name) == name and exists(node.module):
+                    return outline(f"{node.module}.{alias.name}")
+        elif isinstance(node, _FUNCTIONS | ast.ClassDef) and node.name == name:
+            return Outline(path, _signature(module, node), _is_part(module, node))
+    raise NotDefinedError(sorted(parts(module)))
+
+
+def parts(module: str) -> Iterator[str]:
+    """Yield the names of a module that gin files may name."""
+    for node in _statements(module):
+        if isinstance(node, _FUNCTIONS | ast.ClassDef) and _is_part(module, node):
+            yield node.name
+
+
+def _file(module: str) -> Path | None:
+    """Return the source file of a module."""
+    root, *rest = module.split(".")
+    try:
+        spec = importlib.util.find_spec(root)
+    except ValueError:  # a module that was made without a file
+        return None
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    origin = Path(spec.origin)
+    if not rest:
+        return origin
+    place = origin.parent.joinpath(*rest)
+    files = (place / "__init__.py", place.with_suffix(".py"))
+    is_package = origin.name == "__init__.py"
+    return next((file for file in files if is_package and file.is_file()), None)
+
+
+def _statements(module: str) -> list[ast.stmt]:
+    """Return the statements of a module, of which there are none without a file."""
+    file = _file(module)
+    return _parsed(file) if file else []
+
+
+@functools.cache
+def _parsed(file: Path) -> list[ast.stmt]:
+    """Return the statements of a file; none if it is no Python, which importing it will say."""
+    try:
+        return ast.parse(file.read_bytes()).body
+    except (SyntaxError, ValueError):
+        return []
+
+
+def _is_part(module: str, node: _FUNCTIONS | ast.ClassDef) -> bool:
+    """Tell whether gin files may name a definition: of our own what `lm.parts` declares."""
+    marks = [mark.id for mark in node.decorator_list if isinstance(mark, ast.Name)]
+    return not lies_in(module, OWN_ROOTS) or bool({*marks} & {*_DECORATORS})
+
+
+def _signature(module: str, node: _FUNCTIONS | ast.ClassDef) -> Callable[..., Any] | None:
+    """Return a function of the same parameters; None if they are not all to be seen."""
+    function = _constructor(node) if isinstance(node, ast.ClassDef) else node
+    if function is None or function.args.kwarg:
+        return None
+    names = _aliases(module)
+    args = function.args
+    first = args.args[1:] if isinstance(node, ast.ClassDef) else args.args
+    positional = dict(
+        zip([arg.arg for arg in reversed(args.args)], reversed(args.defaults), strict=False)
+    )
+    defaults = positional | dict(
+        zip([arg.arg for arg in args.kwonlyargs], args.kw_defaults, strict=True)
+    )
+    return _function(
+        node.name,
+        {arg.arg: annotation(arg.annotation, names) for arg in (*first, *args.kwonlyargs)},
+        defaults,
+    )
+
+
+def _constructor(node: ast.ClassDef) -> ast.FunctionDef | None:
+    """Return a class's own constructor; None where a base class or a decorator makes it."""
+    found = (item for item in node.body if isinstance(item, ast.FunctionDef))
+    return next((item for item in found if item.name == "__init__"), None)
+
+
+def _function(
+    name: str, annotations: Mapping[str, Any], defaults: Mapping[str, ast.expr | None]
+) -> Callable[..., Any]:
+    """Return a function with these parameters, which does nothing."""
+
+    def found() -> None:
+        """Stand in for the real one."""
+
+    none = inspect.Parameter.empty
+    found.__name__ = name
+    found.__annotations__ = dict(annotations)
+    found.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(
+                parameter,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=none if defaults.get(parameter) is None else _default(defaults[parameter]),
+            )
+            for parameter in annotations
+        ]
+    )
+    return found
+
+
+def _default(node: ast.expr | None) -> Any:
+    """Return a literal default; of others only that there is one matters."""
+    return node.value if isinstance(node, ast.Constant) else node
+
+
+def _aliases(module: str) -> Mapping[str, Any]:
+    """Return what annotations of a module may name: plain types, ranges, the module's aliases."""
+    names = _PLAIN | _RANGES
+    for node in _statements(module):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            found = annotation(node.value, names)
+            if found is not Any:
+                names[node.targets[0].id] = found
+    return names
+
+
+def annotation(node: ast.expr | None, names: Mapping[str, Any]) -> Any:
+    """Return the type that an annotation means; Any for what is not known here.
+
+    Example:
+        >>> read = lambda text: annotation(ast.parse(text, mode="eval").body, _PLAIN)
+        >>> read("Sequence[int] | None"), read("keras.Layer")
+        (collections.abc.Sequence[int] | None, typing.Any)
+    """
+    if isinstance(node, ast.Constant) and node.value is None:
+        return None
+    if isinstance(node, ast.Name):
+        return names.get(node.id, Any)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        sides = (annotation(node.left, names), annotation(node.right, names))
+        return Any if Any in sides else typing.Union[sides]  # noqa: UP007 - of two values
+    if isinstance(node, ast.Subscript):
+        return _generic(annotation(node.value, names), node.slice, names)
+    return Any
+
+
+def _generic(kind: Any, inner: ast.expr, names: Mapping[str, Any]) -> Any:
+    """Return `kind[inner]`."""
+    items = inner.elts if isinstance(inner, ast.Tuple) else [inner]
+    if kind is typing.Literal:
+        return kind[tuple(item.value for item in items if isinstance(item, ast.Constant))]
+    if kind is collections.abc.Callable or kind is Any:
+        return kind
+    return kind[tuple(... if _is_ellipsis(i) else annotation(i, names) for i in items)]
+
+
+def _is_ellipsis(node: ast.expr) -> bool:
+    """Tell whether an item is `...`."""
+    return isinstance(node, ast.Constant) and node.value is ...

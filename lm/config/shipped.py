@@ -1,0 +1,58 @@
+"""The package's own gin files as advice: which one to add to a configuration that lacks a name."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from lm import resources
+
+# What a run needs, as the head of runs/pretrain.gin lists it.
+_MACROS = {
+    "MODEL": "models/gpt2/small.gin",
+    "OBJECTIVE": "objectives/token_prediction.gin",
+    "OPTIMIZER": "optim/adamw.gin",
+    "FEATURE_CONVERTER": "features/language_model.gin",
+    "MIXTURE_OR_TASK_NAME": "data/python_docs.gin",
+    "TASK_FEATURE_LENGTHS": "data/python_docs.gin",
+}
+_LAST = ("papers", "bench")  # folders whose files are whole experiments
+
+
+def file_for_macro(name: str) -> str:
+    """Return the end of an error about a macro that every run needs; empty for other macros.
+
+    Example:
+        >>> file_for_macro("OBJECTIVE")
+        '; add --gin_file=objectives/token_prediction.gin, or another file of gin/objectives'
+    """
+    file = _MACROS.get(name)
+    if file is None:
+        return ""
+    return f"; add --gin_file={file}, or another file of gin/{file.partition('/')[0]}"
+
+
+def file_naming(selector: str) -> str | None:
+    """Return the package's most general gin file that names something so, None if there is none.
+
+    Args:
+        selector: as it was written, `adamw.adamw`.
+
+    Example:
+        >>> file_naming("adamw.adamw")
+        'optim/adamw.gin'
+    """
+    return min(_naming(selector), key=_rank, default=None)
+
+
+def _naming(selector: str) -> Iterator[str]:
+    """Yield the gin files that name something so."""
+    name = re.compile(rf"(^|[@/]){re.escape(selector)}\b", re.MULTILINE)
+    root = resources.gin_folder()
+    for path in root.rglob("*.gin"):
+        if name.search(path.read_text(encoding="utf-8")):
+            yield str(path.relative_to(root))
+
+
+def _rank(file: str) -> tuple[bool, int, int, str]:
+    """Return what sorts general files before those of one experiment."""
+    return file.startswith(_LAST), len(Path(file).parts), len(file), file

@@ -1,0 +1,206 @@
+"""Questions to a language model that was not trained on them, and the suites that they form.
+
+A question set is one data set written in one way: all its questions are of one kind.
+
+    Choice     which of several answers is the likeliest
+    Cloze      whether the one answer is what the model would say
+    Open       a text is generated and compared with references
+    Passage    how probable a whole text is
+
+A suite is a name for some question sets. A module of tasks declares the suites it makes:
+
+    questions.declare("commonsense", lambda: [...])
+"""
+
+import importlib
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+from lm.data.evaluation.metrics import exact_match
+from lm.errors import UserError
+
+BETWEEN = "\n\n"  # exemplars
+AVAILABLE = "_available"
+
+
+class Choice(NamedTuple):
+    """Some answers, each after a context of its own or after one that they share.
+
+    Attributes:
+        contexts: what is read before each answer.
+        answers: the answers, without the space before them.
+        correct: the numbers of the right ones.
+        premise: the context of the unconditional probability of an answer.
+        delimiter: what stands between a context and an answer.
+    """
+
+    contexts: tuple[str, ...]
+    answers: tuple[str, ...]
+    correct: tuple[int, ...]
+    premise: str = ""
+    delimiter: str = " "
+
+
+class Cloze(NamedTuple):
+    """A context and the one answer to it."""
+
+    context: str
+    answer: str
+
+
+class Open(NamedTuple):
+    """A prompt, and the texts that are right."""
+
+    context: str
+    references: tuple[str, ...]
+
+
+class Passage(NamedTuple):
+    """A text that is read from its first token to its last.
+
+    Attributes:
+        text: the text.
+        words: their number as the data set counts them; 0 counts what stands between spaces.
+    """
+
+    text: str
+    words: int = 0
+
+
+Question: TypeAlias = Choice | Cloze | Open | Passage
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionSet:
+    r"""The questions of a data set, and how their answers are judged.
+
+    Attributes:
+        name: of the set, with the way it is written.
+        questions: returns the questions, of one kind.
+        require: checks that the data are on this machine.
+        exemplars: returns solved questions of other data, to show before a question; by default
+            the other questions of the set.
+        group: sets of one group differ in wording alone: their numbers are averaged.
+        version: raised when the same data are read or judged in another way.
+        metrics: of open questions, `(targets, predictions) -> {name: number}`.
+        stop: texts that end what is generated.
+        max_new_tokens: of what is generated.
+
+    Raises:
+        UserError: `require` and `questions` do, where the data are not on this machine.
+    """
+
+    name: str
+    questions: Callable[[], Iterable[Question]]
+    require: Callable[[], object]
+    exemplars: Callable[[], Iterable[Question]] | None = None
+    group: str = ""
+    version: int = 1
+    metrics: Callable[..., Mapping[str, Any]] = exact_match
+    stop: tuple[str, ...] = ("\n",)
+    max_new_tokens: int = 32
+
+
+Sets: TypeAlias = Callable[[], Sequence[QuestionSet]]
+_SUITES: dict[str, Sets] = {}
+
+
+def declare(name: str, sets: Sets) -> None:
+    """Declares a suite by a function that returns its sets."""
+    _SUITES[name] = sets
+
+
+def suites() -> dict[str, Sets]:
+    """Returns all suites by name."""
+    importlib.import_module("tasks.zero_shot")
+    return dict(_SUITES)
+
+
+def find(name: str) -> Sequence[QuestionSet]:
+    """Returns the sets of a suite, or one set of any suite by its own name.
+
+    `<suite>_available` leaves out the sets whose data are not on this machine.
+
+    Raises:
+        UserError: there is none of this name, or some data are missing.
+    """
+    sets = _sets(name.removesuffix(AVAILABLE))
+    missing = {one.name: error for one in sets if (error := _missing(one))}
+    held = [one for one in sets if one.name not in missing]
+    if not held or (missing and not name.endswith(AVAILABLE)):
+        raise UserError(
+            f"{name}: {len(missing)} of {len(sets)} question sets miss their data: "
+            f"{', '.join(missing)}. The first: {next(iter(missing.values()))}. To ask the others "
+            f"alone, name the suite {name}{AVAILABLE}"
+        )
+    return held
+
+
+def _missing(asked: QuestionSet) -> UserError | None:
+    try:
+        asked.require()
+    except UserError as error:
+        return error
+    return None
+
+
+def _sets(name: str) -> Sequence[QuestionSet]:
+    if name in suites():
+        return suites()[name]()
+    for sets in suites().values():
+        if found := [one for one in sets() if one.name == name]:
+            return found
+    raise UserError(f"no suite or question set {name!r}; the suites are {', '.join(suites())}")
+
+
+def solved(question: Question) -> str:
+    """Returns a question with its right answer.
+
+    Example:
+        >>> solved(Open("2 + 2 =", ("4", "four")))
+        '2 + 2 = 4'
+    """
+    if isinstance(question, Choice):
+        right = question.correct[0]
+        return question.contexts[right] + question.delimiter + question.answers[right]
+    if isinstance(question, Open):
+        return f"{question.context} {question.references[0]}"
+    return question.text if isinstance(question, Passage) else " ".join(question)
+
+
+def after(question: Question, text: str) -> Question:
+    """Returns a question that a text stands before."""
+    if isinstance(question, Choice):
+        return question._replace(contexts=tuple(text + context for context in question.contexts))
+    if isinstance(question, Passage):
+        return question
+    return question._replace(context=text + question.context)
+
+
+def with_exemplars(
+    questions: Sequence[Question], pool: Sequence[Question], shots: int, seed: int
+) -> list[Question]:
+    r"""Returns each question after solved ones, drawn by the seed and the question's number.
+
+    Args:
+        questions: the questions.
+        pool: what is drawn from; never the question itself.
+        shots: how many.
+        seed: another seed, other exemplars.
+
+    Example:
+        >>> few = [Open("a", ("1",)), Open("b", ("2",))]
+        >>> with_exemplars(few, few, 1, 0)[0].context
+        'b 2\n\na'
+    """
+    if not shots:
+        return list(questions)
+    made = []
+    for number, question in enumerate(questions):
+        chance = random.Random(f"{seed} {number}")
+        drawn = chance.sample(pool, min(shots + 1, len(pool)))
+        texts = [solved(one) + BETWEEN for one in drawn if one != question][:shots]
+        made.append(after(question, "".join(texts)))
+    return made

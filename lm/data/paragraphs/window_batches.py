@@ -1,0 +1,299 @@
+"""Batches of windows over the documents of a task, for paragraph and word vectors.
+
+    tokens of a document → kept words → rows: context, nodes, labels → batches
+
+A row predicts a word from the words around it and from its document, whose number is its position
+in the split. The batches are made by their own arithmetic, not by tf.data: the position is the
+number of documents begun, and where each stream stands in its own.
+"""
+
+import json
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import seqio
+
+from lm.data.batching import iterator_position
+from lm.data.batching.pipeline import row_fingerprint, task_fingerprint, vocabulary_sizes
+from lm.data.paragraphs import draws
+from lm.data.paragraphs.word_windows import FEATURE, WordWindows
+from lm.data.paragraphs.words import SPECIAL_IDS
+from lm.data.registry import task_registry
+from lm.data.storage import fingerprints, token_store
+from lm.errors import ConfigError, UserError
+from lm.parts import part
+from lm.ranges import PositiveInt, Seed
+from lm.types import Batch
+
+UNLIMITED = 2**62
+_NO_EPOCH = 2**32
+
+
+@dataclass(frozen=True)
+class Documents:
+    """The tokens of a split, document after document.
+
+    Attributes:
+        tokens: int32 [total].
+        offsets: int64 [N + 1], where each document starts.
+        size: number of ids of the vocabulary.
+    """
+
+    tokens: np.ndarray
+    offsets: np.ndarray
+    size: int
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        return self.tokens[self.offsets[number] : self.offsets[number + 1]]
+
+    def counts(self) -> np.ndarray:
+        """Returns how often each id is there, int64 [V]."""
+        return np.bincount(self.tokens, minlength=self.size).astype(np.int64)
+
+
+def documents(task: seqio.Task, split: str) -> Documents:
+    """Returns the documents of a split, tokenized once and kept on disk.
+
+    Raises:
+        UserError: the task makes its tokens anew in every epoch.
+    """
+    store = token_store.open_store(task, split, limit=UNLIMITED)
+    if store is None or FEATURE not in store.columns:
+        raise UserError(
+            f"{task.name}: paragraph vectors read {FEATURE!r} of a task whose tokens are kept "
+            "(seqio.CacheDatasetPlaceholder), such as imdb_paragraphs or user.text_task"
+        )
+    column = store.columns[FEATURE]
+    assert column.offsets is not None
+    size = int(task.output_features[FEATURE].vocabulary.vocab_size)
+    return Documents(column.values, column.offsets, size)
+
+
+class Place(NamedTuple):
+    """Where a stream stands: the row of a document in an epoch that comes next."""
+
+    epoch: int
+    document: int
+    row: int
+
+
+class RowStreams:
+    """Rows of documents in a new order every epoch, several documents side by side.
+
+    Args:
+        found: the documents.
+        settings: how a document becomes rows.
+        count: number of streams, each of which reads a document to its end.
+        seed: decides orders and draws.
+    """
+
+    def __init__(
+        self, found: Documents, settings: draws.Settings, *, count: int, seed: int
+    ) -> None:
+        self.found, self.settings, self.seed = found, settings, seed
+        self.taken = 0  # documents begun
+        self._order: tuple[int, np.ndarray] = (-1, np.zeros(0))
+        self._rows: list[draws.Rows] = []
+        self.places: list[Place] = []
+        for _ in range(count):
+            place, rows = self._begin()
+            self.places.append(place)
+            self._rows.append(rows)
+
+    def take(self, stream: int, count: int) -> Iterator[tuple[int, draws.Rows]]:
+        """Yields the next rows of a stream, with the document that they belong to."""
+        while count:
+            place, rows = self.places[stream], self._rows[stream]
+            part = draws.Rows(*(x[place.row : place.row + count] for x in rows))
+            end = place.row + len(part.nodes)
+            count -= len(part.nodes)
+            self.places[stream] = place._replace(row=end)
+            if end == len(rows.nodes):
+                self.places[stream], self._rows[stream] = self._begin()
+            yield place.document, part
+
+    def state(self) -> dict[str, Any]:
+        """Returns the position, as plain JSON values."""
+        return {"taken": self.taken, "places": [list(place) for place in self.places]}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes to a position."""
+        self.taken = state["taken"]
+        self.places = [Place(*place) for place in state["places"]]
+        self._rows = [self._drawn(place) for place in self.places]
+
+    def _begin(self) -> tuple[Place, draws.Rows]:
+        """Returns the next document that has rows."""
+        while True:
+            epoch, index = divmod(self.taken, len(self.found))
+            self.taken += 1
+            if self._order[0] != epoch:
+                shuffled = np.random.default_rng([self.seed, epoch]).permutation(len(self.found))
+                self._order = (epoch, shuffled)
+            place = Place(epoch, int(self._order[1][index]), 0)
+            rows = self._drawn(place)
+            if len(rows.nodes):
+                return place, rows
+
+    def _drawn(self, place: Place) -> draws.Rows:
+        key = draws.key_of(self.seed, place.epoch, place.document)
+        return draws.rows_of(self.found[place.document], key, self.settings)
+
+
+def word_counts(task: seqio.Task, split: str) -> np.ndarray:
+    """Returns how often each id is there: as a vocabulary of words knows it, else in the split."""
+    vocabulary = task.output_features[FEATURE].vocabulary
+    known = getattr(vocabulary, "counts", None)
+    return documents(task, split).counts() if known is None else known
+
+
+@part
+class WindowBatches:
+    """Endless batches of windows over the documents of a split; see `batches.Batches`.
+
+    Features: `documents` int32 [B]; if there is a context, `context` int32 [B, C] and
+    `context_weights` [B, C]; `nodes` int32 [B, M], `labels` and `node_weights` [B, M].
+
+    Args:
+        mixture_or_task_name: name of a registered task with a feature `targets`.
+        split: name of the split.
+        windows: factory of the windows.
+        batch_size: rows of a batch.
+        seed: decides the order of the documents and what is drawn.
+        streams: documents read side by side, a divisor of `batch_size`. A batch that is one update
+            needs many; one whose rows are updates of their own, 1.
+        vocabulary: replaces the task's own, if given.
+        num_documents: rows of the model's table of documents, to be compared; None has none.
+
+    Raises:
+        UserError: the split has another number of documents, or no words.
+    """
+
+    def __init__(
+        self,
+        *,
+        mixture_or_task_name: str,
+        split: str = "train",
+        windows: Callable[[], WordWindows],
+        batch_size: PositiveInt,
+        seed: Seed,
+        streams: PositiveInt = 1,
+        vocabulary: seqio.Vocabulary | None = None,
+        num_documents: PositiveInt | None = None,
+    ) -> None:
+        task, made = task_registry.task(mixture_or_task_name, split, vocabulary), windows()
+        found = documents(task, split)
+        _check(found, task.name, split, num_documents)
+        if batch_size % streams:
+            raise ConfigError(f"BATCH_SIZE = {batch_size} is no multiple of streams = {streams}")
+        self.vocabulary_sizes = vocabulary_sizes(task, split, (FEATURE,))
+        self.wait_seconds = 0.0
+        self._batch_size, self._streams = batch_size, streams
+        settings = made.settings(word_counts(task, split))
+        self._rows = RowStreams(found, settings, count=streams, seed=seed)
+        self._fingerprint = {
+            **task_fingerprint(task, split),
+            **row_fingerprint({}, fingerprints.settings(made), (), seed),
+            "batch_size": batch_size,
+            "streams": streams,
+        }
+        self.features = _specs(found, self._rows.settings, batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        start = time.perf_counter()
+        each = self._batch_size // self._streams
+        taken = [x for stream in range(self._streams) for x in self._rows.take(stream, each)]
+        batch = batch_of(taken)
+        self.wait_seconds += time.perf_counter() - start
+        return batch
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Returns all that decides the batches."""
+        return dict(self._fingerprint)
+
+    def state(self) -> bytes:
+        """Returns the position, to be restored in this or another process."""
+        return json.dumps({"fingerprint": self._fingerprint, **self._rows.state()}).encode()
+
+    def restore(self, state: bytes, *, allow_changes: Collection[str] = ()) -> None:
+        """Goes to a saved position; arguments and errors as in `batches.Batches`."""
+        saved = json.loads(state)
+        old = saved.pop("fingerprint")
+        iterator_position.check(old, self._fingerprint, allow_changes=allow_changes)
+        self._rows.restore(saved)
+
+
+@part
+def evaluation_windows(
+    *,
+    mixture_or_task_name: str,
+    split: str,
+    lengths: Mapping[str, int],
+    batch_size: PositiveInt,
+    windows: Callable[[], WordWindows],
+    vocabulary: seqio.Vocabulary | None = None,
+    num_documents: PositiveInt | None = None,
+) -> Iterator[Batch]:
+    """Yields the windows of every document of a split once, drawn as those of no epoch.
+
+    Arguments as in `WindowBatches`; `lengths` are not looked at.
+    """
+    del lengths
+    task = task_registry.task(mixture_or_task_name, split, vocabulary)
+    found, settings = documents(task, split), windows().settings(word_counts(task, split))
+    _check(found, task.name, split, num_documents)
+    for number in range(len(found)):
+        rows = draws.rows_of(found[number], draws.key_of(0, _NO_EPOCH, number), settings)
+        for first in range(0, len(rows.nodes), batch_size):
+            part = draws.Rows(*(x[first : first + batch_size] for x in rows))
+            yield batch_of([(number, part)])
+
+
+class RowSpec(NamedTuple):
+    """Shape and type of a feature of a batch."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def batch_of(taken: Sequence[tuple[int, draws.Rows]]) -> Batch:
+    """Returns rows as one batch; without a context its features are left out."""
+    numbers = np.array([number for number, _ in taken], np.int32)
+    counts = [len(rows.nodes) for _, rows in taken]
+    columns = zip(draws.Rows._fields, zip(*(rows for _, rows in taken), strict=True), strict=True)
+    features = {name: np.concatenate(parts) for name, parts in columns}
+    found = {name: x for name, x in features.items() if x.shape[1]}
+    return {"documents": np.repeat(numbers, counts), **found}
+
+
+def _specs(found: Documents, settings: draws.Settings, batch_size: int) -> dict[str, RowSpec]:
+    """Returns shape and type of every feature of a batch."""
+    rows = draws.rows_of(found.tokens[:0], draws.key_of(0, 0, 0), settings)
+    batch = batch_of([(0, rows)])
+    return {name: RowSpec((batch_size, *x.shape[1:]), x.dtype.name) for name, x in batch.items()}
+
+
+def _check(found: Documents, name: str, split: str, num_documents: int | None) -> None:
+    """Compares the documents with the model's table.
+
+    Raises:
+        UserError: there are more or fewer, or there is no word in them.
+    """
+    if num_documents not in (None, len(found)):
+        raise UserError(
+            f"{name}/{split} has {len(found)} documents, the model {num_documents}: set "
+            f"NUM_DOCUMENTS = {len(found)}"
+        )
+    if not found.counts()[SPECIAL_IDS:].any():
+        raise UserError(
+            f"{name}/{split}: no token is a word of the vocabulary; look at `lm show {name}`"
+        )

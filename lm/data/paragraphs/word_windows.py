@@ -1,0 +1,143 @@
+"""What a row of paragraph and word vectors holds: the words around a word, and its nodes."""
+
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import seqio
+
+from lm.data.paragraphs import draws
+from lm.data.paragraphs.nodes import NodesOf
+from lm.data.paragraphs.words import SPECIAL_IDS, WordVocabulary
+from lm.errors import ConfigError
+from lm.parts import part, value
+from lm.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
+
+FEATURE = "targets"
+
+
+@part
+class WordWindows:
+    """What a row holds: C = before + after context words, T targets, M nodes.
+
+    Args:
+        nodes: `nodes.negative_sampling` or `nodes.hierarchical_softmax`.
+        before: most context words before a word; 0 on both sides for documents alone.
+        after: most context words after it; the paper's distributed memory has 0.
+        least: fewest on a side that is not at a border. 1 draws the reach of every window, as
+            word2vec; as many as `before` keeps all windows full.
+        sample: t of sub-sampling: a word of frequency f is kept with probability
+            √(t/f) + t/f; 0 keeps all.
+        targets: words that a row predicts from the document alone.
+        draws: negatives drawn in a row for all its targets together; None draws its own for each.
+
+    Source: Mikolov et al. 2013 (https://arxiv.org/abs/1310.4546), section 2.3, and its code, from
+    which the formula of sub-sampling is. Ji et al. 2016 (https://arxiv.org/abs/1604.04661) for
+    negatives that several words share.
+
+    Raises:
+        ConfigError: several targets have a context.
+    """
+
+    task_features = (FEATURE,)
+
+    def __init__(
+        self,
+        *,
+        nodes: NodesOf,
+        before: NonNegativeInt = 0,
+        after: NonNegativeInt = 0,
+        least: PositiveInt = 1,
+        sample: NonNegativeFloat = 0.0,
+        targets: PositiveInt = 1,
+        draws: PositiveInt | None = None,
+    ) -> None:
+        if targets > 1 and before + after:
+            raise ConfigError(
+                f"WordWindows.targets = {targets}: a row with a context has one target"
+            )
+        self.nodes, self.sample = nodes, sample
+        self.before, self.after, self.least = before, after, least
+        self.targets, self.draws = targets, draws
+
+    def settings(self, counts: np.ndarray) -> draws.Settings:
+        """Returns all that decides the rows of a document.
+
+        Args:
+            counts: of the words in the corpus, int64 [V].
+        """
+        counts = counts.copy()
+        counts[:SPECIAL_IDS] = 0
+        found = self.nodes(counts)
+        asked = self.targets * found.negatives if self.draws is None else self.draws
+        return draws.Settings(
+            before=self.before,
+            after=self.after,
+            least=min(self.least, max(self.before, self.after)),
+            targets=self.targets,
+            negatives=found.negatives,
+            draws=asked if found.negatives else 0,
+            keep=keep_probabilities(counts, self.sample),
+            paths=found.paths,
+            labels=found.labels,
+            sizes=found.sizes,
+            accept=found.accept,
+            alias=found.alias,
+        )
+
+    def row_shapes(self, lengths: Mapping[str, int]) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Returns name → (shape, type) of one row; how many nodes it has, the counts decide."""
+        del lengths
+        context = (self.before + self.after,)
+        words = {"context": (context, "int32"), "context_weights": (context, "float32")}
+        return {
+            "documents": ((), "int32"),
+            **(words if context[0] else {}),
+            "nodes": ((1,), "int32"),
+            "labels": ((1,), "float32"),
+            "node_weights": ((1,), "float32"),
+        }
+
+
+@value
+def steps(
+    *,
+    vocabulary: seqio.Vocabulary | None,
+    windows: Callable[[], WordWindows],
+    batch_size: PositiveInt,
+    epochs: NonNegativeFloat,
+    num_documents: PositiveInt | None = None,
+) -> int:
+    """Returns the batches of so many passes over the corpus whose words were counted.
+
+    It is the expected number: sub-sampling is random, and of several targets in a row half a row is
+    taken to be empty at the end of a document.
+
+    Args:
+        vocabulary: of words, with their counts.
+        windows: factory of the windows.
+        batch_size: rows of a batch.
+        epochs: passes.
+        num_documents: None where it is not known.
+
+    Raises:
+        ConfigError: another vocabulary has no counts.
+    """
+    if not isinstance(vocabulary, WordVocabulary):
+        raise ConfigError("VOCABULARY does not know how often its words are there: set TRAIN_STEPS")
+    made = windows()
+    words = float(np.sum(keep_probabilities(vocabulary.counts, made.sample) * vocabulary.counts))
+    rows = words / made.targets + (num_documents or 0) * (1 - 1 / made.targets) / 2
+    return max(1, math.ceil(epochs * rows / batch_size))
+
+
+def keep_probabilities(counts: np.ndarray, sample: float) -> np.ndarray:
+    """Returns min(1, √(t/f) + t/f) for words of frequency f, 0 for those that are never there.
+
+    Example:
+        >>> keep_probabilities(np.array([0, 9900, 100]), 0.01)
+        array([0.        , 0.11060482, 1.        ], dtype=float32)
+    """
+    share = counts / max(counts.sum(), 1)
+    ratio = np.divide(sample or np.inf, share, out=np.zeros_like(share), where=share > 0)
+    return np.minimum(np.sqrt(ratio) + ratio, counts > 0).astype(np.float32)

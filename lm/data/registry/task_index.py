@@ -1,0 +1,88 @@
+"""What tasks there are and whether their data are here, from an index: no framework is loaded.
+
+`tools/task_index.py` writes the index from the registry, and a test compares the two.
+"""
+
+import ast
+import glob
+import os
+import re
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from lm.data.storage import files
+
+_SENTENCE = re.compile(r"(?<!e\.g)(?<!i\.e)[.;](?:\s|\Z)|\Z")
+
+
+class Entry(NamedTuple):
+    """A task, a mixture or a pattern of names.
+
+    Attributes:
+        name: as it is asked for; `<...>` in it stands for one of several words.
+        kind: "task" or "mixture".
+        module: the module that registers it.
+        data: what it reads, separated by spaces: `tfds:<name>` or a file below LM_DATA_DIR;
+            empty for what is built in or depends on the name.
+        about: one sentence.
+    """
+
+    name: str
+    kind: str
+    module: str
+    data: str
+    about: str
+
+    def missing(self) -> list[str]:
+        """Return what it reads that is not on this machine."""
+        return [source for source in self.data.split() if not _is_here(source)]
+
+
+def _folder() -> Path:
+    """Return the folder of the package `tasks`, which is not imported."""
+    spec = find_spec("tasks")
+    if spec is None or spec.origin is None:
+        raise FileNotFoundError("the package `tasks` is not installed")
+    return Path(spec.origin).parent
+
+
+INDEX = _folder() / "index.tsv"
+
+
+def entries(kind: str) -> Iterator[Entry]:
+    """Yield the entries of a kind, "task" or "mixture"."""
+    for line in INDEX.read_text(encoding="utf-8").splitlines()[1:]:
+        entry = Entry(*line.split("\t"))
+        if entry.kind == kind:
+            yield entry
+
+
+def about(module: str) -> str:
+    """Return the first sentence of a task module's docstring, after the names that begin it."""
+    place = _folder().parent.joinpath(*module.split("."))
+    file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+    text = ast.get_docstring(ast.parse(file.read_bytes())) or ""
+    head = " ".join(text.partition("\n\n")[0].split())
+    return first_sentence(head.partition(": ")[2] or head)
+
+
+def first_sentence(text: str) -> str:
+    """Return a text up to the end of its first sentence.
+
+    Example:
+        >>> first_sentence("captions, e.g. of dogs; in all six directions. More.")
+        'captions, e.g. of dogs'
+    """
+    end = _SENTENCE.search(text)
+    return text[: end.start()] if end else text
+
+
+def _is_here(source: str) -> bool:
+    """Tell whether the data of a source are on this machine."""
+    if not source.startswith("tfds:"):
+        return bool(glob.glob(str(files.data_dir() / source)))
+    name = source.removeprefix("tfds:").replace(":", "/")
+    folder = Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+    return (folder / name).is_dir()

@@ -1,0 +1,171 @@
+r"""Conversations of a user's own, JSON lines: each turn is a response to those before it.
+
+    from lm.data.user_tasks import dialog
+    MIXTURE_OR_TASK_NAME = @dialog.dialog_task()
+    dialog.dialog_task.train = 'talks.jsonl'
+
+A line holds the turns of one conversation, {"turns": ["Hi!", "Hello, who is there?", "A friend."]}.
+The inputs are up to seven turns before a response, one a line.
+
+Source: Adiwardana et al. 2020 (https://arxiv.org/abs/2001.09977), section 3.1. Departures: words
+stand for word pieces in the length of a message; a line says nothing of authors, safety or how
+often a message occurs elsewhere, so these filters are the user's.
+"""
+
+import itertools
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import seqio
+
+from lm.data.storage import readers, sources
+from lm.data.storage.defects import DefectReport
+from lm.data.user_tasks import user
+from lm.data.user_tasks.user import Metric, Paths
+from lm.parts import part, value
+
+FEWEST, MOST = 2, 128  # words of a message
+ALPHABETIC = 0.7
+REPEATED = 0.5  # of a message's word pairs, in the one before it
+_URL = re.compile(r"https?://|www\.", re.IGNORECASE)
+
+Write = Callable[[Sequence[str]], str]
+"""The turns before a response -> the inputs."""
+
+
+@part
+def one_a_line(turns: Sequence[str]) -> str:
+    r"""Returns turns as text, one a line.
+
+    Example:
+        >>> one_a_line(["Hi!", "Who is\nthere?"])
+        'Hi!\nWho is there?'
+    """
+    return "\n".join(" ".join(turn.split()) for turn in turns)
+
+
+@part
+def by_name(turns: Sequence[str]) -> str:
+    r"""Returns turns after the names of their roles, the user's the last, and the assistant's name.
+
+    So `user_instructions` writes a chat.
+
+    Example:
+        >>> by_name(["Hi!", "Hello.", "Bye!"])
+        'user: Hi!\nassistant: Hello.\nuser: Bye!\nassistant:'
+    """
+    roles = [("user", "assistant")[(len(turns) - 1 - n) % 2] for n in range(len(turns))]
+    said = [f"{role}: {turn}" for role, turn in zip(roles, turns, strict=True)]
+    return "\n".join([*said, "assistant:"])
+
+
+@part
+def is_message(text: str, before: Sequence[str]) -> bool:
+    """Tells whether a turn is worth learning: the filters of the paper that look at text.
+
+    It has 2 to 128 words, mostly letters, no address, and does not repeat the turn before it.
+
+    Args:
+        text: the turn.
+        before: those before it.
+
+    Example:
+        >>> [is_message(text, ["How are you?"]) for text in ("I am fine.", "ok", "How are you? :)")]
+        [True, False, False]
+    """
+    letters = sum(character.isalpha() or character.isspace() for character in text)
+    if not FEWEST <= len(text.split()) <= MOST or letters < ALPHABETIC * len(text):
+        return False
+    repeats = bool(before) and overlap(text, before[-1]) > REPEATED
+    return not repeats and not _URL.search(text)
+
+
+def overlap(text: str, other: str) -> float:
+    """Returns the share of a text's pairs of words that another has."""
+    pairs, others = (set(itertools.pairwise(w)) for w in (text.split(), other.split()))
+    return len(pairs & others) / max(len(pairs), 1)
+
+
+@value
+def dialog_task(  # noqa: PLR0913 - the settings of a user's task and of a conversation
+    *,
+    name: str = "user_dialog",
+    train: Paths,
+    validation: Paths | None = None,
+    test: Paths | None = None,
+    held_out: float = 0.0,
+    max_turns: int = 7,
+    write: Write = one_a_line,
+    keep: Callable[[str, Sequence[str]], bool] | None = is_message,
+    vocabulary: seqio.Vocabulary | None = None,
+    metrics: Sequence[Metric] = (),
+    on_error: str = "raise",
+) -> str:
+    """Registers a task of conversations and returns its name.
+
+    Args:
+        name: what the task will be called.
+        train: path or glob of the training file.
+        validation: the same for the split `validation`.
+        test: the same for the split `test`.
+        held_out: without validation files, the share of the training examples that becomes the
+            split `validation`; chosen by content.
+        max_turns: turns before a response.
+        write: how they are written, `dialog.one_a_line` or `dialog.by_name`.
+        keep: which turns may be a response or stand before one; what follows another is left out,
+            too. None keeps all.
+        vocabulary: byte level by default.
+        metrics: metric functions of `lm.data.evaluation.metrics` for the evaluation.
+        on_error: "raise" stops at the first bad line, naming it; "skip" counts and leaves out.
+    """
+    files = user.given_files(train=train, validation=validation, test=test)
+    options = {"max_turns": max_turns, "write": write, "keep": keep}
+    source = sources.rows_source(files, read_dialogs, on_error, options)
+    columns = {"inputs": "inputs", "targets": "targets"}
+    return user.register(name, source, held_out, columns, vocabulary, metrics)
+
+
+def read_dialogs(
+    paths: Paths,
+    *,
+    max_turns: int,
+    write: Write,
+    keep: Callable[[str, Sequence[str]], bool] | None,
+    on_error: str = "raise",
+    report: DefectReport | None = None,
+) -> Iterator[dict[str, str]]:
+    """Yields `inputs` and `targets` of every response; arguments as in `dialog_task`.
+
+    Raises:
+        UserError: naming file and line of a defect.
+    """
+    for row in readers.read_jsonl(paths, check=TurnsCheck(), on_error=on_error, report=report):
+        turns = row["turns"]
+        for number in range(len(turns)):
+            if keep and not keep(turns[number], turns[:number]):
+                break
+            if number:
+                before = turns[max(number - max_turns, 0) : number]
+                yield {"inputs": write(before), "targets": " ".join(turns[number].split())}
+
+
+class TurnsCheck:
+    """Finds what is wrong with a line: no turns, or one that is not text."""
+
+    def __call__(self, row: readers.Row) -> tuple[str, str]:
+        """Returns kind and detail of the defect, or two empty strings."""
+        turns = row.get("turns")
+        if not isinstance(turns, list) or len(turns) < 2:  # noqa: PLR2004 - one and its response
+            return "no conversation", " (field 'turns' needs a list of at least two texts)"
+        if bad := next((n for n, turn in enumerate(turns, 1) if not _is_text(turn)), 0):
+            return "not text", f" (turn {bad})"
+        return "", ""
+
+    def describe(self) -> Any:
+        """Returns the field that is looked at."""
+        return ["turns"]
+
+
+def _is_text(turn: Any) -> bool:
+    return isinstance(turn, str) and bool(turn.strip())

@@ -1,0 +1,103 @@
+"""A part of a text as its validation split, however few documents there are.
+
+Documents stand in the order of their content's hash. The first of them, up to the share that is
+wanted of all bytes, are the split `validation`; the one on the border is cut at the end of a line.
+So one book is divided as a thousand poems are, and equal texts fall on the same side.
+"""
+
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lm.data.storage import sources
+from lm.errors import UserError
+
+Texts = Callable[[], Iterable[str]]
+
+
+class Border(NamedTuple):
+    """Where the validation split ends.
+
+    Attributes:
+        hash: of the document on the border, in [0, 1).
+        part: the share of its bytes that is held out.
+    """
+
+    hash: float
+    part: float
+
+
+def held_out_text(source: sources.CachedSource, share: float, feature: str) -> sources.CachedSource:
+    """A source whose split `validation` is a share of the bytes of what was `train`.
+
+    Args:
+        source: a source of texts with a split `train` and without `validation`.
+        share: between 0 and 1.
+        feature: name of the text.
+
+    Raises:
+        UserError: there is no such share, or validation files as well.
+    """
+    if "validation" in source.splits:
+        raise UserError("held_out is for tasks without validation files; give one of the two")
+    if not 0 < share < 1:
+        raise UserError(f"held_out={share}: must lie between 0 and 1")
+    documents = source.examples["train"]
+
+    @functools.cache
+    def found() -> Border:
+        return border((example[feature] for example in documents()), share)
+
+    def side(index: int) -> Iterator[dict[str, Any]]:
+        for example in documents():
+            if text := divided(example[feature], found())[index]:
+                yield {feature: text}
+
+    sides = {"validation": 0, "train": 1}
+    examples = {split: functools.partial(side, index) for split, index in sides.items()}
+    marks = {split: functools.partial(_mark, source, share, split) for split in sides}
+    return sources.CachedSource(
+        name=source.name,
+        examples={**source.examples, **examples},
+        fingerprints={**source.fingerprints, **marks},
+        description=[source.description, share, "of the bytes"],
+    )
+
+
+def border(texts: Iterable[str], share: float) -> Border:
+    """Returns where a share of the bytes of all texts ends, in the order of their hashes."""
+    sizes = ((sources.share(text), len(text.encode())) for text in texts)
+    found = np.fromiter(sizes, dtype=[("hash", "f8"), ("size", "i8")])
+    if not len(found):
+        return Border(0.0, 0.0)
+    found.sort(order="hash")
+    ends = np.cumsum(found["size"])
+    wanted = share * ends[-1]
+    index = int(np.searchsorted(ends, wanted))
+    size = int(found["size"][index])
+    return Border(float(found["hash"][index]), (wanted - (ends[index] - size)) / max(size, 1))
+
+
+def divided(text: str, at: Border) -> tuple[str, str]:
+    r"""Returns what of a document is held out, and what is not.
+
+    Example:
+        >>> text = "one\ntwo\nthree\nfour\n"
+        >>> divided(text, Border(sources.share(text), 0.2))
+        ('one\n', 'two\nthree\nfour\n')
+    """
+    own = sources.share(text)
+    if own != at.hash:
+        return (text, "") if own < at.hash else ("", text)
+    # At least a line on each side, if there are two.
+    end = text.find("\n", int(at.part * len(text))) + 1
+    if end in (0, len(text)):
+        end = text.rstrip("\n").rfind("\n") + 1
+    return text[:end], text[end:]
+
+
+def _mark(source: sources.CachedSource, share: float, split: str) -> dict[str, Any]:
+    """Returns what decides the examples of a side."""
+    return {**source.fingerprints["train"](), "held_out": [share, "of the bytes"], "side": split}

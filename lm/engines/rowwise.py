@@ -1,0 +1,155 @@
+"""The step of paragraph vectors on a CPU: each row of a batch is an update of its own."""
+
+import inspect
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from lm.engines.program import Outcome, Program, Ratios
+from lm.engines.row_updates import Columns, Plan, Rates, Tables, update_rows
+from lm.errors import ConfigError
+from lm.mesh.cluster import host_copy
+from lm.models.paragraph_vector import BagOfWords, concatenate
+from lm.optim.optimizer import Optimizer
+from lm.optim.sparse import SparseDescent
+from lm.parts import part
+from lm.ranges import PositiveInt
+from lm.types import Features, Tree
+
+
+@part
+class Engine:
+    """Trains a `NodePrediction` by gradient descent; with batches of one row, as the other engines.
+
+    The loss is the sum over rows of a batch divided by their number; the rate is that of a row. The
+    norm of the gradient is not computed and logged as 0.
+
+    Args:
+        objective: a `node_prediction.NodePrediction`.
+        optimizer: `sgd.sgd` without momentum, clipping and average.
+        features: a batch, or for each feature anything with its shape and dtype.
+        microbatches: 1.
+        threads: parts of a batch that are worked on at the same time. With more than 1 two threads
+            may write a row at once: runs are no longer equal bit for bit, nor are resumed ones.
+
+    Raises:
+        ConfigError: the update is another one.
+
+    Source: Recht et al. 2011 (https://arxiv.org/abs/1106.5730) for threads without locks.
+    """
+
+    def __init__(
+        self,
+        *,
+        objective: Any,
+        optimizer: Optimizer,
+        features: Features,
+        microbatches: int = 1,
+        threads: PositiveInt = 1,
+    ) -> None:
+        rule = optimizer.sparse
+        if not isinstance(rule, SparseDescent) or optimizer.clip_norm is not None:
+            raise ConfigError(
+                "rowwise.Engine makes plain gradient descent: bind OPTIMIZER = @sgd.sgd without "
+                "momentum and clip_norm, or remove train.train.engine"
+            )
+        self.program = Program(
+            objective=objective, optimizer=optimizer, features=features, microbatches=microbatches
+        )
+        self.threads = threads
+        self.pool = ThreadPoolExecutor(threads)
+        self._plan = plan_of(objective.model, features, objective.nodes.dim)
+        self._tables: Tables | None = None
+
+    def step(self, batch: Features) -> Outcome:
+        """Make an update for each row."""
+        tables, program = self._owned(), self.program
+        rate = program.optimizer.learning_rate
+        rates = Rates(*[float(rate)] * 3)
+        blocks = zip(*(np.array_split(x, self.threads) for x in columns(batch)), strict=True)
+        losses = self.pool.map(
+            lambda block: update_rows(tables, self._plan, rates, Columns(*block)), blocks
+        )
+        total = np.array([sum(losses), len(batch["nodes"])], "float32")
+        accepted = np.isfinite(total[0])
+        program.optimizer.rule.iterations.assign_add(1)
+        program.meter.add(
+            {"loss": total}, norm=np.float32(0), learning_rate=rate, accepted=accepted
+        )
+        return Outcome(accepted, {"loss": total}, np.full(len(program.paths), accepted))
+
+    def evaluate(self, batch: Features) -> Ratios:
+        """Return the terms of one batch."""
+        return next(self.evaluations([batch]))
+
+    def evaluations(self, batches: Iterable[Features]) -> Iterator[Ratios]:
+        """Yield the terms of every batch."""
+        self.pull()
+        for batch in batches:
+            terms, _ = self.program.forward(batch, (), training=False)
+            yield {name: (x[0], x[1]) for name, x in terms.items()}
+
+    def predictions(self, batches: Iterable[Features]) -> Iterator[tuple[Ratios, Tree]]:
+        """Yield the terms of every batch; there is nothing to predict."""
+        return ((terms, ()) for terms in self.evaluations(batches))
+
+    def logs(self) -> dict[str, float]:
+        """Return the means of the log window and start a new one."""
+        logs = self.program.meter.read()
+        self.program.meter.reset()
+        return logs
+
+    def pull(self) -> None:
+        """Give the tables to the Keras variables."""
+        if self._tables is None:
+            return
+        for layer in self.program.tables.layers:
+            layer.table.assign(getattr(self._tables, layer.name))
+        self._tables = None
+
+    def push(self) -> None:
+        """Take the tables from the Keras variables, as the next step does by itself."""
+        self._tables = None
+
+    def _owned(self) -> Tables:
+        """Return the tables as arrays of this engine."""
+        if self._tables is None:
+            self._tables = tables_of(self.program.objective)
+        return self._tables
+
+
+def columns(batch: Features) -> Columns:
+    """Return the features of a batch; where there is no context, one of no words."""
+    rows = len(batch["nodes"])
+    none = {"context": np.zeros((rows, 0), "int32"), "context_weights": np.zeros((rows, 0), "f4")}
+    return Columns(**(none | dict(batch)))
+
+
+def tables_of(objective: Any) -> Tables:
+    """Return copies of the tables of a built `NodePrediction`."""
+    layers = (objective.model.documents, objective.model.words, objective.nodes)
+    none = np.zeros((0, 0), np.float32)
+    return Tables(*(none if x is None else host_copy(x.table.value) for x in layers))
+
+
+def plan_of(model: Any, features: Features, width: int) -> Plan:
+    """Return how a model makes vectors of the inputs of a row.
+
+    Args:
+        model: of `lm.models.paragraph_vector`.
+        features: with the shapes of a batch.
+        width: of the nodes.
+    """
+    dims = [] if model.documents is None else [model.documents.dim]
+    has_document = len(dims)
+    slots = features["context"].shape[1] if model.words is not None else 0
+    dims += [model.words.dim] * slots if slots else []
+    inputs = np.arange(len(dims))
+    if isinstance(model, BagOfWords):
+        return Plan(inputs, 0 * inputs, len(dims), width, has_document, is_mean=0, skips=1)
+    if inspect.unwrap(model.combine) is concatenate:
+        starts = np.cumsum([0, *dims[:-1]])
+        return Plan(0 * inputs, starts, 1, width, has_document, is_mean=0, skips=0)
+    return Plan(0 * inputs, 0 * inputs, 1, width, has_document, is_mean=1, skips=1)

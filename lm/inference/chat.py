@@ -1,0 +1,98 @@
+"""Answers in a conversation: the entry function of `lm chat`, `chat.reply` in gin."""
+
+from collections.abc import Sequence
+
+from lm.data.user_tasks.dialog import Write, one_a_line
+from lm.inference.generate import Candidate, generate
+from lm.inference.trained import Trained
+from lm.parts import entry
+from lm.ranges import NonNegativeFloat, PositiveInt, Seed
+
+
+@entry
+def reply(  # noqa: PLR0913 - the settings of a search
+    *,
+    trained: Trained,
+    turns: Sequence[str],
+    max_turns: PositiveInt = 7,
+    write: Write = one_a_line,
+    num_samples: PositiveInt = 20,
+    temperature: NonNegativeFloat = 0.88,
+    top_k: PositiveInt | None = 40,
+    max_new_tokens: PositiveInt = 128,
+    shared_words: PositiveInt = 5,
+    seed: Seed = 0,
+) -> Candidate:
+    """Returns the most probable of some samples that repeats no earlier turn (sample-and-rank).
+
+    Where all of them repeat, the most probable is returned.
+
+    Args:
+        trained: the model; an encoder-decoder answers, a language model goes on with a line.
+        turns: of the conversation, the last one to be answered.
+        max_turns: how many of them are read, the last ones.
+        write: how they are written, as in the data of training: `dialog.one_a_line` or
+            `dialog.by_name`.
+        num_samples: N.
+        temperature: of sampling.
+        top_k: tokens to draw from.
+        max_new_tokens: longest answer, in tokens.
+        shared_words: so many words in a row that an earlier turn has make a repetition; a shorter
+            answer repeats where a turn has all of it.
+        seed: of sampling; every turn draws anew.
+
+    Source: Adiwardana et al. 2020 (https://arxiv.org/abs/2001.09977), sections 3.4 and 7: N = 20,
+    T = 0.88, k = 40. Departures: what a long common sub-sequence is, which the paper leaves open.
+    """
+    prompt = write(turns[-max_turns:])
+    if not trained.input_format.has_inputs:
+        prompt += "" if prompt.endswith(":") else "\n"
+    generated = generate(
+        trained=trained,
+        prompts=[prompt],
+        num_samples=num_samples,
+        temperature=temperature,
+        top_k=top_k,
+        max_new_tokens=max_new_tokens,
+        seed=seed + len(turns),
+    )
+    answers = [one._replace(text=first_line(one.text)) for one in generated.candidates[0]]
+    fresh = (one for one in answers if one.text and not repeats(one.text, turns, shared_words))
+    return next(fresh, answers[0])
+
+
+def first_line(text: str) -> str:
+    r"""Returns the first line of a text that is not empty.
+
+    Example:
+        >>> first_line(" \n Hello. \nuser: Hi")
+        'Hello.'
+    """
+    return text.strip().partition("\n")[0].strip()
+
+
+def repeats(text: str, turns: Sequence[str], shared_words: int) -> bool:
+    """Tells whether a turn has so many words in a row of a text, or all of it.
+
+    Example:
+        >>> turns = ["I like to swim in the sea.", "Oh, nice!"]
+        >>> repeats("We like to swim in the lake.", turns, 5), repeats("oh, nice!", turns, 5)
+        (True, True)
+        >>> repeats("We swim in the sea.", turns, 5), repeats("Nice sea!", turns, 5)
+        (False, False)
+    """
+    words = text.lower().split()
+    return any(
+        0 < min(shared_words, len(words)) <= longest_run(words, turn.lower().split())
+        for turn in turns
+    )
+
+
+def longest_run(a: Sequence[str], b: Sequence[str]) -> int:
+    """Returns the length of the longest run of words that two texts share."""
+    longest, before = 0, [0] * (len(b) + 1)
+    for word in a:
+        # run[j + 1]: words in a row that end here and at b's word j
+        run = [0, *(before[j] + 1 if word == other else 0 for j, other in enumerate(b))]
+        longest, before = max(longest, *run), run
+    return longest

@@ -1,0 +1,111 @@
+"""Two runs side by side: the same questions, or a refusal that names what differs."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lm.data.evaluation.estimates import Difference, paired_test
+from lm.data.storage import readers
+from lm.errors import UserError
+from lm.inference.zero_shot.suite import FOLDER, RESULTS
+
+EXPECTED = ("checkpoint",)  # what two runs differ in
+
+
+class Compared(NamedTuple):
+    """One metric of a question set, of both runs.
+
+    Attributes:
+        task: name of the set.
+        metric: name of the metric.
+        a, b: value, standard error, low and high by name.
+        difference: b − a on the same questions; None without the samples of both.
+    """
+
+    task: str
+    metric: str
+    a: Mapping[str, float]
+    b: Mapping[str, float]
+    difference: Difference | None
+
+
+def compare(a: str | Path, b: str | Path, *, allow: Sequence[str] = ()) -> list[Compared]:
+    """Returns the metrics of the question sets that both runs have answered.
+
+    Args:
+        a: run folder, or file of results; the newest result on each set counts.
+        b: another.
+        allow: parts of the signatures that may differ, beside the checkpoint.
+
+    Raises:
+        UserError: the signatures differ, or there is no common set.
+    """
+    first, second = read(a), read(b)
+    common = [task for task in first if task in second]
+    if not common:
+        raise UserError(f"{a} and {b} have no question set in common")
+    for task in common:
+        refuse_unlike(first[task], second[task], allow)
+    return [one for task in common for one in rows(first[task], second[task])]
+
+
+def read(place: str | Path) -> dict[str, dict[str, Any]]:
+    """Returns the newest result on each question set of a run.
+
+    Raises:
+        UserError: there are no results.
+    """
+    path = Path(place)
+    file = path / FOLDER / RESULTS if path.is_dir() else path
+    if not file.is_file():
+        raise UserError(f"{file}: no results; `lm eval --workdir={place} --suite=NAME` makes them")
+    newest = {row["task"]: row for row in readers.read_jsonl(str(file))}
+    return {task: {**row, "folder": file.parent} for task, row in newest.items()}
+
+
+def refuse_unlike(a: Mapping[str, Any], b: Mapping[str, Any], allow: Sequence[str] = ()) -> None:
+    """Refuses two results that are not of the same thing.
+
+    Raises:
+        UserError: naming what differs, with both values.
+    """
+    one, other = a["signature"], b["signature"]
+    names = [name for name in one | other if name not in (*EXPECTED, *allow)]
+    unlike = [name for name in names if one.get(name) != other.get(name)]
+    if unlike:
+        told = "; ".join(
+            f"{name} {_short(one.get(name))} and {_short(other.get(name))}" for name in unlike
+        )
+        raise UserError(
+            f"{a['task']}: the two results are not alike: {told}. Evaluate both alike, or give "
+            f"--allow={','.join(unlike)} if that may differ"
+        )
+
+
+def rows(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Compared]:
+    """Returns the metrics that two results on one set have in common."""
+    first, second = values(a), values(b)
+    found = []
+    for name in a["metrics"]:
+        if name in b["metrics"]:
+            both = name in first and name in second
+            difference = paired_test(first[name], second[name]) if both else None
+            pair = a["metrics"][name], b["metrics"][name]
+            found.append(Compared(a["task"], name, *pair, difference))
+    return found
+
+
+def values(result: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Returns the numbers of the single questions by metric; none without samples."""
+    if not result["samples"]:
+        return {}
+    samples = list(readers.read_jsonl(str(result["folder"] / result["samples"])))
+    names = samples[0]["values"]
+    return {name: np.array([sample["values"][name] for sample in samples]) for name in names}
+
+
+def _short(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)[:60]

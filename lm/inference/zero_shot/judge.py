@@ -1,0 +1,168 @@
+"""From questions to numbers: what is asked for a kind of question, and how answers are judged."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from lm.data.evaluation.estimates import Measure, exponential, mean, ratio
+from lm.data.evaluation.metrics import text_sizes
+from lm.data.evaluation.questions import Choice, Cloze, Open, Passage, Question, QuestionSet
+from lm.inference.zero_shot.respondent import LogLikelihood, Request, Respondent
+from lm.likelihood import bits
+
+Samples: TypeAlias = list[dict[str, Any]]
+CORPUS = frozenset({"bleu", "chrf"})  # not a mean over examples
+FEW_RESAMPLES = 100
+
+
+class Metric(NamedTuple):
+    """A measure, and how often its examples are drawn anew to find its error."""
+
+    measure: Measure
+    resamples: int = 1000
+
+
+class Judged(NamedTuple):
+    """Metrics by name, and one record a question; `values` there are the example's own metrics."""
+
+    metrics: dict[str, Metric]
+    samples: Samples
+
+
+def judge(respondent: Respondent, asked: QuestionSet, questions: Sequence[Question]) -> Judged:
+    """Asks the questions of a set, all of one kind, and judges the answers."""
+    return KINDS[type(questions[0])](respondent, asked, questions)
+
+
+def judge_choices(
+    respondent: Respondent, asked: QuestionSet, questions: Sequence[Choice]
+) -> Judged:
+    """Takes the likeliest answer of each question, by each of the normalisations.
+
+    sum               Σ log p(token)
+    per token         the sum / number of tokens; per character and per byte of the answer likewise
+    unconditional     the sum - Σ log p(token) of the same answer after the premise (PMI)
+    """
+    del asked
+    after = [
+        Request(context, one.delimiter + answer)
+        for one in questions
+        for context, answer in zip(one.contexts, one.answers, strict=True)
+    ]
+    alone = [
+        Request(one.premise, one.delimiter + answer) for one in questions for answer in one.answers
+    ]
+    found = respondent.log_likelihoods([*after, *alone])
+    given, unconditional = iter(found[: len(after)]), iter(found[len(after) :])
+    samples = []
+    for one in questions:
+        scores = normalised(
+            one.answers,
+            [next(given) for _ in one.answers],
+            [next(unconditional) for _ in one.answers],
+        )
+        hits = {name: float(np.argmax(s) in one.correct) for name, s in scores.items()}
+        chance = len(one.correct) / len(one.answers)
+        samples.append({**one._asdict(), "scores": scores, "values": {**hits, "chance": chance}})
+    return Judged(means(samples), samples)
+
+
+def normalised(
+    answers: Sequence[str], given: Sequence[LogLikelihood], alone: Sequence[LogLikelihood]
+) -> dict[str, list[float]]:
+    """Returns the scores of some answers by each normalisation."""
+    rows = list(zip(answers, given, alone, strict=True))
+    return {
+        "accuracy": [one.value for _, one, _ in rows],
+        "accuracy_per_token": [one.value / max(one.tokens, 1) for _, one, _ in rows],
+        "accuracy_per_character": [one.value / max(len(text), 1) for text, one, _ in rows],
+        "accuracy_per_byte": [one.value / max(len(text.encode()), 1) for text, one, _ in rows],
+        "accuracy_unconditional": [one.value - before.value for _, one, before in rows],
+    }
+
+
+def judge_clozes(respondent: Respondent, asked: QuestionSet, questions: Sequence[Cloze]) -> Judged:
+    """Looks whether the answer is the most probable one, token by token, and how probable it is."""
+    del asked
+    found = respondent.log_likelihoods(
+        [Request(context, f" {answer}") for context, answer in questions]
+    )
+    samples = []
+    for question, one in zip(questions, found, strict=True):
+        values = {"log_likelihood": one.value, "accuracy": float(one.is_greedy)}
+        samples.append({**question._asdict(), "values": values})
+    nats = -np.array([one.value for one in found])
+    return Judged({**means(samples), "perplexity": Metric(exponential(mean(nats)))}, samples)
+
+
+def judge_open(respondent: Respondent, asked: QuestionSet, questions: Sequence[Open]) -> Judged:
+    """Compares generated texts with the references, as the set's metrics do."""
+    texts = respondent.generate(
+        [question.context for question in questions],
+        stop=asked.stop,
+        max_new_tokens=asked.max_new_tokens,
+    )
+    references = [list(question.references) for question in questions]
+    made = [text.strip() for text in texts]
+    samples = []
+    for question, text in zip(questions, made, strict=True):
+        found = asked.metrics([list(question.references)], [text])
+        values = {name: float(value) for name, value in found.items() if name not in CORPUS}
+        samples.append({**question._asdict(), "prediction": text, "values": values})
+    metrics = means(samples)
+    for name in CORPUS & asked.metrics(references, made).keys():
+        metrics[name] = Metric(corpus_measure(asked, name, references, made), FEW_RESAMPLES)
+    return Judged(metrics, samples)
+
+
+def corpus_measure(
+    asked: QuestionSet, name: str, references: Sequence[list[str]], made: Sequence[str]
+) -> Measure:
+    """Returns the measure of a metric that is computed on all texts together."""
+
+    def measure(indices: np.ndarray) -> float:
+        return float(
+            asked.metrics([references[i] for i in indices], [made[i] for i in indices])[name]
+        )
+
+    return measure
+
+
+def judge_passages(
+    respondent: Respondent, asked: QuestionSet, questions: Sequence[Passage]
+) -> Judged:
+    """Returns perplexities and bits of texts: sums over all of them, divided once."""
+    del asked
+    nats = -np.array(respondent.rolling([question.text for question in questions]))
+    sizes = [text_sizes([question.text]) for question in questions]
+    num_bytes = np.array([size.bytes for size in sizes])
+    words = [
+        question.words or size.words or 0 for question, size in zip(questions, sizes, strict=True)
+    ]
+    metrics = {
+        "bits_per_byte": Metric(ratio(np.array([bits(one, 1) for one in nats]), num_bytes)),
+        "byte_perplexity": Metric(exponential(ratio(nats, num_bytes))),
+    }
+    if all(words):
+        metrics["word_perplexity"] = Metric(exponential(ratio(nats, np.array(words))))
+    samples = [
+        {"text": question.text, "values": {"log_likelihood": -float(one)}}
+        for question, one in zip(questions, nats, strict=True)
+    ]
+    return Judged(metrics, samples)
+
+
+def means(samples: Samples) -> dict[str, Metric]:
+    """Returns the means of the values that the samples have."""
+    names = samples[0]["values"]
+    columns = {name: np.array([sample["values"][name] for sample in samples]) for name in names}
+    return {name: Metric(mean(column)) for name, column in columns.items()}
+
+
+KINDS: dict[type, Callable[..., Judged]] = {
+    Choice: judge_choices,
+    Cloze: judge_clozes,
+    Open: judge_open,
+    Passage: judge_passages,
+}

@@ -1,0 +1,204 @@
+"""How probable each token of a continuation is, where many continuations may share a context.
+
+A context is read once: its state is repeated for every continuation of it, and each reads its own
+tokens in one call.
+
+Shapes by letter: B contexts, N continuations of each, T tokens of a continuation.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from keras import ops
+
+from lm.decode.model_inputs import START, bucket
+from lm.decode.rows import repeat
+from lm.decode.sampling import capacity
+from lm.inference.score import padded_width
+from lm.inference.trained import Trained
+from lm.objectives.cross_entropy import likelihood
+from lm.types import Tensor
+
+Tokens = tuple[int, ...]
+
+SHORT = 8  # tokens: as many as most answers have
+
+
+class Query(NamedTuple):
+    """Tokens to score after others.
+
+    Attributes:
+        context: what is only read.
+        continuation: what is scored.
+        first: what a decoder reads before both.
+    """
+
+    context: Tokens
+    continuation: Tokens
+    first: int = START
+
+
+class TokenScores(NamedTuple):
+    """Of each token of a continuation its log-probability, and whether none is more probable."""
+
+    log_probs: np.ndarray
+    is_greedy: np.ndarray
+
+
+class Group(NamedTuple):
+    """The continuations of one context."""
+
+    context: Tokens
+    first: int
+    continuations: list[Tokens]
+
+    @property
+    def sequences(self) -> int:
+        """The next power of two from the number of continuations on: N of its batch."""
+        return _power_of_two(len(self.continuations))
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest continuation."""
+        return max(map(len, self.continuations))
+
+
+class Sizes(NamedTuple):
+    """The shape of a batch: contexts, continuations of each, padded lengths of both."""
+
+    contexts: int
+    sequences: int
+    context_width: int
+    width: int
+
+
+def token_scores(
+    trained: Trained, queries: Sequence[Query], *, batch_size: int
+) -> list[TokenScores]:
+    """Returns the scores of each query; equal queries are asked once.
+
+    Args:
+        trained: the model.
+        queries: contexts and continuations.
+        batch_size: most continuations in a batch; changes nothing but speed.
+
+    Raises:
+        UserError: a query is too long for the model.
+    """
+    program = trained.program(continuation_scores)
+    found: dict[Query, TokenScores] = {}
+    for batch in batches(grouped(queries, batch_size), batch_size, trained):
+        sizes = batch_sizes(batch, batch_size, trained)
+        log_probs, correct = program(packed(trained, batch, sizes))
+        for row, group in enumerate(batch):
+            for n, tokens in enumerate(group.continuations):
+                scored = np.s_[row, n, : len(tokens)]
+                query = Query(group.context, tokens, group.first)
+                found[query] = TokenScores(log_probs[scored], correct[scored] > 0)
+    return [found[query] for query in queries]
+
+
+def continuation_scores(objective: Any, given: tuple[Any, Tensor]) -> tuple[Tensor, Tensor]:
+    """Returns log p(token), and whether no token is more probable, float32 [B, N, T] each.
+
+    Args:
+        objective: the objective.
+        given: features of the contexts, and the continuations, int32 [B, N, T].
+    """
+    features, targets = given
+    model, (_, sequences, length) = objective.model, targets.shape
+    start = model.start(features, capacity(features, length))
+    token, state = repeat(start, sequences)  # [B·N]
+    flat = ops.reshape(targets, (-1, length))  # [B·N, T]
+    logits, _ = model.read(ops.concatenate([token[:, None], flat[:, :-1]], axis=1), state)
+    scores = likelihood(ops.cast(logits, "float32"), flat)
+    return tuple(ops.reshape(x, targets.shape) for x in (scores.log_prob, scores.correct))
+
+
+def grouped(queries: Sequence[Query], most: int) -> list[Group]:
+    """Returns the queries by context, the largest groups first; at most so many to a group.
+
+    A context of no tokens is not worth sharing.
+    """
+    found: dict[Any, list[Tokens]] = {}
+    for number, query in enumerate(dict.fromkeys(queries)):
+        alone = None if query.context else number
+        found.setdefault((query.context, query.first, alone), []).append(query.continuation)
+    groups = [
+        Group(context, first, sorted(tokens, key=len)[start : start + most])
+        for (context, first, _), tokens in found.items()
+        for start in range(0, len(tokens), most)
+    ]
+    return sorted(groups, key=lambda g: (-g.sequences, -len(g.context), -g.longest))
+
+
+def batches(groups: Sequence[Group], batch_size: int, trained: Trained) -> Iterator[list[Group]]:
+    """Yields groups with as many continuations each, as many as fit a batch and the positions."""
+    batch: list[Group] = []
+    for group in groups:
+        more = [*batch, group]
+        is_full = len(more) * group.sequences > max(batch_size, group.sequences)
+        differs = group.sequences != more[0].sequences
+        if batch and (is_full or differs or positions(more) > limit(trained)):
+            yield batch
+            batch = []
+        batch.append(group)
+    if batch:
+        yield batch
+
+
+def positions(batch: Sequence[Group]) -> int:
+    """Returns the decoder positions that a batch takes."""
+    return max(len(group.context) for group in batch) + max(group.longest for group in batch)
+
+
+def limit(trained: Trained) -> float:
+    """Returns the decoder positions that a batch may take."""
+    if trained.input_format.prompt_side == "encoder":
+        return float("inf")
+    return trained.model.decoder.max_sequence_length or float("inf")
+
+
+def batch_sizes(batch: Sequence[Group], batch_size: int, trained: Trained) -> Sizes:
+    """Returns the shape of a batch: few shapes, since each is compiled.
+
+    Raises:
+        UserError: a query is too long for the model.
+    """
+    sequences, longest = batch[0].sequences, max(group.longest for group in batch)
+    contexts = max(batch_size // sequences, 1)
+    context = max(len(group.context) for group in batch)
+    most = trained.model.decoder.max_sequence_length
+    if trained.input_format.prompt_side == "encoder":
+        context_width = padded_width(context, trained.model.encoder.max_sequence_length)
+        padded_width(longest, most)  # refuses what is too long
+        return Sizes(contexts, sequences, context_width, _short(longest, most))
+    padded_width(context + longest, most)
+    prompt = context + 1  # the start token
+    width = _short(longest, most and most - context)
+    return Sizes(contexts, sequences, padded_width(prompt, most and most - width + 1), width)
+
+
+def packed(trained: Trained, batch: Sequence[Group], sizes: Sizes) -> tuple[Any, np.ndarray]:
+    """Returns the features of the contexts and the continuations, int32 [B, N, T]."""
+    filled = [*batch, *[batch[0]] * (sizes.contexts - len(batch))]
+    contexts = [group.context for group in filled]
+    features = dict(trained.input_format.pack_prompts(contexts, sizes.context_width))
+    if "decoder_input_tokens" in features:
+        features["decoder_input_tokens"][:, 0] = [group.first for group in filled]
+    targets = np.zeros((sizes.contexts, sizes.sequences, sizes.width), "int32")
+    for row, group in enumerate(filled):
+        for n, tokens in enumerate(group.continuations):
+            targets[row, n, : len(tokens)] = tokens
+    return features, targets
+
+
+def _power_of_two(number: int) -> int:
+    return 1 << (number - 1).bit_length()
+
+
+def _short(length: int, most: int | None) -> int:
+    """Returns the padded width of a continuation, which is short as a rule."""
+    width = SHORT if length <= SHORT else bucket(length)
+    return width if most is None else min(width, most)

@@ -1,0 +1,167 @@
+"""The three requests of an evaluation: log-likelihood, the same of a whole text, and generation.
+
+A suite and lm-evaluation-harness ask the same object, so that they see the same numbers.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lm.decode.model_inputs import START, Pair
+from lm.inference.generate import generate
+from lm.inference.score import score_pairs
+from lm.inference.trained import Trained
+from lm.inference.zero_shot.likelihoods import Query, TokenScores, token_scores
+
+
+class Request(NamedTuple):
+    """A text to read and a text to score after it."""
+
+    context: str
+    continuation: str
+
+
+class LogLikelihood(NamedTuple):
+    """How probable a continuation is.
+
+    Attributes:
+        value: Σ log p(token), in nats.
+        is_greedy: whether no token is more probable, at every position.
+        tokens: how many.
+    """
+
+    value: float
+    is_greedy: bool
+    tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Respondent:
+    """A model that answers requests.
+
+    Attributes:
+        trained: the model, or the mean of several.
+        batch_size: continuations or prompts in a batch; changes nothing but speed.
+    """
+
+    trained: Trained
+    batch_size: int = 16
+
+    def log_likelihoods(self, requests: Sequence[Request]) -> list[LogLikelihood]:
+        """Returns the log-likelihood of each continuation after its context.
+
+        A context that is too long loses its beginning.
+        """
+        scores = self.scores([query(self.trained, request) for request in requests])
+        return [
+            LogLikelihood(
+                value=float(np.sum(one.log_probs, dtype="float64")),
+                is_greedy=bool(one.is_greedy.all()),
+                tokens=len(one.log_probs),
+            )
+            for one in scores
+        ]
+
+    def scores(self, queries: Sequence[Query]) -> list[TokenScores]:
+        """Returns the scores of the tokens of continuations."""
+        return token_scores(self.trained, queries, batch_size=self.batch_size)
+
+    def rolling(self, texts: Sequence[str]) -> list[float]:
+        """Returns the log-likelihood of each text, read in windows where it is long.
+
+        A model with a carry reads it as one. An encoder or prefix has nothing to read: each window
+        of targets stands alone.
+        """
+        ids = [self.trained.ids(text, "targets", add_eos=False) for text in texts]
+        if self.trained.is_carried:
+            pairs: list[Pair] = [([], tokens) for tokens in ids]
+            return score_pairs(self.trained, pairs, batch_size=self.batch_size)[:, 0].tolist()
+        read = [list(_windows(self.trained, tokens)) for tokens in ids]
+        scores = iter(self.scores([query for queries in read for query in queries]))
+        return [
+            float(sum(np.sum(next(scores).log_probs, dtype="float64") for _ in queries))
+            for queries in read
+        ]
+
+    def generate(
+        self, prompts: Sequence[str], *, stop: Sequence[str], **settings: Any
+    ) -> list[str]:
+        """Returns a text for each prompt, up to the first of the stop texts.
+
+        Args:
+            prompts: one that is too long loses its beginning.
+            stop: texts that end it.
+            settings: of `generate.generate`.
+        """
+        new = settings.setdefault("max_new_tokens", 256)
+        most = self.trained.lengths["targets"] // (1 if self.trained.input_format.has_inputs else 2)
+        settings["max_new_tokens"] = new = min(new, max(most, 1))
+        ids = [shortened(self.trained, self.trained.prompt_ids(prompt), new) for prompt in prompts]
+        found = generate(trained=self.trained, prompts=ids, batch_size=self.batch_size, **settings)
+        return [until(texts[0].text if texts else "", stop) for texts in found.candidates]
+
+
+def query(run: Trained, request: Request) -> Query:
+    """Returns a request as ids.
+
+    A language model reads one text: spaces at the end of the context belong to the continuation,
+    and both are encoded together and cut where the context alone would end. Another model encodes
+    inputs and targets apart, with their end tokens, as in training.
+    """
+    context, continuation = request
+    if run.input_format.has_inputs:
+        tokens = run.ids(continuation.lstrip(" ") or continuation, "targets")
+        return Query(tuple(shortened(run, run.prompt_ids(context), 0)), tuple(tokens))
+    shorter = context.rstrip(" ")
+    continuation = context[len(shorter) :] + continuation
+    whole = run.ids(shorter + continuation, "targets", add_eos=False)
+    border = min(len(run.ids(shorter, "targets", add_eos=False)), max(len(whole) - 1, 0))
+    tokens = whole[border:]
+    return Query(tuple(shortened(run, whole[:border], len(tokens))), tuple(tokens))
+
+
+def shortened(run: Trained, context: list[int], more: int) -> list[int]:
+    """Returns the end of a context that fits the length of training, beside so many tokens more."""
+    if run.input_format.has_inputs:
+        return context[-run.lengths["inputs"] :]
+    if run.is_carried:
+        return context
+    return context[max(len(context) + more - run.lengths["targets"], 0) :]
+
+
+def _windows(run: Trained, tokens: Sequence[int]) -> Iterator[Query]:
+    """Yields the windows of a text as the run reads them."""
+    for context, continuation in windows(tokens, run.lengths["targets"]):
+        if run.input_format.has_inputs:
+            yield Query(tuple(run.prompt_ids("")), tuple(continuation))
+        else:  # a token of the context stands where a decoder reads its start token
+            first, *rest = [*context] or [START]
+            yield Query(tuple(rest), tuple(continuation), first)
+
+
+def windows(tokens: Sequence[int], length: int) -> Iterator[tuple[Sequence[int], Sequence[int]]]:
+    """Yields contexts and continuations that score every token once and read `length` at a time.
+
+    The last window is as long as the others and scores what is left.
+
+    Example:
+        >>> list(windows(range(10), 4))
+        [([], range(0, 4)), (range(3, 4), range(4, 8)), (range(5, 8), range(8, 10))]
+    """
+    yield [], tokens[:length]
+    for done in range(length, len(tokens), length):
+        end = min(done + length, len(tokens))
+        yield tokens[end - length - 1 : done], tokens[done:end]
+
+
+def until(text: str, stop: Sequence[str]) -> str:
+    r"""Returns a text up to the first of some texts.
+
+    Example:
+        >>> until("4\nInput: 3", ["Input", "\n"])
+        '4'
+    """
+    ends = [found for one in stop if one and (found := text.find(one)) >= 0]
+    return text[: min(ends, default=len(text))]

@@ -1,0 +1,159 @@
+"""Suites of questions: the entry function of `lm eval --suite`, `suite.evaluate_suite` in gin.
+
+Results lie in the run folder:
+
+zero_shot/results.jsonl                        one line for each question set and evaluation
+zero_shot/<set>-<hash of signature>.jsonl      one line a question
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lm
+from lm import disk, lock
+from lm.data.evaluation import questions
+from lm.data.evaluation.estimates import Estimate, estimate
+from lm.data.evaluation.evaluation_task import short_hash
+from lm.data.evaluation.questions import Question, QuestionSet
+from lm.data.storage.fingerprints import describe
+from lm.errors import UserError
+from lm.inference.trained import Trained
+from lm.inference.zero_shot.judge import Samples, judge
+from lm.inference.zero_shot.likelihoods import token_scores
+from lm.inference.zero_shot.respondent import Respondent
+from lm.parts import entry
+from lm.ranges import NonNegativeInt, PositiveInt, Seed
+
+FOLDER, RESULTS = "zero_shot", "results.jsonl"
+# What makes the numbers: the files of these are the code of a signature.
+CODE = (judge, Respondent, token_scores, QuestionSet)
+
+
+class SetResult(NamedTuple):
+    """The result on one question set.
+
+    Attributes:
+        task: name of the set.
+        group: sets of one group differ in wording alone.
+        num_questions: how many were asked.
+        metrics: name → value, standard error, interval.
+        signature: what it is a result of.
+        step: of the checkpoint.
+        samples: one record a question: the texts, all scores, the example's own metrics.
+    """
+
+    task: str
+    group: str
+    num_questions: int
+    metrics: dict[str, Estimate]
+    signature: dict[str, Any]
+    step: int
+    samples: Samples
+
+    def row(self) -> dict[str, Any]:
+        """Returns all but the samples as one record."""
+        metrics = {name: found._asdict() for name, found in self.metrics.items()}
+        return {**self._asdict(), "metrics": metrics, "samples": None}
+
+    def file_name(self) -> str:
+        """Returns the name of the file of the samples."""
+        return f"{self.task}-{short_hash(self.signature)}.jsonl"
+
+
+@entry
+def evaluate_suite(
+    *,
+    trained: Trained,
+    suite: str,
+    shots: NonNegativeInt = 0,
+    seed: Seed = 0,
+    limit: PositiveInt | None = None,
+    batch_size: PositiveInt = 16,
+) -> Iterator[SetResult]:
+    """Yields the result on each question set of a suite, as soon as it is there.
+
+    Args:
+        trained: the model.
+        suite: name of a suite, or of one question set.
+        shots: solved questions before each.
+        seed: which they are.
+        limit: number of questions from the start of each set; all by default.
+        batch_size: texts in a batch; changes nothing but speed.
+
+    Raises:
+        UserError: naming what is unknown or not on this machine.
+    """
+    respondent = Respondent(trained=trained, batch_size=batch_size)
+    for asked in questions.find(suite):
+        yield evaluate_set(respondent, asked, shots=shots, seed=seed, limit=limit)
+
+
+def evaluate_set(
+    respondent: Respondent, asked: QuestionSet, *, shots: int, seed: int, limit: int | None
+) -> SetResult:
+    """Returns the result on one question set."""
+    whole = list(asked.questions())
+    if not whole:
+        raise UserError(f"question set {asked.name} is empty")
+    pool = list(asked.exemplars()) if shots and asked.exemplars else whole
+    read = questions.with_exemplars(whole[:limit], pool, shots, seed)
+    judged = judge(respondent, asked, read)
+    metrics = {
+        name: estimate(metric.measure, len(read), resamples=metric.resamples)
+        for name, metric in judged.metrics.items()
+    }
+    signature = signed(respondent, asked, whole, read) | {"shots": shots, "seed": seed}
+    step = respondent.trained.metadata.get("step", 0)
+    return SetResult(asked.name, asked.group, len(read), metrics, signature, step, judged.samples)
+
+
+def signed(
+    respondent: Respondent,
+    asked: QuestionSet,
+    whole: Sequence[Question],
+    read: Sequence[Question],
+) -> dict[str, Any]:
+    """Returns what decides a number: questions, prompts, tokenizer, checkpoint, code."""
+    metadata = respondent.trained.metadata
+    return {
+        "task": asked.name,
+        "task_version": asked.version,
+        "data": short_hash(whole),
+        "prompts": short_hash(read),
+        "questions": len(read),
+        "normalisation": "answers after one space; lengths without it",
+        "generation": [list(asked.stop), asked.max_new_tokens],
+        "lengths": dict(respondent.trained.lengths),
+        "tokenizer": metadata.get("tokenizer"),
+        "checkpoint": metadata.get("ensemble", metadata.get("checkpoint")),
+        "code": f"{lm.__version__} {short_hash(describe(CODE))}",
+    }
+
+
+def write_result(result: SetResult, workdir: Path, *, samples: bool) -> Path:
+    """Appends a result to those of the run, and returns their file.
+
+    Args:
+        result: on a question set.
+        workdir: the run folder.
+        samples: whether to write a file of its samples, too.
+
+    Raises:
+        UserError: the folder of results holds a link.
+    """
+    folder, name = workdir / FOLDER, result.file_name()
+    lock.refuse_links(folder)
+    with disk.writing(folder, "the results"):
+        folder.mkdir(parents=True, exist_ok=True)
+        if samples:
+            lines = "".join(map(_line, result.samples)).encode()
+            disk.replace(folder / name, lines, what="the samples")
+        with (folder / RESULTS).open("a", encoding="utf-8") as file:
+            file.write(_line({**result.row(), "samples": name if samples else None}))
+    return folder / RESULTS
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False) + "\n"

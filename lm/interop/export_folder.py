@@ -1,0 +1,267 @@
+"""A run folder becomes a Hugging Face folder: the function of `lm export`.
+
+The folder is read back before it gets its name: the importer's model must have the run's outputs
+on a fixed probe, or nothing is written. Of several classes it is the first that has.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ml_dtypes
+import numpy as np
+from safetensors.numpy import save_file
+
+import lm
+from lm import checkpoint as checkpoints
+from lm import disk
+from lm.checkpoint import store
+from lm.checkpoint.variable_names import model_weights
+from lm.config import describe, parse
+from lm.data.registry import task_registry
+from lm.data.registry.answers import names_of_labels
+from lm.data.tokenizer_conversion import TEMPLATES, write_tokenizer
+from lm.errors import ConfigError, UserError
+from lm.interop.config_json import Format, Variant, described
+from lm.interop.folder import Folder, read_folder, require_fit
+from lm.interop.huggingface import FORMATS, theirs
+from lm.interop.model_card import SETTINGS, Card, model_card
+from lm.interop.purposes import CONTINUATION
+from lm.interop.renaming import Tensors
+from lm.interop.tensor_files import SINGLE
+from lm.json_file import write_object
+from lm.types import Batch
+
+DTYPES = {"float32": np.float32, "bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
+# Relative to the largest output, or 1: the same program on the same numbers, or on rounded ones.
+BOUNDS = {"float32": 1e-5, "bfloat16": 0.1, "float16": 0.01}
+PROBE_ROWS, PROBE_LENGTH = 2, 12
+CONFIG, MODEL = "config.gin", "model.gin"
+TASK, VOCABULARY, START = "MIXTURE_OR_TASK_NAME", "VOCABULARY", "START_TOKEN"
+
+
+class Exported(NamedTuple):
+    """What an export wrote.
+
+    Attributes:
+        folder: the Hugging Face folder.
+        architecture: class of `transformers`.
+        difference: largest difference of an output on the probe, relative to the largest or 1.
+    """
+
+    folder: Path
+    architecture: str
+    difference: float
+
+
+class Source(NamedTuple):
+    """The run that is exported.
+
+    Attributes:
+        workdir: the run folder.
+        step: of the checkpoint.
+        weights: path -> array.
+        config: of the run.
+        vocabulary: of its text.
+        labels: their names, none where it does not label.
+        batch: the probe.
+        outputs: what the model makes of it, float64.
+    """
+
+    workdir: Path
+    step: int
+    weights: dict[str, np.ndarray]
+    config: parse.Config
+    vocabulary: Any
+    labels: tuple[str, ...]
+    batch: Batch
+    outputs: np.ndarray
+
+
+def export_folder(
+    workdir: str | Path, target: str | Path, *, checkpoint: str = "latest", dtype: str = "float32"
+) -> Exported:
+    """Writes the folder of a run's model; whatever happens, it is whole or absent.
+
+    Args:
+        workdir: the run folder.
+        target: the folder to write, which must not be there yet.
+        checkpoint: `latest`, `best` or a step.
+        dtype: of the tensors, one of `DTYPES`.
+
+    Raises:
+        UserError: no class of `transformers` known here is this model, or has its outputs.
+    """
+    target = store.local(target).resolve()
+    if target.exists():
+        raise ConfigError(f"--to={target} is there already; give a new folder")
+    source = read_source(checkpoints.find(workdir, checkpoint))
+    refusals = []
+    for given, variant in candidates(source.weights):
+        try:
+            with (
+                disk.writing(target, "the folder"),
+                disk.filled(target, disk.keep_folder) as folder,
+            ):
+                write(folder, target.name, source, given, variant, dtype)
+                found = difference(folder, source)
+                if not found <= BOUNDS[dtype]:
+                    raise UserError(f"its outputs differ by {found:.3g} on the probe")
+        except UserError as error:
+            refusals.append(f"as {variant.architecture}: {error}")
+        else:
+            return Exported(target, variant.architecture, found)
+    reasons = "; ".join(refusals[:3]) or "no class has tensors for all of its variables"
+    raise UserError(f"{workdir} holds no model that transformers has: {reasons}")
+
+
+def read_source(folder: Path) -> Source:
+    """Returns the run of a checkpoint folder, with what its model makes of the probe."""
+    workdir = folder.parents[1]
+    if not (workdir / CONFIG).is_file():
+        raise ConfigError(f"{workdir} has no {CONFIG}: is it the --workdir of a run?")
+    config = parse.load([str(workdir / CONFIG)], roots=["MODEL"])
+    model = config.value("MODEL")()
+    batch = probe(model)
+    model(batch)
+    # Of an objective with two models, the one that is kept.
+    others = [f"^(?!{model.name}/)"]
+    checkpoints.load_weights(model, folder, partial=others)
+    vocabulary, labels = text_and_labels(config)
+    return Source(
+        workdir=workdir,
+        step=checkpoints.verify(folder).step,
+        weights={name: np.asarray(v.value) for name, v in model_weights(model).items()},
+        config=config,
+        vocabulary=vocabulary,
+        labels=labels,
+        batch=batch,
+        outputs=np.asarray(model(batch, training=False), "float64"),
+    )
+
+
+def text_and_labels(config: parse.Config) -> tuple[Any, tuple[str, ...]]:
+    """Returns the vocabulary of a run's text and the names of its labels."""
+    own = config.value(VOCABULARY) if config.has(VOCABULARY) else None
+    if not config.has(TASK):
+        return own, ()
+    features = task_registry.find(config.value(TASK)).output_features
+    text = features["targets" if "targets" in features else "inputs"].vocabulary
+    return own or text, tuple(names_of_labels(features))
+
+
+def probe(model: Any) -> Batch:
+    """Returns rows of random tokens for every side of a model, always the same."""
+    noise = np.random.default_rng(0)
+    shape = (PROBE_ROWS, PROBE_LENGTH)
+    draws = {side: noise.integers(0, model.vocabulary_size, shape) for side in model.sides}
+    return {f"{side}_input_tokens": tokens.astype("int32") for side, tokens in draws.items()}
+
+
+def candidates(weights: Tensors) -> Iterator[tuple[str, Variant]]:
+    """Yields model type and class of every variant that has names for all variables."""
+    for model_type, given in FORMATS.items():
+        for variant in given.variants:
+            if variant.head is not None and variant.head not in weights:
+                continue
+            try:
+                theirs(variant.family, weights)
+            except UserError:
+                continue
+            yield model_type, variant
+
+
+def write(
+    folder: Path, name: str, source: Source, model_type: str, variant: Variant, dtype: str
+) -> None:
+    """Writes all files of a folder.
+
+    Raises:
+        UserError: a setting or the vocabulary has no counterpart.
+    """
+    values = config_json(source, FORMATS[model_type], variant)
+    head = {"model_type": model_type, "architectures": [variant.architecture], "dtype": dtype}
+    write_object(folder / "config.json", {**head, **values})
+    tensors = {
+        key: np.ascontiguousarray(tensor, DTYPES[dtype])
+        for key, tensor in named(variant, source.weights).items()
+    }
+    save_file(tensors, folder / SINGLE, metadata={"format": "pt"})
+    write_tokenizer(source.vocabulary, folder, TEMPLATES[model_type])
+    card = Card(
+        name=name,
+        architecture=variant.architecture,
+        parameters=sum(tensor.size for tensor in tensors.values()),
+        workdir=source.workdir,
+        step=source.step,
+        settings=settings_text(source.config),
+        version=lm.__version__,
+    )
+    (folder / "README.md").write_text(model_card(card), encoding="utf-8")
+
+
+def named(variant: Variant, weights: Tensors) -> dict[str, np.ndarray]:
+    """Returns the tensors under the names of a class; one without a head has bare names."""
+    prefix = variant.family.prefix if variant.architecture.endswith("Model") else ""
+    found = theirs(variant.family, weights)
+    return {name.removeprefix(prefix): tensor for name, tensor in found.items()}
+
+
+def config_json(source: Source, given: Format, variant: Variant) -> dict[str, Any]:
+    """Returns what `config.json` says beside type and class.
+
+    Raises:
+        UserError: a binding of the run has no counterpart.
+    """
+    said = described(source.config.bindings, (*given.settings, *variant.settings))
+    values = given.written({**given.fixed, **said, **variant.when})
+    text = source.vocabulary
+    ids = {"pad_token_id": text.pad_id, "eos_token_id": text.eos_id, "bos_token_id": text.bos_id}
+    known = {key: i for key, i in ids.items() if i is not None and i >= 0}
+    if variant.purpose is CONTINUATION:
+        known["bos_token_id"] = start_token(source.config)
+    if not source.labels:
+        return {**known, **values}
+    names = dict(enumerate(source.labels))
+    return {
+        **known,
+        **values,
+        "id2label": {str(i): label for i, label in names.items()},
+        "label2id": {label: i for i, label in names.items()},
+    }
+
+
+def start_token(config: parse.Config) -> int:
+    """Returns the token that begins a text of a language model."""
+    return config.value(START) if config.has(START) else 0
+
+
+def settings_text(config: parse.Config) -> dict[str, str]:
+    """Returns the macros that a card shows, as gin text."""
+    return {one.scope: repr(one.value) for one in config.bindings if one.scope in SETTINGS}
+
+
+def difference(folder: Path, source: Source) -> float:
+    """Returns by how much the outputs of a written folder differ from the run's, relatively."""
+    found = read_folder(folder)
+    model = rebuilt(found)
+    model(source.batch)
+    variables = model_weights(model)
+    require_fit(found.weights, {p: v.shape for p, v in variables.items()}, found.variant)
+    for path, variable in variables.items():
+        variable.assign(np.asarray(found.weights[path], "float32"))
+    outputs = np.asarray(model(source.batch, training=False), "float64")
+    if outputs.shape != source.outputs.shape:
+        raise UserError(f"its outputs are {outputs.shape}, the run's {source.outputs.shape}")
+    largest = max(1.0, float(np.abs(source.outputs).max()))
+    return float(np.abs(outputs - source.outputs).max()) / largest
+
+
+def rebuilt(found: Folder) -> Any:
+    """Returns the model that the importer makes of a folder, without values."""
+    text = describe.gin_text("The model of a folder.", found.variant.files, found.bindings())
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / MODEL
+        path.write_text(text, encoding="utf-8")
+        return parse.load([str(path)], roots=["MODEL"]).value("MODEL")()

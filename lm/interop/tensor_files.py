@@ -1,0 +1,115 @@
+"""The tensors of a Hugging Face folder, mapped into memory: a tensor is read when it is used.
+
+`model.safetensors`, or the shards that `model.safetensors.index.json` lists. Other formats are
+pickles, which run code when they are read, and are refused.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from lm.errors import UserError
+from lm.json_file import read_object
+
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt*", "*.h5", "*.msgpack", "*.pkl")
+DTYPES: dict[str, Any] = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": ml_dtypes.bfloat16,
+    "I64": np.int64,
+    "I32": np.int32,
+    "I8": np.int8,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}
+_HEADER_SIZE = 8  # bytes
+
+
+def read_tensors(folder: Path) -> dict[str, np.ndarray]:
+    """Returns name -> array of all tensors of a folder.
+
+    Raises:
+        UserError: naming the file or tensor that is missing, damaged, or elsewhere.
+    """
+    if (folder / INDEX).is_file():
+        return _sharded(folder)
+    if (folder / SINGLE).is_file():
+        return read_file(folder / SINGLE)
+    pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
+    if pickles:
+        raise UserError(
+            f"{folder} holds {pickles[0]} and no {SINGLE}: such a file runs code when it is read; "
+            "load it with transformers where you trust it, and `save_pretrained` writes "
+            f"{SINGLE}"
+        )
+    raise UserError(f"{folder} has neither {SINGLE} nor {INDEX}")
+
+
+def read_file(path: Path) -> dict[str, np.ndarray]:
+    """Returns name -> array of one file, checked by the library before a byte is believed.
+
+    Raises:
+        UserError: the file is damaged, or a tensor has a type that is unknown here.
+    """
+    try:
+        with safe_open(path, framework="numpy"):
+            pass
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(_HEADER_SIZE), "little")
+            header = json.loads(file.read(size))
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path} is no whole safetensors file: {reason}") from error
+    header.pop("__metadata__", None)
+    return {name: _mapped(path, name, entry, _HEADER_SIZE + size) for name, entry in header.items()}
+
+
+def _mapped(path: Path, name: str, entry: dict[str, Any], base: int) -> np.ndarray:
+    """Returns a tensor of a checked file."""
+    if entry["dtype"] not in DTYPES:
+        raise UserError(f"{path}: {name} is {entry['dtype']}; known are {', '.join(DTYPES)}")
+    dtype, shape = np.dtype(DTYPES[entry["dtype"]]), tuple(entry["shape"])
+    if not math.prod(shape):
+        return np.zeros(shape, dtype)
+    first = base + entry["data_offsets"][0]
+    return np.memmap(path, dtype=dtype, mode="r", offset=first, shape=shape)
+
+
+def _sharded(folder: Path) -> dict[str, np.ndarray]:
+    """Returns the tensors of the shards that the index lists."""
+    listed = _weight_map(folder / INDEX)
+    found: dict[str, np.ndarray] = {}
+    for file in sorted(set(listed.values())):
+        if not (folder / file).is_file():
+            raise UserError(f"{folder / INDEX} names {file}, which is not in {folder}")
+        shard = read_file(folder / file)
+        wanted = {name for name, place in listed.items() if place == file}
+        if differing := sorted(wanted ^ shard.keys()):
+            raise UserError(
+                f"{folder / file} and the index differ: {differing[0]} is in one of them alone"
+            )
+        found |= shard
+    return found
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    """Returns name of a tensor -> file beside the index.
+
+    Raises:
+        UserError: the index has none, or names a file elsewhere.
+    """
+    listed = read_object(index).get("weight_map")
+    if not isinstance(listed, dict) or not listed:
+        raise UserError(f"{index} has no weight_map of tensors and files")
+    for name, file in listed.items():
+        is_here = isinstance(file, str) and Path(file).name == file
+        if not is_here or not file.endswith(".safetensors"):
+            raise UserError(f"{index}: {name} lies in {file!r:.60}, which is no .safetensors here")
+    return listed

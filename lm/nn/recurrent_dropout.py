@@ -1,0 +1,143 @@
+"""What keeps a recurrent cell from learning its data by heart: noise inside the recurrence.
+
+Each wraps a cell that steps from position to position (`cells.stepping`). Dropout on what enters or
+leaves a layer is `dropout.Dropout`; with `broadcast_axes = [1]` it is the same for all positions of
+a row, the variational dropout of Gal and Ghahramani.
+"""
+
+import functools
+from collections.abc import Sequence
+
+import keras
+from keras import ops
+
+from lm.errors import LayerError
+from lm.nn.branch import Factory, State
+from lm.nn.cells import Flow, in_turn, stepping
+from lm.nn.dropout import Dropout
+from lm.parts import part
+from lm.ranges import UnitFloat
+from lm.types import Shape, Tensor, Tree
+
+
+@part
+class WeightDrop(keras.layers.Layer):
+    """A cell in whose products `h_{t-1} U` stands `U ⊙ m / (1 - rate)`, m drawn once a call.
+
+    Args:
+        cell: factory of a cell that steps; of a GRU the matrix of its two gates.
+        rate: share of the weights that are 0 in training (0.5).
+
+    State: that of the cell.
+
+    Source: Merity et al. 2017 (https://arxiv.org/abs/1708.02182), section 2; Wan et al. 2013,
+    "Regularization of neural networks using DropConnect".
+    """
+
+    def __init__(self, *, cell: Factory, rate: UnitFloat, name: str | None = None) -> None:
+        super().__init__(name=name, autocast=False)
+        self.cell = stepping(cell)
+        self.dropout = Dropout(rate=rate, name="dropout")
+
+    def build(self, x_shape: Shape) -> None:
+        self.cell.build(x_shape)
+
+    def call(self, x: Tensor, flow: Flow, state: State) -> tuple[Tensor, State]:
+        kernel = self.dropout(ops.convert_to_tensor(self.cell.recurrent.kernel))
+        kernel = ops.cast(kernel, self.compute_dtype)
+
+        def recurrent(h: Tensor) -> Tensor:
+            return ops.matmul(ops.cast(h, kernel.dtype), kernel)
+
+        step = functools.partial(self.cell.step, recurrent=recurrent)
+        return in_turn(step, self.cell.inputs(x), flow, state)
+
+    def initial_state(self, batch: int, width: int) -> State:
+        return self.cell.initial_state(batch, width)
+
+
+@part
+class RecurrentDropout(keras.layers.Layer):
+    """A cell in whose products `h_{t-1} U` stands `h_{t-1} ⊙ m / (1 - rate)`, m once for each row.
+
+    Args:
+        cell: factory of a cell that steps; of a GRU the product of its two gates.
+        rate: share of h that is 0 in training.
+
+    State: that of the cell.
+
+    Source: Gal, Ghahramani 2016 (https://arxiv.org/abs/1512.05287), equation 7, one m for all
+    gates.
+    """
+
+    def __init__(self, *, cell: Factory, rate: UnitFloat, name: str | None = None) -> None:
+        super().__init__(name=name, autocast=False)
+        self.cell = stepping(cell)
+        self.dropout = Dropout(rate=rate, name="dropout")
+
+    def build(self, x_shape: Shape) -> None:
+        self.cell.build(x_shape)
+
+    def call(self, x: Tensor, flow: Flow, state: State) -> tuple[Tensor, State]:
+        kept = self.dropout(ops.ones_like(x[:, 0]))  # [B, D], 0 or 1 / (1 - rate)
+
+        def recurrent(h: Tensor) -> Tensor:
+            return self.cell.recurrent(h * ops.cast(kept, h.dtype))
+
+        step = functools.partial(self.cell.step, recurrent=recurrent)
+        return in_turn(step, self.cell.inputs(x), flow, state)
+
+    def initial_state(self, batch: int, width: int) -> State:
+        return self.cell.initial_state(batch, width)
+
+
+@part
+class Zoneout(keras.layers.Layer):
+    """`s_t = z_t ⊙ s_{t-1} + (1 - z_t) ⊙ cell(x_t, s_{t-1})` for each tensor s of a cell's state.
+
+    In training z_t is 1 with probability `rate` at each position and unit, else 0; otherwise it is
+    the rate itself.
+
+    Args:
+        cell: factory of a cell that steps.
+        rates: one for each tensor of the cell's state: of an LSTM h (0.05) and c (0.5).
+
+    State: that of the cell.
+
+    Raises:
+        LayerError: if the state has another number of tensors.
+
+    Source: Krueger et al. 2017 (https://arxiv.org/abs/1606.01305), section 3.2.
+    """
+
+    def __init__(
+        self, *, cell: Factory, rates: Sequence[UnitFloat], name: str | None = None
+    ) -> None:
+        super().__init__(name=name, autocast=False)
+        self.cell = stepping(cell)
+        self.dropouts = [Dropout(rate=r, name=f"dropout_{i}") for i, r in enumerate(rates)]
+
+    def build(self, x_shape: Shape) -> None:
+        self.cell.build(x_shape)
+
+    def call(self, x: Tensor, flow: Flow, state: State) -> tuple[Tensor, State]:
+        if len(keras.tree.flatten(state)) != len(self.dropouts):
+            raise LayerError(
+                f"recurrent_dropout.Zoneout.rates has {len(self.dropouts)} numbers, the state of "
+                f"{type(self.cell).__name__} {len(keras.tree.flatten(state))} tensors"
+            )
+        ones = ops.ones_like(x, dtype="float32")
+        # 1 - z: 0 or 1 in training, 1 - rate otherwise.
+        moves = [(1 - dropout.rate) * dropout(ones) for dropout in self.dropouts]
+
+        def step(now: tuple[Tree, list[Tensor]], before: State) -> State:
+            inputs, moves = now
+            after = self.cell.step(inputs, before)
+            pairs = zip(keras.tree.flatten(before), keras.tree.flatten(after), moves, strict=True)
+            mixed = [s + ops.cast(move, s.dtype) * (new - s) for s, new, move in pairs]
+            return keras.tree.pack_sequence_as(before, mixed)
+
+        return in_turn(step, (self.cell.inputs(x), moves), flow, state)
+
+    def initial_state(self, batch: int, width: int) -> State:
+        return self.cell.initial_state(batch, width)

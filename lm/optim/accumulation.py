@@ -1,0 +1,159 @@
+"""Updates from several batches each: as many as a schedule says, and the noise scale they show.
+
+Batches keep their shape, so that a step is compiled once. A step adds its gradient to the sums;
+where the update is due, that of all batches since the last is their sum over the sum of weights,
+as if they had been one.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from lm.types import Tensor
+
+NOISE_SCALE = "gradient_noise_scale"
+
+
+class Total(NamedTuple):
+    """What the batches since the last update add up to, this one among them.
+
+    Attributes:
+        gradients: of the sum of their losses, one for each weight.
+        weight: float32 scalar, of their losses.
+        batches: int32 scalar, how many they are.
+        examples: int32 scalar, rows since the beginning of training.
+        squares: float32 scalar, the squared norms of the batches' own mean gradients, summed.
+        is_due: bool scalar, whether an update is.
+    """
+
+    gradients: list[Tensor]
+    weight: Tensor
+    batches: Tensor
+    examples: Tensor
+    squares: Tensor
+    is_due: Tensor
+
+
+class EachBatch:
+    """Every batch is an update: nothing to sum."""
+
+    copies = 0
+    metrics: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        self.variables: list[Any] = []
+
+    def build(self, weights: Sequence[Any]) -> None:
+        """Make nothing."""
+
+    def add(self, gradients: Sequence[Tensor], weight: Tensor, rows: int) -> Total:
+        """Return the batch itself; arguments as in `Accumulation`."""
+        none = ops.zeros(())
+        return Total(list(gradients), weight, none, none + rows, none, ops.ones((), "bool"))
+
+    def keep(self, total: Total) -> None:
+        """Store nothing."""
+
+    def terms(self, total: Total, norm: Tensor, rows: int) -> dict[str, Tensor]:
+        """Return nothing to log."""
+        del total, norm, rows
+        return {}
+
+
+class Accumulation:
+    """Sums over the batches since the last update.
+
+    Args:
+        batches: examples so far, int32 -> batches of the next update, int32.
+
+    Attributes:
+        copies: numbers kept for each weight.
+        metrics: names of what is logged.
+        variables: the sums: a copy of the weights, and four scalars.
+    """
+
+    copies = 1
+    metrics = (NOISE_SCALE,)
+
+    def __init__(self, batches: Callable[[Tensor], Tensor]) -> None:
+        self.batches = batches
+        self.variables: list[Any] = []
+
+    def build(self, weights: Sequence[Any]) -> None:
+        """Make the variables."""
+        with keras.name_scope("accumulation"):
+            self.sums = [
+                _zeros(w.shape, "float32", w.path.replace("/", "_"), getattr(w, "_layout", None))
+                for w in weights
+            ]
+            self.weight, self.squares = (_zeros((), "float32", n) for n in ("weight", "squares"))
+            self.count, self.examples = (_zeros((), "int32", n) for n in ("batches", "examples"))
+        scalars = [self.weight, self.count, self.examples, self.squares]
+        self.variables = [*self.sums, *scalars]
+
+    def add(self, gradients: Sequence[Tensor], weight: Tensor, rows: int) -> Total:
+        """Return the sums with those of one more batch.
+
+        Args:
+            gradients: of the sum of its losses.
+            weight: of its losses.
+            rows: its examples.
+        """
+        mean = ops.square(ops.divide_no_nan(1.0, weight))
+        floats = [ops.cast(g, "float32") for g in gradients]
+        squares = mean * sum(ops.sum(ops.square(g)) for g in floats)
+        batches = self.count + 1
+        return Total(
+            gradients=[s + g for s, g in zip(self.sums, floats, strict=True)],
+            weight=self.weight + weight,
+            batches=batches,
+            examples=self.examples + rows,
+            squares=self.squares + squares,
+            is_due=batches >= self.batches(self.examples.value),
+        )
+
+    def keep(self, total: Total) -> None:
+        """Store the sums, or begin anew after an update."""
+        values = [*total.gradients, total.weight, total.batches, total.examples, total.squares]
+        for variable, value in zip(self.variables, values, strict=True):
+            begun = value if variable is self.examples else ops.zeros_like(value)
+            variable.assign(ops.where(total.is_due, begun, value))
+
+    def terms(self, total: Total, norm: Tensor, rows: int) -> dict[str, Tensor]:
+        """Return what is logged, name -> float32 [2]; arguments as of `noise_scale`."""
+        return {NOISE_SCALE: noise_scale(total, norm, rows)}
+
+
+def noise_scale(total: Total, norm: Tensor, rows: int) -> Tensor:
+    """Return numerator and denominator of the gradient noise scale, float32 [2], 0 if not due.
+
+    With k batches of b examples each, `small` the mean of their squared norms and `large` that of
+    their mean gradient, these are estimates without bias:
+
+        |G|^2 = (k large - small) / (k - 1)        tr(C) = b k (small - large) / (k - 1)
+
+    The scale tr(C) / |G|^2 is in examples: batches far below it average noise, far above it they
+    learn little more. Sums over many updates are divided, not quotients averaged.
+
+    Args:
+        total: at an update.
+        norm: of its mean gradient.
+        rows: b.
+
+    Source: McCandlish et al. 2018, https://arxiv.org/abs/1812.06162, appendix A.1.
+    """
+    k = ops.cast(total.batches, "float32")
+    small, large, others = total.squares / k, ops.square(norm), ops.maximum(k - 1.0, 1.0)
+    signal, noise = (k * large - small) / others, rows * k * (small - large) / others
+    is_measured = ops.logical_and(total.is_due, k > 1)
+    return ops.where(is_measured, ops.stack([noise, signal]), 0.0)
+
+
+def _zeros(shape: Any, dtype: str, name: str, layout: Any = None) -> Any:
+    """Return a variable of zeros that no layer owns."""
+    return keras.Variable(
+        np.zeros(shape, dtype), trainable=False, dtype=dtype, name=name, layout=layout
+    )

@@ -1,0 +1,42 @@
+"""The suites of zero-shot evaluation, by name; what is read lies below `LM_DATA_DIR`.
+
+    winograd                wsc273, pdp60, winogrande, by full and by partial scores
+    commonsense             the same, and copa, piqa, openbookqa, arc_easy, commonsense_qa
+    superglue               bool_q, cb, copa, multirc, record, rte, wic as they are held
+    lambada                 the last word of a passage
+    wikitext                articles from their first token to their last, in windows
+    symbol_<setting>        unseen data sets with labels that mean nothing (`tasks.symbol_tuning`)
+    list_functions, turing_concepts     functions learned from examples in the prompt
+    flan_<cluster>          the data sets of a cluster, in every wording that asks (`tasks.flan`)
+    flan_<cluster>_noopt    the same without a list of the possible answers
+
+`<suite>_available` leaves out the sets whose data are not on this machine. Importing this package
+reads and registers nothing.
+"""
+
+import importlib
+from collections.abc import Sequence
+from functools import partial
+
+from lm.data.evaluation import questions
+from tasks.flan.clusters import LOCAL
+from tasks.symbol_tuning.tables import SETTINGS
+
+
+def _sets(module: str, function: str, *arguments: str) -> Sequence[questions.QuestionSet]:
+    """Returns the sets of a suite; the module that makes them is imported for it."""
+    made = getattr(importlib.import_module(f"tasks.zero_shot.{module}"), function)
+    return made(*arguments)
+
+
+for _name in ("winograd", "commonsense", "superglue", "lambada", "wikitext"):
+    questions.declare(_name, partial(_sets, "suites", _name))
+for _name in ("list_functions", "turing_concepts"):
+    questions.declare(_name, partial(_sets, "instructed", "algorithm", _name))
+for _name in SETTINGS:
+    questions.declare(f"symbol_{_name}", partial(_sets, "instructed", "symbols", _name))
+for _name in LOCAL:
+    questions.declare(f"flan_{_name}", partial(_sets, "instructed", "cluster", _name, "opt"))
+    questions.declare(
+        f"flan_{_name}_noopt", partial(_sets, "instructed", "cluster", _name, "noopt")
+    )

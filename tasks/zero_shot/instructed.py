@@ -1,0 +1,99 @@
+"""Question sets of what `tasks.flan` and `tasks.symbol_tuning` write as prompts."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from lm.data.evaluation import questions
+from lm.data.evaluation.metrics import exact_match
+from lm.data.evaluation.questions import Choice, Open, QuestionSet
+from tasks.flan.clusters import LOCAL
+from tasks.flan.data_set import DataSet, data_sets
+from tasks.flan.examples import records
+from tasks.flan.names import Prompt, ranks
+from tasks.flan.origin import Origin
+from tasks.flan.register import METRICS
+from tasks.symbol_tuning import algorithms
+from tasks.symbol_tuning.examples import evaluation
+from tasks.symbol_tuning.tables import LOCAL_EVALUATION, TWO_CLASSES
+
+
+def cluster(name: str, form: str) -> list[QuestionSet]:
+    """Returns the sets of a cluster in every wording that asks for the answer."""
+    parts = [part for one in LOCAL[name] for part in one.split("+")]
+    return [
+        instructed(data_sets()[part], form, template)
+        for part in parts
+        for template in data_sets()[part].asking()
+    ]
+
+
+def instructed(data_set: DataSet, form: str, template: int) -> QuestionSet:
+    """Returns the questions of a data set in one wording.
+
+    Args:
+        data_set: the data set.
+        form: "opt" or "noopt", with a list of the possible answers or without.
+        template: the index of the wording.
+    """
+    origin = Origin(data_set)
+    prompt = Prompt(form, template=template, rank=ranks(data_set))
+    split = next(name for name in ("test", "validation", "train") if name in origin.splits)
+    written = partial(_written, data_set, prompt, origin)
+    return QuestionSet(
+        name=f"flan_{data_set.name}_zs{form}_template{template}",
+        group=f"flan_{data_set.name}",
+        questions=partial(written, split),
+        exemplars=partial(written, "train") if "train" in origin.splits else None,
+        require=partial(origin.require, split),
+        metrics=METRICS[data_set.metric],
+        max_new_tokens=64,
+    )
+
+
+def symbols(setting: str) -> list[QuestionSet]:
+    """Returns the unseen data sets of symbol tuning in one of its settings."""
+    held = [name for name in LOCAL_EVALUATION if setting != "flipped" or name in TWO_CLASSES]
+    return [_symbol_set(Origin(data_sets()[name]), setting) for name in held]
+
+
+def algorithm(name: str) -> list[QuestionSet]:
+    """Returns the set of functions to learn from examples."""
+
+    def asked() -> Iterator[Open]:
+        for row in algorithms.held(name):
+            yield Open(row["inputs"], (row["targets"],))
+
+    find = algorithms.FILES[name]
+    return [QuestionSet(name=name, questions=asked, require=find, metrics=exact_match)]
+
+
+def _symbol_set(origin: Origin, setting: str) -> QuestionSet:
+    return QuestionSet(
+        name=f"symbol_{origin.data_set.name}_{setting}",
+        questions=lambda: choices(evaluation(origin, setting, rank=True)),
+        require=partial(origin.require, "train"),
+    )
+
+
+def _written(
+    data_set: DataSet, prompt: Prompt, origin: Origin, split: str
+) -> Iterator[questions.Question]:
+    rows = records(data_set, prompt, origin, split)
+    if prompt.rank:
+        yield from choices(rows)
+        return
+    for row in rows:
+        yield Open(row["inputs"], tuple(row["references"]))
+
+
+def choices(rows: Iterable[Mapping[str, Any]]) -> Iterator[Choice]:
+    """Yields a question for the rows of each example, a row for each possible answer."""
+    for _, group in itertools.groupby(rows, key=lambda row: row["example"]):
+        answers = list(group)
+        yield Choice(
+            tuple(row["inputs"] for row in answers),
+            tuple(row["targets"] for row in answers),
+            tuple(n for n, row in enumerate(answers) if row["is_correct"]),
+        )

@@ -1,0 +1,101 @@
+"""Winograd schemas: a candidate in the place of a pronoun, judged by all of it or by what follows.
+
+    full      log p(candidate, rest | left); the text left of the candidate cancels out
+    partial   log p(rest | left, candidate)
+
+Source: Trinh, Le 2018 (https://arxiv.org/abs/1806.02847), section 3. Departures: a candidate stands
+as the data list it, so that one of PDP-60 has no genitive.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from lm.data.evaluation.questions import Choice, QuestionSet
+from lm.data.storage import readers
+from tasks.support.local_data import DataSet
+
+PUBLISHERS = "github.com/vid-koci/bert-commonsense"
+FILES = {
+    "wsc273": DataSet("wsc273", origin=PUBLISHERS).file("wsc273_partial.jsonl"),
+    "pdp60": DataSet("pdp60", origin=PUBLISHERS).file("pdp60.jsonl"),
+    "winogrande": DataSet("winogrande_dev_a", origin="winogrande.allenai.org").file(
+        "winogrande.jsonl"
+    ),
+}
+
+
+class Schema(NamedTuple):
+    """A sentence with a gap, the candidates for it, and which is right."""
+
+    left: str
+    candidates: tuple[str, ...]
+    right: str
+    label: int
+
+    def full(self) -> Choice:
+        r"""Returns the question that scores a candidate and all that follows.
+
+        Example:
+            >>> Schema("It fits, as", ("it", "she"), " is small.", 0).full().answers
+            ('it is small.', 'she is small.')
+        """
+        answers = tuple(candidate + self.right for candidate in self.candidates)
+        left = (self.left,) * len(answers)
+        return Choice(left, answers, (self.label,), delimiter=" " if self.left else "")
+
+    def partial(self) -> Choice:
+        """Returns the question that scores what follows alone."""
+        before = f"{self.left} " if self.left else ""
+        contexts = tuple(before + candidate for candidate in self.candidates)
+        rest = self.right.lstrip()
+        space = self.right[: len(self.right) - len(rest)]
+        return Choice(contexts, (rest,) * len(contexts), (self.label,), delimiter=space)
+
+
+def schemas(name: str) -> Iterator[Schema]:
+    """Yields the schemas of a data set."""
+    for row in readers.read_jsonl(FILES[name]()):
+        yield _substituted(row) if "context_options" in row else _gap(row)
+
+
+def sets(name: str) -> list[QuestionSet]:
+    """Returns the two question sets of a data set."""
+    return [
+        _set(name, "full", Schema.full),
+        _set(name, "partial", Schema.partial),
+    ]
+
+
+def _set(name: str, way: str, ask: Callable[[Schema], Choice]) -> QuestionSet:
+    return QuestionSet(
+        name=f"{name}_{way}",
+        questions=lambda: [ask(schema) for schema in schemas(name)],
+        require=FILES[name],
+    )
+
+
+def _gap(row: Mapping[str, Any]) -> Schema:
+    left, right = row["text"].split(row["pronoun"], 1)
+    return Schema(left.rstrip(), tuple(row["candidates"]), right, row["label"])
+
+
+def _substituted(row: Mapping[str, Any]) -> Schema:
+    left, candidates = split_candidates(row["context_options"])
+    return Schema(left, candidates, " " + row["continuation"], row["gold"])
+
+
+def split_candidates(texts: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """Splits texts that differ in their last words: what they share, and the rest of each.
+
+    At least a word is left of each.
+
+    Example:
+        >>> split_candidates(["He saw the dog", "He saw the old cat"])
+        ('He saw the', ('dog', 'old cat'))
+    """
+    words = [text.split(" ") for text in texts]
+    shortest = min(map(len, words))
+    shared = next(
+        n for n in range(shortest) if n == shortest - 1 or len({one[n] for one in words}) > 1
+    )
+    return " ".join(words[0][:shared]), tuple(" ".join(one[shared:]) for one in words)

@@ -1,0 +1,136 @@
+"""Windows: every word once an epoch, draws that depend on seed and document, exact positions."""
+
+import json
+
+import numpy as np
+import pytest
+
+from lm.data.paragraphs import draws, window_batches, words
+from lm.data.paragraphs.word_windows import WordWindows, keep_probabilities, steps
+from lm.errors import ConfigError, UserError
+from tests import paragraphs
+
+SEEN = [0, 1, 3, 4, 5]  # document 2 is empty
+
+
+def streams(kind="dm_mean", count=1, **more):
+    settings = paragraphs.settings(kind, **more)
+    return window_batches.RowStreams(paragraphs.corpus(), settings, count=count, seed=3)
+
+
+def targets(rows):
+    return rows.nodes[:, 0].tolist()
+
+
+@pytest.mark.parametrize("kind", ["dm_mean", "dbow"])
+def test_an_epoch_has_every_word_once(kind):
+    found, seen = streams(kind), {}
+    size = 3 if kind == "dbow" else 1
+    rows = sum(-(-len(paragraphs.corpus()[i]) // size) for i in range(6))
+    for number, part in found.take(0, rows):
+        there = part.nodes[:, :size][part.node_weights[:, :size] > 0]
+        seen.setdefault(number, []).extend(there.tolist())
+    assert sorted(seen) == SEEN
+    for number, there in seen.items():
+        assert there == paragraphs.corpus()[number].tolist()
+    assert found.places[0].epoch == 1
+
+
+def test_a_window_has_the_words_beside_its_target():
+    tokens = np.array([3, 4, 5, 6, 7], np.int32)
+    s = paragraphs.settings("dm_concat")
+    found = draws.rows_of(tokens, draws.key_of(0, 0, 0), s)
+    assert found.context.tolist() == [
+        [0, 0, 4, 5],
+        [0, 3, 5, 6],
+        [3, 4, 6, 7],
+        [4, 5, 7, 0],
+        [5, 6, 0, 0],
+    ]
+    np.testing.assert_array_equal(found.context_weights, found.context > 0)
+
+
+def test_the_reach_of_windows_is_drawn_evenly():
+    tokens = np.full(3000, 3, np.int32)
+    found = draws.rows_of(tokens, draws.key_of(0, 0, 0), paragraphs.settings("dm_mean"))
+    assert found.context_weights[2:-2].sum(1).mean() == pytest.approx(3, abs=0.1)
+
+
+def test_draws_follow_the_counts_and_never_count_against_the_target():
+    tokens = np.full(4000, 3, np.int32)
+    s = paragraphs.settings("dm_mean")
+    found = draws.rows_of(tokens, draws.key_of(0, 0, 0), s)
+    drawn, weights = found.nodes[:, 1:], found.node_weights[:, 1:]
+    np.testing.assert_array_equal(weights, drawn != 3)
+    p = np.where(np.arange(12) > 2, paragraphs.corpus().counts(), 0) ** 0.75
+    share = np.bincount(drawn.ravel(), minlength=12) / drawn.size
+    np.testing.assert_allclose(share, p / p.sum(), atol=0.02)
+
+
+def test_shared_draws_count_as_much_as_own_ones():
+    tokens = np.full(3000, 3, np.int32)
+    sums = []
+    for asked in (None, 4):
+        s = paragraphs.settings("dbow", targets=3, draws=asked)
+        found = draws.rows_of(tokens, draws.key_of(0, 0, 0), s)
+        sums.append(found.node_weights[:, 3:].sum())
+    assert sums[0] == pytest.approx(sums[1], rel=0.05)
+
+
+def test_sub_sampling_keeps_the_expected_share():
+    counts = np.array([0, 0, 0, 900, 90, 10])
+    keep = keep_probabilities(counts, 0.01)
+    s = paragraphs.settings("dbow", targets=1)._replace(keep=keep)
+    found = draws.rows_of(np.full(5000, 3, np.int32), draws.key_of(1, 0, 0), s)
+    assert len(found.nodes) / 5000 == pytest.approx(keep[3], abs=0.02)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_restored_position_goes_on_with_the_next_row(count):
+    whole, again = streams(count=count), streams(count=count)
+    for stream in range(count):
+        list(whole.take(stream, 17))
+    again.restore(json.loads(json.dumps(whole.state())))
+    for stream in range(count):
+        for left, right in zip(whole.take(stream, 40), again.take(stream, 40), strict=True):
+            assert left[0] == right[0]
+            for x, y in zip(left[1], right[1], strict=True):
+                np.testing.assert_array_equal(x, y)
+
+
+def test_several_targets_have_no_context():
+    with pytest.raises(ConfigError, match="targets = 2: a row with a context has one target"):
+        WordWindows(nodes=paragraphs.SAMPLING, before=2, targets=2)
+
+
+def test_steps_of_an_epoch_are_those_of_its_words():
+    vocabulary = words.WordVocabulary({"a": 70, "b": 30})
+    made = steps(
+        vocabulary=vocabulary,
+        windows=lambda: WordWindows(nodes=paragraphs.SAMPLING, before=1),
+        batch_size=8,
+        epochs=2,
+    )
+    assert made == 25
+
+
+def test_words_are_counted_and_read_back(tmp_path):
+    found = words.count(["A film, a FILM!", "a bore"], min_count=1)
+    assert found == {"a": 3, "film": 2, "!": 1, ",": 1, "bore": 1}
+    (tmp_path / "words.tsv").write_text("".join(words.lines(found)))
+    assert words.read_counts(tmp_path / "words.tsv") == found
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a\t3\nb\n", "words.tsv:2: no word, tab and count: 'b'"),
+        ("a\t3\nb\t-1\n", "words.tsv:2"),
+        ("a\t3\na\t2\n", "words.tsv:2: the word 'a' is there twice"),
+        ("a\0\t3\n", "words.tsv:1"),
+    ],
+)
+def test_a_bad_file_of_words_is_named_by_line(text, message, tmp_path):
+    (tmp_path / "words.tsv").write_text(text)
+    with pytest.raises(UserError, match=message):
+        words.read_counts(str(tmp_path / "words.tsv"))

@@ -1,0 +1,47 @@
+"""The mean of the probabilities of two models is a model: search finds the same in both."""
+
+import keras
+import numpy as np
+
+from lm.decode.beam import BeamSearch
+from lm.decode.ensemble import Ensemble
+from tests.decode.trigram import EOS, Trigram, inputs, log_probs
+
+PROMPTS = [[2, 3], [3], []]
+
+
+def test_a_beam_over_two_models_is_one_over_their_mean():
+    models = [Trigram(seed) for seed in (0, 1)]
+    mean = Trigram()
+    mean.table.assign(np.log(np.mean([np.exp(log_probs(model)) for model in models], axis=0)))
+    for model in models:
+        model.sides = ()
+    search = BeamSearch(beam_size=5, max_new_tokens=4, eos_id=EOS, alpha=0.6)
+    found, wanted = search(Ensemble(models), inputs(PROMPTS)), search(mean, inputs(PROMPTS))
+    np.testing.assert_array_equal(found.tokens, wanted.tokens)
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+class Carrying(keras.Model):
+    """Logits that are what was carried; the carry after is what was read."""
+
+    sides = ()
+    vocabulary_size = 2
+
+    def call(self, features, carry=None):
+        return (carry, features) if carry is not None else features
+
+    def initial_carry(self, batch):
+        return np.zeros((batch, 2), "float32")
+
+
+def test_every_model_has_its_own_carry():
+    made = Ensemble([Carrying(), Carrying()])
+    carry = made.initial_carry(1)
+    assert len(carry) == 2
+    features = np.log(np.array([[0.25, 0.75]], "float32"))
+    logits, after = made(features, carry=carry)
+    np.testing.assert_allclose(np.exp(logits), [[0.5, 0.5]], rtol=1e-6)
+    logits, _ = made(features, carry=(after[0], carry[1]))
+    np.testing.assert_allclose(np.exp(logits), [[0.375, 0.625]], rtol=1e-6)

@@ -1,0 +1,92 @@
+"""Paragraph vectors from gin files: counted words, a run, evaluation, vectors of new texts."""
+
+import numpy as np
+import pytest
+
+import lm
+from lm.cli.main import main
+from lm.train.reporter import rows
+
+RUN = """\
+from __gin__ import dynamic_registration
+
+from lm import train
+from lm.data.storage import readers
+from lm.data.user_tasks import user
+from lm.data.paragraphs import words
+
+include 'runs/pretrain.gin'
+include 'models/paragraph_vector/dm_mean.gin'
+include 'objectives/negative_sampling.gin'
+include 'features/word_windows.gin'
+include 'optim/sgd_linear.gin'
+include 'runs/rowwise.gin'
+
+MIXTURE_OR_TASK_NAME = @user.text_task()
+user.text_task.name = 'paragraphs_of_a_test'
+user.text_task.train = %TEXT
+user.text_task.reader = @readers.read_text_lines
+NUM_DOCUMENTS = 30
+VOCABULARY = @words.word_vocabulary()
+VOCABULARY_SIZE = @words.vocabulary_size()
+words.word_vocabulary.path = %WORDS
+words.vocabulary_size.vocabulary = %VOCABULARY
+HIDDEN_DIM = 8
+BATCH_SIZE = 64
+EPOCHS = 4
+EVAL_PERIOD = 5
+train.train.log_period = 5
+"""
+SUBJECTS = ("cat dog bird fish", "bank loan share bond", "rain snow wind sun")
+TEXT = "".join(
+    " ".join(np.random.default_rng(i).permutation(f"{SUBJECTS[i % 3]} the a of {i % 7}".split()))
+    + "\n"
+    for i in range(30)
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with texts, words, a gin file and a trained run."""
+    found = tmp_path_factory.mktemp("paragraphs")
+    (found / "text.txt").write_text(TEXT)
+    (found / "run.gin").write_text(RUN)
+    words = ["tokenizer", "words", f"--input={found}/text.txt", "--min_count=1"]
+    assert main([*words, f"--output={found}/words.tsv"]) == 0
+    assert main(train(found)) == 0
+    return found
+
+
+def train(folder, *more):
+    given = [f"--gin.TEXT={folder}/text.txt", f"--gin.WORDS={folder}/words.tsv", *more]
+    return ["train", f"--gin_file={folder}/run.gin", f"--workdir={folder}/run", *given]
+
+
+def test_the_loss_falls_over_the_epochs(folder):
+    losses = [row["loss"] for row in rows(folder / "run" / "metrics.jsonl") if "loss" in row]
+    assert losses[-1] < losses[0]
+
+
+def test_every_table_is_listed_with_its_size(folder):
+    text = (folder / "run" / "model-info.txt").read_text()
+    assert "documents/embeddings" in text
+    assert "Total number of parameters: 0" not in text
+
+
+def test_lm_eval_reports_the_loss_of_the_trained_documents(folder, capsys):
+    assert main(["eval", f"--workdir={folder}/run"]) == 0
+    assert "paragraphs_of_a_test train" in capsys.readouterr().out
+
+
+def test_vectors_of_texts_do_not_depend_on_one_another(folder):
+    run = lm.load(folder / "run")
+    texts = ["the cat of a bird", "a bank", "snow wind"]
+    whole = run.embed(texts)
+    assert whole.shape == (3, 8)
+    np.testing.assert_array_equal(whole[1:], run.embed(texts[1:]))
+
+
+def test_another_number_of_documents_is_refused(folder, tmp_path, capsys):
+    words = train(folder, "--gin.NUM_DOCUMENTS=29", f"--workdir={tmp_path}")
+    assert main(words) == 1
+    assert "has 30 documents, the model 29: set NUM_DOCUMENTS = 30" in capsys.readouterr().err
