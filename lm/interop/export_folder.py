@@ -203,7 +203,10 @@ def write(
 
 def named(variant: Variant, weights: Tensors) -> dict[str, np.ndarray]:
     """Returns the tensors under the names of a class; one without a head has bare names."""
-    prefix = variant.family.prefix if variant.architecture.endswith("Model") else ""
+    has_head = not variant.architecture.endswith("Model") or variant.architecture.endswith(
+        "HeadModel"
+    )
+    prefix = "" if has_head else variant.family.prefix
     found = theirs(variant.family, weights)
     return {name.removeprefix(prefix): tensor for name, tensor in found.items()}
 

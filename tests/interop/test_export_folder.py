@@ -7,7 +7,8 @@ import pytest
 
 from lm.cli.main import main
 from lm.errors import ConfigError, UserError
-from lm.interop.export_folder import export_folder
+from lm.interop.export_folder import export_folder, named
+from lm.interop.folder import read_folder
 from lm.interop.import_folder import import_folder
 from lm.interop.tensor_files import read_tensors
 from tests import tiny_run
@@ -18,6 +19,16 @@ CASES = [
     pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
     for name in golden_folder.CONFIGS
 ]
+
+
+@pytest.mark.parametrize("name", golden_folder.CONFIGS)
+def test_names_and_bytes_of_every_class_are_those_of_transformers(name, tmp_path):
+    """By the tables alone: no model is built."""
+    found = read_folder(golden_folder.write(name, tmp_path / name))
+    again, before = named(found.variant, found.weights), golden_folder.read(name)
+    assert again.keys() == before.keys()
+    for tensor, array in before.items():
+        np.testing.assert_array_equal(again[tensor], array, err_msg=tensor)
 
 
 @pytest.mark.parametrize("name", CASES)
