@@ -13,95 +13,45 @@ in none of the entries. A property that an entry cannot have is named in `lacks`
     WINDOWS so too, but attention reads its own row alone
 """
 
-import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from keras import activations
 
-from lm.config import load
 from lm.models.decoder_only import DecoderOnly
 from lm.nn import (
     attention,
     backward,
-    bahdanau,
-    cells,
     convolution,
     dropout,
     embedding,
-    enas_cell,
     evolved,
     feedforward,
     flash,
     funnel_attention,
     gau,
     heads,
-    hyper_cells,
-    input_feeding,
-    luong,
     masks,
     moe,
-    nas_cell,
     noisy,
     norm,
     parallel,
     position,
-    recurrent,
-    recurrent_dropout,
     relative,
     residual,
     routers,
-    sru,
     stack,
     transformer_xl,
     two_stream_attention,
 )
-from lm.objectives.auxiliary import Auxiliary, after
 from lm.objectives.consistency import Consistency, linear
 from lm.objectives.label_sets import LabelSets
 from lm.objectives.labels import Labels, classes
-from lm.objectives.linear_gain import LinearGain
 from lm.objectives.permutation import Permutation
 from lm.objectives.regression import Regression
 from lm.objectives.token_prediction import TokenPrediction
-
-WIDTH = 16
-VOCABULARY_SIZE = 40
-MAX_LENGTH = 32
-WHOLE, WINDOWS = "whole", "windows"
-
-
-class Case(NamedTuple):
-    """One entry: a name, a factory of no arguments but `name`, what it lacks, its carry."""
-
-    name: str
-    factory: Callable[..., Any]
-    lacks: tuple[str, ...] = ()
-    carry: str = ""
-
-
-def part(target: Callable[..., Any], **arguments: Any) -> Callable[..., Any]:
-    """Binds arguments, as gin does: the factory keeps the name of the class."""
-    return functools.wraps(target, updated=())(functools.partial(target, **arguments))
-
-
-def family(*files: str, root: str = "MODEL", **macros: Any) -> Callable[[], Any]:
-    """Returns a factory of the model that gin files under gin/models compose, made tiny.
-
-    Another root is another macro, such as OBJECTIVE. A macro of None is left as the files have it.
-    """
-    tiny = {"HIDDEN_DIM": WIDTH, "INTERMEDIATE_DIM": 24, "NUM_LAYERS": 2, "NUM_HEADS": 2}
-    tiny |= {"VOCABULARY_SIZE": VOCABULARY_SIZE, "DROPOUT_RATE": 0.3}
-    given = {macro: value for macro, value in (tiny | macros).items() if value is not None}
-    bindings = [f"{macro} = {value}" for macro, value in given.items()]
-
-    def make() -> Any:
-        config = load([f"models/{file}" for file in files], bindings, roots=[root])
-        return config.value(root)()
-
-    return make
-
+from tests.cases import MAX_LENGTH, VOCABULARY_SIZE, WHOLE, WIDTH, WINDOWS, Case, family, part
+from tests.recurrent_cases import LONG_ROWS, MIN_GRU, OWN_ROW, RECURRENT_BRANCHES, RECURRENT_MODELS
 
 RMS, LAYER = part(norm.RMSNorm), part(norm.LayerNorm)
 DROPOUT = part(dropout.Dropout, rate=0.3)
@@ -136,25 +86,6 @@ def mixture(router: Any, factor: float | None = None, expert: Any = FEED) -> Any
     )
 
 
-def cell_branch(cell: Any) -> Any:
-    """A recurrent branch."""
-    return part(recurrent.Recurrent, cell=cell)
-
-
-MIN_GRU = cell_branch(part(cells.MinGRU))
-MORE_CELLS = [
-    part(sru.SRU),
-    part(enas_cell.ENASCell, nodes=[(0, "tanh"), (1, "relu")]),
-    part(recurrent_dropout.Zoneout, cell=part(cells.LSTM), rates=[0.1, 0.3]),
-    part(recurrent_dropout.RecurrentDropout, cell=part(cells.GRU), rate=0.3),
-]
-FEEDING = part(
-    input_feeding.InputFeeding,
-    cells=[part(cells.LSTM), part(cells.GRU)],
-    attention=part(luong.LuongAttention, score=part(luong.DotScore)),
-    dropout=0.3,
-)
-SEARCHING = part(bahdanau.BahdanauDecoder, cell=part(cells.GRU), score=part(luong.AdditiveScore))
 REMEMBERING = part(transformer_xl.MemoryAttention, num_heads=2, memory_length=MAX_LENGTH)
 
 TWO_STREAMS = part(two_stream_attention.TwoStreamAttention, num_heads=2, memory_length=MAX_LENGTH)
@@ -163,8 +94,6 @@ SWITCH = part(routers.SwitchRouter, num_experts=4)
 TOP_TWO = part(routers.TopTwoRouter, num_experts=4)
 TWO_LEVELS = part(noisy.HierarchicalRouter, num_groups=2, experts_per_group=3, k=2)
 EXPERT_CHOICE = part(routers.ExpertChoiceRouter, num_experts=4)
-
-OWN_ROW = ("shortened",)
 
 BRANCHES = [
     Case("self_attention", SELF),
@@ -207,41 +136,8 @@ BRANCHES = [
     ),
     Case("parallel", part(parallel.Parallel, branches=[SELF, CROSS], after=[DROPOUT]), OWN_ROW),
     Case("causal_convolution", CONVOLUTION, carry=WHOLE),
-    Case("lstm", part(recurrent.Recurrent, cell=part(cells.LSTM)), OWN_ROW, carry=WHOLE),
-    Case("gru", part(recurrent.Recurrent, cell=part(cells.GRU)), OWN_ROW, carry=WHOLE),
-    Case("min_gru", MIN_GRU, OWN_ROW, carry=WHOLE),
-    Case(
-        "layer_norm_lstm",
-        part(recurrent.Recurrent, cell=part(hyper_cells.LayerNormLSTM)),
-        OWN_ROW,
-        carry=WHOLE,
-    ),
-    Case(
-        "hyper_lstm",
-        part(
-            recurrent.Recurrent,
-            cell=part(
-                hyper_cells.HyperLSTM,
-                hyper=part(hyper_cells.LayerNormLSTM),
-                hyper_dim=6,
-                norm=LAYER,
-            ),
-        ),
-        OWN_ROW,
-        carry=WHOLE,
-    ),
-    Case("nas_cell", part(recurrent.Recurrent, cell=part(nas_cell.NASCell)), OWN_ROW, carry=WHOLE),
-    Case(
-        "more_cells",
-        part(parallel.Parallel, branches=[cell_branch(one) for one in MORE_CELLS]),
-        OWN_ROW,
-        carry=WHOLE,
-    ),
+    *RECURRENT_BRANCHES,
     Case("backward", part(backward.Backward, branch=MIN_GRU), ("causal", *OWN_ROW)),
-    Case("luong_dot", part(luong.LuongAttention, score=part(luong.DotScore)), OWN_ROW),
-    Case("luong_general", part(luong.LuongAttention, score=part(luong.GeneralScore)), OWN_ROW),
-    Case("luong_additive", part(luong.LuongAttention, score=part(luong.AdditiveScore)), OWN_ROW),
-    Case("attending_decoders", part(parallel.Parallel, branches=[FEEDING, SEARCHING]), OWN_ROW),
     Case("memory_attention", REMEMBERING, OWN_ROW, carry=WHOLE),
     Case("two_stream_attention", TWO_STREAMS, lacks=("steps", *OWN_ROW), carry=WHOLE),
     Case(
@@ -275,8 +171,6 @@ ROTARY_MODEL = part(
     DecoderOnly, embedding=EMBEDDING, decoder=CAUSAL, head=part(heads.Logits), name="decoder_only"
 )
 
-LUONG_LAYERS = "[@decoder/parallel.Parallel, @decoder/parallel.Parallel, @luong.LuongAttention]"
-RECURRENT = {"INTERMEDIATE_DIM": None, "NUM_HEADS": None}
 UNITS = {"NUM_LAYERS": 1, "NUM_HEADS": None, "HEAD_DIM": 6}
 
 ONE_PAIR = {"NUM_LAYERS": 1, "NUM_EXPERTS": 4}
@@ -301,44 +195,6 @@ MODELS = [
     Case("primer", family("primer/architecture.gin", HEAD_DIM=6, NUM_LAYERS=1), carry=WINDOWS),
     Case("primer_ez_t5", family("primer_ez_t5/architecture.gin", HEAD_DIM=6, NUM_LAYERS=1)),
     Case("gau", family("gau/architecture.gin", MAX_SEQUENCE_LENGTH=MAX_LENGTH, **UNITS)),
-    Case(
-        "lstm_lm",
-        family("lstm_lm/architecture.gin", **RECURRENT),
-        carry=WHOLE,
-    ),
-    Case(
-        "awd_lstm",
-        family(
-            "awd_lstm/architecture.gin",
-            **RECURRENT | {"NUM_LAYERS": None},
-            LAYERS="[@parallel.Parallel, @activation_penalty.ActivationPenalty]",
-        ),
-        carry=WHOLE,
-    ),
-    Case(
-        "seq2seq_lstm",
-        family("seq2seq_lstm/architecture.gin", **RECURRENT),
-        lacks=("packed",),
-    ),
-    Case(
-        "luong",
-        family(
-            "luong/architecture.gin",
-            **RECURRENT | {"NUM_LAYERS": None},
-            ENCODER_LAYERS="[@encoder/parallel.Parallel, @encoder/parallel.Parallel]",
-            DECODER_LAYERS=LUONG_LAYERS,
-        ),
-        lacks=("packed",),
-    ),
-    Case(
-        "gnmt",
-        family(
-            "gnmt/architecture.gin",
-            **RECURRENT | {"NUM_LAYERS": None},
-            ENCODER_LAYERS="[@both/parallel.Parallel, @residual.Residual]",
-            DECODER_LAYERS="[@parallel.Parallel, @luong.LuongAttention, @residual.Residual]",
-        ),
-    ),
     Case("flash", family("flash/architecture.gin", CHUNK_SIZE=4, **UNITS), carry=WHOLE),
     Case(
         "flash_masked",
@@ -371,6 +227,7 @@ MODELS = [
     Case("switch", family("switch/architecture.gin", HEAD_DIM=6, **ONE_PAIR)),
     Case("st_moe", family("st_moe/architecture.gin", HEAD_DIM=6, **ONE_PAIR)),
     Case("moe", family("moe/architecture.gin", MAX_SEQUENCE_LENGTH=MAX_LENGTH, **ONE_PAIR)),
+    *RECURRENT_MODELS,
 ]
 
 OBJECTIVES = [
@@ -413,24 +270,6 @@ def permuted(name: str) -> Any:
 
 LABELS = part(Labels, model=classifier, candidates=classes)
 
-
-def recurrent_classifier(name: str) -> Any:
-    """A recurrent model that labels."""
-    del name
-    files = "lstm_lm/architecture.gin", "lstm_lm/classifier.gin"
-    return family(*files, **RECURRENT | {"NUM_LAYERS": 1, "SUMMARY": "@label_head.every"})()
-
-
-WINDOWS_WRITTEN = part(
-    Auxiliary,
-    model=recurrent_classifier,
-    objective=LinearGain,
-    decoder=part(stack.Stack, num_layers=1, layers=[MIN_GRU], mask=masks.causal),
-    head=part(heads.TiedLogits),
-    window=after,
-    length=3,
-)
-
 OTHER_OBJECTIVES = [
     *REPLACED_TOKEN,
     Case("permutation", part(Permutation, model=permuted)),
@@ -438,8 +277,7 @@ OTHER_OBJECTIVES = [
     Case("label_sets", part(LabelSets, model=classifier)),
     Case("consistency", part(Consistency, labels=LABELS, annealing=linear, steps=10)),
     Case("regression", part(Regression, model=classifier)),
-    Case("linear_gain", part(LinearGain, model=recurrent_classifier)),
-    Case("auxiliary", WINDOWS_WRITTEN),
+    *LONG_ROWS,
 ]
 
 

@@ -16,16 +16,15 @@ from lm.cli import output
 
 quiet.install()  # in the process of every cell, too
 MODELS = "transformer", "transformer_plus_plus", "flash_quad", "flash"
-FILES = [f"bench/lengths/{model}.gin" for model in MODELS]
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--gin_file", nargs="+", default=FILES)
+    parser.add_argument("--gin_file", nargs="+", default=[f"bench/lengths/{m}.gin" for m in MODELS])
     parser.add_argument("--lengths", default="512,1024,2048,4096,8192")
     parser.add_argument("--tokens", type=int, default=8192)
     parser.add_argument("--windows", type=int, default=2)
     parser.add_argument("--dtype_policy", default="float32")
     given = vars(parser.parse_args())
     lengths = [int(length) for length in given.pop("lengths").split(",")]
-    found = cells(given.pop("gin_file"), lengths, **given)
-    output.print_table(HEADERS, [row(cell) for cell in found if cell])
+    found = filter(None, cells(given.pop("gin_file"), lengths, **given))
+    output.print_table(HEADERS, list(map(row, found)))

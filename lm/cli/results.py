@@ -1,27 +1,31 @@
-"""`lm results`: the results of runs on question sets, side by side."""
+"""`lm results`: two runs on question sets side by side, and what raters say of answers."""
 
 import argparse
 from typing import TYPE_CHECKING
 
 from lm.cli import output
+from lm.errors import ConfigError
 
 if TYPE_CHECKING:
     from lm.inference.zero_shot.comparison import Compared
 
-HELP = "compare the zero-shot results of two runs"
-EXAMPLE = """example:
+HELP = "compare the zero-shot results of two runs, or score raters' sheets"
+EXAMPLE = """examples:
   lm results compare runs/a runs/b
+  lm results ssa rater_1.tsv rater_2.tsv rater_3.tsv
 
-A and B are run folders, or files zero_shot/results.jsonl. Results whose signatures differ in more
-than the checkpoint are refused. With the samples of both (`lm eval --suite --log_samples`) the
-difference is tested on the same questions."""
+Compared are run folders, or files zero_shot/results.jsonl. Results whose signatures differ in
+more than the checkpoint are refused. With the samples of both (`lm eval --suite --log_samples`) the
+difference is tested on the same questions.
+
+Raters fill in copies of the sheet of `lm chat --input --sheet`, 1 or 0: whether an answer is
+sensible, and whether it is specific."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the action and the two runs."""
-    parser.add_argument("action", choices=["compare"], help="what to do")
-    parser.add_argument("a", metavar="A", help="run folder or file of results")
-    parser.add_argument("b", metavar="B", help="another")
+    """Add the action and what it reads."""
+    parser.add_argument("action", choices=["compare", "ssa"], help="what to do")
+    parser.add_argument("places", nargs="+", metavar="PLACE", help="two runs, or raters' sheets")
     parser.add_argument(
         "--allow", default="", metavar="X,Y", help="parts of the signatures that may differ"
     )
@@ -30,10 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print one line for each metric."""
+    if args.action == "ssa":
+        return _ssa(args)
+    if len(args.places) != 2:  # noqa: PLR2004
+        raise ConfigError("lm results compare takes two runs")
     from lm.inference.zero_shot.comparison import compare
 
     allowed = [name for name in args.allow.split(",") if name]
-    found = compare(args.a, args.b, allow=allowed)
+    found = compare(*args.places, allow=allowed)
     if args.json:
         output.print_json([_record(one) for one in found])
         return 0
@@ -41,6 +49,19 @@ def run(args: argparse.Namespace) -> int:
     output.print_table(headers, [_cells(one) for one in found])
     if any(one.difference is None for one in found):
         print("B - A is tested where `--log_samples` kept the questions of both.")
+    return 0
+
+
+def _ssa(args: argparse.Namespace) -> int:
+    """Print sensibleness, specificity and their mean."""
+    from lm.data.evaluation import ssa
+
+    found = ssa.score(args.places)
+    if args.json:
+        output.print_json(found)
+    else:
+        rows = [[name, f"{value:.2f}"] for name, value in found.items()]
+        output.print_table(["metric", "%"], rows)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import statistics
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -19,25 +20,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--log_samples", action="store_true", help="keep every question with all its scores"
     )
-    parser.add_argument(
-        "--ensemble",
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="with --suite: a run whose probabilities are averaged with --workdir's; repeatable",
-    )
+    run_flags.add_ensemble(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Ask, write and print."""
-    from lm.inference.run import load
-    from lm.inference.zero_shot.suite import write_results
+    from lm.inference.zero_shot.suite import write_result
 
-    more = [load(workdir).trained for workdir in args.ensemble]
     loaded = run_flags.load(args)
     settings = {} if args.shots is None else {"shots": args.shots}
-    results = loaded.evaluate_suite(args.suite, ensemble=more, **settings)
-    path = write_results(results, loaded.workdir, samples=args.log_samples)
+    results = []
+    for one in loaded.evaluate_suite(args.suite, **settings):
+        path = write_result(one, loaded.workdir, samples=args.log_samples)
+        results.append(one)
+        print(f"{one.task}: {one.num_questions} questions", file=sys.stderr)
     if args.json:
         output.print_json([one.row() for one in results])
     else:

@@ -64,6 +64,11 @@ class Ensemble(keras.Model):
         found = [model.step(tokens, own) for model, own in zip(self.models, state, strict=True)]
         return averaged([logits for logits, _ in found]), tuple(after for _, after in found)
 
+    def read(self, tokens: Tensor, state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
+        """Returns the logits [B, T, V] after each of several tokens [B, T], and the states."""
+        found = [model.read(tokens, own) for model, own in zip(self.models, state, strict=True)]
+        return averaged([logits for logits, _ in found]), tuple(after for _, after in found)
+
 
 def averaged(logits: Sequence[Tensor]) -> Tensor:
     """Returns the logarithm of the mean probability, float32 [..., V].

@@ -41,7 +41,7 @@ class SeqLM(LM):
         del max_batch_size, device
         size = 16 if str(batch_size).startswith("auto") else int(batch_size)
         self.trained = load(workdir, checkpoint).trained
-        self.respondent = Respondent(runs=[self.trained], batch_size=size)
+        self.respondent = Respondent(trained=self.trained, batch_size=size)
 
     @property
     def tokenizer_name(self) -> str:

@@ -1,7 +1,7 @@
-"""A run folder as an object: `lm.load(workdir)` with what the verbs do as methods."""
+"""A run folder as an object: `lm.load(workdir)` and what its model can do."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from lm.errors import ConfigError
 from lm.inference import evaluate, generate, predict, score, trained
 from lm.inference.ensemble import joined
 from lm.inference.generate import Candidate
-from lm.inference.trained import Trained
 from lm.inference.zero_shot.suite import SetResult
 
 CONFIG = "config.gin"
@@ -91,19 +90,9 @@ class Run:
         task_registry.find(name)
         return self._call("lm.inference.evaluate.evaluate", mixture_or_task_name=name, **settings)
 
-    def evaluate_suite(
-        self, suite: str, *, ensemble: Sequence[Trained] = (), **settings: Any
-    ) -> list[SetResult]:
-        """Returns results on question sets; settings are those of `suite.evaluate_suite`.
-
-        Args:
-            suite: its name.
-            ensemble: more models, whose probabilities are averaged with this one's.
-            settings: the others.
-        """
-        runs = [self.trained, *ensemble]
-        entry = self.config.configured("lm.inference.zero_shot.suite.evaluate_suite")
-        return entry(runs=runs, suite=suite, **settings)
+    def evaluate_suite(self, suite: str, **settings: Any) -> Iterator[SetResult]:
+        """Yields results on question sets; settings are those of `suite.evaluate_suite`."""
+        return self._call("lm.inference.zero_shot.suite.evaluate_suite", suite=suite, **settings)
 
     def _call(self, entry: str, **settings: Any) -> Any:
         return self.config.configured(entry)(trained=self.trained, **settings)

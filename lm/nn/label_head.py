@@ -107,7 +107,6 @@ class LabelHead(keras.layers.Layer):
         summary: `first`, `last`, `mean` or `every`.
         layers: factories of the layers between.
         kernel_initializer: name or factory of the initial values of W.
-        bias_initializer: the same of b; log-odds where one of two labels is rare.
 
     Source: Devlin et al. 2019 (https://arxiv.org/abs/1810.04805), section 3.2 and appendix B; Clark
     et al. 2020 (ELECTRA) and Yang et al. 2019 (XLNet) in their releases.
@@ -122,7 +121,6 @@ class LabelHead(keras.layers.Layer):
         summary: Summary,
         layers: Sequence[Factory] = (),
         kernel_initializer: Initializer = "glorot_uniform",
-        bias_initializer: Initializer = "zeros",
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, autocast=False)
@@ -130,16 +128,12 @@ class LabelHead(keras.layers.Layer):
         self.summary = summary
         self.layers = make_all(layers, "layer")
         self.kernel_initializer = initializer(kernel_initializer)
-        self.bias_initializer = initializer(bias_initializer)
 
     def build(self, x_shape: Shape, table_shape: Shape) -> None:
         """The layers create their variables at their first call."""
         del x_shape, table_shape
         self.scores = keras.layers.Dense(
-            self.num_labels,
-            kernel_initializer=self.kernel_initializer,
-            bias_initializer=self.bias_initializer,
-            name="scores",
+            self.num_labels, kernel_initializer=self.kernel_initializer, name="scores"
         )
 
     def call(self, x: Tensor, table: Tensor, segments: Tensor = None) -> Tensor:

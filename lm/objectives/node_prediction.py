@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from lm.errors import UserError
 from lm.nn.branch import Factory, State, make
 from lm.objectives.objective import Ratio
 from lm.parts import part
@@ -23,6 +24,9 @@ class NodePrediction(keras.Model):
         model: factory of a model of `lm.models.paragraph_vector`.
         nodes: factory of the table of nodes U, a `SparseTable` over `nodes`.
 
+    Raises:
+        UserError: nodes have another width than what predicts.
+
     Source: Mikolov et al. 2013 (https://arxiv.org/abs/1310.4546), equations 3 and 4.
     Departures: no bias b; the original code has none either.
     """
@@ -38,6 +42,11 @@ class NodePrediction(keras.Model):
 
     def call(self, features: Features) -> tuple[Tensor, Tensor]:
         h, weights = self.model(features)  # [B, P, D], [B, P]
+        if h.shape[-1] != self.nodes.dim:
+            raise UserError(
+                f"what predicts has {h.shape[-1]} numbers, a node {self.nodes.dim}: set "
+                f"NODE_DIM = {h.shape[-1]}"
+            )
         u = self.nodes(features["nodes"])  # [B, M, D]
         return ops.einsum("bpd,bmd->bpm", h, u), weights
 

@@ -33,7 +33,7 @@ PACKAGES = ("keras", "numpy", "tensorflow", "jax", "seqio-nightly", "safetensors
 HARMLESS = re.compile(
     r"(.*/)?(lm\.train\.train\.(workdir|train_steps|\w*_period|keep|patience|evaluations|samples"
     r"|max_skipped|max_rollbacks|replay_batch|mesh|random_seed|microbatches|dtype_policy|partial|allow_change|initial_checkpoint_path)$"
-    r"|lm\.train\.(evaluation|samples)\.|lm\.data\.batching\.\w+\.evaluation_batches\."
+    r"|lm\.train\.(evaluation|text_evaluation|samples)\.|lm\.data\.batching\.\w+\.evaluation_batches\."
     r"|lm\.data\.user_tasks\.user(_labels)?\.\w+\.(train|validation|test)$"
     r"|lm\.data\.(vocabulary\.\w+\.name_or_path|tokenizer_json\.\w+\.folder)$"
     r"|lm\.data\.batching\.pipeline\.Pipeline\.|lm\.(mesh|inference\.(embed|evaluate|generate|score|vectors))\.)"

@@ -54,3 +54,13 @@ def test_a_talk_in_the_terminal(tmp_path, monkeypatch, capsys):
     short = ["--gin.chat.reply.num_samples=2", "--gin.chat.reply.max_new_tokens=4"]
     assert main(["chat", f"--workdir={workdir}", *short]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+@pytest.mark.slow
+def test_a_sheet_of_answers_for_raters(tmp_path):
+    workdir, sheet = tiny_run.make("answers", tmp_path), tmp_path / "sheet.tsv"
+    (tmp_path / "talks.jsonl").write_text('{"turns": ["ab"]}\n{"turns": ["b", "ca"]}\n')
+    files = [f"--input={tmp_path / 'talks.jsonl'}", f"--sheet={sheet}"]
+    short = ["--gin.chat.reply.num_samples=2", "--gin.chat.reply.max_new_tokens=4"]
+    assert main(["chat", f"--workdir={workdir}", *files, *short]) == 0
+    assert [line.split("\t")[0] for line in sheet.read_text().splitlines()[1:]] == ["ab", "b / ca"]

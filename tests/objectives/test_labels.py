@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from lm.objectives import labels, regression
+from lm.objectives import label_sets, labels, regression
+from lm.objectives.objective import predicts_whole_texts
 from tests.engine import assert_near, differentiate, numpy
 
 NOISE = np.random.default_rng(0)
@@ -143,3 +144,28 @@ def test_regression_equals_the_reference():
     assert_near(rows.log_likelihood, (-(error**2) * weights)[:, 0], 1e-6)
     assert_near(objective.predictions(features, outputs), outputs, 0)
     assert_near(gradients(objective, features, outputs), 2 * error * weights, 1e-6)
+
+
+def test_label_sets_equal_the_reference():
+    outputs, found = draw(3, 4), NOISE.integers(0, 2, (3, 4)).astype("float32")
+    weights = np.array([[1.0] * 4, [0.5] * 4, [0.0] * 4], "float32")
+    features = {"labels": found, "label_weights": weights}
+    objective = made(label_sets.LabelSets)
+    p = 1 / (1 + np.exp(-outputs.astype("float64")))
+    losses = -(found * np.log(p) + (1 - found) * np.log(1 - p))
+    terms = numpy(objective.terms(features, outputs))
+    assert_near(terms["loss"].total, (losses * weights).sum(), 1e-6)
+    assert_near(terms["accuracy"].total, (((p > 0.5) == found) * weights).sum(), 1e-6)
+    assert terms["loss"].weight == 6
+    assert_near(objective.predictions(features, outputs), p[:, None], 1e-6)
+    assert_near(gradients(objective, features, outputs), (p - found) * weights, 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("sides", "whole"),
+    [(("decoder",), True), (("encoder", "decoder"), True), (("encoder",), False)],
+)
+def test_an_encoder_predicts_no_whole_texts(sides, whole):
+    objective = made(labels.Labels, candidates=labels.classes)
+    objective.model.sides = sides
+    assert predicts_whole_texts(objective) is whole

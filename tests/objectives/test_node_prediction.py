@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import pytest
 
+from lm.errors import UserError
 from tests import paragraphs
 
 KINDS = list(paragraphs.KINDS)
@@ -64,3 +65,10 @@ def test_distributed_memory_without_context_is_a_bag_of_words():
     for layer, other in ((memory.model.documents, bag.model.documents), (memory.nodes, bag.nodes)):
         other.table.assign(layer.table)
     assert keras_loss(memory, batch) == pytest.approx(keras_loss(bag, batch), rel=1e-6)
+
+
+def test_nodes_of_another_width_are_refused():
+    made = paragraphs.objective("dm_concat")
+    made.nodes.dim -= 1
+    with pytest.raises(UserError, match=r"has 20 numbers, a node 19: set NODE_DIM = 20"):
+        made(paragraphs.batch("dm_concat"))

@@ -83,9 +83,7 @@ def examples(name: str, split: str, *, lengths=None, count=-1) -> list[dict]:
     made = stream.preprocess(
         task,
         token_store.examples(task, split).take(count),
-        lengths=lengths or {"inputs": 64, "targets": 64},
-        preprocessors=(),
-        seed=0,
+        stream.Steps(lengths or {"inputs": 64, "targets": 64}),
     )
     return list(made.as_numpy_iterator())
 

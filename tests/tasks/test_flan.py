@@ -44,7 +44,7 @@ FIRST_12_000 = "62e39eda9f5afdc2"
 
 def rows(name, split, number):
     task = task_registry.find(name)
-    dataset = stream.one_pass(task, split, lengths=LENGTHS, trims=())
+    dataset = stream.one_pass(task, split, stream.Steps(LENGTHS, trims=()))
     return list(dataset.take(number).as_numpy_iterator())
 
 

@@ -5,12 +5,15 @@ import pytest
 
 import lm
 from lm.cli.main import main
+from lm.inference.keyed_vectors import KeyedVectors
+from lm.inference.paragraph_vectors import ParagraphVectors
 from lm.train.reporter import rows
 
 RUN = """\
 from __gin__ import dynamic_registration
 
 from lm import train
+from lm.data.storage import readers
 from lm.data.user_tasks import user
 from lm.data.paragraphs import words
 
@@ -24,6 +27,7 @@ include 'runs/rowwise.gin'
 MIXTURE_OR_TASK_NAME = @user.text_task()
 user.text_task.name = 'paragraphs_of_a_test'
 user.text_task.train = %TEXT
+user.text_task.reader = @readers.read_text_lines
 NUM_DOCUMENTS = 30
 VOCABULARY = @words.word_vocabulary()
 VOCABULARY_SIZE = @words.vocabulary_size()
@@ -88,3 +92,15 @@ def test_another_number_of_documents_is_refused(folder, tmp_path, capsys):
     words = train(folder, "--gin.NUM_DOCUMENTS=29", f"--workdir={tmp_path}")
     assert main(words) == 1
     assert "has 30 documents, the model 29: set NUM_DOCUMENTS = 30" in capsys.readouterr().err
+
+
+def test_a_run_is_an_object_with_the_verbs_of_word_vectors(folder, tmp_path):
+    model = ParagraphVectors.load(folder / "run")
+    assert len(model.dv) == 30
+    assert {"cat", "bank", "snow"} <= set(model.wv.index_to_key)
+    assert len(model.dv.most_similar(3, topn=4)) == 4
+    words = ["the", "cat"]
+    np.testing.assert_array_equal(model.infer_vector(words), model.run.embed(["the cat"])[0])
+    model.wv.save_word2vec_format(tmp_path / "words.bin", binary=True)
+    again = KeyedVectors.load_word2vec_format(tmp_path / "words.bin", binary=True)
+    np.testing.assert_array_equal(again["cat"], model.wv["cat"])

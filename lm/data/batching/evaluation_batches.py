@@ -118,14 +118,8 @@ def evaluation_batches(  # noqa: PLR0913 - keyword-only settings of one evaluati
     """
     task = task_registry.task(mixture_or_task_name, split, vocabulary)
     converting = converter()
-    examples = stream.one_pass(
-        task,
-        split,
-        lengths=lengths,
-        preprocessors=preprocessors,
-        seed=seed,
-        trims=converting.trims,
-    ).take(-1 if limit is None else limit)
+    steps = stream.Steps(lengths, converting.trims, preprocessors, seed)
+    examples = stream.one_pass(task, split, steps).take(-1 if limit is None else limit)
     return EvaluationBatches(
         examples=examples,
         rows=to_rows(converting, examples, lengths),

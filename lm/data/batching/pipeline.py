@@ -79,18 +79,11 @@ class Pipeline(Batches):
     ):
         made = converter()
         provider = task_registry.provider(mixture_or_task_name, split, vocabulary)
-        examples = stream.mixed(
-            provider,
-            split,
-            lengths=lengths,
-            preprocessors=preprocessors,
-            seed=seed,
-            features=(*made.task_features, *OPTIONAL_FEATURES),
-            trims=made.trims,
-        )
+        steps = stream.Steps(lengths, made.trims, preprocessors, seed)
+        examples = stream.mixed(provider, split, steps, _features(made))
         self.label_names = names_of_labels(provider.output_features)
         self.vocabulary_sizes = vocabulary_sizes(provider, split, made.task_features)
-        _require_examples(provider, split, made, lengths=lengths, preprocessors=preprocessors)
+        _require_examples(provider, split, made, steps)
         prepared = made.prepare(examples, lengths).shuffle(shuffle_buffer, seed=seed)
         super().__init__(
             rows=pack_rows(made, prepared, lengths),
@@ -146,22 +139,19 @@ def vocabulary_sizes(
     }
 
 
+def _features(made: Converter) -> tuple[str, ...]:
+    """Returns the features that a converter needs or takes along."""
+    return (*made.task_features, *OPTIONAL_FEATURES)
+
+
 def _require_examples(
-    provider: task_registry.Provider,
-    split: str,
-    made: Converter,
-    *,
-    lengths: Mapping[str, PositiveInt],
-    preprocessors: Sequence[stream.Preprocessor],
+    provider: task_registry.Provider, split: str, made: Converter, steps: stream.Steps
 ) -> None:
     """Reads each task up to its first example: an endless stream of none would wait for ever."""
     for task in task_registry.tasks(provider, split):
-        examples = stream.one_pass(
-            task, split, lengths=lengths, trims=made.trims, preprocessors=preprocessors
-        )
-        kept = stream.keep(examples, (*made.task_features, *OPTIONAL_FEATURES))
-        if not any(True for _ in made.prepare(kept, lengths).take(1)):
+        examples = stream.keep(stream.one_pass(task, split, steps), _features(made))
+        if not any(True for _ in made.prepare(examples, steps.lengths).take(1)):
             raise UserError(
                 f"{task.name}/{split}: no example is left after preprocessing; look at it with "
-                f"`lm show {task.name}`, and at TASK_FEATURE_LENGTHS = {dict(lengths)}"
+                f"`lm show {task.name}`, and at TASK_FEATURE_LENGTHS = {dict(steps.lengths)}"
             )

@@ -142,7 +142,7 @@ def visible(characters: str) -> str:
 
 def _tokenized(task: seqio.Task, split: str, lengths: packing.Lengths) -> tf.data.Dataset:
     dataset = token_store.examples(task, split)
-    return stream.preprocess(task, dataset, lengths=lengths, preprocessors=(), seed=0)
+    return stream.preprocess(task, dataset, stream.Steps(lengths))
 
 
 def _raw(parts: Sequence[tf.data.Dataset], number: int) -> list[Example]:

@@ -7,6 +7,7 @@ its position.
 
 import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import seqio
@@ -25,96 +26,66 @@ Lengths = Mapping[str, int]
 _ENDLESS = 2**62
 
 
-def one_pass(
-    task: seqio.Task,
-    split: str,
-    *,
-    lengths: Lengths,
-    trims: Collection[str] | None = None,
-    preprocessors: Sequence[Preprocessor] = (),
-    seed: int = 0,
-) -> tf.data.Dataset:
-    """Returns every example of a split once, in order, as the task and preprocessors make it.
+class Steps(NamedTuple):
+    """How examples are made of a split's tokens: by the task's preprocessors, then by these.
 
-    Args:
-        task: the task.
-        split: name of the split.
+    Attributes:
         lengths: TASK_FEATURE_LENGTHS, handed to preprocessors that ask for it.
         trims: the features that the converter cuts; no other is cut on the way to it. None
             means all, as in SeqIO.
         preprocessors: further ones after the task's own.
-        seed: of the preprocessors that are random.
+        seed: of what is random.
     """
+
+    lengths: Lengths
+    trims: Collection[str] | None = None
+    preprocessors: Sequence[Preprocessor] = ()
+    seed: int = 0
+
+
+def one_pass(task: seqio.Task, split: str, steps: Steps) -> tf.data.Dataset:
+    """Returns every example of a split once, in order."""
     store = token_store.open_store(task, split)
     if store is None:
-        dataset = token_store.examples(task, split, seed=seed)
+        dataset = token_store.examples(task, split, seed=steps.seed)
     else:
         dataset = store.dataset(tf.data.Dataset.range(len(store)))
-    return preprocess(
-        task,
-        dataset,
-        lengths=lengths,
-        trims=trims,
-        preprocessors=preprocessors,
-        seed=seed,
-    )
+    return preprocess(task, dataset, steps)
 
 
-def endless(
-    task: seqio.Task,
-    split: str,
-    *,
-    lengths: Lengths,
-    trims: Collection[str] | None = None,
-    preprocessors: Sequence[Preprocessor] = (),
-    seed: int,
-) -> tf.data.Dataset:
-    """Returns the examples of a split over and over, in another order each time.
-
-    Arguments as in `one_pass`.
-    """
-    store = token_store.open_store(task, split)
+def endless(task: seqio.Task, split: str, steps: Steps) -> tf.data.Dataset:
+    """Returns the examples of a split over and over, in another order each time."""
+    store, seed = token_store.open_store(task, split), steps.seed
     if store is None:
         dataset = task.source.get_dataset(split=split, shuffle=True, seed=seed)
         dataset = task.preprocess_precache(dataset, seed=seed).repeat()
     else:
         dataset = store.dataset(shuffled_indices(len(store), seed=seed, name=task.name))
-        if all(map(_leaves_sizes, [*after_cache(task), *preprocessors])):
-            _report_cuts(task, split, store, _cut_to(lengths, trims))
-    return preprocess(
-        task,
-        dataset,
-        lengths=lengths,
-        trims=trims,
-        preprocessors=preprocessors,
-        seed=seed,
-    )
+        if all(map(_leaves_sizes, [*after_cache(task), *steps.preprocessors])):
+            _report_cuts(task, split, store, _cut_to(steps))
+    return preprocess(task, dataset, steps)
 
 
 def mixed(
-    provider: task_registry.Provider,
-    split: str,
-    *,
-    lengths: Lengths,
-    trims: Collection[str] | None = None,
-    preprocessors: Sequence[Preprocessor] = (),
-    seed: int,
-    features: Sequence[str],
+    provider: task_registry.Provider, split: str, steps: Steps, features: Sequence[str]
 ) -> tf.data.Dataset:
     """Returns the endless examples of a task, or of a mixture's tasks by their rates.
 
-    Arguments as in `one_pass`; `features` are the ones to keep, so that tasks may differ in
-    others. A mixture's tasks without the split are left out.
+    A mixture's tasks without the split are left out.
+
+    Args:
+        provider: the task or mixture.
+        split: name of the split.
+        steps: how examples are made.
+        features: the ones to keep, so that tasks may differ in others.
     """
-    streams = []
-    for task in task_registry.tasks(provider, split):
-        examples = endless(
-            task, split, lengths=lengths, trims=trims, preprocessors=preprocessors, seed=seed
-        )
-        streams.append(keep(examples, features))
+    tasks = task_registry.tasks(provider, split)
+    streams = [keep(endless(task, split, steps), features) for task in tasks]
     if len(streams) == 1:
         return streams[0]
-    return tf.data.Dataset.sample_from_datasets(streams, weights=rates(provider, split), seed=seed)
+    return tf.data.Dataset.sample_from_datasets(
+        streams, weights=rates(provider, split), seed=steps.seed
+    )
 
 
 def rates(provider: task_registry.Provider, split: str) -> list[float]:
@@ -149,25 +120,17 @@ def shuffled_indices(count: int, *, seed: int, name: str) -> tf.data.Dataset:
     return mapped(tf.data.Dataset.range(_ENDLESS), shuffled)
 
 
-def preprocess(
-    task: seqio.Task,
-    dataset: tf.data.Dataset,
-    *,
-    lengths: Lengths,
-    trims: Collection[str] | None = None,
-    preprocessors: Sequence[Preprocessor],
-    seed: int,
-) -> tf.data.Dataset:
+def preprocess(task: seqio.Task, dataset: tf.data.Dataset, steps: Steps) -> tf.data.Dataset:
     """Applies the task's preprocessors after the cache mark (all, if it has none) and more.
 
-    Random ones (`seqio.map_over_dataset(num_seeds=...)`) get seeds made from `seed`. SeqIO's
+    Random ones (`seqio.map_over_dataset(num_seeds=...)`) get seeds made from the seed. SeqIO's
     `append_eos_after_trim` gets the lengths of the features in `trims` alone, so that it does not
     trim what a converter splits.
     """
-    with seqio.utils.map_seed_manager(seed):
-        for step in [*after_cache(task), *preprocessors]:
-            trimmed_to = _cut_to(lengths, trims) if step is _append_eos_after_trim else lengths
-            given = {"sequence_length": trimmed_to, "output_features": task.output_features}
+    with seqio.utils.map_seed_manager(steps.seed):
+        for step in [*after_cache(task), *steps.preprocessors]:
+            lengths = _cut_to(steps) if step is _append_eos_after_trim else steps.lengths
+            given = {"sequence_length": lengths, "output_features": task.output_features}
             dataset = seqio.utils.add_kwargs_to_transform(step, **given)(dataset)
     return dataset
 
@@ -189,10 +152,10 @@ _append_eos = seqio.preprocessors.append_eos
 _append_eos_after_trim = seqio.preprocessors.append_eos_after_trim
 
 
-def _cut_to(lengths: Lengths, trims: Collection[str] | None) -> Lengths:
-    if trims is None:
-        return lengths
-    return {name: length for name, length in lengths.items() if name in trims}
+def _cut_to(steps: Steps) -> Lengths:
+    """Returns the lengths of what the converter cuts."""
+    trims = steps.lengths if steps.trims is None else steps.trims
+    return {name: length for name, length in steps.lengths.items() if name in trims}
 
 
 def _report_cuts(

@@ -50,9 +50,7 @@ def unlabelled(
     return stream.preprocess(
         task.replace(preprocessors=steps),
         tf.data.Dataset.from_tensor_slices(rows),
-        lengths=lengths,
-        preprocessors=(),
-        seed=0,
+        stream.Steps(lengths),
     )
 
 

@@ -136,9 +136,8 @@ class Windows(Batches):
     ):
         task = task_registry.task(mixture_or_task_name, split, vocabulary)
         made = _made(rows, task, lengths)
-        examples = stream.one_pass(
-            task, split, lengths=lengths, preprocessors=preprocessors, seed=seed, trims=()
-        )
+        steps = stream.Steps(lengths, trims=(), preprocessors=preprocessors, seed=seed)
+        examples = stream.one_pass(task, split, steps)
         self.vocabulary_sizes = vocabulary_sizes(task, split, TARGETS)
         super().__init__(
             rows=made.endless(examples, batch_size, seed),
@@ -167,7 +166,8 @@ def window_batches(
     """Returns one pass over the windows of a split, in order. Arguments as in `Windows`."""
     task = task_registry.task(mixture_or_task_name, split, vocabulary)
     made = _made(rows, task, lengths)
-    examples = stream.one_pass(task, split, lengths=lengths, preprocessors=preprocessors, trims=())
+    steps = stream.Steps(lengths, trims=(), preprocessors=preprocessors)
+    examples = stream.one_pass(task, split, steps)
     return EvaluationBatches(
         examples=examples if made.keeps_text else stream.keep(examples, TARGETS),
         rows=made.one_pass(examples, batch_size),

@@ -77,7 +77,8 @@ class EvaluationTask:
     @functools.cached_property
     def examples(self) -> list[Example]:
         """The examples as NumPy values, text as bytes: what SeqIO gives to postprocessors."""
-        examples = stream.one_pass(self.task, self.split, lengths=self.lengths, trims=("inputs",))
+        steps = stream.Steps(self.lengths, trims=("inputs",))
+        examples = stream.one_pass(self.task, self.split, steps)
         taken = examples.take(-1 if self.limit is None else self.limit)
         return list(taken.as_numpy_iterator())
 

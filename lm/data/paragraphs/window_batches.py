@@ -222,14 +222,18 @@ class WindowBatches:
 
     def state(self) -> bytes:
         """Returns the position, to be restored in this or another process."""
-        return json.dumps({"fingerprint": self._fingerprint, **self._rows.state()}).encode()
+        saved = {"fingerprint": self._fingerprint, "position": self._rows.state()}
+        return json.dumps(saved).encode()
 
     def restore(self, state: bytes, *, allow_changes: Collection[str] = ()) -> None:
         """Goes to a saved position; arguments and errors as in `batches.Batches`."""
-        saved = json.loads(state)
-        old = saved.pop("fingerprint")
+        try:
+            saved = json.loads(state)
+            old, position = saved["fingerprint"], saved["position"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"the saved position in the data is damaged: {error}") from error
         iterator_position.check(old, self._fingerprint, allow_changes=allow_changes)
-        self._rows.restore(saved)
+        self._rows.restore(position)
 
 
 @part

@@ -103,7 +103,8 @@ class MultipleChoice:
     many tokens each has. The model's features are [C, T], T = `lengths["inputs"]` of one choice.
 
     Args:
-        num_choices: the most choices C of an example; examples may have fewer.
+        num_choices: the most choices C of an example; examples may have fewer. Of more the first C
+            are read; an example whose right one is not among them has no label.
 
     Source: Radford et al. 2018 ("Improving Language Understanding by Generative Pre-Training"),
     section 3.3.
@@ -129,7 +130,8 @@ class MultipleChoice:
                 for name, value in parts.items()
             }
             rows = {name: tf.reshape(value, [-1]) for name, value in found.items()}
-            return rows | {"label": vector(example["label"])}
+            label = vector(example["label"])
+            return rows | {"label": tf.where(label < self.num_choices, label, -1)}
 
         return mapped(with_features(dataset, self.task_features), prepared)
 

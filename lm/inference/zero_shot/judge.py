@@ -90,9 +90,7 @@ def judge_clozes(respondent: Respondent, asked: QuestionSet, questions: Sequence
     )
     samples = []
     for question, one in zip(questions, found, strict=True):
-        values = {"log_likelihood": one.value}
-        if one.is_greedy is not None:
-            values["accuracy"] = float(one.is_greedy)
+        values = {"log_likelihood": one.value, "accuracy": float(one.is_greedy)}
         samples.append({**question._asdict(), "values": values})
     nats = -np.array([one.value for one in found])
     return Judged({**means(samples), "perplexity": Metric(exponential(mean(nats)))}, samples)

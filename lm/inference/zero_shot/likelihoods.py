@@ -22,6 +22,8 @@ from lm.types import Tensor
 
 Tokens = tuple[int, ...]
 
+SHORT = 8  # tokens: as many as most answers have
+
 
 class Query(NamedTuple):
     """Tokens to score after others.
@@ -165,7 +167,7 @@ def batch_sizes(batch: Sequence[Group], batch_size: int, trained: Trained) -> Si
         UserError: a query is too long for the model.
     """
     sequences, longest = batch[0].sequences, max(group.longest for group in batch)
-    contexts = min(_power_of_two(len(batch)), max(batch_size // sequences, 1))
+    contexts = max(batch_size // sequences, 1)
     context = max(len(group.context) for group in batch)
     most = trained.model.decoder.max_sequence_length
     if trained.input_format.prompt_side == "encoder":
@@ -198,5 +200,5 @@ def _power_of_two(number: int) -> int:
 
 def _short(length: int, most: int | None) -> int:
     """Returns the padded width of a continuation, which is short as a rule."""
-    width = min(bucket(length), _power_of_two(length))
+    width = SHORT if length <= SHORT else bucket(length)
     return width if most is None else min(width, most)

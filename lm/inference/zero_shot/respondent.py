@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lm.decode.model_inputs import START, Pair
-from lm.errors import UserError
 from lm.inference.generate import generate
 from lm.inference.score import score_pairs
 from lm.inference.trained import Trained
@@ -29,65 +28,45 @@ class LogLikelihood(NamedTuple):
 
     Attributes:
         value: Σ log p(token), in nats.
-        is_greedy: whether no token is more probable, at every position; None of an ensemble.
+        is_greedy: whether no token is more probable, at every position.
         tokens: how many.
     """
 
     value: float
-    is_greedy: bool | None
+    is_greedy: bool
     tokens: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Respondent:
-    """One run, or several whose probabilities are averaged: `p(token) = Σ_k p_k(token) / K`.
+    """A model that answers requests.
 
     Attributes:
-        runs: of one tokenizer.
+        trained: the model, or the mean of several.
         batch_size: continuations or prompts in a batch; changes nothing but speed.
-
-    Raises:
-        UserError: two runs have different tokenizers, or one writes no text.
-
-    Source: of the average of probabilities, not of their logarithms, Trinh, Le 2018
-    (https://arxiv.org/abs/1806.02847), section 4.
     """
 
-    runs: Sequence[Trained]
+    trained: Trained
     batch_size: int = 16
-
-    def __post_init__(self) -> None:
-        """Checks the runs."""
-        kinds = [run.kind for run in self.runs]  # raises for a model without a decoder
-        tokenizers = [str(run.metadata.get("tokenizer")) for run in self.runs]
-        for name, found in (("kind", kinds), ("tokenizer", tokenizers)):
-            if len(set(found)) > 1:
-                raise UserError(f"an ensemble needs runs of one {name}, not {', '.join(found)}")
-
-    @property
-    def run(self) -> Trained:
-        """The first run: its tokenizer and lengths are those of all."""
-        return self.runs[0]
 
     def log_likelihoods(self, requests: Sequence[Request]) -> list[LogLikelihood]:
         """Returns the log-likelihood of each continuation after its context.
 
         A context that is too long loses its beginning.
         """
-        scores = self.scores([query(self.run, request) for request in requests])
+        scores = self.scores([query(self.trained, request) for request in requests])
         return [
             LogLikelihood(
                 value=float(np.sum(one.log_probs, dtype="float64")),
-                is_greedy=bool(one.is_greedy.all()) if len(self.runs) == 1 else None,
+                is_greedy=bool(one.is_greedy.all()),
                 tokens=len(one.log_probs),
             )
             for one in scores
         ]
 
     def scores(self, queries: Sequence[Query]) -> list[TokenScores]:
-        """Returns the scores of the tokens, averaged over the runs."""
-        each = [token_scores(run, queries, batch_size=self.batch_size) for run in self.runs]
-        return each[0] if len(each) == 1 else [averaged(found) for found in zip(*each, strict=True)]
+        """Returns the scores of the tokens of continuations."""
+        return token_scores(self.trained, queries, batch_size=self.batch_size)
 
     def rolling(self, texts: Sequence[str]) -> list[float]:
         """Returns the log-likelihood of each text, read in windows where it is long.
@@ -95,18 +74,16 @@ class Respondent:
         A model with a carry reads it as one. An encoder or prefix has nothing to read: each window
         of targets stands alone.
         """
-        ids = [self.run.ids(text, "targets", add_eos=False) for text in texts]
-        if self.run.is_carried and len(self.runs) == 1:
+        ids = [self.trained.ids(text, "targets", add_eos=False) for text in texts]
+        if self.trained.is_carried:
             pairs: list[Pair] = [([], tokens) for tokens in ids]
-            return score_pairs(self.run, pairs, batch_size=self.batch_size)[:, 0].tolist()
-        queries = [
-            (number, one) for number, tokens in enumerate(ids) for one in _windows(self.run, tokens)
+            return score_pairs(self.trained, pairs, batch_size=self.batch_size)[:, 0].tolist()
+        read = [list(_windows(self.trained, tokens)) for tokens in ids]
+        scores = iter(self.scores([query for queries in read for query in queries]))
+        return [
+            float(sum(np.sum(next(scores).log_probs, dtype="float64") for _ in queries))
+            for queries in read
         ]
-        sums = np.zeros(len(texts))
-        scores = self.scores([one for _, one in queries])
-        for (number, _), found in zip(queries, scores, strict=True):
-            sums[number] += np.sum(found.log_probs, dtype="float64")
-        return sums.tolist()
 
     def generate(
         self, prompts: Sequence[str], *, stop: Sequence[str], **settings: Any
@@ -116,18 +93,13 @@ class Respondent:
         Args:
             prompts: one that is too long loses its beginning.
             stop: texts that end it.
-            settings: of `lm.inference.generate.generate`.
-
-        Raises:
-            UserError: several runs.
+            settings: of `generate.generate`.
         """
-        if len(self.runs) > 1:
-            raise UserError("an ensemble answers by probability; open questions need a single run")
         new = settings.setdefault("max_new_tokens", 256)
-        most = self.run.lengths["targets"] // (1 if self.run.input_format.has_inputs else 2)
+        most = self.trained.lengths["targets"] // (1 if self.trained.input_format.has_inputs else 2)
         settings["max_new_tokens"] = new = min(new, max(most, 1))
-        ids = [shortened(self.run, self.run.prompt_ids(prompt), new) for prompt in prompts]
-        found = generate(trained=self.run, prompts=ids, batch_size=self.batch_size, **settings)
+        ids = [shortened(self.trained, self.trained.prompt_ids(prompt), new) for prompt in prompts]
+        found = generate(trained=self.trained, prompts=ids, batch_size=self.batch_size, **settings)
         return [until(texts[0].text if texts else "", stop) for texts in found.candidates]
 
 
@@ -182,13 +154,6 @@ def windows(tokens: Sequence[int], length: int) -> Iterator[tuple[Sequence[int],
     for done in range(length, len(tokens), length):
         end = min(done + length, len(tokens))
         yield tokens[end - length - 1 : done], tokens[done:end]
-
-
-def averaged(scores: Sequence[TokenScores]) -> TokenScores:
-    """Returns the scores of the mean probabilities; what is most probable is not known of it."""
-    log_probs = np.stack([one.log_probs for one in scores]).astype("float64")
-    mean = np.logaddexp.reduce(log_probs, axis=0) - np.log(len(scores))
-    return TokenScores(mean, np.zeros(len(mean), "bool"))
 
 
 def until(text: str, stop: Sequence[str]) -> str:

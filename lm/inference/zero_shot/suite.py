@@ -7,7 +7,7 @@ zero_shot/<set>-<hash of signature>.jsonl      one line a question
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,17 +65,17 @@ class SetResult(NamedTuple):
 @entry
 def evaluate_suite(
     *,
-    runs: Sequence[Trained],
+    trained: Trained,
     suite: str,
     shots: NonNegativeInt = 0,
     seed: Seed = 0,
     limit: PositiveInt | None = None,
     batch_size: PositiveInt = 16,
-) -> list[SetResult]:
-    """Returns the results on each question set of a suite.
+) -> Iterator[SetResult]:
+    """Yields the result on each question set of a suite, as soon as it is there.
 
     Args:
-        runs: one model, or several of one tokenizer whose probabilities are averaged.
+        trained: the model.
         suite: name of a suite, or of one question set.
         shots: solved questions before each.
         seed: which they are.
@@ -85,11 +85,9 @@ def evaluate_suite(
     Raises:
         UserError: naming what is unknown or not on this machine.
     """
-    respondent = Respondent(runs=runs, batch_size=batch_size)
-    return [
-        evaluate_set(respondent, asked, shots=shots, seed=seed, limit=limit)
-        for asked in questions.find(suite)
-    ]
+    respondent = Respondent(trained=trained, batch_size=batch_size)
+    for asked in questions.find(suite):
+        yield evaluate_set(respondent, asked, shots=shots, seed=seed, limit=limit)
 
 
 def evaluate_set(
@@ -107,7 +105,7 @@ def evaluate_set(
         for name, metric in judged.metrics.items()
     }
     signature = signed(respondent, asked, whole, read) | {"shots": shots, "seed": seed}
-    step = respondent.run.metadata.get("step", 0)
+    step = respondent.trained.metadata.get("step", 0)
     return SetResult(asked.name, asked.group, len(read), metrics, signature, step, judged.samples)
 
 
@@ -118,7 +116,7 @@ def signed(
     read: Sequence[Question],
 ) -> dict[str, Any]:
     """Returns what decides a number: questions, prompts, tokenizer, checkpoint, code."""
-    runs = respondent.runs
+    metadata = respondent.trained.metadata
     return {
         "task": asked.name,
         "task_version": asked.version,
@@ -127,35 +125,33 @@ def signed(
         "questions": len(read),
         "normalisation": "answers after one space; lengths without it",
         "generation": [list(asked.stop), asked.max_new_tokens],
-        "lengths": dict(respondent.run.lengths),
-        "tokenizer": respondent.run.metadata.get("tokenizer"),
-        "checkpoint": [run.metadata.get("checkpoint") for run in runs],
+        "lengths": dict(respondent.trained.lengths),
+        "tokenizer": metadata.get("tokenizer"),
+        "checkpoint": metadata.get("ensemble", metadata.get("checkpoint")),
         "code": f"{lm.__version__} {short_hash(describe(CODE))}",
     }
 
 
-def write_results(results: Sequence[SetResult], workdir: Path, *, samples: bool) -> Path:
-    """Appends results to those of the run, and returns their file.
+def write_result(result: SetResult, workdir: Path, *, samples: bool) -> Path:
+    """Appends a result to those of the run, and returns their file.
 
     Args:
-        results: of a suite.
+        result: on a question set.
         workdir: the run folder.
-        samples: whether to write a file of the samples of each set, too.
+        samples: whether to write a file of its samples, too.
 
     Raises:
         UserError: the folder of results holds a link.
     """
-    folder = workdir / FOLDER
+    folder, name = workdir / FOLDER, result.file_name()
     lock.refuse_links(folder)
     with disk.writing(folder, "the results"):
         folder.mkdir(parents=True, exist_ok=True)
-        for one in results:
-            if samples:
-                lines = "".join(map(_line, one.samples)).encode()
-                disk.replace(folder / one.file_name(), lines, what="the samples")
+        if samples:
+            lines = "".join(map(_line, result.samples)).encode()
+            disk.replace(folder / name, lines, what="the samples")
         with (folder / RESULTS).open("a", encoding="utf-8") as file:
-            for one in results:
-                file.write(_line({**one.row(), "samples": one.file_name() if samples else None}))
+            file.write(_line({**result.row(), "samples": name if samples else None}))
     return folder / RESULTS
 
 

@@ -134,3 +134,10 @@ def test_a_bad_file_of_words_is_named_by_line(text, message, tmp_path):
     (tmp_path / "words.tsv").write_text(text)
     with pytest.raises(UserError, match=message):
         words.read_counts(str(tmp_path / "words.tsv"))
+
+
+def test_a_damaged_position_is_one_line():
+    batches = object.__new__(window_batches.WindowBatches)
+    for state in (b"\xff", b"[]", b"{}"):
+        with pytest.raises(UserError, match="the saved position in the data is damaged"):
+            batches.restore(state)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lm.data.rows import classification, question_answering
+from lm.data.rows import classification, multi_label, question_answering
 from lm.data.rows.converter import row_shapes, to_rows
 from lm.errors import UserError
 
@@ -111,6 +111,17 @@ def test_choices_are_rows_of_their_own():
     assert row["encoder_positions"] == [[0, 0, 0], [0, 1, 2], [0, 0, 0]]
     assert row["labels"] == [1]
     assert converter.prediction(example, np.array([[0.1, 0.7, 0.2]]), str) == 1
+    (row,) = rows(question_answering.MultipleChoice(num_choices=1), 3, example)
+    assert (row["labels"], row["label_weights"]) == ([0], [0.0])
+
+
+def test_a_row_may_have_several_labels():
+    converter = multi_label.MultiLabel(num_labels=3)
+    example = {"inputs": [5, 6], "label_set": [1, 0, 1]}
+    (row,) = rows(converter, 4, example)
+    assert (row["labels"], row["label_weights"]) == ([1.0, 0.0, 1.0], [1.0] * 3)
+    assert converter.target({"label_set": np.array([1, 0, 1])}, str) == [0, 2]
+    assert converter.prediction(example, np.array([[0.4, 0.6, 0.5]]), str) == [1]
 
 
 CONVERTERS = {
@@ -119,6 +130,7 @@ CONVERTERS = {
     classification.Regression: ((4,), (1,)),
     question_answering.Spans: ((4,), (2,)),
     lambda: question_answering.MultipleChoice(num_choices=3): ((3, 4), (1,)),
+    lambda: multi_label.MultiLabel(num_labels=3): ((4,), (3,)),
 }
 
 

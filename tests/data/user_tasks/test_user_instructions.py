@@ -38,7 +38,8 @@ def test_instructions_and_chats_become_inputs_and_targets(tmp_path, monkeypatch)
     name = user_instructions.instruction_task(train=path)
     assert name == user_instructions.instruction_task(train=path)
     task = seqio.TaskRegistry.get(name)
-    rows = stream.one_pass(task, "train", lengths={"inputs": 99, "targets": 9}).as_numpy_iterator()
+    steps = stream.Steps({"inputs": 99, "targets": 9})
+    rows = stream.one_pass(task, "train", steps).as_numpy_iterator()
     pairs = [(r["inputs_pretokenized"].decode(), r["targets_pretokenized"].decode()) for r in rows]
     assert pairs == [
         ("Praise?\n\nGood.\n\nOPTIONS:\n- no\n- yes", "yes"),

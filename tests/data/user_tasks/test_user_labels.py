@@ -41,9 +41,7 @@ def examples(name, split="train", length=16):
     found = stream.preprocess(
         task,
         token_store.examples(task, split),
-        lengths={"inputs": length},
-        preprocessors=(),
-        seed=0,
+        stream.Steps({"inputs": length}),
     )
     return list(found.as_numpy_iterator())
 
@@ -143,7 +141,7 @@ def test_rows_that_are_cut_are_counted(tmp_path, caplog):
     for join in (text_pairs.join, functools.partial(text_pairs.join, cut=text_pairs.cut_first)):
         name = user_labels.classification_task(train=path, texts=["one", "other"], join=join)
         stream.endless(
-            task_registry.get(name), "train", lengths={"inputs": 9}, trims=["inputs"], seed=0
+            task_registry.get(name), "train", stream.Steps({"inputs": 9}, trims=["inputs"])
         )
         assert "1 of 4 (25.0 %) inputs are longer than 9 and cut" in caplog.text
         caplog.clear()
@@ -168,3 +166,18 @@ def test_a_task_joined_in_another_way(tmp_path):
     assert other["token_types"].tolist()[-1] == 2
     with pytest.raises(UserError, match="eutrans_es_en does not join texts"):
         user_labels.rejoined(name="no", task="eutrans_es_en", join=text_pairs.join)
+
+
+def test_several_labels_a_row(tmp_path):
+    rows = ["one\tb, a", "two\t", "three\ta", "four\tb"]
+    path = table(tmp_path / "a.tsv", rows, header="text\tlabels")
+    name = user_labels.label_sets_task(name="user_labels", train=path)
+    assert label_names(task_registry.get(name)) == ("a", "b")
+    assert num_labels(task=name) == 2
+    assert [e["label_set"].tolist() for e in examples(name)] == [[1, 1], [0, 0], [1, 0], [0, 1]]
+    test = table(tmp_path / "b.tsv", ["five\ta,c"], header="text\tlabels")
+    seqio.TaskRegistry.remove(name)
+    user._SPECS.clear()
+    user_labels.label_sets_task(name="user_labels", train=path, validation=test)
+    with pytest.raises(UserError, match=r"b\.tsv:2: unknown label 'c' \(the labels are a, b\)"):
+        examples(name, "validation")

@@ -5,17 +5,17 @@ import pytest
 from keras import ops
 
 from lm.errors import UserError
+from lm.inference.ensemble import joined
 from lm.inference.run import load
 from lm.inference.zero_shot.likelihoods import (
     Group,
     Query,
-    TokenScores,
     batch_sizes,
     batches,
     continuation_scores,
     grouped,
 )
-from lm.inference.zero_shot.respondent import Request, Respondent, averaged, query, windows
+from lm.inference.zero_shot.respondent import Request, Respondent, query, windows
 from lm.objectives.cross_entropy import likelihood
 from tests import built, tiny_run
 from tests.decode.test_models import KINDS
@@ -66,7 +66,7 @@ def run(request, tmp_path_factory):
 @SLOW
 def test_a_shared_context_changes_no_score(run):
     texts = [Request("ab", text) for text in (" c", " ba", " bb ca")]
-    respondent = Respondent(runs=[run.trained], batch_size=4)
+    respondent = Respondent(trained=run.trained, batch_size=4)
     together = respondent.log_likelihoods(texts)
     alone = [respondent.log_likelihoods([text])[0] for text in texts]
     np.testing.assert_allclose([x.value for x in together], [x.value for x in alone], atol=1e-5)
@@ -77,21 +77,13 @@ def test_a_shared_context_changes_no_score(run):
 
 
 @SLOW
-def test_an_ensemble_averages_probabilities(run):
+def test_an_ensemble_of_equals_is_the_model(run):
     request = [Request("ab", " ca"), Request("", " b")]
-    one = Respondent(runs=[run.trained]).log_likelihoods(request)
-    two = Respondent(runs=[run.trained, run.trained]).log_likelihoods(request)
+    one, two = (
+        Respondent(trained=trained).log_likelihoods(request)
+        for trained in (run.trained, joined({"a": run.trained, "b": run.trained}))
+    )
     np.testing.assert_allclose([x.value for x in one], [x.value for x in two], rtol=1e-5)
-    assert two[0].is_greedy is None
-
-
-def test_probabilities_are_averaged_not_their_logarithms():
-    made = [_scores([0.5, 0.2]), _scores([0.1, 0.4])]
-    np.testing.assert_allclose(np.exp(averaged(made).log_probs), [0.3, 0.3])
-
-
-def _scores(probabilities):
-    return TokenScores(np.log(probabilities), np.ones(2, "bool"))
 
 
 def test_a_language_model_encodes_both_texts_together(run):
@@ -134,7 +126,7 @@ class Sized:
 def test_a_batch_fits_the_positions():
     group = Group((5,) * 33, 0, [(1,) * 6, (2,)])
     sizes = batch_sizes([group], 8, Sized)
-    assert (sizes.contexts, sizes.sequences) == (1, 2)
+    assert (sizes.contexts, sizes.sequences) == (4, 2)
     assert sizes.context_width >= 34
     assert sizes.width >= 6
     assert sizes.context_width + sizes.width - 1 <= 40

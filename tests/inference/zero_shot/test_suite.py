@@ -16,7 +16,7 @@ from lm.inference.run import load
 from lm.inference.zero_shot.comparison import compare, read
 from lm.inference.zero_shot.judge import judge, normalised
 from lm.inference.zero_shot.respondent import LogLikelihood, until
-from lm.inference.zero_shot.suite import SetResult, evaluate_suite, write_results
+from lm.inference.zero_shot.suite import SetResult, evaluate_suite, write_result
 from tests import tiny_run
 
 CHOICES = [Choice(("ab",) * 2, ("c", "bc"), (n % 2,)) for n in range(4)]
@@ -121,12 +121,12 @@ def test_what_is_generated_ends_at_the_first_stop():
 
 @pytest.mark.slow
 def test_a_suite_of_every_kind(run):
-    results = {one.task: one for one in evaluate_suite(runs=[run.trained], suite="toy")}
+    results = {one.task: one for one in evaluate_suite(trained=run.trained, suite="toy")}
     assert set(results["toy"].metrics) >= {"accuracy", "accuracy_unconditional", "chance"}
     assert set(results["cloze"].metrics) == {"log_likelihood", "accuracy", "perplexity"}
     assert set(results["open"].metrics) == {"em", "f1"}
     assert set(results["passages"].metrics) >= {"bits_per_byte", "word_perplexity"}
-    again = evaluate_suite(runs=[run.trained], suite="toy", batch_size=3)
+    again = evaluate_suite(trained=run.trained, suite="toy", batch_size=3)
     for one in again:
         for name, metric in one.metrics.items():
             assert metric.value == pytest.approx(results[one.task].metrics[name].value, rel=1e-4)
@@ -153,7 +153,7 @@ def result(**signature):
 
 def test_unlike_results_are_refused(tmp_path):
     for name, shots in (("a", 0), ("b", 1)):
-        write_results([result(prompts=name, shots=shots)], tmp_path / name, samples=False)
+        write_result(result(prompts=name, shots=shots), tmp_path / name, samples=False)
     with pytest.raises(UserError, match=r"toy: .* not alike: prompts .*; shots 0 and 1"):
         compare(tmp_path / "a", tmp_path / "b")
     assert compare(tmp_path / "a", tmp_path / "b", allow=("prompts", "shots"))

@@ -1,0 +1,60 @@
+"""A run of paragraph vectors as an object with gensim's verbs.
+
+from lm.inference.paragraph_vectors import ParagraphVectors as Doc2Vec
+
+model = Doc2Vec.load("runs/imdb_dbow")
+model.dv.most_similar(7); model.wv.most_similar("film"); model.infer_vector(["a", "good", "film"])
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lm.data.paragraphs.word_windows import FEATURE
+from lm.data.paragraphs.words import SPECIAL_IDS
+from lm.engines.rowwise import tables_of
+from lm.errors import UserError
+from lm.inference.keyed_vectors import KeyedVectors
+from lm.inference.run import Run
+from lm.inference.run import load as load_run
+
+
+@dataclass(frozen=True)
+class ParagraphVectors:
+    """A trained model of `lm.models.paragraph_vector`.
+
+    Attributes:
+        run: the run that it is of.
+        dv: vectors of the trained documents by their number; none of word vectors.
+        wv: vectors of the words; none where they were not trained.
+    """
+
+    run: Run
+    dv: KeyedVectors
+    wv: KeyedVectors
+
+    @classmethod
+    def load(cls, workdir: str | Path, checkpoint: str | int = "latest") -> "ParagraphVectors":
+        """Loads a run folder.
+
+        Raises:
+            UserError: there is none, or its model is another one.
+        """
+        run = load_run(workdir, checkpoint)
+        objective: Any = run.trained.objective
+        if not hasattr(objective, "nodes"):
+            raise UserError(
+                f"{workdir}: {type(run.trained.model).__name__} has no paragraph vectors"
+            )
+        tables = tables_of(objective)
+        vocabulary = run.trained.features[FEATURE].vocabulary
+        words = tables.words[SPECIAL_IDS:]
+        names = [vocabulary.decode([i + SPECIAL_IDS]) for i in range(len(words))]
+        return cls(run, KeyedVectors(None, tables.documents), KeyedVectors(names, words))
+
+    def infer_vector(self, doc_words: Sequence[str], **settings: Any) -> np.ndarray:
+        """Returns the vector of the words of a new document; settings as of `Run.embed`."""
+        return self.run.embed([" ".join(doc_words)], **settings)[0]

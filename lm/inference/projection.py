@@ -1,0 +1,47 @@
+"""Vectors in two dimensions: a picture, and files for TensorBoard's projector."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lm import disk
+
+
+def principal_components(vectors: np.ndarray, count: int = 2) -> np.ndarray:
+    """Returns vectors [N, D] along their directions of largest variance, [N, count].
+
+    The sign is that in which the largest coordinate is positive.
+    """
+    centred = vectors - vectors.mean(axis=0)
+    found = centred @ np.linalg.svd(centred, full_matrices=False)[2][:count].T
+    largest = np.abs(found).argmax(axis=0)
+    return found * np.sign(found[largest, np.arange(found.shape[1])])
+
+
+def plot_projection(vectors: np.ndarray, names: Sequence[str], path: Path) -> None:
+    """Writes a picture of vectors in two dimensions, each with its name."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 8), layout="constrained")
+    axes = figure.subplots()
+    points = principal_components(vectors)
+    axes.scatter(points[:, 0], points[:, 1], s=8)
+    for name, point in zip(names, points, strict=True):
+        axes.annotate(name, point, fontsize=7)
+    with disk.writing(path, "the picture"):
+        figure.savefig(path)
+
+
+def write_projector(vectors: np.ndarray, names: Sequence[str], folder: Path) -> None:
+    """Writes vectors.tsv, names.tsv and the configuration that `tensorboard --logdir` finds."""
+    texts = {
+        "vectors.tsv": "".join("\t".join(map(str, row)) + "\n" for row in vectors),
+        "names.tsv": "".join(" ".join(name.split()) + "\n" for name in names),
+        "projector_config.pbtxt": "embeddings {\n"
+        '  tensor_path: "vectors.tsv"\n  metadata_path: "names.tsv"\n}\n',
+    }
+    with disk.writing(folder, "the vectors"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            disk.replace(folder / name, text.encode(), what="the vectors")
