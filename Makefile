@@ -30,7 +30,11 @@ NEUTRAL := $(wildcard $(foreach part,nn models objectives decode optim,tests/$(p
 WITH_JAX := KERAS_BACKEND=jax $(PYTEST) --block-tensorflow
 WITH_TENSORFLOW := KERAS_BACKEND=tensorflow $(PYTEST)
 
-.PHONY: quickstart test test-long check reliability parity golden tasks format clean
+# The pages of the API reference: all modules but those that need the extra `parity` or run at once.
+MODULES = $(subst /,.,$(patsubst %/__init__,%,$(basename $(sort $(filter-out \
+	lm/__main__.py lm/bench/against_% lm/cli/%,$(shell find lm tasks -name '*.py'))))))
+
+.PHONY: quickstart test test-long check reliability parity golden docs tasks format clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/lm train --gin_file=gin/quickstart.gin --workdir=$(RUN)
@@ -63,6 +67,11 @@ parity: $(REFERENCES)
 # Rewrites the golden files from these libraries: read the diff like code.
 golden: $(REFERENCES)
 	$(BIN)/python tools/golden.py
+
+# The API reference as pages, from the docstrings: build/docs/index.html.
+docs: $(INSTALLED)
+	@$(INSTALL) -e ".[test,docs]"
+	$(BIN)/pdoc --docformat google --output-directory build/docs $(MODULES)
 
 # The list of tasks that `lm list tasks` prints: after a task is added.
 tasks: $(INSTALLED)

@@ -40,6 +40,7 @@ EXTRAS = {
         "pytest-xdist>=3.6",
         "ruff>=0.9",
     ],
+    "docs": ["pdoc>=15"],
     "eval": ["lm_eval>=0.4.13"],
     "parity": ["ctranslate2>=4.5", "torch==2.13.0", "transformers>=4.50"],
     "jax-gpu": ["jax[cuda12]"],

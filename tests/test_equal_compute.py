@@ -1,6 +1,8 @@
 """A comparison of pre-trainings: equal operations, finished runs skipped, scores of every seed."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,3 +85,11 @@ def test_a_step_counts_forward_and_backward():
     head = width * width + width * vocabulary
     forward = 2 * rows * length * (layer + head)
     assert equal_compute.step_flops(objective, features) == 3 * forward
+
+
+@pytest.mark.slow
+def test_the_tool_says_what_it_does():
+    tool = Path(__file__).parents[1] / "tools/pretraining.py"
+    done = subprocess.run([sys.executable, tool, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "--flops" in done.stdout

@@ -39,6 +39,7 @@ AFTER = {
     "gin/models/paragraph_vector/words.gin": "gin/models/paragraph_vector/dbow_words.gin",
     "gin/papers/comparison/setting/five_minutes.gin": "gin/models/vanilla/small.gin",
     "gin/models/bert/classifier.gin": "gin/models/bert/base.gin",
+    "gin/data/self_training.gin": "gin/data/sst2.gin",
     "gin/papers/uda/back_translation.gin": "gin/papers/uda/imdb.gin",
     "gin/models/bert/masked.gin": "gin/models/bert/base.gin",
     "gin/models/funnel/classifier.gin": "gin/models/funnel/b4_4_4.gin",

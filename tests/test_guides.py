@@ -1,5 +1,6 @@
 """Every command of the guides in docs/ runs, in its order, with the files that the guide shows."""
 
+import json
 import os
 import re
 import subprocess
@@ -106,3 +107,23 @@ def test_names_of_gin_files_in_the_guides_exist() -> None:
         )
         missing = [name for name in named if not (ROOT / "gin" / name).is_file()]
         assert missing == [], path.name
+
+
+@pytest.mark.slow
+def test_the_notebook_runs(tmp_path: Path) -> None:
+    """Its cells one after the other, in a process of their own; no kernel is needed for that."""
+    notebook = json.loads((ROOT / "docs" / "first_model.ipynb").read_text(encoding="utf-8"))
+    cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
+    code = "import matplotlib; matplotlib.use('agg')\n" + "\n".join(cells)
+    small = code.replace("STEPS = 60", "STEPS = 6").replace("EVAL_PERIOD = 30", "EVAL_PERIOD = 3")
+    environment = {**os.environ, "LM_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", small],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs" / "notebook" / "checkpoints" / "6").is_dir()

@@ -17,7 +17,8 @@ from pathlib import Path
 
 sys.path.pop(0)  # a file in tools/ has the name of a standard module
 
-from lm.cli import flags, output, quiet
+from lm import quiet
+from lm.cli import flags, output
 
 quiet.install()  # before what follows imports a framework
 

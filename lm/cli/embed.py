@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lm.cli import output, run_flags
+from lm.cli import flags, output, run_flags
 from lm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,7 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="FILE", help=".npy or .jsonl (default: stdout)")
     parser.add_argument("--nearest", metavar="TEXT", help="print the texts closest to this one")
     parser.add_argument(
-        "--count", type=int, default=10, metavar="N", help="how many of them (default: 10)"
+        "--count",
+        type=flags.above_zero(int),
+        default=10,
+        metavar="N",
+        help="how many of them (default: 10)",
     )
     parser.add_argument(
         "--picture", metavar="FILE.png", help="draw all vectors in their two principal components"
@@ -62,20 +66,23 @@ def run(args: argparse.Namespace) -> int:
 
 def _draw(path: str, texts: Sequence[str], vectors: "np.ndarray") -> None:
     """Draw the vectors in the plane of their two principal components."""
-    from lm.inference.vector_plot import plot_vectors
-    from lm.inference.vectors import plane
+    from lm.inference.projection import plot_projection
 
-    plot_vectors(plane(vectors), texts, Path(path))
+    if len(texts) <= 1:
+        raise ConfigError(f"--picture={path}: give two texts or more, there is {len(texts)}")
+    plot_projection(vectors, texts, Path(path))
 
 
 def _print_nearest(
     texts: Sequence[str], vectors: "np.ndarray", query: "np.ndarray", count: int
 ) -> None:
     """Print the texts closest to a query, the closest first."""
-    from lm.inference.vectors import nearest
+    from lm.inference.keyed_vectors import KeyedVectors
 
-    rows = [[f"{cosine:.4f}", texts[i]] for i, cosine in nearest(query, vectors, count)]
-    output.print_table(["cosine", "text"], rows)
+    found = KeyedVectors(None, vectors).most_similar(query, topn=count)
+    output.print_table(
+        ["cosine", "text"], [[f"{cosine:.4f}", texts[int(i)]] for i, cosine in found]
+    )
 
 
 def _texts(path: str) -> list[str]:

@@ -42,9 +42,11 @@ VERBS = (
     "verify-resume",
     "doctor",
     "compare",
+    "plot",
     "self-train",
     "results",
     "harness",
+    "completion",
 )
 LONG_RUNNING = ("train", "eval", "generate", "chat", "score", "predict", "embed", "bench")
 FAILED, HUNG_UP = 1, 129
@@ -96,11 +98,11 @@ def _command(words: list[str]) -> int:
     if verb in ("-h", "--help"):
         print(_overview())
         return 0
-    args = _parser(verb).parse_args(flags.rewritten(rest))
+    args = verb_parser(verb).parse_args(flags.rewritten(rest))
     return args.run(args) or 0
 
 
-def _parser(verb: str) -> Parser:
+def verb_parser(verb: str) -> Parser:
     """Return the parser of one verb; only that verb's module is imported."""
     if verb not in VERBS:
         from lm.config.names import did_you_mean

@@ -18,6 +18,7 @@ import numpy as np
 compiled = functools.partial(
     numba.njit, cache=True, nogil=True, fastmath={"reassoc", "contract"}, error_model="numpy"
 )
+ZERO, ONE = np.float32(0), np.float32(1)
 
 
 class Plan(NamedTuple):
@@ -109,7 +110,7 @@ def _read(tables: Tables, plan: Plan, batch: Columns, row: int, work: Work) -> N
     for slot in range(len(weights)):
         work.share[plan.has_document + slot] = weights[slot] if plan.skips else 1
     if plan.is_mean:
-        work.share[:] /= max(np.sum(work.share), np.float32(1))
+        work.share[:] /= max(np.sum(work.share), ONE)
     work.h[:] = 0
     for i in range(len(work.share)):
         x = _input(tables, plan, batch, row, i)
@@ -121,18 +122,16 @@ def _differentiate(table: np.ndarray, batch: Columns, row: int, work: Work) -> f
     """Fills in G and G U; returns the loss."""
     loss, work.back[:] = 0.0, 0
     for p in range(len(work.h)):
-        a = work.share[p] if len(work.h) > 1 else np.float32(1)
+        a = work.share[p] if len(work.h) > 1 else ONE
         for m in range(batch.nodes.shape[1]):
-            w, y, u = (
-                a * batch.node_weights[row, m],
-                batch.labels[row, m],
-                table[batch.nodes[row, m]],
-            )
+            w, y = a * batch.node_weights[row, m], batch.labels[row, m]
+            u = table[batch.nodes[row, m]]
             work.gradient[p, m] = 0
             if w > 0:
                 z = _dot(work.h[p], u)
-                work.gradient[p, m] = w * (y - 1 / (1 + math.exp(-z)))
-                loss += w * (max(z, 0) + math.log1p(math.exp(-abs(z))) - y * z)
+                e = math.exp(-abs(z))  # at most 1
+                work.gradient[p, m] = w * (y - (ONE if z > 0 else e) / (ONE + e))
+                loss += w * (max(z, ZERO) + math.log(ONE + e) - y * z)
                 _add(work.gradient[p, m], u, work.back[p])
     return loss
 
@@ -167,7 +166,7 @@ def _input(tables: Tables, plan: Plan, batch: Columns, row: int, i: int) -> np.n
 @compiled()
 def _dot(x: np.ndarray, y: np.ndarray) -> np.float32:
     """Returns x · y."""
-    total = np.float32(0)
+    total = ZERO
     for d in range(len(x)):
         total += x[d] * y[d]
     return total

@@ -65,6 +65,8 @@ def of_stack(
     Raises:
         UserError: a text is longer than the model's positions, by its number.
     """
+    if not texts:
+        return np.zeros((0, 0), "float32")
     rows = [frame(trained, text) for text in texts]
     side = trained.model.sides[0]
     limit = getattr(trained.model, side).max_sequence_length
@@ -93,27 +95,3 @@ def summarised(objective: Any, features: Features, *, summary: Summary) -> Tenso
     hidden = model.hidden(features)
     x = hidden[0] if isinstance(hidden, tuple) else hidden
     return ops.cast(summary(x, features[f"{model.sides[0]}_segment_ids"]), "float32")
-
-
-def nearest(query: np.ndarray, vectors: np.ndarray, count: int) -> list[tuple[int, float]]:
-    """Returns the indices and cosines of the vectors [N, D] closest to a query [D], best first.
-
-    >>> found = nearest(np.array([1.0, 0.0]), np.array([[0.0, 2.0], [3.0, 3.0], [5.0, 0.0]]), 2)
-    >>> [(i, round(cosine, 4)) for i, cosine in found]
-    [(2, 1.0), (1, 0.7071)]
-    """
-    lengths = np.linalg.norm(vectors, axis=-1) * np.linalg.norm(query)
-    cosines = vectors @ query / np.maximum(lengths, 1e-12)
-    order = np.argsort(-cosines, kind="stable")[:count]
-    return [(int(i), float(cosines[i])) for i in order]
-
-
-def plane(vectors: np.ndarray) -> np.ndarray:
-    """Returns the two principal components of vectors [N, D], [N, 2]; the sign is arbitrary.
-
-    >>> abs(plane(np.array([[0.0, 1.0], [0.0, 3.0], [0.0, 5.0]])).round(6)).tolist()
-    [[2.0, 0.0], [0.0, 0.0], [2.0, 0.0]]
-    """
-    centred = vectors.astype("float64") - vectors.mean(axis=0)
-    _, _, axes = np.linalg.svd(centred, full_matrices=False)
-    return np.pad(centred @ axes[:2].T, [[0, 0], [0, max(0, 2 - len(axes))]])

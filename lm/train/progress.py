@@ -157,6 +157,31 @@ def plot_by_time(runs: Mapping[str, tuple[Sequence[Mapping[str, Any]], float]], 
     figure.savefig(path)
 
 
+def plot_runs(
+    runs: Mapping[str, Sequence[Mapping[str, Any]]], path: Path, metric: str = "loss"
+) -> list[tuple[str, int, str]]:
+    """Draw a metric of several runs by step; return name, last step and last value of each line.
+
+    Args:
+        runs: name -> rows of metrics.jsonl.
+        path: a PNG file; nothing is drawn where no row has the metric.
+        metric: its name.
+    """
+    figure, axes = _empty("step")
+    axes.set_ylabel(metric)
+    last = []
+    for name, rows in runs.items():
+        for task, (steps, values) in _curves(rows, (metric,)).items():
+            label = f"{name} {task}" if task else name
+            shown = values if task else _smooth(values)
+            axes.plot(steps, shown, "o-" if task else "-", markersize=3, linewidth=1.3, label=label)
+            last.append((label, steps[-1], f"{values[-1]:.4f}"))
+    if last:
+        axes.legend(frameon=False, fontsize=8)
+        figure.savefig(path)
+    return last
+
+
 def _empty(x: str) -> tuple[Any, Any]:
     """Return a figure and its axes."""
     from matplotlib.figure import Figure
@@ -173,11 +198,13 @@ def _empty(x: str) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _curves(rows: Sequence[Mapping[str, Any]]) -> dict[str | None, tuple[list, list]]:
-    """Return task -> (steps, losses); None is the training loss."""
+def _curves(
+    rows: Sequence[Mapping[str, Any]], names: Sequence[str] = ("cross_entropy", "loss")
+) -> dict[str | None, tuple[list, list]]:
+    """Return task -> (steps, values) of the first of the names; None is the training."""
     curves: dict[str | None, tuple[list, list]] = defaultdict(lambda: ([], []))
     for row in rows:
-        loss = row.get("cross_entropy", row.get("loss"))
+        loss = next((row[name] for name in names if name in row), None)
         if loss is not None:
             steps, losses = curves[row.get("task")]
             steps.append(row["step"])

@@ -34,7 +34,7 @@ def tfds_source(
     return sources.examples_source(
         name,
         {split: bind(_of_tfds, source, split, read) for split in splits},
-        fingerprint=lambda: {"tfds": str(source.tfds_dataset), "code": fingerprints.describe(read)},
+        fingerprint=lambda: {"tfds": data_set, "code": fingerprints.describe(read)},
         require=bind(task_registry.require_tfds, name, source),
     )
 

@@ -251,5 +251,17 @@ def _flags(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
 
 @pytest.mark.parametrize("verb", frame.VERBS)
 def test_every_flag_says_what_it_does(verb: str) -> None:
-    told = {"/".join(a.option_strings) or a.dest: a.help or "" for a in _flags(frame._parser(verb))}
+    told = {
+        "/".join(a.option_strings) or a.dest: a.help or "" for a in _flags(frame.verb_parser(verb))
+    }
     assert {name for name, text in told.items() if len(text.split()) < 2} == set()
+
+
+def test_the_shell_completes_commands_and_flags(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion"]) == 0
+    script = capsys.readouterr().out
+    ask = "COMP_WORDS=(lm {}); COMP_CWORD={}; _lm; echo ${{COMPREPLY[@]}}"
+    asked = [("tr", 1), ("train --allow", 2), ("list mod", 2), ("tokenizer tr", 2)]
+    code = script + "\n".join(ask.format(*words) for words in asked)
+    done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["train", "--allow-change", "models", "train"]

@@ -334,3 +334,15 @@ def test_pictures_of_several_runs(tmp_path):
     assert (tmp_path / "two.png").read_bytes().startswith(b"\x89PNG")
     progress.plot_by_time({"gpt": ([], 2.0)}, tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
+
+
+def test_a_metric_of_several_runs_is_one_picture(tmp_path):
+    train = [{"step": n, "split": "train", "loss": 5.0 - n} for n in (1, 2)]
+    task = {"step": 2, "split": "validation", "task": "poems", "loss": 3.5, "bleu": 7.0}
+    runs = {"a": [*train, task], "b": train}
+    last = progress.plot_runs(runs, tmp_path / "runs.png")
+    assert last == [("a", 2, "3.0000"), ("a poems", 2, "3.5000"), ("b", 2, "3.0000")]
+    assert (tmp_path / "runs.png").stat().st_size > 1000
+    assert progress.plot_runs(runs, tmp_path / "bleu.png", "bleu") == [("a poems", 2, "7.0000")]
+    assert progress.plot_runs(runs, tmp_path / "none.png", "rouge") == []
+    assert not (tmp_path / "none.png").exists()

@@ -1,0 +1,55 @@
+"""`lm completion`: a script by which the shell completes commands and flags by itself."""
+
+import argparse
+from collections.abc import Iterator
+
+HELP = "print a script that completes commands and flags in the shell"
+EXAMPLE = """examples:
+  lm completion > ~/.local/share/bash-completion/completions/lm
+  source <(lm completion)     # in zsh first: autoload bashcompinit; bashcompinit
+
+Values of flags, such as the names of files, are completed as files."""
+
+_SCRIPT = """\
+_lm() {{
+  local word="${{COMP_WORDS[COMP_CWORD]}}" flags=""
+  if [ "$COMP_CWORD" -eq 1 ]; then
+    COMPREPLY=($(compgen -W "{verbs}" -- "$word"))
+    return
+  fi
+  case "${{COMP_WORDS[1]}}" in
+{cases}
+  esac
+  COMPREPLY=($(compgen -W "$flags" -- "$word"))
+}}
+complete -o default -o bashdefault -F _lm lm
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add nothing: there is one script."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the script."""
+    del args
+    from lm.cli.main import VERBS, verb_parser
+
+    cases = [
+        f'    {verb}) flags="{" ".join(sorted(set(_words(verb_parser(verb)))))}" ;;'
+        for verb in VERBS
+    ]
+    print(_SCRIPT.format(verbs=" ".join(VERBS), cases="\n".join(cases)), end="")
+    return 0
+
+
+def _words(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Yield the flags of a parser, its fixed choices, and those of the commands below it."""
+    for action in parser._actions:
+        yield from (flag for flag in action.option_strings if flag.startswith("--"))
+        if isinstance(action, argparse._SubParsersAction):
+            yield from action.choices
+            for below in action.choices.values():
+                yield from _words(below)
+        elif not action.option_strings and action.choices:
+            yield from map(str, action.choices)

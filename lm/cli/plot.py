@@ -1,0 +1,43 @@
+"""`lm plot`: a metric of several runs by step, in one picture."""
+
+import argparse
+from pathlib import Path
+
+from lm.cli import output
+from lm.errors import ConfigError
+
+HELP = "plot a metric of several runs in one picture"
+EXAMPLE = """examples:
+  lm plot runs/a runs/b
+  lm plot runs/* --metric=bits_per_byte --output=bits.png
+
+A metric is a name of metrics.jsonl. Training is drawn as a line, smoothed over a twentieth of the
+rows, the evaluation of a task with a dot for each."""
+
+_METRICS = "metrics.jsonl"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the verb."""
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run folder")
+    parser.add_argument("--metric", default="loss", help="what to plot (default: loss)")
+    parser.add_argument(
+        "--output", default="runs.png", metavar="FILE", help="picture to write (default: runs.png)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Draw the picture and print the last value of each line."""
+    files = {name: Path(name) / _METRICS for name in args.runs}
+    if missing := [name for name, file in files.items() if not file.is_file()]:
+        raise ConfigError(f"{missing[0]}: holds no {_METRICS}, so it is no run folder")
+
+    from lm.train.progress import plot_runs
+    from lm.train.reporter import rows
+
+    last = plot_runs({n: rows(file) for n, file in files.items()}, Path(args.output), args.metric)
+    if not last:
+        raise ConfigError(f"--metric={args.metric}: no row of these runs has it")
+    output.print_table(["", "step", args.metric], last)
+    print(args.output)
+    return 0
