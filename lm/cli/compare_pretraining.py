@@ -80,8 +80,13 @@ def _step_flops(file: str, args: argparse.Namespace) -> int:
     from lm import config
     from lm.equal_compute import step_flops
 
-    given = [[file, *args.gin_file], args.gin_bindings, flags.search_paths(args)]
-    loaded = config.load(*given, flags.modules(args), roots=["OBJECTIVE", "TRAIN_DATA"])
+    loaded = config.load(
+        [file, *args.gin_file],
+        args.gin_bindings,
+        flags.search_paths(args),
+        flags.modules(args),
+        roots=["OBJECTIVE", "TRAIN_DATA"],
+    )
     return step_flops(loaded.value("OBJECTIVE"), loaded.value("TRAIN_DATA")().features)
 
 
