@@ -71,6 +71,7 @@ PARAGRAPHS = RUN | {
 OF_WORDS = ("document_words", "word_windows", "full_windows")
 AT_NODES = ("negative_sampling", "hierarchical_softmax")
 LABELLING = {
+    "gin/runs/text_metrics.gin": [*RUN.values()],
     **{f"gin/features/{name}.gin": [*PARAGRAPHS.values()] for name in OF_WORDS},
     **{f"gin/objectives/{name}.gin": [*PARAGRAPHS.values()] for name in AT_NODES},
     "gin/runs/rowwise.gin": [*PARAGRAPHS.values()],
