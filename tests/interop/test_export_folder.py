@@ -14,12 +14,6 @@ from lm.interop.tensor_files import read_tensors
 from tests import tiny_run
 from tests.interop import golden_folder
 
-QUICK = {"bert_classifier"}
-CASES = [
-    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
-    for name in golden_folder.CONFIGS
-]
-
 
 @pytest.mark.parametrize("name", golden_folder.CONFIGS)
 def test_names_and_bytes_of_every_class_are_those_of_transformers(name, tmp_path):
@@ -31,7 +25,8 @@ def test_names_and_bytes_of_every_class_are_those_of_transformers(name, tmp_path
         np.testing.assert_array_equal(again[tensor], array, err_msg=tensor)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", golden_folder.CONFIGS)
 def test_there_and_back_again_are_the_same_bytes(name, tmp_path):
     source = golden_folder.write(name, tmp_path / "source")
     import_folder(source, tmp_path / "run")

@@ -15,7 +15,7 @@ from lm.interop.import_folder import import_folder
 from tests.engine import assert_near
 from tests.interop import golden_folder
 
-QUICK = {"t5_1_1"}
+QUICK = {"bert"}
 # The reference of "switch" drops tokens, as ours does in training alone: see test_live_folders.
 CASES = [
     pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
@@ -59,9 +59,17 @@ def test_the_run_has_a_short_gin_file_a_whole_one_and_the_source_s_config(gpt2):
     assert again == golden_folder.config("gpt2")
 
 
-def test_a_text_is_scored_after_the_tokenizer_s_first_token(gpt2):
+def test_a_decoder_begins_with_the_tokenizer_s_first_token(gpt2):
+    trained = lm.load(gpt2 / "run").trained
+    packed = trained.input_format.pack_prompts([[7, 8]], 4)["decoder_input_tokens"]
+    assert packed.tolist() == [[3, 7, 8, 0]]
+    packed = trained.input_format.pack_pairs([([], [7, 8, 9])], 0, 4)["decoder_input_tokens"]
+    assert packed.tolist() == [[3, 7, 8, 0]]
+
+
+@pytest.mark.slow
+def test_a_text_is_scored_and_continued_after_that_token(gpt2):
     run = lm.load(gpt2 / "run")
-    assert run.trained.start_token == 3
     tokens = run.trained.ids("abc", "targets", add_eos=False)
     assert tokens == [7, 8, 9]
     read = np.array([[3, 7, 8]], "int32")
