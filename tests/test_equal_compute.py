@@ -1,14 +1,13 @@
 """A comparison of pre-trainings: equal operations, finished runs skipped, scores of every seed."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from keras import KerasTensor
 
 from lm import checkpoint, command, equal_compute
+from lm.cli.main import main
 from lm.errors import UserError
 from tests.catalogue import family
 
@@ -87,9 +86,16 @@ def test_a_step_counts_forward_and_backward():
     assert equal_compute.step_flops(objective, features) == 3 * forward
 
 
-@pytest.mark.slow
-def test_the_tool_says_what_it_does():
-    tool = Path(__file__).parents[1] / "tools/pretraining.py"
-    done = subprocess.run([sys.executable, tool, "--help"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "--flops" in done.stdout
+def test_a_row_is_the_mean_and_the_deviation_of_its_seeds(monkeypatch, capsys, tmp_path):
+    def compare(rows, tasks, seeds, workdir):
+        assert [row.name for row in rows] == ["none", "mlm"]
+        assert (tasks, seeds, workdir) == (["sst2"], 2, tmp_path)
+        return [
+            {"name": row.name, "steps": row.steps, "scores": {"sst2": [80, 82]}} for row in rows
+        ]
+
+    monkeypatch.setattr(equal_compute, "compare", compare)
+    monkeypatch.setattr(equal_compute, "planned", lambda path, flops, measure: 40)
+    flags = [f"--workdir={tmp_path}", "--tasks=sst2", "--seeds=2", "--rows", "mlm.gin"]
+    assert main(["compare-pretraining", *flags]) == 0
+    assert "mlm   40     81.00 ± 1.41" in capsys.readouterr().out

@@ -39,7 +39,6 @@ AFTER = {
     "gin/models/paragraph_vector/words.gin": "gin/models/paragraph_vector/dbow_words.gin",
     "gin/papers/comparison/setting/five_minutes.gin": "gin/models/vanilla/small.gin",
     "gin/models/bert/classifier.gin": "gin/models/bert/base.gin",
-    "gin/data/self_training.gin": "gin/data/sst2.gin",
     "gin/papers/uda/back_translation.gin": "gin/papers/uda/imdb.gin",
     "gin/models/bert/masked.gin": "gin/models/bert/base.gin",
     "gin/models/funnel/classifier.gin": "gin/models/funnel/b4_4_4.gin",
@@ -72,10 +71,12 @@ PARAGRAPHS = RUN | {
 OF_WORDS = ("document_words", "word_windows", "full_windows")
 AT_NODES = ("negative_sampling", "hierarchical_softmax")
 LABELLING = {
+    "gin/runs/text_metrics.gin": [*RUN.values()],
     **{f"gin/features/{name}.gin": [*PARAGRAPHS.values()] for name in OF_WORDS},
     **{f"gin/objectives/{name}.gin": [*PARAGRAPHS.values()] for name in AT_NODES},
     "gin/runs/rowwise.gin": [*PARAGRAPHS.values()],
     "gin/features/labelled.gin": [*LABELLED.values()],
+    "gin/data/self_training.gin": [*LABELLED.values(), "gin/data/sst2.gin"],
     "gin/models/lstm_lm/classifier.gin": [*RECURRENT.values()],
     "gin/objectives/auxiliary.gin": WITH_RECURRENT_HEAD,
     "gin/objectives/linear_gain.gin": WITH_RECURRENT_HEAD,

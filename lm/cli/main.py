@@ -42,6 +42,7 @@ VERBS = (
     "verify-resume",
     "doctor",
     "compare",
+    "compare-pretraining",
     "plot",
     "self-train",
     "results",

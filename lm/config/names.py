@@ -15,14 +15,16 @@ KERAS_ROOTS = tuple(
 # Commands and the configuration itself are no parts of a model.
 REFUSED = ("lm.cli", "lm.config")
 # What `lm` calls by itself: known to every configuration although no file names them.
-ENTRIES = (
-    "lm.train.train",
+INFERENCE = (
     "lm.inference.evaluate.evaluate",
     "lm.inference.generate.generate",
+    "lm.inference.chat.reply",
     "lm.inference.score.score",
     "lm.inference.predict.predict",
     "lm.inference.embed.embed",
+    "lm.inference.zero_shot.suite.evaluate_suite",
 )
+ENTRIES = ("lm.train.train", *INFERENCE)
 _GIN_OWN = ("gin.macro",)
 
 

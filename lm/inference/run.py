@@ -14,6 +14,7 @@ from lm import checkpoint as checkpoints
 from lm import resources
 from lm.abstract import give_values, on_shapes
 from lm.config import parse
+from lm.config.names import INFERENCE
 from lm.data.registry import task_registry
 from lm.data.rows.converter import row_shapes
 from lm.data.vocabulary import fingerprint
@@ -26,15 +27,6 @@ from lm.inference.zero_shot.suite import SetResult
 
 CONFIG = "config.gin"
 WIRING = ("runs/generate.gin", "runs/evaluate.gin", "runs/embed.gin")
-ENTRIES = (
-    "lm.inference.generate.generate",
-    "lm.inference.chat.reply",
-    "lm.inference.score.score",
-    "lm.inference.predict.predict",
-    "lm.inference.embed.embed",
-    "lm.inference.evaluate.evaluate",
-    "lm.inference.zero_shot.suite.evaluate_suite",
-)
 OBJECTIVE, TASK = "OBJECTIVE", "MIXTURE_OR_TASK_NAME"
 LENGTHS, CONVERTER = "TASK_FEATURE_LENGTHS", "FEATURE_CONVERTER"
 VOCABULARY, DTYPE_POLICY, SEED = "VOCABULARY", "DTYPE_POLICY", "RANDOM_SEED"
@@ -142,7 +134,7 @@ def load(
         bindings,
         search_paths=search_paths,
         modules=modules,
-        roots=[*ENTRIES, OBJECTIVE, CONVERTER],
+        roots=[*INFERENCE, OBJECTIVE, CONVERTER],
     )
     if not config.has(OBJECTIVE):
         raise ConfigError(

@@ -24,9 +24,9 @@ from lm.data.registry.answers import names_of_labels
 from lm.data.tokenizer_conversion import TEMPLATES, write_tokenizer
 from lm.errors import ConfigError, UserError
 from lm.interop.config_json import Format, Variant, described
-from lm.interop.folder import Folder, read_folder, require_fit
 from lm.interop.huggingface import FORMATS, theirs
 from lm.interop.model_card import SETTINGS, Card, model_card
+from lm.interop.model_folder import Folder, read_folder, require_fit
 from lm.interop.purposes import CONTINUATION
 from lm.interop.renaming import Tensors
 from lm.interop.tensor_files import SINGLE

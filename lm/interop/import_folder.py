@@ -23,7 +23,7 @@ from lm.config.describe import gin_text
 from lm.config.syntax import Binding
 from lm.errors import ConfigError
 from lm.interop.config_json import binding
-from lm.interop.folder import Folder, read_folder, require_fit
+from lm.interop.model_folder import Folder, read_folder, require_fit
 from lm.interop.tokenizer_files import copy_tokenizer, token_roles, vocabulary_bindings
 from lm.json_file import read_object
 from lm.summary import summarise

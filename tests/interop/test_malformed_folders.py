@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from lm.data.tokenizer_json import TokenizerVocabulary
 from lm.errors import UserError
-from lm.interop.folder import read_folder, require_fit
+from lm.interop.model_folder import read_folder, require_fit
 from lm.interop.purposes import label_names
 from lm.interop.tokenizer_files import copy_tokenizer, vocabulary_bindings
 from tests.interop import golden_folder

@@ -71,9 +71,7 @@ def examples(task, split="train", length=64, count=-1):
     made = stream.preprocess(
         task,
         token_store.examples(task, split).take(count),
-        lengths={"inputs": length, "targets": length},
-        preprocessors=(),
-        seed=0,
+        stream.Steps({"inputs": length, "targets": length}),
     )
     return list(made.as_numpy_iterator())
 
@@ -153,7 +151,7 @@ def test_each_choice_is_read_beside_the_text(data_dir):
         assert text.endswith(whole[-10:])
     types = np.split(first["token_types"], np.cumsum(lengths)[:-1])
     assert types[0].tolist().index(1) == parts[0].tolist().index(356) + 1
-    dataset = stream.one_pass(task, "validation", lengths={"inputs": 24}).take(2)
+    dataset = stream.one_pass(task, "validation", stream.Steps({"inputs": 24})).take(2)
     row = next(iter(to_rows(MultipleChoice(num_choices=2), dataset, {"inputs": 24})))
     assert row["encoder_input_tokens"].shape == (2, 24)
 

@@ -104,7 +104,7 @@ def parallel_task(
         held_out: without validation files, the share of the training pairs that becomes the split
             `validation`; chosen by content, so that equal pairs stay on one side.
         vocabulary: byte level by default.
-        metrics: metric functions of `lm.data.metrics` for the evaluation.
+        metrics: metric functions of `lm.data.evaluation.metrics` for the evaluation.
         on_error: "raise" stops at the first bad line, naming it; "skip" leaves out the pair.
 
     Raises:

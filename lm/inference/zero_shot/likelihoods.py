@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from lm.decode.model_inputs import START, bucket
+from lm.decode.model_inputs import START
 from lm.decode.rows import repeat
 from lm.decode.sampling import capacity
 from lm.inference.score import padded_width
@@ -22,7 +22,7 @@ from lm.types import Tensor
 
 Tokens = tuple[int, ...]
 
-SHORT = 8  # tokens: as many as most answers have
+NARROW, MIDDLE, WIDE = 16, 64, 256  # widths that tokens are padded to
 
 
 class Query(NamedTuple):
@@ -171,13 +171,14 @@ def batch_sizes(batch: Sequence[Group], batch_size: int, trained: Trained) -> Si
     context = max(len(group.context) for group in batch)
     most = trained.model.decoder.max_sequence_length
     if trained.input_format.prompt_side == "encoder":
-        context_width = padded_width(context, trained.model.encoder.max_sequence_length)
-        padded_width(longest, most)  # refuses what is too long
-        return Sizes(contexts, sequences, context_width, _short(longest, most))
+        encoder_most = trained.model.encoder.max_sequence_length
+        padded_width(context, encoder_most)  # refuses what is too long
+        padded_width(longest, most)
+        return Sizes(contexts, sequences, _width(context, encoder_most), _width(longest, most))
     padded_width(context + longest, most)
-    prompt = context + 1  # the start token
-    width = _short(longest, most and most - context)
-    return Sizes(contexts, sequences, padded_width(prompt, most and most - width + 1), width)
+    width = _width(longest, most and most - context)
+    prompt = _width(context + 1, most and most - width + 1)  # with the start token
+    return Sizes(contexts, sequences, prompt, width)
 
 
 def packed(trained: Trained, batch: Sequence[Group], sizes: Sizes) -> tuple[Any, np.ndarray]:
@@ -198,7 +199,8 @@ def _power_of_two(number: int) -> int:
     return 1 << (number - 1).bit_length()
 
 
-def _short(length: int, most: int | None) -> int:
-    """Returns the padded width of a continuation, which is short as a rule."""
-    width = SHORT if length <= SHORT else bucket(length)
+def _width(length: int, most: int | None) -> int:
+    """Returns the padded width of a context or a continuation, of which there are few."""
+    widths = (width for width in (NARROW, MIDDLE) if length <= width)
+    width = next(widths, -(-length // WIDE) * WIDE)
     return width if most is None else min(width, most)
