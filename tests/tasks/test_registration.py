@@ -14,7 +14,8 @@ from lm.data.registry import on_demand, task_registry
 from lm.errors import UserError
 
 MODULES = task_registry.task_modules()
-MIXTURES = ("docs_and_novels", "python_all")  # they register nothing but what they mix
+# They register nothing but what they join.
+MIXTURES = ("docs_and_novels", "python_all", "reviews_and_novels")
 LAZY = {
     "lm1b": "lm1b:1.1.0",
     "c4": "c4/en:3.1.0",
@@ -48,8 +49,10 @@ def _imported() -> list[str]:
 
 
 DATA = resources.gin_folder() / "data"
-OWN_NAMES = ("text_files.gin", "user_table.gin", "instruction_files.gin", "dialog_files.gin")
-OWN_FILES = {DATA / name for name in OWN_NAMES}
+# Of a user's own texts, and of documents whose words have a vocabulary of their own.
+OWN_NAMES = """text_files user_table instruction_files dialog_files parallel_files table_files
+    self_training user_label_sets user_pairs imdb_paragraphs""".split()
+OWN_FILES = {DATA / f"{name}.gin" for name in OWN_NAMES}
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name not in MIXTURES])
