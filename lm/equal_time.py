@@ -96,13 +96,17 @@ def final(run: Path, steps: int) -> list[dict[str, Any]]:
 
 
 def metrics(row: Row, runs: Sequence[Path], plan: dict[str, Any]) -> dict[str, Any]:
-    """Return the metrics of a row: steps, planned speed, bits per byte of each task by seed."""
+    """Return the metrics of a row: steps, planned speed, bits per byte of each task by seed.
+
+    A task whose texts are not predicted whole, as by an encoder, has no bits per byte.
+    """
     logs = [line for run in runs for line in reporter.rows(run / reporter.METRICS)]
     tokens_per_step = _median(logs, _TOKENS) / _median(logs, _RATE)
     bits: dict[str, list[float]] = {}
     for run in runs:
         for found in final(run, plan["steps"]):
-            bits.setdefault(found["task"], []).append(found["bits_per_byte"])
+            if "bits_per_byte" in found:
+                bits.setdefault(found["task"], []).append(found["bits_per_byte"])
     return {
         "name": row.name,
         "seconds": row.seconds,

@@ -1,6 +1,6 @@
 """Names of Hugging Face's BERT, with its pooler, its head for masked tokens, or one that labels."""
 
-from lm.interop.config_json import FUNCTION, NUMBER, RATE, SIZE, Format, Setting, Variant
+from lm.interop.config_json import FUNCTION, LAYERS, NUMBER, RATE, SIZE, Format, Setting, Variant
 from lm.interop.purposes import LABELS, MASKED
 from lm.interop.renaming import Family, Rule, dense, norm, same
 
@@ -70,7 +70,7 @@ TOKEN_HEAD = (
 SETTINGS = (
     Setting("vocab_size", 30522, SIZE, ("VOCABULARY_SIZE",)),
     Setting("hidden_size", 768, SIZE, ("HIDDEN_DIM",)),
-    Setting("num_hidden_layers", 12, SIZE, ("NUM_LAYERS",)),
+    Setting("num_hidden_layers", 12, LAYERS, ("NUM_LAYERS",)),
     Setting("num_attention_heads", 12, SIZE, ("NUM_HEADS",)),
     Setting("intermediate_size", 3072, SIZE, ("INTERMEDIATE_DIM",)),
     Setting("max_position_embeddings", 512, SIZE, ("MAX_SEQUENCE_LENGTH",)),

@@ -12,7 +12,7 @@ from lm.config.syntax import Binding, Origin, Reference
 from lm.errors import UserError
 from lm.interop.renaming import Family
 
-_LARGEST_SIZE = 2**31
+_LARGEST_SIZE, _MOST_LAYERS = 2**31, 1000
 ORIGIN = Origin("config.json", 0)
 
 
@@ -36,6 +36,10 @@ def _is_size(x: Any) -> bool:
     return type(x) is int and 0 < x < _LARGEST_SIZE
 
 
+def _is_layers(x: Any) -> bool:
+    return _is_size(x) and x <= _MOST_LAYERS
+
+
 def _is_number(x: Any) -> bool:
     return type(x) in (int, float) and 0 <= x < _LARGEST_SIZE
 
@@ -56,7 +60,11 @@ OPTIONAL = Kind("a whole number above 0", lambda x: x is None or _is_size(x))
 COUNT = Kind("a whole number", lambda x: x == 0 or _is_size(x), to_json=lambda x: x or 0)
 RATE = Kind("a number from 0 to below 1", lambda x: _is_number(x) and x < 1, to_gin=float)
 NUMBER = Kind("a number from 0 on", _is_number, to_gin=float)
-SIZES = Kind("a list of whole numbers", lambda x: isinstance(x, list) and all(map(_is_size, x)))
+LAYERS = Kind(f"a whole number from 1 to {_MOST_LAYERS}", _is_layers)
+SIZES = Kind(
+    f"a list of whole numbers from 1 to {_MOST_LAYERS}",
+    lambda x: isinstance(x, list) and all(map(_is_layers, x)),
+)
 FUNCTION = Kind(
     f"one of {', '.join(FUNCTIONS)}",
     lambda x: isinstance(x, str) and x in FUNCTIONS,

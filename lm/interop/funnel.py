@@ -5,8 +5,8 @@ from typing import Any
 
 from lm.config.syntax import Reference
 from lm.interop.config_json import (
-    COUNT,
     FUNCTION,
+    LAYERS,
     NUMBER,
     OPTIONAL,
     RATE,
@@ -114,6 +114,7 @@ DISTANCE = Kind(
     lambda x: Reference("", f"lm.nn.funnel_attention.{DISTANCES[x]}", is_call=False),
     lambda x: next(k for k, name in DISTANCES.items() if x.target.endswith(f".{name}")),
 )
+DECODER_LAYERS = Kind(f"0, or {LAYERS.what}", lambda x: x == 0 or LAYERS.fits(x))
 REPEATS = Kind(SIZES.what, lambda x: x is None or SIZES.fits(x))
 FILES = ("models/funnel/architecture.gin",)
 HIDDEN = Setting("hidden_act", "gelu_new", FUNCTION, ("lm.nn.label_head.Hidden.activation",))
@@ -128,7 +129,7 @@ FORMAT = Format(
         Setting("vocab_size", 30522, SIZE, ("VOCABULARY_SIZE",)),
         Setting("block_sizes", [4, 4, 4], SIZES, ("BLOCK_SIZES",)),
         Setting("block_repeats", None, REPEATS, ("BLOCK_REPEATS",)),
-        Setting("num_decoder_layers", 2, COUNT, ("NUM_DECODER_LAYERS",)),
+        Setting("num_decoder_layers", 2, DECODER_LAYERS, ("NUM_DECODER_LAYERS",)),
         Setting("d_model", 768, SIZE, ("HIDDEN_DIM",)),
         Setting("n_head", 12, SIZE, ("NUM_HEADS",)),
         Setting("d_head", 64, OPTIONAL, ("HEAD_DIM",)),

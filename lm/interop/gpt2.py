@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lm.interop.config_json import FUNCTION, NUMBER, RATE, SIZE, Format, Setting, Variant
+from lm.interop.config_json import FUNCTION, LAYERS, NUMBER, RATE, SIZE, Format, Setting, Variant
 from lm.interop.purposes import CONTINUATION
 from lm.interop.renaming import Family, norm, same
 
@@ -45,7 +45,7 @@ FORMAT = Format(
         Setting("n_positions", 1024, SIZE, ("MAX_SEQUENCE_LENGTH",)),
         Setting("n_embd", 768, SIZE, ("HIDDEN_DIM",)),
         Setting("n_inner", 3072, SIZE, ("INTERMEDIATE_DIM",)),
-        Setting("n_layer", 12, SIZE, ("NUM_LAYERS",)),
+        Setting("n_layer", 12, LAYERS, ("NUM_LAYERS",)),
         Setting("n_head", 12, SIZE, ("NUM_HEADS",)),
         Setting("resid_pdrop", 0.1, RATE, ("DROPOUT_RATE",)),
         Setting("attn_pdrop", 0.1, RATE, ("lm.nn.attention.SelfAttention.dropout",)),

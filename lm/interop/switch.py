@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lm.errors import UserError
-from lm.interop.config_json import FUNCTION, NUMBER, RATE, SIZE, Format, Setting, Variant
+from lm.interop.config_json import FUNCTION, LAYERS, NUMBER, RATE, SIZE, Format, Setting, Variant
 from lm.interop.purposes import ANSWER
 from lm.interop.renaming import Family, Rule, Tensors, linear, same
 from lm.interop.t5 import DECODER, LETTERS, SHARED, SIZES_OF_ALL
@@ -135,8 +135,8 @@ def written(config: dict[str, Any]) -> dict[str, Any]:
 FORMAT = Format(
     settings=(
         *SIZES_OF_ALL,
-        Setting("encoder_pairs", 6, SIZE, ("NUM_LAYERS",)),
-        Setting("decoder_pairs", 6, SIZE, (DECODER,), "NUM_LAYERS"),
+        Setting("encoder_pairs", 6, LAYERS, ("NUM_LAYERS",)),
+        Setting("decoder_pairs", 6, LAYERS, (DECODER,), "NUM_LAYERS"),
         Setting("num_experts", 8, SIZE, ("NUM_EXPERTS",)),
         Setting("expert_capacity", 64, SIZE, ("MIN_CAPACITY",)),
         Setting("router_jitter_noise", 0.01, RATE, ("JITTER",)),

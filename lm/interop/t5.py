@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lm.config.syntax import Reference
-from lm.interop.config_json import NUMBER, RATE, SIZE, Format, Setting, Variant
+from lm.interop.config_json import LAYERS, NUMBER, RATE, SIZE, Format, Setting, Variant
 from lm.interop.purposes import ANSWER
 from lm.interop.renaming import Family, Rule, linear, same
 
@@ -113,8 +113,8 @@ SIZES_OF_ALL = (
 FORMAT = Format(
     settings=(
         *SIZES_OF_ALL,
-        Setting("num_layers", 6, SIZE, ("NUM_LAYERS",)),
-        Setting("num_decoder_layers", 6, SIZE, (DECODER,), "NUM_LAYERS"),
+        Setting("num_layers", 6, LAYERS, ("NUM_LAYERS",)),
+        Setting("num_decoder_layers", 6, LAYERS, (DECODER,), "NUM_LAYERS"),
     ),
     fixed={"decoder_start_token_id": 0},
     variants=(

@@ -4,7 +4,17 @@ from typing import Any
 
 import numpy as np
 
-from lm.interop.config_json import COUNT, FUNCTION, NUMBER, RATE, SIZE, Format, Setting, Variant
+from lm.interop.config_json import (
+    COUNT,
+    FUNCTION,
+    LAYERS,
+    NUMBER,
+    RATE,
+    SIZE,
+    Format,
+    Setting,
+    Variant,
+)
 from lm.interop.purposes import LABELS, PERMUTED, joined_by
 from lm.interop.renaming import Family, Tensors, dense, linear, norm, same
 
@@ -82,7 +92,7 @@ FORMAT = Format(
     settings=(
         Setting("vocab_size", 32000, SIZE, ("VOCABULARY_SIZE",)),
         Setting("d_model", 1024, SIZE, ("HIDDEN_DIM",)),
-        Setting("n_layer", 24, SIZE, ("NUM_LAYERS",)),
+        Setting("n_layer", 24, LAYERS, ("NUM_LAYERS",)),
         Setting("n_head", 16, SIZE, ("NUM_HEADS",)),
         Setting("d_inner", 4096, SIZE, ("INTERMEDIATE_DIM",)),
         Setting("mem_len", 512, COUNT, ("MEMORY_LENGTH",)),

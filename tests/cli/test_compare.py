@@ -57,6 +57,13 @@ def test_seconds_become_steps_and_finished_runs_are_skipped(trained, tmp_path):
     assert trained[3:] == [("gpt", "2", 40)]
 
 
+def test_an_encoder_has_no_bits_per_byte(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in logs(5)))
+    row = equal_time.Row("bert", (), seconds=10.0, seeds=1)
+    found = equal_time.metrics(row, [tmp_path], {"steps": 5, "steps_per_second": 4.0})
+    assert found["bits_per_byte"] == {}
+
+
 def test_a_run_short_of_its_last_step_goes_on(trained, tmp_path):
     (tmp_path / "gpt").mkdir()
     plan = {"seconds": 10.0, "steps_per_second": 4.0, "steps": 40}

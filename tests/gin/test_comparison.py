@@ -34,3 +34,15 @@ def test_rows_are_as_large_as_the_vanilla_one(row):
     used = {path: 1 / 8 if "/experts/" in path else 1 for path in shapes}  # one of eight a token
     parameters = sum(used[path] * math.prod(shape) for path, shape in shapes.items())
     assert parameters == pytest.approx(VANILLA, rel=0.03)
+
+
+PRETRAININGS = sorted(path.stem for path in (trees.GIN / "papers/pretraining").glob("*.gin"))
+
+
+@pytest.mark.parametrize("row", PRETRAININGS)
+def test_a_pretraining_and_its_fine_tuning_have_one_tokenizer(row):
+    files = f"papers/pretraining/{row}.gin", f"papers/pretraining/labels/{row}.gin"
+    for file in files:
+        loaded = config.load([file], roots=["lm.train.train"])
+        vocabulary = loaded.value("VOCABULARY")
+        assert vocabulary.vocab_size == loaded.value("VOCABULARY_SIZE") == 4096

@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from lm.interop.folder import read_folder
 
 from lm.cli.main import main
 from lm.errors import ConfigError, UserError
 from lm.interop.export_folder import export_folder, named
 from lm.interop.import_folder import import_folder
+from lm.interop.model_folder import read_folder
 from lm.interop.tensor_files import read_tensors
 from tests import tiny_run
 from tests.interop import golden_folder

@@ -136,6 +136,10 @@ WEIGHTS = {
     "size is a text": (said(n_embd="16"), "n_embd = '16'; it must be a whole number above 0"),
     "size is negative": (said(n_layer=-1), "n_layer = -1"),
     "size is huge": (said(vocab_size=10**12), "vocab_size = 1000000000000"),
+    "layers without end": (
+        said(n_layer=10**9),
+        "n_layer = 1000000000; it must be a whole number from 1",
+    ),
     "size is a fraction": (said(n_head=2.5), "n_head = 2.5"),
     "size is true": (said(n_head=True), "n_head = True"),
     "rate is above one": (said(resid_pdrop=1.5), "resid_pdrop = 1.5; it must be a number from 0"),

@@ -59,7 +59,7 @@ class Paraphrases:
 
 
 def answers_of(path: str) -> dict[str, str]:
-    """Returns the best text for each prompt of a file of `lm generate --json`.
+    """Returns the best text, in one line, for each prompt of a file of `lm generate --json`.
 
     Raises:
         UserError: naming file and line of what is none.
@@ -67,8 +67,8 @@ def answers_of(path: str) -> dict[str, str]:
     found = {}
     for number, row in enumerate(readers.read_jsonl(path), 1):
         try:
-            found[row["prompt"]] = row["candidates"][0]["text"]
-        except (KeyError, IndexError, TypeError) as error:
+            found[row["prompt"]] = " ".join(row["candidates"][0]["text"].split())
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise UserError(f"{path}:{number}: not a line of `lm generate --json`") from error
     return found
 

@@ -191,7 +191,7 @@ def test_the_expected_share_of_words_is_replaced_and_draws_follow_the_corpus():
 
 def test_sentences_are_answered_from_file_to_file(tmp_path):
     there, back = tmp_path / "there.jsonl", tmp_path / "back.jsonl"
-    there.write_text(generated("A good film.", "Ein guter Film.") + generated("See it!", "Seht!"))
+    there.write_text(generated("A good film.", "Ein  guter\nFilm.") + generated("See it!", "Seht!"))
     back.write_text(generated("Ein guter Film.", "A fine film.") + generated("Seht!", "Watch it!"))
     made = paraphrases.Paraphrases(files=[str(there), str(back)])
     assert list(made(lambda: ["A good film.  See it!"])) == ["A fine film. Watch it!"]
