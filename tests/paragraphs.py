@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from lm.abstract import give_values, on_shapes
-from lm.data.paragraphs import draws, nodes, window_batches
+from lm.data.paragraphs import draws, nodes, row_streams
 from lm.data.paragraphs.word_windows import WordWindows
 from lm.models import paragraph_vector as models
 from lm.nn.sparse_table import SparseTable
@@ -62,9 +62,9 @@ def objective(kind: str) -> Any:
 
 def filled(kind: str) -> Any:
     """Returns an objective with random tables."""
-    made = objective(kind)
+    made, rows = objective(kind), batch(kind)
     with on_shapes("test"):
-        made({name: keras.KerasTensor(x.shape, x.dtype.name) for name, x in batch(kind).items()})
+        made({name: keras.KerasTensor(x.shape, x.dtype.name) for name, x in rows.items()})
     give_values(made.variables)
     rng = np.random.default_rng(5)
     for variable in made.variables:
@@ -73,14 +73,14 @@ def filled(kind: str) -> Any:
 
 
 @functools.cache
-def corpus() -> window_batches.Documents:
+def corpus() -> row_streams.Documents:
     """Returns documents of 0 to 20 words, one of them empty."""
     rng = np.random.default_rng(1)
     sizes = [20, 7, 0, 12, 1, 15]
     tokens = (3 + rng.integers(0, SIZE - 3, sum(sizes)) % rng.integers(2, 9, sum(sizes))).astype(
         "int32"
     )
-    return window_batches.Documents(tokens, np.cumsum([0, *sizes]), SIZE)
+    return row_streams.Documents(tokens, np.cumsum([0, *sizes]), SIZE)
 
 
 def settings(kind: str, coder: Any = SAMPLING, **more: Any) -> draws.Settings:
@@ -96,6 +96,6 @@ def batch(kind: str, coder: Any = SAMPLING, count: int = 8) -> dict[str, np.ndar
 
 def batches(kind: str, coder: Any = SAMPLING, count: int = 1) -> Any:
     """Yields rows without end."""
-    rows = window_batches.RowStreams(corpus(), settings(kind, coder), count=1, seed=3)
+    rows = row_streams.RowStreams(corpus(), settings(kind, coder), count=1, seed=3)
     while True:
-        yield window_batches.batch_of(list(rows.take(0, count)))
+        yield row_streams.batch_of(list(rows.take(0, count)))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lm.data.paragraphs import draws, window_batches
+from lm.data.paragraphs import draws, row_streams, window_batches
 from lm.data.paragraphs.word_windows import WordWindows
 from lm.data.registry import task_registry
 from lm.engines.row_updates import Plan, Rates, Tables, update_rows
@@ -103,6 +103,6 @@ def vector(frozen: Frozen, tokens: np.ndarray, rates: np.ndarray, seed: int) -> 
     tables = frozen.tables._replace(documents=start.astype(np.float32))
     for epoch, rate in enumerate(rates):
         rows = draws.rows_of(tokens, draws.key_of(seed, epoch, key), frozen.settings)
-        batch = window_batches.batch_of([(0, rows)])
+        batch = row_streams.batch_of([(0, rows)])
         update_rows(tables, frozen.plan, Rates(rate, 0.0, 0.0), columns(batch))
     return tables.documents[0]

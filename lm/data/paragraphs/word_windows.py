@@ -1,16 +1,13 @@
 """What a row of paragraph and word vectors holds: the words around a word, and its nodes."""
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
-import seqio
 
 from lm.data.paragraphs import draws
-from lm.data.paragraphs.nodes import NodesOf
-from lm.data.paragraphs.words import SPECIAL_IDS, WordVocabulary
+from lm.data.paragraphs.nodes import SPECIAL_IDS, NodesOf
 from lm.errors import ConfigError
-from lm.parts import part, value
+from lm.parts import part
 from lm.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 FEATURE = "targets"
@@ -97,38 +94,6 @@ class WordWindows:
             "labels": ((1,), "float32"),
             "node_weights": ((1,), "float32"),
         }
-
-
-@value
-def steps(
-    *,
-    vocabulary: seqio.Vocabulary | None,
-    windows: Callable[[], WordWindows],
-    batch_size: PositiveInt,
-    epochs: NonNegativeFloat,
-    num_documents: PositiveInt | None = None,
-) -> int:
-    """Returns the batches of so many passes over the corpus whose words were counted.
-
-    It is the expected number: sub-sampling is random, and of several targets in a row half a row is
-    taken to be empty at the end of a document.
-
-    Args:
-        vocabulary: of words, with their counts.
-        windows: factory of the windows.
-        batch_size: rows of a batch.
-        epochs: passes.
-        num_documents: None where it is not known.
-
-    Raises:
-        ConfigError: another vocabulary has no counts.
-    """
-    if not isinstance(vocabulary, WordVocabulary):
-        raise ConfigError("VOCABULARY does not know how often its words are there: set TRAIN_STEPS")
-    made = windows()
-    words = float(np.sum(keep_probabilities(vocabulary.counts, made.sample) * vocabulary.counts))
-    rows = words / made.targets + (num_documents or 0) * (1 - 1 / made.targets) / 2
-    return max(1, math.ceil(epochs * rows / batch_size))
 
 
 def keep_probabilities(counts: np.ndarray, sample: float) -> np.ndarray:

@@ -14,11 +14,11 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
+from lm.data.paragraphs.nodes import SPECIAL_IDS
 from lm.data.vocabulary import contents
 from lm.errors import UserError
 from lm.parts import value
 
-SPECIAL_IDS = 3  # 0 padding, 1 end of sequence, 2 unknown
 UNKNOWN_ID = 2
 _BATCH = 1024
 

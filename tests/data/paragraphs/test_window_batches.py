@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from lm.data.paragraphs import draws, window_batches, words
-from lm.data.paragraphs.word_windows import WordWindows, keep_probabilities, steps
+from lm.data.paragraphs import draws, row_streams, window_batches, words
+from lm.data.paragraphs.window_batches import steps
+from lm.data.paragraphs.word_windows import WordWindows, keep_probabilities
 from lm.errors import ConfigError, UserError
 from tests import paragraphs
 
@@ -15,7 +16,7 @@ SEEN = [0, 1, 3, 4, 5]  # document 2 is empty
 
 def streams(kind="dm_mean", count=1, **more):
     settings = paragraphs.settings(kind, **more)
-    return window_batches.RowStreams(paragraphs.corpus(), settings, count=count, seed=3)
+    return row_streams.RowStreams(paragraphs.corpus(), settings, count=count, seed=3)
 
 
 def targets(rows):
