@@ -58,8 +58,9 @@ def test_both_have_the_values_of_the_recurrence_compiled(scan):
     assert_near(h, sequential(*drawn(13)), 1e-6)
 
 
-def test_gradients_equal_those_of_the_loop():
-    assert_all_near(gradients(linear_scan, 13)[1], gradients(in_loop, 13)[1], 1e-6)
+@pytest.mark.parametrize("length", [8, 13])
+def test_gradients_equal_those_of_the_loop(length):
+    assert_all_near(gradients(linear_scan, length)[1], gradients(in_loop, length)[1], 1e-6)
 
 
 def test_a_decay_of_zero_begins_anew_and_one_of_one_holds():
