@@ -41,11 +41,11 @@ def _from_zero(decay: Tensor, new: Tensor) -> Tensor:
     decay_left, decay_right = decay[:, 0:even:2], decay[:, 1:even:2]
     new_left, new_right = new[:, 0:even:2], new[:, 1:even:2]
     right = _from_zero(decay_right * decay_left, decay_right * new_left + new_right)
-    left = new[:, :1]
-    if count > 2:  # TensorFlow's XLA gets the gradient of an empty slice with a stride wrong
-        # From each of them one step to h_3, h_5, …
-        odd = decay[:, 2::2] * right[:, : (count - 1) // 2] + new[:, 2::2]
-        left = ops.concatenate([left, odd], axis=1)  # [B, (T + 1) // 2, D]
+    # h_1, and from each of them one step to h_3, h_5, …
+    left, odd = new[:, :1], (count - 1) // 2
+    if odd:  # TensorFlow's XLA gets the gradient of an empty slice with a stride wrong
+        after = decay[:, 2::2] * right[:, :odd] + new[:, 2::2]
+        left = ops.concatenate([left, after], axis=1)  # [B, (T + 1) // 2, D]
     pairs = ops.stack([left[:, : even // 2], right], axis=2)  # [B, T // 2, 2, D]
     h = ops.reshape(pairs, (-1, even, new.shape[2]))
     return ops.concatenate([h, left[:, even // 2 :]], axis=1)
