@@ -231,8 +231,8 @@ def annotation(node: ast.expr | None, names: Mapping[str, Any]) -> Any:
 
     Example:
         >>> read = lambda text: annotation(ast.parse(text, mode="eval").body, _PLAIN)
-        >>> read("Sequence[int] | None"), read("keras.Layer")
-        (collections.abc.Sequence[int] | None, typing.Any)
+        >>> read("Sequence[int]"), read("keras.Layer")
+        (collections.abc.Sequence[int], typing.Any)
     """
     if isinstance(node, ast.Constant) and node.value is None:
         return None

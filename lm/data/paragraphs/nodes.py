@@ -122,8 +122,8 @@ def alias_table(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Draw v evenly; keep it with probability accept[v], else take alias[v].
 
     Example:
-        >>> alias_table(np.array([0.0, 1.0, 3.0, 0.0]))
-        (array([0. , 1. , 1. , 0. ], dtype=float32), array([2, 1, 2, 2], dtype=int32))
+        >>> [x.tolist() for x in alias_table(np.array([0.0, 1.0, 3.0, 0.0]))]
+        [[0.0, 1.0, 1.0, 0.0], [2, 1, 2, 2]]
 
     Source: Walker 1977; Vose 1991.
     """
