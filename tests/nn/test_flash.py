@@ -120,7 +120,13 @@ def test_a_later_token_of_the_own_chunk_or_of_another_changes_nothing():
         assert (np.abs(z[:, at:] - y[:, at:]).max(-1) > 1e-6).all()
 
 
-@pytest.mark.parametrize("splits", [[T], [1] * 6 + [24], [3, 2, 9, 1, 15], [C, 2 * C, 18]])
+@pytest.mark.parametrize(
+    "splits",
+    [
+        [3, 2, 9, 1, 15],
+        *(pytest.param(x, marks=pytest.mark.slow) for x in ([T], [1] * 6 + [24], [C, 2 * C, 18])),
+    ],
+)
 def test_a_state_goes_on_from_any_place(splits):
     layer, position = made(masks.causal), np.arange(T, dtype="int32")[None]
     whole = numpy(layer(X, Context(positions=position))[0])

@@ -36,6 +36,7 @@ def test_a_bidirectional_stack_keeps_packed_examples_apart(case):
     assert_near(y[:, :CUT], alone, 1e-6)
 
 
+@pytest.mark.slow
 @having(BRANCHES, "shortened")
 def test_a_funnel_keeps_packed_examples_apart(case):
     stack = FunnelStack(

@@ -57,7 +57,10 @@ def outcome(objective, features):
 
 
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("settings", [{}, {"label_smoothing": 0.1, "z_loss": 1e-2}])
+@pytest.mark.parametrize(
+    "settings",
+    [pytest.param({}, marks=pytest.mark.slow), {"label_smoothing": 0.1, "z_loss": 1e-2}],
+)
 @pytest.mark.parametrize("chunks", [1, 4])
 def test_parts_equal_the_whole(head, settings, chunks):
     terms, gradients, scores = outcome(*made(head, None, **settings))
