@@ -40,6 +40,8 @@ FUNNEL = {
 }
 THREE_LABELS = {"id2label": {"0": "no", "1": "yes", "2": "both"}}
 # name of the golden file -> model_type, class, what config.json says beside them
+# Without a decoder; how many layers it would have is not kept.
+FUNNEL_BASE = {**FUNNEL, "attention_type": "factorized", "num_decoder_layers": 0}
 CONFIGS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "gpt2": (
         "gpt2",
@@ -80,7 +82,7 @@ CONFIGS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "xlnet_permutation": ("xlnet", "XLNetLMHeadModel", XLNET),
     "xlnet_classifier": ("xlnet", "XLNetForSequenceClassification", {**XLNET, **THREE_LABELS}),
     "funnel": ("funnel", "FunnelModel", FUNNEL),
-    "funnel_base": ("funnel", "FunnelBaseModel", {**FUNNEL, "attention_type": "factorized"}),
+    "funnel_base": ("funnel", "FunnelBaseModel", FUNNEL_BASE),
 }
 SPECIAL = ["<pad>", "</s>", "<unk>", "<s>", "[MASK]", "[CLS]", "[SEP]"]
 ROLES = dict(zip(("pad", "eos", "unk", "bos", "mask", "cls", "sep"), SPECIAL, strict=True))

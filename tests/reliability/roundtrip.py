@@ -1,35 +1,27 @@
 """`python -m tests.reliability.roundtrip save|load FOLDER MODEL ...`: one half of bar 2.
 
-`save` fills a model with noise, its optimizer too, and writes all of it and the logits of a batch;
+`save` fills a model and its optimizer with noise and writes all of it and the outputs of a batch;
 `load`, in a process of its own, restores it and writes what it has then.
 """
 
 import sys
 from pathlib import Path
-from typing import Any
 
+import keras
 import numpy as np
 
 from lm.checkpoint import write
 from lm.engines import Program
-from lm.objectives.token_prediction import TokenPrediction
 from lm.optim import adamw
 from lm.train import state
-from tests.batches import batch
-from tests.built import LENGTH, ROWS, find
-from tests.catalogue import MODELS
+from tests.mesh import families
 
 
 def program(name: str) -> tuple[Program, dict[str, np.ndarray]]:
     """Return the training state of a model of the catalogue, built anew, and a batch."""
-
-    def model(**_: object) -> Any:
-        return find(MODELS, name).factory()
-
-    objective = TokenPrediction(model=model)
-    features = batch(objective.model, ROWS, LENGTH)
+    made, features = families.objective(name)(), families.features(name)
     optimizer = adamw(learning_rate=0.01, average=0.9)
-    return Program(objective=objective, optimizer=optimizer, features=features), features
+    return Program(objective=made, optimizer=optimizer, features=features), features
 
 
 def half(mode: str, folder: Path, name: str) -> None:
@@ -47,7 +39,8 @@ def half(mode: str, folder: Path, name: str) -> None:
     place = folder / mode / name
     place.mkdir(parents=True)
     write(place / "1", step=1, groups=state.arrays(made), data_state=b"", metadata={})
-    np.save(place / "logits.npy", np.asarray(made.objective(features, training=False)))
+    outputs = keras.tree.flatten(made.objective(features, training=False))
+    np.savez(place / "outputs.npz", *map(np.asarray, outputs))
 
 
 if __name__ == "__main__":
