@@ -93,8 +93,8 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 def _add_option(group: Any, field: dataclasses.Field) -> None:
     """Add the flag of one training option, without a default: `TrainerOptions` has them."""
     given = "required" if field.default is dataclasses.MISSING else f"default: {field.default}"
-    told = f"{_explained(field.name)} ({given})".replace("%", "%%")
-    keywords: dict[str, Any] = {"default": argparse.SUPPRESS, "help": told}
+    text = f"{_explained(field.name)} ({given})".replace("%", "%%")
+    keywords: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}
     if field.type is bool:
         keywords |= {"type": _truth, "nargs": "?", "const": True, "metavar": "true|false"}
     elif field.type in (int, float, str):
@@ -270,8 +270,8 @@ def _corpus(args: argparse.Namespace, *, default_split: str) -> "TextFiles | Tas
 def words(args: argparse.Namespace) -> int:
     """Write the words of a corpus, most frequent first."""
     from lm import disk
-    from lm.data.paragraphs.nodes import SPECIAL_IDS
     from lm.data.paragraphs.words import count, lines
+    from lm.data.special_ids import SPECIAL_IDS
 
     found = count(_corpus(args, default_split="train"), min_count=args.min_count)
     path = Path(args.output)

@@ -6,9 +6,7 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
-SPECIAL_IDS = 3  # 0 padding, 1 end of sequence, 2 unknown
-UNKNOWN_ID = 2
-UNKNOWN_TEXT = "\ufffd"
+from lm.data.special_ids import SPECIAL_IDS, UNKNOWN_ID, UNKNOWN_TEXT
 
 
 class CharacterVocabulary(seqio.Vocabulary):

@@ -359,7 +359,7 @@ def test_a_sound_folder_is_read_whole_or_in_shards(sound, shapes, tmp_path):
     folder = spoilt(sharded(lambda index, folder: None), sound, tmp_path)
     for found in (read_folder(sound), read_folder(folder)):
         require_fit(found.weights, shapes, found.variant)
-        found.bindings()
+        assert found.bindings()
 
 
 def test_the_table_is_long_enough():

@@ -14,8 +14,6 @@ from lm.errors import UserError
 from lm.parts import part
 from lm.ranges import NonNegativeFloat, PositiveInt
 
-SPECIAL_IDS = 3  # 0 padding, 1 end of sequence, 2 unknown: no words
-
 MIN_WORDS = 2
 
 

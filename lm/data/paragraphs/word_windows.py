@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from lm.data.paragraphs import draws
-from lm.data.paragraphs.nodes import SPECIAL_IDS, NodesOf
+from lm.data.paragraphs.nodes import NodesOf
+from lm.data.special_ids import SPECIAL_IDS
 from lm.errors import ConfigError
 from lm.parts import part
 from lm.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt

@@ -14,12 +14,11 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
-from lm.data.paragraphs.nodes import SPECIAL_IDS
+from lm.data.special_ids import SPECIAL_IDS, UNKNOWN_ID, UNKNOWN_TEXT
 from lm.data.vocabulary import contents
 from lm.errors import UserError
 from lm.parts import value
 
-UNKNOWN_ID = 2
 _BATCH = 1024
 
 
@@ -51,7 +50,7 @@ class WordVocabulary(seqio.Vocabulary):
 
     def __init__(self, counts: Mapping[str, int]) -> None:
         super().__init__(extra_ids=0)
-        self.words = ["", "", "\ufffd", *counts]
+        self.words = ["", "", UNKNOWN_TEXT, *counts]
         self.counts = np.array([0] * SPECIAL_IDS + list(counts.values()), np.int64)
 
     @property

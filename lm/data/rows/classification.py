@@ -25,6 +25,20 @@ Decode: TypeAlias = Callable[[Sequence[int]], str]
 """Ids -> text, for what a converter reads back as text."""
 
 
+def label_of(converter: Any, example: Example, decode: Decode) -> int:
+    """Returns the label of an example, as `target` of a converter of one label a row."""
+    del converter, decode
+    return int(np.ravel(example["label"])[0])
+
+
+def most_probable(
+    converter: Any, example: Example, probabilities: np.ndarray, decode: Decode
+) -> int:
+    """Returns the most probable label of a row, probabilities [1, L], as `prediction`."""
+    del converter, example, decode
+    return int(probabilities[0].argmax())
+
+
 @part
 class Classification:
     """Rows of `lengths["inputs"]` with one label, the task's `label`: int32, a scalar or [1].
@@ -55,12 +69,8 @@ class Classification:
 
     def prepare(self, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
         """Returns examples that fit a row."""
-        width = needed(lengths, ("inputs",))["inputs"]
-        examples = with_features(dataset, self.task_features)
-        return mapped(
-            examples,
-            lambda example: cut_inputs(example, width) | {"label": vector(example["label"])},
-        )
+        label = lambda example: {"label": vector(example["label"])}  # noqa: E731
+        return fitted(dataset, self.task_features, lengths, label)
 
     def row_lengths(self, lengths: Lengths) -> Lengths:
         """Returns the length of the inputs and their types, and 1 label."""
@@ -71,16 +81,8 @@ class Classification:
         return side_features(rows, self.side) | labelled(rows["label"], rows["label_segment_ids"])
 
     num_rows = one_row
-
-    def target(self, example: Example, decode: Decode) -> int:
-        """Returns the label of an example."""
-        del decode
-        return int(np.ravel(example["label"])[0])
-
-    def prediction(self, example: Example, probabilities: np.ndarray, decode: Decode) -> int:
-        """Returns the most probable label of a row, probabilities [1, L]."""
-        del example, decode
-        return int(probabilities[0].argmax())
+    target = label_of
+    prediction = most_probable
 
 
 @part
@@ -152,14 +154,8 @@ class Regression:
 
     def prepare(self, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
         """Returns examples that fit a row."""
-        width = needed(lengths, ("inputs",))["inputs"]
-
-        def prepared(example: Features) -> Features:
-            return cut_inputs(example, width) | {
-                "score": tf.cast(vector(example["score"]), tf.float32)
-            }
-
-        return mapped(with_features(dataset, self.task_features), prepared)
+        score = lambda example: {"score": tf.cast(vector(example["score"]), tf.float32)}  # noqa: E731
+        return fitted(dataset, self.task_features, lengths, score)
 
     def row_lengths(self, lengths: Lengths) -> Lengths:
         """Returns the length of the inputs and their types, and 1 score."""
@@ -167,9 +163,7 @@ class Regression:
 
     def convert(self, rows: Features) -> Features:
         """Returns the model's features and the score."""
-        weights = tf.cast(rows["score_segment_ids"] > 0, tf.float32)
-        labels = {"labels": rows["score"], "label_weights": weights}
-        return side_features(rows, self.side) | labels
+        return side_features(rows, self.side) | numbers(rows["score"], rows["score_segment_ids"])
 
     num_rows = one_row
 
@@ -209,6 +203,24 @@ def side_features(rows: Features, side: str) -> Features:
         f"{side}_positions": rows["inputs_positions"],
         f"{side}_token_types": rows["token_types"],
     }
+
+
+def fitted(
+    dataset: tf.data.Dataset,
+    task_features: tuple[str, ...],
+    lengths: Lengths,
+    target: Callable[[Features], Features],
+) -> tf.data.Dataset:
+    """Returns examples whose inputs fit a row, with what is to be predicted of each."""
+    width = needed(lengths, ("inputs",))["inputs"]
+    examples = with_features(dataset, task_features)
+    return mapped(examples, lambda example: cut_inputs(example, width) | target(example))
+
+
+def numbers(labels: tf.Tensor, segments: tf.Tensor) -> Features:
+    """Returns labels that are numbers, and where a row has them: float32 [B, N] each."""
+    weights = tf.cast(segments > 0, tf.float32)
+    return {"labels": tf.cast(labels, tf.float32), "label_weights": weights}
 
 
 def labelled(labels: tf.Tensor, segments: tf.Tensor) -> Features:

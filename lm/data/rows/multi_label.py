@@ -1,14 +1,18 @@
 """Rows that may have several labels at once: the feature converter, and what reads them back."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import tensorflow as tf
 
-from lm.data.mapping import mapped
 from lm.data.rows import packing
-from lm.data.rows.classification import Decode, Example, cut_inputs, input_lengths, side_features
-from lm.data.rows.features import needed, with_features
+from lm.data.rows.classification import (
+    Decode,
+    Example,
+    fitted,
+    input_lengths,
+    numbers,
+    side_features,
+)
+from lm.data.rows.converter import one_row
 from lm.data.rows.packing import Features, Lengths
 from lm.parts import part
 from lm.ranges import PositiveInt, UnitFloat
@@ -37,12 +41,8 @@ class MultiLabel:
 
     def prepare(self, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
         """Returns examples that fit a row."""
-        width = needed(lengths, ("inputs",))["inputs"]
-        examples = with_features(dataset, self.task_features)
-        return mapped(
-            examples,
-            lambda example: cut_inputs(example, width) | {"label_set": example["label_set"]},
-        )
+        label_set = lambda example: {"label_set": example["label_set"]}  # noqa: E731
+        return fitted(dataset, self.task_features, lengths, label_set)
 
     def row_lengths(self, lengths: Lengths) -> Lengths:
         """Returns the length of the inputs and their types, and the number of labels."""
@@ -50,14 +50,10 @@ class MultiLabel:
 
     def convert(self, rows: Features) -> Features:
         """Returns the model's features and the labels."""
-        weights = tf.cast(rows["label_set_segment_ids"] > 0, tf.float32)
-        labels = {"labels": tf.cast(rows["label_set"], tf.float32), "label_weights": weights}
+        labels = numbers(rows["label_set"], rows["label_set_segment_ids"])
         return side_features(rows, self.side) | labels
 
-    def num_rows(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
-        """Returns 1."""
-        del sizes, lengths
-        return 1
+    num_rows = one_row
 
     def target(self, example: Example, decode: Decode) -> list[int]:
         """Returns the labels of an example."""

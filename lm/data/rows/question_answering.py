@@ -10,7 +10,9 @@ from lm.data.rows.classification import (
     Example,
     cut_inputs,
     input_lengths,
+    label_of,
     labelled,
+    most_probable,
     side_features,
     vector,
 )
@@ -154,16 +156,8 @@ class MultipleChoice:
         } | labelled(rows["label"], rows["label_segment_ids"])
 
     num_rows = one_row
-
-    def target(self, example: Example, decode: Decode) -> int:
-        """Returns the number of the right choice."""
-        del decode
-        return int(np.ravel(example["label"])[0])
-
-    def prediction(self, example: Example, probabilities: np.ndarray, decode: Decode) -> int:
-        """Returns the number of the most probable choice, probabilities [1, C]."""
-        del example, decode
-        return int(probabilities[0].argmax())
+    target = label_of
+    prediction = most_probable
 
 
 def _span_text(example: Example, span: tuple[int, int], decode: Decode) -> str:

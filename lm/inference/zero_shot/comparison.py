@@ -76,11 +76,11 @@ def refuse_unlike(a: Mapping[str, Any], b: Mapping[str, Any], allow: Sequence[st
     names = [name for name in one | other if name not in (*EXPECTED, *allow)]
     unlike = [name for name in names if one.get(name) != other.get(name)]
     if unlike:
-        told = "; ".join(
+        values = "; ".join(
             f"{name} {_short(one.get(name))} and {_short(other.get(name))}" for name in unlike
         )
         raise UserError(
-            f"{a['task']}: the two results are not alike: {told}. Evaluate both alike, or give "
+            f"{a['task']}: the two results are not alike: {values}. Evaluate both alike, or give "
             f"--allow={','.join(unlike)} if that may differ"
         )
 
