@@ -11,9 +11,10 @@ from lm.data.preprocessing import paraphrases
 from lm.data.preprocessing.word_replacement import WordReplacement, counted, probabilities
 from lm.data.registry.task_registry import get
 from lm.data.rows.classification import Classification
-from lm.data.user_tasks import augmented_task, few_labels, pseudo_labels, user, user_labels
+from lm.data.user_tasks import augmented_task, few_labels, pseudo_labels, user_labels
 from lm.data.user_tasks.derived_tasks import rows
 from lm.errors import UserError
+from tests.user_names import free
 
 TEXTS = [f"{word} film number {n}" for n, word in enumerate(["good", "fine", "bad", "dull"] * 3)]
 LABELS = ["pos", "pos", "neg", "neg"] * 3
@@ -23,15 +24,14 @@ LENGTHS = {"inputs": 16}
 
 @pytest.fixture(autouse=True)
 def task(tmp_path):
-    """A table of 12 texts as a task; names of earlier tests are free again."""
-    for name in MADE:
-        seqio.TaskRegistry.remove(name)
-    user._SPECS.clear()
+    """A table of 12 texts as a task; its name is free before and after."""
+    free(*MADE)
     lines = [f"{text}\t{label}" for text, label in zip(TEXTS, LABELS, strict=True)]
     (tmp_path / "train.tsv").write_text("\n".join(["text\tlabel", *lines]) + "\n")
     (tmp_path / "test.tsv").write_text("text\tlabel\na film\tpos\n")
     files = {"train": tmp_path / "train.tsv", "validation": tmp_path / "test.tsv"}
-    return user_labels.classification_task(**files)
+    yield user_labels.classification_task(**files)
+    free(*MADE)
 
 
 def shouted(texts):

@@ -12,16 +12,18 @@ from lm.data.registry.answers import label_names, num_labels
 from lm.data.storage import token_store
 from lm.data.user_tasks import user, user_labels
 from lm.errors import UserError
+from tests.user_names import free
 
 LABELS = ["spam", "ham", "ham", "ham"]
+MADE = "user_labels", "user_scores", "turned"
 
 
 @pytest.fixture(autouse=True)
 def free_names():
-    """Names of earlier tests are free again."""
-    for name in ("user_labels", "user_scores", "turned"):
-        seqio.TaskRegistry.remove(name)
-    user._SPECS.clear()
+    """Names are free before and after a test."""
+    free(*MADE)
+    yield
+    free(*MADE)
 
 
 def table(path, rows, header="text\tlabel"):
