@@ -17,7 +17,7 @@ from lm.mesh.mesh import Mesh
 from lm.mesh.placement import Placement
 from lm.nn.branch import State
 from lm.nn.sparse_table import given_rows
-from lm.objectives.carry import initial_carry
+from lm.objectives.objective import initial_carry
 from lm.optim.optimizer import Optimizer
 from lm.types import Features, Tree
 

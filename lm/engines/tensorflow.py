@@ -9,7 +9,7 @@ import tensorflow as tf
 from lm.engines.program import Outcome, Program, Ratios
 from lm.nn.branch import State
 from lm.nn.sparse_table import given_rows
-from lm.objectives.carry import initial_carry
+from lm.objectives.objective import initial_carry
 from lm.optim.optimizer import Optimizer
 from lm.types import Features, Tree
 

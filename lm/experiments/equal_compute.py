@@ -21,7 +21,7 @@ from lm.abstract import on_shapes
 from lm.engines.flops import TRAINING_PASSES, matmul_flops
 from lm.errors import UserError
 from lm.experiments import command
-from lm.objectives.carry import initial_carry
+from lm.objectives.objective import initial_carry
 
 FINISHED = "operative_config.gin"  # the last that a run writes
 

@@ -8,10 +8,9 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, Factory, State, make
 from lm.nn.cache import Cache, Shared, write
-from lm.nn.dot_product import KeyValue, attend_by_head, attend_shared, by_head
 from lm.nn.dropout import Dropout
 from lm.nn.initializers import Initializer
-from lm.nn.projections import HeadOptions, Heads
+from lm.nn.projections import HeadOptions, Heads, KeyValue, attend_by_head, attend_shared, by_head
 from lm.parts import part
 from lm.ranges import PositiveInt, UnitFloat
 from lm.types import Shape, Tensor

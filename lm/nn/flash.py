@@ -22,7 +22,6 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, Factory, State, make, refuse_source
 from lm.nn.carry import count_real, last_segment, latest, slot_segments
-from lm.nn.dot_product import single_head_products
 from lm.nn.flash_blocks import (
     FUTURE,
     PAST,
@@ -36,6 +35,7 @@ from lm.nn.flash_blocks import (
 )
 from lm.nn.gau import Kernel, refuse_position_bias
 from lm.nn.masks import Mask, same_segment, sees_ahead
+from lm.nn.projections import single_head_products
 from lm.parts import part
 from lm.ranges import PositiveInt
 from lm.types import Shape, Tensor

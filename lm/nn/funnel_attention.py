@@ -12,11 +12,9 @@ from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, State
-from lm.nn.dense import make_dense
-from lm.nn.dot_product import attend
 from lm.nn.dropout import Dropout
 from lm.nn.initializers import Initializer, initializer
-from lm.nn.projections import head_width, join_heads, split_heads
+from lm.nn.projections import attend, head_width, join_heads, make_dense, split_heads
 from lm.parts import part
 from lm.ranges import PositiveInt, UnitFloat
 from lm.types import Shape, Tensor

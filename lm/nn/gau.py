@@ -13,11 +13,10 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, Factory, State, make, refuse_source
 from lm.nn.cache import Cache, by_prompt, write
-from lm.nn.dense import built_dense, make_dense
-from lm.nn.dot_product import KeyValue, single_head_products
 from lm.nn.dropout import Dropout
 from lm.nn.feedforward import squared_relu
 from lm.nn.initializers import Initializer, initializer
+from lm.nn.projections import KeyValue, built_dense, make_dense, single_head_products
 from lm.parts import part
 from lm.ranges import PositiveInt, UnitFloat
 from lm.types import Activation, Shape, Tensor

@@ -12,8 +12,7 @@ import keras
 from keras import ops
 
 from lm.errors import LayerError
-from lm.nn.dense import built_dense
-from lm.nn.projections import HeadOptions, head_width, join_heads, split_heads
+from lm.nn.projections import HeadOptions, built_dense, head_width, join_heads, split_heads
 from lm.parts import part
 from lm.types import Shape, Tensor
 

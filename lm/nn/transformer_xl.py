@@ -12,11 +12,10 @@ from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, State, refuse_source
 from lm.nn.cache import Cache, write
 from lm.nn.carry import latest, slot_segments
-from lm.nn.dot_product import KeyValue, attend_by_head, attend_shared, by_head
 from lm.nn.dropout import Dropout
 from lm.nn.funnel_attention import Sinusoids, shifted, sinusoid
 from lm.nn.initializers import Initializer, initializer
-from lm.nn.projections import HeadOptions, Heads
+from lm.nn.projections import HeadOptions, Heads, KeyValue, attend_by_head, attend_shared, by_head
 from lm.parts import part
 from lm.ranges import NonNegativeInt, PositiveInt, UnitFloat
 from lm.types import Shape, Tensor

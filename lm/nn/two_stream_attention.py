@@ -15,11 +15,10 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, State, refuse_source
 from lm.nn.carry import slot_segments
-from lm.nn.dot_product import attend_by_head, by_head
 from lm.nn.dropout import Dropout
 from lm.nn.funnel_attention import by_key, by_type, sinusoid
 from lm.nn.initializers import Initializer, initializer
-from lm.nn.projections import HeadOptions, Heads
+from lm.nn.projections import HeadOptions, Heads, attend_by_head, by_head
 from lm.nn.reports import report
 from lm.nn.transformer_xl import (
     Memory,

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, numpy, safe_open
 
 from lm import disk
 from lm.engines import Engine, Outcome, Program
-from lm.engines.meter import mean
+from lm.engines.state_variables import mean
 from lm.errors import UserError
 from lm.mesh import cluster
 from lm.train.process_group import StopSignals
