@@ -95,7 +95,7 @@ class SelfAttention(Branch):
         self.heads.build(x_shape, x_shape)
 
     def call(self, x: Tensor, context: Context, state: State = None) -> tuple[Tensor, State]:
-        check_bias(context.position_bias, self.heads.num_heads)
+        check_bias(context.position_bias, self.heads.options.num_heads)
         (query, key, value), after = self.projected(x, context, state)
         mask, bias = context.mask, context.position_bias
         if context.index is None:
@@ -137,7 +137,7 @@ class SelfAttention(Branch):
         return outputs, states
 
     def initial_state(self, batch: int, length: int) -> State:
-        shape = (batch, self.heads.num_heads, length, self.heads.head_dim)
+        shape = (batch, self.heads.options.num_heads, length, self.heads.options.head_dim)
         key, value = (ops.zeros(shape, self.compute_dtype) for _ in range(2))
         after = tuple(branch.initial_state(batch, length) for branch in self.after)
         return SelfAttentionState(Cache(KeyValue(key, value)), after)

@@ -137,6 +137,22 @@ class HeadOptions(NamedTuple):
     query_initializer: Initializer | None = None
     output_initializer: Initializer | None = None
 
+    @property
+    def inner_dim(self) -> int:
+        """H·K, once the options are `sized`."""
+        return self.num_heads * (self.head_dim or 0)
+
+    def sized(self, width: int) -> "HeadOptions":
+        """Returns the options with `head_dim` and `scale` given, where they follow from D.
+
+        Raises:
+            LayerError: if D does not divide by the heads and `head_dim` is not given.
+        """
+        head_dim = self.head_dim or head_width(width, self.num_heads)
+        return self._replace(
+            head_dim=head_dim, scale=head_dim**-0.5 if self.scale is None else self.scale
+        )
+
     def initializers(self, *names: str) -> dict[str, Any]:
         """Returns the initializer of each matrix, in the order of the names."""
         special = {"query": self.query_initializer, "output": self.output_initializer}
@@ -166,30 +182,25 @@ class Heads(keras.layers.Layer):
 
     def __init__(self, options: HeadOptions, *, name: str = "heads") -> None:
         super().__init__(name=name, autocast=False)
-        self.num_heads = options.num_heads
-        self.head_dim: Any = options.head_dim
-        self.use_bias = options.use_bias
-        self.scale = options.scale
+        self.options = options
         self.initializers = options.initializers("query", "key", "value", "output")
 
     def build(self, x_shape: Shape, source_shape: Shape) -> None:
         width = x_shape[-1]
-        self.head_dim = self.head_dim or head_width(width, self.num_heads)
-        self.scale = self.head_dim**-0.5 if self.scale is None else self.scale
-        inner = self.num_heads * self.head_dim
-        merged_shape = (*x_shape[:-1], inner)
+        self.options = self.options.sized(width)
+        inner = self.options.inner_dim
         self.query_dense = self.dense("query", x_shape, inner)
         self.key_dense = self.dense("key", source_shape, inner)
         self.value_dense = self.dense("value", source_shape, inner)
-        self.output_dense = self.dense("output", merged_shape, width)
+        self.output_dense = self.dense("output", (*x_shape[:-1], inner), width)
 
     def dense(self, name: str, input_shape: Shape, units: int) -> Any:
-        kernel_initializer = self.initializers[name]
-        return built_dense(name, input_shape, units, kernel_initializer, use_bias=self.use_bias)
+        kernel_initializer, use_bias = self.initializers[name], self.options.use_bias
+        return built_dense(name, input_shape, units, kernel_initializer, use_bias=use_bias)
 
     def query(self, x: Tensor) -> Tensor:
         """[B, T, D] → [B, T, H, K], scaled."""
-        return self.split(self.query_dense(x)) * self.scale
+        return self.split(self.query_dense(x)) * self.options.scale
 
     def key_value(self, source: Tensor) -> KeyValue:
         """[B, S, D] → two of [B, S, H, K]."""
@@ -202,14 +213,14 @@ class Heads(keras.layers.Layer):
     def roles(self, projected: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Returns query (scaled), key and value, [B, T or S, H, K] each."""
         query, key, value = projected
-        return query * self.scale, key, value
+        return query * self.options.scale, key, value
 
     def merge(self, x: Tensor) -> Tensor:
         """[B, T, H, K] → [B, T, D]."""
         return self.output_dense(join_heads(x))
 
     def split(self, x: Tensor) -> Tensor:
-        return split_heads(x, self.num_heads)
+        return split_heads(x, self.options.num_heads)
 
 
 def split_heads(x: Tensor, num_heads: int) -> Tensor:

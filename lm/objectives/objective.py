@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 from lm.models.model import Model
 from lm.nn.branch import State
-from lm.types import Features, Tensor
+from lm.types import Features, Shape, Tensor
 
 
 class Ratio(NamedTuple):
@@ -54,6 +54,17 @@ class Objective(Protocol):
 
     def scores(self, features: Features, outputs: Any) -> RowScores:
         """Returns how probable the targets of each row are; not there where nothing says so."""
+
+
+def built_by_call(self: Any, features_shape: Shape) -> None:
+    """The `build` of an objective whose model creates its variables at its first call."""
+    del self, features_shape
+
+
+def no_carry(self: Any, batch: int) -> State:
+    """The `initial_carry` of an objective whose rows all stand alone: `()`."""
+    del self, batch
+    return ()
 
 
 def predicts_whole_texts(objective: Any) -> bool:

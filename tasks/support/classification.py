@@ -89,6 +89,18 @@ def add_table(  # noqa: PLR0913 - keyword-only settings of one task
     )  # fmt: skip
 
 
+def add_sentences(name: str, files: Files) -> None:
+    """Registers both forms of a table of negative and positive sentences, in splits `by_fold`."""
+    add_table(
+        name,
+        files,
+        texts={"sentence": "text"},
+        answer=numbered("negative", "positive"),
+        splits=by_fold,
+        more_columns=("fold",),
+    )
+
+
 def held_out(source: sources.CachedSource) -> sources.CachedSource:
     """A source whose split `validation` is a tenth of what was `train`, chosen by content."""
     return sources.held_out(source, 0.1)
