@@ -193,7 +193,7 @@ def train_speed(engine: Any, batches: Any, *, tokens: int, windows: int) -> tupl
 
 def score_speed(engine: Any, batch: Batch, *, tokens: int, windows: int) -> Speed:
     """Speed of the loss without its gradient."""
-    window = lambda: [float(x) for pair in engine.evaluate(batch).values() for x in pair]  # noqa: E731
+    window = lambda: [float(x) for pair in next(engine.evaluations([batch])).values() for x in pair]  # noqa: E731
     return speed(window, tokens=tokens, windows=windows)
 
 

@@ -71,10 +71,6 @@ class Engine:
         jax.block_until_ready(self._under_way[0])
         return outcome
 
-    def evaluate(self, batch: Features) -> Ratios:
-        """Return the terms of one batch, with averaged weights where they are kept."""
-        return next(self.evaluations([batch]))
-
     def evaluations(self, batches: Iterable[Features]) -> Iterator[Ratios]:
         """Yield the terms of every batch, the carry handed from each to the next."""
         carry = None

@@ -15,7 +15,7 @@ from lm.data.preprocessing.classification_task import Preprocessor, chosen
 from lm.data.registry import task_registry
 from lm.data.rows.packing import Features, Lengths
 from lm.data.storage import files, fingerprints
-from lm.data.storage.sources import CachedSource
+from lm.data.storage.record_cache import CachedSource
 from lm.data.user_tasks import derived_tasks, user
 from lm.errors import UserError
 from lm.parts import value
