@@ -150,7 +150,8 @@ def hold(
     """Take the run folder and the signals until the run ends; return signals and checkpoints."""
     if group.is_first:
         held.enter_context(lock(folder))
-    signals = held.enter_context(group.signals())
+    signals = group.signals()
+    held.enter_context(signals)
     store = held.enter_context(contextlib.closing(group.store(Store(folder, keep=keep))))
     return signals, store
 
