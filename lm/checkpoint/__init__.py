@@ -9,7 +9,7 @@ workdir/checkpoints/<step>/weights.safetensors    what inference needs
 """
 
 from lm.checkpoint.folder import CheckpointError, DamagedError, Manifest, read, verify, write
-from lm.checkpoint.restore import assign, load_weights
+from lm.checkpoint.restore import assign, load_weights, mapped_weights
 from lm.checkpoint.store import Store, best, find, latest
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "find",
     "latest",
     "load_weights",
+    "mapped_weights",
     "read",
     "verify",
     "write",
