@@ -94,7 +94,8 @@ def test_every_gin_file_that_a_guide_shows_is_sound(tmp_path: Path, monkeypatch)
         monkeypatch.chdir(folder)
         monkeypatch.syspath_prepend(folder)
         for file in folder.glob("*.gin"):
-            found = of_files([str(file)], modules=["mingru"], roots=["lm.train.train"])
+            modules = [path.stem for path in folder.glob("*.py")]
+            found = of_files([str(file)], modules=modules, roots=["lm.train.train"])
             assert found == [], (name, file.name, found)
 
 

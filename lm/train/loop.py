@@ -18,6 +18,7 @@ from lm.errors import ConfigError
 from lm.train import state
 from lm.train.evaluation import Evaluation, TaskMetrics
 from lm.train.guard import Guard, Step
+from lm.train.hints import Hints
 from lm.train.reporter import Reporter
 from lm.train.stop_signals import Interruptible, Stopped, StopSignals
 from lm.train.training_batches import HashedBatches, check_first_batch
@@ -139,6 +140,7 @@ class Loop:
         self.patience = patience
         self.samples = samples
         self.metadata = metadata
+        self.hints = Hints()
         self.guard = Guard(
             engine=engine,
             store=store,
@@ -199,6 +201,7 @@ class Loop:
         step, stop = done.number, signals.received is not None
         periods = (self.plan.log, self.plan.evaluate, self.plan.save)
         log, evaluate, save = (self.plan.is_due(step, period) for period in periods)
+        self.hints.add(done.batch)
         rolled_back = self.guard.check(done, wait=stop or log or evaluate or save)
         if log:
             self._log(step)
@@ -223,6 +226,8 @@ class Loop:
     def _log(self, step: int) -> None:
         """Report the means of the window."""
         self.reporter.log_training(step, self.engine.logs(), waited=self.data.wait_seconds)
+        for hint in self.hints.take():
+            self.reporter.log(f"hint: {hint}")
 
     def _evaluate(self, step: int, signals: StopSignals) -> float | None:
         """Report all evaluations and samples, or none; return what decides the best checkpoint.

@@ -16,10 +16,12 @@ from lm.parts import entry
 from lm.ranges import NonNegativeInt, PositiveInt, Seed
 from lm.train import metadata, skipped_batch, state
 from lm.train.evaluation import Evaluation
+from lm.train.logger import Logger
 from lm.train.loop import Loop, Patience, Plan
 from lm.train.process_group import ProcessGroup
 from lm.train.progress import log
 from lm.train.reporter import Reporter
+from lm.train.tensorboard import TensorBoard
 from lm.train.training_batches import HashedBatches, check_labels, check_vocabulary
 from lm.wall import wall
 
@@ -36,6 +38,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
     train_steps: PositiveInt,
     evaluations: Sequence[Callable[[], Evaluation]] = (),
     samples: Factory | None = None,
+    loggers: Sequence[Callable[[], Logger]] = (TensorBoard,),
     eval_period: PositiveInt = 1000,
     save_period: PositiveInt | None = None,
     log_period: PositiveInt = 100,
@@ -63,6 +66,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         train_steps: batches to consume in all.
         evaluations: factories of what is evaluated; the first task decides the best checkpoint.
         samples: factory of a writer of samples, called after evaluations.
+        loggers: factories of where metrics go besides metrics.jsonl.
         eval_period: steps between evaluations.
         save_period: steps between checkpoints; `eval_period` by default.
         log_period: steps between log lines, which show the means since the last one.
@@ -131,6 +135,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
             steps=train_steps,
             batch_size=data.batch_size,
             started=started,
+            loggers=[make() for make in loggers],
         )
         with contextlib.closing(reporter), group.lost_peers_named():
             loop = Loop(

@@ -80,11 +80,11 @@ OWN = {
     "a folder made": ("from lm import disk\nX = @disk._beside()", "is private"),
     "a folder tried": ("from lm import doctor\nX = @doctor.writable()", "lm.doctor has none"),
     "an event file": (
-        "from lm.train import reporter\nX = @reporter.EventWriter()",
+        "from lm.train import tensorboard\nX = @tensorboard.EventWriter()",
         "is a class that is not admitted",
     ),
     "a metrics file": (
-        "from lm.train import reporter\nX = @reporter.MetricsWriter",
+        "from lm.train import reporter\nX = @reporter.JSONLines",
         "a class that is not",
     ),
     "rows dropped": ("from lm.train import reporter\nX = @reporter.rewind()", "a function that is"),

@@ -6,17 +6,18 @@ is computed on the whole corpus with no random part.
 
 import importlib.util
 import itertools
+import logging
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from absl import logging
 
 from lm.errors import UserError
 from lm.likelihood import bits, perplexity
 from lm.parts import part
 
+_LOG = logging.getLogger(__name__)
 Texts = Sequence[str]
 References = Sequence[str] | Sequence[Sequence[str]]
 Scores = dict[str, float]
@@ -100,9 +101,7 @@ def tokenizer_of(language: str) -> str:
         return "zh" if code == "zh" else "13a"
     if all(map(importlib.util.find_spec, _MECAB[code])):
         return f"{code}-mecab"
-    logging.warning(
-        "BLEU of %s is by characters; for words: pip install 'sacrebleu[%s]'", code, code
-    )
+    _LOG.warning("BLEU of %s is by characters; for words: pip install 'sacrebleu[%s]'", code, code)
     return "char"
 
 

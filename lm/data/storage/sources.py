@@ -10,18 +10,19 @@ Every source takes `splits`, a mapping from the split's name to its files, and `
 import functools
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import seqio
 import tensorflow as tf
-from absl import logging
 
 from lm.data.storage import files, fingerprints, readers, record_cache
 from lm.data.storage.defects import DefectReport
 from lm.errors import UserError
 
+_LOG = logging.getLogger(__name__)
 Reader = Callable[..., Iterator[Any]]
 Paths = readers.Paths
 Lazy = Callable[[], Paths]
@@ -330,7 +331,7 @@ def _read(
     for item in reader(_resolve(paths), report=report, **options):
         yield wrap(item)
     if report.counts:
-        logging.warning("skipped or repaired while reading: %s", report)
+        _LOG.warning("skipped or repaired while reading: %s", report)
 
 
 def _describe(
