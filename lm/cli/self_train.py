@@ -22,12 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the verb."""
     parser.add_argument("--unlabelled", required=True, metavar="FILE", help="texts to label")
     count = flags.above_zero(int)
-    parser.add_argument("--rounds", type=count, default=10, help="the most rounds (default: 10)")
+    parser.add_argument(
+        "--rounds", type=count, default=10, help="at most so many rounds (default: 10)"
+    )
     parser.add_argument(
         "--patience",
         type=count,
         default=3,
-        help="rounds without a better validation metric that end it (default: 3)",
+        help="stop after so many rounds without a better validation metric (default: 3)",
     )
     flags.add_gin(parser)
     flags.add_workdir(parser)
@@ -38,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     """Train, then print one line for each round."""
     config = flags.load(args, roots=["lm.train.train"])
 
-    from lm.self_training import MACRO, self_train
+    from lm.experiments.self_training import MACRO, self_train
 
     if not config.has(MACRO):
         raise ConfigError(f"the gin files define no {MACRO}; include data/self_training.gin")

@@ -72,7 +72,7 @@ def _command(
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--name", help="name of the tokenizer: of its folder and its files")
+    parser.add_argument("--name", help="name of the tokenizer, of its folder and its files")
     parser.add_argument(
         "--model_prefix",
         metavar="DIR/NAME",
@@ -182,9 +182,9 @@ def _add_words(parser: argparse.ArgumentParser) -> None:
         "--min_count",
         type=flags.above_zero(int),
         default=5,
-        help="leave out words that are there less often (default: 5)",
+        help="leave out words that occur less often (default: 5)",
     )
-    parser.add_argument("--output", required=True, metavar="FILE", help="where to write")
+    parser.add_argument("--output", required=True, metavar="FILE", help="table to write")
 
 
 def train(args: argparse.Namespace) -> int:
@@ -270,8 +270,8 @@ def _corpus(args: argparse.Namespace, *, default_split: str) -> "TextFiles | Tas
 def words(args: argparse.Namespace) -> int:
     """Write the words of a corpus, most frequent first."""
     from lm import disk
+    from lm.data.closed_vocabulary import SPECIAL_IDS
     from lm.data.paragraphs.words import count, lines
-    from lm.data.special_ids import SPECIAL_IDS
 
     found = count(_corpus(args, default_split="train"), min_count=args.min_count)
     path = Path(args.output)

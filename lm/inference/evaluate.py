@@ -35,8 +35,7 @@ from lm.inference.predict import named, predict_rows
 from lm.inference.score import row_scores, score_pairs
 from lm.inference.trained import Trained
 from lm.likelihood import perplexity
-from lm.objectives.carry import initial_carry
-from lm.objectives.objective import Objective, Ratio
+from lm.objectives.objective import Objective, Ratio, initial_carry
 from lm.parts import entry
 from lm.ranges import PositiveInt
 from lm.types import Batch, Features
@@ -161,6 +160,7 @@ def evaluate_task(
         columns["score"] = sums[:, 0].tolist()
         task_metrics |= task.of_scores(columns["score"]) if task.needs_scores else {}
     if task.needs_predictions and trained.has_decoder and trained.input_format.has_inputs:
+        task.try_metrics()
         generated = generate(trained=trained, prompts=prompts(trained, task))
         columns["prediction"] = [found[0].text if found else "" for found in generated.candidates]
         task_metrics |= task.of_predictions(columns["prediction"])

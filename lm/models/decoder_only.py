@@ -5,8 +5,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from lm.models.model import rows_of
-from lm.models.prefill import logits_of, next_logits, prefill
+from lm.models.model import logits_of, next_logits, prefill, rows_of
 from lm.nn.branch import Factory, State, make
 from lm.nn.stack_state import Rows
 from lm.parts import part

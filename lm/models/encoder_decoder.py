@@ -6,8 +6,7 @@ from typing import NamedTuple, TypeAlias
 import keras
 from keras import ops
 
-from lm.models.model import rows_of
-from lm.models.prefill import logits_of, next_logits, prefill
+from lm.models.model import logits_of, next_logits, prefill, rows_of
 from lm.nn.branch import Factory, State, make
 from lm.nn.handover import Begun, before_row, nan_if_packed
 from lm.nn.heads import LogitsInput

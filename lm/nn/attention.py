@@ -8,10 +8,9 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, Factory, State, make
 from lm.nn.cache import Cache, Shared, write
-from lm.nn.dot_product import KeyValue, attend_by_head, attend_shared, by_head
 from lm.nn.dropout import Dropout
 from lm.nn.initializers import Initializer
-from lm.nn.projections import HeadOptions, Heads
+from lm.nn.projections import HeadOptions, Heads, KeyValue, attend_by_head, attend_shared, by_head
 from lm.parts import part
 from lm.ranges import PositiveInt, UnitFloat
 from lm.types import Shape, Tensor
@@ -96,7 +95,7 @@ class SelfAttention(Branch):
         self.heads.build(x_shape, x_shape)
 
     def call(self, x: Tensor, context: Context, state: State = None) -> tuple[Tensor, State]:
-        check_bias(context.position_bias, self.heads.num_heads)
+        check_bias(context.position_bias, self.heads.options.num_heads)
         (query, key, value), after = self.projected(x, context, state)
         mask, bias = context.mask, context.position_bias
         if context.index is None:
@@ -138,7 +137,7 @@ class SelfAttention(Branch):
         return outputs, states
 
     def initial_state(self, batch: int, length: int) -> State:
-        shape = (batch, self.heads.num_heads, length, self.heads.head_dim)
+        shape = (batch, self.heads.options.num_heads, length, self.heads.options.head_dim)
         key, value = (ops.zeros(shape, self.compute_dtype) for _ in range(2))
         after = tuple(branch.initial_state(batch, length) for branch in self.after)
         return SelfAttentionState(Cache(KeyValue(key, value)), after)

@@ -15,7 +15,7 @@ import pytest
 from lm import config
 from lm.errors import UserError
 from lm.lock import check, lock
-from lm.train import metadata, progress, reporter
+from lm.train import metadata, progress, reporter, state
 from lm.train.evaluation import TaskMetrics, metrics
 from lm.train.goodput import Clock, age
 from lm.train.logger import Row
@@ -221,6 +221,19 @@ def test_rows_of_an_evaluation_that_is_repeated_are_dropped(tmp_path, capsys):
     opened(tmp_path, step=4, is_evaluated=False, rows=2).close()
     assert (tmp_path / "metrics.jsonl").read_bytes() == b"".join(lines[:2])
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("old", "is_warned"),
+    [({"t": "a"}, False), ({"t": "b"}, True), ({"t": "b", "u": "a"}, False), ({}, False)],
+)
+def test_a_checkpoint_of_another_tokenizer_is_told(tmp_path, capsys, old, is_warned):
+    def data(tokenizers):
+        features = {task: {"inputs": {"vocabulary": name}} for task, name in tokenizers.items()}
+        return {"features": features} if features else {}
+
+    state.warn_of_tokenizers(data(old), data({"mine": "a"}), tmp_path)
+    assert ("was trained with another tokenizer" in capsys.readouterr().err) == is_warned
 
 
 VALUES = {

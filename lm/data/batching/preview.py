@@ -9,13 +9,13 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
-from lm.chatter import without_chatter
 from lm.data.batching import stream
 from lm.data.registry import task_registry
 from lm.data.rows import classification, features, packing, question_answering
 from lm.data.rows.converter import OPTIONAL_FEATURES, Converter, to_rows
 from lm.data.storage import token_store
 from lm.data.tokenizer_json import TokenizerVocabulary
+from lm.quiet import without_chatter
 
 Example = dict[str, Any]
 _LABELLED: Mapping[str, Callable[[], Any]] = {

@@ -32,6 +32,7 @@ from lm.ranges import PositiveInt
 Example = Mapping[str, Any]
 Metrics = dict[str, Any]
 Metric = Callable[..., Mapping[str, Any]]
+_TRIED = 100  # examples
 
 
 class EvaluationTask:
@@ -106,6 +107,16 @@ class EvaluationTask:
         made = self._processed(predictions, is_target=False)
         return _metrics(self.task.predict_metric_fns, self._targets, made)
 
+    def try_metrics(self) -> None:
+        """Computes the metrics of texts on the first targets as if they had been generated.
+
+        Raises:
+            UserError: a metric cannot judge texts like these.
+        """
+        if self.needs_predictions and self.examples:
+            made = self._processed(self.texts("targets"), is_target=False)
+            _metrics(self.task.predict_metric_fns, self._targets[:_TRIED], made[:_TRIED])
+
     def compare(self, targets: Sequence[Any], predictions: Sequence[Any]) -> Metrics:
         """Returns the metrics of predictions that are no texts, such as labels."""
         wanted = self._processed(targets, is_target=True)
@@ -161,6 +172,22 @@ def _metrics(functions: Sequence[Callable[..., Any]], targets: Any, outputs: Any
             if isinstance(value, Signed):
                 values[f"{name}_signature"] = value.signature
     return values
+
+
+def try_metrics(name: str, split: str, lengths: Mapping[str, PositiveInt]) -> None:
+    """Computes the metrics of texts of a task, or of those of a mixture; see `EvaluationTask`.
+
+    Raises:
+        UserError: naming what is unknown, or the task and why a metric cannot judge its texts.
+    """
+    for part in task_registry.tasks(task_registry.provider(name, split), split):
+        task = EvaluationTask(part.name, split, lengths=lengths, limit=_TRIED)
+        if not task.examples:  # which are read here
+            continue
+        try:
+            task.try_metrics()
+        except UserError as error:
+            raise UserError(f"{task.name}: {error}") from error
 
 
 class Reader(Protocol):
