@@ -1,8 +1,10 @@
-"""Variables of the training state that no layer owns; each lies in the checkpoint.
+"""Variables of the training state that no layer owns.
 
-Meter     sums over a log window, and counts of skipped updates
-Carry     what a model hands from one batch to the next: row r gets what row r left
-Tables    sparse tables with their slots: rows are read before the gradient, written after it
+    Meter     sums over a log window, and counts of skipped updates
+    Carry     what a model hands from one batch to the next: row r gets what row r left
+    Tables    sparse tables with their slots: rows are read before the gradient, written after it
+
+All of them lie in every checkpoint.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

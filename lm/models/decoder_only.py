@@ -83,7 +83,7 @@ class DecoderOnly(keras.Model):
         Args:
             features: as for `call`; the first input token is the start token 0, the rest the
                 prompt, padded on the right where `decoder_segment_ids` is 0.
-            length: positions the state has room for, prompt included.
+            length: positions that the state has slots for, prompt included.
 
         Returns:
             The last token of each prompt, int32 [B], which is the first to `step` with, and the

@@ -117,7 +117,7 @@ class EncoderDecoder(keras.Model):
 
         Args:
             features: as for `call`; without `decoder_input_tokens` targets start with token 0.
-            length: decoder positions the state has room for.
+            length: decoder positions that the state has slots for.
 
         Returns:
             The last decoder token of each row, int32 [B], which is the first to `step` with, and

@@ -64,7 +64,7 @@ def prefill(model: Any, tokens: Tensor, rows: Rows, state: StackState) -> tuple[
         model: with an `embedding` and a `decoder`.
         tokens: int32 [B, T], the prompts.
         rows: what comes with them.
-        state: of the decoder before the prompts, with room for them.
+        state: of the decoder before the prompts, with slots for them.
 
     Returns:
         The last token of each prompt, int32 [B], which is the first to step with, and the state

@@ -75,16 +75,8 @@ class SelfAttention(Branch):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        options = HeadOptions(
-            num_heads,
-            head_dim,
-            use_bias,
-            scale,
-            kernel_initializer,
-            query_initializer,
-            output_initializer,
-        )
-        self.heads = (heads or Heads)(options)
+        drawn = (kernel_initializer, query_initializer, output_initializer)
+        self.heads = (heads or Heads)(HeadOptions(num_heads, head_dim, use_bias, scale, *drawn))
         self.dropout = Dropout(rate=dropout, name="dropout")
         self.rotary = make(rotary) if rotary else None
         self.after = []
@@ -182,16 +174,8 @@ class CrossAttention(Branch):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        options = HeadOptions(
-            num_heads,
-            head_dim,
-            use_bias,
-            scale,
-            kernel_initializer,
-            query_initializer,
-            output_initializer,
-        )
-        self.heads = Heads(options)
+        drawn = (kernel_initializer, query_initializer, output_initializer)
+        self.heads = Heads(HeadOptions(num_heads, head_dim, use_bias, scale, *drawn))
         self.dropout = Dropout(rate=dropout, name="dropout")
 
     # Keras passes the shapes of the arguments that the signature names.

@@ -78,7 +78,7 @@ class SwitchRouter(keras.layers.Layer):
     def call(self, x: Tensor, competition: Competition) -> Choices:
         """Returns the experts that x [G, S, D] requests."""
         real = competition.real
-        probabilities = self.gate(x, real)  # [G, S, E]
+        probabilities = self.gate.probabilities(x, real)  # [G, S, E]
         gate, expert = largest(probabilities, 1)
         report_balance(probabilities, expert[..., 0], real, self.balance_loss)
         return Choices(expert, gate, real[..., None])
@@ -132,7 +132,7 @@ class TopTwoRouter(keras.layers.Layer):
     def call(self, x: Tensor, competition: Competition, training: Training = None) -> Choices:
         """Returns the experts that x [G, S, D] requests."""
         real = competition.real
-        probabilities = self.gate(x, real)
+        probabilities = self.gate.probabilities(x, real)
         gate, expert = largest(probabilities, 2)  # [G, S, 2]
         report_balance(probabilities, expert[..., 0], real, self.balance_loss)
         gate = gate / (ops.sum(gate, axis=-1, keepdims=True) + 1e-9)
@@ -187,7 +187,7 @@ class ExpertChoiceRouter(keras.layers.Layer):
     def call(self, x: Tensor, competition: Competition) -> Choices:
         """Returns the experts that x [G, S, D] requests."""
         real = competition.real
-        gate = self.gate(x, real)  # [G, S, E]
+        gate = self.gate.probabilities(x, real)  # [G, S, E]
         rank = ranks(ops.stop_gradient(gate), competition.segments)
         slots = ops.take(competition.slots, segment_sizes(competition.segments))  # [G, S]
         requested = ops.logical_and(rank < slots[..., None], real[..., None])

@@ -108,8 +108,8 @@ class SoftmaxGate(NamedTuple):
     router_logits: Layer
     z_loss: float
 
-    def __call__(self, x: Tensor, real: Tensor) -> Tensor:
-        """Returns the probabilities of the experts, [G, S, D] → [G, S, E]."""
+    def probabilities(self, x: Tensor, real: Tensor) -> Tensor:
+        """Returns those of the experts, [G, S, D] → [G, S, E]; real is False on padding."""
         logits = self.router_logits(self.jitter(ops.cast(x, "float32")))
         return router_probabilities(logits, real, self.z_loss)
 

@@ -20,7 +20,7 @@ from lm.train import metadata, skipped_batch, state
 from lm.train.evaluation import Evaluation
 from lm.train.logger import Logger
 from lm.train.loop import Loop, Patience, Plan
-from lm.train.process_group import ProcessGroup
+from lm.train.process_group import ProcessGroup, StopSignals
 from lm.train.progress import log
 from lm.train.reporter import Reporter
 from lm.train.tensorboard import TensorBoard
@@ -106,25 +106,15 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
     settings = dict(random_seed=random_seed, microbatches=microbatches, dtype_policy=dtype_policy)
     group = ProcessGroup(mesh)
     with contextlib.ExitStack() as held:
-        if group.is_first:
-            held.enter_context(lock(folder))
-        signals = group.signals()
-        held.enter_context(signals)
-        store = held.enter_context(contextlib.closing(group.store(Store(folder, keep=keep))))
+        signals, store = hold(held, group, folder, keep)
         set_up_keras(settings)
         data = HashedBatches(train_data())
         made = build_engine(engine or engines.get(), group, objective, optimizer, data, settings)
         about = metadata.run_metadata(data.fingerprint(), settings)
         log(metadata.format_machine(about["machine"]))
         store.clean()
-        found = state.resume(
-            store=store,
-            engine=made,
-            data=data,
-            metadata=about,
-            allow_change=allow_change,
-            before=saved and saved.step,
-        )
+        parts: dict[str, Any] = dict(store=store, engine=made, data=data, metadata=about)
+        found = state.resume(**parts, allow_change=allow_change, before=saved and saved.step)
         group.check_step(found and found.step)
         start = found or state.StartPoint()
         if found is None and initial_checkpoint_path is not None:
@@ -148,20 +138,29 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         )
         with contextlib.closing(reporter), group.lost_peers_named():
             loop = Loop(
-                engine=made,
-                data=data,
-                store=store,
+                **parts,
                 reporter=reporter,
                 plan=plan,
                 evaluations=[make() for make in evaluations],
                 patience=Patience.resumed(patience, start.patience),
                 samples=samples() if samples is not None and group.size == 1 else None,
-                metadata=about,
             )
             loop.run(start.step, signals, is_evaluated=start.is_evaluated)
         if group.is_first:
             metadata.write_operative_config(folder)
         group.wait_for_end()
+
+
+def hold(
+    held: contextlib.ExitStack, group: ProcessGroup, folder: Path, keep: int | None
+) -> tuple[StopSignals, Any]:
+    """Take the run folder and the signals until the run ends; return signals and checkpoints."""
+    if group.is_first:
+        held.enter_context(lock(folder))
+    signals = group.signals()
+    held.enter_context(signals)
+    store = held.enter_context(contextlib.closing(group.store(Store(folder, keep=keep))))
+    return signals, store
 
 
 def build_engine(

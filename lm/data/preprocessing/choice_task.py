@@ -112,8 +112,8 @@ def join_choices(
     Raises:
         UserError: if the length leaves no token for text and choice.
     """
-    room = sequence_length[text_pairs.FIRST] - _AROUND
-    if room < 2:  # noqa: PLR2004 - one for each
+    capacity = sequence_length[text_pairs.FIRST] - _AROUND
+    if capacity < 2:  # noqa: PLR2004 - one for each
         raise UserError(
             f"TASK_FEATURE_LENGTHS = {dict(sequence_length)}: inputs hold no text beside a choice; "
             "make them longer"
@@ -122,7 +122,9 @@ def join_choices(
 
     def joined(example: Features) -> Features:
         text, lengths = example[text_pairs.FIRST], example[CHOICE_LENGTHS]
-        first, second = cut(tf.fill(tf.shape(lengths), tf.size(text)), lengths, room)  # [C] each
+        first, second = cut(
+            tf.fill(tf.shape(lengths), tf.size(text)), lengths, capacity
+        )  # [C] each
         starts = tf.cumsum(lengths, exclusive=True)
         of_choices = tf.gather(example[CHOICES], tf.ragged.range(starts, starts + second))
         sep = tf.fill([tf.size(lengths), 1], tokens.sep)
