@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-GUIDES = ("gin", "your_data", "fine_tune", "run_folder", "add_an_architecture")
+GUIDES = ("gin", "your_data", "fine_tune", "run_folder", "add_an_architecture", "recipes")
 POEM = "\n".join(f"The {n}th line of a poem: {'la ' * (n % 7)}{n * n}." for n in range(40)) + "\n"
 ROWS = [(f"a {'fine' if n % 2 else 'dull'} film, seen {n} times", str(n % 2)) for n in range(40)]
 
