@@ -14,6 +14,7 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, State
 from lm.nn.carry import latest, like, slot_segments
+from lm.nn.dense import Dense
 from lm.nn.initializers import CurrentFirst, Initializer, initializer
 from lm.parts import part
 from lm.ranges import PositiveInt
@@ -198,7 +199,7 @@ class SeparableConvolution(keras.layers.Layer):
     ) -> None:
         super().__init__(name=name, autocast=False)
         self.kernel_initializer = initializer(kernel_initializer)
-        self.pointwise = keras.layers.Dense(
+        self.pointwise = Dense(
             filters, kernel_initializer=initializer(kernel_initializer), name="pointwise"
         )
 

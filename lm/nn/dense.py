@@ -1,11 +1,22 @@
-"""Named dense layers, as feed-forwards and attention make them."""
+"""Dense layers, as feed-forwards and attention make them."""
 
 from typing import Any
 
 import keras
 
 from lm.nn.branch import Factory
-from lm.types import Layer, Shape
+from lm.nn.kernels import product
+from lm.types import Layer, Shape, Tensor, Training
+
+
+class Dense(keras.layers.Dense):
+    """`activation(x W + b)`, [..., D] → [..., F], with the product of `kernels.product`."""
+
+    def call(self, inputs: Tensor, training: Training = None) -> Tensor:
+        del training
+        x = product(inputs, self.kernel)
+        x = x if self.bias is None else x + self.bias
+        return x if self.activation is None else self.activation(x)
 
 
 def make_dense(
@@ -17,7 +28,7 @@ def make_dense(
     factory: Factory | None = None,
 ) -> Layer:
     """Returns a dense layer, or one that another factory makes of the same arguments."""
-    return (factory or keras.layers.Dense)(
+    return (factory or Dense)(
         units, use_bias=use_bias, kernel_initializer=kernel_initializer, name=name
     )
 
