@@ -5,21 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from lm.bench.measure import prompts_of, search_call, synthetic_batch
+from lm.bench.measure import Sizes, prompts_of, search_call, synthetic_batch
 from lm.bench.peers import alternate
 from lm.decode.kernel_copies import KernelCopies
 from lm.engines import memory
 
 
-def compare_weights(  # noqa: PLR0913 - the numbers of a measurement, keyword-only
+def compare_weights(
     model: Any,
+    sizes: Sizes,
     *,
-    rows: int,
-    inputs: int,
-    targets: int,
-    new_tokens: int,
-    beams: int,
-    windows: int,
     copies: dict[str, KernelCopies | None],
     report: Callable[[str], None],
 ) -> dict[str, Any]:
@@ -27,15 +22,11 @@ def compare_weights(  # noqa: PLR0913 - the numbers of a measurement, keyword-on
 
     Args:
         model: has `start` and `step`; built.
-        rows: batch size B.
-        inputs: tokens per row of an encoder.
-        targets: tokens per row of a decoder.
-        new_tokens: to generate for each prompt.
-        beams: width of the search; 1 is greedy.
-        windows: timed windows of each.
+        sizes: how much.
         copies: what each side multiplies by; None the model's own. The first is compared with.
         report: is given a line for each call as it is done.
     """
+    rows, inputs, targets, new_tokens, beams, windows = sizes
     batch = synthetic_batch(model, rows=rows, inputs=inputs, targets=targets)
     prompts = prompts_of(batch, new_tokens)
     calls = {

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from lm import engines
 from lm.bench import hlo
 from lm.bench.hlo import Operation
-from lm.bench.measure import prompts_of, search_call, specs, synthetic_batch
+from lm.bench.measure import Sizes, prompts_of, search_call, specs, synthetic_batch
 from lm.bench.trace import Event, Trace, record
 
 PRODUCTS, OTHER = "matrix products", "other passes"
@@ -63,31 +63,16 @@ class Profile(NamedTuple):
         return {**self._asdict(), "rows": [row._asdict() for row in self.rows]}
 
 
-def profiles(  # noqa: PLR0913 - the numbers of a measurement, keyword-only
-    *,
-    objective: Any,
-    optimizer: Any,
-    rows: int,
-    inputs: int,
-    targets: int,
-    new_tokens: int,
-    beams: int,
-    windows: int,
-    folder: Path,
-) -> dict[str, Profile]:
+def profiles(*, objective: Any, optimizer: Any, sizes: Sizes, folder: Path) -> dict[str, Profile]:
     """Returns the profiles of a training step and of a search.
 
     Args:
         objective: has `model`.
         optimizer: its update rule.
-        rows: batch size B.
-        inputs: tokens per row of an encoder.
-        targets: tokens per row of a decoder.
-        new_tokens: to generate for each prompt.
-        beams: width of the search; 1 is greedy.
-        windows: calls that are recorded.
+        sizes: how much; each window is a call that is recorded.
         folder: where XLA writes what it compiles, by `hlo.dump_to`.
     """
+    rows, inputs, targets, new_tokens, beams, windows = sizes
     batch = synthetic_batch(objective.model, rows=rows, inputs=inputs, targets=targets)
     engine = engines.get()(objective=objective, optimizer=optimizer, features=specs(batch))
 

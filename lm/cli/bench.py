@@ -4,10 +4,13 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lm.bench import hlo, processor
-from lm.cli import flags, output
+from lm.cli import flags, output, profile_table
+
+if TYPE_CHECKING:
+    from lm.bench.measure import Sizes
 
 HELP = "measure a model's speed in training, scoring and generation"
 EXAMPLE = """example:
@@ -89,16 +92,21 @@ def _run(args: argparse.Namespace, folder: Path) -> int:
     """Measure and print, once the engines may be loaded."""
     config = flags.load(args, roots=["MODEL"])
 
+    from lm.bench.measure import Sizes
+
     lengths = _lengths(args, config)
+    sizes = Sizes(
+        rows=args.batch_size or _value(config, "BATCH_SIZE", DEFAULT_BATCH_SIZE),
+        inputs=lengths["inputs"],
+        targets=lengths["targets"],
+        new_tokens=args.new_tokens or lengths["targets"] // 2,
+        beams=args.beam_size,
+        windows=args.windows,
+    )
     settings = {
         "objective": _objective(config),
         "optimizer": _optimizer(config),
-        "rows": args.batch_size or _value(config, "BATCH_SIZE", DEFAULT_BATCH_SIZE),
-        "inputs": lengths["inputs"],
-        "targets": lengths["targets"],
-        "new_tokens": args.new_tokens or lengths["targets"] // 2,
-        "beams": args.beam_size,
-        "windows": args.windows,
+        "sizes": sizes,
     }
     if args.profile:
         return _profile(args, settings, folder)
@@ -131,18 +139,7 @@ def _profile(args: argparse.Namespace, settings: dict[str, Any], folder: Path) -
     if args.json:
         output.print_json({name: each.record() for name, each in found.items()})
         return 0
-    for name, each in found.items():
-        print(
-            f"{name}: {1e3 * each.seconds:.1f} ms, in {1e3 * each.waiting:.1f} of them nothing "
-            f"runs; {each.faults:,.0f} page faults, {1e3 * each.system_seconds:.1f} ms in the "
-            "kernel on all cores"
-        )
-        rows = [
-            [row.name, f"{1e3 * row.seconds:.2f}", f"{row.share:.1%}", "; ".join(row.largest)]
-            for row in each.rows
-        ]
-        output.print_table(["", "ms", "share", "largest"], rows)
-        print()
+    profile_table.show(found)
     return 0
 
 
@@ -151,7 +148,7 @@ def _bench(
 ) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     from lm.bench.measure import bench
 
-    metrics = bench(**settings, data=_data(config, settings))
+    metrics = bench(**settings, data=_data(config, settings["sizes"]))
     rows = _rows(metrics)
     if args.weights and metrics["generation"]:
         metrics["weights"] = _by_weights(args.weights, settings)
@@ -166,9 +163,7 @@ def _by_weights(weights: str, settings: dict[str, Any]) -> dict[str, Any]:
 
     model = settings["objective"].model
     copies = {name: copies_of(model, name) for name in ("float32", weights)}
-    unused = ("objective", "optimizer")
-    numbers = {name: value for name, value in settings.items() if name not in unused}
-    return compare_weights(model, **numbers, copies=copies, report=_log)
+    return compare_weights(model, settings["sizes"], copies=copies, report=_log)
 
 
 def _weights_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
@@ -183,7 +178,7 @@ def _weights_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _data(config: Any, settings: dict[str, Any]) -> Any:
+def _data(config: Any, sizes: "Sizes") -> Any:
     """Batches of the task that the gin files name, or None if they name none."""
     if not all(config.has(macro) for macro in DATA):
         return None
@@ -193,9 +188,9 @@ def _data(config: Any, settings: dict[str, Any]) -> Any:
     task_registry.find(name)
     return config.configured(PIPELINE)(
         mixture_or_task_name=name,
-        lengths={feature: settings[feature] for feature in lengths},
+        lengths={feature: getattr(sizes, feature) for feature in lengths},
         converter=converter,
-        batch_size=settings["rows"],
+        batch_size=sizes.rows,
         vocabulary=_value(config, "VOCABULARY", None),
         seed=0,
     )

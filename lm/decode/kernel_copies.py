@@ -14,10 +14,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from lm.nn.dense import Dense
 from lm.nn.embedding import TokenEmbedding
 from lm.nn.heads import Logits
-from lm.nn.kernels import KernelCopy, given_copies, kernel_first
+from lm.nn.kernels import Dense, KernelCopy, given_copies, kernel_first
 from lm.types import Tensor
 
 Barrier: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]

@@ -14,8 +14,8 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, State
 from lm.nn.carry import latest, like, slot_segments
-from lm.nn.dense import Dense
 from lm.nn.initializers import CurrentFirst, Initializer, initializer
+from lm.nn.kernels import Dense
 from lm.parts import part
 from lm.ranges import PositiveInt
 from lm.types import Shape, Tensor

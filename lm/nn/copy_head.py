@@ -6,8 +6,8 @@ import keras
 from keras import ops
 
 from lm.nn.branch import Factory, make
-from lm.nn.dense import Dense
 from lm.nn.initializers import Initializer, initializer
+from lm.nn.kernels import Dense
 from lm.parts import part
 from lm.types import Shape, Tensor
 

@@ -7,8 +7,8 @@ import keras
 from keras import ops
 
 from lm.nn.branch import Factory, chain, make, make_all
-from lm.nn.dense import Dense
 from lm.nn.initializers import Initializer, initializer
+from lm.nn.kernels import Dense
 from lm.parts import part
 from lm.ranges import PositiveInt
 from lm.types import Layer, Shape, Tensor

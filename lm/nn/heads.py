@@ -5,9 +5,8 @@ from typing import ClassVar, NamedTuple
 import keras
 from keras import ops
 
-from lm.nn.dense import Dense
 from lm.nn.initializers import Initializer, initializer
-from lm.nn.kernels import matrix, product
+from lm.nn.kernels import Dense, matrix, product
 from lm.nn.norm import LayerNorm
 from lm.parts import part
 from lm.types import Activation, Layer, Shape, Tensor

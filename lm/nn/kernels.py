@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
+import keras
 from keras import ops
 
-from lm.types import Tensor
+from lm.types import Tensor, Training
 
 
 class KernelCopy(Protocol):
@@ -63,6 +64,16 @@ def matrix(variable: Any) -> Tensor:
     """Returns a kernel or a table as a tensor."""
     copy = _copy(variable)
     return copy.matrix() if copy else ops.convert_to_tensor(variable)
+
+
+class Dense(keras.layers.Dense):
+    """`activation(x W + b)`, [..., D] → [..., F], with the product of `product`."""
+
+    def call(self, inputs: Tensor, training: Training = None) -> Tensor:
+        del training
+        x = product(inputs, self.kernel)
+        x = x if self.bias is None else x + self.bias
+        return x if self.activation is None else self.activation(x)
 
 
 @contextmanager

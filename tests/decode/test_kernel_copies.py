@@ -12,8 +12,8 @@ from lm.decode.kernel_copies import KernelCopies, copied_bytes, kernels
 from lm.decode.model_inputs import encoder_prompts
 from lm.decode.sampling import Sampling, greedy
 from lm.engines.barrier import barrier
-from lm.nn.dense import Dense
 from lm.nn.embedding import TokenEmbedding
+from lm.nn.kernels import Dense
 from tests import built
 from tests.engine import assert_near, numpy
 
