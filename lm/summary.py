@@ -10,8 +10,8 @@ import keras
 from lm.abstract import on_shapes
 from lm.engines.flops import matmul_flops
 from lm.models.model import token_features
-from lm.nn.repeat import abridged, unabridged
 from lm.nn.sparse_table import learned
+from lm.nn.stack import abridged, unabridged
 from lm.types import Features
 
 BYTES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2, "int32": 4, "uint32": 4}

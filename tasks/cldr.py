@@ -30,6 +30,7 @@ import babel
 
 from lm.data.evaluation import metrics
 from lm.data.storage import sources
+from lm.data.storage.record_cache import CachedSource
 from tasks.support import cldr
 from tasks.support.translation import add_translation
 
@@ -50,7 +51,7 @@ def _pairs(language: str) -> tuple[tuple[str, str], ...]:
     return tuple(cldr.pairs(language))
 
 
-def source(language: str) -> sources.CachedSource:
+def source(language: str) -> CachedSource:
     """The pairs of English and a language."""
     return sources.examples_source(
         f"cldr_en_{language}",

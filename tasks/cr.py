@@ -11,16 +11,9 @@ Metrics: accuracy. `cr_text` is text to text. Example:
     label    1 (positive)
 """
 
-from tasks.support.classification import add_table, by_fold, numbered
+from tasks.support.classification import add_sentences
 from tasks.support.local_data import DataSet
 
 DATA_SET = DataSet("cr", origin="github.com/harvardnlp/sent-conv-torch")
 
-add_table(
-    "cr",
-    {"all": DATA_SET.file("data.tsv*")},
-    texts={"sentence": "text"},
-    answer=numbered("negative", "positive"),
-    splits=by_fold,
-    more_columns=("fold",),
-)
+add_sentences("cr", {"all": DATA_SET.file("data.tsv*")})

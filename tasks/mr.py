@@ -12,16 +12,9 @@ Metrics: accuracy. `mr_text` is text to text. Example:
     label    1 (positive)
 """
 
-from tasks.support.classification import add_table, by_fold, numbered
+from tasks.support.classification import add_sentences
 from tasks.support.local_data import DataSet
 
 DATA_SET = DataSet("mr", origin="github.com/harvardnlp/sent-conv-torch")
 
-add_table(
-    "mr",
-    {"all": DATA_SET.file("data.tsv*")},
-    texts={"sentence": "text"},
-    answer=numbered("negative", "positive"),
-    splits=by_fold,
-    more_columns=("fold",),
-)
+add_sentences("mr", {"all": DATA_SET.file("data.tsv*")})

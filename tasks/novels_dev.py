@@ -17,7 +17,7 @@ Example (the beginning of a document):
 from collections.abc import Iterator
 
 from lm.data.storage import readers, sources
-from lm.data.storage.defects import DefectReport
+from lm.data.storage.lines import DefectReport
 from tasks.support.local_data import DataSet
 from tasks.support.text import add_language_model
 

@@ -1,4 +1,7 @@
-"""Writes tasks/index.tsv, by which `lm list tasks` knows the tasks without loading a framework."""
+"""Writes tasks/index.tsv, by which `lm list tasks` knows the tasks without loading a framework.
+
+A path as the argument names another file to write.
+"""
 
 import sys
 from pathlib import Path
@@ -8,7 +11,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from lm.data.registry.task_index import INDEX, Entry
 from tasks.support.registered import entries
 
-if __name__ == "__main__":
+
+def main(path: Path) -> None:
+    """Write the index of everything that the modules of `tasks` register."""
     lines = ["\t".join(entry) for entry in (Entry(*Entry._fields), *entries())]
-    INDEX.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(f"{INDEX}: {len(lines) - 1:,} tasks and mixtures")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(f"{path}: {len(lines) - 1:,} tasks and mixtures")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if sys.argv[1:] else INDEX)

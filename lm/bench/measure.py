@@ -103,18 +103,27 @@ class Repeated:
         return self.batch
 
 
-def bench(  # noqa: PLR0913 - the numbers of a measurement, keyword-only
-    *,
-    objective: Any,
-    optimizer: Any,
-    rows: int,
-    inputs: int,
-    targets: int,
-    new_tokens: int,
-    beams: int,
-    windows: int,
-    data: Any = None,
-) -> dict[str, Any]:
+class Sizes(NamedTuple):
+    """How much is measured.
+
+    Attributes:
+        rows: batch size B.
+        inputs: tokens per row of an encoder.
+        targets: tokens per row of a decoder.
+        new_tokens: to generate for each prompt.
+        beams: width of the search; 1 is greedy.
+        windows: timed windows; in training and scoring of `STEPS_PER_WINDOW` steps each.
+    """
+
+    rows: int
+    inputs: int
+    targets: int
+    new_tokens: int
+    beams: int
+    windows: int
+
+
+def bench(*, objective: Any, optimizer: Any, sizes: Sizes, data: Any = None) -> dict[str, Any]:
     """Measures an objective and returns the metrics by name.
 
     FLOPs are those of the matrix products of a forward pass, 2 per multiply-add; training counts
@@ -124,14 +133,10 @@ def bench(  # noqa: PLR0913 - the numbers of a measurement, keyword-only
     Args:
         objective: has `model`.
         optimizer: its update rule.
-        rows: batch size B.
-        inputs: tokens per row of an encoder.
-        targets: tokens per row of a decoder.
-        new_tokens: to generate for each prompt.
-        beams: width of the search; 1 is greedy.
-        windows: timed windows, of `STEPS_PER_WINDOW` steps each.
+        sizes: how much.
         data: batches to train and score on, with `wait_seconds`; None repeats a synthetic one.
     """
+    rows, inputs, targets, new_tokens, beams, windows = sizes
     synthetic = synthetic_batch(objective.model, rows=rows, inputs=inputs, targets=targets)
     batches = Repeated(synthetic) if data is None else data
     batch = next(batches)
@@ -188,7 +193,7 @@ def train_speed(engine: Any, batches: Any, *, tokens: int, windows: int) -> tupl
 
 def score_speed(engine: Any, batch: Batch, *, tokens: int, windows: int) -> Speed:
     """Speed of the loss without its gradient."""
-    window = lambda: [float(x) for pair in engine.evaluate(batch).values() for x in pair]  # noqa: E731
+    window = lambda: [float(x) for pair in next(engine.evaluations([batch])).values() for x in pair]  # noqa: E731
     return speed(window, tokens=tokens, windows=windows)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from lm import engines
 from lm.bench.measure import (
     STEPS_PER_WINDOW,
+    Sizes,
     Speed,
     prompts_of,
     rates,
@@ -31,16 +32,11 @@ Calls = dict[str, Callable[[], Any]]
 Report = Callable[[str], None]
 
 
-def compare_with_peer(  # noqa: PLR0913 - the numbers of a measurement, keyword-only
+def compare_with_peer(
     *,
     objective: Any,
     optimizer: Any,
-    rows: int,
-    inputs: int,
-    targets: int,
-    new_tokens: int,
-    beams: int,
-    windows: int,
+    sizes: Sizes,
     against: str,
     only: str | None = None,
     report: Report = print,
@@ -50,12 +46,7 @@ def compare_with_peer(  # noqa: PLR0913 - the numbers of a measurement, keyword-
     Args:
         objective: has `model`, of a type that `lm.interop` names.
         optimizer: its update rule.
-        rows: batch size B.
-        inputs: tokens per row of an encoder.
-        targets: tokens per row of a decoder.
-        new_tokens: to generate for each prompt.
-        beams: width of the search; 1 is greedy.
-        windows: timed windows of each.
+        sizes: how much.
         against: one of `PEERS`.
         only: one of `WORKS`, or None for all that the peer can do.
         report: is given a line for each call as it is done.
@@ -64,6 +55,7 @@ def compare_with_peer(  # noqa: PLR0913 - the numbers of a measurement, keyword-
         UserError: the peer is not installed, or cannot run this model or kind of work.
     """
     peer = load(against)
+    rows, inputs, targets, new_tokens, beams, windows = sizes
     batch = synthetic_batch(objective.model, rows=rows, inputs=inputs, targets=targets)
     engine = engines.get()(objective=objective, optimizer=optimizer, features=specs(batch))
     spec = twin_spec(objective.model, batch)

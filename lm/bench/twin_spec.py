@@ -57,7 +57,7 @@ def twin_spec(model: Any, batch: Batch) -> TwinSpec:
         UserError: no other library has this composition.
     """
     model_type, weights = _named({_path(w.path): np.asarray(w.value) for w in model.weights})
-    heads = _first(model, "head_dim")
+    heads = _first(model, "options").options
     rates = {x.rate for x in _all(model, Dropout)}
     hyperparameters = {
         "num_heads": heads.num_heads,
@@ -84,7 +84,7 @@ def sparse(model: Any, batch: Batch) -> Hyperparameters:
         "num_sparse_layers": len(mixtures),
         "num_experts": one.router.num_experts,
         "capacity": {side: one.capacity(n) for side, n in lengths.items()},
-        "jitter": one.router.jitter.width,
+        "jitter": one.router.gate.jitter.width,
         "balance_loss": one.router.balance_loss,
         "z_loss": one.router.z_loss,
     }

@@ -2,10 +2,13 @@
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lm.bench import processor
 from lm.cli import flags, output
+
+if TYPE_CHECKING:
+    from lm.bench.measure import Sizes
 
 HELP = "measure a model's speed in training, scoring and generation"
 EXAMPLE = """example:
@@ -67,16 +70,21 @@ def run(args: argparse.Namespace) -> int:
         processor.limit(args.isa)
     config = flags.load(args, roots=["MODEL"])
 
+    from lm.bench.measure import Sizes
+
     lengths = _lengths(args, config)
+    sizes = Sizes(
+        rows=args.batch_size or _value(config, "BATCH_SIZE", DEFAULT_BATCH_SIZE),
+        inputs=lengths["inputs"],
+        targets=lengths["targets"],
+        new_tokens=args.new_tokens or lengths["targets"] // 2,
+        beams=args.beam_size,
+        windows=args.windows,
+    )
     settings = {
         "objective": _objective(config),
         "optimizer": _optimizer(config),
-        "rows": args.batch_size or _value(config, "BATCH_SIZE", DEFAULT_BATCH_SIZE),
-        "inputs": lengths["inputs"],
-        "targets": lengths["targets"],
-        "new_tokens": args.new_tokens or lengths["targets"] // 2,
-        "beams": args.beam_size,
-        "windows": args.windows,
+        "sizes": sizes,
     }
     metrics, rows = _compare(args, settings) if args.against else _bench(config, settings)
     machine = {
@@ -101,11 +109,11 @@ def _machine(machine: dict[str, Any]) -> list[tuple[str, str]]:
 def _bench(config: Any, settings: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     from lm.bench.measure import bench
 
-    metrics = bench(**settings, data=_data(config, settings))
+    metrics = bench(**settings, data=_data(config, settings["sizes"]))
     return metrics, _rows(metrics)
 
 
-def _data(config: Any, settings: dict[str, Any]) -> Any:
+def _data(config: Any, sizes: "Sizes") -> Any:
     """Batches of the task that the gin files name, or None if they name none."""
     if not all(config.has(macro) for macro in DATA):
         return None
@@ -115,9 +123,9 @@ def _data(config: Any, settings: dict[str, Any]) -> Any:
     task_registry.find(name)
     return config.configured(PIPELINE)(
         mixture_or_task_name=name,
-        lengths={feature: settings[feature] for feature in lengths},
+        lengths={feature: getattr(sizes, feature) for feature in lengths},
         converter=converter,
-        batch_size=settings["rows"],
+        batch_size=sizes.rows,
         vocabulary=_value(config, "VOCABULARY", None),
         seed=0,
     )

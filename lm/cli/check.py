@@ -24,11 +24,11 @@ def check_run(args: argparse.Namespace, *, root: str, handed: Sequence[str]) -> 
     config = flags.load(args, roots=[root])
     settings: dict[str, Any] = {**config.arguments(root), "allow_change": args.allow_change or ()}
 
-    from lm.train.rehearsal import rehearse
+    from lm.train.root import rehearse
 
     found = rehearse(settings, Path(args.workdir) if args.workdir else None)
     refuse(found.faults)
-    output.print_table(["", ""], list(found.facts.items()))
+    output.print_table(["", ""], list(found.description.items()))
     print("\nNothing is wrong. Without --check the same command compiles the step and trains.")
     return 0
 

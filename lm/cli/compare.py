@@ -9,7 +9,7 @@ from lm.cli import flags, output
 from lm.errors import ConfigError
 
 if TYPE_CHECKING:
-    from lm.equal_time import Row
+    from lm.experiments.equal_time import Row
 
 HELP = "train several gin files for equal time and compare them"
 EXAMPLE = """examples:
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         parameters[row.name] = count
         rows.append(row)
 
-    from lm.equal_time import PICTURE, compare
+    from lm.experiments.equal_time import PICTURE, compare
 
     found = compare(rows, Path(args.workdir))
     found = [{"name": f["name"], "parameters": parameters[f["name"]], **f} for f in found]
@@ -88,7 +88,7 @@ def _row(file: str, args: argparse.Namespace) -> "tuple[Row, int]":
         ConfigError: it has no TRAIN_SECONDS.
     """
     from lm import config
-    from lm.equal_time import Row
+    from lm.experiments.equal_time import Row
     from lm.summary import summarise
 
     searched, modules = flags.search_paths(args), flags.modules(args)

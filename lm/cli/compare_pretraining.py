@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lm.cli import flags, output
 
 if TYPE_CHECKING:
-    from lm.equal_compute import Row
+    from lm.experiments.equal_compute import Row
 
 HELP = "compare pre-trainings of equal compute by what they are after fine-tuning"
 EXAMPLE = r"""examples:
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, then print one line for each row."""
-    from lm.equal_compute import compare
+    from lm.experiments.equal_compute import compare
 
     tasks = flags.split(args.tasks)
     rows = [_row(file, args) for file in args.rows]
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _row(file: str, args: argparse.Namespace) -> "Row":
     """Return the row of a gin file, its steps counted if need be."""
-    from lm.equal_compute import Row, planned
+    from lm.experiments.equal_compute import Row, planned
 
     path, more = Path(file), flags.words(args)
     plan = Path(args.workdir) / path.stem / "steps.json"
@@ -78,7 +78,7 @@ def _row(file: str, args: argparse.Namespace) -> "Row":
 def _step_flops(file: str, args: argparse.Namespace) -> int:
     """Return the operations of a training step of a gin file."""
     from lm import config
-    from lm.equal_compute import step_flops
+    from lm.experiments.equal_compute import step_flops
 
     loaded = config.load(
         [file, *args.gin_file],

@@ -11,7 +11,7 @@ from lm.errors import UserError
 
 if TYPE_CHECKING:
     from lm.config.parse import Config
-    from lm.doctor import Finding
+    from lm.reliability.doctor import Finding
     from lm.types import Features
 
 HELP = "check the installation, and room and memory for a gin file"
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print a row per check."""
-    from lm import doctor
+    from lm.reliability import doctor
 
     findings = list(doctor.examine(args.workdir))
     if args.gin_file or args.gin_bindings:
@@ -62,8 +62,8 @@ def _of_a_run(args: argparse.Namespace) -> Iterator["Finding"]:
     refuse(flags.faults(args, roots=roots))
     config = flags.load(args, roots=roots)
 
-    from lm import doctor
     from lm.engines import memory
+    from lm.reliability import doctor
 
     if config.has("MIXTURE_OR_TASK_NAME"):
         yield _task(config)
@@ -86,9 +86,9 @@ def _of_a_run(args: argparse.Namespace) -> Iterator["Finding"]:
 
 def _task(config: "Config") -> "Finding":
     """Return whether the task is known, its data are here and each feature has a length."""
-    from lm import doctor
     from lm.data.registry import task_registry
     from lm.data.rows.converter import row_shapes
+    from lm.reliability import doctor
 
     name = config.value("MIXTURE_OR_TASK_NAME")
     try:

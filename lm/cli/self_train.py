@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     """Train, then print one line for each round."""
     config = flags.load(args, roots=["lm.train.train"])
 
-    from lm.self_training import MACRO, self_train
+    from lm.experiments.self_training import MACRO, self_train
 
     if not config.has(MACRO):
         raise ConfigError(f"the gin files define no {MACRO}; include data/self_training.gin")

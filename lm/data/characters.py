@@ -3,13 +3,12 @@
 from collections.abc import Iterable
 
 import numpy as np
-import seqio
 import tensorflow as tf
 
-from lm.data.special_ids import SPECIAL_IDS, UNKNOWN_ID, UNKNOWN_TEXT
+from lm.data.closed_vocabulary import SPECIAL_IDS, UNKNOWN_ID, ClosedVocabulary
 
 
-class CharacterVocabulary(seqio.Vocabulary):
+class CharacterVocabulary(ClosedVocabulary):
     """One id per character of a fixed set: ``id = 3 + rank in the set``; 0 pad, 1 eos, 2 unknown.
 
     Looking up is a binary search over the sorted code points, so a tf.data iterator holds no hash
@@ -30,39 +29,19 @@ class CharacterVocabulary(seqio.Vocabulary):
     """
 
     def __init__(self, characters: str):
-        super().__init__(extra_ids=0)
+        super().__init__(characters)
         if not characters or len(set(characters)) != len(characters):
             raise ValueError("a character vocabulary needs characters, each exactly once")
         self.characters = characters
         self._ids: dict[str, int] = {c: rank + SPECIAL_IDS for rank, c in enumerate(characters)}
         self._sorted = np.array(sorted(map(ord, characters)), "int32")
         self._sorted_ids = np.array([self._ids[chr(c)] for c in self._sorted], "int32")
-        self._texts = ["", "", UNKNOWN_TEXT, *characters]
-
-    @property
-    def bos_id(self) -> int | None:
-        """No id begins a sequence."""
-        return None
-
-    @property
-    def eos_id(self) -> int | None:
-        """The id that ends a sequence."""
-        return 1
-
-    @property
-    def unk_id(self) -> int | None:
-        """The id of every character outside the set."""
-        return UNKNOWN_ID
-
-    @property
-    def _base_vocab_size(self) -> int:
-        return len(self._texts)
 
     def _encode(self, s: str) -> list[int]:
         return [self._ids.get(c, UNKNOWN_ID) for c in s]
 
     def _decode(self, ids: Iterable[int]) -> str:
-        return "".join(self._texts[i] for i in ids)
+        return "".join(self.texts[i] for i in ids)
 
     def _encode_tf(self, s: tf.Tensor) -> tf.Tensor:
         codes = tf.strings.unicode_decode(s, "UTF-8")
@@ -71,7 +50,7 @@ class CharacterVocabulary(seqio.Vocabulary):
         return tf.where(found, tf.gather(self._sorted_ids, rank), UNKNOWN_ID)
 
     def _decode_tf(self, ids: tf.Tensor) -> tf.Tensor:
-        return tf.strings.reduce_join(tf.gather(tf.constant(self._texts), ids), axis=-1)
+        return tf.strings.reduce_join(tf.gather(tf.constant(self.texts), ids), axis=-1)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, CharacterVocabulary) and self.characters == other.characters

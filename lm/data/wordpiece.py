@@ -109,7 +109,7 @@ def _normalized(empty: Tokenizer, text: str) -> str:
 def _pieces(
     processor: sentencepiece.SentencePieceProcessor, options: TrainerOptions
 ) -> Iterator[str]:
-    """Yields special tokens, every character at both places of a word, and the merges in order."""
+    """Yields special tokens, each character at both ends of a word, and the merges in order."""
     yield from (*ROLES.values(), *options.user_defined_symbols)
     learned = [
         processor.IdToPiece(i)

@@ -25,11 +25,8 @@ class Engine(Protocol):
     def step(self, batch: Features) -> Outcome:
         """Make one update, or skip it; the outcome can be read once the step has ended."""
 
-    def evaluate(self, batch: Features) -> Ratios:
-        """Return the terms of one batch, with averaged weights where they are kept."""
-
     def evaluations(self, batches: Iterable[Features]) -> Iterator[Ratios]:
-        """Yield the terms of every batch, the carry handed from each to the next."""
+        """Yield the terms of every batch, averaged weights where they are kept; a carry goes on."""
 
     def predictions(self, batches: Iterable[Features]) -> Iterator[tuple[Ratios, Tree]]:
         """Yield the terms of every batch and what the objective predicts for its rows."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from lm.nn.repeat import times
+from lm.nn.stack import times
 
 TRAINING_PASSES = 3  # forward, and backward for the activations and for the weights
 

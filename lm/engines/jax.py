@@ -17,7 +17,7 @@ from lm.mesh.mesh import Mesh
 from lm.mesh.placement import Placement
 from lm.nn.branch import State
 from lm.nn.sparse_table import given_rows
-from lm.objectives.carry import initial_carry
+from lm.objectives.objective import initial_carry
 from lm.optim.optimizer import Optimizer
 from lm.types import Features, Tree
 
@@ -70,10 +70,6 @@ class Engine:
         self._under_way.append(outcome.accepted)
         jax.block_until_ready(self._under_way[0])
         return outcome
-
-    def evaluate(self, batch: Features) -> Ratios:
-        """Return the terms of one batch, with averaged weights where they are kept."""
-        return next(self.evaluations([batch]))
 
     def evaluations(self, batches: Iterable[Features]) -> Iterator[Ratios]:
         """Yield the terms of every batch, the carry handed from each to the next."""

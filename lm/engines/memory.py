@@ -11,7 +11,7 @@ import keras
 
 from lm.abstract import on_shapes
 from lm.errors import UserError
-from lm.nn.repeat import abridged, unabridged
+from lm.nn.stack import abridged, unabridged
 from lm.optim.optimizer import Optimizer
 from lm.types import Features
 

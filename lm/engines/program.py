@@ -1,7 +1,8 @@
 """The training state and the parts of a step that every engine shares."""
 
+import contextlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import keras
@@ -9,15 +10,11 @@ from keras import ops
 
 from lm.abstract import give_values, on_shapes
 from lm.engines import memory
-from lm.engines.carry import Carry
-from lm.engines.meter import Meter
-from lm.engines.tables import Tables
+from lm.engines.state_variables import Carry, Meter, Tables
 from lm.errors import UserError
 from lm.nn.branch import State
 from lm.nn.reports import collect
-from lm.objectives.carry import outputs_and_carry
-from lm.objectives.objective import Ratio
-from lm.optim.conditional_update import conditional_update
+from lm.objectives.objective import Ratio, outputs_and_carry
 from lm.optim.optimizer import Optimizer, global_norm, squares
 from lm.optim.sparse import Touched
 from lm.types import Features, Tensor, Tree
@@ -237,3 +234,47 @@ def _check_unique(variables: Sequence[Any]) -> None:
     twice = [path for path, n in Counter(v.path for v in variables).items() if n > 1]
     if twice:
         raise UserError(f"variables share a path, give their layers names: {', '.join(twice)}")
+
+
+@contextlib.contextmanager
+def conditional_update(
+    rule: keras.optimizers.Optimizer,
+    *,
+    variables: Sequence[Any],
+    before: Sequence[Tensor],
+    accepted: Sequence[Tensor],
+) -> Iterator[None]:
+    """Inside the body the rule stores new values only where they are accepted.
+
+    Afterwards every variable has its new value, or the old one bit for bit. A variable that the
+    rule assigns is selected at that moment: a moment is final before the weight reads it, and no
+    copy of its old value has to live longer. The other variables are selected at the end.
+
+    Args:
+        rule: a Keras optimizer, which assigns through its own methods `assign…`.
+        variables: what a skipped update leaves unchanged.
+        before: their old values.
+        accepted: bool scalars, one for each variable.
+    """
+    pairs = list(zip(before, accepted, strict=True))
+    old = {id(v): pair for v, pair in zip(variables, pairs, strict=True)}
+    # TensorFlow's optimizers hand the engine's own variables to these methods.
+    old |= {id(v.value): pair for v, pair in zip(variables, pairs, strict=True)}
+    unassigned = {id(x) for x in before}
+
+    def assign(variable: Any, value: Tensor) -> None:
+        previous, is_accepted = old[id(variable)]
+        unassigned.discard(id(previous))
+        variable.assign(ops.where(is_accepted, ops.cast(value, previous.dtype), previous))
+
+    rule.assign = assign
+    rule.assign_add = lambda variable, value: assign(variable, variable + value)
+    rule.assign_sub = lambda variable, value: assign(variable, variable - value)
+    try:
+        yield
+    finally:
+        for name in ("assign", "assign_add", "assign_sub"):
+            delattr(rule, name)
+    for variable, (previous, is_accepted) in zip(variables, pairs, strict=True):
+        if id(previous) in unassigned:
+            variable.assign(ops.where(is_accepted, variable.value, previous))

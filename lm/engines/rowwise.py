@@ -80,10 +80,6 @@ class Engine:
         )
         return Outcome(accepted, {"loss": total}, np.full(len(program.paths), accepted))
 
-    def evaluate(self, batch: Features) -> Ratios:
-        """Return the terms of one batch."""
-        return next(self.evaluations([batch]))
-
     def evaluations(self, batches: Iterable[Features]) -> Iterator[Ratios]:
         """Yield the terms of every batch."""
         self.pull()

@@ -9,7 +9,7 @@ import tensorflow as tf
 from lm.engines.program import Outcome, Program, Ratios
 from lm.nn.branch import State
 from lm.nn.sparse_table import given_rows
-from lm.objectives.carry import initial_carry
+from lm.objectives.objective import initial_carry
 from lm.optim.optimizer import Optimizer
 from lm.types import Features, Tree
 
@@ -46,10 +46,6 @@ class Engine:
         outcome, after = self._train(features, tables.rows(features, _read_rows))
         tables.write(features, after, _put_rows)
         return outcome
-
-    def evaluate(self, batch: Features) -> Ratios:
-        """Return the terms of one batch, with averaged weights where they are kept."""
-        return next(self.evaluations([batch]))
 
     def evaluations(self, batches: Iterable[Features]) -> Iterator[Ratios]:
         """Yield the terms of every batch, the carry handed from each to the next."""

@@ -35,8 +35,7 @@ from lm.inference.predict import named, predict_rows
 from lm.inference.score import row_scores, score_pairs
 from lm.inference.trained import Trained
 from lm.likelihood import perplexity
-from lm.objectives.carry import initial_carry
-from lm.objectives.objective import Objective, Ratio
+from lm.objectives.objective import Objective, Ratio, initial_carry
 from lm.parts import entry
 from lm.ranges import PositiveInt
 from lm.types import Batch, Features

@@ -10,8 +10,7 @@ from lm.errors import UserError
 from lm.inference.trained import Trained
 from lm.likelihood import bits
 from lm.nn.branch import State
-from lm.objectives.carry import outputs_and_carry
-from lm.objectives.objective import Objective, RowScores
+from lm.objectives.objective import Objective, RowScores, outputs_and_carry
 from lm.parts import entry
 from lm.ranges import PositiveInt
 

@@ -5,8 +5,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from lm.models.model import rows_of
-from lm.models.prefill import logits_of, next_logits, prefill
+from lm.models.model import logits_of, next_logits, prefill, rows_of
 from lm.nn.branch import Factory, State, make
 from lm.nn.stack_state import Rows
 from lm.parts import part
@@ -84,7 +83,7 @@ class DecoderOnly(keras.Model):
         Args:
             features: as for `call`; the first input token is the start token 0, the rest the
                 prompt, padded on the right where `decoder_segment_ids` is 0.
-            length: positions the state has room for, prompt included.
+            length: positions that the state has slots for, prompt included.
 
         Returns:
             The last token of each prompt, int32 [B], which is the first to `step` with, and the

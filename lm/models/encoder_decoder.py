@@ -6,8 +6,7 @@ from typing import NamedTuple, TypeAlias
 import keras
 from keras import ops
 
-from lm.models.model import rows_of
-from lm.models.prefill import logits_of, next_logits, prefill
+from lm.models.model import logits_of, next_logits, prefill, rows_of
 from lm.nn.branch import Factory, State, make
 from lm.nn.handover import Begun, before_row, nan_if_packed
 from lm.nn.heads import LogitsInput
@@ -118,7 +117,7 @@ class EncoderDecoder(keras.Model):
 
         Args:
             features: as for `call`; without `decoder_input_tokens` targets start with token 0.
-            length: decoder positions the state has room for.
+            length: decoder positions that the state has slots for.
 
         Returns:
             The last decoder token of each row, int32 [B], which is the first to `step` with, and

@@ -8,10 +8,9 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, Factory, State, make
 from lm.nn.cache import Cache, Shared, write
-from lm.nn.dot_product import KeyValue, attend_by_head, attend_shared, by_head
 from lm.nn.dropout import Dropout
 from lm.nn.initializers import Initializer
-from lm.nn.projections import HeadOptions, Heads
+from lm.nn.projections import HeadOptions, Heads, KeyValue, attend_by_head, attend_shared, by_head
 from lm.parts import part
 from lm.ranges import PositiveInt, UnitFloat
 from lm.types import Shape, Tensor
@@ -76,16 +75,8 @@ class SelfAttention(Branch):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        options = HeadOptions(
-            num_heads,
-            head_dim,
-            use_bias,
-            scale,
-            kernel_initializer,
-            query_initializer,
-            output_initializer,
-        )
-        self.heads = (heads or Heads)(options)
+        drawn = (kernel_initializer, query_initializer, output_initializer)
+        self.heads = (heads or Heads)(HeadOptions(num_heads, head_dim, use_bias, scale, *drawn))
         self.dropout = Dropout(rate=dropout, name="dropout")
         self.rotary = make(rotary) if rotary else None
         self.after = []
@@ -96,7 +87,7 @@ class SelfAttention(Branch):
         self.heads.build(x_shape, x_shape)
 
     def call(self, x: Tensor, context: Context, state: State = None) -> tuple[Tensor, State]:
-        check_bias(context.position_bias, self.heads.num_heads)
+        check_bias(context.position_bias, self.heads.options.num_heads)
         (query, key, value), after = self.projected(x, context, state)
         mask, bias = context.mask, context.position_bias
         if context.index is None:
@@ -138,7 +129,7 @@ class SelfAttention(Branch):
         return outputs, states
 
     def initial_state(self, batch: int, length: int) -> State:
-        shape = (batch, self.heads.num_heads, length, self.heads.head_dim)
+        shape = (batch, self.heads.options.num_heads, length, self.heads.options.head_dim)
         key, value = (ops.zeros(shape, self.compute_dtype) for _ in range(2))
         after = tuple(branch.initial_state(batch, length) for branch in self.after)
         return SelfAttentionState(Cache(KeyValue(key, value)), after)
@@ -183,16 +174,8 @@ class CrossAttention(Branch):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        options = HeadOptions(
-            num_heads,
-            head_dim,
-            use_bias,
-            scale,
-            kernel_initializer,
-            query_initializer,
-            output_initializer,
-        )
-        self.heads = Heads(options)
+        drawn = (kernel_initializer, query_initializer, output_initializer)
+        self.heads = Heads(HeadOptions(num_heads, head_dim, use_bias, scale, *drawn))
         self.dropout = Dropout(rate=dropout, name="dropout")
 
     # Keras passes the shapes of the arguments that the signature names.

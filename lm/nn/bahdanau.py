@@ -7,10 +7,10 @@ from keras import ops
 from lm.nn.branch import Branch, Context, Factory, State, make, refuse_source
 from lm.nn.cache import Shared
 from lm.nn.cells import in_turn, stepping
-from lm.nn.dense import built_dense
 from lm.nn.initializers import Initializer, initializer
 from lm.nn.input_feeding import by_position
 from lm.nn.luong import read, remembered
+from lm.nn.projections import built_dense
 from lm.nn.recurrent import flow
 from lm.parts import part
 from lm.types import Shape, Tensor, Tree

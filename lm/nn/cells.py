@@ -18,8 +18,8 @@ from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.branch import Factory, State, make
-from lm.nn.dense import built_dense
 from lm.nn.initializers import Initializer, initializer
+from lm.nn.projections import built_dense
 from lm.nn.scan import linear_scan, loop
 from lm.parts import part
 from lm.types import Layer, Shape, Tensor, Tree

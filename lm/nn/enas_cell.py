@@ -9,8 +9,8 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.branch import State
 from lm.nn.cells import Flow, Hidden, Product, in_turn
-from lm.nn.dense import built_dense
 from lm.nn.initializers import Initializer, initializer
+from lm.nn.projections import built_dense
 from lm.parts import part
 from lm.types import Shape, Tensor
 

@@ -57,6 +57,11 @@ class GatedLinearUnit(Branch):
         return self.value(x) * self.gate(x), ()
 
 
+def dropouts(rate: float) -> tuple[Dropout, Dropout]:
+    """Returns the dropout of either half of a sum."""
+    return Dropout(rate=rate, name="left_dropout"), Dropout(rate=rate, name="right_dropout")
+
+
 @part
 class EvolvedEncoderConvolution(Branch):
     """`SepConv9(norm(drop(relu(x W + b)) + drop(relu(Conv3(x)))))`, D → 4D and D/2 → D/2 → D.
@@ -88,8 +93,7 @@ class EvolvedEncoderConvolution(Branch):
     def __init__(self, *, norm: Factory, dropout: UnitFloat = 0.0, name: str | None = None) -> None:
         super().__init__(name=name)
         self.norm = make(norm, "norm")
-        self.left_dropout = Dropout(rate=dropout, name="left_dropout")
-        self.right_dropout = Dropout(rate=dropout, name="right_dropout")
+        self.left_dropout, self.right_dropout = dropouts(dropout)
 
     def build(self, x_shape: Shape) -> None:
         width = x_shape[-1]
@@ -150,8 +154,7 @@ class EvolvedDecoderConvolution(Branch):
     def __init__(self, *, norm: Factory, dropout: UnitFloat = 0.0, name: str | None = None) -> None:
         super().__init__(name=name)
         self.norm = make(norm, "norm")
-        self.left_dropout = Dropout(rate=dropout, name="left_dropout")
-        self.right_dropout = Dropout(rate=dropout, name="right_dropout")
+        self.left_dropout, self.right_dropout = dropouts(dropout)
 
     def build(self, x_shape: Shape) -> None:
         self.width = x_shape[-1]

@@ -8,9 +8,9 @@ import keras
 from keras import ops
 
 from lm.nn.branch import Branch, Context, Factory, State, chain, make_all
-from lm.nn.dense import make_dense
 from lm.nn.dropout import Dropout
 from lm.nn.initializers import Initializer, initializer
+from lm.nn.projections import make_dense
 from lm.parts import part
 from lm.ranges import PositiveInt, UnitFloat
 from lm.types import Activation, Shape, Tensor

@@ -20,9 +20,8 @@ import keras
 from keras import ops
 
 from lm.errors import LayerError
-from lm.nn.branch import Branch, Context, Factory, State, make, refuse_source
+from lm.nn.branch import Branch, Context, Factory, State, make
 from lm.nn.carry import count_real, last_segment, latest, slot_segments
-from lm.nn.dot_product import single_head_products
 from lm.nn.flash_blocks import (
     FUTURE,
     PAST,
@@ -34,8 +33,9 @@ from lm.nn.flash_blocks import (
     neighbours,
     tokens_of_example,
 )
-from lm.nn.gau import Kernel, refuse_position_bias
+from lm.nn.gau import Kernel, admitted
 from lm.nn.masks import Mask, same_segment, sees_ahead
+from lm.nn.projections import single_head_products
 from lm.parts import part
 from lm.ranges import PositiveInt
 from lm.types import Shape, Tensor
@@ -129,9 +129,7 @@ class MixedChunkAttention(Branch):
         self.unit.build(x_shape)
 
     def call(self, x: Tensor, context: Context, state: State = None) -> tuple[Tensor, State]:
-        refuse_source(self, context)
-        refuse_position_bias(self, context)
-        x = ops.cast(x, self.compute_dtype)
+        x = admitted(self, x, context)
         gate, value, (query, key, linear_query, linear_key) = self.unit.split(x, context.positions)
         segments, positions = segments_and_positions(context, state, value)
         chunk = positions // self.chunk_size

@@ -11,8 +11,8 @@ from lm.nn.dropout import Dropout
 from lm.nn.funnel_attention import Relative, Sinusoids, relative_sinusoids
 from lm.nn.funnel_pooling import Alignment, PoolingWindows, Row, pool, starts, upsample
 from lm.nn.masks import same_segment
-from lm.nn.repeat import repeat
 from lm.nn.reports import report
+from lm.nn.stack import repeat
 from lm.parts import part
 from lm.ranges import NonNegativeInt, PositiveInt, UnitFloat
 from lm.types import Layer, Shape, Tensor

@@ -5,6 +5,7 @@ queries by one vector per distance, `factorised` rotates queries and keys by the
 """
 
 import functools
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -12,16 +13,27 @@ from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, State
-from lm.nn.dense import make_dense
-from lm.nn.dot_product import attend
 from lm.nn.dropout import Dropout
 from lm.nn.initializers import Initializer, initializer
-from lm.nn.projections import head_width, join_heads, split_heads
+from lm.nn.projections import HeadOptions, attend, join_heads, make_dense, split_heads
 from lm.parts import part
 from lm.ranges import PositiveInt, UnitFloat
-from lm.types import Shape, Tensor
+from lm.types import Layer, Shape, Tensor
 
 MAX_WAVELENGTH = 10_000.0
+
+RELATIVE_WEIGHTS = (
+    "content_bias",
+    "distance_bias",
+    "type_bias",
+    "distance_kernel",
+    "type_embeddings",
+)
+RELATIVE_AXES = {
+    "(content|distance|type)_bias": ("heads", "kv"),
+    "distance_kernel": ("embed", "heads", "kv"),
+    "type_embeddings": ("unmodeled", "heads", "kv"),
+}
 
 
 class Sinusoids(NamedTuple):
@@ -173,9 +185,7 @@ class RelativeAttention(Branch):
         "(query|key|value)/kernel": ("embed", "joined_kv"),
         "(query|key|value)/bias": ("joined_kv",),
         "output/kernel": ("joined_kv", "embed"),
-        "(content|distance|type)_bias": ("heads", "kv"),
-        "distance_kernel": ("embed", "heads", "kv"),
-        "type_embeddings": ("unmodeled", "heads", "kv"),
+        **RELATIVE_AXES,
     }
 
     def __init__(
@@ -189,44 +199,35 @@ class RelativeAttention(Branch):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        self.num_heads = num_heads
-        self.head_dim: Any = head_dim
+        self.options = HeadOptions(num_heads, head_dim)
         self.distance = distance
         self.dropout = Dropout(rate=dropout, name="dropout")
         self.initializers = [initializer(kernel_initializer) for _ in range(9)]
 
     def build(self, x_shape: Shape) -> None:
         width = x_shape[-1]
-        self.head_dim = self.head_dim or head_width(width, self.num_heads)
-        inner, head = self.num_heads * self.head_dim, (self.num_heads, self.head_dim)
+        self.options = self.options.sized(width)
+        inner = self.options.inner_dim
         draws = iter(self.initializers)
         self.query_dense = make_dense("query", inner, next(draws), use_bias=False)
         self.key_dense = make_dense("key", inner, next(draws), use_bias=True)
         self.value_dense = make_dense("value", inner, next(draws), use_bias=True)
         self.output_dense = make_dense("output", width, next(draws), use_bias=True)
-        shapes = {
-            "content_bias": head,  # u
-            "distance_bias": head,  # v
-            "type_bias": head,  # w
-            "distance_kernel": (width, *head),  # W
-            "type_embeddings": (2, *head),  # G
-        }
-        self.own = {
-            name: self.add_weight(shape=shape, initializer=next(draws), name=name)
-            for name, shape in shapes.items()
-        }
+        # u, v, w, W, G
+        drawn = dict(zip(RELATIVE_WEIGHTS, draws, strict=True))
+        self.own = relative_weights(self, drawn, x_shape, self.options)
 
     def call(self, x: Tensor, context: Context, state: State = None) -> tuple[Tensor, State]:
         del state
         x = ops.cast(x, self.compute_dtype)
         source = ops.cast(context.source.x, self.compute_dtype) if context.source else x
-        query = split_heads(self.query_dense(x), self.num_heads)  # [B, T, H, K]
-        key = split_heads(self.key_dense(source), self.num_heads)  # [B, S, H, K]
-        value = split_heads(self.value_dense(source), self.num_heads)
-        scale = self.head_dim**-0.5
+        query = split_heads(self.query_dense(x), self.options.num_heads)  # [B, T, H, K]
+        key = split_heads(self.key_dense(source), self.options.num_heads)  # [B, S, H, K]
+        value = split_heads(self.value_dense(source), self.options.num_heads)
         own = {name: ops.cast(w, self.compute_dtype) for name, w in self.own.items()}
         content, distance, of_type = (
-            (query + own[f"{name}_bias"]) * scale for name in ("content", "distance", "type")
+            (query + own[f"{name}_bias"]) * self.options.scale
+            for name in ("content", "distance", "type")
         )
         relative = context.relative or within_row(x)
         bias = self.distance(distance, own["distance_kernel"], relative.sinusoids)
@@ -242,6 +243,27 @@ class RelativeAttention(Branch):
             "RelativeAttention reads whole rows and keeps no cache: it cannot go step by step; "
             "bind an attention that can, such as attention.SelfAttention"
         )
+
+
+def relative_weights(
+    layer: Layer, initializers: Mapping[str, Any], x_shape: Shape, options: HeadOptions
+) -> dict[str, Any]:
+    """Adds weights of `RELATIVE_WEIGHTS` to an attention: biases [H, K], W [D, H, K], G [2, H, K].
+
+    Args:
+        layer: that they belong to.
+        initializers: one for each weight to add.
+        x_shape: of its inputs, [..., D].
+        options: sized.
+    """
+    head = (options.num_heads, options.head_dim)
+    rows = {"distance_kernel": x_shape[-1], "type_embeddings": 2}
+    return {
+        name: layer.add_weight(
+            shape=(rows[name], *head) if name in rows else head, initializer=drawn, name=name
+        )
+        for name, drawn in initializers.items()
+    }
 
 
 def by_type(query: Tensor, embeddings: Tensor, same_type: Tensor) -> Tensor:

@@ -13,11 +13,10 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, Factory, State, make, refuse_source
 from lm.nn.cache import Cache, by_prompt, write
-from lm.nn.dense import built_dense, make_dense
-from lm.nn.dot_product import KeyValue, single_head_products
 from lm.nn.dropout import Dropout
 from lm.nn.feedforward import squared_relu
 from lm.nn.initializers import Initializer, initializer
+from lm.nn.projections import KeyValue, built_dense, make_dense, single_head_products
 from lm.parts import part
 from lm.ranges import PositiveInt, UnitFloat
 from lm.types import Activation, Shape, Tensor
@@ -71,9 +70,9 @@ class GatedUnit(keras.layers.Layer):
     logical_axes: ClassVar = {
         "(gate|value)/kernel": ("embed", "mlp"),
         "(gate|value)/bias": ("mlp",),
+        "output/kernel": ("mlp", "embed"),
         "base/kernel": ("embed", "kv"),
         "head_(scale|bias)": ("unmodeled", "kv"),
-        "output/kernel": ("mlp", "embed"),
     }
 
     def __init__(
@@ -180,9 +179,7 @@ class GatedAttentionUnit(Branch):
         self.unit.build(x_shape)
 
     def call(self, x: Tensor, context: Context, state: State = None) -> tuple[Tensor, State]:
-        refuse_source(self, context)
-        refuse_position_bias(self, context)
-        x = ops.cast(x, self.compute_dtype)
+        x = admitted(self, x, context)
         gate, value, (query, key) = self.unit.split(x, context.positions)
         query, key, value = query[:, None], key[:, None], value[:, None]  # [B, 1, T, K or F]
         if not state:
@@ -221,11 +218,18 @@ class GatedAttentionUnit(Branch):
         return Cache(KeyValue(key, value))
 
 
-def refuse_position_bias(branch: Branch, context: Context) -> None:
-    """Refuses a bias that the stack shares: it has the heads of a Transformer, and no use here."""
+def admitted(branch: Branch, x: Tensor, context: Context) -> Tensor:
+    """Returns x in the branch's compute type.
+
+    Raises:
+        LayerError: the keys are another row's, or the stack shares a position bias: that has the
+            heads of a Transformer, and no use here.
+    """
+    refuse_source(branch, context)
     if context.position_bias is not None:
         owner = type(branch).__name__
         raise LayerError(
             f"{owner} has one head and a bias of its own: bind {owner}.position_bias and "
             "Stack.position_bias = None"
         )
+    return ops.cast(x, branch.compute_dtype)

@@ -9,9 +9,9 @@ from keras import ops
 
 from lm.nn.branch import Factory, State, make
 from lm.nn.cells import Flow, HiddenAndMemory, Product, in_turn
-from lm.nn.dense import built_dense, make_dense
 from lm.nn.initializers import Initializer, initializer
 from lm.nn.norm import LayerNorm
+from lm.nn.projections import built_dense, make_dense
 from lm.parts import part
 from lm.ranges import PositiveInt
 from lm.types import Layer, Shape, Tensor

@@ -9,10 +9,10 @@ from lm.nn import handover
 from lm.nn.branch import Branch, Context, Factory, State, make, refuse_source
 from lm.nn.cache import Shared
 from lm.nn.cells import in_turn, stepping
-from lm.nn.dense import built_dense
 from lm.nn.dropout import Dropout
 from lm.nn.initializers import Initializer, initializer
 from lm.nn.luong import remembered
+from lm.nn.projections import built_dense
 from lm.nn.recurrent import flow
 from lm.parts import part
 from lm.ranges import UnitFloat

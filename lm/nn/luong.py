@@ -11,9 +11,8 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, Factory, State, make
 from lm.nn.cache import Shared, by_prompt
-from lm.nn.dense import built_dense
-from lm.nn.dot_product import KeyValue, single_head_products
 from lm.nn.initializers import Initializer, initializer
+from lm.nn.projections import KeyValue, built_dense, single_head_products
 from lm.parts import part
 from lm.types import Layer, Shape, Tensor
 

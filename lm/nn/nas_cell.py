@@ -7,8 +7,8 @@ from keras import ops
 
 from lm.nn.branch import State
 from lm.nn.cells import Flow, HiddenAndMemory, Product, in_turn
-from lm.nn.dense import built_dense
 from lm.nn.initializers import Initializer, initializer
+from lm.nn.projections import built_dense
 from lm.parts import part
 from lm.types import Shape, Tensor
 
@@ -58,9 +58,8 @@ class NASCell(keras.layers.Layer):
         self, x: Tensor, state: HiddenAndMemory, recurrent: Product | None = None
     ) -> HiddenAndMemory:
         """Returns the state after a position, given `x_t W`."""
-        product = (recurrent or self.recurrent)(state.h)
         a = ops.split(ops.cast(x, "float32"), 8, axis=-1)
-        b = ops.split(ops.cast(product, "float32"), 8, axis=-1)
+        b = ops.split(ops.cast((recurrent or self.recurrent)(state.h), "float32"), 8, axis=-1)
         s = [left + right for left, right in zip(a, b, strict=True)]
         m_0 = ops.tanh(ops.sigmoid(s[0]) * ops.relu(s[1]))
         m_1 = ops.tanh(ops.sigmoid(s[2]) + ops.relu(a[3] * b[3]))

@@ -12,8 +12,7 @@ import keras
 from keras import ops
 
 from lm.errors import LayerError
-from lm.nn.dense import built_dense
-from lm.nn.projections import HeadOptions, head_width, join_heads, split_heads
+from lm.nn.projections import HeadOptions, built_dense, join_heads, split_heads
 from lm.parts import part
 from lm.types import Shape, Tensor
 
@@ -47,17 +46,13 @@ class SharedHeads(keras.layers.Layer):
 
     def __init__(self, options: HeadOptions, *, name: str = "heads") -> None:
         super().__init__(name=name, autocast=False)
-        self.num_heads = options.num_heads
-        self.head_dim: Any = options.head_dim
-        self.use_bias = options.use_bias
-        self.scale = options.scale
+        self.options = options
         self.initializers = options.initializers("query", "mix", "value", "output")
 
     def build(self, x_shape: Shape, source_shape: Shape) -> None:
         width = x_shape[-1]
-        self.head_dim = self.head_dim or head_width(width, self.num_heads)
-        self.scale = self.head_dim**-0.5 if self.scale is None else self.scale
-        inner = self.num_heads * self.head_dim
+        self.options = self.options.sized(width)
+        inner = self.options.inner_dim
         merged_shape = (*x_shape[:-1], inner)
         self.query_dense = self.dense("query", x_shape, inner)
         self.mix_dense = self.dense("mix", merged_shape, inner)
@@ -65,7 +60,7 @@ class SharedHeads(keras.layers.Layer):
         self.output_dense = self.dense("output", merged_shape, width)
 
     def dense(self, name: str, input_shape: Shape, units: int) -> Any:
-        use_bias = self.use_bias and name != "mix"
+        use_bias = self.options.use_bias and name != "mix"
         return built_dense(name, input_shape, units, self.initializers[name], use_bias=use_bias)
 
     def project(self, x: Tensor, source: Tensor) -> tuple[Tensor, ...]:
@@ -75,19 +70,20 @@ class SharedHeads(keras.layers.Layer):
                 "SharedHeads makes queries and keys of one row, and this stack has them of two: "
                 "bind SelfAttention.heads = None"
             )
-        return tuple(
-            split_heads(dense(x), self.num_heads) for dense in (self.query_dense, self.value_dense)
-        )
+        return tuple(self.split(dense(x)) for dense in (self.query_dense, self.value_dense))
 
     def roles(self, projected: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Returns query (scaled), key and value, [B, T, H, K] each."""
         key, value = projected
-        query = split_heads(self.mix_dense(join_heads(key)), self.num_heads)
-        return query * self.scale, key, value
+        query = self.split(self.mix_dense(join_heads(key)))
+        return query * self.options.scale, key, value
 
     def merge(self, x: Tensor) -> Tensor:
         """[B, T, H, K] → [B, T, D]."""
         return self.output_dense(join_heads(x))
+
+    def split(self, x: Tensor) -> Tensor:
+        return split_heads(x, self.options.num_heads)
 
 
 @part

@@ -1,4 +1,4 @@
-"""The projections of multi-head attention: from the width to heads and back."""
+"""Attention's parts: dense layers, heads, and dot products between them, whole or from a cache."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
@@ -7,10 +7,114 @@ import keras
 from keras import ops
 
 from lm.errors import LayerError
-from lm.nn.dense import built_dense
-from lm.nn.dot_product import KeyValue
+from lm.nn.branch import Factory
+from lm.nn.cache import by_prompt
 from lm.nn.initializers import Initializer, initializer
-from lm.types import Shape, Tensor
+from lm.types import Layer, Shape, Tensor
+
+
+def make_dense(
+    name: str,
+    units: int,
+    kernel_initializer: Any,
+    *,
+    use_bias: bool,
+    factory: Factory | None = None,
+) -> Layer:
+    """Returns a dense layer, or one that another factory makes of the same arguments."""
+    return (factory or keras.layers.Dense)(
+        units, use_bias=use_bias, kernel_initializer=kernel_initializer, name=name
+    )
+
+
+def built_dense(
+    name: str, input_shape: Shape, units: int, kernel_initializer: Any, *, use_bias: bool = False
+) -> Layer:
+    """Returns a dense layer that has its variables already, for inputs of a shape."""
+    layer = make_dense(name, units, kernel_initializer, use_bias=use_bias)
+    layer.build(input_shape)
+    return layer
+
+
+class KeyValue(NamedTuple):
+    """Keys and values, [B, S, H, K] each, or by head [B, H, S, K]."""
+
+    key: Tensor
+    value: Tensor
+
+
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, bias: Tensor, dropout: Layer
+) -> Tensor:
+    """Returns `softmax(q·kᵀ + bias) v`, [B, T, H, K]; the softmax runs in float32.
+
+    Args:
+        query: [B, T, H, K], already scaled.
+        key: [B, S, H, K].
+        value: [B, S, H, K].
+        mask: bool [B or 1, 1, T, S] or None; what it hides weighs exactly zero.
+        bias: float32 [B or 1, H, T, S] or None.
+        dropout: layer applied to the attention weights.
+    """
+    return attend_by_head(query, by_head(key), by_head(value), mask, bias, dropout)
+
+
+def attend_by_head(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, bias: Tensor, dropout: Layer
+) -> Tensor:
+    """Returns what `attend` does, from keys and values [B, H, S, K].
+
+    Caches lie by head, as matrix products read them: no step transposes them.
+    """
+    logits = ops.cast(dot_products(query, key), "float32")  # [B, H, T, S]
+    if bias is not None:
+        logits = logits + bias
+    if mask is not None:
+        logits = ops.where(mask, logits, -1e9)
+    weights = dropout(ops.cast(ops.softmax(logits), value.dtype))
+    return ops.einsum("bhts,bhsk->bthk", weights, value)
+
+
+def attend_shared(
+    query: Tensor, cached: KeyValue, mask: Tensor, bias: Tensor, dropout: Layer
+) -> Tensor:
+    """Returns what the N sequences of every prompt read in its cache, [B·N, T, H, K].
+
+    Args:
+        query: [B·N, T, H, K], already scaled.
+        cached: keys and values, [B, H, S, K] each.
+        mask: bool [B·N, 1, T or 1, S] or None.
+        bias: float32 [B·N, H, T, S] or None.
+        dropout: layer applied to the attention weights.
+    """
+    prompts, length = cached.key.shape[0], query.shape[1]
+    if mask is not None and mask.shape[2] < length:
+        mask = ops.repeat(mask, length, axis=2)  # [B·N, 1, T, S]
+    mask, bias = (None if x is None else by_prompt(x, prompts) for x in (mask, bias))
+    together = ops.reshape(query, (prompts, -1, *query.shape[2:]))  # [B, N·T, H, K]
+    y = attend_by_head(together, cached.key, cached.value, mask, bias, dropout)
+    return ops.reshape(y, query.shape)
+
+
+def dot_products(query: Tensor, key: Tensor) -> Tensor:
+    """Returns `q·kᵀ`, [B, H, T, S], of queries [B, T, H, K] and keys [B, H, S, K].
+
+    For one query it is a product of matrix and vector that reads the keys as they lie. With the
+    query first, XLA on a CPU would transpose all keys at every step of a search.
+    """
+    if query.shape[1] == 1:
+        return ops.einsum("bhsk,bhk->bhs", key, query[:, 0])[:, :, None]
+    return ops.einsum("bthk,bhsk->bhts", query, key)
+
+
+def single_head_products(query: Tensor, key: Tensor) -> Tensor:
+    """Returns `q·kᵀ`, float32 [B, T, S], of queries [B, T, K] and keys [B, S, K]."""
+    return ops.cast(ops.einsum("btk,bsk->bts", query, key), "float32")
+
+
+def by_head(x: Tensor) -> Tensor:
+    """[B, S, H, K] → [B, H, S, K]."""
+    return ops.transpose(x, (0, 2, 1, 3))
 
 
 class HeadOptions(NamedTuple):
@@ -32,6 +136,22 @@ class HeadOptions(NamedTuple):
     kernel_initializer: Initializer = "glorot_uniform"
     query_initializer: Initializer | None = None
     output_initializer: Initializer | None = None
+
+    @property
+    def inner_dim(self) -> int:
+        """H·K, once the options are `sized`."""
+        return self.num_heads * (self.head_dim or 0)
+
+    def sized(self, width: int) -> "HeadOptions":
+        """Returns the options with `head_dim` and `scale` given, where they follow from D.
+
+        Raises:
+            LayerError: if D does not divide by the heads and `head_dim` is not given.
+        """
+        head_dim = self.head_dim or head_width(width, self.num_heads)
+        return self._replace(
+            head_dim=head_dim, scale=head_dim**-0.5 if self.scale is None else self.scale
+        )
 
     def initializers(self, *names: str) -> dict[str, Any]:
         """Returns the initializer of each matrix, in the order of the names."""
@@ -62,30 +182,25 @@ class Heads(keras.layers.Layer):
 
     def __init__(self, options: HeadOptions, *, name: str = "heads") -> None:
         super().__init__(name=name, autocast=False)
-        self.num_heads = options.num_heads
-        self.head_dim: Any = options.head_dim
-        self.use_bias = options.use_bias
-        self.scale = options.scale
+        self.options = options
         self.initializers = options.initializers("query", "key", "value", "output")
 
     def build(self, x_shape: Shape, source_shape: Shape) -> None:
         width = x_shape[-1]
-        self.head_dim = self.head_dim or head_width(width, self.num_heads)
-        self.scale = self.head_dim**-0.5 if self.scale is None else self.scale
-        inner = self.num_heads * self.head_dim
-        merged_shape = (*x_shape[:-1], inner)
+        self.options = self.options.sized(width)
+        inner = self.options.inner_dim
         self.query_dense = self.dense("query", x_shape, inner)
         self.key_dense = self.dense("key", source_shape, inner)
         self.value_dense = self.dense("value", source_shape, inner)
-        self.output_dense = self.dense("output", merged_shape, width)
+        self.output_dense = self.dense("output", (*x_shape[:-1], inner), width)
 
     def dense(self, name: str, input_shape: Shape, units: int) -> Any:
-        kernel_initializer = self.initializers[name]
-        return built_dense(name, input_shape, units, kernel_initializer, use_bias=self.use_bias)
+        kernel_initializer, use_bias = self.initializers[name], self.options.use_bias
+        return built_dense(name, input_shape, units, kernel_initializer, use_bias=use_bias)
 
     def query(self, x: Tensor) -> Tensor:
         """[B, T, D] → [B, T, H, K], scaled."""
-        return self.split(self.query_dense(x)) * self.scale
+        return self.split(self.query_dense(x)) * self.options.scale
 
     def key_value(self, source: Tensor) -> KeyValue:
         """[B, S, D] → two of [B, S, H, K]."""
@@ -98,14 +213,14 @@ class Heads(keras.layers.Layer):
     def roles(self, projected: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Returns query (scaled), key and value, [B, T or S, H, K] each."""
         query, key, value = projected
-        return query * self.scale, key, value
+        return query * self.options.scale, key, value
 
     def merge(self, x: Tensor) -> Tensor:
         """[B, T, H, K] → [B, T, D]."""
         return self.output_dense(join_heads(x))
 
     def split(self, x: Tensor) -> Tensor:
-        return split_heads(x, self.num_heads)
+        return split_heads(x, self.options.num_heads)
 
 
 def split_heads(x: Tensor, num_heads: int) -> Tensor:

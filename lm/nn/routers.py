@@ -18,19 +18,17 @@ from typing import ClassVar
 import keras
 from keras import ops
 
-from lm.nn.initializers import Initializer, initializer
+from lm.nn.initializers import Initializer
 from lm.nn.random import uniform
 from lm.nn.routing import (
     Choices,
     Competition,
-    Jitter,
     check_num_experts,
     largest,
-    make_router_logits,
     ranks,
     report_balance,
-    router_probabilities,
     segment_sizes,
+    softmax_gate,
 )
 from lm.parts import part
 from lm.ranges import NonNegativeFloat, PositiveInt
@@ -68,12 +66,10 @@ class SwitchRouter(keras.layers.Layer):
     ) -> None:
         super().__init__(name=name, autocast=False)
         self.num_experts = check_num_experts(num_experts)
-        self.jitter = Jitter(width=jitter, name="jitter")
-        self.router_logits = make_router_logits(
-            "scores", num_experts, initializer(kernel_initializer)
+        self.gate = softmax_gate(
+            num_experts, jitter=jitter, z_loss=z_loss, kernel_initializer=kernel_initializer
         )
         self.balance_loss = balance_loss
-        self.z_loss = z_loss
 
     def build(self, x_shape: Shape) -> None:
         """Sublayers create their variables at their first call."""
@@ -82,8 +78,7 @@ class SwitchRouter(keras.layers.Layer):
     def call(self, x: Tensor, competition: Competition) -> Choices:
         """Returns the experts that x [G, S, D] requests."""
         real = competition.real
-        logits = self.router_logits(self.jitter(ops.cast(x, "float32")))
-        probabilities = router_probabilities(logits, real, self.z_loss)  # [G, S, E]
+        probabilities = self.gate.probabilities(x, real)  # [G, S, E]
         gate, expert = largest(probabilities, 1)
         report_balance(probabilities, expert[..., 0], real, self.balance_loss)
         return Choices(expert, gate, real[..., None])
@@ -124,12 +119,10 @@ class TopTwoRouter(keras.layers.Layer):
         super().__init__(name=name, autocast=False)
         self.num_experts = check_num_experts(num_experts, at_least=2)
         self.second_threshold = second_threshold
-        self.jitter = Jitter(width=jitter, name="jitter")
-        self.router_logits = make_router_logits(
-            "scores", num_experts, initializer(kernel_initializer)
+        self.gate = softmax_gate(
+            num_experts, jitter=jitter, z_loss=z_loss, kernel_initializer=kernel_initializer
         )
         self.balance_loss = balance_loss
-        self.z_loss = z_loss
 
     def build(self, x_shape: Shape) -> None:
         del x_shape
@@ -139,8 +132,7 @@ class TopTwoRouter(keras.layers.Layer):
     def call(self, x: Tensor, competition: Competition, training: Training = None) -> Choices:
         """Returns the experts that x [G, S, D] requests."""
         real = competition.real
-        logits = self.router_logits(self.jitter(ops.cast(x, "float32")))
-        probabilities = router_probabilities(logits, real, self.z_loss)
+        probabilities = self.gate.probabilities(x, real)
         gate, expert = largest(probabilities, 2)  # [G, S, 2]
         report_balance(probabilities, expert[..., 0], real, self.balance_loss)
         gate = gate / (ops.sum(gate, axis=-1, keepdims=True) + 1e-9)
@@ -184,11 +176,9 @@ class ExpertChoiceRouter(keras.layers.Layer):
     ) -> None:
         super().__init__(name=name, autocast=False)
         self.num_experts = check_num_experts(num_experts)
-        self.jitter = Jitter(width=jitter, name="jitter")
-        self.router_logits = make_router_logits(
-            "scores", num_experts, initializer(kernel_initializer)
+        self.gate = softmax_gate(
+            num_experts, jitter=jitter, z_loss=z_loss, kernel_initializer=kernel_initializer
         )
-        self.z_loss = z_loss
 
     def build(self, x_shape: Shape) -> None:
         """Sublayers create their variables at their first call."""
@@ -197,8 +187,7 @@ class ExpertChoiceRouter(keras.layers.Layer):
     def call(self, x: Tensor, competition: Competition) -> Choices:
         """Returns the experts that x [G, S, D] requests."""
         real = competition.real
-        logits = self.router_logits(self.jitter(ops.cast(x, "float32")))
-        gate = router_probabilities(logits, real, self.z_loss)  # [G, S, E]
+        gate = self.gate.probabilities(x, real)  # [G, S, E]
         rank = ranks(ops.stop_gradient(gate), competition.segments)
         slots = ops.take(competition.slots, segment_sizes(competition.segments))  # [G, S]
         requested = ops.logical_and(rank < slots[..., None], real[..., None])

@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from lm.errors import LayerError
+from lm.nn.initializers import Initializer, initializer
 from lm.nn.random import uniform
 from lm.nn.reports import report
 from lm.types import Layer, Shape, Tensor, Training
@@ -92,6 +93,33 @@ def make_router_logits(name: str, num_experts: int, kernel_initializer: Any) -> 
         dtype="float32",
         name=name,
     )
+
+
+class SoftmaxGate(NamedTuple):
+    """`softmax(jitter(x) W)` in float32, which reports its z-loss.
+
+    Attributes:
+        jitter: layer of the noise on x.
+        router_logits: layer of W.
+        z_loss: factor of the loss.
+    """
+
+    jitter: Layer
+    router_logits: Layer
+    z_loss: float
+
+    def probabilities(self, x: Tensor, real: Tensor) -> Tensor:
+        """Returns those of the experts, [G, S, D] → [G, S, E]; real is False on padding."""
+        logits = self.router_logits(self.jitter(ops.cast(x, "float32")))
+        return router_probabilities(logits, real, self.z_loss)
+
+
+def softmax_gate(
+    num_experts: int, *, jitter: float, z_loss: float, kernel_initializer: Initializer
+) -> SoftmaxGate:
+    """Returns the gate with layers of its own, which Keras tracks where it is an attribute."""
+    logits = make_router_logits("scores", num_experts, initializer(kernel_initializer))
+    return SoftmaxGate(Jitter(width=jitter, name="jitter"), logits, z_loss)
 
 
 def router_probabilities(logits: Tensor, real: Tensor, z_loss: float) -> Tensor:

@@ -12,11 +12,10 @@ from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, State, refuse_source
 from lm.nn.cache import Cache, write
 from lm.nn.carry import latest, slot_segments
-from lm.nn.dot_product import KeyValue, attend_by_head, attend_shared, by_head
 from lm.nn.dropout import Dropout
-from lm.nn.funnel_attention import Sinusoids, shifted, sinusoid
+from lm.nn.funnel_attention import RELATIVE_AXES, Sinusoids, relative_weights, shifted, sinusoid
 from lm.nn.initializers import Initializer, initializer
-from lm.nn.projections import HeadOptions, Heads
+from lm.nn.projections import HeadOptions, Heads, KeyValue, attend_by_head, attend_shared, by_head
 from lm.parts import part
 from lm.ranges import NonNegativeInt, PositiveInt, UnitFloat
 from lm.types import Shape, Tensor
@@ -56,10 +55,7 @@ class MemoryAttention(Branch):
     are each layer's own (`untie_r` in the release), and each layer drops sinusoids of its own.
     """
 
-    logical_axes: ClassVar = {
-        "(content|distance)_bias": ("heads", "kv"),
-        "distance_kernel": ("embed", "heads", "kv"),
-    }
+    logical_axes: ClassVar = RELATIVE_AXES
 
     def __init__(
         self,
@@ -85,16 +81,10 @@ class MemoryAttention(Branch):
     def build(self, x_shape: Shape) -> None:
         self.width = even_width(x_shape)
         self.heads.build(x_shape, x_shape)
-        head = (self.heads.num_heads, self.heads.head_dim)
-        shapes = {
-            "content_bias": head,  # u
-            "distance_bias": head,  # v
-            "distance_kernel": (self.width, *head),  # W_r
-        }
-        self.content_bias, self.distance_bias, self.distance_kernel = (
-            self.add_weight(shape=shape, initializer=drawn, name=name)
-            for (name, shape), drawn in zip(shapes.items(), self.initializers, strict=True)
-        )
+        names = ("content_bias", "distance_bias", "distance_kernel")  # u, v, W_r
+        self.content_bias, self.distance_bias, self.distance_kernel = relative_weights(
+            self, dict(zip(names, self.initializers, strict=True)), x_shape, self.heads.options
+        ).values()
 
     def call(self, x: Tensor, context: Context, state: State = None) -> tuple[Tensor, State]:
         refuse_source(self, context)
@@ -117,7 +107,7 @@ class MemoryAttention(Branch):
         """Returns `(q + u) K^-0.5` and `(q + v) K^-0.5`, two of [B, T, H, K]."""
         query = self.heads.split(self.heads.query_dense(x))
         biases = (ops.cast(b, x.dtype) for b in (self.content_bias, self.distance_bias))
-        content, distance = ((query + bias) * self.heads.scale for bias in biases)
+        content, distance = ((query + bias) * self.heads.options.scale for bias in biases)
         return content, distance
 
     def sinusoids(self, count: int, keys: int) -> Sinusoids:
@@ -152,7 +142,7 @@ class MemoryAttention(Branch):
         return by_index(products, distance)
 
     def initial_state(self, batch: int, length: int) -> Cache:
-        shape = (batch, self.heads.num_heads, length, self.heads.head_dim)
+        shape = (batch, self.heads.options.num_heads, length, self.heads.options.head_dim)
         key, value = (ops.zeros(shape, self.compute_dtype) for _ in range(2))
         return Cache(KeyValue(key, value))
 

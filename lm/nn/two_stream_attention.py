@@ -15,11 +15,17 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, State, refuse_source
 from lm.nn.carry import slot_segments
-from lm.nn.dot_product import attend_by_head, by_head
 from lm.nn.dropout import Dropout
-from lm.nn.funnel_attention import by_key, by_type, sinusoid
+from lm.nn.funnel_attention import (
+    RELATIVE_AXES,
+    RELATIVE_WEIGHTS,
+    by_key,
+    by_type,
+    relative_weights,
+    sinusoid,
+)
 from lm.nn.initializers import Initializer, initializer
-from lm.nn.projections import HeadOptions, Heads
+from lm.nn.projections import HeadOptions, Heads, attend_by_head, by_head
 from lm.nn.reports import report
 from lm.nn.transformer_xl import (
     Memory,
@@ -82,11 +88,7 @@ class TwoStreamAttention(Branch):
     layer drops sinusoids of its own.
     """
 
-    logical_axes: ClassVar = {
-        "(content|distance|type)_bias": ("heads", "kv"),
-        "distance_kernel": ("embed", "heads", "kv"),
-        "type_embeddings": ("unmodeled", "heads", "kv"),
-    }
+    logical_axes: ClassVar = RELATIVE_AXES
 
     def __init__(
         self,
@@ -112,18 +114,9 @@ class TwoStreamAttention(Branch):
     def build(self, x_shape: Shape) -> None:
         self.width = even_width(x_shape)
         self.heads.build(x_shape, x_shape)
-        head = (self.heads.num_heads, self.heads.head_dim)
-        shapes = {
-            "content_bias": head,  # u
-            "distance_bias": head,  # v
-            "type_bias": head,  # s
-            "distance_kernel": (self.width, *head),  # W_r
-            "type_embeddings": (2, *head),  # G
-        }
-        self.own = {
-            name: self.add_weight(shape=shape, initializer=drawn, name=name)
-            for (name, shape), drawn in zip(shapes.items(), self.initializers, strict=True)
-        }
+        # u, v, s, W_r, G
+        drawn = dict(zip(RELATIVE_WEIGHTS, self.initializers, strict=True))
+        self.own = relative_weights(self, drawn, x_shape, self.heads.options)
 
     def call(self, x: Tensor, context: Context, state: State = None) -> tuple[Tensor, State]:
         refuse_source(self, context)
@@ -135,7 +128,7 @@ class TwoStreamAttention(Branch):
         own = {name: ops.cast(weight, x.dtype) for name, weight in self.own.items()}
         query = self.heads.split(self.heads.query_dense(x))  # [B, Q, H, K]
         content, distance, of_type = (
-            (query + own[f"{name}_bias"]) * self.heads.scale
+            (query + own[f"{name}_bias"]) * self.heads.options.scale
             for name in ("content", "distance", "type")
         )
         key, value = map(by_head, self.heads.key_value(read))

@@ -8,7 +8,7 @@ from keras import ops
 from lm.nn.branch import Branch, Context, Factory, State, chain, make_all
 from lm.nn.initializers import Initializer, initializer
 from lm.nn.masks import same_segment
-from lm.nn.repeat import repeat
+from lm.nn.stack import repeat
 from lm.nn.stack_state import Rows, Standalone, stack_carry
 from lm.nn.two_stream_attention import Streams
 from lm.parts import part

@@ -6,13 +6,13 @@ from typing import Annotated, Any, TypeAlias
 import keras
 from keras import ops
 
-from lm.nn.branch import Factory, State, make
+from lm.nn.branch import Factory, make
 from lm.objectives.cross_entropy import at
 from lm.objectives.labels import labels_and_weights, model_rows
-from lm.objectives.objective import Ratio, RowScores
+from lm.objectives.objective import Ratio, RowScores, built_by_call, no_carry
 from lm.parts import part
 from lm.ranges import NonNegativeFloat, PositiveInt, Range, UnitFloat
-from lm.types import Features, Shape, Tensor
+from lm.types import Features, Tensor
 
 Annealing: TypeAlias = Callable[[Tensor], Tensor]
 """Progress t/T of the training, float32 -> the share of it that counts, from 0 to 1."""
@@ -76,6 +76,8 @@ class Consistency(keras.Model):
     same.
     """
 
+    build, initial_carry = built_by_call, no_carry
+
     def __init__(
         self,
         *,
@@ -96,17 +98,8 @@ class Consistency(keras.Model):
         self.temperature = temperature
         self.min_confidence = min_confidence
 
-    def build(self, features_shape: Shape) -> None:
-        """The model creates its variables at its first call."""
-        del features_shape
-
     def call(self, features: Features) -> Tensor:
         return self.model(model_rows(self.model.sides, features))
-
-    def initial_carry(self, batch: int) -> State:
-        """Returns `()`: every row stands alone."""
-        del batch
-        return ()
 
     def terms(self, features: Features, outputs: Any) -> dict[str, Ratio]:
         """Returns the sums to minimise ("loss") and to report, each a `Ratio`."""

@@ -5,11 +5,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from lm.nn.branch import Factory, State, make
+from lm.nn.branch import Factory, make
 from lm.objectives.labels import labels_and_weights, model_rows
-from lm.objectives.objective import Ratio, RowScores
+from lm.objectives.objective import Ratio, RowScores, built_by_call, no_carry
 from lm.parts import part
-from lm.types import Features, Shape, Tensor
+from lm.types import Features, Tensor
 
 
 @part
@@ -23,21 +23,14 @@ class LabelSets(keras.Model):
         model: factory of a model with a `LabelHead` of L scores.
     """
 
+    build, initial_carry = built_by_call, no_carry
+
     def __init__(self, *, model: Factory, name: str = "label_sets") -> None:
         super().__init__(name=name, autocast=False)
         self.model = make(model)
 
-    def build(self, features_shape: Shape) -> None:
-        """The model creates its variables at its first call."""
-        del features_shape
-
     def call(self, features: Features) -> Tensor:
         return self.model(model_rows(self.model.sides, features))
-
-    def initial_carry(self, batch: int) -> State:
-        """Returns `()`: every row stands alone."""
-        del batch
-        return ()
 
     def terms(self, features: Features, outputs: Any) -> dict[str, Ratio]:
         """Returns the sums to minimise ("loss") and to report, each a `Ratio`."""

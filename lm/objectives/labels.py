@@ -13,12 +13,12 @@ from typing import Any, TypeAlias
 import keras
 from keras import ops
 
-from lm.nn.branch import Factory, State, make
+from lm.nn.branch import Factory, make
 from lm.objectives.cross_entropy import at
-from lm.objectives.objective import Ratio, RowScores
+from lm.objectives.objective import Ratio, RowScores, built_by_call, no_carry
 from lm.parts import part
 from lm.ranges import NonNegativeFloat, UnitFloat
-from lm.types import Features, Shape, Tensor
+from lm.types import Features, Tensor
 
 Candidates: TypeAlias = Callable[[Features, Tensor], Tensor]
 """Features and the model's outputs -> logits [B, N, C]."""
@@ -71,6 +71,8 @@ class Labels(keras.Model):
     Source: Devlin et al. 2019 (https://arxiv.org/abs/1810.04805), section 4.
     """
 
+    build, initial_carry = built_by_call, no_carry
+
     def __init__(
         self,
         *,
@@ -86,17 +88,8 @@ class Labels(keras.Model):
         self.class_weights = None if class_weights is None else list(class_weights)
         self.label_smoothing = label_smoothing
 
-    def build(self, features_shape: Shape) -> None:
-        """The model creates its variables at its first call."""
-        del features_shape
-
     def call(self, features: Features) -> Tensor:
         return self.model(model_rows(self.model.sides, features))
-
-    def initial_carry(self, batch: int) -> State:
-        """Returns `()`: every row stands alone."""
-        del batch
-        return ()
 
     def terms(self, features: Features, outputs: Any) -> dict[str, Ratio]:
         """Returns the sums to minimise ("loss") and to report, each a `Ratio`."""

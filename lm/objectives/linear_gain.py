@@ -6,12 +6,12 @@ import keras
 from keras import ops
 
 from lm.nn import label_head
-from lm.nn.branch import Factory, State, make
+from lm.nn.branch import Factory, make
 from lm.objectives.cross_entropy import at
 from lm.objectives.labels import Labels, labels_and_weights, model_rows
-from lm.objectives.objective import Ratio, RowScores
+from lm.objectives.objective import Ratio, RowScores, built_by_call, no_carry
 from lm.parts import part
-from lm.types import Features, Shape, Tensor
+from lm.types import Features, Tensor
 
 
 @part
@@ -29,21 +29,15 @@ class LinearGain(keras.Model):
     linearly from 0 to 1.
     """
 
+    build, initial_carry = built_by_call, no_carry
+
     def __init__(self, *, model: Factory, name: str = "linear_gain") -> None:
         super().__init__(name=name, autocast=False)
         self.model = make(model)
         self.labels = Labels(model=lambda name: self.model, candidates=last_position, name="labels")
 
-    def build(self, features_shape: Shape) -> None:
-        """The model creates its variables at its first call."""
-        del features_shape
-
     def call(self, features: Features) -> Tensor:
         return self.model(model_rows(self.model.sides, features))
-
-    def initial_carry(self, batch: int) -> State:
-        """Returns `()`: every row stands alone."""
-        return self.labels.initial_carry(batch)
 
     def terms(self, features: Features, outputs: Tensor) -> dict[str, Ratio]:
         """Returns the sums to minimise ("loss") and to report, each a `Ratio`."""

@@ -1,11 +1,11 @@
-"""What an objective hands to the trainer and to scoring: sums, never means of means."""
+"""What an objective hands to the trainer and to scoring: sums, never means of means; its carry."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 from lm.models.model import Model
 from lm.nn.branch import State
-from lm.types import Features, Tensor
+from lm.types import Features, Shape, Tensor
 
 
 class Ratio(NamedTuple):
@@ -56,9 +56,54 @@ class Objective(Protocol):
         """Returns how probable the targets of each row are; not there where nothing says so."""
 
 
+def built_by_call(self: Any, features_shape: Shape) -> None:
+    """The `build` of an objective whose model creates its variables at its first call."""
+    del self, features_shape
+
+
+def no_carry(self: Any, batch: int) -> State:
+    """The `initial_carry` of an objective whose rows all stand alone: `()`."""
+    del self, batch
+    return ()
+
+
 def predicts_whole_texts(objective: Any) -> bool:
     """Whether its cross entropy is that of whole texts, so that it can be counted in bits per byte.
 
     A decoder predicts every token of a text. An encoder predicts some, and sees the others.
     """
     return "decoder" in objective.model.sides
+
+
+CONTINUES = "_continues"
+
+
+def count_continuing_rows(features: Features) -> int:
+    """Returns how many rows may continue those of the last batch, 0 where all stand alone.
+
+    Args:
+        features: a batch, or for each feature anything with its shape; one whose name ends in
+            `_continues` marks the rows that do.
+    """
+    return next((x.shape[0] for name, x in features.items() if name.endswith(CONTINUES)), 0)
+
+
+def initial_carry(objective: Any, features: Features) -> State:
+    """Returns the carry before the first batch, all zeros; `()` where no row continues another.
+
+    Args:
+        objective: built.
+        features: as of `count_continuing_rows`.
+    """
+    rows = count_continuing_rows(features)
+    return objective.initial_carry(rows) if rows else ()
+
+
+def outputs_and_carry(
+    objective: Any, features: Features, carry: State, *, training: bool
+) -> tuple[Any, State]:
+    """Returns the outputs of an objective and the carry after them."""
+    if not carry:
+        return objective(features, training=training), ()
+    outputs, after = objective(features, carry=carry, training=training)
+    return outputs, after

@@ -6,11 +6,11 @@ import keras
 from keras import ops
 
 from lm.errors import LayerError
-from lm.nn.branch import Factory, State, make
+from lm.nn.branch import Factory, make
 from lm.nn.random import gumbel, hashed, uniform, word
 from lm.objectives.cross_entropy import likelihood
 from lm.objectives.discrimination import Corrupted, Task, as_float, detect_all
-from lm.objectives.objective import Ratio
+from lm.objectives.objective import Ratio, no_carry
 from lm.objectives.tying import Tie
 from lm.parts import part
 from lm.ranges import NonNegativeFloat, PositiveInt
@@ -64,6 +64,8 @@ class ReplacedToken(keras.Model):
     Departures: P tokens of a row at most where the release takes P of each text; where a batch is
     cut into microbatches, the generator's mean is that of each.
     """
+
+    initial_carry = no_carry
 
     def __init__(
         self,
@@ -133,11 +135,6 @@ class ReplacedToken(keras.Model):
                 "GENERATOR_FRACTION, or allow it by ReplacedToken.max_width_ratio = "
                 f"{other[-1] / kept[-1]:.4g}"
             )
-
-    def initial_carry(self, batch: int) -> State:
-        """Returns `()`: every row stands alone."""
-        del batch
-        return ()
 
     def terms(self, features: Features, outputs: Outputs) -> dict[str, Ratio]:
         """Returns the sums to minimise ("loss") and to report, each a `Ratio`."""

@@ -18,8 +18,8 @@ from lm.errors import ConfigError
 from lm.train import state
 from lm.train.evaluation import Evaluation, TaskMetrics
 from lm.train.guard import Guard, Step
+from lm.train.process_group import Interruptible, Stopped, StopSignals
 from lm.train.reporter import Reporter
-from lm.train.stop_signals import Interruptible, Stopped, StopSignals
 from lm.train.training_batches import HashedBatches, check_first_batch
 from lm.types import Batch
 

@@ -1,16 +1,173 @@
-"""The processes of a run: they agree where it begins, share its mesh, and the first one writes."""
+"""The processes of a run: they begin at one step, share a mesh, and stop at one signal.
+
+The first process writes. A signal asks the loop to save and stop, a second one ends the process.
+"""
 
 import contextlib
-from collections.abc import Callable, Iterator
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, TypeAlias
 
 from lm.checkpoint import Store
+from lm.engines import Engine
+from lm.engines.program import Ratios
 from lm.errors import UserError
 from lm.mesh import cluster
 from lm.train.goodput import Clock
-from lm.train.stop_signals import Signals, StopSignals, SyncedSignals
-from lm.types import Features
+from lm.types import Features, Tree
+
+HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Stopped(Exception):
+    """A signal came during an evaluation, which is repeated when the run goes on."""
+
+
+class Signals:
+    """Notes SIGTERM, SIGINT and SIGHUP while the body runs, where Python allows handlers.
+
+    SIGHUP stays ignored where it was: `nohup` starts a run that is to outlive its terminal.
+
+    Attributes:
+        received: the first signal, or None.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "Signals":
+        if threading.current_thread() is threading.main_thread():
+            is_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            numbers = [n for n in HANDLED if not (n == signal.SIGHUP and is_ignored)]
+            self._before = {number: signal.signal(number, self._note) for number in numbers}
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @property
+    def exit_code(self) -> int:
+        """128 + the signal's number; 0 if none came."""
+        return 0 if self.received is None else 128 + self.received
+
+    def restart(self) -> None:
+        """Do nothing: no other process is asked."""
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        # A terminal that closes sends SIGHUP more than once, the end of a session SIGTERM with it.
+        if number == signal.SIGHUP:
+            self.received = self.received or number
+        elif self.received in (None, signal.SIGHUP):
+            self.received = number
+        else:
+            os._exit(128 + number)
+
+
+class SyncedSignals:
+    """The signals of all processes: the first that any received, known to all at one step.
+
+    The processes exchange signals about once a second, at least every 8 steps of the slowest: a
+    signal waits for little more than the step under way, and short steps do not pay for the
+    exchange. The batches of an evaluation count as steps.
+    """
+
+    MAX_PERIOD = 8
+
+    def __init__(self) -> None:
+        self._own = Signals()
+        self._found: int | None = None
+        self.restart()
+
+    def __enter__(self) -> "SyncedSignals":
+        self._own.__enter__()
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self._own.__exit__(*raised)
+
+    def restart(self) -> None:
+        """Exchange at the next two reads: evaluation batches and steps differ in length."""
+        self._period = self._left = 1
+        self._since = time.monotonic() - 1  # as if a step had taken a second
+
+    @property
+    def received(self) -> int | None:
+        """The signal, or None; every process reads it once a step or evaluation batch."""
+        self._left -= 1
+        if self._found is None and self._left == 0:
+            self._exchange()
+        return self._found
+
+    @property
+    def exit_code(self) -> int:
+        """128 + the signal's number; 0 if none came."""
+        return 0 if self._found is None else 128 + self._found
+
+    def _exchange(self) -> None:
+        """Exchange signals, and the milliseconds of a step, which set the next period."""
+        took = int(1000 * (time.monotonic() - self._since) / self._period)
+        number, slowest = cluster.max_over_processes(self._own.received or 0, took)
+        self._found = number or None
+        self._period = self._left = max(1, min(self.MAX_PERIOD, 1000 // max(slowest, 1)))
+        self._since = time.monotonic()
+
+
+StopSignals: TypeAlias = Signals | SyncedSignals
+
+
+class Interruptible:
+    """An engine that evaluates no further batch after a signal.
+
+    Args:
+        engine: the engine.
+        signals: those of this process or of all.
+    """
+
+    def __init__(self, engine: Engine, signals: StopSignals) -> None:
+        self._engine = engine
+        self._signals = signals
+
+    def __getattr__(self, name: str) -> Any:
+        """Look it up in the engine."""
+        return getattr(self._engine, name)
+
+    def evaluations(self, batches: Iterable[Features]) -> Iterator[Ratios]:
+        """Yield the terms of every batch.
+
+        Raises:
+            Stopped: a signal came.
+        """
+        return self._engine.evaluations(self._checked(batches))
+
+    def predictions(self, batches: Iterable[Features]) -> Iterator[tuple[Ratios, Tree]]:
+        """Yield the terms of every batch and what the objective predicts for its rows.
+
+        Raises:
+            Stopped: a signal came.
+        """
+        return self._engine.predictions(self._checked(batches))
+
+    def _checked(self, batches: Iterable[Features]) -> Iterator[Features]:
+        """Yield batches until a signal comes; the last one that was read is not evaluated."""
+        for batch in batches:
+            self.check()
+            yield batch
+
+    def check(self) -> None:
+        """Raise if a signal came.
+
+        Raises:
+            Stopped: one came.
+        """
+        if self._signals.received is not None:
+            raise Stopped
 
 
 class ProcessGroup:

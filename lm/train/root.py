@@ -1,11 +1,13 @@
-"""The entry function of training, `train.train` in gin."""
+"""The entry function of training, `train.train` in gin, and its rehearsal up to the first step."""
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 
 from lm import engines
 from lm.checkpoint import Store
@@ -17,10 +19,15 @@ from lm.ranges import NonNegativeInt, PositiveInt, Seed
 from lm.train import metadata, skipped_batch, state
 from lm.train.evaluation import Evaluation
 from lm.train.loop import Loop, Patience, Plan
-from lm.train.process_group import ProcessGroup
+from lm.train.process_group import ProcessGroup, StopSignals
 from lm.train.progress import log
 from lm.train.reporter import Reporter
-from lm.train.training_batches import HashedBatches, check_labels, check_vocabulary
+from lm.train.training_batches import (
+    HashedBatches,
+    check_first_batch,
+    check_labels,
+    check_vocabulary,
+)
 from lm.wall import wall
 
 Factory = Callable[[], Any]
@@ -95,25 +102,15 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
     settings = dict(random_seed=random_seed, microbatches=microbatches, dtype_policy=dtype_policy)
     group = ProcessGroup(mesh)
     with contextlib.ExitStack() as held:
-        if group.is_first:
-            held.enter_context(lock(folder))
-        signals = group.signals()
-        held.enter_context(signals)
-        store = held.enter_context(contextlib.closing(group.store(Store(folder, keep=keep))))
+        signals, store = hold(held, group, folder, keep)
         set_up_keras(settings)
         data = HashedBatches(train_data())
         made = build_engine(engine or engines.get(), group, objective, optimizer, data, settings)
         about = metadata.run_metadata(data.fingerprint(), settings)
         log(metadata.format_machine(about["machine"]))
         store.clean()
-        found = state.resume(
-            store=store,
-            engine=made,
-            data=data,
-            metadata=about,
-            allow_change=allow_change,
-            before=saved and saved.step,
-        )
+        parts: dict[str, Any] = dict(store=store, engine=made, data=data, metadata=about)
+        found = state.resume(**parts, allow_change=allow_change, before=saved and saved.step)
         group.check_step(found and found.step)
         start = found or state.StartPoint()
         if found is None and initial_checkpoint_path is not None:
@@ -134,20 +131,29 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         )
         with contextlib.closing(reporter), group.lost_peers_named():
             loop = Loop(
-                engine=made,
-                data=data,
-                store=store,
+                **parts,
                 reporter=reporter,
                 plan=plan,
                 evaluations=[make() for make in evaluations],
                 patience=Patience.resumed(patience, start.patience),
                 samples=samples() if samples is not None and group.size == 1 else None,
-                metadata=about,
             )
             loop.run(start.step, signals, is_evaluated=start.is_evaluated)
         if group.is_first:
             metadata.write_operative_config(folder)
         group.wait_for_end()
+
+
+def hold(
+    held: contextlib.ExitStack, group: ProcessGroup, folder: Path, keep: int | None
+) -> tuple[StopSignals, Any]:
+    """Take the run folder and the signals until the run ends; return signals and checkpoints."""
+    if group.is_first:
+        held.enter_context(lock(folder))
+    signals = group.signals()
+    held.enter_context(signals)
+    store = held.enter_context(contextlib.closing(group.store(Store(folder, keep=keep))))
+    return signals, store
 
 
 def build_engine(
@@ -187,3 +193,104 @@ def set_up_keras(settings: Mapping[str, Any]) -> None:
         raise ConfigError("train.train.dtype_policy: float16 overflows; take mixed_bfloat16")
     keras.config.set_dtype_policy(settings["dtype_policy"])
     keras.utils.set_random_seed(settings["random_seed"])
+
+
+_DEFAULTS = {"random_seed": 0, "microbatches": 1, "dtype_policy": "float32"}
+
+
+class Rehearsed(NamedTuple):
+    """What was found.
+
+    Attributes:
+        description: what the run would be: a name and a line each.
+        faults: what is wrong, each with what to change.
+    """
+
+    description: dict[str, str]
+    faults: list[Exception]
+
+
+def rehearse(arguments: Mapping[str, Any], workdir: Path | None) -> Rehearsed:
+    """Build a run and read its first batch.
+
+    Args:
+        arguments: those of `lm.train.train`.
+        workdir: its run folder; None does not look at one.
+    """
+    found = Rehearsed({}, [])
+    settings = {name: arguments.get(name, default) for name, default in _DEFAULTS.items()}
+    with _noting(found):
+        set_up_keras(settings)
+    data = _made(found, lambda: HashedBatches(arguments["train_data"]()))
+    for make in (*arguments.get("evaluations", ()), arguments.get("samples")):
+        if make is not None:
+            _made(found, make)
+    engine = _made(found, lambda: _engine(arguments, data, settings)) if data else None
+    if data and engine:
+        _describe(found, data, engine)
+        with _noting(found):
+            check_first_batch(engine.program.objective, next(data))
+        if workdir:
+            with _noting(found):
+                _resume(found, workdir, engine, data, arguments, settings)
+    elif not data:  # without data there are no shapes to build the model on, but its settings show
+        _made(found, arguments["objective"])
+        _made(found, arguments["optimizer"])
+    return found
+
+
+def _engine(arguments: Mapping[str, Any], data: HashedBatches, settings: Mapping[str, Any]) -> Any:
+    """Return the engine of a run."""
+    factory = arguments.get("engine") or engines.get()
+    group, objective = ProcessGroup(arguments.get("mesh")), arguments["objective"]
+    return build_engine(factory, group, objective, arguments["optimizer"], data, settings)
+
+
+def _describe(found: Rehearsed, data: HashedBatches, engine: Any) -> None:
+    """Note what the run trains, and on what."""
+    sizes = [int(np.prod(w.shape, dtype=np.int64)) for w in engine.program.weights]
+    shapes = {name: tuple(x.shape) for name, x in data.features.items()}
+    found.description["parameters"] = f"{sum(sizes):,}"
+    found.description["tokenizers"] = ", ".join(
+        f"{user}: {size:,} ids" for user, size in data.vocabulary_sizes.items()
+    )
+    found.description["a batch"] = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+
+
+def _resume(
+    found: Rehearsed,
+    workdir: Path,
+    engine: Any,
+    data: HashedBatches,
+    arguments: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> None:
+    """Note where the run would go on; a folder of another run is an error."""
+    with contextlib.closing(Store(workdir)) as store:
+        start = state.resume(
+            store=store,
+            engine=engine,
+            data=data,
+            metadata=metadata.run_metadata(data.fingerprint(), settings),
+            allow_change=arguments["allow_change"],
+        )
+    start_point = f"from step {start.step} on" if start else "from the beginning"
+    found.description["trains"] = f"{start_point}, to step {arguments['train_steps']:,}"
+
+
+def _made(found: Rehearsed, make: Callable[[], Any]) -> Any:
+    """Return what a factory makes; None, and a fault noted, if it cannot."""
+    made = None
+    with _noting(found):
+        made = make()
+    return made
+
+
+@contextlib.contextmanager
+def _noting(found: Rehearsed) -> Iterator[None]:
+    """Note an error of the body once, and go on after it."""
+    try:
+        yield
+    except Exception as error:
+        if str(error) not in map(str, found.faults):
+            found.faults.append(error)

@@ -17,12 +17,12 @@ from safetensors import SafetensorError, numpy, safe_open
 
 from lm import disk
 from lm.engines import Engine, Outcome, Program
-from lm.engines.meter import mean
+from lm.engines.state_variables import mean
 from lm.errors import UserError
 from lm.mesh import cluster
+from lm.train.process_group import StopSignals
 from lm.train.progress import log
 from lm.train.state import is_finite
-from lm.train.stop_signals import StopSignals
 from lm.types import Batch
 
 FOLDER = "refused"

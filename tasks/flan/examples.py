@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from lm.data.storage import fingerprints, sources
+from lm.data.storage.record_cache import CachedSource
 from lm.data.storage.record_cache import Example as Record
 from tasks.flan.data_set import DataSet
 from tasks.flan.names import BARE, NAMED, Prompt
@@ -56,7 +57,7 @@ def written(data_set: DataSet, prompt: Prompt, index: int, example: Example) -> 
     return render(data_set.templates[index], example, options=prompt.form == "opt")
 
 
-def source(data_set: DataSet, prompt: Prompt) -> sources.CachedSource:
+def source(data_set: DataSet, prompt: Prompt) -> CachedSource:
     """Returns the SeqIO source of a data set in the form of a prompt."""
     origin = Origin(data_set)
     return sources.examples_source(

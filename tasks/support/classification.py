@@ -20,6 +20,7 @@ from lm.data.preprocessing.classification_task import (
 )
 from lm.data.registry.answers import Answer, LabelVocabulary
 from lm.data.storage import sources
+from lm.data.storage.record_cache import CachedSource
 
 Files = Mapping[str, sources.Lazy]
 
@@ -64,7 +65,7 @@ def add_table(  # noqa: PLR0913 - keyword-only settings of one task
     column: str = "label",
     metrics: Sequence[Metric] = (accuracy,),
     benchmark: str = "",
-    splits: Callable[[sources.CachedSource], sources.CachedSource] = lambda source: source,
+    splits: Callable[[CachedSource], CachedSource] = lambda source: source,
     more_columns: Sequence[str] = (),
 ) -> None:
     """Registers both forms of a task of tab-separated files; bad rows are named by file and line.
@@ -89,16 +90,28 @@ def add_table(  # noqa: PLR0913 - keyword-only settings of one task
     )  # fmt: skip
 
 
-def held_out(source: sources.CachedSource) -> sources.CachedSource:
+def add_sentences(name: str, files: Files) -> None:
+    """Registers both forms of a table of negative and positive sentences, in splits `by_fold`."""
+    add_table(
+        name,
+        files,
+        texts={"sentence": "text"},
+        answer=numbered("negative", "positive"),
+        splits=by_fold,
+        more_columns=("fold",),
+    )
+
+
+def held_out(source: CachedSource) -> CachedSource:
     """A source whose split `validation` is a tenth of what was `train`, chosen by content."""
     return sources.held_out(source, 0.1)
 
 
-def by_fold(source: sources.CachedSource) -> sources.CachedSource:
+def by_fold(source: CachedSource) -> CachedSource:
     """A source in splits by the column `fold` of its split `all`: 8 of ten, one and one."""
     bind = functools.partial
     rows, about = source.examples["all"], source.fingerprints["all"]
-    return sources.CachedSource(
+    return CachedSource(
         name=source.name,
         examples={split: bind(_of_folds, rows, folds) for split, folds in FOLDS.items()},
         fingerprints={split: bind(_about_folds, about, folds) for split, folds in FOLDS.items()},

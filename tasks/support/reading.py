@@ -11,6 +11,7 @@ from lm.data.registry import task_registry
 from lm.data.storage import files, fingerprints, readers, sources
 from lm.data.storage.plain import plain
 from lm.data.storage.readers import Row
+from lm.data.storage.record_cache import CachedSource
 
 Reading: TypeAlias = Callable[[Row], Iterable[Row]]
 """A row of a source, of TFDS or of a file -> the rows that it holds."""
@@ -18,9 +19,7 @@ Reading: TypeAlias = Callable[[Row], Iterable[Row]]
 Lazy = sources.Lazy
 
 
-def tfds_source(
-    name: str, data_set: str, splits: Mapping[str, str], read: Reading
-) -> sources.CachedSource:
+def tfds_source(name: str, data_set: str, splits: Mapping[str, str], read: Reading) -> CachedSource:
     """Returns the source of what a reading makes of a TFDS data set.
 
     Args:
@@ -41,7 +40,7 @@ def tfds_source(
 
 def jsonl_source(
     name: str, splits: Mapping[str, Lazy], read: Reading, *, held_out: float = 0.0
-) -> sources.CachedSource:
+) -> CachedSource:
     """Returns the source of what a reading makes of JSON lines.
 
     Args:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from lm.data.storage import fingerprints, sources
+from lm.data.storage.record_cache import CachedSource
 from lm.data.storage.record_cache import Example as Record
 from lm.errors import UserError
 from tasks.flan.data_set import DataSet
@@ -62,19 +63,19 @@ def evaluation(origin: Origin, setting: str, *, rank: bool) -> Iterator[Record]:
             yield {"inputs": text, "targets": label, **ids}
 
 
-def training_source(data_set: DataSet) -> sources.CachedSource:
+def training_source(data_set: DataSet) -> CachedSource:
     """Returns the source of the training prompts of a data set."""
     origin = Origin(data_set)
     return _source(origin, "train", partial(training, origin), "train")
 
 
-def evaluation_source(data_set: DataSet, setting: str, *, rank: bool) -> sources.CachedSource:
+def evaluation_source(data_set: DataSet, setting: str, *, rank: bool) -> CachedSource:
     """Returns the source of the prompts of a setting."""
     origin = Origin(data_set)
     return _source(origin, "test", partial(evaluation, origin, setting, rank=rank), [setting, rank])
 
 
-def _source(origin: Origin, split: str, examples: Any, settings: Any) -> sources.CachedSource:
+def _source(origin: Origin, split: str, examples: Any, settings: Any) -> CachedSource:
     return sources.examples_source(
         f"symbol_tuning_{origin.data_set.name}",
         {split: examples},

@@ -9,6 +9,7 @@ import seqio
 from lm.data.evaluation import metrics
 from lm.data.evaluation.rank_classification import choice, rank_accuracy
 from lm.data.storage import files, fingerprints, sources
+from lm.data.storage.record_cache import CachedSource
 from lm.data.vocabulary import byte_vocabulary
 from tasks.flan.data_set import data_sets
 from tasks.flan.register import MAXIMUM_RATE, rate
@@ -73,7 +74,7 @@ def _add_mixture(name: str, members: tuple[str, ...]) -> None:
     seqio.MixtureRegistry.add(name, [(PREFIX + member, rates) for member in members])
 
 
-def _algorithmic_source(short: str) -> sources.CachedSource:
+def _algorithmic_source(short: str) -> CachedSource:
     name = short.removeprefix(MADE)
     is_made = short.startswith(MADE)
     examples = partial(algorithms.made if is_made else algorithms.held, name)

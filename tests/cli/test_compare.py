@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from lm import equal_time
 from lm.cli.main import main
 from lm.errors import UserError
+from lm.experiments import equal_time
 
 ROW = """\
 include 'quickstart.gin'

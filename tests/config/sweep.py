@@ -25,7 +25,7 @@ from lm.config.names import KERAS_ROOTS, OWN_ROOTS, REFUSED, lies_in
 from lm.config.parameters import is_valid
 
 # What only an extra of the package needs.
-_EXTRAS = {"torch", "transformers", "ctranslate2"}
+_EXTRAS = {"torch", "transformers", "ctranslate2", "lm_eval"}
 _SECONDS = 20
 
 

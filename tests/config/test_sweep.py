@@ -19,7 +19,7 @@ DOERS = [
     "lm.disk.make",
     "lm.disk.remove",
     "lm.disk.replace",
-    "lm.doctor.writable",
+    "lm.reliability.doctor.writable",
     "lm.reliability.trial._run",
     "lm.train.reporter.EventWriter",
     "lm.train.reporter.MetricsWriter",

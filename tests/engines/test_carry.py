@@ -109,7 +109,7 @@ def test_evaluation_begins_empty_hands_on_and_leaves_the_state_alone():
     before = run(engine, range(2))
     batches = [batch(5), batch(6)]
     first, second = (e["loss"][0] for e in engine.evaluations(batches))
-    again = [float(engine.evaluate(b)["loss"][0]) for b in batches]
+    again = [float(next(engine.evaluations([b]))["loss"][0]) for b in batches]
     assert float(first) == again[0]
     assert float(second) != again[1]  # it went on with the first
     assert total(engine, batches)["loss"][0] == pytest.approx(float(first) + float(second))

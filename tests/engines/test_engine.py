@@ -81,9 +81,9 @@ def test_a_step_is_the_gradient_of_the_weighted_mean():
 
 def test_training_learns():
     engine = make(optimizer="adamw")
-    first = {name: t / w for name, (t, w) in engine.evaluate(batch(99)).items()}
+    first = {name: t / w for name, (t, w) in next(engine.evaluations([batch(99)])).items()}
     run(engine, range(200))
-    last = {name: t / w for name, (t, w) in engine.evaluate(batch(99)).items()}
+    last = {name: t / w for name, (t, w) in next(engine.evaluations([batch(99)])).items()}
     assert float(last["loss"]) < 0.3 * float(first["loss"])
 
 
@@ -106,7 +106,7 @@ def test_logs_are_means_over_the_window_and_then_start_again():
     engine = make(optimizer="adamw")
     totals = []
     for seed in (1, 2):
-        totals.append([float(x) for x in engine.evaluate(batch(seed))["loss"]])
+        totals.append([float(x) for x in next(engine.evaluations([batch(seed)]))["loss"]])
         engine.step(batch(seed))
     logs = engine.logs()
     total, weight = np.sum(totals, axis=0)
@@ -180,12 +180,12 @@ def test_an_empty_batch_is_no_nan():
 def test_evaluation_leaves_the_state_alone_and_uses_the_average():
     engine = make(optimizer="averaged", dropout=0.3)
     before = run(engine, range(3))
-    averaged = {name: float(x[0]) for name, x in engine.evaluate(batch(9)).items()}
+    averaged = {name: float(x[0]) for name, x in next(engine.evaluations([batch(9)])).items()}
     assert_equal(before, state(engine))
     plain = make(optimizer="adamw")
     pairs = zip(engine.program.weights, engine.program.optimizer.averages, strict=True)
     assign(plain, state(plain) | {w.path: np.asarray(a.value) for w, a in pairs})
-    expected = {name: float(x[0]) for name, x in plain.evaluate(batch(9)).items()}
+    expected = {name: float(x[0]) for name, x in next(plain.evaluations([batch(9)])).items()}
     assert averaged == pytest.approx(expected, rel=1e-6)
 
 

@@ -110,7 +110,7 @@ def test_a_reported_loss_is_minimised_and_the_sums_are_exact(name, parts):
 @every
 def test_evaluation_reports_too(name):
     made, features = started(name), batch(2)
-    terms = {n: [float(x) for x in pair] for n, pair in made.evaluate(features).items()}
+    terms = {n: [float(x) for x in pair] for n, pair in next(made.evaluations([features])).items()}
     assert terms["rows"] == [8.0, 2.0]
     assert terms["mean_output"] == pytest.approx([2 * features["x"].sum(), 24.0], rel=1e-5)
     loss, weight = terms["loss"]

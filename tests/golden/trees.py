@@ -8,7 +8,7 @@ import keras
 
 from lm.abstract import on_shapes
 from lm.config import load
-from lm.nn.repeat import abridged, unabridged
+from lm.nn.stack import abridged, unabridged
 from lm.summary import Summary, summarise
 from lm.types import Shape
 

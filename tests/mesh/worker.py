@@ -60,7 +60,7 @@ def answers(made: Any, name: str) -> dict[str, Any]:
     """Returns loss, gradients and collectives of one step, and for some the evaluated loss."""
     made.pull()
     before = weights(made)
-    evaluated = made.evaluate(features(name))["loss"] if name in EVALUATED else ()
+    evaluated = next(made.evaluations([features(name)]))["loss"] if name in EVALUATED else ()
     counts = compiled(made, name)
     made.step(features(name))
     logs = made.logs()

@@ -193,7 +193,7 @@ def test_slots_are_used_once(kind):
 @pytest.mark.parametrize("kind", [SwitchRouter, TopTwoRouter])
 def test_uniform_routing_has_a_balance_loss_of_one(kind):
     router = made(kind)
-    router.router_logits.kernel.assign(np.zeros((WIDTH, E)))
+    router.gate.router_logits.kernel.assign(np.zeros((WIDTH, E)))
     total, weight = routed(router, S)[3]["router_balance_loss"]
     assert total / weight == pytest.approx(1.0)
 

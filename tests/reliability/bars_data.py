@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lm.data.storage import files, readers, record_cache
-from lm.data.storage.defects import DefectReport
+from lm.data.storage.lines import DefectReport
 from lm.data.vocabulary import byte_vocabulary
 from lm.errors import UserError
 from tests.reliability.bar import Bar, Result

@@ -6,7 +6,7 @@ import pytest
 
 from lm.errors import UserError
 from lm.optim import adamw
-from lm.train.rehearsal import rehearse
+from lm.train.root import rehearse
 from tests.toy import Stream, Toy
 from tests.train.toy_run import run
 
@@ -32,8 +32,8 @@ def arguments(**changes):
 def test_a_sound_run_is_described(tmp_path):
     found = rehearse(arguments(), tmp_path)
     assert found.faults == []
-    assert found.facts["parameters"] == "187"
-    assert found.facts["trains"] == "from the beginning, to step 5"
+    assert found.description["parameters"] == "187"
+    assert found.description["trains"] == "from the beginning, to step 5"
     assert list(tmp_path.iterdir()) == []
 
 

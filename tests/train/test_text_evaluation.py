@@ -10,8 +10,8 @@ from lm.data.rows.features import EncoderDecoder
 from lm.data.user_tasks import user
 from lm.errors import ConfigError
 from lm.inference.generate import Candidate, Generated
+from lm.train.evaluation import TextEvaluation
 from lm.train.loop import decisive
-from lm.train.text_evaluation import TextEvaluation
 
 ENGINE = SimpleNamespace(pull=lambda: None, program=SimpleNamespace(objective=None))
 WRITTEN = ["a small dog runs home", "two cats"]

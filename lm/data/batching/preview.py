@@ -67,7 +67,7 @@ def preview(
         split: name of the split.
         number: how many examples, and how many rows at most.
         lengths: TASK_FEATURE_LENGTHS; 128 of each feature by default.
-        converter: factory of a feature converter; by default a packing one that suits the task.
+        converter: factory of a feature converter; by default a packing one that fits the task.
         vocabulary: replaces the task's own.
 
     Raises:

@@ -14,7 +14,7 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
-from lm.data.special_ids import SPECIAL_IDS, UNKNOWN_ID, UNKNOWN_TEXT
+from lm.data.closed_vocabulary import SPECIAL_IDS, UNKNOWN_ID, ClosedVocabulary
 from lm.data.vocabulary import contents
 from lm.errors import UserError
 from lm.parts import value
@@ -36,7 +36,7 @@ def split(texts: tf.Tensor) -> tf.Tensor:
     return tf.strings.split(tf.strings.regex_replace(plain, r"([^\pL\pN\pM\s'’-])", r" \1 "))
 
 
-class WordVocabulary(seqio.Vocabulary):
+class WordVocabulary(ClosedVocabulary):
     """The words of a corpus: id = 3 + rank; 0 padding, 1 end, 2 unknown.
 
     Args:
@@ -49,28 +49,9 @@ class WordVocabulary(seqio.Vocabulary):
     """
 
     def __init__(self, counts: Mapping[str, int]) -> None:
-        super().__init__(extra_ids=0)
-        self.words = ["", "", UNKNOWN_TEXT, *counts]
+        super().__init__(counts)
+        self.words = self.texts
         self.counts = np.array([0] * SPECIAL_IDS + list(counts.values()), np.int64)
-
-    @property
-    def bos_id(self) -> int | None:
-        """No id begins a sequence."""
-        return None
-
-    @property
-    def eos_id(self) -> int | None:
-        """The id that ends a sequence."""
-        return 1
-
-    @property
-    def unk_id(self) -> int | None:
-        """The id of every other word."""
-        return UNKNOWN_ID
-
-    @property
-    def _base_vocab_size(self) -> int:
-        return len(self.words)
 
     @functools.cached_property
     def _table(self) -> tf.lookup.StaticHashTable:

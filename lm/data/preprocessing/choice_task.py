@@ -20,7 +20,6 @@ from lm.data.preprocessing.classification_task import Metric, chosen
 from lm.data.preprocessing.text_pairs import Cut
 from lm.data.rows.packing import Features, Lengths
 from lm.data.special_tokens import special_tokens
-from lm.data.vocabulary import SENTINELS, byte_vocabulary
 from lm.errors import UserError
 
 CHOICES, CHOICE_LENGTHS = "choices", "choice_lengths"
@@ -66,7 +65,6 @@ def choice_form(
     """
     keys = {text_pairs.FIRST: task.text, CHOICES: task.choices, "label": task.label}
     keys |= {column: column for column in task.kept}
-    feature = seqio.Feature(vocabulary or byte_vocabulary(extra_ids=SENTINELS), add_eos=False)
     return seqio.TaskRegistry.add(
         name,
         source=task.source,
@@ -77,7 +75,7 @@ def choice_form(
             seqio.CacheDatasetPlaceholder(),
             functools.partial(join_choices, cut=cut),
         ],
-        output_features={text_pairs.FIRST: feature},
+        output_features={text_pairs.FIRST: text_pairs.row_feature(vocabulary)},
         postprocess_fn=task.postprocess,
         metric_fns=list(task.metrics),
     )
@@ -114,8 +112,8 @@ def join_choices(
     Raises:
         UserError: if the length leaves no token for text and choice.
     """
-    room = sequence_length[text_pairs.FIRST] - _AROUND
-    if room < 2:  # noqa: PLR2004 - one for each
+    capacity = sequence_length[text_pairs.FIRST] - _AROUND
+    if capacity < 2:  # noqa: PLR2004 - one for each
         raise UserError(
             f"TASK_FEATURE_LENGTHS = {dict(sequence_length)}: inputs hold no text beside a choice; "
             "make them longer"
@@ -124,7 +122,9 @@ def join_choices(
 
     def joined(example: Features) -> Features:
         text, lengths = example[text_pairs.FIRST], example[CHOICE_LENGTHS]
-        first, second = cut(tf.fill(tf.shape(lengths), tf.size(text)), lengths, room)  # [C] each
+        first, second = cut(
+            tf.fill(tf.shape(lengths), tf.size(text)), lengths, capacity
+        )  # [C] each
         starts = tf.cumsum(lengths, exclusive=True)
         of_choices = tf.gather(example[CHOICES], tf.ragged.range(starts, starts + second))
         sep = tf.fill([tf.size(lengths), 1], tokens.sep)

@@ -18,7 +18,7 @@ from lm.data.preprocessing import text_pairs
 from lm.data.registry.answers import Answer, LabelVocabulary
 from lm.data.rows.packing import Features
 from lm.data.storage.readers import Row
-from lm.data.vocabulary import SENTINELS, byte_vocabulary
+from lm.data.vocabulary import byte_vocabulary
 from lm.errors import UserError
 
 Metric = Callable[..., Mapping[str, float]]
@@ -117,9 +117,7 @@ def class_form(
             join,
         ],
         output_features={
-            text_pairs.FIRST: seqio.Feature(
-                vocabulary or byte_vocabulary(extra_ids=SENTINELS), add_eos=False
-            ),
+            text_pairs.FIRST: text_pairs.row_feature(vocabulary),
             task.answer.feature: seqio.Feature(task.answer, **number),
         },
         postprocess_fn=task.postprocess,

@@ -18,7 +18,7 @@ from lm.data.preprocessing import text_pairs
 from lm.data.preprocessing.classification_task import Metric, Preprocessor, chosen
 from lm.data.preprocessing.token_ends import span_of, tokens_with_ends
 from lm.data.rows.packing import Features, Lengths
-from lm.data.vocabulary import SENTINELS, byte_vocabulary
+from lm.data.vocabulary import byte_vocabulary
 
 ANSWERS, ANSWER_START = "answers", "answer_start"
 NO_ANSWER = "unanswerable"
@@ -63,7 +63,6 @@ def class_form(
     """
     keys = {text_pairs.FIRST: task.question, text_pairs.SECOND: task.text}
     keys |= {ANSWERS: ANSWERS, ANSWER_START: ANSWER_START}
-    feature = seqio.Feature(vocabulary or byte_vocabulary(extra_ids=SENTINELS), add_eos=False)
     return seqio.TaskRegistry.add(
         name,
         source=task.source,
@@ -75,7 +74,7 @@ def class_form(
             seqio.CacheDatasetPlaceholder(),
             functools.partial(join_span, join=join),
         ],
-        output_features={text_pairs.FIRST: feature},
+        output_features={text_pairs.FIRST: text_pairs.row_feature(vocabulary)},
         postprocess_fn=right_answers,
         metric_fns=list(task.metrics),
     )

@@ -20,6 +20,7 @@ import tensorflow as tf
 from lm.data.mapping import mapped
 from lm.data.rows.packing import Features, Lengths
 from lm.data.special_tokens import special_tokens
+from lm.data.vocabulary import SENTINELS, byte_vocabulary
 from lm.errors import UserError
 from lm.parts import part
 
@@ -30,6 +31,11 @@ OutputFeatures = Mapping[str, seqio.Feature]
 Sizes = tuple[tf.Tensor, tf.Tensor]
 Cut = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Sizes]
 Keep = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+def row_feature(vocabulary: seqio.Vocabulary | None) -> seqio.Feature:
+    """Returns the feature of a row: ids between [CLS] and [SEP]; of bytes by default."""
+    return seqio.Feature(vocabulary or byte_vocabulary(extra_ids=SENTINELS), add_eos=False)
 
 
 def tokenize_second(dataset: tf.data.Dataset, output_features: OutputFeatures) -> tf.data.Dataset:

@@ -66,11 +66,11 @@ class WordReplacement:
         others = iter(corpus.drawn(draw.random(len(words))))
         marks = iter(is_replaced.tolist())
 
-        def turned(word: re.Match[str]) -> str:
+        def replaced(word: re.Match[str]) -> str:
             other = next(others)
             return other if next(marks) else word[0]
 
-        return _WORD.sub(turned, text)
+        return _WORD.sub(replaced, text)
 
 
 class Corpus(NamedTuple):

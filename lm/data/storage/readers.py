@@ -6,20 +6,16 @@ A byte order mark and the carriage return of a CRLF ending are defects too; when
 these bytes are left out and the line is kept, since its text is clear.
 """
 
-import codecs
-import gzip
 import json
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 from lm.data.storage import files
-from lm.data.storage.defects import DefectReport
+from lm.data.storage.lines import DefectReport, filled_lines, lines, sound
 from lm.errors import UserError
 from lm.parts import part
 
-MAX_LINE_BYTES = 64 * 2**20
 MAX_PART = 2**20  # characters
 
 Paths = str | Path | Sequence[str | Path]
@@ -52,7 +48,7 @@ def read_text_lines(
     """
     report = report or DefectReport(on_error)
     for path in files.expand(paths):
-        for _, line in _sound(_filled_lines(path, report)):
+        for _, line in sound(filled_lines(path, report)):
             yield line
 
 
@@ -67,7 +63,7 @@ def read_paragraphs(
     report = report or DefectReport(on_error)
     for path in files.expand(paths):
         held: list[str] = []
-        for _, line in _sound(_lines(path, report)):
+        for _, line in sound(lines(path, report)):
             if line.strip():
                 held.append(line)
             elif held:
@@ -87,9 +83,9 @@ def read_documents(
     """
     report = report or DefectReport(on_error)
     for path in files.expand(paths):
-        lines = [line for _, line in _sound(_lines(path, report))]
-        if lines:
-            yield "\n".join(lines) + "\n"
+        text = [line for _, line in sound(lines(path, report))]
+        if text:
+            yield "\n".join(text) + "\n"
 
 
 def read_parts(
@@ -116,7 +112,7 @@ def read_parts(
     for path in files.expand(paths):
         held: list[str] = []
         size = 0
-        for _, line in _sound(_lines(path, report)):
+        for _, line in sound(lines(path, report)):
             ends = line == separator
             if not ends:
                 held.append(f"{line}\n")
@@ -182,12 +178,7 @@ def read_tsv(
     """
     report = report or DefectReport(on_error)
     for path in files.expand(paths):
-        for number, row in _table(path, columns, names, report):
-            kind, detail = check(row) if check else ("", "")
-            if kind:
-                report.defect(path, number, kind, detail)
-            else:
-                yield row
+        yield from _passed(path, _table(path, columns, names, report), check, report)
 
 
 def read_jsonl(
@@ -215,93 +206,25 @@ def read_jsonl(
     """
     report = report or DefectReport(on_error)
     for path in files.expand(paths):
-        for number, line in _sound(_filled_lines(path, report)):
-            row, kind, detail = _object(line, fields or (), as_text)
-            if check and not kind:
-                kind, detail = check(row)
-            if kind:
-                report.defect(path, number, kind, detail)
-            else:
-                yield {name: row[name] for name in fields} if fields else row
+        for row in _passed(path, _objects(path, fields or (), as_text, report), check, report):
+            yield {name: row[name] for name in fields} if fields else row
 
 
-def _sound(lines: Iterator[tuple[int, str | None]]) -> Iterator[tuple[int, str]]:
-    """Leaves out the lines that have a defect."""
-    return ((number, text) for number, text in lines if text is not None)
-
-
-def _filled_lines(path: Path, report: DefectReport) -> Iterator[tuple[int, str | None]]:
-    """Yields lines as `_lines` does; a line of white space is a defect too."""
-    for number, text in _lines(path, report):
-        if text is not None and not text.strip():
-            report.defect(path, number, "empty line")
-            text = None
-        yield number, text
-
-
-def _lines(path: Path, report: DefectReport) -> Iterator[tuple[int, str | None]]:
-    """Yields (number, text) of every line of a file; text is None where a defect leaves it out."""
-    number = 0
-    for number, raw in _raw_lines(path):
-        yield number, _decode(path, number, raw, report)
-    if number == 0:
-        report.defect(path, 1, "empty file")
-
-
-def _raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yields (number, bytes) of each line without its end; a longer one than allowed is cut."""
-    with files.open_binary(path) as file:
-        try:
-            number = 0
-            while raw := file.readline(MAX_LINE_BYTES + 1):
-                number += 1
-                if len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n"):
-                    _finish_line(file)
-                yield number, raw.removesuffix(b"\n")
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise UserError(
-                f"{path}: cut or damaged gzip file ({error}); fetch it again"
-            ) from error
-
-
-def _finish_line(file: IO[bytes]) -> None:
-    """Reads on to the end of the current line."""
-    while (rest := file.readline(1 << 20)) and not rest.endswith(b"\n"):
-        pass
-
-
-def _decode(path: Path, number: int, raw: bytes, report: DefectReport) -> str | None:
-    """Returns the text of a line, or None if a defect leaves it out."""
-    if number == 1 and raw.startswith(codecs.BOM_UTF8):
-        report.defect(path, number, "byte order mark")
-        raw = raw.removeprefix(codecs.BOM_UTF8)
-    if raw.endswith(b"\r"):
-        report.defect(path, number, "CRLF line end")
-        raw = raw.removesuffix(b"\r")
-    kind, detail = _fault(raw)
-    if kind:
-        report.defect(path, number, kind, detail)
-        return None
-    return raw.decode()
-
-
-def _fault(raw: bytes) -> tuple[str, str]:
-    """Returns kind and detail of what makes a line unreadable, or two empty strings."""
-    if len(raw) > MAX_LINE_BYTES:
-        return "line too long", f" (over {MAX_LINE_BYTES >> 20} MiB)"
-    for byte, kind in ((b"\0", "NUL byte"), (b"\r", "carriage return inside the line")):
-        if byte in raw:
-            return kind, f" (byte {raw.index(byte) + 1} of the line)"
-    try:
-        raw.decode()
-    except UnicodeDecodeError as error:
-        return "invalid UTF-8", f" (byte {error.start + 1} of the line)"
-    return "", ""
+def _passed(
+    path: Path, rows: Iterator[tuple[int, Row]], check: Check | None, report: DefectReport
+) -> Iterator[Row]:
+    """Yields the rows in which a check finds no defect."""
+    for number, row in rows:
+        kind, detail = check(row) if check else ("", "")
+        if kind:
+            report.defect(path, number, kind, detail)
+        else:
+            yield row
 
 
 def _aligned(sides: Mapping[str, Path], report: DefectReport) -> Iterator[Row]:
     """Yields the rows of one set of aligned files."""
-    streams = [(text for _, text in _filled_lines(path, report)) for path in sides.values()]
+    streams = [(text for _, text in filled_lines(path, report)) for path in sides.values()]
     for number, texts in enumerate(_longest(streams), start=1):
         if _ENDED in texts:
             short = list(sides.values())[texts.index(_ENDED)]
@@ -326,14 +249,14 @@ def _table(
     report: DefectReport,
 ) -> Iterator[tuple[int, Row]]:
     """Yields (number, row) of the lines of one table."""
-    lines = _sound(_filled_lines(path, report))
-    header = list(names or next(lines, (0, ""))[1].split("\t"))
+    rows = sound(filled_lines(path, report))
+    header = list(names or next(rows, (0, ""))[1].split("\t"))
     if header == [""]:
         return
     wanted = list(columns) if columns else header
     if missing := [name for name in wanted if name not in header]:
         raise UserError(f"{path}:1: missing column {missing[0]!r}; it has {', '.join(header)}")
-    for number, line in lines:
+    for number, line in rows:
         cells = line.split("\t")
         if len(cells) != len(header):
             kind = "missing column" if len(cells) < len(header) else "extra column"
@@ -341,6 +264,18 @@ def _table(
         else:
             row = dict(zip(header, cells, strict=True))
             yield number, {name: row[name] for name in wanted}
+
+
+def _objects(
+    path: Path, fields: Sequence[str], as_text: Sequence[str], report: DefectReport
+) -> Iterator[tuple[int, Row]]:
+    """Yields (number, object) of the lines of one file."""
+    for number, line in sound(filled_lines(path, report)):
+        row, kind, detail = _object(line, fields, as_text)
+        if kind:
+            report.defect(path, number, kind, detail)
+        else:
+            yield number, row
 
 
 def _object(line: str, fields: Sequence[str], as_text: Sequence[str] = ()) -> tuple[Row, str, str]:

@@ -5,12 +5,14 @@ record format (a checksum per record), beside a manifest with their count and ty
 reads them with operations whose iterator can be saved.
 """
 
+import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import seqio
 import tensorflow as tf
 
 from lm.data.mapping import mapped
@@ -134,3 +136,75 @@ def _parser(kind: str) -> Any:
     if kind.endswith("[]"):
         return tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True)
     return tf.io.FixedLenFeature([], dtype)
+
+
+class CachedSource(seqio.DataSource):
+    """A SeqIO source whose splits are written to the record cache at their first use.
+
+    Args:
+        name: a readable name for the cache folder.
+        examples: for each split, a function that yields its examples.
+        fingerprints: for each split, a function that returns all that decides the examples, as
+            plain JSON values.
+        description: what the source was made from, as plain JSON values.
+        require: checks that the data of a split are on this machine, without reading them; raises
+            UserError if they are not.
+
+    Attributes:
+        examples, fingerprints, description, require: the arguments.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        examples: Mapping[str, Callable[[], Iterable[Example]]],
+        fingerprints: Mapping[str, Callable[[], Mapping[str, Any]]],
+        description: Any = None,
+        require: Callable[[str], None] | None = None,
+    ):
+        super().__init__(splits=tuple(examples))
+        self.name = name
+        self.examples = dict(examples)
+        self.fingerprints = dict(fingerprints)
+        self.description = description
+        self.require = require
+        self.fingerprint = functools.cache(self._fingerprint)
+
+    @property
+    def supports_arbitrary_sharding(self) -> bool:
+        """False: a split is one file."""
+        return False
+
+    def list_shards(self, split: str) -> Sequence[str]:
+        """Returns the single shard of a split."""
+        return [split]
+
+    def num_input_examples(self, split: str) -> int:
+        """Returns the number of examples of a split, caching it if need be."""
+        return count(self._folder(split))
+
+    def get_dataset(
+        self,
+        split: str = "train",
+        shuffle: bool = False,  # noqa: FBT001, FBT002 - SeqIO's signature
+        seed: int | None = None,
+        shard_info: seqio.ShardInfo | None = None,
+        *,
+        sequence_length: Mapping[str, int] | None = None,
+        use_cached: bool = False,
+        num_epochs: int | None = 1,
+    ) -> tf.data.Dataset:
+        """Returns the examples of a split in their stable order; shuffling is the pipeline's."""
+        del shuffle, seed, shard_info, sequence_length, use_cached, num_epochs
+        return dataset(self._folder(split))
+
+    def _fingerprint(self, split: str) -> Mapping[str, Any]:
+        """Returns all that decides the examples of a split, as plain JSON values."""
+        if split not in self.fingerprints:
+            raise UserError(f"{self.name}: no split {split!r}; it has {', '.join(self.splits)}")
+        return self.fingerprints[split]()
+
+    def _folder(self, split: str) -> Path:
+        fingerprint = self.fingerprint(split)
+        return cached(f"{self.name}-{split}", fingerprint, self.examples[split])

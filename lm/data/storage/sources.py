@@ -1,4 +1,4 @@
-"""SeqIO sources over the record cache: files or a Python generator in, examples out.
+"""What SeqIO reads: files or a Python generator in, examples of the record cache out.
 
 Registering a task with such a source reads nothing. The first use validates the files in
 Python, writes the examples to the record cache, and from then on tf.data reads only that.
@@ -11,92 +11,18 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import seqio
-import tensorflow as tf
 from absl import logging
 
-from lm.data.storage import files, fingerprints, readers, record_cache
-from lm.data.storage.defects import DefectReport
+from lm.data.storage import files, fingerprints, readers
+from lm.data.storage.lines import DefectReport
+from lm.data.storage.record_cache import CachedSource, Example
 from lm.errors import UserError
 
 Reader = Callable[..., Iterator[Any]]
 Paths = readers.Paths
 Lazy = Callable[[], Paths]
-
-
-class CachedSource(seqio.DataSource):
-    """A SeqIO source whose splits are written to the record cache at their first use.
-
-    Args:
-        name: a readable name for the cache folder.
-        examples: for each split, a function that yields its examples.
-        fingerprints: for each split, a function that returns all that decides the examples, as
-            plain JSON values.
-        description: what the source was made from, as plain JSON values.
-        require: checks that the data of a split are on this machine, without reading them; raises
-            UserError if they are not.
-
-    Attributes:
-        examples, fingerprints, description, require: the arguments.
-    """
-
-    def __init__(
-        self,
-        *,
-        name: str,
-        examples: Mapping[str, Callable[[], Iterable[record_cache.Example]]],
-        fingerprints: Mapping[str, Callable[[], Mapping[str, Any]]],
-        description: Any = None,
-        require: Callable[[str], None] | None = None,
-    ):
-        super().__init__(splits=tuple(examples))
-        self.name = name
-        self.examples = dict(examples)
-        self.fingerprints = dict(fingerprints)
-        self.description = description
-        self.require = require
-        self.fingerprint = functools.cache(self._fingerprint)
-
-    @property
-    def supports_arbitrary_sharding(self) -> bool:
-        """False: a split is one file."""
-        return False
-
-    def list_shards(self, split: str) -> Sequence[str]:
-        """Returns the single shard of a split."""
-        return [split]
-
-    def num_input_examples(self, split: str) -> int:
-        """Returns the number of examples of a split, caching it if need be."""
-        return record_cache.count(self._folder(split))
-
-    def get_dataset(
-        self,
-        split: str = "train",
-        shuffle: bool = False,  # noqa: FBT001, FBT002 - SeqIO's signature
-        seed: int | None = None,
-        shard_info: seqio.ShardInfo | None = None,
-        *,
-        sequence_length: Mapping[str, int] | None = None,
-        use_cached: bool = False,
-        num_epochs: int | None = 1,
-    ) -> tf.data.Dataset:
-        """Returns the examples of a split in their stable order; shuffling is the pipeline's."""
-        del shuffle, seed, shard_info, sequence_length, use_cached, num_epochs
-        return record_cache.dataset(self._folder(split))
-
-    def _fingerprint(self, split: str) -> Mapping[str, Any]:
-        """Returns all that decides the examples of a split, as plain JSON values."""
-        if split not in self.fingerprints:
-            raise UserError(f"{self.name}: no split {split!r}; it has {', '.join(self.splits)}")
-        return self.fingerprints[split]()
-
-    def _folder(self, split: str) -> Path:
-        fingerprint = self.fingerprint(split)
-        return record_cache.cached(f"{self.name}-{split}", fingerprint, self.examples[split])
 
 
 def text_source(
@@ -183,7 +109,7 @@ def jsonl_source(
 
 def examples_source(
     name: str,
-    splits: Mapping[str, Callable[[], Iterable[record_cache.Example]]],
+    splits: Mapping[str, Callable[[], Iterable[Example]]],
     *,
     fingerprint: Callable[[], Mapping[str, Any]],
     require: Callable[[str], None] | None = None,
@@ -264,7 +190,7 @@ def _extended(
     return {**fingerprint(), **more}
 
 
-def _chained(sources: Sequence[CachedSource], split: str) -> Iterator[record_cache.Example]:
+def _chained(sources: Sequence[CachedSource], split: str) -> Iterator[Example]:
     """Yields the examples of a split of every source."""
     for source in sources:
         yield from source.examples[split]()
@@ -276,8 +202,8 @@ def _fingerprints(sources: Sequence[CachedSource], split: str) -> Mapping[str, A
 
 
 def _between(
-    examples: Callable[[], Iterable[record_cache.Example]], bounds: tuple[float, float]
-) -> Iterator[record_cache.Example]:
+    examples: Callable[[], Iterable[Example]], bounds: tuple[float, float]
+) -> Iterator[Example]:
     """Yields the examples whose share lies between two bounds."""
     low, high = bounds
     for example in examples():
@@ -290,7 +216,7 @@ def _source(
     reader: Reader,
     options: Mapping[str, Any],
     on_error: str,
-    wrap: Callable[[Any], record_cache.Example] = dict,
+    wrap: Callable[[Any], Example] = dict,
     *,
     check: readers.Check | None = None,
 ) -> CachedSource:
@@ -324,7 +250,7 @@ def _checked(
 
 def _read(
     paths: Any, reader: Reader, options: Mapping[str, Any], on_error: str, wrap: Callable
-) -> Iterator[record_cache.Example]:
+) -> Iterator[Example]:
     """Yields the examples of one split and logs what was skipped."""
     report = DefectReport(on_error)
     for item in reader(_resolve(paths), report=report, **options):

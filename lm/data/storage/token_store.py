@@ -18,11 +18,11 @@ import seqio
 import tensorflow as tf
 from absl import logging
 
-from lm.chatter import without_chatter
 from lm.data.mapping import mapped
 from lm.data.storage import files, fingerprints
 from lm.data.storage.files import publish, read_manifest, verify
 from lm.errors import UserError
+from lm.quiet import without_chatter
 
 FORMAT = 1
 MEMORY_LIMIT = 2**30

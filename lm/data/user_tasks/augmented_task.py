@@ -15,9 +15,8 @@ from lm.data.preprocessing.classification_task import Preprocessor, chosen
 from lm.data.registry import task_registry
 from lm.data.rows.packing import Features, Lengths
 from lm.data.storage import files, fingerprints
-from lm.data.storage.sources import CachedSource
+from lm.data.storage.record_cache import CachedSource
 from lm.data.user_tasks import derived_tasks, user
-from lm.data.vocabulary import SENTINELS, byte_vocabulary
 from lm.errors import UserError
 from lm.parts import value
 
@@ -55,7 +54,7 @@ def augmented_task(
     made = augment()
     settings = fingerprints.settings([made, join])
     if user.is_new(name, ["augmented", task, column, settings]):
-        feature = seqio.Feature(vocabulary or byte_vocabulary(extra_ids=SENTINELS), add_eos=False)
+        feature = text_pairs.row_feature(vocabulary)
         keys = {text_pairs.FIRST: column, AUGMENTED: AUGMENTED}
         seqio.TaskRegistry.add(
             name,

@@ -12,7 +12,7 @@ from lm.data.registry.answers import LABEL, LabelVocabulary
 from lm.data.storage import fingerprints
 from lm.data.storage.plain import plain
 from lm.data.storage.readers import Row
-from lm.data.storage.sources import CachedSource
+from lm.data.storage.record_cache import CachedSource
 from lm.errors import UserError
 
 

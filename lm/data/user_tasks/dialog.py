@@ -20,7 +20,7 @@ from typing import Any
 import seqio
 
 from lm.data.storage import readers, sources
-from lm.data.storage.defects import DefectReport
+from lm.data.storage.lines import DefectReport
 from lm.data.user_tasks import user
 from lm.data.user_tasks.user import Metric, Paths
 from lm.parts import part, value

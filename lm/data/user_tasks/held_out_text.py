@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lm.data.storage import sources
+from lm.data.storage.record_cache import CachedSource
 from lm.errors import UserError
 
 Texts = Callable[[], Iterable[str]]
@@ -29,7 +30,7 @@ class Border(NamedTuple):
     part: float
 
 
-def held_out_text(source: sources.CachedSource, share: float, feature: str) -> sources.CachedSource:
+def held_out_text(source: CachedSource, share: float, feature: str) -> CachedSource:
     """A source whose split `validation` is a share of the bytes of what was `train`.
 
     Args:
@@ -58,7 +59,7 @@ def held_out_text(source: sources.CachedSource, share: float, feature: str) -> s
     sides = {"validation": 0, "train": 1}
     examples = {split: functools.partial(side, index) for split, index in sides.items()}
     marks = {split: functools.partial(_mark, source, share, split) for split in sides}
-    return sources.CachedSource(
+    return CachedSource(
         name=source.name,
         examples={**source.examples, **examples},
         fingerprints={**source.fingerprints, **marks},
@@ -98,6 +99,6 @@ def divided(text: str, at: Border) -> tuple[str, str]:
     return text[:end], text[end:]
 
 
-def _mark(source: sources.CachedSource, share: float, split: str) -> dict[str, Any]:
+def _mark(source: CachedSource, share: float, split: str) -> dict[str, Any]:
     """Returns what decides the examples of a side."""
     return {**source.fingerprints["train"](), "held_out": [share, "of the bytes"], "side": split}

@@ -18,6 +18,7 @@ from lm.data.evaluation.metrics import bleu, exact_match
 from lm.data.mapping import mapped
 from lm.data.registry import task_registry
 from lm.data.storage import fingerprints, readers, sources
+from lm.data.storage.record_cache import CachedSource
 from lm.data.user_tasks.held_out_text import held_out_text
 from lm.data.vocabulary import byte_vocabulary
 from lm.errors import UserError
@@ -241,7 +242,7 @@ def given_files(**files: Any) -> dict[str, Any]:
     return {split: paths for split, paths in files.items() if paths}
 
 
-def with_held_out(source: sources.CachedSource, share: float) -> sources.CachedSource:
+def with_held_out(source: CachedSource, share: float) -> CachedSource:
     """Makes a validation split of a share of the training examples, if asked for."""
     if not share:
         return source
@@ -252,7 +253,7 @@ def with_held_out(source: sources.CachedSource, share: float) -> sources.CachedS
 
 def register(
     name: str,
-    source: sources.CachedSource,
+    source: CachedSource,
     held_out: float,
     renamed: Mapping[str, str],
     vocabulary: seqio.Vocabulary | None,

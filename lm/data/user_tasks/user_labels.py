@@ -38,6 +38,7 @@ from lm.data.registry.answers import (
     parts_of,
 )
 from lm.data.storage import fingerprints, readers, sources
+from lm.data.storage.record_cache import CachedSource
 from lm.data.user_tasks import user
 from lm.data.user_tasks.user import Paths
 from lm.errors import UserError
@@ -200,7 +201,7 @@ def _columns(texts: str | Sequence[str], answer: str) -> tuple[str, ...]:
 
 def _register(
     name: str,
-    source: sources.CachedSource,
+    source: CachedSource,
     held_out: float,
     columns: Sequence[str],
     answer: Answer,
@@ -224,7 +225,7 @@ def _table(
     columns: Sequence[str],
     on_error: str,
     check: readers.Check | None = None,
-) -> sources.CachedSource:
+) -> CachedSource:
     """Returns the source of columns of tables, the last of which may be numbers in JSON.
 
     Raises:
@@ -252,9 +253,7 @@ def _one(written: str) -> list[str]:
     return [written] if written else []
 
 
-def _found(
-    source: sources.CachedSource, column: str, labels_of: Callable[[str], Sequence[str]]
-) -> Names:
+def _found(source: CachedSource, column: str, labels_of: Callable[[str], Sequence[str]]) -> Names:
     """Returns the labels of the training rows, numbers in their order, others by the alphabet.
 
     Raises:

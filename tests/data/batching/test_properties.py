@@ -14,7 +14,7 @@ from lm.data.batching.stream import shuffled_indices
 from lm.data.rows import features, packing
 from lm.data.rows.converter import to_rows
 from lm.data.storage import readers, record_cache, sources
-from lm.data.storage.defects import DefectReport
+from lm.data.storage.lines import DefectReport
 from lm.data.vocabulary import byte_vocabulary
 from lm.errors import UserError
 from tests.data import toy

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lm.data.storage import readers
-from lm.data.storage.defects import DefectReport
+from lm.data.storage import lines, readers
+from lm.data.storage.lines import DefectReport
 from lm.errors import UserError
 
 DEFECTS = {
@@ -72,12 +72,12 @@ def test_empty_file_is_named(tmp_path, read):
 
 def test_a_line_over_the_limit_is_named_and_the_next_ones_are_read(tmp_path, monkeypatch):
     """Its length is never held in memory as a whole."""
-    monkeypatch.setattr(readers, "MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr(lines, "MAX_LINE_BYTES", 1000)
     path = write(tmp_path / "a.txt", b"a" * 1000 + b"\n" + b"b" * 5000 + b"\nlast\n")
     with pytest.raises(UserError, match=r"a\.txt:2: line too long"):
         list(readers.read_text_lines(path))
-    lines = list(readers.read_text_lines(path, on_error="skip"))
-    assert [len(line) for line in lines] == [1000, 4]
+    found = list(readers.read_text_lines(path, on_error="skip"))
+    assert [len(line) for line in found] == [1000, 4]
 
 
 def test_a_line_of_100_megabytes(tmp_path):

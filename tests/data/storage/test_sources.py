@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lm.data.storage import readers, record_cache, sources
+from lm.data.storage import lines, record_cache, sources
 from lm.data.storage.files import publish, read_manifest, verify
 from lm.errors import UserError
 
@@ -28,7 +28,7 @@ def test_files_are_parsed_once(tmp_path, monkeypatch):
     path.write_text("one\ntwo\n")
     first = sources.text_source({"train": path})
     assert (texts(first), first.num_input_examples("train")) == (["one", "two"], 2)
-    monkeypatch.setattr(readers, "_lines", None)
+    monkeypatch.setattr(lines, "lines", None)
     assert texts(sources.text_source({"train": path})) == ["one", "two"]
 
 

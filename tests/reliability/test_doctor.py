@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from lm import doctor, xla_flags
+from lm import xla_flags
 from lm.cli.main import main
-from lm.doctor import BAD, GOOD, NOTE
+from lm.reliability import doctor
+from lm.reliability.doctor import BAD, GOOD, NOTE
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def installed(site: Path, name: str, contents: dict[str, str], version: str = "1.0") -> None:

@@ -16,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lm import command
 from lm.checkpoint.folder import verify
 from lm.checkpoint.store import best
 from lm.errors import UserError
+from lm.experiments import command
 from lm.train import reporter
 
 RUN, PREDICTIONS, SETTINGS = "run", "predictions.jsonl", "settings.json"

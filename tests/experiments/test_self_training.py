@@ -2,9 +2,9 @@
 
 import pytest
 
-from lm import command, self_training
 from lm.errors import UserError
-from lm.self_training import PREDICTIONS, rounds_without_gain, self_train
+from lm.experiments import command, self_training
+from lm.experiments.self_training import PREDICTIONS, rounds_without_gain, self_train
 
 SCORES = [50.0, 70.0, 60.0, 70.0, 90.0]
 

@@ -16,11 +16,12 @@ from typing import Any, NamedTuple
 
 import keras
 
-from lm import checkpoint, command
+from lm import checkpoint
 from lm.abstract import on_shapes
 from lm.engines.flops import TRAINING_PASSES, matmul_flops
 from lm.errors import UserError
-from lm.objectives.carry import initial_carry
+from lm.experiments import command
+from lm.objectives.objective import initial_carry
 
 FINISHED = "operative_config.gin"  # the last that a run writes
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from keras import KerasTensor
 
-from lm import checkpoint, command, equal_compute
+from lm import checkpoint
 from lm.cli.main import main
 from lm.errors import UserError
+from lm.experiments import command, equal_compute
 from tests.catalogue import family
 
 ROW = equal_compute.Row("mlm", 40, ("--gin_file=mlm.gin",), ("--gin_file=labels/mlm.gin",))

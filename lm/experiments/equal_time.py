@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lm import command
 from lm.errors import UserError
+from lm.experiments import command
 from lm.train import reporter
 from lm.train.progress import plot_by_time
 
