@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import sys
+from pathlib import Path
 
 from lm.errors import ConfigError
 
@@ -12,8 +13,13 @@ EXAMPLE = """examples:
   lm harness --workdir=runs/base --tasks=mine --include_path=tasks --limit=100 --log_samples \\
       --output_path=results
 
-The same as `lm_eval --model seqlm --model_args workdir=runs/base …`, which the harness knows by
-itself once it looks for entry points of other packages. Needs `pip install 'seqlm[eval]'`."""
+The same from the harness's own command line, which learns of the model from a file among its tasks:
+  lm_eval run --model seqlm --model_args workdir=runs/base \\
+      --tasks $(lm harness --model_file),lambada_openai
+
+Needs `pip install 'seqlm[eval]'`."""
+
+MODEL_FILE = Path(__file__).parents[1] / "inference" / "harness.yaml"
 
 PASSED = {
     "tasks": "tasks of the harness, comma-separated",
@@ -29,6 +35,12 @@ PASSED = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the run and the harness's flags that are handed on."""
+    parser.add_argument(
+        "--model_file",
+        action="version",
+        version=str(MODEL_FILE),
+        help="print the file that gives lm_eval the model seqlm, and exit",
+    )
     parser.add_argument("--workdir", required=True, metavar="DIR", help="the run folder")
     parser.add_argument(
         "--checkpoint",

@@ -26,7 +26,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--log_samples", action="store_true", help="write every question with all its scores"
     )
-    run_flags.add_ensemble(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -214,6 +214,7 @@ class Loop:
             with contextlib.suppress(Stopped):
                 metric = self._evaluate(step, signals)
                 self.patience.add(metric)
+                self._tell_optimizer(metric)
                 evaluate = False
         stop = signals.received is not None
         if stop or save or self.patience.is_over:
@@ -249,6 +250,14 @@ class Loop:
             self.reporter.plot()
         signals.restart()
         return next((value for task in found if (value := decisive(task)) is not None), None)
+
+    def _tell_optimizer(self, metric: float | None) -> None:
+        """Hand the loss of an evaluation to an optimizer that waits for it."""
+        optimizer = self.engine.program.optimizer
+        if metric is not None and optimizer.triggers:
+            self.engine.pull()
+            if optimizer.evaluated(metric):
+                self.reporter.log("the loss is no longer falling: the mean of the weights begins")
 
     def _save(self, step: int, *, metric: float | None, is_evaluated: bool = True) -> None:
         """Hand the training state to the store, which writes it in the background."""

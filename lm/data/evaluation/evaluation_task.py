@@ -12,8 +12,8 @@ predictions.
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,6 +25,7 @@ from lm.data.evaluation.metrics import Signed, TextSizes, text_sizes
 from lm.data.registry import task_registry
 from lm.data.registry.answers import LABEL_SET, names_of_labels
 from lm.data.rows.classification import Decode
+from lm.data.rows.packing import Lengths
 from lm.data.storage import fingerprints
 from lm.errors import UserError
 from lm.ranges import PositiveInt
@@ -196,8 +197,11 @@ class Reader(Protocol):
     def target(self, example: Example, decode: Decode) -> Any:
         """Returns what is right for an example."""
 
-    def prediction(self, example: Example, row: np.ndarray, decode: Decode) -> Any:
-        """Returns what a model says of an example, in the same form."""
+    def prediction(self, example: Example, rows: np.ndarray, decode: Decode) -> Any:
+        """Returns what a model says of an example in its rows, in the same form."""
+
+    def num_rows(self, example: Example, lengths: Lengths) -> int:
+        """Returns the number of rows of an example."""
 
 
 class LabelledTask:
@@ -224,9 +228,8 @@ class LabelledTask:
         Args:
             batches: of what it predicts for the rows, in order; more rows are left out.
         """
-        rows = chain.from_iterable(np.asarray(batch) for batch in batches)
-        pairs = zip(self.task.examples, rows, strict=False)
-        return [self.reader.prediction(example, row, self.decode) for example, row in pairs]
+        found = by_example(self.reader, self.task.examples, batches, self.task.lengths)
+        return [self.reader.prediction(example, rows, self.decode) for example, rows in found]
 
     def metrics(self, predictions: Sequence[Any]) -> Metrics:
         """Returns the task's metrics of predictions."""
@@ -242,6 +245,22 @@ class LabelledTask:
         if not self.names or LABEL_SET in self.task.task.output_features:
             return None
         return confusion(self.names, flat(self.targets), flat(predictions))
+
+
+def by_example(
+    reader: Reader, examples: Iterable[Example], batches: Iterable[Any], lengths: Lengths
+) -> Iterator[tuple[Example, np.ndarray]]:
+    """Yields each example and what a model predicts for its rows, one after the other: [R·N, C].
+
+    Args:
+        reader: the feature converter that makes the rows.
+        examples: in order.
+        batches: of predictions for the rows, [B, N, C] each, in order; more rows are left out.
+        lengths: TASK_FEATURE_LENGTHS.
+    """
+    rows = chain.from_iterable(np.asarray(batch) for batch in batches)
+    for example in examples:
+        yield example, np.concatenate(list(islice(rows, reader.num_rows(example, lengths))))
 
 
 def flat(answers: Iterable[Any]) -> list[Any]:
