@@ -56,13 +56,14 @@ check: $(INSTALLED)
 	$(BIN)/mypy lm tasks
 	$(BIN)/lint-imports
 
-# All bars of reliability in long form; prints the table that README.md shows.
+# All bars of reliability in long form; prints the table of docs/reliability.md.
 reliability: $(INSTALLED)
 	$(BIN)/python -m tests.reliability
 
 # Against other libraries, on the same random weights.
 parity: $(REFERENCES)
 	$(PYTEST) -m parity
+	$(PYTEST) tests/inference/test_export_onnx.py
 
 # Rewrites the golden files from these libraries: read the diff like code.
 golden: $(REFERENCES)
@@ -98,6 +99,6 @@ $(INSTALLED): setup.py pyproject.toml $(wildcard constraints/*.txt)
 	@touch $@
 
 $(REFERENCES): $(INSTALLED)
-	@echo "make: installing torch, transformers and ctranslate2"
-	@$(INSTALL) -e ".[test,parity]"
+	@echo "make: installing torch, transformers, ctranslate2 and ONNX Runtime"
+	@$(INSTALL) -e ".[test,parity,onnx]"
 	@touch $@
