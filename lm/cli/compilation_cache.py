@@ -12,7 +12,6 @@ from lm.data.storage.files import cache_dir
 
 SWITCH = "LM_COMPILATION_CACHE"
 JAX, TENSORFLOW = "JAX_COMPILATION_CACHE_DIR", "TF_XLA_FLAGS"
-FLAG = "--tf_xla_persistent_cache_directory"
 
 
 def start() -> None:
@@ -23,8 +22,8 @@ def start() -> None:
     flags = os.environ.get(TENSORFLOW, "")
     if xla_flags.keras_backend() == "jax":
         os.environ.setdefault(JAX, str(folder))
-    elif FLAG not in flags:
-        os.environ[TENSORFLOW] = f"{flags} {FLAG}={folder}".strip()
+    elif xla_flags.CACHE not in flags:
+        os.environ[TENSORFLOW] = f"{flags} {xla_flags.CACHE}={folder}".strip()
 
 
 def key() -> str:
