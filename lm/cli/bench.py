@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--windows",
         type=count,
         default=8,
-        help="windows that are timed; the median counts (default: 8)",
+        help="number of timed windows, whose median is reported (default: 8)",
     )
     parser.add_argument(
         "--against",
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--isa",
         choices=tuple(processor.LIMITS),
-        help="compute as on a processor without newer instructions, and the peer too",
+        help="let engine and peer use no newer instructions than these",
     )
     parser.add_argument(
         "--profile",

@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="task or mixture to evaluate on (default: what the run was trained on)",
     )
     parser.add_argument("--split", metavar="NAME", help="split of the task (default: validation)")
+    run_flags.add_ensemble(parser)
     suites.add_arguments(parser)
     output.add_json(parser)
 

@@ -20,7 +20,7 @@ from typing import NoReturn, TextIO
 
 import lm
 from lm import quiet
-from lm.cli import compilation_cache, flags, huge_pages, signals
+from lm.cli import compilation_cache, flags, huge_pages, output, signals
 from lm.errors import ConfigError, UserError
 
 VERBS = (
@@ -85,6 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if words[0] != "bench":  # which measures how long compiling takes
             compilation_cache.start()
     is_debug = "--debug" in words
+    output.show_warnings()
     if not is_debug:
         quiet.install()
     with signals.terminated():

@@ -53,6 +53,12 @@ INPUT_FORMATS = {
         has_inputs=True,
         prompt_side="decoder",
     ),
+    "conditional language model": InputFormat(
+        pack_prompts=model_inputs.causal_prompts,
+        pack_pairs=model_inputs.causal_pairs,
+        has_inputs=True,
+        prompt_side="decoder",
+    ),
     "language model": causal(model_inputs.START),
 }
 
@@ -136,8 +142,11 @@ class Trained:
             raise UserError(f"{type(self.model).__name__} has no decoder: it generates no text")
         if "encoder" in self.model.sides:
             return "encoder-decoder"
-        has_inputs = "inputs" in self.converter().task_features
-        return "prefix language model" if has_inputs else "language model"
+        converter = self.converter()
+        if "inputs" not in converter.task_features:
+            return "language model"
+        is_causal = getattr(converter, "is_causal", False)
+        return "conditional language model" if is_causal else "prefix language model"
 
     def ids(self, text: str, feature: str, *, add_eos: bool | None = None) -> list[int]:
         """Returns a text as ids.
