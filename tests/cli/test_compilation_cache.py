@@ -43,6 +43,15 @@ def test_what_is_set_is_kept_and_off_is_off(monkeypatch, backend):
     assert os.environ[JAX] == "mine" and os.environ[TENSORFLOW] == f"{CACHE}=mine"
 
 
+def test_a_folder_that_others_can_write_to_is_not_used(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    folder = tmp_path / "compiled" / compilation_cache.key()
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    compilation_cache.start()
+    assert JAX not in os.environ
+
+
 def test_other_flags_and_processors_have_folders_of_their_own(monkeypatch):
     keys = {compilation_cache.key()}
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_max_isa=AVX2")
