@@ -56,7 +56,7 @@ check: $(INSTALLED)
 	$(BIN)/mypy lm tasks
 	$(BIN)/lint-imports
 
-# All bars of reliability in long form; prints the table that README.md shows.
+# All bars of reliability in long form; prints the table of docs/reliability.md.
 reliability: $(INSTALLED)
 	$(BIN)/python -m tests.reliability
 

@@ -85,14 +85,14 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["lm", "lm.*", "tasks", "tasks.*"]),
-    package_data={"lm": ["py.typed"], "tasks": ["py.typed", "index.tsv", "flan/sets/*.toml"]},
+    package_data={
+        "lm": ["py.typed", "inference/harness.yaml"],
+        "tasks": ["py.typed", "index.tsv", "flan/sets/*.toml"],
+    },
     python_requires=">=3.11,<3.14",
     install_requires=INSTALL,
     extras_require=EXTRAS,
-    entry_points={
-        "console_scripts": ["lm = lm.cli.main:main"],
-        "lm_eval.models": ["seqlm = lm.inference.harness:SeqLM"],
-    },
+    entry_points={"console_scripts": ["lm = lm.cli.main:main"]},
     cmdclass={"build_py": BuildWithData},
     classifiers=[
         "Development Status :: 3 - Alpha",

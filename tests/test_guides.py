@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-GUIDES = ("gin", "your_data", "fine_tune", "run_folder", "add_an_architecture")
+GUIDES = ("gin", "your_data", "fine_tune", "run_folder", "add_an_architecture", "recipes")
 POEM = "\n".join(f"The {n}th line of a poem: {'la ' * (n % 7)}{n * n}." for n in range(40)) + "\n"
 ROWS = [(f"a {'fine' if n % 2 else 'dull'} film, seen {n} times", str(n % 2)) for n in range(40)]
 
@@ -94,7 +94,8 @@ def test_every_gin_file_that_a_guide_shows_is_sound(tmp_path: Path, monkeypatch)
         monkeypatch.chdir(folder)
         monkeypatch.syspath_prepend(folder)
         for file in folder.glob("*.gin"):
-            found = of_files([str(file)], modules=["mingru"], roots=["lm.train.train"])
+            modules = [path.stem for path in folder.glob("*.py")]
+            found = of_files([str(file)], modules=modules, roots=["lm.train.train"])
             assert found == [], (name, file.name, found)
 
 

@@ -46,6 +46,12 @@ REMEMBERS = CONTINUES.replace("MAX_SEQUENCE_LENGTH", "MEMORY_LENGTH")
 KINDS = {
     "remembers": ("models/transformer_xl/architecture.gin", SIZES + REMEMBERS),
     "continues": ("models/gpt2/architecture.gin", SIZES + CONTINUES),
+    "conditional": (
+        "models/gpt2/architecture.gin",
+        SIZES
+        + "MAX_SEQUENCE_LENGTH = 40\n"
+        + ANSWERS.replace("EncoderDecoder", "ConditionalLanguageModel"),
+    ),
     "answers": ("models/transformer/architecture.gin", SIZES + ANSWERS),
 }
 

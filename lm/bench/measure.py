@@ -12,6 +12,7 @@ from lm import engines
 from lm.bench.peak import matmul_peak, peak_memory
 from lm.decode.compiled import CompiledByShape
 from lm.decode.decoding import Decoding
+from lm.decode.kernel_copies import KernelCopies
 from lm.decode.sampling import Decoded
 from lm.engines.flops import TRAINING_PASSES, matmul_flops
 from lm.types import Batch
@@ -209,11 +210,16 @@ def generate_speed(
 
 
 def search_call(
-    model: Any, prompts: Batch, *, new_tokens: int, beams: int
+    model: Any,
+    prompts: Batch,
+    *,
+    new_tokens: int,
+    beams: int,
+    copies: KernelCopies | None = None,
 ) -> Callable[[], Decoded]:
     """Returns a call that generates as many tokens for each prompt; no token ends a sequence."""
     search = Decoding(max_new_tokens=new_tokens, beam_size=beams).search(eos_id=-1)
-    compiled = CompiledByShape(model, search)
+    compiled = CompiledByShape(model, search, copies)
     rows = len(next(iter(prompts.values())))
     inputs = prompts | {"rows": np.arange(rows, dtype="int32"), "seed": np.array(0, "int32")}
     return lambda: compiled(inputs)

@@ -22,6 +22,7 @@ from lm.bench.measure import (
 from lm.bench.twin_spec import TwinSpec, twin_spec
 from lm.engines import Outcome
 from lm.errors import UserError
+from lm.inference.own_weights import copies_of
 from lm.types import Batch
 
 PEERS = ("transformers", "ctranslate2")
@@ -39,6 +40,7 @@ def compare_with_peer(
     sizes: Sizes,
     against: str,
     only: str | None = None,
+    weights: str = "float32",
     report: Report = print,
 ) -> dict[str, Any]:
     """Measures us and a peer on the same shapes and weights; returns metrics by kind of work.
@@ -49,6 +51,7 @@ def compare_with_peer(
         sizes: how much.
         against: one of `PEERS`.
         only: one of `WORKS`, or None for all that the peer can do.
+        weights: what our search multiplies by, as `own_weights.copies_of` has it.
         report: is given a line for each call as it is done.
 
     Raises:
@@ -67,7 +70,10 @@ def compare_with_peer(
     }
     if only != "training" and "decoder" in objective.model.sides:
         prompts = prompts_of(batch, new_tokens)
-        ours = search_call(objective.model, prompts, new_tokens=new_tokens, beams=beams)
+        copies = copies_of(objective.model, weights)
+        ours = search_call(
+            objective.model, prompts, new_tokens=new_tokens, beams=beams, copies=copies
+        )
         calls = {"ours": lambda: ours().tokens[:, 0]}
         calls |= _searches(peer, against, spec, prompts, new_tokens=new_tokens, beams=beams)
         tokens = rows * new_tokens

@@ -51,15 +51,22 @@ def description(cpuinfo: str | None = None) -> str:
         >>> description("model name : AMD EPYC\nflags : sse avx2 fma\n").split(", ", 1)[1]
         'AVX2, FMA'
     """
-    if cpuinfo is None:
-        cpuinfo = CPUINFO.read_text(encoding="utf-8") if CPUINFO.exists() else ""
-    lines = [line.partition(":") for line in cpuinfo.splitlines()]
-    fields = {key.strip(): value.strip() for key, _, value in lines}
+    fields = _fields(cpuinfo)
     name = fields.get("model name") or platform.processor() or platform.machine()
     found = fields.get("flags", "").split()
     extensions = [title for flag, title in EXTENSIONS.items() if flag in found]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return ", ".join([f"{name} ({cores} cores)", *extensions])
+
+
+def instructions(cpuinfo: str | None = None) -> list[str]:
+    r"""Return all instruction sets of the processor, sorted; arguments as for `description`.
+
+    Example:
+        >>> instructions("model name : AMD EPYC\nflags : sse avx2 fma\n")
+        ['avx2', 'fma', 'sse']
+    """
+    return sorted(_fields(cpuinfo).get("flags", "").split())
 
 
 def versions() -> dict[str, str]:
@@ -71,3 +78,11 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _fields(cpuinfo: str | None) -> dict[str, str]:
+    """Return what a text of /proc/cpuinfo, or that of this machine, says of its last core."""
+    if cpuinfo is None:
+        cpuinfo = CPUINFO.read_text(encoding="utf-8") if CPUINFO.exists() else ""
+    lines = [line.partition(":") for line in cpuinfo.splitlines()]
+    return {key.strip(): value.strip() for key, _, value in lines}

@@ -8,7 +8,15 @@ workdir/checkpoints/<step>/weights.safetensors    what inference needs
                            MANIFEST.sha256        hash of the manifest
 """
 
-from lm.checkpoint.folder import CheckpointError, DamagedError, Manifest, read, verify, write
+from lm.checkpoint.folder import (
+    CheckpointError,
+    DamagedError,
+    Manifest,
+    manifest_of,
+    read,
+    verify,
+    write,
+)
 from lm.checkpoint.restore import assign, load_weights
 from lm.checkpoint.store import Store, best, find, latest
 
@@ -22,6 +30,7 @@ __all__ = [
     "find",
     "latest",
     "load_weights",
+    "manifest_of",
     "read",
     "verify",
     "write",

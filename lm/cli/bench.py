@@ -2,10 +2,12 @@
 
 import argparse
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lm.bench import processor
-from lm.cli import flags, output
+from lm.bench import hlo, processor
+from lm.cli import flags, output, profile_table
 
 if TYPE_CHECKING:
     from lm.bench.measure import Sizes
@@ -45,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--windows",
         type=count,
         default=8,
-        help="windows that are timed; the median counts (default: 8)",
+        help="number of timed windows, whose median is reported (default: 8)",
     )
     parser.add_argument(
         "--against",
@@ -57,9 +59,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--only", choices=("training", "generation"), help="with --against: measure only this"
     )
     parser.add_argument(
+        "--weights",
+        choices=("bfloat16", "int8"),
+        help="also generate with copies of the kernels in this width, window by window in turn; "
+        "with --against, beside the peer (see `lm generate --help`)",
+    )
+    parser.add_argument(
         "--isa",
         choices=tuple(processor.LIMITS),
-        help="compute as on a processor without newer instructions, and the peer too",
+        help="let engine and peer use no newer instructions than these",
+    )
+    parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="print where the time of a training step and of a search goes instead: products, "
+        "kinds of passes over memory, waiting, page faults; from the engine's own trace",
     )
     output.add_json(parser)
 
@@ -68,6 +82,14 @@ def run(args: argparse.Namespace) -> int:
     """Measure and print the metrics."""
     if args.isa:
         processor.limit(args.isa)
+    with tempfile.TemporaryDirectory() as folder:
+        if args.profile:
+            hlo.dump_to(Path(folder))
+        return _run(args, Path(folder))
+
+
+def _run(args: argparse.Namespace, folder: Path) -> int:
+    """Measure and print, once the engines may be loaded."""
     config = flags.load(args, roots=["MODEL"])
 
     from lm.bench.measure import Sizes
@@ -86,7 +108,10 @@ def run(args: argparse.Namespace) -> int:
         "optimizer": _optimizer(config),
         "sizes": sizes,
     }
-    metrics, rows = _compare(args, settings) if args.against else _bench(config, settings)
+    if args.profile:
+        return _profile(args, settings, folder)
+    measure = _compare if args.against else _bench
+    metrics, rows = measure(args, config, settings)
     machine = {
         "processor": processor.description(),
         "isa": args.isa,
@@ -106,11 +131,51 @@ def _machine(machine: dict[str, Any]) -> list[tuple[str, str]]:
     return [("processor", machine["processor"] + held), ("versions", versions)]
 
 
-def _bench(config: Any, settings: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+def _profile(args: argparse.Namespace, settings: dict[str, Any], folder: Path) -> int:
+    """Print where the time of a training step and of a search goes."""
+    from lm.bench.profile import profiles
+
+    found = profiles(**settings, folder=folder)
+    if args.json:
+        output.print_json({name: each.record() for name, each in found.items()})
+        return 0
+    profile_table.show(found)
+    return 0
+
+
+def _bench(
+    args: argparse.Namespace, config: Any, settings: dict[str, Any]
+) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     from lm.bench.measure import bench
 
     metrics = bench(**settings, data=_data(config, settings["sizes"]))
-    return metrics, _rows(metrics)
+    rows = _rows(metrics)
+    if args.weights and metrics["generation"]:
+        metrics["weights"] = _by_weights(args.weights, settings)
+        rows += _weights_rows(metrics["weights"])
+    return metrics, rows
+
+
+def _by_weights(weights: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Generate with the model's own weights and with copies, in turn."""
+    from lm.bench.by_weights import compare_weights
+    from lm.inference.own_weights import copies_of
+
+    model = settings["objective"].model
+    copies = {name: copies_of(model, name) for name in ("float32", weights)}
+    return compare_weights(model, settings["sizes"], copies=copies, report=_log)
+
+
+def _weights_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return a line for each width of the weights."""
+    return [
+        (
+            f"generation, weights {name}",
+            f"{_rate(speed)} tokens/s; {speed['bytes'] / 2**20:,.1f} MiB of copies; "
+            f"{speed['same_tokens']:.1%} of the tokens the same",
+        )
+        for name, speed in found.items()
+    ]
 
 
 def _data(config: Any, sizes: "Sizes") -> Any:
@@ -132,11 +197,18 @@ def _data(config: Any, sizes: "Sizes") -> Any:
 
 
 def _compare(
-    args: argparse.Namespace, settings: dict[str, Any]
+    args: argparse.Namespace, config: Any, settings: dict[str, Any]
 ) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     from lm.bench.peers import compare_with_peer
 
-    metrics = compare_with_peer(**settings, against=args.against, only=args.only, report=_log)
+    del config
+    metrics = compare_with_peer(
+        **settings,
+        against=args.against,
+        only=args.only,
+        weights=args.weights or "float32",
+        report=_log,
+    )
     return metrics, _compared(metrics)
 
 

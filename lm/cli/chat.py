@@ -31,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's flags."""
     run_flags.add(parser)
     parser.add_argument("--input", metavar="FILE", help="conversations to answer, JSON lines")
-    parser.add_argument("--sheet", metavar="FILE", help="where to write them (default: stdout)")
+    parser.add_argument(
+        "--sheet", metavar="FILE", help="table for raters to write (default: stdout)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

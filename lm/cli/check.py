@@ -3,10 +3,15 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lm.cli import flags, output
-from lm.errors import ConfigError
+from lm.errors import ConfigError, UserError
+
+if TYPE_CHECKING:
+    from lm.config.parse import Config
+
+LENGTHS = "TASK_FEATURE_LENGTHS"
 
 
 def check_run(args: argparse.Namespace, *, root: str, handed: Sequence[str]) -> int:
@@ -27,10 +32,27 @@ def check_run(args: argparse.Namespace, *, root: str, handed: Sequence[str]) -> 
     from lm.train.root import rehearse
 
     found = rehearse(settings, Path(args.workdir) if args.workdir else None)
-    refuse(found.faults)
+    refuse([*found.faults, *_of_metrics(config)])
     output.print_table(["", ""], list(found.description.items()))
     print("\nNothing is wrong. Without --check the same command compiles the step and trains.")
     return 0
+
+
+def _of_metrics(config: "Config") -> list[Exception]:
+    """Return why the metrics of the task cannot judge its texts, which `lm eval` will ask for."""
+    from lm.data.evaluation.evaluation_task import try_metrics
+    from lm.data.registry import task_registry
+
+    if not (config.has(flags.TASK) and config.has(LENGTHS)):
+        return []
+    name = config.value(flags.TASK)
+    if "validation" not in task_registry.get(name).splits:
+        return []
+    try:
+        try_metrics(name, "validation", config.value(LENGTHS))
+    except UserError as error:
+        return [error]
+    return []
 
 
 def refuse(faults: Sequence[Exception]) -> None:
@@ -41,12 +63,13 @@ def refuse(faults: Sequence[Exception]) -> None:
     """
     from lm.cli.main import one_line
 
-    if not faults:
+    different = {one_line(fault): fault for fault in reversed(faults)}  # gin adds where it was
+    if not different:
         return
-    if len(faults) == 1:
+    if len(different) == 1:
         raise faults[0]
-    error = ConfigError(f"{len(faults)} faults")
-    for fault in faults:
-        for line in (one_line(fault), *getattr(fault, "__notes__", ())):
-            error.add_note(line)
+    error = ConfigError(f"{len(different)} faults")
+    for line, fault in reversed(different.items()):
+        for note in (line, *getattr(fault, "__notes__", ())):
+            error.add_note(note)
     raise error

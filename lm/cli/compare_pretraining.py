@@ -27,12 +27,17 @@ TASKS = "sst2,cola,rte,trec,imdb"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the verb."""
-    parser.add_argument("--rows", nargs="+", default=ROWS, metavar="FILE", help="what pre-trains")
+    parser.add_argument(
+        "--rows", nargs="+", default=ROWS, metavar="FILE", help="gin files that pre-train"
+    )
     parser.add_argument(
         "--tasks", default=TASKS, metavar="A,B", help=f"tasks to fine-tune on (default: {TASKS})"
     )
     parser.add_argument(
-        "--seeds", type=flags.above_zero(int), default=3, help="fine-tunings a task (default: 3)"
+        "--seeds",
+        type=flags.above_zero(int),
+        default=3,
+        help="fine-tuning runs per task (default: 3)",
     )
     parser.add_argument(
         "--flops",

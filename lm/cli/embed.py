@@ -13,7 +13,7 @@ from lm.errors import ConfigError
 if TYPE_CHECKING:
     import numpy as np
 
-HELP = "write vectors of texts with a trained model"
+HELP = "embed texts as vectors with a trained model"
 EXAMPLE = """examples:
   lm embed --workdir=/tmp/run --input=reviews.txt --output=vectors.npy
   lm embed --workdir=/tmp/run --input=reviews.jsonl > vectors.jsonl
@@ -28,15 +28,19 @@ With --nearest the texts closest to another one are printed, by the cosine of th
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's flags."""
     run_flags.add(parser)
-    parser.add_argument("--input", required=True, metavar="FILE", help=".jsonl, or text")
-    parser.add_argument("--output", metavar="FILE", help=".npy or .jsonl (default: stdout)")
+    parser.add_argument(
+        "--input", required=True, metavar="FILE", help="texts: .jsonl, or one a line"
+    )
+    parser.add_argument(
+        "--output", metavar="FILE", help=".npy or .jsonl to write (default: stdout)"
+    )
     parser.add_argument("--nearest", metavar="TEXT", help="print the texts closest to this one")
     parser.add_argument(
         "--count",
         type=flags.above_zero(int),
         default=10,
         metavar="N",
-        help="how many of them (default: 10)",
+        help="number of texts that --nearest prints (default: 10)",
     )
     parser.add_argument(
         "--picture", metavar="FILE.png", help="draw all vectors in their two principal components"

@@ -15,11 +15,15 @@ EXAMPLE = """examples:
   lm eval --workdir=/tmp/run
   lm eval --workdir=/tmp/run --task=multi30k_ende --split=test --gin_file=decode/beam.gin
   lm eval --workdir=/tmp/run --checkpoint=best --gin.evaluate.limit=100 --json
+  lm eval --workdir=/tmp/run --weights=int8
   lm eval --workdir=/tmp/run --suite=commonsense --log_samples
 
 Texts and metrics go to WORKDIR/inference_eval/<task>/. A classifier's labels have tables of their
 own, and a picture of which it takes for which. Settings are those of evaluate.evaluate (batch_size,
 limit) and, for generated texts, of generate.generate.
+
+With --weights=int8 or bfloat16 the weights are rounded, and beside the metrics stand the change of
+the perplexity, the share of greedy tokens that stay the same, and the speed of both.
 
 A suite is a number of zero-shot tasks (`lm list suites`): metrics with errors go to
 WORKDIR/zero_shot/, and `lm results compare` sets two runs side by side. Settings are those of
@@ -31,12 +35,14 @@ _MAX_LABELS = 20  # a wider table cannot be read; --json has all
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's flags."""
     run_flags.add(parser)
+    run_flags.add_weights(parser)
     parser.add_argument(
         "--task",
         metavar="NAME",
         help="task or mixture to evaluate on (default: what the run was trained on)",
     )
     parser.add_argument("--split", metavar="NAME", help="split of the task (default: validation)")
+    run_flags.add_ensemble(parser)
     suites.add_arguments(parser)
     output.add_json(parser)
 
@@ -49,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
 
     loaded = run_flags.load(args)
     settings = {"split": args.split} if args.split else {}
-    for found in loaded.evaluate(args.task, **settings):
+    evaluate = loaded.evaluate if args.weights == "float32" else loaded.evaluate_rounding
+    for found in evaluate(args.task, **settings):
         write_result(found, loaded.workdir)
         if args.json:
             print(json.dumps(found.row(), ensure_ascii=False))

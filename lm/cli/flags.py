@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lm.config.parse import Config
     from lm.config.scanner import Scan
 
+TASK = "MIXTURE_OR_TASK_NAME"
 _GIN_FLAG = re.compile(r"--gin\.([^=]+)(?:=(.*))?\Z", re.DOTALL)
 # A value that starts like this is meant as gin; anything else that gin cannot read is a string.
 _GIN_VALUE = re.compile(r"[@%\[({'\"]")
@@ -122,7 +123,7 @@ def faults(
     """
     from lm.config.faults import of_files
 
-    return of_files(
+    found = of_files(
         args.gin_file,
         args.gin_bindings,
         search_paths(args),
@@ -130,6 +131,31 @@ def faults(
         roots=roots,
         handed=handed,
     )
+    return [*found, *_misspelt_tasks(args)]
+
+
+def _misspelt_tasks(args: argparse.Namespace) -> list[ConfigError]:
+    """Return an error for each name of a task in the gin files that is none and like one."""
+    from lm.config.scanner import effective
+    from lm.config.scanner import scan as read
+
+    if modules(args):  # they may register tasks
+        return []
+    files = [*args.gin_file], args.gin_bindings
+    found = read(*files, search_paths=search_paths(args), modules=[], on_error=lambda error: None)
+    named = [b for b in effective(found.bindings).values() if b.is_macro and b.scope == TASK]
+    faults = [misspelt_task(b.value, f"{b.origin}: {TASK} = ") for b in named]
+    return [fault for fault in faults if fault]
+
+
+def misspelt_task(name: Any, where: str = "") -> ConfigError | None:
+    """Return an error for the name of a task that is none and like one; no task is registered."""
+    from lm.data.registry import task_index
+
+    near = task_index.misspelt(name) if isinstance(name, str) else None
+    if near is None:
+        return None
+    return ConfigError(f"{where}{name!r} is no task; did you mean {near!r}? (`lm list tasks`)")
 
 
 def above_zero(kind: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -17,6 +17,7 @@ HELP = "write texts for prompts with a trained model"
 EXAMPLE = """examples:
   lm generate --workdir=/tmp/run --prompt="def main(" --gin.generate.temperature=0.8
   lm generate --workdir=/tmp/run --input=test.en --output=test.de --gin_file=decode/beam.gin
+  lm generate --workdir=/tmp/run --prompt="def main(" --weights=int8
   echo "Two dogs play." | lm generate --workdir=/tmp/run --json
   lm generate --workdir=run_a --ensemble=run_b,run_c --input=test.en --gin_file=decode/beam.gin
 
@@ -29,6 +30,7 @@ batch_size."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's flags."""
     run_flags.add(parser)
+    run_flags.add_weights(parser)
     run_flags.add_ensemble(parser)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--prompt", metavar="TEXT", help="the prompt; may be empty")

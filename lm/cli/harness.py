@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import sys
+from pathlib import Path
 
 from lm.errors import ConfigError
 
@@ -12,30 +13,46 @@ EXAMPLE = """examples:
   lm harness --workdir=runs/base --tasks=mine --include_path=tasks --limit=100 --log_samples \\
       --output_path=results
 
-The same as `lm_eval --model seqlm --model_args workdir=runs/base …`, which the harness knows by
-itself once it looks for entry points of other packages. Needs `pip install 'seqlm[eval]'`."""
+The same from the harness's own command line, which learns of the model from a file among its tasks:
+  lm_eval run --model seqlm --model_args workdir=runs/base \\
+      --tasks $(lm harness --model_file),lambada_openai
+
+Needs `pip install 'seqlm[eval]'`."""
+
+MODEL_FILE = Path(__file__).parents[1] / "inference" / "harness.yaml"
 
 PASSED = {
-    "tasks": "names of the harness's tasks, with commas",
-    "num_fewshot": "solved questions before each",
-    "limit": "questions of each task",
-    "include_path": "folder of tasks of your own",
-    "output_path": "where to write results",
-    "batch_size": "texts in a batch",
-    "gen_kwargs": "settings of generation, a=1,b=2",
-    "use_cache": "file of a cache of answers",
+    "tasks": "tasks of the harness, comma-separated",
+    "num_fewshot": "number of solved examples in each prompt (default: the task's)",
+    "limit": "number of questions of each task (default: all)",
+    "include_path": "folder with tasks of your own",
+    "output_path": "folder or file for the results",
+    "batch_size": "number of texts in a batch",
+    "gen_kwargs": "settings of generation, such as temperature=0.8,top_p=0.9",
+    "use_cache": "file in which the model's answers are cached",
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the run and the harness's flags that are handed on."""
+    parser.add_argument(
+        "--model_file",
+        action="version",
+        version=str(MODEL_FILE),
+        help="print the file that gives lm_eval the model seqlm, and exit",
+    )
     parser.add_argument("--workdir", required=True, metavar="DIR", help="the run folder")
     parser.add_argument(
-        "--checkpoint", default="latest", metavar="WHICH", help="or best, or a step"
+        "--checkpoint",
+        default="latest",
+        metavar="WHICH",
+        help="which checkpoint: latest, best or a step (default: latest)",
     )
     for name, about in PASSED.items():
         parser.add_argument(f"--{name}", metavar="X", required=name == "tasks", help=about)
-    parser.add_argument("--log_samples", action="store_true", help="keep every question")
+    parser.add_argument(
+        "--log_samples", action="store_true", help="write every question with its scores"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

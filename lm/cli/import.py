@@ -4,7 +4,7 @@ import argparse
 
 from lm.cli import flags
 
-HELP = "make a run folder of a Hugging Face folder"
+HELP = "import a Hugging Face folder as a run folder"
 EXAMPLE = """examples:
   lm import --from=gpt2/ --workdir=runs/gpt2
   lm generate --workdir=runs/gpt2 --prompt='Call me'

@@ -20,7 +20,7 @@ from typing import NoReturn, TextIO
 
 import lm
 from lm import quiet
-from lm.cli import flags, huge_pages, signals
+from lm.cli import compilation_cache, flags, huge_pages, output, signals
 from lm.errors import ConfigError, UserError
 
 VERBS = (
@@ -82,7 +82,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if argv is None and words[:1] and words[0] in LONG_RUNNING:
         huge_pages.restart()
+        if words[0] != "bench":  # which measures how long compiling takes
+            compilation_cache.start()
     is_debug = "--debug" in words
+    output.show_warnings()
     if not is_debug:
         quiet.install()
     with signals.terminated():

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,21 @@ def opened(path: str | None) -> Iterator[IO[str]]:
         return
     with Path(path).open("w", encoding="utf-8") as file:
         yield file
+
+
+class _Warnings(logging.Handler):
+    """Prints a warning as a line on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print it."""
+        print(f"lm: warning: {record.getMessage()}", file=sys.stderr)
+
+
+def show_warnings() -> None:
+    """Print what the package warns of, such as rows that are cut or left out."""
+    package = logging.getLogger("lm")
+    if not any(isinstance(handler, _Warnings) for handler in package.handlers):
+        package.addHandler(_Warnings(logging.WARNING))
 
 
 def print_json(value: Any) -> None:

@@ -20,7 +20,9 @@ _METRICS = "metrics.jsonl"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the verb."""
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run folder")
-    parser.add_argument("--metric", default="loss", help="what to plot (default: loss)")
+    parser.add_argument(
+        "--metric", default="loss", help="metric to plot, as metrics.jsonl names it (default: loss)"
+    )
     parser.add_argument(
         "--output", default="runs.png", metavar="FILE", help="picture to write (default: runs.png)"
     )

@@ -18,6 +18,7 @@ EXAMPLE = """examples:
   lm predict --workdir=/tmp/run --input=reviews.txt
   lm predict --workdir=/tmp/run --input=pairs.tsv --output=labels.tsv
   lm predict --workdir=/tmp/run --input=pairs.jsonl --json
+  lm predict --workdir=/tmp/run --ensemble=/tmp/run2,/tmp/run3 --input=reviews.txt
 
 A file ending in .tsv has a header with the columns that the task reads, one ending in .jsonl has
 them as fields; any other has a text a line. A line comes out for each line: the label and the
@@ -30,6 +31,7 @@ _HEADERS = {".tsv": 1}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's flags."""
     run_flags.add(parser)
+    run_flags.add_ensemble(parser)
     parser.add_argument(
         "--input",
         required=True,

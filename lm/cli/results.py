@@ -24,10 +24,17 @@ sensible, and whether it is specific."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the action and what it reads."""
-    parser.add_argument("action", choices=["compare", "ssa"], help="what to do")
-    parser.add_argument("places", nargs="+", metavar="PLACE", help="two runs, or raters' sheets")
     parser.add_argument(
-        "--allow", default="", metavar="X,Y", help="parts of the signatures that may differ"
+        "action", choices=["compare", "ssa"], help="compare two runs, or compute SSA"
+    )
+    parser.add_argument(
+        "places", nargs="+", metavar="PATH", help="two run folders, or raters' sheets"
+    )
+    parser.add_argument(
+        "--allow",
+        default="",
+        metavar="X,Y",
+        help="parts of the signatures that may differ, comma-separated",
     )
     output.add_json(parser)
 

@@ -31,6 +31,17 @@ def add_ensemble(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    """Add the flag of what is multiplied by."""
+    parser.add_argument(
+        "--weights",
+        choices=("float32", "bfloat16", "int8"),
+        default="float32",
+        help="multiply by copies of the kernels in this width, which take 2 or 1 bytes a weight "
+        "beside the model; float32 are the model's own (default: float32)",
+    )
+
+
 def load(args: argparse.Namespace) -> "Run":
     """Load the run; gin files and bindings of the command line come after its own."""
     from lm.inference.run import load as load_run
@@ -43,4 +54,5 @@ def load(args: argparse.Namespace) -> "Run":
         search_paths=flags.split(args.gin_search_paths),
         modules=flags.split(",".join(args.gin_modules)),
         ensemble=flags.split(getattr(args, "ensemble", "")),
+        weights=getattr(args, "weights", "float32"),
     )

@@ -32,6 +32,7 @@ _SHOWN = 40
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's flags."""
     run_flags.add(parser)
+    run_flags.add_weights(parser)
     run_flags.add_ensemble(parser)
     parser.add_argument(
         "--input", required=True, metavar="FILE", help="JSON lines with the texts to score"

@@ -22,12 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the verb."""
     parser.add_argument("--unlabelled", required=True, metavar="FILE", help="texts to label")
     count = flags.above_zero(int)
-    parser.add_argument("--rounds", type=count, default=10, help="the most rounds (default: 10)")
+    parser.add_argument(
+        "--rounds", type=count, default=10, help="at most so many rounds (default: 10)"
+    )
     parser.add_argument(
         "--patience",
         type=count,
         default=3,
-        help="rounds without a better validation metric that end it (default: 3)",
+        help="stop after so many rounds without a better validation metric (default: 3)",
     )
     flags.add_gin(parser)
     flags.add_workdir(parser)

@@ -24,7 +24,7 @@ Of prompts made by templates, such as flan_rte_zsopt, one example of each templa
 Lengths, feature converter and vocabulary are TASK_FEATURE_LENGTHS, FEATURE_CONVERTER and
 VOCABULARY of the gin files, if bound."""
 
-TASK = "MIXTURE_OR_TASK_NAME"
+TASK = flags.TASK
 SETTINGS = {
     "name": TASK,
     "lengths": "TASK_FEATURE_LENGTHS",
@@ -59,6 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the task's examples."""
+    if args.task and not args.gin_modules and (fault := flags.misspelt_task(args.task)):
+        raise fault
     from lm.cli import preview_text
     from lm.data.batching.preview import preview
     from lm.data.registry import task_registry

@@ -15,12 +15,17 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of an evaluation by questions."""
-    parser.add_argument("--suite", metavar="NAME", help="questions to ask (`lm list suites`)")
-    parser.add_argument("--shots", type=int, metavar="K", help="solved questions before each")
     parser.add_argument(
-        "--log_samples", action="store_true", help="keep every question with all its scores"
+        "--suite",
+        metavar="NAME",
+        help="suite of zero-shot questions to evaluate on instead of a task (`lm list suites`)",
     )
-    run_flags.add_ensemble(parser)
+    parser.add_argument(
+        "--shots", type=int, metavar="K", help="number of solved questions before each (default: 0)"
+    )
+    parser.add_argument(
+        "--log_samples", action="store_true", help="write every question with all its scores"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

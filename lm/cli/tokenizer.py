@@ -72,7 +72,7 @@ def _command(
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--name", help="name of the tokenizer: of its folder and its files")
+    parser.add_argument("--name", help="name of the tokenizer, of its folder and its files")
     parser.add_argument(
         "--model_prefix",
         metavar="DIR/NAME",
@@ -182,9 +182,9 @@ def _add_words(parser: argparse.ArgumentParser) -> None:
         "--min_count",
         type=flags.above_zero(int),
         default=5,
-        help="leave out words that are there less often (default: 5)",
+        help="leave out words that occur less often (default: 5)",
     )
-    parser.add_argument("--output", required=True, metavar="FILE", help="where to write")
+    parser.add_argument("--output", required=True, metavar="FILE", help="table to write")
 
 
 def train(args: argparse.Namespace) -> int:

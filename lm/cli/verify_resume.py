@@ -17,7 +17,8 @@ EXAMPLE = """examples:
 
 Trains twice for a few steps, once killed by SIGKILL at random moments and gone on with by the same
 command, and compares every tensor of every checkpoint, every figure of metrics.jsonl, every sample
-and the sequence of batches, bit for bit. Exit code 1 names what differs first."""
+and the sequence of batches, bit for bit. Exit code 1 names what differs first. Each run evaluates
+twice: where the split is large, give --gin.EVAL_STEPS=2."""
 SHOWN = 10
 
 

@@ -28,7 +28,7 @@ class TrainerOptions:
         shuffle_input_sentence: draw them at random, rather than taking the first.
         random_seed: seed of that draw.
         max_sentence_length: longer sentences (in bytes) are left out, and counted.
-        num_threads: part of the recipe, since the result depends on it.
+        num_threads: threads of the training; the result depends on it, so the recipe has it.
         normalization_rule_name: "nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf" or "identity".
         remove_extra_whitespaces: strip and merge spaces; with False and "identity" text survives.
         add_dummy_prefix: put a space before the text, so that its first word looks like the others.

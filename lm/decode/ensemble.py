@@ -34,7 +34,8 @@ class Ensemble(keras.Model):
         self.sides = self.models[0].sides
         self.vocabulary_size = self.models[0].vocabulary_size
         for side in self.sides:
-            limits = [getattr(model, side).max_sequence_length for model in self.models]
+            stacks = [getattr(model, side) for model in self.models]
+            limits = [getattr(stack, "max_sequence_length", None) for stack in stacks]
             found = min((limit for limit in limits if limit is not None), default=None)
             setattr(self, side, Side(found))
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from lm.decode.compiled import CompiledByShape
+from lm.decode.kernel_copies import KernelCopies
 from lm.decode.model_inputs import PromptPacker, Prompts, bucket
 from lm.decode.sampling import Decoded, Sampling, SamplingState
 from lm.errors import UserError
@@ -47,6 +48,7 @@ class Generator:
         packer: makes the model's features of prompts, as in `lm.decode.model_inputs`.
         batch_size: most prompts in a batch.
         max_prompt_length: most positions of a padded prompt beside the new tokens; None if any.
+        copies: of the model's kernels, to multiply by; None for the model's own.
     """
 
     def __init__(
@@ -57,13 +59,15 @@ class Generator:
         packer: PromptPacker,
         batch_size: int,
         max_prompt_length: int | None = None,
+        copies: KernelCopies | None = None,
     ) -> None:
         self.model = model
         self.search = search
         self.packer = packer
         self.batch_size = batch_size
         self.max_prompt_length = max_prompt_length
-        self._search = CompiledByShape(model, search)
+        self.copies = copies
+        self._search = CompiledByShape(model, search, copies)
 
     def __call__(self, prompts: Prompts, *, seed: int = 0) -> list[list[Hypothesis]]:
         """Returns the hypotheses for each prompt, the best first; a beam may find fewer than K.
@@ -156,10 +160,10 @@ class Stream:
         self.generator = generator
         self.chunk = chunk
         self.max_new_tokens = search.max_new_tokens
-        model = generator.model
-        self.begin: Callable[..., SamplingState] = CompiledByShape(model, search.begin)
+        model, copies = generator.model, generator.copies
+        self.begin: Callable[..., SamplingState] = CompiledByShape(model, search.begin, copies)
         self.advance: Callable[..., SamplingState] = CompiledByShape(
-            model, lambda model, x: search.advance(model, x["state"], x["until"])
+            model, lambda model, x: search.advance(model, x["state"], x["until"]), copies
         )
 
     def __call__(self, prompt: Sequence[int], *, seed: int = 0) -> Iterator[Hypothesis]:

@@ -108,6 +108,17 @@ def available() -> int:
     return min(_host(), _control_group()) if found is None else found
 
 
+def peak_share() -> float | None:
+    """Return the largest share of an accelerator's memory that was in use; None if unknown."""
+    if keras.backend.backend() != "jax":
+        return None
+    import jax
+
+    stats = jax.local_devices()[0].memory_stats() or {}
+    known = "peak_bytes_in_use" in stats and stats.get("bytes_limit")
+    return stats["peak_bytes_in_use"] / stats["bytes_limit"] if known else None
+
+
 def require(needed: Need) -> None:
     """Check that it fits, before it is allocated and compiled.
 

@@ -3,14 +3,24 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from lm.data.registry.answers import names_of_labels
 from lm.decode.ensemble import Ensemble
 from lm.errors import UserError
 from lm.inference.trained import Trained
+from lm.objectives.label_ensemble import LabelEnsemble
+from lm.objectives.objective import Objective
+from lm.objectives.permutation import Permutation
 from lm.objectives.token_prediction import TokenPrediction
+
+PREDICT_TOKENS = (TokenPrediction, Permutation)
+Differences = Sequence[tuple[str, object, object]]
 
 
 def joined(members: Mapping[str, Trained]) -> Trained:
     """Returns the first of the models with the mean probabilities of all in place of its own.
+
+    Models that predict tokens have the mean of every token's probabilities, models that label that
+    of what they predict.
 
     Args:
         members: run folder -> model; the first one's vocabulary, lengths and settings are kept.
@@ -21,31 +31,52 @@ def joined(members: Mapping[str, Trained]) -> Trained:
     (name, first), *others = members.items()
     for other, trained in others:
         check(name, first, other, trained)
-    ensemble = Ensemble([member.model for member in members.values()])
     checkpoints = [member.metadata.get("checkpoint") for member in members.values()]
     return replace(
         first,
-        objective=TokenPrediction(model=lambda name: ensemble),
+        objective=mean([member.objective for member in members.values()]),
         metadata={**first.metadata, "ensemble": checkpoints},
         generators={},
         programs={},
     )
 
 
+def mean(objectives: Sequence[Objective]) -> Objective:
+    """Returns an objective whose probabilities are the mean of those of others of one type."""
+    first = objectives[0]
+    if not isinstance(first, PREDICT_TOKENS):
+        return LabelEnsemble(objectives)
+    ensemble = Ensemble([objective.model for objective in objectives])
+    return type(first)(model=lambda name: ensemble)
+
+
 def check(name: str, first: Trained, other: str, trained: Trained) -> None:
-    """Refuses a model that predicts other tokens or reads its inputs in another way."""
-    differences: Sequence[tuple[str, object, object]] = [
-        ("objective", type(first.objective).__name__, type(trained.objective).__name__),
-        ("kind of model", first.kind, trained.kind),
-        ("tokenizer", first.metadata.get("tokenizer"), trained.metadata.get("tokenizer")),
-        ("vocabulary", first.model.vocabulary_size, trained.model.vocabulary_size),
-        ("carry", first.is_carried, trained.is_carried),
-    ]
-    for what, here, there in differences:
+    """Refuses a model that predicts something else or reads its inputs in another way."""
+    if not (first.predicts_labels or isinstance(first.objective, PREDICT_TOKENS)):
+        found = type(first.objective).__name__
+        raise UserError(f"--ensemble: {found} predicts neither tokens nor labels: it has no mean")
+    for what, here, there in differences(first, trained):
         if here != there:
             raise UserError(
                 f"--ensemble: {other} cannot be averaged with {name}: its {what} is {there}, not "
                 f"{here}"
             )
-    if not isinstance(first.objective, TokenPrediction):
-        raise UserError(f"--ensemble: {type(first.objective).__name__} has no mean of tokens")
+
+
+def differences(first: Trained, trained: Trained) -> Differences:
+    """Returns what must be equal, with the value of each model."""
+    shared: Differences = [
+        ("objective", type(first.objective).__name__, type(trained.objective).__name__),
+        ("tokenizer", first.metadata.get("tokenizer"), trained.metadata.get("tokenizer")),
+    ]
+    if first.predicts_labels:
+        here, there = (list(names_of_labels(one.features)) for one in (first, trained))
+        return [*shared, ("task", first.task, trained.task), ("list of labels", here, there)]
+    here, there = (list(one.converter().task_features) for one in (first, trained))
+    return [
+        *shared,
+        ("sides", list(first.model.sides), list(trained.model.sides)),
+        ("list of features", here, there),
+        ("vocabulary", first.model.vocabulary_size, trained.model.vocabulary_size),
+        ("carry", first.is_carried, trained.is_carried),
+    ]

@@ -160,6 +160,7 @@ def evaluate_task(
         columns["score"] = sums[:, 0].tolist()
         task_metrics |= task.of_scores(columns["score"]) if task.needs_scores else {}
     if task.needs_predictions and trained.has_decoder and trained.input_format.has_inputs:
+        task.try_metrics()
         generated = generate(trained=trained, prompts=prompts(trained, task))
         columns["prediction"] = [found[0].text if found else "" for found in generated.candidates]
         task_metrics |= task.of_predictions(columns["prediction"])

@@ -53,7 +53,8 @@ def generate(  # noqa: PLR0913 - the settings of a search
 ) -> Generated:
     """Returns texts for prompts, in the order of the prompts.
 
-    An encoder-decoder and a prefix language model answer a prompt, a language model continues it.
+    A model of inputs and targets (an encoder-decoder, a prefix or conditional language model)
+    answers a prompt, a language model continues it.
 
     Args:
         trained: the model.

@@ -1,7 +1,7 @@
 """A run as a model of lm-evaluation-harness, `lm_eval --model seqlm --model_args workdir=RUN`.
 
-Needs the extra `eval`. Releases of the harness that look for the entry points `lm_eval.models` find
-this class by themselves; with an older one, `lm harness` registers it and hands over.
+Needs the extra `eval`. The harness does not look for models of other packages, but imports what a
+file of tasks names: `harness.yaml` beside this module. `lm harness` does without it.
 """
 
 import json

@@ -13,6 +13,7 @@ from lm.data.batching.unlabelled import (
     unlabelled,
     with_unknown_answers,
 )
+from lm.data.evaluation.evaluation_task import by_example
 from lm.data.registry import task_registry
 from lm.data.registry.answers import names_of_labels
 from lm.data.rows.converter import to_rows
@@ -65,18 +66,19 @@ def predict(
         examples=made,
         rows=to_rows(converter, made, trained.lengths),
         batch_size=min(batch_size, len(rows)),
-        num_rows=lambda example: 1,
+        num_rows=lambda example: converter.num_rows(example, trained.lengths),
     )
-    found = (row for _, outputs in predict_rows(trained, batches) for row in outputs)
+    outputs = (outputs for _, outputs in predict_rows(trained, batches))
+    found = by_example(converter, batches.examples, outputs, trained.lengths)
     names = names_of_labels(trained.features)
     decode = trained.features["inputs"].vocabulary.decode
     return [
         Prediction(
-            answer=named(converter.prediction(example, row, decode), names),
-            probabilities=by_name(row, names),
+            answer=named(converter.prediction(example, rows, decode), names),
+            probabilities=by_name(rows, names),
             is_cut=size > len(example["inputs"]),
         )
-        for example, row, size in zip(batches.examples, found, whole, strict=False)
+        for (example, rows), size in zip(found, whole, strict=True)
     ]
 
 
@@ -151,13 +153,13 @@ def named(answer: Any, names: Sequence[str]) -> Any:
     return names[answer] if answer >= 0 else ""
 
 
-def by_name(row: np.ndarray, names: Sequence[str]) -> dict[str, float]:
-    """Returns the probabilities [1, L] of a row's one label by name, numbers where it has none.
+def by_name(rows: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+    """Returns the probabilities [1, L] of an only label by name, numbers where it has none.
 
     >>> by_name(np.array([[0.25, 0.75]]), ("no", "yes")), by_name(np.array([2.5]), ())
     ({'no': 0.25, 'yes': 0.75}, {})
     """
-    if row.shape[:-1] != (1,):
+    if rows.shape[:-1] != (1,):
         return {}
-    values = row[0].tolist()
+    values = rows[0].tolist()
     return dict(zip(names or map(str, range(len(values))), values, strict=True))

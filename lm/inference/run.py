@@ -22,7 +22,10 @@ from lm.engines import memory
 from lm.errors import ConfigError
 from lm.inference import evaluate, generate, predict, score, trained
 from lm.inference.ensemble import joined
+from lm.inference.evaluate import EvaluationResult
 from lm.inference.generate import Candidate
+from lm.inference.own_weights import with_weights
+from lm.inference.rounding import beside_float32
 from lm.inference.zero_shot.suite import SetResult
 
 CONFIG = "config.gin"
@@ -80,7 +83,19 @@ class Run:
         """Returns metrics on tasks; settings are those of `evaluate.evaluate`."""
         name = mixture_or_task_name or self.trained.task
         task_registry.find(name)
-        return self._call("lm.inference.evaluate.evaluate", mixture_or_task_name=name, **settings)
+        settings = {"mixture_or_task_name": name, **settings}
+        return self._call("lm.inference.evaluate.evaluate", **settings)
+
+    def evaluate_rounding(
+        self, mixture_or_task_name: str | None = None, **settings: Any
+    ) -> list[EvaluationResult]:
+        """Returns what `evaluate` does, with the change that narrow weights made."""
+        wide = replace(self, trained=with_weights(self.trained, "float32"))
+        pairs = [run.evaluate(mixture_or_task_name, **settings) for run in (self, wide)]
+        return [
+            beside_float32(self.trained, wide.trained, found, reference)
+            for found, reference in zip(*pairs, strict=True)
+        ]
 
     def evaluate_suite(self, suite: str, **settings: Any) -> Iterator[SetResult]:
         """Yields results on question sets; settings are those of `suite.evaluate_suite`."""
@@ -99,6 +114,7 @@ def load(
     search_paths: Sequence[str] = (),
     modules: Sequence[str] = (),
     ensemble: Sequence[str | Path] = (),
+    weights: str = "float32",
 ) -> Run:
     """Loads a run: its configuration, the model, the weights (averaged ones where it has them).
 
@@ -112,6 +128,8 @@ def load(
         search_paths: folders of gin files.
         modules: your modules that the run's gin files import.
         ensemble: other runs or checkpoints; the probabilities of all are averaged.
+        weights: what search and scores multiply by: `float32`, the model's own, or copies of its
+            kernels in `bfloat16` or `int8`, which take 2 or 1 bytes a weight besides.
 
     Raises:
         UserError: there is no such run or checkpoint, or it does not fit its configuration or, in
@@ -122,7 +140,10 @@ def load(
         run.generate(["def main("], temperature=0.8, seed=1).candidates[0][0].text
     """
     # gin holds one configuration: the first run's is read last.
-    others = {str(w): load(w, search_paths=search_paths, modules=modules).trained for w in ensemble}
+    others = {
+        str(w): load(w, search_paths=search_paths, modules=modules, weights="float32").trained
+        for w in ensemble
+    }
     folder = checkpoints.find(workdir, str(checkpoint))
     root = folder.parents[1]
     config_file = root / CONFIG
@@ -156,7 +177,7 @@ def load(
     made = replace(made, metadata=metadata, is_carried=is_carried)
     if others:
         made = joined({str(workdir): made, **others})
-    return Run(made, config, root, step)
+    return Run(with_weights(made, weights), config, root, step)
 
 
 def build(config: parse.Config) -> trained.Trained:

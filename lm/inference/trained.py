@@ -9,6 +9,7 @@ from lm.decode import model_inputs
 from lm.decode.compiled import CompiledByShape
 from lm.decode.decoding import Decoding
 from lm.decode.generator import Generator
+from lm.decode.kernel_copies import KernelCopies
 from lm.errors import UserError
 from lm.objectives.objective import Objective, predicts_whole_texts
 
@@ -52,6 +53,12 @@ INPUT_FORMATS = {
         has_inputs=True,
         prompt_side="decoder",
     ),
+    "conditional language model": InputFormat(
+        pack_prompts=model_inputs.causal_prompts,
+        pack_pairs=model_inputs.causal_pairs,
+        has_inputs=True,
+        prompt_side="decoder",
+    ),
     "language model": causal(model_inputs.START),
 }
 
@@ -69,6 +76,7 @@ class Trained:
         vocabulary: what replaces the tasks' own vocabulary, or None.
         is_carried: whether it was trained with a carry, each row continuing that of the last batch.
         metadata: checkpoint, configuration and tokenizer, written beside results.
+        copies: of the kernels, which search and scores multiply by; None for the model's own.
         generators: compiled so far, by settings and batch size.
         programs: functions of the objective compiled so far.
     """
@@ -81,6 +89,7 @@ class Trained:
     vocabulary: Any = None
     is_carried: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    copies: KernelCopies | None = None
     generators: dict[tuple[Decoding, int], Generator] = field(default_factory=dict)
     programs: dict[Callable[..., Any], CompiledByShape] = field(default_factory=dict)
 
@@ -133,8 +142,11 @@ class Trained:
             raise UserError(f"{type(self.model).__name__} has no decoder: it generates no text")
         if "encoder" in self.model.sides:
             return "encoder-decoder"
-        has_inputs = "inputs" in self.converter().task_features
-        return "prefix language model" if has_inputs else "language model"
+        converter = self.converter()
+        if "inputs" not in converter.task_features:
+            return "language model"
+        is_causal = getattr(converter, "is_causal", False)
+        return "conditional language model" if is_causal else "prefix language model"
 
     def ids(self, text: str, feature: str, *, add_eos: bool | None = None) -> list[int]:
         """Returns a text as ids.
@@ -179,12 +191,15 @@ class Trained:
                 packer=self.input_format.pack_prompts,
                 batch_size=batch_size,
                 max_prompt_length=self.max_prompt_length(decoding.max_new_tokens),
+                copies=self.copies,
             )
         return self.generators[key]
 
     def program(self, function: Callable[[Any, Any], Any]) -> CompiledByShape:
         """Returns `function(objective, features)`, compiled at most once for each shape."""
-        return self.programs.setdefault(function, CompiledByShape(self.objective, function))
+        if function not in self.programs:
+            self.programs[function] = CompiledByShape(self.objective, function, self.copies)
+        return self.programs[function]
 
     def max_prompt_length(self, max_new_tokens: int) -> int | None:
         """Returns how long a prompt may be before so many new tokens; None without a limit.

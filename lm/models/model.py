@@ -83,7 +83,7 @@ def next_logits(
 ) -> tuple[Tensor, StackState]:
     """Returns the logits [B, V] after one more token per row, int32 [B], and the state after."""
     x, state = model.decoder(model.embedding(tokens[:, None]), rows, state=state)  # [B, 1, D]
-    return model.head.step(x[:, 0], model.embedding.matrix()), state
+    return model.head.step(x[:, 0], model.embedding), state
 
 
 def real_tokens(tokens: Tensor, segments: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, State
 from lm.nn.carry import latest, like, slot_segments
 from lm.nn.initializers import CurrentFirst, Initializer, initializer
+from lm.nn.kernels import Dense
 from lm.parts import part
 from lm.ranges import PositiveInt
 from lm.types import Shape, Tensor
@@ -198,7 +199,7 @@ class SeparableConvolution(keras.layers.Layer):
     ) -> None:
         super().__init__(name=name, autocast=False)
         self.kernel_initializer = initializer(kernel_initializer)
-        self.pointwise = keras.layers.Dense(
+        self.pointwise = Dense(
             filters, kernel_initializer=initializer(kernel_initializer), name="pointwise"
         )
 

@@ -7,6 +7,7 @@ from keras import ops
 
 from lm.nn.branch import Factory, make
 from lm.nn.initializers import Initializer, initializer
+from lm.nn.kernels import Dense
 from lm.parts import part
 from lm.types import Shape, Tensor
 
@@ -49,7 +50,7 @@ class CopyHead(keras.layers.Layer):
 
     def build(self, x_shape: Shape, table_shape: Shape) -> None:
         del x_shape, table_shape
-        self.copy = keras.layers.Dense(1, kernel_initializer=self.kernel_initializer, name="copy")
+        self.copy = Dense(1, kernel_initializer=self.kernel_initializer, name="copy")
 
     def call(self, x: Tensor, table: Tensor, segments: Tensor = None) -> CopyLogits:
         del segments

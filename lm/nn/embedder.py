@@ -8,6 +8,7 @@ from keras import ops
 
 from lm.nn.branch import Factory, chain, make, make_all
 from lm.nn.initializers import Initializer, initializer
+from lm.nn.kernels import Dense
 from lm.parts import part
 from lm.ranges import PositiveInt
 from lm.types import Layer, Shape, Tensor
@@ -70,6 +71,10 @@ class Embedder(keras.layers.Layer):
         """Returns the table of the tokens, [V, D]: what heads read."""
         return self.embedding.matrix()
 
+    def logits(self, x: Tensor) -> Tensor:
+        """Returns `x Eᵀ` of one position per row, [B, D] → [B, V]."""
+        return self.embedding.logits(x)
+
 
 @part
 class Projection(keras.layers.Layer):
@@ -101,9 +106,7 @@ class Projection(keras.layers.Layer):
 
     def projection(self) -> Layer:
         """Returns the layer of W and b."""
-        return keras.layers.Dense(
-            self.hidden_dim, kernel_initializer=self.kernel_initializer, name="dense"
-        )
+        return Dense(self.hidden_dim, kernel_initializer=self.kernel_initializer, name="dense")
 
     def call(self, x: Tensor) -> Tensor:
         return self.dense(ops.cast(x, self.compute_dtype))

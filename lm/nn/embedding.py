@@ -8,6 +8,7 @@ from keras import ops
 from lm.nn.branch import Factory, make
 from lm.nn.dropout import Dropout
 from lm.nn.initializers import Initializer, initializer
+from lm.nn.kernels import matrix, table_product
 from lm.parts import part
 from lm.ranges import PositiveInt, UnitFloat
 from lm.types import Shape, Tensor
@@ -54,7 +55,11 @@ class TokenEmbedding(keras.layers.Layer):
 
     def matrix(self) -> Tensor:
         """Returns E, [V, D], as a tensor: what heads read."""
-        return ops.convert_to_tensor(self.table)
+        return matrix(self.table)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Returns `x Eᵀ` of one position per row, [B, D] → [B, V]."""
+        return table_product(x, self.table)
 
 
 @part
@@ -90,3 +95,7 @@ class WordDropout(keras.layers.Layer):
     def matrix(self) -> Tensor:
         """Returns E whole, [V, D]: what heads read."""
         return self.embedding.matrix()
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Returns `x Eᵀ` of one position per row, [B, D] → [B, V]."""
+        return self.embedding.logits(x)

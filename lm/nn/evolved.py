@@ -7,13 +7,13 @@ that way the six published sizes come out; with the port's choices they do not.
 
 from typing import ClassVar, NamedTuple
 
-import keras
 from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.branch import Branch, Context, Factory, State, make
 from lm.nn.convolution import Convolution, SeparableConvolution, around, behind
 from lm.nn.dropout import Dropout
+from lm.nn.kernels import Dense
 from lm.parts import part, value
 from lm.ranges import UnitFloat
 from lm.types import Shape, Tensor
@@ -48,8 +48,8 @@ class GatedLinearUnit(Branch):
     logical_axes: ClassVar = {"(value|gate)/kernel": ("embed", "unmodeled")}
 
     def build(self, x_shape: Shape) -> None:
-        self.value = keras.layers.Dense(x_shape[-1], name="value")
-        self.gate = keras.layers.Dense(x_shape[-1], activation="sigmoid", name="gate")
+        self.value = Dense(x_shape[-1], name="value")
+        self.gate = Dense(x_shape[-1], activation="sigmoid", name="gate")
 
     def call(self, x: Tensor, context: Context, state: State = None) -> tuple[Tensor, State]:
         del context, state
@@ -97,7 +97,7 @@ class EvolvedEncoderConvolution(Branch):
 
     def build(self, x_shape: Shape) -> None:
         width = x_shape[-1]
-        self.left = keras.layers.Dense(4 * width, activation="relu", name="left")
+        self.left = Dense(4 * width, activation="relu", name="left")
         self.right = Convolution(filters=width // 2, name="right")
         self.last = SeparableConvolution(filters=width // 2, name="last")
 

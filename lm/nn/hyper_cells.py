@@ -10,6 +10,7 @@ from keras import ops
 from lm.nn.branch import Factory, State, make
 from lm.nn.cells import Flow, HiddenAndMemory, Product, in_turn
 from lm.nn.initializers import Initializer, initializer
+from lm.nn.kernels import Dense
 from lm.nn.norm import LayerNorm
 from lm.nn.projections import built_dense, make_dense
 from lm.parts import part
@@ -150,9 +151,7 @@ class HyperLSTM(keras.layers.Layer):
         self.hyper_hidden = built_dense("hyper_hidden", x_shape, 4 * small, other)
         # At the start A is 0, a is 1 and every scale d is 0.1.
         self.scale_hidden, self.scale_inputs = (
-            keras.layers.Dense(
-                rows, kernel_initializer="zeros", bias_initializer="ones", name=f"scale_{name}"
-            )
+            Dense(rows, kernel_initializer="zeros", bias_initializer="ones", name=f"scale_{name}")
             for name in ("hidden", "inputs")
         )
         narrow = keras.initializers.RandomNormal(stddev=0.01)

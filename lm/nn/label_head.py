@@ -17,6 +17,7 @@ from keras import ops
 
 from lm.nn.branch import Factory, chain, make_all
 from lm.nn.initializers import Initializer, initializer
+from lm.nn.kernels import Dense
 from lm.parts import part
 from lm.ranges import PositiveInt
 from lm.types import Activation, Shape, Tensor
@@ -89,9 +90,7 @@ class Hidden(keras.layers.Layer):
         self.kernel_initializer = initializer(kernel_initializer)
 
     def build(self, x_shape: Shape) -> None:
-        self.dense = keras.layers.Dense(
-            x_shape[-1], kernel_initializer=self.kernel_initializer, name="dense"
-        )
+        self.dense = Dense(x_shape[-1], kernel_initializer=self.kernel_initializer, name="dense")
 
     def call(self, x: Tensor) -> Tensor:
         return self.activation(self.dense(x))
@@ -132,7 +131,7 @@ class LabelHead(keras.layers.Layer):
     def build(self, x_shape: Shape, table_shape: Shape) -> None:
         """The layers create their variables at their first call."""
         del x_shape, table_shape
-        self.scores = keras.layers.Dense(
+        self.scores = Dense(
             self.num_labels, kernel_initializer=self.kernel_initializer, name="scores"
         )
 

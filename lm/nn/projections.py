@@ -10,6 +10,7 @@ from lm.errors import LayerError
 from lm.nn.branch import Factory
 from lm.nn.cache import by_prompt
 from lm.nn.initializers import Initializer, initializer
+from lm.nn.kernels import Dense
 from lm.types import Layer, Shape, Tensor
 
 
@@ -22,7 +23,7 @@ def make_dense(
     factory: Factory | None = None,
 ) -> Layer:
     """Returns a dense layer, or one that another factory makes of the same arguments."""
-    return (factory or keras.layers.Dense)(
+    return (factory or Dense)(
         units, use_bias=use_bias, kernel_initializer=kernel_initializer, name=name
     )
 

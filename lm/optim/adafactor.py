@@ -32,7 +32,7 @@ def adafactor(
         clip_threshold: largest root mean square of a variable's update.
         min_factored: a variable is factored if its two largest dimensions are at least this.
         clip_norm: largest global norm of the gradient; None (T5) does not clip.
-        average: decay of the moving average of the weights, or `averages.Uniform`; None keeps none.
+        average: decay of the moving average of the weights, or one of `averages`; None keeps none.
         frozen: regular expression of the paths of weights that keep their values; None trains all.
     """
     rule = Adafactor(

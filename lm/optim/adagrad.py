@@ -27,7 +27,7 @@ def adagrad(
         initial_accumulator_value: of a.
         epsilon: added to a under the root.
         clip_norm: largest global norm of the gradient; None does not clip.
-        average: decay of the moving average of the weights, or `averages.Uniform`; None keeps none.
+        average: decay of the moving average of the weights, or one of `averages`; None keeps none.
 
     Source: Duchi et al. 2011, https://jmlr.org/papers/v12/duchi11a.html.
     """

@@ -34,7 +34,7 @@ def adamw(  # noqa: PLR0913 - the settings of an update rule, keyword-only
         epsilon: added to the root; 1e-6 in BERT.
         weight_decay: per update and unit of learning rate; 0 is Adam.
         clip_norm: largest global norm of the gradient; None does not clip.
-        average: decay of the moving average of the weights, or `averages.Uniform`; None keeps none.
+        average: decay of the moving average of the weights, or one of `averages`; None keeps none.
         undecayed: regular expression of the paths without weight decay.
         frozen: regular expression of the paths of weights that keep their values; None trains all.
         layer_rates: factory of rates that differ by layer, `layer_rates.ByDepth`.

@@ -1,12 +1,18 @@
 """Averages of the weights, for evaluation: a moving one, or the mean of all from some update on."""
 
-from typing import TypeAlias
+import math
+from typing import Any, TypeAlias
 
+import keras
+import numpy as np
 from keras import ops
 
 from lm.parts import value
-from lm.ranges import NonNegativeInt, UnitFloat
+from lm.ranges import NonNegativeInt, PositiveInt, UnitFloat
 from lm.types import Tensor
+
+NEVER = np.iinfo("int32").max
+LARGEST = float(np.finfo("float32").max)  # finite, as all that a checkpoint holds
 
 
 @value
@@ -31,9 +37,65 @@ class Uniform:
 
     def __call__(self, update: Tensor) -> Tensor:
         """Return the decay after an update."""
-        count = ops.cast(update, "float32") - self.start + 1.0
-        return 1.0 - 1.0 / ops.maximum(count, 1.0)
+        return uniform_decay(update, self.start)
 
 
-Average: TypeAlias = UnitFloat | Uniform
+@value
+class NonMonotonic:
+    """`Uniform` from the first evaluation on whose loss is no longer falling.
+
+    Of the losses v_1, v_2, … of a run's evaluations that is the first
+
+        v_t > min(v_1 … v_{t - n - 1})
+
+    What it remembers of them is part of the optimizer's state.
+
+    Args:
+        patience: n, the evaluations just before that are not looked at (paper: 5).
+
+    Attributes:
+        variables: the first update of the mean, the least of all losses but the last n, and these.
+
+    Source: Merity et al. 2017 (https://arxiv.org/abs/1708.02182), algorithm 1.
+    """
+
+    def __init__(self, *, patience: PositiveInt = 5) -> None:
+        self.patience = patience
+        self.variables: list[Any] = []
+
+    def build(self) -> None:
+        """Make the variables."""
+        with keras.name_scope("average"):
+            self.start = _constant("start", NEVER, "int32", ())
+            self.least = _constant("least", LARGEST, "float32", ())
+            self.recent = _constant("recent", LARGEST, "float32", (self.patience,))
+        self.variables = [self.start, self.least, self.recent]
+
+    def __call__(self, update: Tensor) -> Tensor:
+        """Return the decay after an update."""
+        return uniform_decay(update, self.start)
+
+    def add(self, loss: float, update: int) -> bool:
+        """Remember the loss of an evaluation, and tell whether the mean begins with this update."""
+        loss = loss if math.isfinite(loss) else LARGEST
+        least, (oldest, *recent) = float(self.least), np.asarray(self.recent)
+        begins = int(self.start) == NEVER and loss > least
+        if begins:
+            self.start.assign(update)
+        self.least.assign(min(least, oldest))
+        self.recent.assign([*recent, loss])
+        return begins
+
+
+Average: TypeAlias = UnitFloat | Uniform | NonMonotonic
 """Decay of a moving average of the weights."""
+
+
+def uniform_decay(update: Tensor, start: Tensor | int) -> Tensor:
+    """Return `1 - 1 / (t - start + 1)` after update t, 0 before `start`."""
+    count = ops.cast(update, "float32") - ops.cast(start, "float32") + 1.0
+    return 1.0 - 1.0 / ops.maximum(count, 1.0)
+
+
+def _constant(name: str, number: float, dtype: str, shape: tuple[int, ...]) -> Any:
+    return keras.Variable(np.full(shape, number, dtype), trainable=False, dtype=dtype, name=name)

@@ -9,7 +9,7 @@ from keras import ops
 
 from lm.errors import UserError
 from lm.optim.accumulation import Accumulation, EachBatch
-from lm.optim.averages import Average
+from lm.optim.averages import Average, NonMonotonic
 from lm.optim.sparse import SparseRule, Touched
 from lm.ranges import NonNegativeFloat
 from lm.types import Tensor
@@ -40,7 +40,7 @@ class Optimizer:
         rule: a Keras optimizer with a fixed name; it is built here and belongs to this object.
         clip_norm: largest global norm of the gradient; None does not clip.
         average: decay of the moving average of the weights (0.999 ...) used for evaluation, or
-            `averages.Uniform`; None keeps no average.
+            one of `lm.optim.averages`; None keeps no average.
         undecayed: regular expression; a variable whose path it matches is never decayed.
         frozen: regular expression; a weight whose path it matches keeps its value. It has neither
             gradient nor slots.
@@ -68,6 +68,7 @@ class Optimizer:
         self.rule = rule
         self.clip_norm = clip_norm
         self.average = average
+        self.triggers = [average] if isinstance(average, NonMonotonic) else []
         self.undecayed = undecayed
         self.frozen = frozen
         self.layer_rates = None if layer_rates is None else layer_rates()
@@ -101,6 +102,8 @@ class Optimizer:
         self.rule.build(self.weights)
         if self.average is not None:
             self.averages = [_copy(w) for w in self.weights]
+        for trigger in self.triggers:
+            trigger.build()
         self.accumulation.build(self.weights)
 
     def restart_averages(self) -> None:
@@ -110,8 +113,9 @@ class Optimizer:
 
     @property
     def slots(self) -> list[Any]:
-        """The count of updates, the learning rate if fixed, the moments, sums over batches."""
-        return [*self.rule.variables, *self.accumulation.variables]
+        """The count of updates, the rate if fixed, moments, sums over batches, losses seen."""
+        seen = (variable for trigger in self.triggers for variable in trigger.variables)
+        return [*self.rule.variables, *self.accumulation.variables, *seen]
 
     @property
     def copies(self) -> int:
@@ -139,6 +143,14 @@ class Optimizer:
         self._update(self.noise(clipped, self.rule.iterations.value) if self.noise else clipped)
         for mean, weight in zip(self.averages, self.weights, strict=False):
             mean.assign(mean + (1.0 - decay) * (weight - mean))
+
+    def evaluated(self, loss: float) -> bool:
+        """Let what waits for it know the loss of an evaluation; tell whether the mean begins.
+
+        The variables must hold the state.
+        """
+        update = int(self.rule.iterations)
+        return any([trigger.add(loss, update) for trigger in self.triggers])
 
     def rows_after(self, touched: Touched, norm: Tensor, rate: Tensor) -> list[Tensor]:
         """Return the rows of a sparse table and of its slots after one update, [K, D] each.
@@ -186,7 +198,17 @@ def global_norm(gradients: Sequence[Tensor]) -> Tensor:
 
 def squares(gradients: Sequence[Tensor]) -> list[Tensor]:
     """Return the sum of squares of each gradient, in float32."""
-    return [ops.sum(ops.square(ops.cast(g, "float32"))) for g in gradients]
+    return [_sum(ops.square(ops.cast(g, "float32"))) for g in gradients]
+
+
+def _sum(x: Tensor) -> Tensor:
+    """Return the sum of a tensor; that of a matrix as a product with ones.
+
+    XLA on a CPU adds up a matrix in windows of 32 x 32, which takes two to three times as long.
+    """
+    if len(x.shape) > 1:
+        x = ops.matmul(x, ops.ones((x.shape[-1], 1), x.dtype))
+    return ops.sum(x)
 
 
 def _copy(weight: Any) -> Any:

@@ -29,7 +29,7 @@ def sgd(
         momentum: decay of the sum of gradients; 0 keeps no sum.
         weight_decay: per update and unit of learning rate; of norms, biases and embeddings too.
         clip_norm: largest global norm of the gradient; None does not clip.
-        average: decay of the moving average of the weights, or `averages.Uniform`; None keeps none.
+        average: decay of the moving average of the weights, or one of `averages`; None keeps none.
     """
     rule = keras.optimizers.SGD(
         learning_rate, momentum=momentum, weight_decay=weight_decay or None, name="sgd"

@@ -86,7 +86,7 @@ class LabelEvaluation:
         batch_size: rows of a batch; changes nothing but speed.
         vocabulary: replaces that of the tasks' texts, if given.
         split: name of the split.
-        steps: number of batches; the whole split by default.
+        steps: number of batches that examples of one row each fill; the whole split by default.
     """
 
     def __init__(
@@ -104,7 +104,6 @@ class LabelEvaluation:
         from lm.data.evaluation.evaluation_task import EvaluationTask, LabelledTask
 
         self.split = split
-        self.steps = steps
         limit = None if steps is None else steps * batch_size
         shared = {"lengths": lengths, "vocabulary": vocabulary, "limit": limit}
         self.tasks = {
@@ -124,7 +123,7 @@ class LabelEvaluation:
     def __call__(self, engine: Engine) -> Iterator[TaskMetrics]:
         """Yield the metrics of each task with the engine's weights."""
         for name, (task, batches) in self.tasks.items():
-            found = list(engine.predictions(islice(batches, self.steps)))
+            found = list(engine.predictions(batches))
             values = means(added(terms for terms, _ in found))
             predictions = task.predictions(outputs for _, outputs in found)
             own = task.metrics(predictions)

@@ -18,6 +18,7 @@ from lm.errors import ConfigError
 from lm.train import state
 from lm.train.evaluation import Evaluation, TaskMetrics
 from lm.train.guard import Guard, Step
+from lm.train.hints import Hints
 from lm.train.process_group import Interruptible, Stopped, StopSignals
 from lm.train.reporter import Reporter
 from lm.train.training_batches import HashedBatches, check_first_batch
@@ -139,6 +140,7 @@ class Loop:
         self.patience = patience
         self.samples = samples
         self.metadata = metadata
+        self.hints = Hints()
         self.guard = Guard(
             engine=engine,
             store=store,
@@ -199,6 +201,7 @@ class Loop:
         step, stop = done.number, signals.received is not None
         periods = (self.plan.log, self.plan.evaluate, self.plan.save)
         log, evaluate, save = (self.plan.is_due(step, period) for period in periods)
+        self.hints.add(done.batch)
         rolled_back = self.guard.check(done, wait=stop or log or evaluate or save)
         if log:
             self._log(step)
@@ -211,6 +214,7 @@ class Loop:
             with contextlib.suppress(Stopped):
                 metric = self._evaluate(step, signals)
                 self.patience.add(metric)
+                self._tell_optimizer(metric)
                 evaluate = False
         stop = signals.received is not None
         if stop or save or self.patience.is_over:
@@ -223,6 +227,8 @@ class Loop:
     def _log(self, step: int) -> None:
         """Report the means of the window."""
         self.reporter.log_training(step, self.engine.logs(), waited=self.data.wait_seconds)
+        for hint in self.hints.take():
+            self.reporter.log(f"hint: {hint}")
 
     def _evaluate(self, step: int, signals: StopSignals) -> float | None:
         """Report all evaluations and samples, or none; return what decides the best checkpoint.
@@ -244,6 +250,14 @@ class Loop:
             self.reporter.plot()
         signals.restart()
         return next((value for task in found if (value := decisive(task)) is not None), None)
+
+    def _tell_optimizer(self, metric: float | None) -> None:
+        """Hand the loss of an evaluation to an optimizer that waits for it."""
+        optimizer = self.engine.program.optimizer
+        if metric is not None and optimizer.triggers:
+            self.engine.pull()
+            if optimizer.evaluated(metric):
+                self.reporter.log("the loss is no longer falling: the mean of the weights begins")
 
     def _save(self, step: int, *, metric: float | None, is_evaluated: bool = True) -> None:
         """Hand the training state to the store, which writes it in the background."""

@@ -31,7 +31,7 @@ PACKAGES = ("keras", "numpy", "tensorflow", "jax", "seqio-nightly", "safetensors
 # `run_metadata` compare by value. Of a user's files and tokenizers only the contents count, which
 # `data` has, not their paths. All other bindings decide the weights.
 HARMLESS = re.compile(
-    r"(.*/)?(lm\.train\.train\.(workdir|train_steps|\w*_period|keep|patience|evaluations|samples"
+    r"(.*/)?(lm\.train\.train\.(workdir|train_steps|\w*_period|keep|patience|evaluations|samples|loggers"
     r"|max_skipped|max_rollbacks|replay_batch|mesh|random_seed|microbatches|dtype_policy|partial|allow_change|initial_checkpoint_path)$"
     r"|lm\.train\.(evaluation|text_evaluation|samples)\.|lm\.data\.batching\.\w+\.evaluation_batches\."
     r"|lm\.data\.user_tasks\.user(_labels)?\.\w+\.(train|validation|test)$"

@@ -1,12 +1,10 @@
-"""What a run reports: to the screen, to metrics.jsonl and TensorBoard, as loss.png."""
+"""What a run reports: to the screen, to metrics.jsonl and other loggers, as loss.png."""
 
 import contextlib
 import json
 import math
 import os
-import socket
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from lm import disk
 from lm.errors import UserError
 from lm.train.evaluation import TaskMetrics
 from lm.train.goodput import INPUT, Clock, Goodput, format_goodput
+from lm.train.logger import Logger, Row
 from lm.train.progress import Progress, log, plot
 from lm.train.state import StartPoint
 
@@ -31,18 +30,27 @@ class Reporter:
         steps: where it ends.
         batch_size: rows of a batch.
         started: Unix time at which this process began the run.
+        loggers: where metrics go besides metrics.jsonl.
     """
 
     def __init__(
-        self, *, workdir: Path, start: StartPoint, steps: int, batch_size: int, started: float
+        self,
+        *,
+        workdir: Path,
+        start: StartPoint,
+        steps: int,
+        batch_size: int,
+        started: float,
+        loggers: Sequence[Logger] = (),
     ) -> None:
         self.workdir = workdir
         self.batch_size = batch_size
         self.clock = Clock()
         self.goodput = Goodput(workdir, step=start.step, started=started)
-        self._metrics = MetricsWriter(
-            workdir, step=start.step, evaluated_step=start.evaluated_step, rows=start.rows
-        )
+        self._lines = JSONLines()
+        self._loggers = [self._lines, *loggers]
+        for logger in self._loggers:
+            logger.open(workdir, start)
         self._progress = Progress(step=start.step, steps=steps)
 
     def log(self, line: str) -> None:
@@ -69,18 +77,18 @@ class Reporter:
         per_second = rates["timing/steps_per_second"]
         rates["timing/seqs_per_second"] = per_second * self.batch_size
         rates["timing/target_tokens_per_second"] = per_second * values["target_tokens"]
-        self._metrics.train(step, {**values, **rates})
+        self._write(Row(step, TRAIN, None, {**values, **rates}))
         self._progress.show(step, {**values, **rates})
 
     def log_evaluation(self, step: int, found: TaskMetrics) -> None:
         """Report the metrics of one task."""
-        self._metrics.evaluation(step, task=found.task, split=found.split, values=found.values)
+        self._write(Row(step, found.split, found.task, found.values))
         shown = ", ".join(f"{n} {v:.4f}" for n, v in found.values.items() if math.isfinite(v))
         self.log(f"step {step}: {found.task} {found.split}: {shown}")
 
     def flush(self) -> int:
         """Wait until all rows of metrics.jsonl are on the disk; return how many there are."""
-        return self._metrics.flush()
+        return self._lines.flush()
 
     def plot(self) -> None:
         """Plot loss.png again."""
@@ -91,50 +99,47 @@ class Reporter:
     def close(self) -> None:
         """Plot a last time and close the files, whatever else went wrong."""
         with contextlib.ExitStack() as files:
-            for part in (self._progress, self.goodput, self._metrics):
-                files.callback(part.close)
+            files.callback(self._progress.close)
+            files.callback(self.goodput.close)
+            for logger in self._loggers:
+                files.callback(logger.close)
             try:
                 self.plot()
             except UserError as error:
                 self.log(str(error))
             self.log(format_goodput(self.goodput.shares()))
 
+    def _write(self, row: Row) -> None:
+        """Hand a row to every logger."""
+        for logger in self._loggers:
+            logger.log(row)
 
-class MetricsWriter:
-    """Appends metrics by step; what an interrupted process wrote after its checkpoint is dropped.
 
-    Args:
-        workdir: the run folder.
-        step: the step training starts or goes on from.
-        evaluated_step: the last step whose evaluation is done; `step` by default.
-        rows: how many rows of the file the checkpoint relies on; None if it does not know.
+class JSONLines:
+    """Logs to metrics.jsonl; what an interrupted process wrote after its checkpoint is dropped.
+
+    Attributes:
+        rows: how many the file has.
     """
 
-    def __init__(
-        self,
-        workdir: Path,
-        *,
-        step: int,
-        evaluated_step: int | None = None,
-        rows: int | None = None,
-    ) -> None:
-        self.workdir = workdir
-        self._train, self._evaluated = step, step if evaluated_step is None else evaluated_step
-        self._events: dict[str, EventWriter] = {}
+    def open(self, workdir: Path, start: StartPoint) -> None:
+        """Drop the rows that will come again; one line is logged where others are lost."""
         self._path = workdir / METRICS
-        self.rows = rewind(self._path, step=step, evaluated_step=self._evaluated, rows=rows)
+        self.rows = rewind(
+            self._path, step=start.step, evaluated_step=start.evaluated_step, rows=start.rows
+        )
         with disk.writing(self._path, _WHAT):
             self._file = self._path.open("ab", buffering=0)
 
-    def train(self, step: int, values: Mapping[str, float]) -> None:
-        """Write the metrics of a log window."""
-        self._write({"step": step, "split": "train"}, values)
-        self._write_events(TRAIN, step, values, last=self._train)
-
-    def evaluation(self, step: int, *, task: str, split: str, values: Mapping[str, float]) -> None:
-        """Write the metrics of one task's evaluation."""
-        self._write({"step": step, "split": split, "task": task}, values)
-        self._write_events(f"training_eval/{task}", step, values, last=self._evaluated)
+    def log(self, row: Row) -> None:
+        """Append a line; what is not finite is null."""
+        about: dict[str, Any] = {"step": row.step, "split": row.split}
+        if row.task is not None:
+            about["task"] = row.task
+        finite = {name: x if math.isfinite(x) else None for name, x in row.values.items()}
+        with disk.writing(self._path, _WHAT):
+            disk.append(self._file, json.dumps(about | finite).encode() + b"\n")
+        self.rows += 1
 
     def flush(self) -> int:
         """Wait until the rows are on the disk; return how many there are."""
@@ -143,25 +148,8 @@ class MetricsWriter:
         return self.rows
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the file."""
         self._file.close()
-        for events in self._events.values():
-            events.close()
-
-    def _write(self, row: dict[str, Any], values: Mapping[str, float]) -> None:
-        """Append one row."""
-        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        with disk.writing(self._path, _WHAT):
-            disk.append(self._file, json.dumps(row | finite).encode() + b"\n")
-        self.rows += 1
-
-    def _write_events(
-        self, folder: str, step: int, values: Mapping[str, float], *, last: int
-    ) -> None:
-        """Append the scalars of a row for TensorBoard, which drops earlier ones after `last`."""
-        if folder not in self._events:
-            self._events[folder] = EventWriter(self.workdir / folder, step=last)
-        self._events[folder].scalars(step, values)
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -213,58 +201,3 @@ def _row(line: bytes) -> dict[str, Any] | None:
         return None
     is_row = isinstance(row, dict) and isinstance(row.get("step"), int) and "split" in row
     return row if is_row and line.endswith(b"\n") else None
-
-
-class EventWriter:
-    """Appends scalars to one new event file, which can be read whenever the process dies.
-
-    Args:
-        folder: TensorBoard's run folder; it is made if it is not there.
-        step: the step training starts or goes on from; readers drop what an earlier process had
-            written after it.
-
-    Raises:
-        UserError: the file cannot be written; each method raises it too.
-    """
-
-    def __init__(self, folder: Path, *, step: int) -> None:
-        # Imported here: only a run writes events, and `rows` is read without TensorFlow.
-        import tensorflow as tf
-
-        self._tf = tf
-        name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{os.getpid()}"
-        self._path = folder / name
-        with self._writing():
-            folder.mkdir(parents=True, exist_ok=True)
-            self._file = tf.io.TFRecordWriter(str(self._path))
-            self._write(step=0, file_version="brain.Event:2")
-            restart = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
-            self._write(step=step + 1, session_log=restart)
-
-    def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Write tag -> number at a step."""
-        summary = self._tf.compat.v1.Summary()
-        for tag, value in values.items():
-            summary.value.add(tag=tag, simple_value=value)
-        with self._writing():
-            self._write(step=step, summary=summary)
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._writing():
-            self._file.close()
-
-    def _write(self, **content: Any) -> None:
-        """Append one event."""
-        event = self._tf.compat.v1.Event(wall_time=time.time(), **content)
-        self._file.write(event.SerializeToString())
-        self._file.flush()
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Turn an error of the disk, also one that TensorFlow raises, into one line."""
-        with disk.writing(self._path, "TensorBoard's events"):
-            try:
-                yield
-            except self._tf.errors.OpError as error:
-                raise OSError(error.message) from error

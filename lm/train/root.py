@@ -18,10 +18,12 @@ from lm.parts import entry
 from lm.ranges import NonNegativeInt, PositiveInt, Seed
 from lm.train import metadata, skipped_batch, state
 from lm.train.evaluation import Evaluation
+from lm.train.logger import Logger
 from lm.train.loop import Loop, Patience, Plan
 from lm.train.process_group import ProcessGroup, StopSignals
 from lm.train.progress import log
 from lm.train.reporter import Reporter
+from lm.train.tensorboard import TensorBoard
 from lm.train.training_batches import (
     HashedBatches,
     check_first_batch,
@@ -43,6 +45,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
     train_steps: PositiveInt,
     evaluations: Sequence[Callable[[], Evaluation]] = (),
     samples: Factory | None = None,
+    loggers: Sequence[Callable[[], Logger]] = (TensorBoard,),
     eval_period: PositiveInt = 1000,
     save_period: PositiveInt | None = None,
     log_period: PositiveInt = 100,
@@ -70,6 +73,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         train_steps: batches to consume in all.
         evaluations: factories of what is evaluated; the first task decides the best checkpoint.
         samples: factory of a writer of samples, called after evaluations.
+        loggers: factories of where metrics go besides metrics.jsonl.
         eval_period: steps between evaluations.
         save_period: steps between checkpoints; `eval_period` by default.
         log_period: steps between log lines, which show the means since the last one.
@@ -114,7 +118,9 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
         group.check_step(found and found.step)
         start = found or state.StartPoint()
         if found is None and initial_checkpoint_path is not None:
-            state.start_from_weights(engine=made, path=initial_checkpoint_path, partial=partial)
+            state.start_from_weights(
+                engine=made, path=initial_checkpoint_path, partial=partial, data=about["data"]
+            )
         if saved is not None:
             skipped_batch.replay(saved, step=start.step, engine=made, data=data, signals=signals)
             return
@@ -128,6 +134,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
             steps=train_steps,
             batch_size=data.batch_size,
             started=started,
+            loggers=[make() for make in loggers],
         )
         with contextlib.closing(reporter), group.lost_peers_named():
             loop = Loop(
@@ -222,7 +229,8 @@ def rehearse(arguments: Mapping[str, Any], workdir: Path | None) -> Rehearsed:
     with _noting(found):
         set_up_keras(settings)
     data = _made(found, lambda: HashedBatches(arguments["train_data"]()))
-    for make in (*arguments.get("evaluations", ()), arguments.get("samples")):
+    beside = (arguments.get("samples"), *arguments.get("loggers", ()))
+    for make in (*arguments.get("evaluations", ()), *beside):
         if make is not None:
             _made(found, make)
     engine = _made(found, lambda: _engine(arguments, data, settings)) if data else None

@@ -18,6 +18,7 @@ from lm.checkpoint import (
     assign,
     find,
     load_weights,
+    manifest_of,
     read,
     variable_names,
 )
@@ -214,24 +215,52 @@ def _warn(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
             log(f"{warning}: {changed}")
 
 
-def start_from_weights(*, engine: Engine, path: str | Path, partial: Collection[str]) -> None:
+def start_from_weights(
+    *, engine: Engine, path: str | Path, partial: Collection[str], data: Mapping[str, Any]
+) -> None:
     """Start from the weights of another run; optimizer, seeds and data start fresh.
 
     Args:
         engine: built.
         path: run folder (its newest checkpoint) or checkpoint folder.
         partial: regular expressions of names that may be missing or different.
+        data: the fingerprint of the data of this run.
 
     Raises:
         CheckpointError: there is no such checkpoint, or it does not fit.
     """
     folder = find(path)
+    warn_of_tokenizers(manifest_of(folder).metadata.get("data", {}), data, folder)
     engine.pull()
     program = engine.program
     for line in load_weights(program.objective, folder, partial=partial):
         log(f"admitted: {line}")
     program.optimizer.restart_averages()
     log(f"started from the weights of {folder}")
+
+
+def warn_of_tokenizers(old: Mapping[str, Any], new: Mapping[str, Any], folder: Path) -> None:
+    """Log that a checkpoint was trained with none of the tokenizers of this run.
+
+    Two tokenizers of one size fit the same weights, and an id then stands for another piece.
+
+    Args:
+        old: the fingerprint of the checkpoint's data; without tokenizers where it was imported.
+        new: that of this run's data.
+        folder: of the checkpoint.
+    """
+    before, now = _tokenizers(old), _tokenizers(new)
+    if before and now and not before & now:
+        log(
+            f"warning: {folder} was trained with another tokenizer than this run's: its ids stand "
+            "for other pieces; bind VOCABULARY as its config.gin does"
+        )
+
+
+def _tokenizers(data: Mapping[str, Any]) -> set[str]:
+    """Return the fingerprints of the vocabularies that data are read with."""
+    tasks = data.get("features", {}).values()
+    return {feature["vocabulary"] for features in tasks for feature in features.values()}
 
 
 def _stored(folder: Path, kind: str) -> dict[str, np.ndarray]:

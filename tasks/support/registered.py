@@ -8,7 +8,7 @@ from unittest import mock
 import seqio
 
 from lm.data.registry import on_demand, task_registry
-from lm.data.registry.task_index import Entry, about
+from lm.data.registry.task_index import T5, Entry, about
 from lm.errors import UserError
 from tasks.support.local_data import DataSet
 
@@ -16,8 +16,10 @@ REGISTRIES = {"task": seqio.TaskRegistry, "mixture": seqio.MixtureRegistry}
 
 
 def entries() -> list[Entry]:
-    """Return all tasks and mixtures that the modules of `tasks` register, and the families."""
-    return sorted([*_registered(), *_families()], key=lambda entry: (entry.kind, entry.name))
+    """Return what the modules of `tasks` register, the families, and the names of t5."""
+    return sorted(
+        [*_registered(), *_families(), *_of_t5()], key=lambda entry: (entry.kind, entry.name)
+    )
 
 
 def _registered() -> Iterator[Entry]:
@@ -43,6 +45,14 @@ def _families() -> Iterator[Entry]:
         for kind, patterns in (("task", family.tasks), ("mixture", family.mixtures)):
             for pattern, line in patterns.items():
                 yield Entry(pattern, kind, home, "", line)
+
+
+def _of_t5() -> Iterator[Entry]:
+    """Yield the names that the package t5 adds, which no list shows."""
+    before = set(task_registry.names())
+    task_registry.register_t5()
+    for name in set(task_registry.names()) - before:
+        yield Entry(name, T5, "t5.data", "", "")
 
 
 def _data(task: seqio.Task) -> Iterator[str]:

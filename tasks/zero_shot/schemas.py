@@ -2,15 +2,18 @@
 
     full      log p(candidate, rest | left); the text left of the candidate cancels out
     partial   log p(rest | left, candidate)
+    special   which word of the rest has the largest p(word | left, right candidate, …) over that of
+              the wrong one: is it the word in which two schemas of a pair differ?
 
-Source: Trinh, Le 2018 (https://arxiv.org/abs/1806.02847), section 3. Departures: a candidate stands
-as the data list it, so that one of PDP-60 has no genitive.
+Source: Trinh, Le 2018 (https://arxiv.org/abs/1806.02847), sections 3 and
+5.2. Departures: a candidate stands as the data list it, so that one of PDP-60 has no genitive.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
-from lm.data.evaluation.questions import Choice, QuestionSet
+from lm.data.evaluation.questions import Choice, Decision, QuestionSet
 from lm.data.storage import readers
 from tasks.support.local_data import DataSet
 
@@ -51,6 +54,21 @@ class Schema(NamedTuple):
         space = self.right[: len(self.right) - len(rest)]
         return Choice(contexts, (rest,) * len(contexts), (self.label,), delimiter=space)
 
+    def decision(self, twin: "Schema") -> Decision:
+        """Returns the question which word decides: special are those that the twin does not have.
+
+        Example:
+            >>> large = Schema("It fits, as", ("it", "she"), " is so large.", 0)
+            >>> small = large._replace(right=" is so small.", label=1)
+            >>> small.decision(large)
+            Decision(contexts=('It fits, as she', 'It fits, as it'), words=('is', 'so', 'small.'), \
+special=(2,))
+        """
+        words, others = self.right.split(), twin.right.split()
+        special = tuple(number for number, word in enumerate(words) if word not in others)
+        right, wrong = (f"{self.left} {self.candidates[n]}" for n in (self.label, 1 - self.label))
+        return Decision((right, wrong), tuple(words), special)
+
 
 def schemas(name: str) -> Iterator[Schema]:
     """Yields the schemas of a data set."""
@@ -64,6 +82,28 @@ def sets(name: str) -> list[QuestionSet]:
         _set(name, "full", Schema.full),
         _set(name, "partial", Schema.partial),
     ]
+
+
+def special_words() -> QuestionSet:
+    """Returns the question which word decides, of pairs of schemas that differ after the gap."""
+
+    def decisions() -> Iterator[Decision]:
+        found = (one.decision(twin) for one, twin in twins(schemas("wsc273")))
+        return (one for one in found if one.special)
+
+    return QuestionSet(
+        name="wsc273_special",
+        questions=decisions,
+        require=FILES["wsc273"],
+    )
+
+
+def twins(found: Iterable[Schema]) -> Iterator[tuple[Schema, Schema]]:
+    """Yields each schema with its neighbour, where the two differ in what follows alone."""
+    for one, other in pairwise(found):
+        if one[:2] == other[:2] and one.right != other.right and one.label != other.label:
+            yield one, other
+            yield other, one
 
 
 def _set(name: str, way: str, ask: Callable[[Schema], Choice]) -> QuestionSet:

@@ -48,8 +48,9 @@ WRITTEN: dict[str, Callable[[Example], Choice]] = {
 
 
 def winograd() -> list[QuestionSet]:
-    """Returns the Winograd schemas, each by full and by partial scores."""
-    return [one for name in schemas.FILES for one in schemas.sets(name)]
+    """Returns the Winograd schemas by full and by partial scores, and which words decide."""
+    sets = [one for name in schemas.FILES for one in schemas.sets(name)]
+    return [*sets, schemas.special_words()]
 
 
 def commonsense() -> list[QuestionSet]:

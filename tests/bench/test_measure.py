@@ -93,7 +93,7 @@ def test_peak_memory_is_a_size():
 def test_bench_prints_the_figures_that_summary_counts(monkeypatch, capsys):
     monkeypatch.setattr(measure, "matmul_peak", lambda dtype: {"numpy": 1e9, "jax": 2e9})
     sizes = ["--batch_size=2", "--length=16"]
-    assert main(["bench", *MODEL, *sizes, "--windows=2", "--json"]) == 0
+    assert main(["bench", *MODEL, *sizes, "--windows=2", "--weights=int8", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert main(["summary", *MODEL, "--length=16", "--json"]) == 0
     counted = json.loads(capsys.readouterr().out)
@@ -105,6 +105,8 @@ def test_bench_prints_the_figures_that_summary_counts(monkeypatch, capsys):
     achieved = 3 * counted["flops_per_token"] * found["training"]["tokens_per_second"]
     assert found["training_flops_per_second"] == pytest.approx(achieved)
     assert found["share_of_matmul_peak"] == pytest.approx(achieved / 2e9)
+    assert found["weights"]["float32"]["bytes"] == 0 < found["weights"]["int8"]["bytes"]
+    assert 0 <= found["weights"]["int8"]["same_tokens"] <= 1
 
 
 def test_bench_says_which_macro_is_missing(capsys):

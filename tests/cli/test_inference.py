@@ -1,10 +1,12 @@
 """`lm generate`, `lm score` and `lm eval` on a run folder with random weights."""
 
 import json
+import math
 
 import pytest
 
 from lm.cli.main import main
+from lm.inference import rounding
 from tests import tiny_run
 
 SHORT = "--gin.generate.max_new_tokens=3"
@@ -90,3 +92,16 @@ def test_what_is_wrong_is_said_in_one_line(workdir, capsys, words, message):
     assert message in said
     assert said.startswith("lm: error: ")
     assert said.count("\n") == 1
+
+
+def test_eval_says_what_narrow_weights_change(workdir, monkeypatch, capsys):
+    monkeypatch.setattr(rounding, "_PROMPTS", 1)
+    monkeypatch.setattr(rounding, "_NEW_TOKENS", 4)
+    assert main(["eval", f"--workdir={workdir}", "--weights=int8", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["weights"] == "int8"
+    change = 100 * (math.exp(found["loss"] - found["float32_loss"]) - 1)
+    assert 0 < abs(change) < 10
+    assert found["perplexity_change"] == pytest.approx(change, rel=1e-3)
+    assert 0 <= found["equal_greedy_tokens"] <= 100
+    assert found["greedy_tokens_per_second"] > 0

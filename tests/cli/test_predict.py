@@ -101,6 +101,11 @@ def test_what_is_cut_is_reported_by_line(predict):
     assert "in.txt:2" in found.err
 
 
+def test_an_ensemble_of_a_run_and_itself_says_what_the_run_says(predict, folder, capsys):
+    alone = predict("in.txt", "a good film\nso dull\n").out
+    assert predict("in.txt", "a good film\nso dull\n", f"--ensemble={folder}/run").out == alone
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

@@ -83,11 +83,11 @@ OWN = {
         "lm.reliability.doctor has none",
     ),
     "an event file": (
-        "from lm.train import reporter\nX = @reporter.EventWriter()",
+        "from lm.train import tensorboard\nX = @tensorboard.EventWriter()",
         "is a class that is not admitted",
     ),
     "a metrics file": (
-        "from lm.train import reporter\nX = @reporter.MetricsWriter",
+        "from lm.train import reporter\nX = @reporter.JSONLines",
         "a class that is not",
     ),
     "rows dropped": ("from lm.train import reporter\nX = @reporter.rewind()", "a function that is"),

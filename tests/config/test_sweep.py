@@ -21,8 +21,8 @@ DOERS = [
     "lm.disk.replace",
     "lm.reliability.doctor.writable",
     "lm.reliability.trial._run",
-    "lm.train.reporter.EventWriter",
-    "lm.train.reporter.MetricsWriter",
+    "lm.train.reporter.rewind",
+    "lm.train.tensorboard.EventWriter",
 ]
 LEFT = {"file", "folder", "folder/file", "lure.py"}
 

@@ -12,7 +12,9 @@ import pytest
 import lm
 from lm.data.batching.windows import window_batches
 from lm.errors import UserError
+from lm.inference import own_weights
 from lm.inference.evaluate import write_result
+from lm.inference.own_weights import with_weights
 from lm.inference.score import score_pairs
 from tests import tiny_run
 
@@ -176,3 +178,12 @@ def test_a_foreign_run_of_any_size_is_refused_unbuilt(run, kind, tmp_path, line)
     with pytest.raises(UserError, match=r"too little memory: at least \d+"):
         lm.load(tmp_path / "run")
     assert lm.load(run.workdir).score([{"inputs": "ab", "targets": "b", "text": "ab"}])
+
+
+def test_weights_that_do_not_fit_or_do_not_exist_are_refused(run, monkeypatch):
+    with pytest.raises(UserError, match="choose one of float32, bfloat16, int8"):
+        with_weights(run.trained, "int4")
+    monkeypatch.setattr(own_weights.memory, "available", lambda: 10)
+    with pytest.raises(UserError, match="--weights=float32 makes none"):
+        with_weights(run.trained, "int8")
+    assert with_weights(run.trained, "float32").copies is None

@@ -13,8 +13,8 @@ from lm.nn.heads import (
     TiedLogits,
     project,
     project_from_table,
-    project_step,
 )
+from lm.nn.kernels import table_product
 from lm.objectives import cross_entropy
 from lm.objectives.token_prediction import TokenPrediction
 from lm.optim import adamw
@@ -108,6 +108,6 @@ def test_no_more_logits_exist_than_a_part(monkeypatch):
 def test_logits_are_the_same_product_however_they_are_made():
     draw = np.random.default_rng(1)
     x, table = (draw.standard_normal(shape).astype("float32") for shape in ((3, 8), (5, 8)))
-    assert_near(project_step(LogitsInput(ops.convert_to_tensor(x), table)), x @ table.T, 1e-6)
+    assert_near(table_product(ops.convert_to_tensor(x), table), x @ table.T, 1e-6)
     assert_near(project_from_table(LogitsInput(x, ops.convert_to_tensor(table))), x @ table.T, 1e-6)
     assert_near(project(LogitsInput(x, ops.convert_to_tensor(table))), x @ table.T, 1e-6)

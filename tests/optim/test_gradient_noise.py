@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 
-from lm.optim.averages import Uniform
 from lm.optim.gradient_noise import GradientNoise, noisy
 from lm.optim.optimizer import Optimizer, global_norm
 
@@ -56,17 +55,3 @@ def test_noise_follows_the_clipping_and_each_weight_and_update_has_its_own(varia
     assert close < 0.06
     np.testing.assert_array_equal(moves(variable, seed=0), found)
     assert np.abs(moves(variable, seed=1) - found).max() > 0.5
-
-
-def test_a_uniform_average_is_the_mean_of_the_weights_from_its_start(variable):
-    weight = variable([0.0])
-    optimizer = Optimizer(rule=keras.optimizers.SGD(1.0, name="sgd"), average=Uniform(start=2))
-    optimizer.build([weight])
-    means, values = [], []
-    for step in range(5):
-        gradients = [keras.ops.full((1,), float(step))]
-        optimizer.apply(gradients, global_norm(gradients))
-        values.append(float(weight[0]))
-        means.append(float(optimizer.averages[0][0]))
-    wanted = [*values[:2], *(np.mean(values[2 : i + 1]) for i in range(2, 5))]
-    np.testing.assert_allclose(means, wanted, rtol=1e-6)

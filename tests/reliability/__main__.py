@@ -1,4 +1,4 @@
-"""`python -m tests.reliability`: runs the bars in long form and prints the table of README.md."""
+"""`python -m tests.reliability`: runs the bars in long form, prints docs/reliability.md's table."""
 
 import argparse
 import sys

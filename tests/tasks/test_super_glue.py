@@ -5,6 +5,7 @@ import pytest
 import seqio
 
 from lm.data.batching import stream
+from lm.data.batching.evaluation_batches import evaluation_batches
 from lm.data.evaluation import answer_metrics
 from lm.data.evaluation.evaluation_task import EvaluationTask, LabelledTask
 from lm.data.preprocessing import span_task, token_ends
@@ -89,12 +90,30 @@ def test_the_tokens_of_an_answer_are_found(spans, model):
     assert second["token_types"].tolist().count(1) > 2
 
 
-def test_an_answer_that_is_cut_off_is_none(spans):
-    first, _ = examples(spans(), length=30)
-    assert (first["start"], first["end"]) == (0, 0)
-    first, _ = examples(spans(), length=11 + 20 + 1)  # up to the last byte of the answer
-    assert byte_vocabulary().decode(first["inputs"][first["start"] : -1].tolist()) == "ein Hund"
-    assert first["end"] == 30
+def test_a_long_text_stays_whole_for_the_windows_and_a_long_question_is_cut(spans):
+    first, _ = examples(spans(), length=18)
+    assert byte_vocabulary().decode(first["inputs"][first["start"] : first["end"] + 1].tolist())
+    assert first["token_types"].tolist().count(0) == 1 + (18 - 3) // 2 + 1
+    text = first["inputs"][first["token_types"] == 1][:-1]
+    assert byte_vocabulary().decode(text.tolist()) == CONTEXTS[0][1]
+
+
+def test_answers_of_windows_are_compared_with_the_question_s(spans):
+    """A model sure of each row's labels is right, over a batch's end, in two rows a question."""
+    spans()
+    lengths, converter = {"inputs": 32}, Spans(stride=8)
+    labelled = LabelledTask(EvaluationTask("toy_spans", "train", lengths=lengths), converter)
+    batches = evaluation_batches(
+        mixture_or_task_name="toy_spans",
+        split="train",
+        lengths=lengths,
+        converter=lambda: converter,
+        batch_size=2,
+    )
+    labels = [batch["labels"] for batch in batches]  # [B, 2] each
+    assert batches.row_examples.tolist() == [0, 0, 0, 1]
+    found = labelled.predictions(np.eye(32)[rows] * 0.9 + 0.01 for rows in labels)
+    assert found == labelled.targets == ["ein Hund", ""]
 
 
 def test_predicted_spans_are_compared_with_all_answers(spans):

@@ -10,7 +10,7 @@ from lm.inference.zero_shot.judge import judge_choices
 from lm.inference.zero_shot.respondent import LogLikelihood
 from tasks.flan.template import Example
 from tasks.zero_shot import suites
-from tasks.zero_shot.schemas import Schema, schemas
+from tasks.zero_shot.schemas import Schema, schemas, special_words
 
 SCHEMA = Schema("The trophy does not fit the case as the", ("trophy", "case"), " is too big.", 0)
 
@@ -79,6 +79,18 @@ def test_the_schemas_are_all_there():
     counts = {name: len(list(schemas(name))) for name in ("wsc273", "pdp60", "winogrande")}
     assert counts == {"wsc273": 273, "pdp60": 60, "winogrande": 633}
     assert all(len({*one.candidates}) == len(one.candidates) > 1 for one in schemas("pdp60"))
+
+
+@held
+def test_special_words_are_those_in_which_twins_differ():
+    found = list(special_words().questions())
+    first = found[0]
+    assert (first.words, first.special) == (("feared", "violence."), (0,))
+    assert [context.rpartition("because ")[2] for context in first.contexts] == [
+        "the city councilmen",
+        "the demonstrators",
+    ]
+    assert len(found) == 200
 
 
 KINDS = {

@@ -1,9 +1,13 @@
 """Early stopping: when a run ends, what it keeps, and that a resumed run counts on."""
 
+import functools
+
 import pytest
 
-from lm.checkpoint import best, verify
+from lm.checkpoint import best, read, verify
 from lm.errors import ConfigError
+from lm.optim import sgd
+from lm.optim.averages import NonMonotonic
 from lm.train.evaluation import TaskMetrics
 from lm.train.loop import Patience, decisive
 from tests.train.toy_run import run
@@ -21,6 +25,12 @@ def scripted(scores):
         yield TaskMetrics("toy", "validation", {"loss": score, "f1": score}, score)
 
     return lambda: evaluate
+
+
+def scripted_losses(losses):
+    """An evaluation that finds one loss after the other."""
+    waiting = iter(losses)
+    return lambda: lambda engine: [TaskMetrics("toy", "validation", {"loss": next(waiting)})]
 
 
 def trained(folder, scores, **settings):
@@ -57,6 +67,18 @@ def test_what_is_not_a_number_is_never_better():
         patience.add(metric)
     assert patience.is_over
     assert decisive(TaskMetrics("toy", "validation", {"accuracy": 1.0})) is None
+
+
+def test_a_resumed_run_remembers_the_losses_that_start_the_mean(tmp_path, capsys):
+    """The third loss is above the first; the second run has seen it alone."""
+    optimizer = functools.partial(sgd, learning_rate=0.01, average=NonMonotonic(patience=1))
+    settings = {"eval_period": 2, "save_period": 2, "optimizer": optimizer}
+    run(tmp_path, evaluations=[scripted_losses([1.0, 0.5])], train_steps=4, **settings)
+    assert "the mean of the weights begins" not in capsys.readouterr().err
+    run(tmp_path, evaluations=[scripted_losses([2.0, 3.0])], train_steps=8, **settings)
+    assert capsys.readouterr().err.count("the mean of the weights begins") == 1
+    stored = read(tmp_path / "checkpoints" / "8", "state")
+    assert stored["average/start"] == 6
 
 
 def test_patience_without_evaluations_is_refused(tmp_path):

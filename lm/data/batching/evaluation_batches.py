@@ -124,7 +124,7 @@ def evaluation_batches(  # noqa: PLR0913 - keyword-only settings of one evaluati
         examples=examples,
         rows=to_rows(converting, examples, lengths),
         batch_size=batch_size,
-        num_rows=lambda example: num_rows(converting, _sizes(example), lengths),
+        num_rows=lambda example: num_rows(converting, example, lengths),
     )
 
 
@@ -132,10 +132,6 @@ def task_names(mixture_or_task_name: str, split: str = "validation") -> list[str
     """Returns the names of the tasks in a mixture that have a split; of a task, its own."""
     found = task_registry.provider(mixture_or_task_name, split)
     return [task.name for task in task_registry.tasks(found, split)]
-
-
-def _sizes(example: Mapping[str, Any]) -> dict[str, int]:
-    return {name: len(value) for name, value in example.items() if isinstance(value, np.ndarray)}
 
 
 def _python(value: Any) -> Any:

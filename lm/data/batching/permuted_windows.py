@@ -12,7 +12,7 @@ holds one document.
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import seqio
@@ -144,9 +144,9 @@ class TextRows:
             "encoder_positions": rows["targets_positions"],
         }
 
-    def num_rows(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
+    def num_rows(self, example: Mapping[str, Any], lengths: Lengths) -> int:
         """Returns the number of rows of a text."""
-        return -(-sizes["targets"] // lengths["targets"])
+        return -(-len(example["targets"]) // lengths["targets"])
 
 
 class Windows(NamedTuple):

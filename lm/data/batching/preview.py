@@ -15,6 +15,7 @@ from lm.data.rows import classification, features, packing, question_answering
 from lm.data.rows.converter import OPTIONAL_FEATURES, Converter, to_rows
 from lm.data.storage import token_store
 from lm.data.tokenizer_json import TokenizerVocabulary
+from lm.quiet import without_chatter
 
 Example = dict[str, Any]
 _LABELLED: Mapping[str, Callable[[], Any]] = {
@@ -84,14 +85,17 @@ def preview(
     tokenized = [_tokenized(part, split, lengths) for part in parts]
     pool = [stream.keep(part, (*made.task_features, *OPTIONAL_FEATURES)) for part in tokenized]
     rows = to_rows(made, _interleaved(pool).take(POOL), lengths)
+    with without_chatter():  # SentencePiece logs that it opened its model
+        tokens = list(islice(_in_turn(tokenized), number))
+        packed = list(islice(rows.as_numpy_iterator(), number))
     return Preview(
         name=name,
         split=split,
         counts={part.name: part.num_input_examples(split) for part in parts},
         vocabularies={key: value.vocabulary for key, value in provider.output_features.items()},
         raw=_raw(raw, number),
-        tokens=list(islice(_in_turn(tokenized), number)),
-        rows=list(islice(rows.as_numpy_iterator(), number)),
+        tokens=tokens,
+        rows=packed,
     )
 
 

@@ -7,7 +7,7 @@ With k = 2 unlabelled texts u, v a row holds five of the model's:
     step                  []       number of the batch
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -16,6 +16,7 @@ from lm.data.batching.pipeline import Pipeline
 from lm.data.mapping import mapped
 from lm.data.rows import packing
 from lm.data.rows.classification import cut_inputs, input_lengths, side_features
+from lm.data.rows.converter import one_row
 from lm.data.rows.features import needed, with_features
 from lm.data.rows.packing import Features, Lengths
 from lm.parts import part
@@ -65,10 +66,7 @@ class AugmentedPairs:
         text, copy = (side_features(x, self.side) for x in (rows, as_inputs(rows)))
         return {name: tf.stack([text[name], copy[name]], axis=1) for name in text}
 
-    def num_rows(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
-        """Returns 1."""
-        del sizes, lengths
-        return 1
+    num_rows = one_row
 
 
 def as_inputs(features: Features) -> Features:

@@ -5,6 +5,7 @@ pseudo-random permutation of the indices, made from the seed and e. Such a strea
 its position.
 """
 
+import logging
 import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
@@ -12,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import seqio
 import tensorflow as tf
-from absl import logging
 
 from lm.data.mapping import mapped
 from lm.data.preprocessing import text_pairs
@@ -20,6 +20,7 @@ from lm.data.registry import task_registry
 from lm.data.storage import token_store
 from lm.errors import UserError
 
+_LOG = logging.getLogger(__name__)
 Preprocessor = Callable[..., tf.data.Dataset]
 Lengths = Mapping[str, int]
 
@@ -167,7 +168,7 @@ def _report_cuts(
         if count := int((sizes > length).sum()):
             part = f"{count} of {len(sizes)} ({100 * count / len(sizes):.1f} %)"
             source = f"{task.name}/{split}"
-            logging.warning("%s: %s %s are longer than %d and cut", source, part, name, length)
+            _LOG.warning("%s: %s %s are longer than %d and cut", source, part, name, length)
 
 
 def _leaves_sizes(step: Preprocessor) -> bool:

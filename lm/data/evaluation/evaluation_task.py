@@ -12,8 +12,8 @@ predictions.
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,6 +25,7 @@ from lm.data.evaluation.metrics import Signed, TextSizes, text_sizes
 from lm.data.registry import task_registry
 from lm.data.registry.answers import LABEL_SET, names_of_labels
 from lm.data.rows.classification import Decode
+from lm.data.rows.packing import Lengths
 from lm.data.storage import fingerprints
 from lm.errors import UserError
 from lm.ranges import PositiveInt
@@ -32,6 +33,7 @@ from lm.ranges import PositiveInt
 Example = Mapping[str, Any]
 Metrics = dict[str, Any]
 Metric = Callable[..., Mapping[str, Any]]
+_TRIED = 100  # examples
 
 
 class EvaluationTask:
@@ -106,6 +108,16 @@ class EvaluationTask:
         made = self._processed(predictions, is_target=False)
         return _metrics(self.task.predict_metric_fns, self._targets, made)
 
+    def try_metrics(self) -> None:
+        """Computes the metrics of texts on the first targets as if they had been generated.
+
+        Raises:
+            UserError: a metric cannot judge texts like these.
+        """
+        if self.needs_predictions and self.examples:
+            made = self._processed(self.texts("targets"), is_target=False)
+            _metrics(self.task.predict_metric_fns, self._targets[:_TRIED], made[:_TRIED])
+
     def compare(self, targets: Sequence[Any], predictions: Sequence[Any]) -> Metrics:
         """Returns the metrics of predictions that are no texts, such as labels."""
         wanted = self._processed(targets, is_target=True)
@@ -163,14 +175,33 @@ def _metrics(functions: Sequence[Callable[..., Any]], targets: Any, outputs: Any
     return values
 
 
+def try_metrics(name: str, split: str, lengths: Mapping[str, PositiveInt]) -> None:
+    """Computes the metrics of texts of a task, or of those of a mixture; see `EvaluationTask`.
+
+    Raises:
+        UserError: naming what is unknown, or the task and why a metric cannot judge its texts.
+    """
+    for part in task_registry.tasks(task_registry.provider(name, split), split):
+        task = EvaluationTask(part.name, split, lengths=lengths, limit=_TRIED)
+        if not task.examples:  # which are read here
+            continue
+        try:
+            task.try_metrics()
+        except UserError as error:
+            raise UserError(f"{task.name}: {error}") from error
+
+
 class Reader(Protocol):
     """What reads targets and predictions: a feature converter of labelled examples."""
 
     def target(self, example: Example, decode: Decode) -> Any:
         """Returns what is right for an example."""
 
-    def prediction(self, example: Example, row: np.ndarray, decode: Decode) -> Any:
-        """Returns what a model says of an example, in the same form."""
+    def prediction(self, example: Example, rows: np.ndarray, decode: Decode) -> Any:
+        """Returns what a model says of an example in its rows, in the same form."""
+
+    def num_rows(self, example: Example, lengths: Lengths) -> int:
+        """Returns the number of rows of an example."""
 
 
 class LabelledTask:
@@ -197,9 +228,8 @@ class LabelledTask:
         Args:
             batches: of what it predicts for the rows, in order; more rows are left out.
         """
-        rows = chain.from_iterable(np.asarray(batch) for batch in batches)
-        pairs = zip(self.task.examples, rows, strict=False)
-        return [self.reader.prediction(example, row, self.decode) for example, row in pairs]
+        found = by_example(self.reader, self.task.examples, batches, self.task.lengths)
+        return [self.reader.prediction(example, rows, self.decode) for example, rows in found]
 
     def metrics(self, predictions: Sequence[Any]) -> Metrics:
         """Returns the task's metrics of predictions."""
@@ -215,6 +245,22 @@ class LabelledTask:
         if not self.names or LABEL_SET in self.task.task.output_features:
             return None
         return confusion(self.names, flat(self.targets), flat(predictions))
+
+
+def by_example(
+    reader: Reader, examples: Iterable[Example], batches: Iterable[Any], lengths: Lengths
+) -> Iterator[tuple[Example, np.ndarray]]:
+    """Yields each example and what a model predicts for its rows, one after the other: [R·N, C].
+
+    Args:
+        reader: the feature converter that makes the rows.
+        examples: in order.
+        batches: of predictions for the rows, [B, N, C] each, in order; more rows are left out.
+        lengths: TASK_FEATURE_LENGTHS.
+    """
+    rows = chain.from_iterable(np.asarray(batch) for batch in batches)
+    for example in examples:
+        yield example, np.concatenate(list(islice(rows, reader.num_rows(example, lengths))))
 
 
 def flat(answers: Iterable[Any]) -> list[Any]:

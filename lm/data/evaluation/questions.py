@@ -6,6 +6,7 @@ A question set is one data set written in one way: all its questions are of one 
     Cloze      whether the one answer is what the model would say
     Open       a text is generated and compared with references
     Passage    how probable a whole text is
+    Decision   which word of a text tells a right context from a wrong one
 
 A suite is a name for some question sets. A module of tasks declares the suites it makes:
 
@@ -69,7 +70,21 @@ class Passage(NamedTuple):
     words: int = 0
 
 
-Question: TypeAlias = Choice | Cloze | Open | Passage
+class Decision(NamedTuple):
+    """A text after a right and after a wrong context, of which some words make the difference.
+
+    Attributes:
+        contexts: the right one and the wrong one.
+        words: of the text.
+        special: the numbers of the words that decide.
+    """
+
+    contexts: tuple[str, str]
+    words: tuple[str, ...]
+    special: tuple[int, ...]
+
+
+Question: TypeAlias = Choice | Cloze | Open | Passage | Decision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +182,8 @@ def solved(question: Question) -> str:
         return question.contexts[right] + question.delimiter + question.answers[right]
     if isinstance(question, Open):
         return f"{question.context} {question.references[0]}"
+    if isinstance(question, Decision):
+        return " ".join([question.contexts[0], *question.words])
     return question.text if isinstance(question, Passage) else " ".join(question)
 
 
@@ -174,6 +191,9 @@ def after(question: Question, text: str) -> Question:
     """Returns a question that a text stands before."""
     if isinstance(question, Choice):
         return question._replace(contexts=tuple(text + context for context in question.contexts))
+    if isinstance(question, Decision):
+        right, wrong = question.contexts
+        return question._replace(contexts=(text + right, text + wrong))
     if isinstance(question, Passage):
         return question
     return question._replace(context=text + question.context)

@@ -22,7 +22,7 @@ from lm.data.vocabulary import byte_vocabulary
 
 ANSWERS, ANSWER_START = "answers", "answer_start"
 NO_ANSWER = "unanswerable"
-KEEP_QUESTION = functools.partial(text_pairs.join, cut=text_pairs.cut_second)
+WHOLE_TEXT = functools.partial(text_pairs.join, cut=text_pairs.cut_first_alone)
 
 
 class Extraction(NamedTuple):
@@ -48,11 +48,12 @@ def class_form(
     task: Extraction,
     *,
     vocabulary: seqio.Vocabulary | None = None,
-    join: Preprocessor = KEEP_QUESTION,
+    join: Preprocessor = WHOLE_TEXT,
 ) -> seqio.Task:
     """Registers the form for encoders: `inputs`, `token_types`, `start` and `end` of the answer.
 
-    Both are 0 where there is no answer, or it is in what is cut.
+    Both are 0 where there is no answer, or it is in what is cut. The text stays whole: the feature
+    converter reads it in windows.
 
     Args:
         name: the task's name.

@@ -89,6 +89,15 @@ def cut_second(first: tf.Tensor, second: tf.Tensor, capacity: tf.Tensor) -> Size
 
 
 @part
+def cut_first_alone(first: tf.Tensor, second: tf.Tensor, capacity: tf.Tensor) -> Sizes:
+    """Cuts the first text to half a row; the second stays whole, to be read in windows.
+
+    Arguments as in `cut_longer`.
+    """
+    return tf.minimum(first, capacity // 2), second
+
+
+@part
 def keep_beginning(tokens: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """Keeps the first tokens of a text."""
     return tokens[:size]

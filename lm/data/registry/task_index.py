@@ -4,6 +4,7 @@
 """
 
 import ast
+import difflib
 import glob
 import os
 import re
@@ -22,7 +23,7 @@ class Entry(NamedTuple):
 
     Attributes:
         name: as it is asked for; `<...>` in it stands for one of several words.
-        kind: "task" or "mixture".
+        kind: "task", "mixture", or "t5": either, of the package t5.
         module: the module that registers it.
         data: what it reads, separated by spaces: `tfds:<name>` or a file below LM_DATA_DIR;
             empty for what is built in or depends on the name.
@@ -48,6 +49,8 @@ def _folder() -> Path:
     return Path(spec.origin).parent
 
 
+T5 = "t5"  # the kind of what the package t5 registers
+_LIKE = 0.85
 INDEX = _folder() / "index.tsv"
 
 
@@ -57,6 +60,24 @@ def entries(kind: str) -> Iterator[Entry]:
         entry = Entry(*line.split("\t"))
         if entry.kind == kind:
             yield entry
+
+
+def misspelt(name: str) -> str | None:
+    """Return the name that was probably meant by one that is not in the index.
+
+    None where the name is there, or follows a pattern, or none is like it: only the registry knows
+    then, since modules of a user's own and other versions of t5 register more.
+
+    Example:
+        >>> misspelt("pyhton_docs"), misspelt("python_docs"), misspelt("glue_cola_v002")
+        ('python_docs', None, None)
+    """
+    names = [entry.name for kind in ("task", "mixture", T5) for entry in entries(kind)]
+    patterns = [re.sub("<[^>]*>", ".+", re.escape(n)) for n in names if "<" in n]
+    known = name.removesuffix("_available")
+    if known in names or any(re.fullmatch(pattern, known) for pattern in patterns):
+        return None
+    return next(iter(difflib.get_close_matches(name, names, n=1, cutoff=_LIKE)), None)
 
 
 def about(module: str) -> str:

@@ -8,17 +8,18 @@ import dataclasses
 import difflib
 import functools
 import importlib
+import logging
 import pkgutil
 from collections.abc import Mapping
 from typing import TypeAlias
 
 import seqio
-from absl import logging
 
 import gin
 from lm.data.registry import on_demand
 from lm.errors import UserError
 
+_LOG = logging.getLogger(__name__)
 Provider: TypeAlias = seqio.Task | seqio.Mixture
 
 AVAILABLE = "_available"  # after the name of a mixture: those of its tasks whose data are here
@@ -111,7 +112,7 @@ def _register_available(name: str) -> None:
     if not held:
         raise UserError(f"{whole}: no task has its data on this machine")
     if missing:
-        logging.warning("%s leaves out %d: %s", name, len(missing), ", ".join(missing))
+        _LOG.warning("%s leaves out %d: %s", name, len(missing), ", ".join(missing))
     rates = mixture.rate_per_task_name
     seqio.MixtureRegistry.add(name, [(task.name, rates[task.name]) for task in held])
 

@@ -36,8 +36,8 @@ class Converter(Protocol):
     def convert(self, rows: Features) -> Features:
         """Returns the model's features of packed rows."""
 
-    def num_rows(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
-        """Returns the number of rows of an example with so many tokens, if rows are not packed."""
+    def num_rows(self, example: Mapping[str, Any], lengths: Lengths) -> int:
+        """Returns the number of rows of an example, if rows are not packed."""
 
 
 @runtime_checkable
@@ -81,18 +81,18 @@ def row_shapes(
     return {name: (tuple(row.shape), row.dtype.name) for name, row in rows.items()}
 
 
-def one_row(converter: Any, sizes: Mapping[str, int], lengths: Lengths) -> int:
+def one_row(converter: Any, example: Mapping[str, Any], lengths: Lengths) -> int:
     """Returns 1, as `num_rows` of a converter that makes one row of an example."""
-    del converter, sizes, lengths
+    del converter, example, lengths
     return 1
 
 
-def num_rows(converter: Converter, sizes: Mapping[str, int], lengths: Lengths) -> int:
-    """Returns the number of rows of an example with so many tokens of each feature.
+def num_rows(converter: Converter, example: Mapping[str, Any], lengths: Lengths) -> int:
+    """Returns the number of rows of an example.
 
     Raises:
         UserError: if rows are packed.
     """
     if not isinstance(converter.packer, packing.Pad):
         raise UserError("rows are packed and belong to no single example; set pack = None")
-    return converter.num_rows(sizes, lengths)
+    return converter.num_rows(example, lengths)

@@ -15,6 +15,7 @@ A row of the encoder-decoder converter, two examples packed
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import tensorflow as tf
 
@@ -80,9 +81,9 @@ class LanguageModel:
         """Returns the decoder's features."""
         return decoder(rows, self.packer.shift, self.start_token)
 
-    def num_rows(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
+    def num_rows(self, example: Mapping[str, Any], lengths: Lengths) -> int:
         """Returns the number of parts that `fit` makes of the targets."""
-        return _num_parts(self.fit, sizes["targets"], lengths["targets"])
+        return _num_parts(self.fit, len(example["targets"]), lengths["targets"])
 
 
 @part
@@ -120,6 +121,45 @@ class PrefixLanguageModel:
             "decoder_loss_weights": tf.cast(rows["loss_weights"], tf.float32),
             "decoder_causal_attention": rows["prefix"],
         }
+
+    num_rows = one_row
+
+
+@part
+class ConditionalLanguageModel:
+    """Rows for a decoder that reads `inputs` and then predicts `targets`, all from left to right.
+
+    As those of `PrefixLanguageModel`, but no token sees one after it.
+
+    Args:
+        pack: factory of a packer, e.g. `packing.FirstFit`; None puts one example in a row.
+
+    Example:
+        >>> dataset = tf.data.Dataset.from_tensors({"inputs": [7, 8], "targets": [3, 1]})
+        >>> lengths = {"inputs": 2, "targets": 3}
+        >>> from lm.data.rows.converter import to_rows
+        >>> converter = ConditionalLanguageModel()
+        >>> row = next(to_rows(converter, dataset, lengths).as_numpy_iterator())
+        >>> for name in ("decoder_input_tokens", "decoder_loss_weights"):
+        ...     print(name, row[name].astype(int).tolist())
+        decoder_input_tokens [0, 7, 8, 3, 0]
+        decoder_loss_weights [0, 0, 1, 1, 0]
+    """
+
+    task_features = PrefixLanguageModel.task_features
+    trims = task_features
+    is_causal = True
+
+    def __init__(self, *, pack: Callable[[], Packer] | None = None):
+        self.joined = PrefixLanguageModel(pack=pack)
+        self.packer = self.joined.packer
+        self.prepare = self.joined.prepare
+        self.row_lengths = self.joined.row_lengths
+
+    def convert(self, rows: Features) -> Features:
+        """Returns the decoder's features."""
+        made = self.joined.convert(rows)
+        return {name: x for name, x in made.items() if name != "decoder_causal_attention"}
 
     num_rows = one_row
 
@@ -193,9 +233,9 @@ class Encoder:
             "encoder_loss_weights": rows["loss_weights"],
         }
 
-    def num_rows(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
+    def num_rows(self, example: Mapping[str, Any], lengths: Lengths) -> int:
         """Returns the number of parts that `fit` makes of the inputs."""
-        return _num_parts(self.fit, sizes["inputs"], lengths["inputs"])
+        return _num_parts(self.fit, len(example["inputs"]), lengths["inputs"])
 
 
 def encoder(rows: Features) -> Features:

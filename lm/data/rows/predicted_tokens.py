@@ -8,6 +8,7 @@ A row of `features.Encoder` and what becomes of it with P = 3:
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import tensorflow as tf
 
@@ -73,6 +74,6 @@ class PredictedTokens:
             },
         }
 
-    def num_rows(self, sizes: Mapping[str, int], lengths: Lengths) -> int:
+    def num_rows(self, example: Mapping[str, Any], lengths: Lengths) -> int:
         """Returns the number of parts that the inputs are split into."""
-        return self.encoder.num_rows(sizes, lengths)
+        return self.encoder.num_rows(example, lengths)

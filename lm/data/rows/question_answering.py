@@ -4,11 +4,10 @@ import numpy as np
 import tensorflow as tf
 
 from lm.data.mapping import mapped
-from lm.data.rows import packing
+from lm.data.rows import packing, text_windows
 from lm.data.rows.classification import (
     Decode,
     Example,
-    cut_inputs,
     input_lengths,
     label_of,
     labelled,
@@ -28,34 +27,51 @@ class Spans:
     """Rows with first and last position of an answer, the task's `start` and `end`, both inclusive.
 
     The inputs hold question and text. Where there is no answer both are 0 or -1: position 0, BERT's
-    [CLS], stands for it. An answer that does not fit into the row is none.
+    [CLS], stands for it. A text too long for a row is read in windows, a row each
+    (`lm.data.rows.text_windows`); an answer that a window does not hold is none in it.
+
+    The predicted span has the largest score of all windows over that of no answer,
+
+        log p(start) + log p(end) - 2·log p(0),
+
+    p of its window; there is none where this is τ or less.
 
     Args:
         max_answer_length: longest answer that is predicted, in tokens.
-        null_threshold: τ; an answer is predicted where its score is larger than that of none by
-            more than τ, in nats. Positive values answer less.
+        null_threshold: τ, in nats. Positive values answer less.
+        stride: tokens from the beginning of a window to that of the next.
 
     Source: Devlin et al. 2019 (https://arxiv.org/abs/1810.04805), sections 4.2 and 4.3.
+    Departures: the release takes the span's logits from the window where they are largest and those
+    of no answer from the one where they are smallest, as if windows had one scale.
     """
 
     task_features = ("inputs", "start", "end")
-    trims = ("inputs",)
+    trims = ()
 
-    def __init__(self, *, max_answer_length: PositiveInt = 30, null_threshold: float = 0.0):
+    def __init__(
+        self,
+        *,
+        max_answer_length: PositiveInt = 30,
+        null_threshold: float = 0.0,
+        stride: PositiveInt = 128,
+    ):
         self.packer = packing.Pad()
         self.max_answer_length = max_answer_length
         self.null_threshold = null_threshold
+        self.stride = stride
 
     def prepare(self, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
-        """Returns examples that fit a row."""
+        """Returns the windows of the examples, each of which fits a row."""
         width = needed(lengths, ("inputs",))["inputs"]
 
-        def prepared(example: Features) -> Features:
+        def split(example: Features) -> Features:
+            types = example.get("token_types", tf.zeros_like(example["inputs"]))
             span = tf.concat([vector(example["start"]), vector(example["end"])], 0)  # [2]
-            fits = tf.reduce_all(tf.logical_and(span >= 0, span < width))
-            return cut_inputs(example, width) | {"span": tf.where(fits, span, 0)}
+            row = {"inputs": example["inputs"], "token_types": types, "span": span}
+            return text_windows.split(row, text_windows.windows(types, width, self.stride))
 
-        return mapped(with_features(dataset, self.task_features), prepared)
+        return mapped(with_features(dataset, self.task_features), split).unbatch()
 
     def row_lengths(self, lengths: Lengths) -> Lengths:
         """Returns the length of the inputs and their types, and the 2 ends of a span."""
@@ -65,36 +81,40 @@ class Spans:
         """Returns the encoder's features, and start and end as labels."""
         return side_features(rows, "encoder") | labelled(rows["span"], rows["span_segment_ids"])
 
-    num_rows = one_row
+    def num_rows(self, example: Example, lengths: Lengths) -> int:
+        """Returns the number of windows."""
+        return len(self.windows(example, needed(lengths, ("inputs",))["inputs"]).starts)
+
+    def windows(self, example: Example, width: int) -> text_windows.Windows:
+        """Returns the windows of an example."""
+        types = example.get("token_types", np.zeros_like(example["inputs"]))
+        return text_windows.windows(tf.constant(types), width, self.stride)
 
     def target(self, example: Example, decode: Decode) -> str:
         """Returns the text of the answer, "" for none."""
         return _span_text(example, (int(example["start"]), int(example["end"])), decode)
 
     def prediction(self, example: Example, probabilities: np.ndarray, decode: Decode) -> str:
-        """Returns the text of the best span, "" for none; probabilities [2, T]."""
+        """Returns the text of the best span, "" for none; probabilities [2·W, T]."""
         return _span_text(example, self.span(example, probabilities), decode)
 
     def span(self, example: Example, probabilities: np.ndarray) -> tuple[int, int]:
-        """Returns the span with the largest log p(start) + log p(end), (0, 0) for no answer.
-
-        Where inputs have types, answers lie in the tokens of the last one, the text.
-        """
-        types = example.get("token_types", np.ones_like(example["inputs"]))
-        types = np.asarray(types)[: probabilities.shape[1]]
-        size = len(types)
-        start, end = np.log(np.maximum(probabilities[:, :size], 1e-30))  # [T] each
-        score = start[:, None] + end[None]  # [start, end]
-        in_text = (types == types.max(initial=0)) & (np.arange(size) > 0)
-        apart = np.arange(size)[None] - np.arange(size)[:, None]
-        is_span = (apart >= 0) & (apart < self.max_answer_length) & in_text[:, None] & in_text
-        if not is_span.any():
+        """Returns the best span of all windows, as positions in the inputs; (0, 0) for none."""
+        width = probabilities.shape[-1]
+        prefix, starts, ends = (x.numpy() for x in self.windows(example, width))
+        log_p = np.log(np.maximum(probabilities, 1e-30)).reshape(-1, 2, width)  # [W, 2, T]
+        start, end = np.moveaxis(log_p - log_p[..., :1], 1, 0)  # [W, T] each
+        score = start[:, :, None] + end[:, None]  # [W, start, end]
+        position = np.arange(width)
+        in_text = (position >= prefix) & (position < prefix + (ends - starts)[:, None])  # [W, T]
+        size = position - position[:, None]  # [start, end], less one
+        is_span = (size >= 0) & (size < self.max_answer_length)
+        allowed = is_span & in_text[:, :, None] & in_text[:, None]
+        best = np.where(allowed, score, -np.inf)
+        window, first, last = np.unravel_index(best.argmax(), best.shape)
+        if best[window, first, last] <= self.null_threshold:
             return 0, 0
-        best = np.where(is_span, score, -np.inf)
-        first, last = np.unravel_index(best.argmax(), best.shape)
-        if best[first, last] - score[0, 0] <= self.null_threshold:
-            return 0, 0
-        return int(first), int(last)
+        return int(first + starts[window]), int(last + starts[window])
 
 
 @part

@@ -10,16 +10,16 @@ Every source takes `splits`, a mapping from the split's name to its files, and `
 import functools
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
-
-from absl import logging
 
 from lm.data.storage import files, fingerprints, readers
 from lm.data.storage.lines import DefectReport
 from lm.data.storage.record_cache import CachedSource, Example
 from lm.errors import UserError
 
+_LOG = logging.getLogger(__name__)
 Reader = Callable[..., Iterator[Any]]
 Paths = readers.Paths
 Lazy = Callable[[], Paths]
@@ -256,7 +256,7 @@ def _read(
     for item in reader(_resolve(paths), report=report, **options):
         yield wrap(item)
     if report.counts:
-        logging.warning("skipped or repaired while reading: %s", report)
+        _LOG.warning("skipped or repaired while reading: %s", report)
 
 
 def _describe(

@@ -9,6 +9,7 @@ so a whole split can be shuffled by shuffling numbers.
 import hashlib
 import itertools
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from typing import Any
 import numpy as np
 import seqio
 import tensorflow as tf
-from absl import logging
 
 from lm.data.mapping import mapped
 from lm.data.storage import files, fingerprints
@@ -24,6 +24,7 @@ from lm.data.storage.files import publish, read_manifest, verify
 from lm.errors import UserError
 from lm.quiet import without_chatter
 
+_LOG = logging.getLogger(__name__)
 FORMAT = 1
 MEMORY_LIMIT = 2**30
 _BATCH = 512
@@ -95,7 +96,7 @@ def open_store(task: seqio.Task, split: str, *, limit: int = MEMORY_LIMIT) -> To
         UserError: if a cache on disk is damaged.
     """
     if not task.supports_caching:
-        logging.info("%s: no CacheDatasetPlaceholder, tokenized anew every epoch", task.name)
+        _LOG.info("%s: no CacheDatasetPlaceholder, tokenized anew every epoch", task.name)
         return None
     folder = _folder(task, split)
     manifest = read_manifest(folder) if folder else None
@@ -143,7 +144,7 @@ def _collect(task: seqio.Task, split: str, limit: int) -> dict[str, Column] | No
     if any(
         spec.shape.rank is None or spec.shape.rank > 1 for spec in dataset.element_spec.values()
     ):
-        logging.info("%s: has features of rank 2, tokenized anew every epoch", task.name)
+        _LOG.info("%s: has features of rank 2, tokenized anew every epoch", task.name)
         return None
     total = task.num_input_examples(split)
     parts: Parts = {}
@@ -152,7 +153,7 @@ def _collect(task: seqio.Task, split: str, limit: int) -> dict[str, Column] | No
         seen += _append(parts, batch)
         held = sum(chunk.nbytes for chunks in parts.values() for chunk in chunks)
         if max(held, held / seen * (total or 0)) > limit:
-            logging.warning("%s/%s: over %d bytes, read as a stream", task.name, split, limit)
+            _LOG.warning("%s/%s: over %d bytes, read as a stream", task.name, split, limit)
             return None
     if not seen:
         raise UserError(f"{task.name}: split {split!r} has no examples after preprocessing")

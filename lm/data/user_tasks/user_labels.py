@@ -11,12 +11,12 @@ have, a missing label and an empty text are defects, named by file and line.
 
 import collections
 import functools
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import seqio
-from absl import logging
 
 from lm.data.evaluation.label_metrics import label_sets_f1, pearson, spearman
 from lm.data.evaluation.metrics import accuracy
@@ -44,6 +44,7 @@ from lm.data.user_tasks.user import Paths
 from lm.errors import UserError
 from lm.parts import value
 
+_LOG = logging.getLogger(__name__)
 RARE = 0.1
 
 
@@ -269,7 +270,7 @@ def _found(source: CachedSource, column: str, labels_of: Callable[[str], Sequenc
         )
     rarest, largest = min(labels, key=counts.__getitem__), max(counts.values())
     if counts[rarest] < RARE * largest:
-        logging.warning(
+        _LOG.warning(
             "label %r has %d of %d training rows, the most frequent one %d: accuracy says little, "
             "see metrics and class_weights",
             rarest,

@@ -7,7 +7,15 @@ import numpy as np
 
 from lm.data.evaluation.estimates import Measure, exponential, mean, ratio
 from lm.data.evaluation.metrics import text_sizes
-from lm.data.evaluation.questions import Choice, Cloze, Open, Passage, Question, QuestionSet
+from lm.data.evaluation.questions import (
+    Choice,
+    Cloze,
+    Decision,
+    Open,
+    Passage,
+    Question,
+    QuestionSet,
+)
 from lm.inference.zero_shot.respondent import LogLikelihood, Request, Respondent
 from lm.likelihood import bits
 
@@ -153,6 +161,34 @@ def judge_passages(
     return Judged(metrics, samples)
 
 
+def judge_decisions(
+    respondent: Respondent, asked: QuestionSet, questions: Sequence[Decision]
+) -> Judged:
+    """Looks whether the word that decides is one of the special ones.
+
+    It has the largest ratio p(word | right context) / p(word | wrong context), the words before it
+    read in both.
+
+    Source: Trinh, Le 2018 (https://arxiv.org/abs/1806.02847), section 5.2.
+    """
+    del asked
+    requests = [
+        Request(" ".join([context, *one.words[:number]]), f" {word}")
+        for one in questions
+        for context in one.contexts
+        for number, word in enumerate(one.words)
+    ]
+    found = iter(respondent.log_likelihoods(requests))
+    samples = []
+    for one in questions:
+        right, wrong = ([next(found).value for _ in one.words] for _ in one.contexts)
+        ratios = (np.array(right) - np.array(wrong)).tolist()
+        hit = float(np.argmax(ratios) in one.special)
+        values = {"special_word": hit, "chance": len(one.special) / len(one.words)}
+        samples.append({**one._asdict(), "log_ratios": ratios, "values": values})
+    return Judged(means(samples), samples)
+
+
 def means(samples: Samples) -> dict[str, Metric]:
     """Returns the means of the values that the samples have."""
     names = samples[0]["values"]
@@ -165,4 +201,5 @@ KINDS: dict[type, Callable[..., Judged]] = {
     Cloze: judge_clozes,
     Open: judge_open,
     Passage: judge_passages,
+    Decision: judge_decisions,
 }

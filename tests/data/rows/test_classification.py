@@ -79,29 +79,6 @@ def test_a_score_is_a_float():
     assert converter.prediction(example, np.array([0.25]), str) == 0.25
 
 
-@pytest.mark.parametrize(
-    ("start", "end", "expected"), [(2, 3, [2, 3]), (-1, -1, [0, 0]), (0, 0, [0, 0]), (3, 4, [0, 0])]
-)
-def test_a_span_that_is_none_or_cut_away_is_position_0(start, end, expected):
-    example = {"inputs": [9, 8, 7, 6, 5], "start": start, "end": end}
-    (row,) = rows(question_answering.Spans(), 4, example)
-    assert (row["labels"], row["label_weights"]) == (expected, [1.0, 1.0])
-
-
-def test_the_best_span_lies_in_the_text_and_runs_forward():
-    converter = question_answering.Spans(max_answer_length=2)
-    example = {"inputs": np.arange(10, 16), "token_types": np.array([0, 0, 1, 1, 1, 1])}
-    start = np.array([0.01, 0.5, 0.1, 0.2, 0.1, 0.09])
-    end = np.array([0.01, 0.1, 0.6, 0.04, 0.05, 0.2])
-    # 1 lies in the question; from 2 to 5 is too long; from 3 back to 2 is no span.
-    assert converter.span(example, np.stack([start, end])) == (2, 2)
-    assert converter.prediction(example, np.stack([start, end]), str) == "[12]"
-    start[0] = end[0] = 0.9
-    assert converter.prediction(example, np.stack([start, end]), str) == ""
-    eager = question_answering.Spans(null_threshold=-10.0)
-    assert eager.span(example, np.stack([start, end])) == (2, 2)
-
-
 def test_choices_are_rows_of_their_own():
     converter = question_answering.MultipleChoice(num_choices=3)
     example = {"inputs": [5, 6, 7, 8, 9], "choice_lengths": [1, 4], "label": 1}

@@ -1,6 +1,7 @@
 """lm-evaluation-harness on a run: its numbers are ours, and its command line knows the run."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -13,8 +14,12 @@ pytest.importorskip("lm_eval")
 pytestmark = pytest.mark.slow
 
 from lm_eval import simple_evaluate  # noqa: E402
+from lm_eval.__main__ import cli_evaluate  # noqa: E402
+from lm_eval.api.registry import model_registry  # noqa: E402
 from lm_eval.tasks import TaskManager  # noqa: E402
 
+from lm.cli.harness import MODEL_FILE  # noqa: E402
+from lm.cli.main import main  # noqa: E402
 from lm.inference.harness import SeqLM, sampling  # noqa: E402
 
 ROWS = [
@@ -68,12 +73,18 @@ def model(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def results(model, tmp_path_factory):
+def folder(tmp_path_factory):
+    """Three tasks over a local file."""
     folder = tmp_path_factory.mktemp("tasks")
     file = folder / "rows.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     for name, text in (("choice", CHOICE), ("rolling", ROLLING), ("generation", GENERATION)):
         (folder / f"{name}.yaml").write_text(text + SOURCE.format(file=file))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(model, folder):
     names = ["toy_choice", "toy_rolling", "toy_generation"]
     manager = TaskManager(include_path=str(folder), include_defaults=False)
     return simple_evaluate(model=model, tasks=names, task_manager=manager, log_samples=True)
@@ -123,3 +134,34 @@ def test_settings_of_generation():
     assert sampling({"max_gen_toks": 5, "temperature": 0.0}) == {"max_new_tokens": 5}
     made = sampling({"do_sample": True, "top_p": 0.9})
     assert made == {"max_new_tokens": 256, "temperature": 1.0, "top_p": 0.9}
+
+
+@pytest.fixture
+def written(folder, tmp_path, monkeypatch):
+    """Runs a command line without a network, and returns the results that it writes."""
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
+        monkeypatch.setenv(name, "1")
+
+    def run(start, words, tasks):
+        given = [f"--tasks={tasks}", f"--include_path={folder}", f"--output_path={tmp_path}"]
+        monkeypatch.setattr(sys, "argv", ["lm_eval", *words, *given, "--log_samples"])
+        start()
+        (file,) = tmp_path.rglob("results_*.json")
+        found = json.loads(file.read_text())["results"]
+        file.unlink()
+        return found
+
+    return run
+
+
+def test_both_command_lines_give_the_same_results(written, tmp_path_factory):
+    """`lm harness`, and `lm_eval` in a registry that does not know the model."""
+    workdir = tiny_run.make("continues", tmp_path_factory.mktemp("run"))
+    words = ["harness", f"--workdir={workdir}", "--batch_size=4"]
+    ours = written(main, words, "toy_choice,toy_rolling,toy_generation")
+    assert set(ours) == {"toy_choice", "toy_rolling", "toy_generation"}
+    model_registry._objs.pop("seqlm")
+    sys.modules.pop("lm.inference.harness_model", None)
+    model = ["run", "--model=seqlm", f"--model_args=workdir={workdir}", "--batch_size=4"]
+    theirs = written(cli_evaluate, model, f"{MODEL_FILE},toy_choice,toy_rolling,toy_generation")
+    assert {name: theirs[name] for name in ours} == ours

@@ -58,7 +58,10 @@ def test_continuations_from_a_state_equal_whole_rows(name, prompt, row):
             )
 
 
-@pytest.fixture(scope="module", params=["continues", pytest.param("answers", marks=SLOW)])
+@pytest.fixture(
+    scope="module",
+    params=["continues", *(pytest.param(name, marks=SLOW) for name in ("answers", "conditional"))],
+)
 def run(request, tmp_path_factory):
     return load(tiny_run.make(request.param, tmp_path_factory.mktemp(request.param)))
 

@@ -10,7 +10,15 @@ from lm.data.evaluation import questions
 from lm.data.evaluation.answer_metrics import squad
 from lm.data.evaluation.estimates import Estimate, estimate, exponential, mean, paired_test, ratio
 from lm.data.evaluation.metrics import bleu
-from lm.data.evaluation.questions import Choice, Cloze, Open, Passage, QuestionSet, with_exemplars
+from lm.data.evaluation.questions import (
+    Choice,
+    Cloze,
+    Decision,
+    Open,
+    Passage,
+    QuestionSet,
+    with_exemplars,
+)
 from lm.errors import UserError
 from lm.inference.run import load
 from lm.inference.zero_shot.comparison import compare, read
@@ -77,6 +85,21 @@ def test_the_likeliest_answer_is_taken():
     assert judged.metrics["accuracy"].measure(np.arange(4)) == 0.5
     assert judged.metrics["chance"].measure(np.arange(4)) == 0.5
     assert judged.samples[0]["scores"]["accuracy"] == [-1.0, -2.0]
+
+
+def test_the_word_with_the_largest_ratio_decides():
+    """p(c | a) / p(c | b) = e, p(d | a c) / p(d | b c) = e^2; the second word is special."""
+
+    class ByContext(Fixed):
+        def log_likelihoods(self, requests):
+            return [LogLikelihood(self.by_answer[one], True, 1) for one in requests]
+
+    by_request = {("a", " c"): -1.0, ("b", " c"): -2.0, ("a c", " d"): -1.0, ("b c", " d"): -3.0}
+    asked = [Decision(("a", "b"), ("c", "d"), (1,))]
+    judged = judge(ByContext(by_request), toy(), asked)
+    assert judged.samples[0]["log_ratios"] == [1.0, 2.0]
+    assert judged.samples[0]["values"] == {"special_word": 1.0, "chance": 0.5}
+    assert with_exemplars(asked, CHOICES[:1], 1, 0)[0].contexts == ("ab c\n\na", "ab c\n\nb")
 
 
 def test_a_metric_of_the_corpus_is_measured_on_all_texts():

@@ -1,0 +1,32 @@
+"""What the device of the engine can do."""
+
+import keras
+
+_FIRST_WITH_BFLOAT16 = (8, 0)  # NVIDIA's compute capability: Ampere
+
+
+def is_accelerator() -> bool:
+    """Tell whether the engine computes on a GPU or a TPU."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.default_backend() != "cpu"
+    import tensorflow as tf
+
+    return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
+
+
+def has_bfloat16_units() -> bool:
+    """Tell whether an accelerator multiplies bfloat16 in units of its own: TPUs, newer GPUs."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        device = jax.local_devices()[0]
+        text = getattr(device, "compute_capability", None) or "0.0"
+        found = tuple(map(int, str(text).split(".")))
+        return device.platform == "tpu" or found >= _FIRST_WITH_BFLOAT16
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU") if is_accelerator() else []
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    return any(one.get("compute_capability", (0, 0)) >= _FIRST_WITH_BFLOAT16 for one in details)

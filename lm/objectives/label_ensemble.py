@@ -1,0 +1,65 @@
+"""Several models of labels as one: the mean of what they predict."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from lm.nn.branch import State
+from lm.objectives.objective import Ratio, RowScores
+from lm.types import Features, Shape, Tensor
+
+
+class LabelEnsemble(keras.Model):
+    """`1/N Σ_i p_i`, p_i what objective i predicts: probabilities of labels, or a score.
+
+    The log-likelihood of a row is that of the mean probability of all its labels,
+    `log (1/N Σ_i p_i(labels))`. For predictions and scores, not for training.
+
+    Args:
+        objectives: built, with `predictions` of one shape.
+
+    Attributes:
+        model: that of the first.
+    """
+
+    def __init__(self, objectives: Sequence[Any], *, name: str = "label_ensemble") -> None:
+        super().__init__(name=name, autocast=False)
+        self.objectives = list(objectives)
+        self.model = self.objectives[0].model
+
+    def build(self, features_shape: Shape) -> None:
+        """All variables are the objectives' own."""
+        del features_shape
+
+    def call(self, features: Features) -> list[Any]:
+        """Returns the outputs of every objective."""
+        return [objective(features) for objective in self.objectives]
+
+    def initial_carry(self, batch: int) -> State:
+        """Returns `()`: every row stands alone."""
+        del batch
+        return ()
+
+    def terms(self, features: Features, outputs: Any) -> dict[str, Ratio]:
+        """Returns the sums of the batch."""
+        rows = self.scores(features, outputs)
+        return {"loss": Ratio(-ops.sum(rows.log_likelihood), ops.sum(rows.weight))}
+
+    def scores(self, features: Features, outputs: Any) -> RowScores:
+        """Returns the sums of every row, float32 [B]; `correct` is the mean over the models."""
+        pairs = zip(self.objectives, outputs, strict=True)
+        rows = [objective.scores(features, found) for objective, found in pairs]
+        log_p = ops.stack([row.log_likelihood for row in rows])  # [N, B]
+        return RowScores(
+            log_likelihood=ops.logsumexp(log_p, axis=0) - ops.log(float(len(rows))),
+            correct=ops.mean(ops.stack([row.correct for row in rows]), axis=0),
+            weight=rows[0].weight,
+        )
+
+    def predictions(self, features: Features, outputs: Any) -> Tensor:
+        """Returns the mean of the predictions, float32 [B, ...]."""
+        pairs = zip(self.objectives, outputs, strict=True)
+        found = [objective.predictions(features, given) for objective, given in pairs]
+        return ops.mean(ops.stack(found), axis=0)

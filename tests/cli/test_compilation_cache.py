@@ -1,0 +1,50 @@
+"""The cache of compiled programs: which variable is set, to which folder, and when none is."""
+
+import os
+
+import pytest
+
+from lm.bench import processor
+from lm.cli import compilation_cache
+from lm.cli.compilation_cache import FLAG, JAX, SWITCH, TENSORFLOW
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch, tmp_path):
+    for name in (SWITCH, JAX, TENSORFLOW, "XLA_FLAGS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LM_CACHE_DIR", str(tmp_path))
+
+
+def test_each_engine_is_told_by_its_own_variable(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    compilation_cache.start()
+    assert os.environ[JAX].startswith(f"{tmp_path}/compiled/jax-")
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    monkeypatch.setenv(TENSORFLOW, "--tf_xla_auto_jit=0")
+    compilation_cache.start()
+    kept, ours = os.environ[TENSORFLOW].split()
+    assert kept == "--tf_xla_auto_jit=0"
+    assert ours.startswith(f"{FLAG}={tmp_path}/compiled/tensorflow-")
+
+
+@pytest.mark.parametrize("backend", ["jax", "tensorflow"])
+def test_what_is_set_is_kept_and_off_is_off(monkeypatch, backend):
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    monkeypatch.setenv(SWITCH, "off")
+    compilation_cache.start()
+    assert JAX not in os.environ and TENSORFLOW not in os.environ
+    monkeypatch.delenv(SWITCH)
+    monkeypatch.setenv(JAX, "mine")
+    monkeypatch.setenv(TENSORFLOW, f"{FLAG}=mine")
+    compilation_cache.start()
+    assert os.environ[JAX] == "mine" and os.environ[TENSORFLOW] == f"{FLAG}=mine"
+
+
+def test_other_flags_and_processors_have_folders_of_their_own(monkeypatch):
+    keys = {compilation_cache.key()}
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_max_isa=AVX2")
+    keys.add(compilation_cache.key())
+    monkeypatch.setattr(processor, "instructions", lambda: ["avx2"])
+    keys.add(compilation_cache.key())
+    assert len(keys) == 3
