@@ -31,7 +31,8 @@ WITH_JAX := KERAS_BACKEND=jax $(PYTEST) --block-tensorflow
 WITH_TENSORFLOW := KERAS_BACKEND=tensorflow $(PYTEST)
 
 # The pages of the API reference: all modules but commands and those that need another extra.
-MODULES := lm tasks '!lm\.cli' '!lm\.__main__' '!lm\.bench\.against_' '!lm\.inference\.harness'
+MODULES := lm tasks '!lm\.cli' '!lm\.__main__' '!lm\.bench\.against_' '!lm\.inference\.harness' \
+	'!lm\.engines\.onnx_' '!lm\.inference\.export_onnx'
 
 .PHONY: quickstart test test-long check reliability parity golden docs tasks format clean
 
