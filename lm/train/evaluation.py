@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from lm.engines import Engine
 from lm.engines.program import Ratios
 from lm.errors import ConfigError
-from lm.inference.evaluate import prompts
 from lm.inference.generate import Generated, generate
 from lm.inference.trained import Trained
 from lm.likelihood import bits, perplexity
@@ -188,6 +187,8 @@ class TextEvaluation:
 
     def __call__(self, engine: Engine) -> Iterator[TaskMetrics]:
         """Yield the metrics of each task."""
+        from lm.inference.evaluate import prompts
+
         engine.pull()
         for task in self.tasks:
             trained = self._made(task, engine.program.objective)
