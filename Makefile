@@ -30,9 +30,9 @@ NEUTRAL := $(wildcard $(foreach part,nn models objectives decode optim,tests/$(p
 WITH_JAX := KERAS_BACKEND=jax $(PYTEST) --block-tensorflow
 WITH_TENSORFLOW := KERAS_BACKEND=tensorflow $(PYTEST)
 
-# The pages of the API reference: all modules but those that need the extra `parity` or run at once.
-MODULES = $(subst /,.,$(patsubst %/__init__,%,$(basename $(sort $(filter-out \
-	lm/__main__.py lm/bench/against_% lm/cli/%,$(shell find lm tasks -name '*.py'))))))
+# The pages of the API reference: all modules but commands and those that need another extra.
+MODULES := lm tasks '!lm\.cli' '!lm\.__main__' '!lm\.bench\.against_' '!lm\.inference\.harness' \
+	'!lm\.engines\.onnx_' '!lm\.inference\.export_onnx'
 
 .PHONY: quickstart test test-long check reliability parity golden docs tasks format clean
 

@@ -16,8 +16,14 @@ import lm  # noqa: F401 - sets XLA's flags before anything starts JAX
 ROOT = Path(__file__).resolve().parent
 BLOCKED = ("tensorflow", "tensorflow_text", "tensorflow_datasets", "seqio", "t5")
 
-# What works with other libraries imports them; they are the extras `parity` and `eval`.
-NEEDS = {"torch": "lm/bench/against_*.py", "lm_eval": "lm/inference/harness.py"}
+# What works with other libraries imports them; they are the extras `parity`, `eval` and `onnx`.
+NEEDS = {
+    "torch": "lm/bench/against_*.py",
+    "lm_eval": "lm/inference/harness.py",
+    "onnxruntime": "lm/engines/onnx_session.py",
+    "tf2onnx": "lm/engines/onnx_graph.py",
+    "onnx": "lm/inference/export_onnx.py",
+}
 collect_ignore_glob = [file for name, file in NEEDS.items() if not importlib.util.find_spec(name)]
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")

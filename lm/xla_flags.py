@@ -12,6 +12,7 @@ from pathlib import Path
 
 WRONG_SUMS = "0.10.2"
 FUSIONS = "--xla_cpu_experimental_ynn_fusion_type"
+CACHE = "--tf_xla_persistent_cache_directory"
 _ROWS = 32_769
 
 
@@ -43,6 +44,16 @@ def guarded(flags: str) -> str:
         '--xla_dump_to=x --xla_cpu_experimental_ynn_fusion_type=-reduce'
     """
     return flags if FUSIONS in flags else f"{flags} {FUSIONS}=-reduce".strip()
+
+
+def without_cache(flags: str) -> str:
+    """Return TensorFlow's flags without the folder of compiled programs, which decides no bit.
+
+    Example:
+        >>> without_cache("--tf_xla_auto_jit=0 --tf_xla_persistent_cache_directory=x")
+        '--tf_xla_auto_jit=0'
+    """
+    return " ".join(flag for flag in flags.split() if not flag.startswith(CACHE))
 
 
 def published_case() -> tuple[float, float]:

@@ -87,6 +87,7 @@ LABELLING = {
     "gin/objectives/replace_mlm.gin": REPLACING,
     "gin/objectives/replaced_token.gin": ELECTRA,
     "gin/objectives/spans.gin": WITH_HEAD,
+    "gin/papers/flan/setting/local.gin": [*RUN.values()],
     "gin/runs/epochs.gin": [*RUN.values()],
     "gin/features/windows.gin": [*RUN.values(), "gin/features/contiguous.gin"],
     "gin/runs/label.gin": WITH_HEAD,

@@ -17,7 +17,7 @@ from lm.checkpoint.folder import (
     verify,
     write,
 )
-from lm.checkpoint.restore import assign, load_weights
+from lm.checkpoint.restore import assign, load_weights, mapped_weights
 from lm.checkpoint.store import Store, best, find, latest
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "latest",
     "load_weights",
     "manifest_of",
+    "mapped_weights",
     "read",
     "verify",
     "write",

@@ -3,16 +3,18 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
 from lm import disk
 from lm.errors import UserError
+from lm.tensor_file import DTYPES, entries, read_file, write_file
 
 FORMAT = 1
 MANIFEST, SEAL = "MANIFEST.json", "MANIFEST.sha256"
@@ -48,7 +50,13 @@ class Manifest:
 
 
 def write(
-    folder: Path, *, step: int, groups: Groups, data_state: bytes, metadata: Mapping[str, Any]
+    folder: Path,
+    *,
+    step: int,
+    groups: Groups,
+    data_state: bytes,
+    metadata: Mapping[str, Any],
+    dtype: DTypeLike | None = None,
 ) -> Path:
     """Write a checkpoint; whatever happens, `folder` is complete or absent.
 
@@ -58,13 +66,18 @@ def write(
         groups: kind -> name -> array; one safetensors file per kind.
         data_state: position in the data.
         metadata: plain JSON for the manifest.
+        dtype: of all numbers in the files; None for those of each array.
 
     Raises:
         CheckpointError: the disk is full or not writable; the message names path and size.
     """
     try:
         with disk.filled(folder, disk.replace_folder) as temporary:
-            _fill(temporary, step=step, groups=groups, data_state=data_state, metadata=metadata)
+            for kind, group in groups.items():
+                arrays = {name: np.asarray(array) for name, array in group.items()}
+                write_file(temporary / f"{kind}.safetensors", arrays, dtype=dtype)
+            (temporary / "data_state").write_bytes(data_state)
+            _seal(temporary, step=step, kinds=list(groups), metadata=metadata)
     except (OSError, SafetensorError) as error:
         size = sum(array.nbytes for group in groups.values() for array in group.values())
         raise CheckpointError(
@@ -133,6 +146,11 @@ def read(folder: Path, kind: str) -> dict[str, np.ndarray]:
         raise DamagedError(f"{path} is no safetensors file: {reason}") from error
 
 
+def mapped(folder: Path, kind: str) -> dict[str, np.ndarray]:
+    """Return the same, each tensor read when it is used."""
+    return read_file(folder / f"{kind}.safetensors")
+
+
 def _checked(manifest: Manifest) -> Manifest:
     """Return a manifest, which someone else may have written, if its parts have the right types.
 
@@ -147,18 +165,12 @@ def _checked(manifest: Manifest) -> Manifest:
     return manifest
 
 
-def _fill(
-    folder: Path, *, step: int, groups: Groups, data_state: bytes, metadata: Mapping[str, Any]
-) -> None:
-    """Write the files of a checkpoint, the manifest and its seal last."""
-    for kind, group in groups.items():
-        arrays = {name: np.asarray(group[name], order="C") for name in sorted(group)}
-        safetensors.save_file(arrays, folder / f"{kind}.safetensors")
-    (folder / "data_state").write_bytes(data_state)
+def _seal(folder: Path, *, step: int, kinds: Sequence[str], metadata: Mapping[str, Any]) -> None:
+    """Write the manifest of the files that are there, and its seal last."""
     files = sorted(folder.iterdir())
     manifest = Manifest(
         step=step,
-        tensors={kind: _tensors(group) for kind, group in groups.items()},
+        tensors={kind: _tensors(folder / f"{kind}.safetensors") for kind in kinds},
         files={f.name: {"bytes": f.stat().st_size, "sha256": disk.sha256(f)} for f in files},
         metadata=dict(metadata),
     )
@@ -169,9 +181,9 @@ def _fill(
     (folder / SEAL).write_text(hashlib.sha256(text).hexdigest())
 
 
-def _tensors(group: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
-    """Return name -> shape and dtype."""
+def _tensors(path: Path) -> dict[str, dict[str, Any]]:
+    """Return name -> shape and dtype of the tensors of a file."""
     return {
-        name: {"shape": list(array.shape), "dtype": str(array.dtype)}
-        for name, array in group.items()
+        name: {"shape": list(entry.shape), "dtype": np.dtype(DTYPES[entry.dtype]).name}
+        for name, entry in entries(path).items()
     }

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from lm.checkpoint import variable_names
-from lm.checkpoint.folder import CheckpointError, read, verify
+from lm.checkpoint.folder import CheckpointError, mapped, read, verify
 
 _MAX_SHOWN = 8
 
@@ -81,6 +81,16 @@ def load_weights(
     if not variables.keys() & arrays.keys():
         variables = variable_names.model_weights(model)
     return assign(variables, arrays, source=folder, partial=partial)
+
+
+def mapped_weights(folder: Path) -> dict[str, np.ndarray]:
+    """Return the weights that `load_weights` prefers, each read when it is used.
+
+    Raises:
+        DamagedError: the checkpoint is damaged.
+    """
+    kinds = [kind for kind in ("weights", "averages") if kind in verify(folder).tensors]
+    return {name: x for kind in kinds for name, x in mapped(folder, kind).items()}
 
 
 def _differences(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, str]:

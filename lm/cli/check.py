@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lm.cli import flags, output
-from lm.errors import ConfigError, UserError
+from lm.errors import ConfigError
 
 if TYPE_CHECKING:
     from lm.config.parse import Config
@@ -45,12 +45,11 @@ def _of_metrics(config: "Config") -> list[Exception]:
 
     if not (config.has(flags.TASK) and config.has(LENGTHS)):
         return []
-    name = config.value(flags.TASK)
-    if "validation" not in task_registry.get(name).splits:
-        return []
     try:
-        try_metrics(name, "validation", config.value(LENGTHS))
-    except UserError as error:
+        name = config.value(flags.TASK)
+        if "validation" in task_registry.get(name).splits:
+            try_metrics(name, "validation", config.value(LENGTHS))
+    except Exception as error:  # whatever a metric raises is a fault beside the others
         return [error]
     return []
 

@@ -5,6 +5,7 @@ Both engines know a program by what it computes. The folder's name holds what th
 
 import hashlib
 import os
+from pathlib import Path
 
 from lm import xla_flags
 from lm.bench import processor
@@ -12,19 +13,28 @@ from lm.data.storage.files import cache_dir
 
 SWITCH = "LM_COMPILATION_CACHE"
 JAX, TENSORFLOW = "JAX_COMPILATION_CACHE_DIR", "TF_XLA_FLAGS"
-FLAG = "--tf_xla_persistent_cache_directory"
 
 
 def start() -> None:
     """Set the engine's own variable, unless it is set; `LM_COMPILATION_CACHE=off` leaves it."""
-    if os.environ.get(SWITCH) == "off":
-        return
     folder = cache_dir() / "compiled" / key()
+    if os.environ.get(SWITCH) == "off" or not made_private(folder):
+        return
     flags = os.environ.get(TENSORFLOW, "")
     if xla_flags.keras_backend() == "jax":
         os.environ.setdefault(JAX, str(folder))
-    elif FLAG not in flags:
-        os.environ[TENSORFLOW] = f"{flags} {FLAG}={folder}".strip()
+    elif xla_flags.CACHE not in flags:
+        os.environ[TENSORFLOW] = f"{flags} {xla_flags.CACHE}={folder}".strip()
+
+
+def made_private(folder: Path) -> bool:
+    """Return whether only the user can write into the folder, made if need be: it holds code."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+    except OSError:
+        return False
+    return found.st_uid == os.getuid() and not found.st_mode & 0o022
 
 
 def key() -> str:

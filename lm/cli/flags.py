@@ -143,7 +143,9 @@ def _misspelt_tasks(args: argparse.Namespace) -> list[ConfigError]:
         return []
     files = [*args.gin_file], args.gin_bindings
     found = read(*files, search_paths=search_paths(args), modules=[], on_error=lambda error: None)
-    named = [b for b in effective(found.bindings).values() if b.is_macro and b.scope == TASK]
+    last = list(effective(found.bindings).values())
+    own = [b.value for b in last if b.parameter == "name"]  # of tasks that the files make
+    named = [b for b in last if b.is_macro and b.scope == TASK and b.value not in own]
     faults = [misspelt_task(b.value, f"{b.origin}: {TASK} = ") for b in named]
     return [fault for fault in faults if fault]
 

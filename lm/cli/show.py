@@ -15,7 +15,7 @@ HELP = "show a task's examples: raw, tokenized, and as the model's packed rows"
 EXAMPLE = """examples:
   lm show python_docs
   lm show multi30k_ende --split=validation --n=3
-  lm show multi30k_ende --gin_file=papers/transformer/multi30k_ende.gin
+  lm show multi30k_ende --gin_file=papers/multi30k/transformer.gin
   lm show --gin_file=quickstart.gin --n=1
   lm show tinyshakespeare_char --gin.TASK_FEATURE_LENGTHS="{'targets': 64}"
 
@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the task's examples."""
-    if args.task and not args.gin_modules and (fault := flags.misspelt_task(args.task)):
+    if not (_has_gin(args) or args.gin_modules) and (fault := flags.misspelt_task(args.task)):
         raise fault
     from lm.cli import preview_text
     from lm.data.batching.preview import preview

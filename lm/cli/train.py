@@ -61,12 +61,11 @@ def run(args: argparse.Namespace) -> int:
     if args.workdir:
         lock.check(Path(args.workdir))
     refuse(flags.faults(args, roots=[ENTRY], handed=HANDED))
+    macros = {binding.scope for binding in flags.scan(args).bindings if binding.is_macro}
+    if args.workdir is None and "MODEL_DIR" not in macros:
+        raise ConfigError("no run folder: give --workdir=DIR")
     config = flags.load(args, roots=[ENTRY])
-    workdir = args.workdir
-    if workdir is None:
-        if not config.has("MODEL_DIR"):
-            raise ConfigError("no run folder: give --workdir=DIR")
-        workdir = config.value("MODEL_DIR")
+    workdir = args.workdir or config.value("MODEL_DIR")
     given = {
         "partial": args.partial,
         "allow_change": args.allow_change,

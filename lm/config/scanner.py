@@ -26,6 +26,9 @@ from lm.config.names import (
 from lm.config.syntax import Binding, Import, Include, Reference
 from lm.errors import ConfigError
 
+HERE = "{here}"
+"""At the beginning of a string of a gin file: the folder of that file."""
+
 _DYNAMIC = "__gin__.dynamic_registration"
 _FLAG_NAME = re.compile(r"\s*([\w./%]+)\s*=[^=]")
 
@@ -209,7 +212,7 @@ class _Reader:
                     elif isinstance(statement, Include):
                         self._include(statement, (*open_files, path.resolve()))
                     else:
-                        binding = self._resolved(statement, names)
+                        binding = located(self._resolved(statement, names), path.absolute().parent)
                         self.scan.bindings.append(binding)
                         _refuse_duplicate(mine, binding)
 
@@ -268,6 +271,17 @@ class _Reader:
 
         target = binding.target if binding.is_macro else full(binding.target)
         return replace(binding, target=target, value=syntax.mapped(binding.value, leaf))
+
+
+def located(binding: Binding, folder: Path) -> Binding:
+    """Return the binding of a file with the file's folder where strings begin with `{here}`."""
+
+    def leaf(value: Any) -> Any:
+        if isinstance(value, str) and value.startswith(HERE):
+            return f"{folder}{value.removeprefix(HERE)}"
+        return value
+
+    return replace(binding, value=syntax.mapped(binding.value, leaf))
 
 
 def _refuse_duplicate(mine: dict[tuple[str, str, str], Binding], binding: Binding) -> None:

@@ -75,6 +75,7 @@ def write_tokenizer(vocabulary: seqio.Vocabulary, folder: Path, template: Templa
     )
     roles = {"pad_token": PAD, "eos_token": EOS, "unk_token": UNK}
     roles |= ENCODER_TOKENS if is_encoder else {}
+    roles |= {"bos_token": PAD} if template == CAUSAL else {}  # converters ask for its name
     tokenizer.save(str(folder / TOKENIZER))
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
     (folder / CONFIG).write_text(json.dumps({**config, **roles}, indent=1), encoding="utf-8")

@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from lm.decode.compiled import CompiledByShape
-from lm.decode.model_inputs import START, bucket, padded
+from lm.decode.model_inputs import bucket, padded
 from lm.errors import UserError
 from lm.inference.trained import Trained
 from lm.nn.label_head import Summary
@@ -28,10 +28,10 @@ Frame: TypeAlias = Callable[[Trained, str], list[int]]
 
 @part
 def plain(trained: Trained, text: str) -> list[int]:
-    """The tokens of a text, as in training: a decoder's row begins with token 0."""
+    """The tokens of a text, as in training: a decoder's row begins with its start token."""
     name = "targets" if "targets" in trained.features else "inputs"
     ids = trained.ids(text, name, add_eos=False)
-    return ids if "encoder" in trained.model.sides else [START, *ids]
+    return ids if "encoder" in trained.model.sides else [trained.start_token, *ids]
 
 
 @part

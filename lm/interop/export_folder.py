@@ -4,6 +4,7 @@ The folder is read back before it gets its name: the importer's model must have 
 on a fixed probe, or nothing is written. Of several classes it is the first that has.
 """
 
+import gc
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
-from safetensors.numpy import save_file
+from numpy.typing import DTypeLike
 
 import lm
 from lm import checkpoint as checkpoints
 from lm import disk
+from lm.abstract import give_values, on_shapes
 from lm.checkpoint import store
 from lm.checkpoint.variable_names import model_weights
 from lm.config import describe, parse
@@ -31,9 +33,14 @@ from lm.interop.purposes import CONTINUATION
 from lm.interop.renaming import Tensors
 from lm.interop.tensor_files import SINGLE
 from lm.json_file import write_object
+from lm.tensor_file import write_file
 from lm.types import Batch
 
-DTYPES = {"float32": np.float32, "bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
+DTYPES: dict[str, DTypeLike] = {
+    "float32": np.float32,
+    "bfloat16": ml_dtypes.bfloat16,
+    "float16": np.float16,
+}
 # Relative to the largest output, or 1: the same program on the same numbers, or on rounded ones.
 BOUNDS = {"float32": 1e-5, "bfloat16": 0.1, "float16": 0.01}
 PROBE_ROWS, PROBE_LENGTH = 2, 12
@@ -61,7 +68,7 @@ class Source(NamedTuple):
     Attributes:
         workdir: the run folder.
         step: of the checkpoint.
-        weights: path -> array.
+        weights: path -> array, mapped into memory.
         config: of the run.
         vocabulary: of its text.
         labels: their names, none where it does not label.
@@ -122,23 +129,32 @@ def read_source(folder: Path) -> Source:
     if not (workdir / CONFIG).is_file():
         raise ConfigError(f"{workdir} has no {CONFIG}: is it the --workdir of a run?")
     config = parse.load([str(workdir / CONFIG)], roots=["MODEL"])
-    model = config.value("MODEL")()
-    batch = probe(model)
-    model(batch)
+    model = built(config)
+    batch, names = probe(model), model_weights(model)
     # Of an objective with two models, the one that is kept.
-    others = [f"^(?!{model.name}/)"]
-    checkpoints.load_weights(model, folder, partial=others)
+    found = checkpoints.mapped_weights(folder)
+    weights = {name: array for name, array in found.items() if name.startswith(f"{model.name}/")}
+    checkpoints.assign(names, weights, source=folder)
     vocabulary, labels = text_and_labels(config)
     return Source(
         workdir=workdir,
         step=checkpoints.verify(folder).step,
-        weights={name: np.asarray(v.value) for name, v in model_weights(model).items()},
+        weights=weights,
         config=config,
         vocabulary=vocabulary,
         labels=labels,
         batch=batch,
         outputs=np.asarray(model(batch, training=False), "float64"),
     )
+
+
+def built(config: parse.Config) -> Any:
+    """Returns the model of a configuration, built."""
+    with on_shapes("MODEL"):
+        model = config.value("MODEL")()
+        model(probe(model))
+    give_values(model.variables)
+    return model
 
 
 def text_and_labels(config: parse.Config) -> tuple[Any, tuple[str, ...]]:
@@ -183,11 +199,8 @@ def write(
     values = config_json(source, FORMATS[model_type], variant)
     head = {"model_type": model_type, "architectures": [variant.architecture], "dtype": dtype}
     write_object(folder / "config.json", {**head, **values})
-    tensors = {
-        key: np.ascontiguousarray(tensor, DTYPES[dtype])
-        for key, tensor in named(variant, source.weights).items()
-    }
-    save_file(tensors, folder / SINGLE, metadata={"format": "pt"})
+    tensors = named(variant, source.weights)
+    write_file(folder / SINGLE, tensors, dtype=DTYPES[dtype], metadata={"format": "pt"})
     write_tokenizer(source.vocabulary, folder, TEMPLATES[model_type])
     card = Card(
         name=name,
@@ -248,8 +261,8 @@ def settings_text(config: parse.Config) -> dict[str, str]:
 def difference(folder: Path, source: Source) -> float:
     """Returns by how much the outputs of a written folder differ from the run's, relatively."""
     found = read_folder(folder)
+    gc.collect()  # of the run's model: two models at once would be twice the memory
     model = rebuilt(found)
-    model(source.batch)
     variables = model_weights(model)
     require_fit(found.weights, {p: v.shape for p, v in variables.items()}, found.variant)
     for path, variable in variables.items():
@@ -262,9 +275,9 @@ def difference(folder: Path, source: Source) -> float:
 
 
 def rebuilt(found: Folder) -> Any:
-    """Returns the model that the importer makes of a folder, without values."""
+    """Returns the model that the importer makes of a folder, with initial values."""
     text = describe.gin_text("The model of a folder.", found.variant.files, found.bindings())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / MODEL
         path.write_text(text, encoding="utf-8")
-        return parse.load([str(path)], roots=["MODEL"]).value("MODEL")()
+        return built(parse.load([str(path)], roots=["MODEL"]))

@@ -20,6 +20,7 @@ from lm import checkpoint, disk
 from lm.checkpoint import store
 from lm.config import parse
 from lm.config.describe import gin_text
+from lm.config.scanner import HERE
 from lm.config.syntax import Binding
 from lm.errors import ConfigError
 from lm.interop.config_json import binding
@@ -68,11 +69,11 @@ def import_folder(source: str | Path, workdir: str | Path) -> Imported:
         copy_tokenizer(source, temporary / TOKENIZER, folder.config["model_type"])
         shapes = _write_configuration(folder, source, temporary, workdir)
         require_fit(folder.weights, shapes, folder.variant)
-        weights = {path: np.asarray(x, np.float32) for path, x in folder.weights.items()}
         checkpoint.write(
             temporary / store.FOLDER / "0",
             step=0,
-            groups={"weights": weights},
+            groups={"weights": folder.weights},
+            dtype=np.float32,
             data_state=b"",
             metadata={"imported": str(source), "lm": lm.__version__},
         )
@@ -87,7 +88,7 @@ def _write_configuration(
 ) -> dict[str, Any]:
     """Writes the gin files; returns path -> shape of the variables of the model."""
     variant, purpose = folder.variant, folder.variant.purpose
-    vocabulary = vocabulary_bindings(temporary / TOKENIZER, workdir / TOKENIZER)
+    vocabulary = vocabulary_bindings(temporary / TOKENIZER, f"{HERE}/{TOKENIZER}")
     title = f"{variant.architecture} of {source.resolve().name!r}, imported."
     model = gin_text(title, variant.files, [*folder.bindings(), *vocabulary])
     (temporary / MODEL).write_text(model, encoding="utf-8")
@@ -98,7 +99,9 @@ def _write_configuration(
         (temporary / CONFIG).write_text(run, encoding="utf-8")
         files = [FINETUNE, MODEL, *purpose.files, CONFIG]
     loaded = parse.load(files, search_paths=[str(temporary)], roots=["MODEL"])
-    (temporary / CONFIG).write_text(loaded.text(), encoding="utf-8")
+    # The run may be moved: its files name each other by the folder that they lie in.
+    text = loaded.text().replace(str(temporary.absolute()), HERE)
+    (temporary / CONFIG).write_text(text, encoding="utf-8")
     return summarise(loaded.value("MODEL"), length=16).shapes
 
 
@@ -107,7 +110,7 @@ def _run_bindings(folder: Folder, workdir: Path, roles: Mapping[str, int]) -> li
     purpose, config = folder.variant.purpose, folder.config
     length = min(folder.row_length(), _USUAL_LENGTH)
     values = {
-        "INITIAL_CHECKPOINT_PATH": str(workdir),
+        "INITIAL_CHECKPOINT_PATH": HERE,
         "TASK_FEATURE_LENGTHS": dict.fromkeys(purpose.features, length),
         # One process may load several runs, whose labels differ.
         f"{purpose.task}.name": f"imported_{zlib.crc32(str(workdir).encode()):08x}",

@@ -90,8 +90,9 @@ def to_theirs(family: Family, weights: Tensors) -> dict[str, np.ndarray]:
     for rule in family.rules:
         for layer in layers(rule.ours[0], weights):
             parts = [remaining.pop(path.replace("{i}", layer)) for path in rule.ours]
-            tensor = transposed(np.concatenate(parts, axis=-1), rule)
-            theirs[rule.theirs.replace("{i}", layer)] = tensor
+            # One part is written as it lies, without a copy.
+            tensor = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+            theirs[rule.theirs.replace("{i}", layer)] = transposed(tensor, rule)
     if remaining:
         raise UserError(f"no name for the variable {sorted(remaining)[0]} in this model type")
     return theirs

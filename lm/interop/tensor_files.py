@@ -4,32 +4,16 @@
 pickles, which run code when they are read, and are refused.
 """
 
-import json
-import math
 from pathlib import Path
-from typing import Any
 
-import ml_dtypes
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from lm.errors import UserError
 from lm.json_file import read_object
+from lm.tensor_file import read_file
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt*", "*.h5", "*.msgpack", "*.pkl")
-DTYPES: dict[str, Any] = {
-    "F64": np.float64,
-    "F32": np.float32,
-    "F16": np.float16,
-    "BF16": ml_dtypes.bfloat16,
-    "I64": np.int64,
-    "I32": np.int32,
-    "I8": np.int8,
-    "U8": np.uint8,
-    "BOOL": np.bool_,
-}
-_HEADER_SIZE = 8  # bytes
 
 
 def read_tensors(folder: Path) -> dict[str, np.ndarray]:
@@ -50,36 +34,6 @@ def read_tensors(folder: Path) -> dict[str, np.ndarray]:
             f"{SINGLE}"
         )
     raise UserError(f"{folder} has neither {SINGLE} nor {INDEX}")
-
-
-def read_file(path: Path) -> dict[str, np.ndarray]:
-    """Returns name -> array of one file, checked by the library before a byte is believed.
-
-    Raises:
-        UserError: the file is damaged, or a tensor has a type that is unknown here.
-    """
-    try:
-        with safe_open(path, framework="numpy"):
-            pass
-        with path.open("rb") as file:
-            size = int.from_bytes(file.read(_HEADER_SIZE), "little")
-            header = json.loads(file.read(size))
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path} is no whole safetensors file: {reason}") from error
-    header.pop("__metadata__", None)
-    return {name: _mapped(path, name, entry, _HEADER_SIZE + size) for name, entry in header.items()}
-
-
-def _mapped(path: Path, name: str, entry: dict[str, Any], base: int) -> np.ndarray:
-    """Returns a tensor of a checked file."""
-    if entry["dtype"] not in DTYPES:
-        raise UserError(f"{path}: {name} is {entry['dtype']}; known are {', '.join(DTYPES)}")
-    dtype, shape = np.dtype(DTYPES[entry["dtype"]]), tuple(entry["shape"])
-    if not math.prod(shape):
-        return np.zeros(shape, dtype)
-    first = base + entry["data_offsets"][0]
-    return np.memmap(path, dtype=dtype, mode="r", offset=first, shape=shape)
 
 
 def _sharded(folder: Path) -> dict[str, np.ndarray]:

@@ -71,7 +71,7 @@ def token_roles(folder: Path) -> dict[str, int]:
     return TokenizerVocabulary(folder).roles if (folder / TOKENIZER).is_file() else {}
 
 
-def vocabulary_bindings(folder: Path, final: Path) -> list[Binding]:
+def vocabulary_bindings(folder: Path, final: str) -> list[Binding]:
     """Returns the bindings of VOCABULARY to the tokenizer of a folder.
 
     Args:
@@ -80,10 +80,10 @@ def vocabulary_bindings(folder: Path, final: Path) -> list[Binding]:
     """
     if (folder / TOKENIZER).is_file():
         call = "lm.data.tokenizer_json.tokenizer_vocabulary"
-        given: dict[str, Any] = {"folder": str(final)}
+        given: dict[str, Any] = {"folder": final}
     else:
         call = "lm.data.vocabulary.sentencepiece_vocabulary"
-        given = {"name_or_path": str(final / MODELS[0]), "extra_ids": _sentinels(folder / CONFIG)}
+        given = {"name_or_path": f"{final}/{MODELS[0]}", "extra_ids": _sentinels(folder / CONFIG)}
     reference = Reference("", call, is_call=True)
     values = [binding(f"{call}.{name}", value) for name, value in given.items()]
     return [binding("VOCABULARY", reference), *values]

@@ -51,7 +51,8 @@ def turned_around(segments: Tensor) -> Tensor:
     [[2 1 0 4 3 5 6]]
     """
     positions = ops.arange(segments.shape[1], dtype="int32")[None]
-    same = ops.equal(segments[:, :, None], segments[:, None])  # [B, T, T]
+    same = ops.equal(segments[:, :, None], segments[:, None])
+    same = ops.cast(same, "int32")  # [B, T, T]
     first = ops.cast(ops.argmax(same, axis=-1), "int32")
-    last = first + ops.sum(ops.cast(same, "int32"), axis=-1) - 1
+    last = first + ops.sum(same, axis=-1) - 1
     return ops.where(segments > 0, first + last - positions, positions)

@@ -72,7 +72,7 @@ class Dense(keras.layers.Dense):
     def call(self, inputs: Tensor, training: Training = None) -> Tensor:
         del training
         x = product(inputs, self.kernel)
-        x = x if self.bias is None else x + self.bias
+        x = x if self.bias is None else ops.add(x, self.bias)
         return x if self.activation is None else self.activation(x)
 
 

@@ -6,9 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from lm.nn.branch import State
-from lm.objectives.objective import Ratio, RowScores
-from lm.types import Features, Shape, Tensor
+from lm.objectives.objective import Ratio, RowScores, built_by_call, no_carry
+from lm.types import Features, Tensor
 
 
 class LabelEnsemble(keras.Model):
@@ -22,25 +21,20 @@ class LabelEnsemble(keras.Model):
 
     Attributes:
         model: that of the first.
+
+    Source: Sutskever et al. 2014 (https://arxiv.org/abs/1409.3215), section 3.6, for tokens.
     """
+
+    build, initial_carry = built_by_call, no_carry
 
     def __init__(self, objectives: Sequence[Any], *, name: str = "label_ensemble") -> None:
         super().__init__(name=name, autocast=False)
         self.objectives = list(objectives)
         self.model = self.objectives[0].model
 
-    def build(self, features_shape: Shape) -> None:
-        """All variables are the objectives' own."""
-        del features_shape
-
     def call(self, features: Features) -> list[Any]:
         """Returns the outputs of every objective."""
         return [objective(features) for objective in self.objectives]
-
-    def initial_carry(self, batch: int) -> State:
-        """Returns `()`: every row stands alone."""
-        del batch
-        return ()
 
     def terms(self, features: Features, outputs: Any) -> dict[str, Ratio]:
         """Returns the sums of the batch."""

@@ -25,6 +25,7 @@ from lm.config import describe
 from lm.differences import ABSENT, with_differences
 from lm.engines import Program
 from lm.errors import ConfigError, UserError
+from lm.xla_flags import without_cache
 
 PACKAGES = ("keras", "numpy", "tensorflow", "jax", "seqio-nightly", "safetensors")
 # Settings that may differ on a resume: how long and what is shown, and what `run` and `data` of
@@ -88,9 +89,15 @@ def machine() -> dict[str, Any]:
         "architecture": platform.machine(),
         "instructions": _instructions(),
         "cores": len(os.sched_getaffinity(0)),
-        "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
+        "environment": _environment(),
         "devices": sorted(keras.distribution.list_devices()),
     }
+
+
+def _environment() -> dict[str, str]:
+    """Return the variables that decide bits."""
+    found = {name: without_cache(os.environ.get(name, "")) for name in ENVIRONMENT}
+    return {name: value for name, value in found.items() if value}
 
 
 def format_machine(found: Mapping[str, Any]) -> str:

@@ -124,17 +124,17 @@ def test_a_newer_format_is_refused_by_name(tmp_path):
 @pytest.mark.parametrize(
     "error", [OSError(errno.ENOSPC, "No space left"), SafetensorError("No space left")]
 )
-@pytest.mark.parametrize("place", ["save_file", "flush", "sha256", "fsync"])
+@pytest.mark.parametrize("place", ["write_file", "flush", "sha256", "fsync"])
 def test_a_full_disk_leaves_the_old_checkpoints_and_says_how_much_is_needed(
     tmp_path, monkeypatch, place, error
 ):
     save(tmp_path, step=2)
 
-    def full(*_):
+    def full(*_, **__):
         raise error
 
     with monkeypatch.context() as patch:
-        owner = {"save_file": folder.safetensors, "fsync": os}.get(place, disk)
+        owner = {"write_file": folder, "fsync": os}.get(place, disk)
         patch.setattr(owner, place, full)
         with pytest.raises(CheckpointError, match=r"3 \(0.0 MiB needed, .*No space left"):
             save(tmp_path, step=3)

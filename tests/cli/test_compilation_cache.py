@@ -6,7 +6,9 @@ import pytest
 
 from lm.bench import processor
 from lm.cli import compilation_cache
-from lm.cli.compilation_cache import FLAG, JAX, SWITCH, TENSORFLOW
+from lm.cli.compilation_cache import JAX, SWITCH, TENSORFLOW
+from lm.train import metadata
+from lm.xla_flags import CACHE
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +27,7 @@ def test_each_engine_is_told_by_its_own_variable(monkeypatch, tmp_path):
     compilation_cache.start()
     kept, ours = os.environ[TENSORFLOW].split()
     assert kept == "--tf_xla_auto_jit=0"
-    assert ours.startswith(f"{FLAG}={tmp_path}/compiled/tensorflow-")
+    assert ours.startswith(f"{CACHE}={tmp_path}/compiled/tensorflow-")
 
 
 @pytest.mark.parametrize("backend", ["jax", "tensorflow"])
@@ -36,9 +38,18 @@ def test_what_is_set_is_kept_and_off_is_off(monkeypatch, backend):
     assert JAX not in os.environ and TENSORFLOW not in os.environ
     monkeypatch.delenv(SWITCH)
     monkeypatch.setenv(JAX, "mine")
-    monkeypatch.setenv(TENSORFLOW, f"{FLAG}=mine")
+    monkeypatch.setenv(TENSORFLOW, f"{CACHE}=mine")
     compilation_cache.start()
-    assert os.environ[JAX] == "mine" and os.environ[TENSORFLOW] == f"{FLAG}=mine"
+    assert os.environ[JAX] == "mine" and os.environ[TENSORFLOW] == f"{CACHE}=mine"
+
+
+def test_a_folder_that_others_can_write_to_is_not_used(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    folder = tmp_path / "compiled" / compilation_cache.key()
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    compilation_cache.start()
+    assert JAX not in os.environ
 
 
 def test_other_flags_and_processors_have_folders_of_their_own(monkeypatch):
@@ -48,3 +59,8 @@ def test_other_flags_and_processors_have_folders_of_their_own(monkeypatch):
     monkeypatch.setattr(processor, "instructions", lambda: ["avx2"])
     keys.add(compilation_cache.key())
     assert len(keys) == 3
+
+
+def test_the_folder_is_no_fact_of_the_machine(monkeypatch):
+    monkeypatch.setenv(TENSORFLOW, f"{CACHE}=mine")
+    assert TENSORFLOW not in metadata.machine()["environment"]

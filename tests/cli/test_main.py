@@ -1,6 +1,7 @@
 """The command line's frame: help without frameworks, one-line errors, exit codes."""
 
 import argparse
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from types import ModuleType
 import pytest
 
 import lm
+from lm import resources
 from lm.cli import main as frame
 from lm.cli.main import main
 from lm.errors import ConfigError, UserError
@@ -265,3 +267,11 @@ def test_the_shell_completes_commands_and_flags(capsys: pytest.CaptureFixture[st
     code = script + "\n".join(ask.format(*words) for words in asked)
     done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["train", "--allow-change", "models", "train"]
+
+
+@pytest.mark.parametrize("verb", frame.VERBS)
+def test_the_gin_files_of_an_example_exist(verb: str) -> None:
+    """Those of ours: a user's own lie in no folder, or in `runs/`."""
+    text = getattr(frame._module(verb), "EXAMPLE", "")
+    named = re.findall(r"(?:--gin_file=| )((?:models|papers|data|optim|mesh|bench)/\S+\.gin)", text)
+    assert [name for name in named if not (resources.gin_folder() / name).is_file()] == []

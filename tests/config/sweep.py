@@ -25,7 +25,7 @@ from lm.config.names import KERAS_ROOTS, OWN_ROOTS, REFUSED, lies_in
 from lm.config.parameters import is_valid
 
 # What only an extra of the package needs.
-_EXTRAS = {"torch", "transformers", "ctranslate2", "lm_eval"}
+_EXTRAS = {"torch", "transformers", "ctranslate2", "lm_eval", "onnx", "onnxruntime", "tf2onnx"}
 _SECONDS = 20
 
 

@@ -79,7 +79,7 @@ OWN = {
     "a private module": ("from lm._hidden import x\nX = @x.y()", "'_hidden' in 'lm._hidden.x'"),
     "a folder made": ("from lm import disk\nX = @disk._beside()", "is private"),
     "a folder tried": (
-        "from lm import doctor\nX = @doctor.writable()",
+        "from lm.reliability import doctor\nX = @doctor.writable()",
         "lm.reliability.doctor has none",
     ),
     "an event file": (

@@ -37,6 +37,14 @@ def test_an_include_counts_where_it_stands(load: Load, place: Path) -> None:
     assert (loaded.value("STEPS"), loaded.value("WIDTH")) == (10, 2)
 
 
+def test_a_file_may_name_what_lies_beside_it(load: Load, place: Path) -> None:
+    (place / "below").mkdir()
+    (place / "below" / "paths.gin").write_text("A = '{here}/a'\nB = ['{here}', 'x{here}']\n")
+    loaded = load(GOOD.replace("STEPS = 10", "include 'below/paths.gin'\nSTEPS = 10"))
+    assert loaded.value("A") == f"{Path.cwd() / 'below'}/a"
+    assert loaded.value("B") == [str(Path.cwd() / "below"), "x{here}"]
+
+
 def test_a_flag_finds_a_name_by_its_tail(load: Load) -> None:
     loaded = load(GOOD, "Layer.width = 3", "big/Model.depth = 2", "Layer.rate = 1")
     model, _, _ = loaded.configured("parts.train")()

@@ -1,6 +1,7 @@
 """`lm import`: a Hugging Face folder becomes a run folder, on which every verb works."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -57,6 +58,14 @@ def test_the_run_has_a_short_gin_file_a_whole_one_and_the_source_s_config(gpt2):
     assert "START_TOKEN = 3" in (gpt2 / "run" / "config.gin").read_text()
     again = json.loads((gpt2 / "run" / "huggingface.json").read_text())
     assert again == golden_folder.config("gpt2")
+
+
+def test_the_run_may_be_moved(gpt2, tmp_path):
+    assert not [f for f in (gpt2 / "run").glob("*.gin") if str(gpt2) in f.read_text()]
+    moved = shutil.copytree(gpt2 / "run", tmp_path / "elsewhere")
+    config = parse.load([str(moved / "config.gin")], roots=["MODEL"])
+    assert config.value("VOCABULARY").folder == moved / "tokenizer"
+    assert config.value("INITIAL_CHECKPOINT_PATH") == str(moved)
 
 
 def test_a_decoder_begins_with_the_tokenizer_s_first_token(gpt2):

@@ -53,7 +53,6 @@ def test_there_and_back_again_by_transformers(name, transformers, tmp_path):
 
 
 def test_transformers_continues_a_run_of_ours_as_we_do(transformers, tmp_path):
-    torch = importlib.import_module("torch")
     run = tmp_path / "run"
     run.mkdir()
     workdir = tiny_run.make("continues", run)
@@ -62,7 +61,7 @@ def test_transformers_continues_a_run_of_ours_as_we_do(transformers, tmp_path):
     model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "model").eval()
     ours = lm.load(workdir).generate(PROMPTS, max_new_tokens=8, temperature=0.0)
     for prompt, (best,) in zip(PROMPTS, ours.candidates, strict=True):
-        ids = torch.tensor([tokenizer(prompt).input_ids])
-        settings = {"max_new_tokens": 8, "do_sample": False, "pad_token_id": 0}
-        theirs = model.generate(ids, **settings)[0, ids.shape[1] :].tolist()
+        given = tokenizer(prompt, return_tensors="pt")
+        found = model.generate(**given, max_new_tokens=8, do_sample=False, pad_token_id=0)
+        theirs = found[0, given.input_ids.shape[1] :].tolist()
         assert theirs == best.tokens, prompt

@@ -182,6 +182,9 @@ def try_metrics(name: str, split: str, lengths: Mapping[str, PositiveInt]) -> No
         UserError: naming what is unknown, or the task and why a metric cannot judge its texts.
     """
     for part in task_registry.tasks(task_registry.provider(name, split), split):
+        targets = part.output_features.get("targets")
+        if targets is None or targets.rank != 1:  # labels, or several answers of a question
+            continue
         task = EvaluationTask(part.name, split, lengths=lengths, limit=_TRIED)
         if not task.examples:  # which are read here
             continue

@@ -142,7 +142,7 @@ class ConditionalLanguageModel:
         >>> row = next(to_rows(converter, dataset, lengths).as_numpy_iterator())
         >>> for name in ("decoder_input_tokens", "decoder_loss_weights"):
         ...     print(name, row[name].astype(int).tolist())
-        decoder_input_tokens [0, 7, 8, 3, 0]
+        decoder_input_tokens [0, 7, 8, 3, 1]
         decoder_loss_weights [0, 0, 1, 1, 0]
     """
 

@@ -150,3 +150,14 @@ def test_words_are_counted_only_where_spaces_stand_between_them(language, counte
     figures = metrics.likelihood_metrics(90.0, 30, metrics.text_sizes(LINES[language][0]))
     assert ("word_perplexity" in figures) == bool(counted)
     assert {"token_perplexity", "bits_per_byte", "bits_per_character"} <= figures.keys()
+
+
+def test_what_counts_words_refuses_texts_without_any():
+    chinese, russian = ["今天天气很好", "我喜欢猫"], ["хорошая погода", "мне нравятся кошки"]
+    with pytest.raises(UserError, match="no spaces between theirs"):
+        metrics.bleu(chinese, chinese)
+    assert metrics.bleu(chinese, chinese, language="zh")["bleu"] == pytest.approx(100)
+    assert metrics.bleu(chinese, chinese, tokenize="13a")["bleu"] >= 0  # asked for by name
+    assert metrics.bleu(russian, russian)["bleu"] >= 0  # too short for four words in a row
+    with pytest.raises(UserError, match="letters a to z"):
+        metrics.rouge(russian, russian)

@@ -1,0 +1,139 @@
+"""A safetensors file, tensor by tensor: written one after the other, mapped where it is read.
+
+    8 bytes        n, the size of the header, little endian
+    n bytes        JSON: name → {"dtype": "F32", "shape": […], "data_offsets": [first, end]}
+    the rest       the tensors; offsets count from here
+
+The library `safetensors` wants all tensors of a file in memory at once, and its numbers again as
+bytes; here no more than one is copied.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import DTypeLike
+from safetensors import SafetensorError, safe_open
+
+from lm.errors import UserError
+
+DTYPES: dict[str, Any] = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": ml_dtypes.bfloat16,
+    "I64": np.int64,
+    "I32": np.int32,
+    "I16": np.int16,
+    "I8": np.int8,
+    "U64": np.uint64,
+    "U32": np.uint32,
+    "U16": np.uint16,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}
+NAMES = {np.dtype(kind): name for name, kind in DTYPES.items()}
+_HEADER_SIZE = 8  # bytes
+_ALIGNMENT = 8
+
+
+class Entry(NamedTuple):
+    """Where a tensor lies in its file.
+
+    Attributes:
+        dtype: of its numbers, as safetensors has it: "F32".
+        shape: of the tensor.
+        first: its first byte, from the beginning of the file.
+        size: its bytes.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    first: int
+    size: int
+
+
+def write_file(
+    path: Path,
+    tensors: Mapping[str, np.ndarray],
+    *,
+    dtype: DTypeLike | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Writes tensors one by one; those that are views, or mapped, are copied one at a time.
+
+    Args:
+        path: the file.
+        tensors: name → array.
+        dtype: of the numbers in the file; None for those of each array.
+        metadata: texts for the header.
+
+    Raises:
+        KeyError: an array has a dtype that is not one of `DTYPES`.
+    """
+    kinds = {name: np.dtype(dtype or tensor.dtype) for name, tensor in tensors.items()}
+    # As the library does: the widest numbers first, so that each lies at a multiple of its size.
+    order = sorted(tensors, key=lambda name: (-kinds[name].itemsize, name))
+    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    end = 0
+    for name in order:
+        first, end = end, end + tensors[name].size * kinds[name].itemsize
+        header[name] = {
+            "dtype": NAMES[kinds[name]],
+            "shape": list(tensors[name].shape),
+            "data_offsets": [first, end],
+        }
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % _ALIGNMENT)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(_HEADER_SIZE, "little"))
+        file.write(text)
+        for name in order:
+            whole = np.ascontiguousarray(tensors[name], kinds[name])
+            file.write(whole.reshape(-1).view(np.uint8).data)
+
+
+def read_file(path: Path) -> dict[str, np.ndarray]:
+    """Returns name → array, mapped into memory: a tensor is read when it is used.
+
+    Raises:
+        UserError: the file is damaged, or a tensor has a type that is unknown here.
+    """
+    return {name: _mapped(path, entry) for name, entry in entries(path).items()}
+
+
+def entries(path: Path) -> dict[str, Entry]:
+    """Returns where each tensor of a file lies, checked by the library before a byte is believed.
+
+    Raises:
+        UserError: the file is damaged, or a tensor has a type that is unknown here.
+    """
+    try:
+        with safe_open(path, framework="numpy"):
+            pass
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(_HEADER_SIZE), "little")
+            header = json.loads(file.read(size))
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path} is no whole safetensors file: {reason}") from error
+    header.pop("__metadata__", None)
+    base, found = _HEADER_SIZE + size, {}
+    for name, one in header.items():
+        if one["dtype"] not in DTYPES:
+            raise UserError(f"{path}: {name} is {one['dtype']}; known are {', '.join(DTYPES)}")
+        first, end = one["data_offsets"]
+        found[name] = Entry(one["dtype"], tuple(one["shape"]), base + first, end - first)
+    return found
+
+
+def _mapped(path: Path, entry: Entry) -> np.ndarray:
+    """Returns a tensor of a checked file."""
+    dtype = np.dtype(DTYPES[entry.dtype])
+    if not math.prod(entry.shape):
+        return np.zeros(entry.shape, dtype)
+    return np.memmap(path, dtype=dtype, mode="r", offset=entry.first, shape=entry.shape)
