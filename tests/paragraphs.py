@@ -8,6 +8,7 @@ import numpy as np
 
 from lm.abstract import give_values, on_shapes
 from lm.data.paragraphs import draws, nodes, row_streams
+from lm.data.paragraphs.documents import Documents
 from lm.data.paragraphs.word_windows import WordWindows
 from lm.models import paragraph_vector as models
 from lm.nn.sparse_table import SparseTable
@@ -36,7 +37,7 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "dbow": Kind(functools.partial(models.BagOfWords, documents=D), {"targets": 3, "draws": 5}),
+    "dbow": Kind(functools.partial(models.BagOfWords, documents=D), {}),
     "dbow_words": Kind(functools.partial(models.BagOfWords, documents=D, words=W), AROUND),
     "skip_gram": Kind(functools.partial(models.BagOfWords, words=W), AROUND),
     "dm_mean": Kind(functools.partial(MEMORY, documents=D), AROUND),
@@ -73,14 +74,14 @@ def filled(kind: str) -> Any:
 
 
 @functools.cache
-def corpus() -> row_streams.Documents:
+def corpus() -> Documents:
     """Returns documents of 0 to 20 words, one of them empty."""
     rng = np.random.default_rng(1)
     sizes = [20, 7, 0, 12, 1, 15]
     tokens = (3 + rng.integers(0, SIZE - 3, sum(sizes)) % rng.integers(2, 9, sum(sizes))).astype(
         "int32"
     )
-    return row_streams.Documents(tokens, np.cumsum([0, *sizes]), SIZE)
+    return Documents(tokens, np.cumsum([0, *sizes]), SIZE)
 
 
 def settings(kind: str, coder: Any = SAMPLING, **more: Any) -> draws.Settings:
@@ -98,4 +99,4 @@ def batches(kind: str, coder: Any = SAMPLING, count: int = 1) -> Any:
     """Yields rows without end."""
     rows = row_streams.RowStreams(corpus(), settings(kind, coder), count=1, seed=3)
     while True:
-        yield row_streams.batch_of(list(rows.take(0, count)))
+        yield row_streams.batch_of(rows.take(count))

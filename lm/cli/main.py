@@ -31,6 +31,7 @@ VERBS = (
     "score",
     "predict",
     "embed",
+    "vectors",
     "import",
     "export",
     "summary",

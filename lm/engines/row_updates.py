@@ -2,22 +2,25 @@
 
     H = inputs;  G = a w (y − σ(H Uᵀ));  inputs += rate · G U;  U += rate · Gᵀ H
 
-A row has I inputs, rows of the tables of documents and of words. Input i adds to vector `vector[i]`
-of H [P, D] from column `column[i]` on: to a vector of its own in a bag of words, to the one vector
-in a distributed memory, which is their mean or their concatenation.
+A row has I inputs, rows of the tables of documents and of words, of width q. Input i adds to part
+`part[i]` of H [P, D], whose parts are so many numbers: a part is a whole vector in a bag of words,
+one for each input, and in a mean, one for all; in a concatenation it is a piece of the one vector.
+
+The tables are larger than a core's cache, so most of the time of a row is that of waiting for its
+nodes: those of the next row are asked for before this one is worked on.
 """
 
 import functools
 import math
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from lm.compiled import compiled, prefetch, uncounted
+
 # Sums in any order, so that they use vector units; NaN and infinity stay what they are.
-compiled = functools.partial(
-    numba.njit, cache=True, nogil=True, fastmath={"reassoc", "contract"}, error_model="numpy"
-)
+_loop = functools.partial(compiled, fastmath={"reassoc", "contract"})
+_inlined = functools.partial(_loop, inline="always")
 ZERO, ONE = np.float32(0), np.float32(1)
 
 
@@ -25,26 +28,23 @@ class Plan(NamedTuple):
     """How the inputs of a row make its vectors.
 
     Attributes:
-        vector: int64 [I], which vector an input adds to.
-        column: int64 [I], from which column on.
+        part: int64 [I], which part of H an input adds to.
         num_vectors: P.
-        width: D, that of the nodes too.
         has_document: 1 if input 0 is the document, 0 if all are words.
-        is_mean: 1 if the vector is the mean of its inputs, 0 if an input is added as it is.
+        is_mean: 1 if the vector is the mean of its inputs, with the gradient of their sum; 0 if it
+            is the sum.
         skips: 1 if a word without a weight is padding, 0 if it is the NULL word.
     """
 
-    vector: np.ndarray
-    column: np.ndarray
+    part: np.ndarray
     num_vectors: int
-    width: int
     has_document: int
     is_mean: int
     skips: int
 
 
 class Tables(NamedTuple):
-    """Float32 tables: documents [N, p], words [V, q], nodes [V, D]; no rows where there is none."""
+    """Float32 tables: documents [N, q], words [V, q], nodes [V, D]; no rows where there is none."""
 
     documents: np.ndarray
     words: np.ndarray
@@ -60,7 +60,10 @@ class Rates(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """The features of a batch: documents [B], context and its weights [B, C], the others [B, M]."""
+    """The features of a batch: documents [B], context and its weights [B, C], the others [B, M].
+
+    The nodes of a row are different ones, where their weights are not 0.
+    """
 
     documents: np.ndarray
     context: np.ndarray
@@ -74,107 +77,116 @@ class Work(NamedTuple):
     """What a row needs besides: float32.
 
     Attributes:
-        share: [I], by how much each input counts in its vector, 0 for padding.
-        h: [P, D].
-        gradient: G [P, M].
+        share: [I], 1 for each input, 0 for padding.
+        h: H [P, D].
+        parts: the same numbers, [P D / q, q].
+        gradient: [P], of G the column of one node.
         back: G U [P, D].
+        back_parts: the same numbers, [P D / q, q].
     """
 
     share: np.ndarray
     h: np.ndarray
+    parts: np.ndarray
     gradient: np.ndarray
     back: np.ndarray
+    back_parts: np.ndarray
 
 
-@compiled()
 def update_rows(tables: Tables, plan: Plan, rates: Rates, batch: Columns) -> float:
     """Makes an update of every row, one after the other; returns the sum of their losses."""
-    h = np.zeros((plan.num_vectors, plan.width), np.float32)
-    gradient = np.zeros((plan.num_vectors, batch.nodes.shape[1]), np.float32)
-    work = Work(np.zeros(len(plan.vector), np.float32), h, gradient, np.zeros_like(h))
-    loss = 0.0
+    h = np.zeros((plan.num_vectors, tables.nodes.shape[1]), np.float32)
+    width = max(tables.documents.shape[1], tables.words.shape[1])
+    back, parts = np.zeros_like(h), (h.size // width, width)
+    share, gradient = np.zeros(len(plan.part), np.float32), np.zeros(len(h), np.float32)
+    work = Work(share, h, h.reshape(parts), gradient, back, back.reshape(parts))
+    return _update_rows(tables, plan, rates, batch, work)
+
+
+@_loop()
+def _update_rows(tables: Tables, plan: Plan, rates: Rates, batch: Columns, work: Work) -> float:
+    """Does so; all arrays are the caller's."""
+    tables, plan = uncounted(tables), uncounted(plan)
+    batch, work = uncounted(batch), uncounted(work)
+    loss, last = 0.0, len(batch.nodes) - 1
     for row in range(len(batch.nodes)):
+        for m in range(batch.nodes.shape[1]):
+            prefetch(tables.nodes, batch.nodes[min(row + 1, last), m])
         _read(tables, plan, batch, row, work)
-        loss += _differentiate(tables.nodes, batch, row, work)
-        if rates.nodes > 0:
-            _write_nodes(tables.nodes, batch.nodes[row], work, np.float32(rates.nodes))
-        _write_inputs(tables, plan, rates, batch, row, work)
+        loss += _update_nodes(tables.nodes, batch, row, work, np.float32(rates.nodes))
+        _update_inputs(tables, plan, rates, batch, row, work)
     return loss
 
 
-@compiled()
+@_inlined()
 def _read(tables: Tables, plan: Plan, batch: Columns, row: int, work: Work) -> None:
     """Fills in the shares and the vectors H."""
-    weights = batch.context_weights[row]
-    work.share[: plan.has_document] = 1
-    for slot in range(len(weights)):
-        work.share[plan.has_document + slot] = weights[slot] if plan.skips else 1
-    if plan.is_mean:
-        work.share[:] /= max(np.sum(work.share), ONE)
     work.h[:] = 0
+    total = ZERO
     for i in range(len(work.share)):
-        x = _input(tables, plan, batch, row, i)
-        _add(work.share[i], x, work.h[plan.vector[i], plan.column[i] :])
+        slot = i - plan.has_document
+        share = batch.context_weights[row, slot] if slot >= 0 and plan.skips else ONE
+        work.share[i] = share
+        total += share
+        if slot < 0:
+            _add(share, tables.documents, batch.documents[row], work.parts, plan.part[i])
+        elif share > 0:
+            _add(share, tables.words, batch.context[row, slot], work.parts, plan.part[i])
+    if plan.is_mean:
+        for d in range(work.h.shape[1]):
+            work.h[0, d] /= max(total, ONE)
 
 
-@compiled()
-def _differentiate(table: np.ndarray, batch: Columns, row: int, work: Work) -> float:
-    """Fills in G and G U; returns the loss."""
-    loss, work.back[:] = 0.0, 0
-    for p in range(len(work.h)):
-        a = work.share[p] if len(work.h) > 1 else ONE
-        for m in range(batch.nodes.shape[1]):
-            w, y = a * batch.node_weights[row, m], batch.labels[row, m]
-            u = table[batch.nodes[row, m]]
-            work.gradient[p, m] = 0
-            if w > 0:
-                z = _dot(work.h[p], u)
-                e = math.exp(-abs(z))  # at most 1
-                work.gradient[p, m] = w * (y - (ONE if z > 0 else e) / (ONE + e))
-                loss += w * (max(z, ZERO) + math.log(ONE + e) - y * z)
-                _add(work.gradient[p, m], u, work.back[p])
+@_inlined()
+def _update_nodes(
+    table: np.ndarray, batch: Columns, row: int, work: Work, rate: np.float32
+) -> float:
+    """Adds rate · Gᵀ H to the nodes and fills in G U, node by node; returns the loss."""
+    loss = 0.0
+    work.back[:] = 0
+    for m in range(batch.nodes.shape[1]):
+        w, y, node = batch.node_weights[row, m], batch.labels[row, m], batch.nodes[row, m]
+        if w == 0:
+            continue
+        for p in range(len(work.h)):
+            a = w * work.share[p] if len(work.h) > 1 else w
+            z = _dot(work.h, p, table, node)
+            e = math.exp(-abs(z))  # at most 1
+            work.gradient[p] = a * (y - (ONE if z > 0 else e) / (ONE + e))
+            loss += a * (max(z, ZERO) + math.log(ONE + e) - y * z)
+        for p in range(len(work.h)):
+            _add(work.gradient[p], table, node, work.back, p)
+        if rate > 0:
+            for p in range(len(work.h)):
+                _add(rate * work.gradient[p], work.h, p, table, node)
     return loss
 
 
-@compiled()
-def _write_nodes(table: np.ndarray, nodes: np.ndarray, work: Work, rate: np.float32) -> None:
-    """Adds rate · Gᵀ H to the nodes, one of which may be there twice."""
-    for p in range(len(work.h)):
-        for m in range(len(nodes)):
-            _add(rate * work.gradient[p, m], work.h[p], table[nodes[m]])
-
-
-@compiled()
-def _write_inputs(
+@_inlined()
+def _update_inputs(
     tables: Tables, plan: Plan, rates: Rates, batch: Columns, row: int, work: Work
 ) -> None:
-    """Adds rate · G U to the inputs, to each what of it comes from its own columns."""
+    """Adds rate · G U to the inputs, to each its part."""
     for i in range(len(work.share)):
-        rate = np.float32(rates.documents if i < plan.has_document else rates.words)
-        x = _input(tables, plan, batch, row, i)
-        _add(rate * work.share[i], work.back[plan.vector[i], plan.column[i] :][: len(x)], x)
+        slot = i - plan.has_document
+        rate = work.share[i] * np.float32(rates.documents if slot < 0 else rates.words)
+        if rate > 0 and slot < 0:
+            _add(rate, work.back_parts, plan.part[i], tables.documents, batch.documents[row])
+        elif rate > 0:
+            _add(rate, work.back_parts, plan.part[i], tables.words, batch.context[row, slot])
 
 
-@compiled()
-def _input(tables: Tables, plan: Plan, batch: Columns, row: int, i: int) -> np.ndarray:
-    """Returns the row of a table that input i is."""
-    if i < plan.has_document:
-        return tables.documents[batch.documents[row]]
-    return tables.words[batch.context[row, i - plan.has_document]]
-
-
-@compiled()
-def _dot(x: np.ndarray, y: np.ndarray) -> np.float32:
-    """Returns x · y."""
+@_inlined()
+def _dot(x: np.ndarray, i: int, y: np.ndarray, j: int) -> np.float32:
+    """Returns x_i · y_j."""
     total = ZERO
-    for d in range(len(x)):
-        total += x[d] * y[d]
+    for d in range(x.shape[1]):
+        total += x[i, d] * y[j, d]
     return total
 
 
-@compiled()
-def _add(a: np.float32, x: np.ndarray, y: np.ndarray) -> None:
-    """Adds a x to y; with a = 0 nothing is written."""
-    if a != 0:
-        for d in range(len(x)):
-            y[d] += a * x[d]
+@_inlined()
+def _add(a: np.float32, x: np.ndarray, i: int, y: np.ndarray, j: int) -> None:
+    """Adds a x_i to y_j."""
+    for d in range(x.shape[1]):
+        y[j, d] += a * x[i, d]

@@ -1,12 +1,14 @@
 """The step of paragraph vectors on a CPU: each row of a batch is an update of its own."""
 
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+from absl import logging
 
+from lm.engines import memory
 from lm.engines.program import Outcome, Program, Ratios
 from lm.engines.row_updates import Columns, Plan, Rates, Tables, update_rows
 from lm.errors import ConfigError
@@ -36,6 +38,7 @@ class Engine:
 
     Raises:
         ConfigError: the update is another one.
+        UserError: there is no memory for the tables twice.
 
     Source: Recht et al. 2011 (https://arxiv.org/abs/1106.5730) for threads without locks.
     """
@@ -58,9 +61,17 @@ class Engine:
         self.program = Program(
             objective=objective, optimizer=optimizer, features=features, microbatches=microbatches
         )
+        _require_copies(self.program.tables.variables)
         self.threads = threads
+        if threads > 1:
+            logging.warning(
+                "%d threads write the tables without locks: faster, and no longer the same run "
+                "twice nor after a resume; rowwise.Engine.threads = 1 is exact",
+                threads,
+            )
         self.pool = ThreadPoolExecutor(threads)
-        self._plan = plan_of(objective.model, features, objective.nodes.dim)
+        num_words = features["context"].shape[1] if "context" in features else 0
+        self._plan = plan_of(objective.model, num_words)
         self._tables: Tables | None = None
 
     def step(self, batch: Features) -> Outcome:
@@ -116,6 +127,13 @@ class Engine:
         return self._tables
 
 
+def _require_copies(tables: Sequence[Any]) -> None:
+    """Say what the tables take, and check that it is there once more for this engine's arrays."""
+    size = memory.size(tables)
+    logging.info("tables of %s, twice: as variables and as arrays", memory.gibibytes(size))
+    memory.require(memory.Need(size, 0, 0, 0))
+
+
 def columns(batch: Features) -> Columns:
     """Return the features of a batch; where there is no context, one of no words."""
     rows = len(batch["nodes"])
@@ -130,22 +148,26 @@ def tables_of(objective: Any) -> Tables:
     return Tables(*(none if x is None else host_copy(x.table.value) for x in layers))
 
 
-def plan_of(model: Any, features: Features, width: int) -> Plan:
+def plan_of(model: Any, num_words: int) -> Plan:
     """Return how a model makes vectors of the inputs of a row.
 
     Args:
         model: of `lm.models.paragraph_vector`.
-        features: with the shapes of a batch.
-        width: of the nodes.
+        num_words: context words of a row.
+
+    Raises:
+        ConfigError: documents and words have two widths.
     """
-    dims = [] if model.documents is None else [model.documents.dim]
-    has_document = len(dims)
-    slots = features["context"].shape[1] if model.words is not None else 0
-    dims += [model.words.dim] * slots if slots else []
-    inputs = np.arange(len(dims))
+    tables = [x for x in (model.documents, model.words) if x is not None]
+    if len({x.dim for x in tables}) > 1:
+        raise ConfigError(
+            "rowwise.Engine has one width of documents and words: bind one HIDDEN_DIM, or remove "
+            "train.train.engine"
+        )
+    has_document = int(model.documents is not None)
+    inputs = np.arange(has_document + (num_words if model.words is not None else 0))
     if isinstance(model, BagOfWords):
-        return Plan(inputs, 0 * inputs, len(dims), width, has_document, is_mean=0, skips=1)
+        return Plan(inputs, len(inputs), has_document, is_mean=0, skips=1)
     if inspect.unwrap(model.combine) is concatenate:
-        starts = np.cumsum([0, *dims[:-1]])
-        return Plan(0 * inputs, starts, 1, width, has_document, is_mean=0, skips=0)
-    return Plan(0 * inputs, 0 * inputs, 1, width, has_document, is_mean=1, skips=1)
+        return Plan(inputs, 1, has_document, is_mean=0, skips=0)
+    return Plan(0 * inputs, 1, has_document, is_mean=1, skips=1)

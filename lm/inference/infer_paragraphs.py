@@ -85,8 +85,8 @@ class Frozen(NamedTuple):
         objective: Any = trained.objective
         task = task_registry.task(trained.task, "train", trained.vocabulary)
         settings = windows.settings(window_batches.word_counts(task, "train"))
-        row = {"context": np.zeros((1, settings.before + settings.after))}
-        return cls(tables_of(objective), plan_of(trained.model, row, objective.nodes.dim), settings)
+        plan = plan_of(trained.model, settings.before + settings.after)
+        return cls(tables_of(objective), plan, settings)
 
 
 def vector(frozen: Frozen, tokens: np.ndarray, rates: np.ndarray, seed: int) -> np.ndarray:
@@ -103,6 +103,6 @@ def vector(frozen: Frozen, tokens: np.ndarray, rates: np.ndarray, seed: int) -> 
     tables = frozen.tables._replace(documents=start.astype(np.float32))
     for epoch, rate in enumerate(rates):
         rows = draws.rows_of(tokens, draws.key_of(seed, epoch, key), frozen.settings)
-        batch = row_streams.batch_of([(0, rows)])
-        update_rows(tables, frozen.plan, Rates(rate, 0.0, 0.0), columns(batch))
+        batch = columns(row_streams.batch_of(rows))
+        update_rows(tables, frozen.plan, Rates(rate, 0.0, 0.0), batch)
     return tables.documents[0]

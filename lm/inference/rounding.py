@@ -7,10 +7,10 @@ from itertools import zip_longest
 from typing import Any
 
 from lm.inference.evaluate import EvaluationResult
-from lm.inference.generate import Generated, generate
+from lm.inference.generate import Generated, Prompt, generate
 from lm.inference.trained import Trained
 
-_PROMPTS, _NEW_TOKENS = 8, 32
+_PROMPTS, _PROMPT_TOKENS, _NEW_TOKENS = 8, 32, 32
 
 
 def beside_float32(
@@ -35,7 +35,7 @@ def beside_float32(
     return found._replace(metrics={**found.metrics, **added})
 
 
-def greedy_metrics(narrow: Trained, wide: Trained, prompts: Sequence[str]) -> dict[str, float]:
+def greedy_metrics(narrow: Trained, wide: Trained, prompts: Sequence[Prompt]) -> dict[str, float]:
     """Returns how many tokens are equal, and how fast either writes them."""
     texts, rate = written(narrow, prompts)
     others, before = written(wide, prompts)
@@ -47,7 +47,7 @@ def greedy_metrics(narrow: Trained, wide: Trained, prompts: Sequence[str]) -> di
     }
 
 
-def written(trained: Trained, prompts: Sequence[str]) -> tuple[list[list[int]], float]:
+def written(trained: Trained, prompts: Sequence[Prompt]) -> tuple[list[list[int]], float]:
     """Returns the tokens that greedy search writes for each prompt, and tokens per second."""
 
     def search() -> Generated:
@@ -60,8 +60,10 @@ def written(trained: Trained, prompts: Sequence[str]) -> tuple[list[list[int]], 
     return tokens, sum(map(len, tokens)) / (time.perf_counter() - started)
 
 
-def first_prompts(trained: Trained, found: EvaluationResult) -> list[str]:
-    """Returns the first inputs of a task; of a language model the first halves of the texts."""
+def first_prompts(trained: Trained, found: EvaluationResult) -> list[list[int]]:
+    """Returns the first inputs of a task; of a language model how the first texts begin."""
     if trained.input_format.has_inputs:
-        return found.columns["inputs"][:_PROMPTS]
-    return [text[: len(text) // 2] for text in found.columns["targets"][:_PROMPTS]]
+        longest = trained.lengths.get("inputs")
+        return [trained.prompt_ids(text)[:longest] for text in found.columns["inputs"][:_PROMPTS]]
+    texts = [text[: len(text) // 2] for text in found.columns["targets"][:_PROMPTS]]
+    return [trained.prompt_ids(text)[:_PROMPT_TOKENS] for text in texts]

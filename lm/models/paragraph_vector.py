@@ -36,9 +36,15 @@ class Predictors(NamedTuple):
 
 @part
 def mean(vectors: Tensor, weights: Tensor) -> Tensor:
-    """Returns `Σ w x / Σ w`, [B, C, D] → [B, D]."""
-    total = ops.maximum(ops.sum(weights, axis=1, keepdims=True), 1.0)
-    return ops.einsum("bc,bcd->bd", weights / total, vectors)
+    """Returns `Σ w x / Σ w`, [B, C, D] → [B, D]; its gradient is that of the sum.
+
+    So each vector of a window moves as far as if it stood there alone, whatever the window's size.
+
+    Source: the code of Mikolov et al. 2013, word2vec; the formula's own gradient is Σ w times less.
+    """
+    total = ops.einsum("bc,bcd->bd", weights, vectors)
+    number = ops.maximum(ops.sum(weights, axis=1, keepdims=True), 1.0)
+    return total + ops.stop_gradient(total / number - total)
 
 
 @part
@@ -61,8 +67,6 @@ class DistributedMemory(keras.Model):
 
     Source: Le and Mikolov 2014 (https://arxiv.org/abs/1405.4053), section 2.2; Mikolov et al. 2013
     (https://arxiv.org/abs/1301.3781), section 3.1, for CBOW.
-    Departures: the original code of CBOW adds the full gradient of the mean to every word; here it
-    is that of the mean, so that rates are larger by the number of words.
     """
 
     sides: tuple[str, ...] = ()

@@ -56,7 +56,8 @@ def test_an_epoch_equals_that_of_the_reference(kind):
     moved = 0
     for path, value in ours.items():
         if "grad_norm" not in path:
-            np.testing.assert_allclose(value, reference[path], atol=1e-6, err_msg=path)
+            rtol = 1e-6 if path.startswith("meter") else 1e-7  # sums of all losses, tables
+            np.testing.assert_allclose(value, reference[path], rtol, atol=1e-6, err_msg=path)
         moved += int(np.any(value != start[path]))
     assert moved > 2
     assert ours["sgd/iteration"] == EPOCH
@@ -64,10 +65,10 @@ def test_an_epoch_equals_that_of_the_reference(kind):
 
 @pytest.mark.parametrize("kind", paragraphs.KINDS)
 def test_an_update_is_the_gradient_of_the_loss(kind):
-    """Finite differences of one row, in every number of every table."""
+    """Finite differences of one row, in every number of every table; a mean's is that of a sum."""
     objective, batch = paragraphs.filled(kind), paragraphs.batch(kind, count=1)
     before, ours = tables(objective), rowwise.tables_of(objective)
-    plan = rowwise.plan_of(objective.model, batch, objective.nodes.dim)
+    plan = rowwise.plan_of(objective.model, rowwise.columns(batch).context.shape[1])
     update_rows(ours, plan, Rates(1.0, 1.0, 1.0), rowwise.columns(batch))
     for name, table in before.items():
         slope = np.zeros_like(table)
@@ -78,12 +79,15 @@ def test_an_update_is_the_gradient_of_the_loss(kind):
                 moved[index] += step
                 ends.append(loss(kind, {**before, name: moved}, batch))
             slope[index] = (ends[0] - ends[1]) / 2e-5
-        np.testing.assert_allclose(getattr(ours, name) - table, -slope, atol=2e-5, err_msg=name)
+        summed = kind in ("dm_mean", "cbow") and name != "nodes"
+        times = batch["context_weights"].sum() + (kind == "dm_mean") if summed else 1
+        change = (getattr(ours, name) - table) / times
+        np.testing.assert_allclose(change, -slope, atol=2e-5, err_msg=name)
 
 
 def test_a_rate_of_0_writes_nothing():
     objective, batch = paragraphs.filled("dm_mean"), paragraphs.batch("dm_mean")
-    ours, plan = rowwise.tables_of(objective), rowwise.plan_of(objective.model, batch, 4)
+    ours, plan = rowwise.tables_of(objective), rowwise.plan_of(objective.model, 4)
     before = [x.tobytes() for x in ours]
     update_rows(ours, plan, Rates(0.5, 0.0, 0.0), rowwise.columns(batch))
     assert [x.tobytes() == y for x, y in zip(ours, before, strict=True)] == [False, True, True]
@@ -96,3 +100,14 @@ def test_another_update_is_refused():
             optimizer=sgd(learning_rate=0.1, momentum=0.9),
             features=paragraphs.batch("dbow"),
         )
+
+
+def test_two_threads_learn_as_one_and_say_that_they_are_not_exact(caplog):
+    rows = list(itertools.islice(paragraphs.batches("dbow_words", paragraphs.SAMPLING, 512), 30))
+    losses = []
+    for threads in (1, 2):
+        made = engine(functools.partial(rowwise.Engine, threads=threads), "dbow_words", rows[0])
+        losses.append([float(made.step(batch).terms["loss"][0]) for batch in rows])
+        assert ("no longer the same run" in caplog.text) == (threads > 1)
+    assert losses[0][-1] < losses[0][0]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0.02)

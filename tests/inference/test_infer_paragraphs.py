@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lm.data.paragraphs import draws, nodes, row_streams
+from lm.data.paragraphs.documents import Documents
 from lm.data.paragraphs.word_windows import WordWindows
 from lm.engines.row_updates import Plan, Rates, Tables, update_rows
 from lm.engines.rowwise import columns
@@ -16,20 +17,18 @@ RATES = np.linspace(0.05, 0.001, 30)
 
 
 @functools.cache
-def trained() -> tuple[Frozen, row_streams.Documents]:
+def trained() -> tuple[Frozen, Documents]:
     """A bag of words over documents that each have a few words of their own."""
     rng = np.random.default_rng(0)
     tokens = [3 + (5 * d + rng.integers(0, 8, 60)) % (SIZE - 3) for d in range(DOCUMENTS)]
-    found = row_streams.Documents(
-        np.concatenate(tokens).astype("int32"), 60 * np.arange(DOCUMENTS + 1), SIZE
-    )
+    found = Documents(np.concatenate(tokens).astype("int32"), 60 * np.arange(DOCUMENTS + 1), SIZE)
     settings = WordWindows(nodes=nodes.negative_sampling).settings(found.counts())
     start = rng.uniform(-0.5, 0.5, (DOCUMENTS, WIDTH)).astype("float32") / WIDTH
     tables = Tables(start, np.zeros((0, 0), "float32"), np.zeros((SIZE, WIDTH), "float32"))
-    plan = Plan(np.zeros(1, int), np.zeros(1, int), 1, WIDTH, has_document=1, is_mean=0, skips=1)
+    plan = Plan(np.zeros(1, int), num_vectors=1, has_document=1, is_mean=0, skips=1)
     rows = row_streams.RowStreams(found, settings, count=1, seed=0)
     for rate in np.repeat(RATES, 2):
-        batch = row_streams.batch_of(list(rows.take(0, len(found.tokens))))
+        batch = row_streams.batch_of(rows.take(len(found.tokens)))
         update_rows(tables, plan, Rates(*[rate] * 3), columns(batch))
     return Frozen(tables, plan, settings), found
 
@@ -63,7 +62,7 @@ def test_a_paragraph_without_words_keeps_its_first_vector():
 
 
 def test_keys_of_documents_differ():
-    keys = {int(draws.key_of(s, e, d)[0]) for s in range(4) for e in range(4) for d in range(50)}
+    keys = {int(draws.key_of(s, e, d)) for s in range(4) for e in range(4) for d in range(50)}
     assert len(keys) == 4 * 4 * 50
 
 

@@ -1,23 +1,23 @@
-"""The rows of one document: its windows and all that is drawn for them, compiled.
+"""The rows of documents: their windows and all that is drawn for them, compiled.
 
-What is drawn depends on the key and on the document alone. The generator is splitmix64, whose state
-is one number.
+What is drawn for a row depends on the seed, the epoch, the document and the row's place in it, and
+on nothing that was drawn before: any row can be made alone. So does the order of the documents.
 
-Source: Steele, Lea and Flood 2014, "Fast Splittable Pseudorandom Number Generators".
+Source: Steele, Lea and Flood 2014, "Fast Splittable Pseudorandom Number Generators", splitmix64.
 """
 
-import functools
 from typing import NamedTuple
 
-import numba
 import numpy as np
+
+from lm.compiled import compiled, inlined, uncounted
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_30, _27, _31, _11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
-_UNIT = 2.0**-53
-
-compiled = functools.partial(numba.njit, cache=True, nogil=True, error_model="numpy")
+_30, _27, _31, _32 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(32)
+_LOW = np.uint64(0xFFFFFFFF)
+_UNIT = np.float32(2.0**-32)
+_ROUNDS = 6
 
 
 class Settings(NamedTuple):
@@ -27,9 +27,7 @@ class Settings(NamedTuple):
         before: most context words before a word.
         after: most context words after it.
         least: fewest on either side: the reach is drawn evenly from here to the most.
-        targets: words that a row predicts, T; with a context 1.
-        negatives: words drawn against each word that is there.
-        draws: words drawn in a row; each counts T · negatives / draws times.
+        negatives: words drawn against the word that is there.
         keep: float32 [V], the probability that an occurrence of a word is kept; 0 where the id is
             no word.
         paths: int32 [V, L], see `lm.data.paragraphs.nodes.Nodes`, like the following.
@@ -42,9 +40,7 @@ class Settings(NamedTuple):
     before: int
     after: int
     least: int
-    targets: int
     negatives: int
-    draws: int
     keep: np.ndarray
     paths: np.ndarray
     labels: np.ndarray
@@ -54,17 +50,20 @@ class Settings(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """R rows of a document, C = before + after, M = T · L + draws.
+    """R rows, C = before + after, M = L + negatives.
 
     Attributes:
+        documents: int32 [R], which document each is of.
         context: int32 [R, C], slot c the word so many positions before or after; 0 beyond the
             border or the reach.
         context_weights: float32 [R, C], 1 where there is a word.
         nodes: int32 [R, M].
         labels: float32 [R, M].
-        node_weights: float32 [R, M], 0 for padding and for a word drawn that is there.
+        node_weights: float32 [R, M]: 0 for padding and for a word drawn that is there; a word
+            drawn twice counts twice at its first place.
     """
 
+    documents: np.ndarray
     context: np.ndarray
     context_weights: np.ndarray
     nodes: np.ndarray
@@ -72,106 +71,225 @@ class Rows(NamedTuple):
     node_weights: np.ndarray
 
 
-@compiled()
-def key_of(seed: int, epoch: int, document: int) -> np.ndarray:
-    """Returns the key of a document in an epoch, uint64 [1], the state of its generator."""
-    state = np.zeros(1, np.uint64)
-    for number in (seed, epoch, document):
-        state[0] = state[0] ^ np.uint64(number)
-        state[0] = _next(state)
-    return state
+class Corpus(NamedTuple):
+    """Documents, in an order and with draws that a seed decides.
+
+    Attributes:
+        tokens: int32 [total], document after document.
+        offsets: int64 [N + 1], where each starts.
+        seed: the seed.
+    """
+
+    tokens: np.ndarray
+    offsets: np.ndarray
+    seed: int
 
 
-@compiled()
-def rows_of(tokens: np.ndarray, state: np.ndarray, s: Settings) -> Rows:
-    """Returns the rows of a document.
+def empty_rows(count: int, s: Settings) -> Rows:
+    """Returns rows to be filled in."""
+    context, nodes = (count, s.before + s.after), (count, s.paths.shape[1] + s.negatives)
+    return Rows(
+        documents=np.zeros(count, np.int32),
+        context=np.zeros(context, np.int32),
+        context_weights=np.zeros(context, np.float32),
+        nodes=np.zeros(nodes, np.int32),
+        labels=np.zeros(nodes, np.float32),
+        node_weights=np.zeros(nodes, np.float32),
+    )
+
+
+def rows_of(tokens: np.ndarray, key: np.uint64, s: Settings) -> Rows:
+    """Returns the rows of one document, of number 0.
 
     Args:
         tokens: int32 [n], its ids.
-        state: of `key_of`; it is changed.
+        key: of `key_of`.
         s: the settings.
     """
-    kept = _kept(tokens, state, s.keep)
-    count, length = -(-len(kept) // s.targets), s.paths.shape[1]
-    width, size = s.before + s.after, s.targets * length + s.draws
-    context = np.zeros((count, width), np.int32)
-    context_weights = np.zeros((count, width), np.float32)
-    nodes = np.zeros((count, size), np.int32)
-    labels = np.zeros((count, size), np.float32)
-    weights = np.zeros((count, size), np.float32)
-    for row in range(count):
-        first = row * s.targets
-        targets = kept[first : first + s.targets]
-        _window(kept, first, state, s, context[row], context_weights[row])
-        for i, word in enumerate(targets):
-            for k in range(s.sizes[word]):
-                at = i * length + k
-                nodes[row, at], labels[row, at] = s.paths[word, k], s.labels[word, k]
-                weights[row, at] = 1
-        for k in range(s.draws):
-            at, word = s.targets * length + k, _drawn(state, s)
-            others = np.sum(targets != word)
-            nodes[row, at] = word
-            weights[row, at] = s.negatives * others / s.draws
-    return Rows(context, context_weights, nodes, labels, weights)
+    key = np.uint64(key)  # what is compiled returns an int
+    kept = kept_words(tokens, key, s.keep)
+    rows = empty_rows(len(kept), s)
+    _fill(rows, kept, key, s)
+    return rows
 
 
 @compiled()
-def _window(
+def fill(
+    rows: Rows,
+    first: int,
+    last: int,
+    place: np.ndarray,
     kept: np.ndarray,
-    at: int,
-    state: np.ndarray,
+    begun: int,
+    corpus: Corpus,
     s: Settings,
-    context: np.ndarray,
-    weights: np.ndarray,
-) -> None:
-    """Fills in the words around position `at`."""
-    most = max(s.before, s.after)
-    if most == 0:
-        return
-    reach = s.least + _below(state, most - s.least + 1)
-    for slot in range(s.before + s.after):
-        offset = slot - s.before + (slot >= s.before)
-        if 0 <= at + offset < len(kept) and abs(offset) <= reach:
-            context[slot], weights[slot] = kept[at + offset], 1
+) -> tuple[np.ndarray, int]:
+    """Fills in rows from first to last; returns the words of the last document, and what is begun.
+
+    Args:
+        rows: the rows.
+        first: the first of them.
+        last: the one after the last.
+        place: int64 [2], which document, counted over all epochs, and the row of it that comes
+            next; it is moved on.
+        kept: the words of that document.
+        begun: documents begun in all epochs.
+        corpus: the documents.
+        s: the settings.
+    """
+    state = np.empty(1, np.uint64)
+    rows, corpus, s = uncounted(rows), uncounted(corpus), uncounted(s)
+    key, document = _document(place[0], corpus)
+    for row in range(first, last):
+        while place[1] >= len(kept):
+            place[0], place[1] = begun, 0
+            begun += 1
+            key, document = _document(place[0], corpus)
+            kept = kept_words(_tokens(corpus, document), key, s.keep)
+        rows.documents[row] = document
+        state[0] = _key_of_row(key, place[1])
+        _write(rows, row, kept, place[1], state, s)
+        place[1] += 1
+    return kept, begun
 
 
 @compiled()
-def _kept(tokens: np.ndarray, state: np.ndarray, keep: np.ndarray) -> np.ndarray:
+def words_at(place: np.ndarray, corpus: Corpus, s: Settings) -> np.ndarray:
+    """Returns the kept words of the document of a place."""
+    key, document = _document(place[0], corpus)
+    return kept_words(_tokens(corpus, document), key, s.keep)
+
+
+@compiled()
+def kept_words(tokens: np.ndarray, key: np.uint64, keep: np.ndarray) -> np.ndarray:
     """Returns the tokens that are words and are kept."""
-    kept, count = np.empty_like(tokens), 0
+    state = np.full(1, key, np.uint64)
+    kept, count = np.empty(len(tokens), np.int32), 0
     for token in tokens:
         p = keep[token]
-        if p > 0 and (p >= 1 or _uniform(state) < p):
+        if p > 0 and (p >= 1 or np.float32(_next(state) >> _32) * _UNIT < p):
             kept[count] = token
             count += 1
-    return kept[:count]
+    return kept[:count].copy()
 
 
 @compiled()
+def key_of(seed: int, epoch: int, document: int) -> np.uint64:
+    """Returns the key of a document in an epoch."""
+    key = _mixed(_STEP ^ np.uint64(seed))
+    key = _mixed(key + _STEP ^ np.uint64(epoch))
+    return _mixed(key + _STEP ^ np.uint64(document))
+
+
+@compiled()
+def shuffled(index: int, count: int, key: np.uint64) -> np.int64:
+    """Returns which of `count` documents comes at an index of the order that a key decides.
+
+    A Feistel network on the numbers below a power of 4; what it sends beyond `count`, it sends
+    on: so each document comes once, and no list of them is made.
+
+    Source: Black and Rogaway 2002, "Ciphers with Arbitrary Finite Domains", section 4.
+    """
+    half = np.uint64(1)
+    while np.uint64(1) << (half + half) < np.uint64(count):
+        half += np.uint64(1)
+    mask, x = (np.uint64(1) << half) - np.uint64(1), np.uint64(index)
+    while True:
+        left, right = x >> half, x & mask
+        for turn in range(_ROUNDS):
+            left, right = right, left ^ (_mixed(key + right + (np.uint64(turn) << _32)) & mask)
+        x = left << half | right
+        if x < np.uint64(count):
+            return np.int64(x)
+
+
+@inlined()
+def _document(place: int, corpus: Corpus) -> tuple[np.uint64, np.int64]:
+    """Returns key and number of a document that is counted over all epochs."""
+    count = len(corpus.offsets) - 1
+    epoch, index = place // count, place % count
+    document = shuffled(index, count, key_of(corpus.seed, epoch, count))
+    return key_of(corpus.seed, epoch, document), document
+
+
+@inlined()
+def _tokens(corpus: Corpus, document: np.int64) -> np.ndarray:
+    """Returns the tokens of a document."""
+    return corpus.tokens[corpus.offsets[document] : corpus.offsets[document + 1]]
+
+
+@compiled()
+def _fill(rows: Rows, kept: np.ndarray, key: np.uint64, s: Settings) -> None:
+    """Fills in the rows of one document."""
+    state = np.empty(1, np.uint64)
+    for row in range(len(kept)):
+        state[0] = _key_of_row(key, row)
+        _write(rows, row, kept, row, state, s)
+
+
+@compiled()
+def _key_of_row(key: np.uint64, position: int) -> np.uint64:
+    """Returns the key of the row of a position."""
+    return _mixed(key ^ _mixed(_STEP + np.uint64(position)))
+
+
+@inlined()
+def _write(
+    rows: Rows, row: int, kept: np.ndarray, position: int, state: np.ndarray, s: Settings
+) -> None:
+    """Fills in the row of the word at a position, drawn from the state of a generator."""
+    _write_window(rows, row, kept, position, state, s)
+    word, length = kept[position], s.paths.shape[1]
+    for k in range(s.sizes[word]):
+        rows.nodes[row, k], rows.labels[row, k] = s.paths[word, k], s.labels[word, k]
+        rows.node_weights[row, k] = 1
+    for k in range(length, length + s.negatives):
+        drawn = _drawn(state, s)
+        weight = np.float32(drawn != word)
+        for other in range(length, k):
+            if rows.nodes[row, other] == drawn:
+                rows.node_weights[row, other] += weight
+                weight = np.float32(0)
+        rows.nodes[row, k], rows.node_weights[row, k] = drawn, weight
+
+
+@inlined()
+def _write_window(
+    rows: Rows, row: int, kept: np.ndarray, position: int, state: np.ndarray, s: Settings
+) -> None:
+    """Fills in the words around a position."""
+    reach = s.least + _below(_next(state) & _LOW, max(s.before, s.after) - s.least + 1)
+    for slot in range(s.before + s.after):
+        offset = slot - s.before + (slot >= s.before)
+        if 0 <= position + offset < len(kept) and abs(offset) <= reach:
+            rows.context[row, slot] = kept[position + offset]
+            rows.context_weights[row, slot] = 1
+
+
+@inlined()
 def _drawn(state: np.ndarray, s: Settings) -> np.int64:
     """Returns a word drawn from the alias table."""
-    word = _below(state, len(s.accept))
-    return word if _uniform(state) < s.accept[word] else np.int64(s.alias[word])
+    bits = _next(state)
+    word = _below(bits & _LOW, len(s.accept))
+    return word if np.float32(bits >> _32) * _UNIT < s.accept[word] else np.int64(s.alias[word])
 
 
 @compiled()
-def _below(state: np.ndarray, limit: int) -> np.int64:
-    """Returns a number drawn evenly from 0 to limit - 1."""
-    return np.int64(_uniform(state) * limit)
-
-
-@compiled()
-def _uniform(state: np.ndarray) -> float:
-    """Returns a number drawn evenly from [0, 1)."""
-    return np.float64(_next(state) >> _11) * _UNIT
+def _below(bits: np.uint64, limit: int) -> np.int64:
+    """Returns 32 bits as a number drawn evenly from 0 to limit - 1."""
+    return np.int64(bits * np.uint64(limit) >> _32)
 
 
 @compiled()
 def _next(state: np.ndarray) -> np.uint64:
     """Returns the next 64 bits."""
     state[0] += _STEP
-    z = state[0]
+    return _mixed(state[0])
+
+
+@compiled()
+def _mixed(z: np.uint64) -> np.uint64:
+    """Returns 64 bits that each depend on all of z."""
     z = (z ^ (z >> _30)) * _FIRST
     z = (z ^ (z >> _27)) * _SECOND
     return z ^ (z >> _31)

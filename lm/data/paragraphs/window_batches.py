@@ -4,13 +4,15 @@
 
 A row predicts a word from the words around it and from its document, whose number is its position
 in the split. The batches are made by their own arithmetic, not by tf.data: the position is the
-number of documents begun, and where each stream stands in its own.
+number of documents begun, and where each stream stands in its own. A thread draws the next batch
+while a step works on this one.
 """
 
 import json
 import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,36 +22,18 @@ from lm.data.batching import iterator_position
 from lm.data.batching.pipeline import row_fingerprint, task_fingerprint, vocabulary_sizes
 from lm.data.closed_vocabulary import SPECIAL_IDS
 from lm.data.paragraphs import draws
-from lm.data.paragraphs.row_streams import Documents, RowStreams, batch_of
-from lm.data.paragraphs.word_windows import FEATURE, WordWindows, keep_probabilities
+from lm.data.paragraphs.documents import FEATURE, Documents, documents
+from lm.data.paragraphs.row_streams import RowStreams, batch_of
+from lm.data.paragraphs.word_windows import WordWindows, keep_probabilities
 from lm.data.paragraphs.words import WordVocabulary
 from lm.data.registry import task_registry
-from lm.data.storage import fingerprints, token_store
+from lm.data.storage import fingerprints
 from lm.errors import ConfigError, UserError
 from lm.parts import part, value
 from lm.ranges import NonNegativeFloat, PositiveInt, Seed
 from lm.types import Batch
 
-UNLIMITED = 2**62
 _NO_EPOCH = 2**32
-
-
-def documents(task: seqio.Task, split: str) -> Documents:
-    """Returns the documents of a split, tokenized once and kept on disk.
-
-    Raises:
-        UserError: the task makes its tokens anew in every epoch.
-    """
-    store = token_store.open_store(task, split, limit=UNLIMITED)
-    if store is None or FEATURE not in store.columns:
-        raise UserError(
-            f"{task.name}: paragraph vectors read {FEATURE!r} of a task whose tokens are kept "
-            "(seqio.CacheDatasetPlaceholder), such as imdb_paragraphs or user.text_task"
-        )
-    column = store.columns[FEATURE]
-    assert column.offsets is not None
-    size = int(task.output_features[FEATURE].vocabulary.vocab_size)
-    return Documents(column.values, column.offsets, size)
 
 
 def word_counts(task: seqio.Task, split: str) -> np.ndarray:
@@ -109,16 +93,18 @@ class WindowBatches:
             "batch_size": batch_size,
             "streams": streams,
         }
-        self.features = _specs(found, self._rows.settings, batch_size)
+        self.features = _specs(self._rows.settings, batch_size)
+        self._worker = ThreadPoolExecutor(1)
+        self._position = self._rows.state()
+        self._drawing: Future[tuple[Batch, dict[str, Any]]] | None = None
 
     def __iter__(self) -> Iterator[Batch]:
         return self
 
     def __next__(self) -> Batch:
         start = time.perf_counter()
-        each = self._batch_size // self._streams
-        taken = [x for stream in range(self._streams) for x in self._rows.take(stream, each)]
-        batch = batch_of(taken)
+        batch, self._position = (self._drawing or self._worker.submit(self._draw)).result()
+        self._drawing = self._worker.submit(self._draw)
         self.wait_seconds += time.perf_counter() - start
         return batch
 
@@ -128,7 +114,7 @@ class WindowBatches:
 
     def state(self) -> bytes:
         """Returns the position, to be restored in this or another process."""
-        saved = {"fingerprint": self._fingerprint, "position": self._rows.state()}
+        saved = {"fingerprint": self._fingerprint, "position": self._position}
         return json.dumps(saved).encode()
 
     def restore(self, state: bytes, *, allow_changes: Collection[str] = ()) -> None:
@@ -139,7 +125,15 @@ class WindowBatches:
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"the saved position in the data is damaged: {error}") from error
         iterator_position.check(old, self._fingerprint, allow_changes=allow_changes)
+        if self._drawing:
+            self._drawing.result()
+        self._drawing, self._position = None, position
         self._rows.restore(position)
+
+    def _draw(self) -> tuple[Batch, dict[str, Any]]:
+        """Returns the next batch and the position after it."""
+        batch = batch_of(self._rows.take(self._batch_size // self._streams))
+        return batch, self._rows.state()
 
 
 @part
@@ -163,9 +157,9 @@ def evaluation_windows(
     _check(found, task.name, split, num_documents)
     for number in range(len(found)):
         rows = draws.rows_of(found[number], draws.key_of(0, _NO_EPOCH, number), settings)
+        rows.documents[:] = number
         for first in range(0, len(rows.nodes), batch_size):
-            part = draws.Rows(*(x[first : first + batch_size] for x in rows))
-            yield batch_of([(number, part)])
+            yield batch_of(draws.Rows(*(x[first : first + batch_size] for x in rows)))
 
 
 @value
@@ -175,29 +169,24 @@ def steps(
     windows: Callable[[], WordWindows],
     batch_size: PositiveInt,
     epochs: NonNegativeFloat,
-    num_documents: PositiveInt | None = None,
 ) -> int:
     """Returns the batches of so many passes over the corpus whose words were counted.
 
-    It is the expected number: sub-sampling is random, and of several targets in a row half a row is
-    taken to be empty at the end of a document.
+    It is the expected number: sub-sampling is random.
 
     Args:
         vocabulary: of words, with their counts.
         windows: factory of the windows.
         batch_size: rows of a batch.
         epochs: passes.
-        num_documents: None where it is not known.
 
     Raises:
         ConfigError: another vocabulary has no counts.
     """
     if not isinstance(vocabulary, WordVocabulary):
         raise ConfigError("VOCABULARY does not know how often its words are there: set TRAIN_STEPS")
-    made = windows()
-    words = float(np.sum(keep_probabilities(vocabulary.counts, made.sample) * vocabulary.counts))
-    rows = words / made.targets + (num_documents or 0) * (1 - 1 / made.targets) / 2
-    return max(1, math.ceil(epochs * rows / batch_size))
+    kept = keep_probabilities(vocabulary.counts, windows().sample)
+    return max(1, math.ceil(epochs * float(kept @ vocabulary.counts) / batch_size))
 
 
 class RowSpec(NamedTuple):
@@ -207,11 +196,13 @@ class RowSpec(NamedTuple):
     dtype: str
 
 
-def _specs(found: Documents, settings: draws.Settings, batch_size: int) -> dict[str, RowSpec]:
+def _specs(settings: draws.Settings, batch_size: int) -> dict[str, RowSpec]:
     """Returns shape and type of every feature of a batch."""
-    rows = draws.rows_of(found.tokens[:0], draws.key_of(0, 0, 0), settings)
-    batch = batch_of([(0, rows)])
-    return {name: RowSpec((batch_size, *x.shape[1:]), x.dtype.name) for name, x in batch.items()}
+    rows = draws.empty_rows(0, settings)
+    return {
+        name: RowSpec((batch_size, *x.shape[1:]), x.dtype.name)
+        for name, x in batch_of(rows).items()
+    }
 
 
 def _check(found: Documents, name: str, split: str, num_documents: int | None) -> None:

@@ -6,17 +6,15 @@ import numpy as np
 
 from lm.data.closed_vocabulary import SPECIAL_IDS
 from lm.data.paragraphs import draws
+from lm.data.paragraphs.documents import FEATURE
 from lm.data.paragraphs.nodes import NodesOf
-from lm.errors import ConfigError
 from lm.parts import part
 from lm.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
-
-FEATURE = "targets"
 
 
 @part
 class WordWindows:
-    """What a row holds: C = before + after context words, T targets, M nodes.
+    """What a row holds: C = before + after context words, and the M nodes of a word.
 
     Args:
         nodes: `nodes.negative_sampling` or `nodes.hierarchical_softmax`.
@@ -26,15 +24,9 @@ class WordWindows:
             word2vec; as many as `before` keeps all windows full.
         sample: t of sub-sampling: a word of frequency f is kept with probability
             √(t/f) + t/f; 0 keeps all.
-        targets: words that a row predicts from the document alone.
-        draws: negatives drawn in a row for all its targets together; None draws its own for each.
 
     Source: Mikolov et al. 2013 (https://arxiv.org/abs/1310.4546), section 2.3, and its code, from
-    which the formula of sub-sampling is. Ji et al. 2016 (https://arxiv.org/abs/1604.04661) for
-    negatives that several words share.
-
-    Raises:
-        ConfigError: several targets have a context.
+    which the formula of sub-sampling is.
     """
 
     task_features = (FEATURE,)
@@ -47,16 +39,9 @@ class WordWindows:
         after: NonNegativeInt = 0,
         least: PositiveInt = 1,
         sample: NonNegativeFloat = 0.0,
-        targets: PositiveInt = 1,
-        draws: PositiveInt | None = None,
     ) -> None:
-        if targets > 1 and before + after:
-            raise ConfigError(
-                f"WordWindows.targets = {targets}: a row with a context has one target"
-            )
         self.nodes, self.sample = nodes, sample
         self.before, self.after, self.least = before, after, least
-        self.targets, self.draws = targets, draws
 
     def settings(self, counts: np.ndarray) -> draws.Settings:
         """Returns all that decides the rows of a document.
@@ -67,14 +52,11 @@ class WordWindows:
         counts = counts.copy()
         counts[:SPECIAL_IDS] = 0
         found = self.nodes(counts)
-        asked = self.targets * found.negatives if self.draws is None else self.draws
         return draws.Settings(
             before=self.before,
             after=self.after,
             least=min(self.least, max(self.before, self.after)),
-            targets=self.targets,
             negatives=found.negatives,
-            draws=asked if found.negatives else 0,
             keep=keep_probabilities(counts, self.sample),
             paths=found.paths,
             labels=found.labels,

@@ -98,7 +98,7 @@ def open_store(task: seqio.Task, split: str, *, limit: int = MEMORY_LIMIT) -> To
     if not task.supports_caching:
         _LOG.info("%s: no CacheDatasetPlaceholder, tokenized anew every epoch", task.name)
         return None
-    folder = _folder(task, split)
+    folder = folder_of("tokens", task, split)
     manifest = read_manifest(folder) if folder else None
     if folder and manifest:
         return _load(folder, manifest) if manifest["bytes"] <= limit else None
@@ -114,8 +114,8 @@ def examples(task: seqio.Task, split: str, *, seed: int = 0) -> tf.data.Dataset:
     return task.preprocess_precache(dataset, seed=seed)
 
 
-def _folder(task: seqio.Task, split: str) -> Path | None:
-    """Returns where the store lies on disk, None if its source has no fingerprint."""
+def folder_of(kind: str, task: seqio.Task, split: str) -> Path | None:
+    """Returns where such a store lies on disk, None if its source has no fingerprint."""
     made_from = fingerprints.source(task.source, split)
     if made_from is None:
         return None
@@ -128,7 +128,7 @@ def _folder(task: seqio.Task, split: str) -> Path | None:
     ]
     text = json.dumps(fingerprint, sort_keys=True, default=str)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return files.cache_dir() / "tokens" / f"{task.name}-{split}".replace("/", "_") / key
+    return files.cache_dir() / kind / f"{task.name}-{split}".replace("/", "_") / key
 
 
 def _cacheable(task: seqio.Task) -> list[Any]:

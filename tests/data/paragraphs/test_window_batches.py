@@ -8,7 +8,7 @@ import pytest
 from lm.data.paragraphs import draws, row_streams, window_batches, words
 from lm.data.paragraphs.window_batches import steps
 from lm.data.paragraphs.word_windows import WordWindows, keep_probabilities
-from lm.errors import ConfigError, UserError
+from lm.errors import UserError
 from tests import paragraphs
 
 SEEN = [0, 1, 3, 4, 5]  # document 2 is empty
@@ -19,22 +19,22 @@ def streams(kind="dm_mean", count=1, **more):
     return row_streams.RowStreams(paragraphs.corpus(), settings, count=count, seed=3)
 
 
-def targets(rows):
-    return rows.nodes[:, 0].tolist()
-
-
-@pytest.mark.parametrize("kind", ["dm_mean", "dbow"])
-def test_an_epoch_has_every_word_once(kind):
-    found, seen = streams(kind), {}
-    size = 3 if kind == "dbow" else 1
-    rows = sum(-(-len(paragraphs.corpus()[i]) // size) for i in range(6))
-    for number, part in found.take(0, rows):
-        there = part.nodes[:, :size][part.node_weights[:, :size] > 0]
-        seen.setdefault(number, []).extend(there.tolist())
+def test_an_epoch_has_every_word_once():
+    found, seen = streams(), {}
+    rows = found.take(len(paragraphs.corpus().tokens))
+    for number, word in zip(rows.documents, rows.nodes[:, 0], strict=True):
+        seen.setdefault(number, []).append(word)
     assert sorted(seen) == SEEN
     for number, there in seen.items():
         assert there == paragraphs.corpus()[number].tolist()
-    assert found.places[0].epoch == 1
+    assert found.begun <= 6
+
+
+@pytest.mark.parametrize("count", [1, 2, 6, 30, 1000])
+def test_an_order_has_every_document_once(count):
+    orders = [[draws.shuffled(i, count, np.uint64(key)) for i in range(count)] for key in (1, 2)]
+    assert [sorted(order) for order in orders] == [list(range(count))] * 2
+    assert count < 30 or orders[0] != orders[1]
 
 
 def test_a_window_has_the_words_beside_its_target():
@@ -62,26 +62,24 @@ def test_draws_follow_the_counts_and_never_count_against_the_target():
     s = paragraphs.settings("dm_mean")
     found = draws.rows_of(tokens, draws.key_of(0, 0, 0), s)
     drawn, weights = found.nodes[:, 1:], found.node_weights[:, 1:]
-    np.testing.assert_array_equal(weights, drawn != 3)
+    np.testing.assert_array_equal(weights.sum(1), (drawn != 3).sum(1))
     p = np.where(np.arange(12) > 2, paragraphs.corpus().counts(), 0) ** 0.75
     share = np.bincount(drawn.ravel(), minlength=12) / drawn.size
     np.testing.assert_allclose(share, p / p.sum(), atol=0.02)
 
 
-def test_shared_draws_count_as_much_as_own_ones():
-    tokens = np.full(3000, 3, np.int32)
-    sums = []
-    for asked in (None, 4):
-        s = paragraphs.settings("dbow", targets=3, draws=asked)
-        found = draws.rows_of(tokens, draws.key_of(0, 0, 0), s)
-        sums.append(found.node_weights[:, 3:].sum())
-    assert sums[0] == pytest.approx(sums[1], rel=0.05)
+def test_a_word_drawn_twice_counts_twice_at_its_first_place():
+    tokens = np.full(500, 3, np.int32)
+    found = draws.rows_of(tokens, draws.key_of(0, 0, 0), paragraphs.settings("dbow"))
+    for drawn, weights in zip(found.nodes[:, 1:], found.node_weights[:, 1:], strict=True):
+        counts = dict(zip(*np.unique(drawn[drawn != 3], return_counts=True), strict=True))
+        assert {v: w for v, w in zip(drawn, weights, strict=True) if w} == counts
 
 
 def test_sub_sampling_keeps_the_expected_share():
     counts = np.array([0, 0, 0, 900, 90, 10])
     keep = keep_probabilities(counts, 0.01)
-    s = paragraphs.settings("dbow", targets=1)._replace(keep=keep)
+    s = paragraphs.settings("dbow")._replace(keep=keep)
     found = draws.rows_of(np.full(5000, 3, np.int32), draws.key_of(1, 0, 0), s)
     assert len(found.nodes) / 5000 == pytest.approx(keep[3], abs=0.02)
 
@@ -89,19 +87,11 @@ def test_sub_sampling_keeps_the_expected_share():
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_restored_position_goes_on_with_the_next_row(count):
     whole, again = streams(count=count), streams(count=count)
-    for stream in range(count):
-        list(whole.take(stream, 17))
-    again.restore(json.loads(json.dumps(whole.state())))
-    for stream in range(count):
-        for left, right in zip(whole.take(stream, 40), again.take(stream, 40), strict=True):
-            assert left[0] == right[0]
-            for x, y in zip(left[1], right[1], strict=True):
-                np.testing.assert_array_equal(x, y)
-
-
-def test_several_targets_have_no_context():
-    with pytest.raises(ConfigError, match="targets = 2: a row with a context has one target"):
-        WordWindows(nodes=paragraphs.SAMPLING, before=2, targets=2)
+    for each in (0, 17):
+        whole.take(each)
+        again.restore(json.loads(json.dumps(whole.state())))
+        for x, y in zip(whole.take(40), again.take(40), strict=True):
+            np.testing.assert_array_equal(x, y)
 
 
 def test_steps_of_an_epoch_are_those_of_its_words():

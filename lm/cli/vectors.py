@@ -1,0 +1,188 @@
+"""`lm vectors`: neighbours of word vectors, scores, translations, other formats."""
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lm.cli import flags, output
+from lm.errors import ConfigError, UserError
+
+if TYPE_CHECKING:
+    from lm.inference.keyed_vectors import KeyedVectors
+
+HELP = "ask word vectors for neighbours and analogies, score, translate or convert them"
+EXAMPLE = """examples:
+  lm vectors nearest --vectors=runs/skip_gram film
+  lm vectors nearest --vectors=runs/skip_gram king woman --without man
+  lm vectors evaluate --vectors=runs/skip_gram
+  lm vectors translate --vectors=runs/en --to=runs/de --pairs=train.tsv --test=test.tsv
+  lm vectors convert --vectors=runs/skip_gram --output=words.bin
+
+VECTORS is a run folder of word or paragraph vectors, or a file: .safetensors, .bin or .txt (the
+two of word2vec). `evaluate` reads word_similarity/*.tsv and analogies/questions-words.txt below
+LM_DATA_DIR. A file of pairs has a heading, then a word, a tab and its translation a line."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the four commands and their flags."""
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    near = _command(commands, "nearest", nearest, "the words of largest cosine with a sum")
+    near.add_argument("words", nargs="+", metavar="WORD", help="words that are added")
+    near.add_argument("--without", nargs="+", default=(), metavar="WORD", help="and subtracted")
+    near.add_argument(
+        "--count", type=flags.above_zero(int), default=10, metavar="N", help="how many (10)"
+    )
+    _command(commands, "evaluate", evaluate, "correlation with human scores, analogies that hold")
+    other = _command(commands, "translate", translate, "precision of a linear map of languages")
+    other.add_argument("--to", required=True, metavar="VECTORS", help="of the other language")
+    other.add_argument("--pairs", required=True, metavar="FILE", help="pairs to learn from")
+    other.add_argument("--test", required=True, metavar="FILE", help="pairs to count")
+    other.add_argument(
+        "--fit", choices=("closed_form", "orthogonal"), default="closed_form", help="which map"
+    )
+    convert_parser = _command(commands, "convert", convert, "write them in another format")
+    convert_parser.add_argument("--output", required=True, metavar="FILE", help="see below")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the chosen command."""
+    return args.command(args)
+
+
+def nearest(args: argparse.Namespace) -> int:
+    """Print the nearest words with their cosines."""
+    found = load(args.vectors).most_similar(args.words, args.without, topn=args.count)
+    _print(args, ["word", "cosine"], [[str(word), cosine] for word, cosine in found])
+    return 0
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    """Print the scores on every table of pairs, and on the analogies."""
+    from lm.data.storage import files
+
+    pairs = files.expand(files.data_dir() / "word_similarity" / "*.tsv")
+    (questions,) = files.expand(files.data_dir() / "analogies" / "questions-words.txt")
+    vectors = load(args.vectors)
+    scores = {path.stem: vectors.evaluate_word_pairs(path) for path in pairs}
+    scores["analogies"] = vectors.evaluate_word_analogies(questions)
+    cells = [
+        [name, metric, value, found["coverage"]]
+        for name, found in scores.items()
+        for metric, value in found.items()
+        if metric != "coverage"
+    ]
+    _print(args, ["set", "metric", "percent", "coverage"], cells)
+    return 0
+
+
+def translate(args: argparse.Namespace) -> int:
+    """Learn a map from pairs and print its precision on others."""
+    from lm.inference import translation_matrix
+
+    made = translation_matrix.TranslationMatrix(
+        load(args.vectors),
+        load(args.to),
+        list(_pairs(args.pairs)),
+        fit=getattr(translation_matrix, args.fit),
+    )
+    test, rows = list(_pairs(args.test)), []
+    for least in (-1.0, 0.5, 0.6, 0.7):
+        found = made.precision(test, confidence=least)
+        rows.append([least, found.at_1, found.at_5, found.coverage])
+    _print(args, ["cosine at least", "P@1", "P@5", "coverage"], rows)
+    return 0
+
+
+def convert(args: argparse.Namespace) -> int:
+    """Write the vectors in the format that the name ends in."""
+    vectors = load(args.vectors)
+    _by_suffix(
+        args.output,
+        {
+            ".safetensors": vectors.save,
+            ".bin": lambda path: vectors.save_word2vec_format(path, binary=True),
+            ".txt": vectors.save_word2vec_format,
+        },
+    )(args.output)
+    return 0
+
+
+def load(path: str) -> "KeyedVectors":
+    """Return the word vectors of a run folder or of a file."""
+    from lm.inference.keyed_vectors import KeyedVectors
+
+    if Path(path).is_dir():
+        from lm.inference.paragraph_vectors import ParagraphVectors
+
+        found = ParagraphVectors.load(path).wv
+        if not len(found):
+            raise UserError(f"{path}: documents were trained, not words; use dbow_words or dm_mean")
+        return found
+    read = _by_suffix(
+        path,
+        {
+            ".safetensors": KeyedVectors.load,
+            ".bin": lambda path: KeyedVectors.load_word2vec_format(path, binary=True),
+            ".txt": KeyedVectors.load_word2vec_format,
+        },
+    )
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such run folder or file")
+    return read(path)
+
+
+def _command(
+    commands: Any, name: str, function: Callable[[argparse.Namespace], int], text: str
+) -> argparse.ArgumentParser:
+    """Add a command with the flags that all have."""
+    parser = commands.add_parser(
+        name,
+        help=text,
+        description=text,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--vectors", required=True, metavar="VECTORS", help="see below")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="show tracebacks and framework logs",
+    )
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _by_suffix(path: str, formats: dict[str, Callable[[str], Any]]) -> Callable[[str], Any]:
+    """Return what belongs to the end of a name."""
+    suffix = Path(path).suffix
+    if suffix not in formats:
+        raise ConfigError(f"{path}: give a name ending in {', '.join(formats)}")
+    return formats[suffix]
+
+
+def _pairs(path: str) -> Iterator[tuple[str, str]]:
+    """Yield the pairs of a file after its heading, in the lower case of our words."""
+    from lm.data.storage import files
+
+    with files.open_binary(path) as file:
+        lines = file.read().decode().splitlines()
+    for number, line in enumerate(lines[1:], 2):
+        word, tab, translation = line.lower().partition("\t")
+        if not tab:
+            raise UserError(f"{path}:{number}: no word, tab and translation: {line[:60]!r}")
+        yield word, translation
+
+
+def _print(args: argparse.Namespace, headers: list[str], rows: list[list[Any]]) -> None:
+    """Print rows as a table, or as objects."""
+    if args.json:
+        for row in rows:
+            print(json.dumps(dict(zip(headers, row, strict=True)), ensure_ascii=False))
+        return
+    cells = [[x if isinstance(x, str) else f"{x:.4g}" for x in row] for row in rows]
+    output.print_table(headers, cells)
