@@ -65,6 +65,7 @@ reliability: $(INSTALLED)
 # Against other libraries, on the same random weights.
 parity: $(REFERENCES)
 	$(PYTEST) -m parity
+	$(PYTEST) tests/inference/test_export_onnx.py
 
 # Rewrites the golden files from these libraries: read the diff like code.
 golden: $(REFERENCES)
@@ -100,6 +101,6 @@ $(INSTALLED): setup.py pyproject.toml $(wildcard constraints/*.txt)
 	@touch $@
 
 $(REFERENCES): $(INSTALLED)
-	@echo "make: installing torch, transformers and ctranslate2"
-	@$(INSTALL) -e ".[test,parity]"
+	@echo "make: installing torch, transformers, ctranslate2 and ONNX Runtime"
+	@$(INSTALL) -e ".[test,parity,onnx]"
 	@touch $@
