@@ -30,9 +30,11 @@ NEUTRAL := $(wildcard $(foreach part,nn models objectives decode optim,tests/$(p
 WITH_JAX := KERAS_BACKEND=jax $(PYTEST) --block-tensorflow
 WITH_TENSORFLOW := KERAS_BACKEND=tensorflow $(PYTEST)
 
-# The pages of the API reference: all modules but commands and those that need another extra.
-MODULES := lm tasks '!lm\.cli' '!lm\.__main__' '!lm\.bench\.against_' '!lm\.inference\.harness' \
-	'!lm\.engines\.onnx_' '!lm\.inference\.export_onnx'
+# The pages of the API reference: all modules but commands and those that need another extra. pdoc
+# finds what lies in a package without `__all__` by itself, and warns of what it has found twice.
+MODULES = $(subst /,.,$(patsubst %/__init__,%,$(basename $(sort $(filter-out \
+	lm/__main__.py lm/cli/%,$(shell find lm tasks -name '*.py')))))) \
+	'!lm\.cli' '!lm\.bench\.against_' '!lm\..*onnx' '!lm\.inference\.harness'
 
 .PHONY: quickstart test test-long check reliability parity golden docs tasks format clean
 
@@ -72,7 +74,7 @@ golden: $(REFERENCES)
 # The API reference as pages, from the docstrings: build/docs/index.html.
 docs: $(INSTALLED)
 	@$(INSTALL) -e ".[test,docs]"
-	$(BIN)/pdoc --docformat google --output-directory build/docs $(MODULES)
+	PYTHONWARNINGS=ignore $(BIN)/pdoc --docformat google --output-directory build/docs $(MODULES)
 
 # The list of tasks that `lm list tasks` prints: after a task is added.
 tasks: $(INSTALLED)

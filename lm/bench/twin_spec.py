@@ -86,7 +86,7 @@ def sparse(model: Any, batch: Batch) -> Hyperparameters:
         "capacity": {side: one.capacity(n) for side, n in lengths.items()},
         "jitter": one.router.gate.jitter.width,
         "balance_loss": one.router.balance_loss,
-        "z_loss": one.router.z_loss,
+        "z_loss": one.router.gate.z_loss,
     }
 
 

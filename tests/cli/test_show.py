@@ -81,7 +81,7 @@ def test_a_task_or_a_gin_file_must_be_named(capsys):
 
 
 def test_an_unknown_task_names_the_nearest(capsys):
-    assert main.main(["show", "python_dcs"]) == 1
+    assert main.main(["show", "python_dcs"]) == 2
     assert "did you mean 'python_docs'" in capsys.readouterr().err
 
 
