@@ -39,7 +39,7 @@ class Kernel(NamedTuple):
     variable: Any
     is_table: bool
 
-    def turned(self, x: Any) -> Any:
+    def transposed(self, x: Any) -> Any:
         """Returns a kernel as rows, or rows as the kernel."""
         return x if self.is_table else ops.transpose(x)
 
@@ -105,7 +105,7 @@ class KernelCopies:
     def __init__(self, model: Any, width: str, barrier: Barrier) -> None:
         self.kernels = list(kernels(model))
         self.barrier = barrier
-        self.copies = [rounded(k.turned(k.variable), width) for k in self.kernels]
+        self.copies = [rounded(k.transposed(k.variable), width) for k in self.kernels]
         self.variables = [x for copy in self.copies for x in copy]
 
     @contextmanager
@@ -119,7 +119,7 @@ class KernelCopies:
         for kernel, copy in zip(self.kernels, self.copies, strict=True):
             rows, scale = (ops.convert_to_tensor(x) for x in copy)
             # Here, not in the loop of a search; where nothing reads it, it is not computed.
-            wide = kernel.turned(ops.cast(rows, "float32") * scale[:, None])
+            wide = kernel.transposed(ops.cast(rows, "float32") * scale[:, None])
             yield id(kernel.variable), NarrowCopy(kernel, rows, scale, wide, self.barrier)
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lm.compiled import compiled, prefetch, uncounted
+from lm.numba_loops import compiled, prefetch, uncounted
 
 # Sums in any order, so that they use vector units; NaN and infinity stay what they are.
 _loop = functools.partial(compiled, fastmath={"reassoc", "contract"})
