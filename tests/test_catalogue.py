@@ -17,8 +17,15 @@ from tests.batches import batch
 from tests.catalogue import BRANCHES, MODELS, OBJECTIVES, OTHER_OBJECTIVES, having
 
 ABSTRACT = {"Branch"}
-# In no model of tokens: tests/engines/test_tables.py, tests/objectives/test_node_prediction.py
-ELSEWHERE = {"SparseTable", "BagOfWords", "DistributedMemory", "NodePrediction"}
+# In no model of tokens: tests/engines/test_tables.py, tests/objectives/test_node_prediction.py,
+# tests/decode/test_ensemble.py
+ELSEWHERE = {
+    "SparseTable",
+    "BagOfWords",
+    "DistributedMemory",
+    "NodePrediction",
+    "LabelEnsemble",
+}
 
 
 def public_layers():

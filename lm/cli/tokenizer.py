@@ -270,8 +270,8 @@ def _corpus(args: argparse.Namespace, *, default_split: str) -> "TextFiles | Tas
 def words(args: argparse.Namespace) -> int:
     """Write the words of a corpus, most frequent first."""
     from lm import disk
-    from lm.data.closed_vocabulary import SPECIAL_IDS
     from lm.data.paragraphs.words import count, lines
+    from lm.data.special_ids import SPECIAL_IDS
 
     found = count(_corpus(args, default_split="train"), min_count=args.min_count)
     path = Path(args.output)

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 
-from lm.data.closed_vocabulary import SPECIAL_IDS, UNKNOWN_ID, ClosedVocabulary
+from lm.data.closed_vocabulary import ClosedVocabulary
+from lm.data.special_ids import SPECIAL_IDS, UNKNOWN_ID
 
 
 class CharacterVocabulary(ClosedVocabulary):

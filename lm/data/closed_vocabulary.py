@@ -4,9 +4,7 @@ from collections.abc import Iterable
 
 import seqio
 
-SPECIAL_IDS = 3  # 0 padding, 1 end of sequence, 2 unknown
-UNKNOWN_ID = 2
-UNKNOWN_TEXT = "\ufffd"
+from lm.data.special_ids import UNKNOWN_ID, UNKNOWN_TEXT
 
 
 class ClosedVocabulary(seqio.Vocabulary):

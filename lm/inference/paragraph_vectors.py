@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from lm.data.closed_vocabulary import SPECIAL_IDS
 from lm.data.paragraphs.documents import FEATURE
+from lm.data.special_ids import SPECIAL_IDS
 from lm.engines.rowwise import tables_of
 from lm.errors import UserError
 from lm.inference.keyed_vectors import KeyedVectors

@@ -20,13 +20,14 @@ import seqio
 
 from lm.data.batching import iterator_position
 from lm.data.batching.pipeline import row_fingerprint, task_fingerprint, vocabulary_sizes
-from lm.data.closed_vocabulary import SPECIAL_IDS
 from lm.data.paragraphs import draws
-from lm.data.paragraphs.documents import FEATURE, Documents, documents
+from lm.data.paragraphs.document_store import documents
+from lm.data.paragraphs.documents import FEATURE, Documents
 from lm.data.paragraphs.row_streams import RowStreams, batch_of
 from lm.data.paragraphs.word_windows import WordWindows, keep_probabilities
 from lm.data.paragraphs.words import WordVocabulary
 from lm.data.registry import task_registry
+from lm.data.special_ids import SPECIAL_IDS
 from lm.data.storage import fingerprints
 from lm.errors import ConfigError, UserError
 from lm.parts import part, value

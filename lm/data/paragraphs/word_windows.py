@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lm.data.closed_vocabulary import SPECIAL_IDS
 from lm.data.paragraphs import draws
 from lm.data.paragraphs.documents import FEATURE
 from lm.data.paragraphs.nodes import NodesOf
+from lm.data.special_ids import SPECIAL_IDS
 from lm.parts import part
 from lm.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
 

@@ -14,7 +14,8 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
-from lm.data.closed_vocabulary import SPECIAL_IDS, UNKNOWN_ID, ClosedVocabulary
+from lm.data.closed_vocabulary import ClosedVocabulary
+from lm.data.special_ids import SPECIAL_IDS, UNKNOWN_ID
 from lm.data.vocabulary import contents
 from lm.errors import UserError
 from lm.parts import value

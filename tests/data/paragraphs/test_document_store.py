@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from lm.data.paragraphs import documents, row_streams
+from lm.data.paragraphs import document_store, row_streams
 from lm.errors import UserError
 from tests import paragraphs
 
@@ -21,8 +21,8 @@ def batches(count, tokens):
 
 def use(folder, count):
     """Writes so many MiB, counts them and makes rows of them."""
-    documents.write(folder, batches(count, MIB // 4))
-    found = documents.read(folder, paragraphs.SIZE)
+    document_store.write(folder, batches(count, MIB // 4))
+    found = document_store.read(folder, paragraphs.SIZE)
     found.counts()
     rows = row_streams.RowStreams(found, paragraphs.settings("dbow"), count=1, seed=0)
     for _ in range(20):
@@ -35,8 +35,8 @@ def test_what_is_written_is_read(tmp_path):
     lengths = np.diff(corpus.offsets)
     cut = corpus.offsets[3]
     parts = [(corpus.tokens[:cut], lengths[:3]), (corpus.tokens[cut:], lengths[3:])]
-    documents.write(tmp_path / "a" / "b", parts)
-    found = documents.read(tmp_path / "a" / "b", corpus.size)
+    document_store.write(tmp_path / "a" / "b", parts)
+    found = document_store.read(tmp_path / "a" / "b", corpus.size)
     assert [x.tolist() for x in found] == [x.tolist() for x in corpus]
     np.testing.assert_array_equal(found.counts(), corpus.counts())
 
@@ -56,4 +56,4 @@ def test_a_corpus_larger_than_the_memory_allowed_is_written_and_read(tmp_path):
 
 def test_documents_without_words_are_refused(tmp_path):
     with pytest.raises(UserError, match="the documents have no words"):
-        documents.write(tmp_path / "a" / "b", [(np.zeros(0, np.int32), np.zeros(3, np.int64))])
+        document_store.write(tmp_path / "a" / "b", [(np.zeros(0, np.int32), np.zeros(3, np.int64))])
