@@ -19,7 +19,7 @@ BLOCKED = ("tensorflow", "tensorflow_text", "tensorflow_datasets", "seqio", "t5"
 # What works with other libraries imports them; they are the extras `parity`, `eval` and `onnx`.
 NEEDS = {
     "torch": "lm/bench/against_*.py",
-    "lm_eval": "lm/inference/harness.py",
+    "lm_eval": "lm/inference/harness*.py",
     "onnxruntime": "lm/engines/onnx_session.py",
     "tf2onnx": "lm/engines/onnx_graph.py",
     "onnx": "lm/inference/export_onnx.py",

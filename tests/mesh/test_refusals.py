@@ -72,7 +72,10 @@ def test_what_splits_nothing_is_refused(on_jax):
         own.layouts_of(model(SHORTEST))
 
 
-@pytest.mark.parametrize("name", [SHORTEST, pytest.param("funnel", marks=pytest.mark.slow)])
+LONG = [pytest.param(name, marks=pytest.mark.slow) for name in ("funnel", "primer")]
+
+
+@pytest.mark.parametrize("name", [SHORTEST, *LONG])
 def test_a_head_is_not_split_over_devices(on_jax, name):
     made = model(name)
     rules = [("batch", "data"), ("joined_kv", "model")]

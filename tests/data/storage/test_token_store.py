@@ -44,8 +44,12 @@ def test_another_vocabulary_is_another_store():
     task = toy.task("tokens_vocabulary", {"train": toy.numbered(3)})
     other = {"targets": seqio.Feature(seqio.ByteVocabulary(extra_ids=5))}
     changed = task.replace(output_features={**task.output_features, **other})
-    assert token_store._folder(task, "train") != token_store._folder(changed, "train")
-    assert token_store._folder(task, "train") == token_store._folder(task.replace(), "train")
+    assert token_store.folder_of("tokens", task, "train") != token_store.folder_of(
+        "tokens", changed, "train"
+    )
+    assert token_store.folder_of("tokens", task, "train") == token_store.folder_of(
+        "tokens", task.replace(), "train"
+    )
 
 
 def test_opening_a_model_is_not_logged(capfd):
