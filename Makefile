@@ -102,5 +102,5 @@ $(INSTALLED): setup.py pyproject.toml $(wildcard constraints/*.txt)
 
 $(REFERENCES): $(INSTALLED)
 	@echo "make: installing torch, transformers, ctranslate2 and ONNX Runtime"
-	@$(INSTALL) -e ".[test,parity,onnx]"
+	@$(INSTALL) -e ".[test,parity]"
 	@touch $@

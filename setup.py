@@ -31,8 +31,11 @@ INSTALL = [
     "tqdm>=4.66",
 ]
 
+ONNX = ["onnx>=1.19", "onnxruntime>=1.23", "tf2onnx>=1.17"]
+
 EXTRAS = {
     "test": [
+        *ONNX,
         "hypothesis>=6.100",
         "import-linter>=2.0",
         "mypy>=1.10",
@@ -42,7 +45,7 @@ EXTRAS = {
     ],
     "docs": ["pdoc>=15"],
     "eval": ["lm_eval>=0.4.13"],
-    "onnx": ["onnx>=1.19", "onnxruntime>=1.23", "tf2onnx>=1.17"],
+    "onnx": ONNX,
     "parity": ["ctranslate2>=4.5", "torch==2.13.0", "transformers>=4.50"],
     "jax-gpu": ["jax[cuda12]"],
     "jax-tpu": ["jax[tpu]"],

@@ -206,7 +206,7 @@ def named(tree: Tree, path: str) -> dict[str, Tensor]:
     """Returns the tensors of a state by their fields, in the order of `keras.tree.flatten`.
 
     >>> named((1, {"key": 2}), "state")
-    {'state/0': 1, 'state/key': 2}
+    {'state/0': 1, 'state/1/key': 2}
     """
     if isinstance(tree, dict):
         children = sorted(tree.items())
