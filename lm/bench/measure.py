@@ -194,7 +194,11 @@ def train_speed(engine: Any, batches: Any, *, tokens: int, windows: int) -> tupl
 
 def score_speed(engine: Any, batch: Batch, *, tokens: int, windows: int) -> Speed:
     """Speed of the loss without its gradient."""
-    window = lambda: [float(x) for pair in next(engine.evaluations([batch])).values() for x in pair]  # noqa: E731
+
+    def window() -> list[float]:
+        terms = next(engine.evaluations([batch]))
+        return [float(x) for ratio in terms.values() for x in ratio]
+
     return speed(window, tokens=tokens, windows=windows)
 
 

@@ -53,7 +53,7 @@ def description(cpuinfo: str | None = None) -> str:
     """
     fields = _fields(cpuinfo)
     name = fields.get("model name") or platform.processor() or platform.machine()
-    found = fields.get("flags", "").split()
+    found = instructions(cpuinfo)
     extensions = [title for flag, title in EXTENSIONS.items() if flag in found]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return ", ".join([f"{name} ({cores} cores)", *extensions])
@@ -66,7 +66,8 @@ def instructions(cpuinfo: str | None = None) -> list[str]:
         >>> instructions("model name : AMD EPYC\nflags : sse avx2 fma\n")
         ['avx2', 'fma', 'sse']
     """
-    return sorted(_fields(cpuinfo).get("flags", "").split())
+    fields = _fields(cpuinfo)
+    return sorted(fields.get("flags", fields.get("Features", "")).split())  # of x86, of ARM
 
 
 def versions() -> dict[str, str]:

@@ -29,6 +29,40 @@ _GIN_VALUE = re.compile(r"[@%\[({'\"]")
 _ESCAPED_QUOTES = re.compile(r"\\(['\"])(.*)\\\1\Z", re.DOTALL)
 
 
+def add_command(
+    commands: Any,
+    examples: str,
+    name: str,
+    function: Callable[[argparse.Namespace], int],
+    text: str,
+) -> argparse.ArgumentParser:
+    """Add a command of a verb, with the flags of all: `args.command` is its function.
+
+    Args:
+        commands: what the verb's `add_subparsers` made.
+        examples: printed at the end of its help.
+        name: of the command.
+        function: of the parsed flags; returns the exit code.
+        text: one line of help.
+    """
+    parser = commands.add_parser(
+        name,
+        help=text,
+        description=text,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="show tracebacks and framework logs",
+    )
+    parser.set_defaults(command=function)
+    return parser
+
+
 def add_gin(parser: argparse.ArgumentParser) -> None:
     """Add the flags that make a configuration."""
     parser.add_argument(

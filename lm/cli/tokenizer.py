@@ -2,11 +2,12 @@
 
 import argparse
 import dataclasses
+import functools
 import json
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -31,44 +32,24 @@ TRAIN = "lm.data.tokenizer_training.train"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the five commands and their flags."""
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _add_train(_command(commands, "train", train, "train a model and write its folder"))
-    encode_parser = _command(commands, "encode", encode, "text to ids, one text a line")
+    add = functools.partial(flags.add_command, commands, EXAMPLE)
+    _add_train(add("train", train, "train a model and write its folder"))
+    encode_parser = add("encode", encode, "text to ids, one text a line")
     _add_tokenizer(encode_parser)
     encode_parser.add_argument(
         "--output", choices=("ids", "pieces"), default="ids", help="what to print (default: ids)"
     )
     _add_text(encode_parser)
-    decode_parser = _command(commands, "decode", decode, "ids to text, one sequence a line")
+    decode_parser = add("decode", decode, "ids to text, one sequence a line")
     _add_tokenizer(decode_parser)
     _add_text(decode_parser)
-    _add_report(_command(commands, "report", report, "metrics of a tokenizer on a text"))
-    _add_words(_command(commands, "words", words, "write the words of a text with their counts"))
+    _add_report(add("report", report, "metrics of a tokenizer on a text"))
+    _add_words(add("words", words, "write the words of a text with their counts"))
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the chosen command."""
     return args.command(args)
-
-
-def _command(
-    commands: Any, name: str, function: Callable[[argparse.Namespace], int], text: str
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        name,
-        help=text,
-        description=text,
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--debug",
-        action="store_true",
-        default=argparse.SUPPRESS,
-        help="show tracebacks and framework logs",
-    )
-    parser.set_defaults(command=function)
-    return parser
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:

@@ -137,23 +137,9 @@ def _command(
     commands: Any, name: str, function: Callable[[argparse.Namespace], int], text: str
 ) -> argparse.ArgumentParser:
     """Add a command with the flags that all have."""
-    parser = commands.add_parser(
-        name,
-        help=text,
-        description=text,
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = flags.add_command(commands, EXAMPLE, name, function, text)
     parser.add_argument("--vectors", required=True, metavar="VECTORS", help="see below")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
-    parser.add_argument(
-        "--debug",
-        action="store_true",
-        default=argparse.SUPPRESS,
-        help="show tracebacks and framework logs",
-    )
-    parser.set_defaults(command=function)
     return parser
 
 

@@ -182,7 +182,8 @@ def refuse_split_heads(model: Any, layouts: Mapping[str, Layout], sizes: Mapping
         ConfigError: naming the layer and the bindings.
     """
     for layer in model._flatten_layers():
-        heads: Any = getattr(layer, "num_heads", None)
+        # Of projections in their `HeadOptions`, of other layers in the layer itself.
+        heads: Any = getattr(getattr(layer, "options", layer), "num_heads", None)
         for axis in () if heads is None else _mesh_axes_of_heads(layer, layouts):
             if heads % sizes[axis]:
                 raise ConfigError(

@@ -204,11 +204,6 @@ class RelativeAttention(Branch):
         self.dropout = Dropout(rate=dropout, name="dropout")
         self.initializers = [initializer(kernel_initializer) for _ in range(9)]
 
-    @property
-    def num_heads(self) -> int:
-        """H: a mesh must not split one head over devices."""
-        return self.options.num_heads
-
     def build(self, x_shape: Shape) -> None:
         width = x_shape[-1]
         self.options = self.options.sized(width)

@@ -186,11 +186,6 @@ class Heads(keras.layers.Layer):
         self.options = options
         self.initializers = options.initializers("query", "key", "value", "output")
 
-    @property
-    def num_heads(self) -> int:
-        """H: a mesh must not split one head over devices."""
-        return self.options.num_heads
-
     def build(self, x_shape: Shape, source_shape: Shape) -> None:
         width = x_shape[-1]
         self.options = self.options.sized(width)

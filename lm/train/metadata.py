@@ -21,6 +21,7 @@ import keras
 import numpy as np
 
 from lm import __version__, config, disk
+from lm.bench import processor
 from lm.config import describe
 from lm.differences import ABSENT, with_differences
 from lm.engines import Program
@@ -87,7 +88,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
         "architecture": platform.machine(),
-        "instructions": _instructions(),
+        "instructions": sorted({*processor.instructions()} & {*ISA}, key=ISA.index),
         "cores": len(os.sched_getaffinity(0)),
         "environment": _environment(),
         "devices": sorted(keras.distribution.list_devices()),
@@ -220,17 +221,6 @@ def _version(name: str) -> str | None:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _instructions() -> list[str]:
-    """Return the vector instructions of the processor that decide how sums are ordered."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return []
-    match = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
-    flags = set(match[1].split()) if match else set()
-    return [name for name in ISA if name in flags]
 
 
 def code() -> dict[str, str]:

@@ -27,3 +27,7 @@ def test_a_machine_without_cpuinfo_has_a_name():
 
 def test_versions_are_those_of_what_is_installed():
     assert set(processor.versions()) >= {"tensorflow", "jax", "keras", "numpy"}
+
+
+def test_arm_calls_its_instructions_features():
+    assert processor.instructions("Features\t: sve asimd\n") == ["asimd", "sve"]
