@@ -1,12 +1,13 @@
 """Labels of vectors by logistic regression, and the order of the texts that the vectors are of."""
 
-import warnings
+import logging
 from typing import Any
 
 import numpy as np
 
 from lm.errors import UserError
 
+_LOG = logging.getLogger(__name__)
 MOST_RUNS = 0.2  # of what a shuffled order has
 
 
@@ -35,9 +36,8 @@ def linear_error(
         if len(np.unique(labels[part])) < 2:  # noqa: PLR2004 - labels to tell apart
             raise UserError(f"the {name} vectors have no two labels: there is nothing to classify")
     if in_blocks(labels):
-        warnings.warn(
-            "labels stand in blocks, vectors trained in this order leak them; shuffle the texts",
-            stacklevel=2,
+        _LOG.warning(
+            "labels stand in blocks, vectors trained in this order leak them; shuffle the texts"
         )
     x = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-30)
     order = np.random.default_rng(seed).permutation(np.flatnonzero(is_train))
