@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _draw(path: str, texts: Sequence[str], vectors: "np.ndarray") -> None:
     """Draw the vectors in the plane of their two principal components."""
-    from lm.inference.projection import plot_projection
+    from lm.inference.plots import plot_projection
 
     if len(texts) <= 1:
         raise ConfigError(f"--picture={path}: give two texts or more, there is {len(texts)}")

@@ -2,7 +2,7 @@
 
 import argparse
 
-from lm.cli import flags
+from lm.cli import flags, run_flags
 from lm.errors import ConfigError, UserError
 
 HELP = "write a run's model as a Hugging Face folder, or as ONNX graphs"
@@ -23,14 +23,8 @@ ONNX = ("float32", "int8")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's flags."""
-    flags.add_workdir(parser)
+    run_flags.add_checkpoint(parser)
     parser.add_argument("--to", required=True, metavar="FOLDER", help="the folder to write")
-    parser.add_argument(
-        "--checkpoint",
-        default="latest",
-        metavar="WHICH",
-        help="latest, best or a step (default: latest)",
-    )
     parser.add_argument(
         "--format",
         choices=("huggingface", "onnx"),

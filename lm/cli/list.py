@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lm import resources
-from lm.cli import output, table_page
+from lm.cli import output
 
 HELP = "list gin files, models, tasks, mixtures, templates, suites or tokenizers"
 EXAMPLE = """examples:
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the table, or write its page."""
     rows = list(_KINDS[args.kind]())
     if args.html:
-        Path(args.html).write_text(table_page.page(args.kind, rows), encoding="utf-8")
+        Path(args.html).write_text(output.html_page(args.kind, rows), encoding="utf-8")
         print(f"{args.html}: {len(rows):,} {args.kind}")
     elif args.json:
         output.print_json(rows)

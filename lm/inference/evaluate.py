@@ -29,8 +29,8 @@ from lm.data.evaluation.evaluation_task import (
 )
 from lm.data.evaluation.label_metrics import Confusion
 from lm.data.evaluation.metrics import likelihood_metrics
-from lm.inference.confusion_plot import plot_confusion
 from lm.inference.generate import Generated
+from lm.inference.plots import plot_confusion
 from lm.inference.predict import named, predict_rows
 from lm.inference.score import row_scores, score_pairs
 from lm.inference.trained import Trained

@@ -75,6 +75,7 @@ class MemoryAttention(Branch):
         self.heads = Heads(options)
         self.memory_length = memory_length
         self.dropout = Dropout(rate=dropout, name="dropout")
+        # Its seed lies in checkpoints under this older name.
         self.sinusoid_dropout = Dropout(rate=sinusoid_dropout, name="wave_dropout")
         self.initializers = [initializer(kernel_initializer) for _ in range(3)]
 

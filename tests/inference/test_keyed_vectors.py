@@ -6,7 +6,7 @@ import pytest
 from lm.errors import UserError
 from lm.inference.keyed_vectors import KeyedVectors
 from lm.inference.linear_classifier import in_blocks, linear_error
-from lm.inference.projection import plot_projection, principal_components, write_projector
+from lm.inference.plots import plot_projection, principal_components, write_projector
 from lm.inference.translation_matrix import TranslationMatrix, closed_form, orthogonal
 
 RNG = np.random.default_rng(0)
