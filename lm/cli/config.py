@@ -1,4 +1,4 @@
-"""`lm config`: shows, explains and compares configurations; executes nothing."""
+"""`lm config`: shows, explains and compares configurations without executing anything."""
 
 import argparse
 import io
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _scanned(args: argparse.Namespace) -> "Scan":
-    """Return what the flags' files say, no name in them misspelt."""
+    """Return the scan of the flags' files; misspelt names are an error."""
     from lm.config.faults import of_names
 
     scanned = flags.scan(args, first=flags.run_config(args.workdir) if args.workdir else [])

@@ -1,4 +1,4 @@
-"""`lm list`: the gin files, models, tasks, mixtures, templates, suites and tokenizers there are."""
+"""`lm list`: lists gin files, models, tasks, mixtures, templates, suites and tokenizers."""
 
 import argparse
 from collections.abc import Callable, Iterator
@@ -13,10 +13,10 @@ EXAMPLE = """examples:
   lm list tasks --json
   lm list templates --html=templates.html
 
-"data" says whether what a task reads is here: a file below LM_DATA_DIR, or a data set of TFDS
-(tfds:NAME, which `tfds build NAME` prepares). A name with <...> stands for many. Tasks that t5
-registers are not listed, but can be used by name."""
-_SHOWN = 12  # question sets of a suite in a row
+The column "data" shows whether a task's data are available: files below LM_DATA_DIR, or a data set
+of TFDS (tfds:NAME, prepared by `tfds build NAME`). A name with <...> stands for many tasks. Tasks
+of the package t5 are not listed, but can be used by name."""
+_SHOWN = 12  # question sets listed per suite
 
 Row = dict[str, str]
 
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def configs(below: str = "") -> Iterator[Row]:
-    """Yield the gin files below a folder, with their first line."""
+    """Yield the gin files below a folder with their first line."""
     root = resources.gin_folder()
     for path in sorted((root / below).rglob("*.gin")):
         yield {"config": str(path.relative_to(root)), "about": _headline(path)}
@@ -66,17 +66,17 @@ def tokenizers() -> Iterator[Row]:
 
 
 def tasks() -> Iterator[Row]:
-    """Yield the tasks of the package `tasks`, and whether their data are on this machine."""
+    """Yield the tasks of the package `tasks` and whether their data are available."""
     return _indexed("task")
 
 
 def mixtures() -> Iterator[Row]:
-    """Yield the mixtures of the package `tasks`, and whether their data are on this machine."""
+    """Yield the mixtures of the package `tasks` and whether their data are available."""
     return _indexed("mixture")
 
 
 def _indexed(kind: str) -> Iterator[Row]:
-    """Yield the entries of a kind."""
+    """Yield the entries of a kind from the index."""
     from lm.data.registry import task_index
 
     for entry in task_index.entries(kind):
@@ -89,7 +89,7 @@ def _indexed(kind: str) -> Iterator[Row]:
 
 
 def templates() -> Iterator[Row]:
-    """Yield the templates by which tasks write their prompts."""
+    """Yield the prompt templates of the tasks."""
     from lm.data.registry import on_demand, task_registry
 
     task_registry.import_modules()
@@ -108,7 +108,7 @@ def suites() -> Iterator[Row]:
 
 
 def _headline(path: Path) -> str:
-    """Return the comment at the head of a gin file."""
+    """Return the comment in the first line of a gin file."""
     with path.open(encoding="utf-8") as file:
         return file.readline().lstrip("# ").rstrip()
 

@@ -26,7 +26,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 @contextlib.contextmanager
 def opened(path: str | None) -> Iterator[IO[str]]:
-    """Give the file to write to, or standard output."""
+    """Open the file to write to, or give standard output."""
     if path is None:
         yield sys.stdout
         return
@@ -43,7 +43,7 @@ class _Warnings(logging.Handler):
 
 
 def show_warnings() -> None:
-    """Print what the package warns of, such as rows that are cut or left out."""
+    """Print the package's warnings, such as rows that are truncated or left out."""
     package = logging.getLogger("lm")
     if not any(isinstance(handler, _Warnings) for handler in package.handlers):
         package.addHandler(_Warnings(logging.WARNING))
