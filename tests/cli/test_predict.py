@@ -176,4 +176,4 @@ def test_a_killed_run_goes_on_bit_for_bit(folder):
 
 def test_a_classifier_writes_no_text(folder, capsys):
     assert main(["generate", f"--workdir={folder}/run", "--prompt=a"]) == 1
-    assert "Labels writes no text: use `lm predict`" in capsys.readouterr().err
+    assert "Labels generates no text: use `lm predict`" in capsys.readouterr().err
