@@ -1,8 +1,8 @@
-"""`lm vectors`: nearest neighbours, evaluation, translation and conversion of word vectors."""
+"""`lm vectors`: neighbours, evaluation, classification, translation and conversion of vectors."""
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,21 +12,25 @@ from lm.errors import ConfigError, UserError
 if TYPE_CHECKING:
     from lm.inference.keyed_vectors import KeyedVectors
 
-HELP = "find neighbours and analogies in word vectors; evaluate, translate or convert them"
+HELP = "find neighbours in word vectors; evaluate, translate, classify or convert them"
 EXAMPLE = """examples:
   lm vectors nearest --vectors=runs/skip_gram film
   lm vectors nearest --vectors=runs/skip_gram king woman --without man
   lm vectors evaluate --vectors=runs/skip_gram
   lm vectors translate --vectors=runs/en --to=runs/de --pairs=train.tsv --test=test.tsv
+  lm vectors classify --vectors runs/dbow runs/dm --train=train.jsonl --test=test.jsonl
   lm vectors convert --vectors=runs/skip_gram --output=words.bin
 
 VECTORS is a run folder of word or paragraph vectors, or a file: .safetensors, or word2vec's .bin or
 .txt. `evaluate` reads word_similarity/*.tsv and analogies/questions-words.txt below LM_DATA_DIR. A
-file of pairs has a header line, then lines with a word, a tab and its translation."""
+file of pairs has a header line, then lines with a word, a tab and its translation. `classify` takes
+vectors of documents, and concatenates those of several runs: the first documents are those of the
+file --train, the next those of --test, with labels in a column (.tsv) or field (.jsonl); .gz works
+too."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the four commands and their flags."""
+    """Add the commands and their flags."""
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     near = _command(commands, "nearest", nearest, "words with the largest cosine with a sum")
     near.add_argument("words", nargs="+", metavar="WORD", help="words to add")
@@ -42,6 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     other.add_argument(
         "--fit", choices=("closed_form", "orthogonal"), default="closed_form", help="which map"
     )
+    labelled = _command(commands, "classify", classify, "error of logistic regression", nargs="+")
+    labelled.add_argument("--train", required=True, metavar="FILE", help="labels for training")
+    labelled.add_argument("--test", required=True, metavar="FILE", help="labels for testing")
+    labelled.add_argument("--label", default="label", metavar="NAME", help="column or field")
     convert_parser = _command(commands, "convert", convert, "write the vectors in another format")
     convert_parser.add_argument("--output", required=True, metavar="FILE", help="see below")
 
@@ -79,19 +87,44 @@ def evaluate(args: argparse.Namespace) -> int:
 
 def translate(args: argparse.Namespace) -> int:
     """Learn a linear map from pairs and print its precision on others."""
-    from lm.inference import translation_matrix
+    from lm.inference import translation_matrix, word_tables
 
     made = translation_matrix.TranslationMatrix(
         load(args.vectors),
         load(args.to),
-        list(_pairs(args.pairs)),
+        list(word_tables.translations(args.pairs)),
         fit=getattr(translation_matrix, args.fit),
     )
-    test, rows = list(_pairs(args.test)), []
+    test, rows = list(word_tables.translations(args.test)), []
     for least in (-1.0, 0.5, 0.6, 0.7):
         found = made.precision(test, confidence=least)
         rows.append([least, found.at_1, found.at_5, found.coverage])
     _print(args, ["cosine at least", "P@1", "P@5", "coverage"], rows)
+    return 0
+
+
+def classify(args: argparse.Namespace) -> int:
+    """Print the error of logistic regression on vectors of documents."""
+    import numpy as np
+
+    from lm.inference import linear_classifier
+
+    train, test = (_labels(path, args.label) for path in (args.train, args.test))
+    labels = np.array([*train, *test])
+    found = [load_documents(path) for path in args.vectors]
+    for path, vectors in zip(args.vectors, found, strict=True):
+        if len(vectors) < len(labels):
+            raise UserError(f"{path}: {len(vectors)} documents, but {len(labels)} labels")
+    side_by_side = np.concatenate([x.unit[: len(labels)] for x in found], axis=1)
+    order = np.arange(len(labels))
+    if all(Path(path).is_dir() for path in args.vectors):  # a run reads its documents shuffled
+        order = np.random.default_rng(0).permutation(order)
+    error = linear_classifier.linear_error(side_by_side[order], labels[order], order < len(train))
+    _print(
+        args,
+        ["train", "test", "width", "error in percent"],
+        [[len(train), len(test), side_by_side.shape[1], error]],
+    )
     return 0
 
 
@@ -133,12 +166,40 @@ def load(path: str) -> "KeyedVectors":
     return read(path)
 
 
+def load_documents(path: str) -> "KeyedVectors":
+    """Return the vectors of the documents of a run folder, or those of a file."""
+    if not Path(path).is_dir():
+        return load(path)
+    from lm.inference.paragraph_vectors import ParagraphVectors
+
+    found = ParagraphVectors.load(path).dv
+    if not len(found):
+        raise UserError(f"{path}: words were trained, not documents; use dbow or dm_mean")
+    return found
+
+
+def _labels(path: str, name: str) -> list[str]:
+    """Return the labels of a file of documents."""
+    from lm.data.storage import readers
+
+    if ".jsonl" in Path(path).suffixes:
+        return [row[name] for row in readers.read_jsonl(path, fields=[name], as_text=[name])]
+    return [row[name] for row in readers.read_tsv(path, columns=[name])]
+
+
 def _command(
-    commands: Any, name: str, function: Callable[[argparse.Namespace], int], text: str
+    commands: Any,
+    name: str,
+    function: Callable[[argparse.Namespace], int],
+    text: str,
+    *,
+    nargs: str | None = None,
 ) -> argparse.ArgumentParser:
     """Add a subcommand with the common flags."""
     parser = flags.add_command(commands, EXAMPLE, name, function, text)
-    parser.add_argument("--vectors", required=True, metavar="VECTORS", help="see below")
+    parser.add_argument(
+        "--vectors", required=True, nargs=nargs, metavar="VECTORS", help="see below"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     return parser
 
@@ -151,24 +212,11 @@ def _by_suffix(path: str, formats: dict[str, Callable[[str], Any]]) -> Callable[
     return formats[suffix]
 
 
-def _pairs(path: str) -> Iterator[tuple[str, str]]:
-    """Yield the pairs of a file after its header, in lower case as the vocabulary."""
-    from lm.data.storage import files
-
-    with files.open_binary(path) as file:
-        lines = file.read().decode().splitlines()
-    for number, line in enumerate(lines[1:], 2):
-        word, tab, translation = line.lower().partition("\t")
-        if not tab:
-            raise UserError(f"{path}:{number}: no word, tab and translation: {line[:60]!r}")
-        yield word, translation
-
-
 def _print(args: argparse.Namespace, headers: list[str], rows: list[list[Any]]) -> None:
     """Print rows as a table, or as objects."""
     if args.json:
         for row in rows:
             print(json.dumps(dict(zip(headers, row, strict=True)), ensure_ascii=False))
         return
-    cells = [[x if isinstance(x, str) else f"{x:.4g}" for x in row] for row in rows]
+    cells = [[f"{x:.4g}" if isinstance(x, float) else str(x) for x in row] for row in rows]
     output.print_table(headers, cells)

@@ -95,9 +95,14 @@ class Program:
         return [*self.guarded, *self.meter.variables, *self.tables.variables]
 
     @property
+    def learned(self) -> list[Any]:
+        """All that has a gradient: the weights, and the sparse tables."""
+        return [*self.weights, *(x.table for x in self.tables.layers)]
+
+    @property
     def paths(self) -> list[str]:
         """The paths of weights and sparse tables, in the order of `Outcome.finite`."""
-        return [v.path for v in (*self.weights, *(x.table for x in self.tables.layers))]
+        return [variable.path for variable in self.learned]
 
     def forward(
         self, features: Features, carry: State, *, training: bool

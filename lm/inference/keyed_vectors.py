@@ -1,7 +1,7 @@
 """Named vectors: neighbours, similarities and analogies, with gensim's method names."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,6 +11,7 @@ from safetensors.numpy import save
 
 from lm import disk
 from lm.errors import UserError
+from lm.inference import word_tables
 from lm.interop import word2vec
 
 Key: TypeAlias = str | int
@@ -83,19 +84,19 @@ class KeyedVectors:
 
         Pairs with an unknown word are ignored; `coverage` is the share of the other pairs.
         """
-        rows = [line.split("\t") for line in _lines(path)]
-        known = [(a.lower(), b.lower(), float(s)) for a, b, s in rows[1:] if self._knows(a, b)]
+        pairs = list(word_tables.scored_pairs(path))
+        known = [pair for pair in pairs if pair.word in self and pair.other in self]
         ours = [self.similarity(a, b) for a, b, _ in known]
         found = np.corrcoef(ranks(ours), ranks([score for *_, score in known]))[0, 1]
-        return {"spearman": 100 * float(found), "coverage": 100 * len(known) / len(rows[1:])}
+        return {"spearman": 100 * float(found), "coverage": 100 * len(known) / len(pairs)}
 
     def evaluate_word_analogies(self, path: str | Path) -> dict[str, float]:
         """Returns how often d is nearest to b - a + c, in percent, for lines `a b c d` of a file.
 
         Lines with an unknown word are ignored; `coverage` is the share of the other lines.
         """
-        lines = [line.lower().split() for line in _lines(path) if not line.startswith(":")]
-        known = [[self._row(x) for x in words] for words in lines if self._knows(*words)]
+        lines = list(word_tables.analogies(path))
+        known = [[self._row(x) for x in words] for words in lines if all(x in self for x in words)]
         questions = np.array(known, int).reshape(-1, 4)
         blocks = np.array_split(questions, 1 + len(questions) // _QUESTIONS)
         hits = sum(self._answered(block) for block in blocks)
@@ -154,9 +155,6 @@ class KeyedVectors:
         """Returns the vector of a name, or a given vector, scaled to length 1."""
         return _normal(key) if isinstance(key, np.ndarray) else self.unit[self._row(key)]
 
-    def _knows(self, *words: str) -> bool:
-        return all(word.lower() in self for word in words)
-
 
 def ranks(values: Sequence[float]) -> np.ndarray:
     """Returns the ranks of numbers; equal numbers share their mean rank.
@@ -175,8 +173,3 @@ def _normal(x: np.ndarray) -> np.ndarray:
 
 def _several(keys: Any) -> list[Any]:
     return [keys] if isinstance(keys, str | int | np.ndarray) else list(keys)
-
-
-def _lines(path: str | Path) -> Iterator[str]:
-    """Yields the non-empty lines of a file."""
-    return filter(None, Path(path).read_text("utf-8").splitlines())

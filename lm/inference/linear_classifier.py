@@ -1,12 +1,13 @@
 """Evaluates vectors by logistic regression, and checks the order of their labels."""
 
-import warnings
+import logging
 from typing import Any
 
 import numpy as np
 
 from lm.errors import UserError
 
+_LOG = logging.getLogger(__name__)
 MOST_RUNS = 0.2  # as a share of the runs in a shuffled order
 
 
@@ -35,9 +36,8 @@ def linear_error(
         if len(np.unique(labels[part])) < 2:  # noqa: PLR2004 - labels to tell apart
             raise UserError(f"the {name} vectors need at least two labels to be classified")
     if in_blocks(labels):
-        warnings.warn(
-            "equal labels are adjacent; vectors trained in this order leak them: shuffle the texts",
-            stacklevel=2,
+        _LOG.warning(
+            "equal labels are adjacent; vectors trained in this order leak them: shuffle the texts"
         )
     x = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-30)
     order = np.random.default_rng(seed).permutation(np.flatnonzero(is_train))

@@ -203,7 +203,7 @@ def write_operative_config(workdir: Path) -> None:
 
 def write_model_info(workdir: Path, program: Program) -> None:
     """Write model-info.txt: path, shape, dtype and size of every weight, and the total."""
-    weights = [*program.weights, *(x.table for x in program.tables.layers)]
+    weights = program.learned
     width = max((len(w.path) for w in weights), default=0)
     sizes = [int(np.prod(w.shape, dtype=np.int64)) for w in weights]
     lines = [

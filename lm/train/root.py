@@ -256,7 +256,7 @@ def _engine(arguments: Mapping[str, Any], data: HashedBatches, settings: Mapping
 
 def _describe(found: Rehearsed, data: HashedBatches, engine: Any) -> None:
     """Note the sizes of the model, of the tokenizers and of a batch."""
-    sizes = [int(np.prod(w.shape, dtype=np.int64)) for w in engine.program.weights]
+    sizes = [int(np.prod(w.shape, dtype=np.int64)) for w in engine.program.learned]
     shapes = {name: tuple(x.shape) for name, x in data.features.items()}
     found.description["parameters"] = f"{sum(sizes):,}"
     found.description["tokenizers"] = ", ".join(

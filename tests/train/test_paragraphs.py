@@ -75,6 +75,23 @@ def test_every_table_is_listed_with_its_size(folder):
     assert "Total number of parameters: 0" not in text
 
 
+def test_a_rehearsal_counts_the_tables(folder, capsys):
+    """30 documents and twice 25 ids, 8 numbers each."""
+    assert main([*train(folder), "--check"]) == 0
+    assert "parameters  640" in capsys.readouterr().out
+
+
+def test_documents_of_a_run_are_classified_without_a_warning(folder, capsys):
+    """Their labels stand in blocks; a run reads its documents shuffled."""
+    for name in ("train", "test"):
+        (folder / f"{name}.tsv").write_text("label\n" + "a\n" * 7 + "b\n" * 8)
+    files = [f"--{name}={folder}/{name}.tsv" for name in ("train", "test")]
+    assert main(["vectors", "classify", f"--vectors={folder}/run", *files]) == 0
+    found = capsys.readouterr()
+    assert "error in percent" in found.out
+    assert "blocks" not in found.err
+
+
 def test_lm_eval_reports_the_loss_of_the_trained_documents(folder, capsys):
     assert main(["eval", f"--workdir={folder}/run"]) == 0
     assert "paragraphs_of_a_test train" in capsys.readouterr().out

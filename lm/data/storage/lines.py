@@ -4,7 +4,7 @@ import codecs
 import collections
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -12,6 +12,7 @@ from lm.data.storage import files
 from lm.errors import UserError
 
 MAX_LINE_BYTES = 64 * 2**20
+BYTE_ORDER_MARK, CRLF = "byte order mark", "CRLF line end"
 
 
 class DefectReport:
@@ -19,21 +20,24 @@ class DefectReport:
 
     Args:
         on_error: "raise" to stop at the first defect, "skip" to count it and go on.
+        admitted: kinds that are no defects here.
     """
 
-    def __init__(self, on_error: str = "raise"):
+    def __init__(self, on_error: str = "raise", *, admitted: Collection[str] = ()):
         if on_error not in ("raise", "skip"):
             raise UserError(f"on_error={on_error!r}: must be 'raise' or 'skip'")
-        self.on_error = on_error
+        self.on_error, self.admitted = on_error, admitted
         self.counts: collections.Counter[str] = collections.Counter()
         self.first: dict[str, str] = {}
 
     def defect(self, path: str | Path, line: int, kind: str, detail: str = "") -> None:
-        """Reports one defect; returns only when defects are skipped.
+        """Reports one defect; returns only when defects are skipped, or this one is admitted.
 
         Raises:
             UserError: naming file, line and defect, if the choice is "raise".
         """
+        if kind in self.admitted:
+            return
         origin = f"{path}:{line}"
         if self.on_error == "raise":
             raise UserError(f"{origin}: {kind}{detail}; repair it or read with on_error='skip'")
@@ -94,10 +98,10 @@ def _finish_line(file: IO[bytes]) -> None:
 def _decode(path: Path, number: int, raw: bytes, report: DefectReport) -> str | None:
     """Returns the text of a line, or None if a defect leaves it out."""
     if number == 1 and raw.startswith(codecs.BOM_UTF8):
-        report.defect(path, number, "byte order mark")
+        report.defect(path, number, BYTE_ORDER_MARK)
         raw = raw.removeprefix(codecs.BOM_UTF8)
     if raw.endswith(b"\r"):
-        report.defect(path, number, "CRLF line end")
+        report.defect(path, number, CRLF)
         raw = raw.removesuffix(b"\r")
     kind, detail = _fault(raw)
     if kind:
