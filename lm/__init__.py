@@ -1,7 +1,7 @@
-"""One toolkit in which language models are trained, decoded and compared from gin files.
+"""Train, decode, evaluate and compare sequence models, configured by gin files.
 
-Importing `lm` loads no framework; `lm.load` does when it is called. Import it before computing
-anything with JAX: where Keras runs on it, `lm.xla_flags` sets XLA's flags.
+Importing `lm` loads no framework; calling `lm.load` does. Import it before JAX computes anything:
+with Keras on JAX, `lm.xla_flags` sets XLA's flags.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ xla_flags.guard()
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs a framework when it is first asked for."""
+    """Import `load`, which needs a framework, at its first use."""
     if name == "load":
         from lm import quiet
 

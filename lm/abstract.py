@@ -1,4 +1,4 @@
-"""Models built on shapes: each variable has a path, a shape and a dtype, and no value yet."""
+"""Building models from shapes: variables get a path, a shape and a dtype, but no value yet."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,7 +21,8 @@ def on_shapes(binding: str) -> Iterator[None]:
     Args:
         binding: what is built, for messages; see `lm.wall`.
     """
-    # Keras lists variables without values and would initialize all at the end of the next scope.
+    # Keras keeps a list of variables without values and would initialize all of them at the end of
+    # the next scope.
     waiting = list(global_state.get_global_attribute(_WAITING, []))
     try:
         with wall(binding), _ShapesOnly(initialize_variables=False):
@@ -31,7 +32,7 @@ def on_shapes(binding: str) -> Iterator[None]:
 
 
 def give_values(variables: Iterable[Any]) -> None:
-    """Allocate variables that were built on shapes, with initial values; others keep theirs."""
+    """Initialize the variables that have no value yet."""
     for variable in variables:
         if variable._value is None:
             variable._deferred_initialize()
@@ -40,10 +41,10 @@ def give_values(variables: Iterable[Any]) -> None:
 class _ShapesOnly(keras.StatelessScope):
     """A scope in which variables without a value read as zeros.
 
-    Keras would trace the initializer at every read: in a mixture of experts once per expert.
+    Keras would trace the initializer at every read; in a mixture of experts once per expert.
     """
 
     def get_current_value(self, variable: Any) -> Tensor:
-        """Return what was assigned to a variable in this scope, or zeros."""
+        """Return the value assigned to a variable in this scope, else zeros."""
         value = super().get_current_value(variable)
         return ops.zeros(variable.shape, variable.dtype) if value is None else value

@@ -1,4 +1,4 @@
-"""In what two trees of plain values differ, leaf by leaf."""
+"""The differences between two JSON-like trees, leaf by leaf."""
 
 import itertools
 import json
@@ -13,9 +13,9 @@ _MOST_LINES = 20
 
 
 def differences(old: Any, new: Any, name: str = "") -> dict[str, tuple[Any, Any]]:
-    """Returns name → (old, new) of the leaves in which two JSON values differ.
+    """Returns name → (old, new) of every leaf that differs.
 
-    A leaf that one of them does not have is "-" there; a tuple counts as the list it is in JSON.
+    A leaf that one side lacks is "-" there. Tuples are compared as lists, as JSON stores them.
 
     Example:
         >>> differences({"a": [{"size": 1, "sha": "x"}]}, {"a": [{"sha": "y", "size": 1}]})
@@ -35,13 +35,13 @@ def differences(old: Any, new: Any, name: str = "") -> dict[str, tuple[Any, Any]
 
 
 def with_differences(error: UserError, old: Any, new: Any, *, most: int = _MOST_LINES) -> UserError:
-    """Returns the error with a note, which stands on a line of its own, for each difference.
+    """Adds a note for each difference to an error; notes are printed on lines of their own.
 
     Args:
-        error: what to add them to.
-        old: a tree of plain values.
-        new: the other.
-        most: differences that are shown; of the others, how many there are.
+        error: returned with the notes.
+        old: the old tree.
+        new: the new tree.
+        most: differences to list; of the rest only the number is given.
     """
     found = differences(old, new)
     for name, (was, now) in itertools.islice(found.items(), most):
@@ -52,6 +52,6 @@ def with_differences(error: UserError, old: Any, new: Any, *, most: int = _MOST_
 
 
 def _short(value: Any) -> str:
-    """Returns a value on a part of a line."""
+    """Returns a value as text, shortened."""
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."

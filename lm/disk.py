@@ -1,7 +1,7 @@
-"""Files and folders that are whole or absent, and one line where they cannot be written.
+"""Atomic writes of files and folders, with one-line errors.
 
-Content goes to a temporary file in the same folder, is flushed to the disk, and renamed: after a
-kill or a power cut there is the old content or the new.
+Content is written to a temporary name in the same folder, flushed to disk and renamed: after a kill
+or a power cut the file holds either the old content or the new.
 """
 
 import contextlib
@@ -23,11 +23,11 @@ _NOT_OURS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST
 
 @contextlib.contextmanager
 def writing(path: Path, what: str) -> Iterator[None]:
-    """Turn an error of the system into one line.
+    """Turn an OSError of the body into a one-line UserError.
 
     Args:
         path: what is written.
-        what: the same for a reader: "the metrics".
+        what: how the message names it, such as "the metrics".
 
     Raises:
         UserError: see `format_failure`.
@@ -39,13 +39,13 @@ def writing(path: Path, what: str) -> Iterator[None]:
 
 
 def format_failure(path: Path, what: str, error: Exception, *, size: int | None = None) -> str:
-    """Return path, size, bytes free and what to do, in one line.
+    """Return a message with the path, the size, the free space and what to do.
 
     Args:
         path: what could not be written.
-        what: the same for a reader.
-        error: of the system.
-        size: bytes that are needed, where they are known.
+        what: how the message names it.
+        error: the error raised.
+        size: bytes needed, if known.
     """
     reason = " ".join((getattr(error, "strerror", None) or str(error)).split())
     needed = "" if size is None else f"{_mebibytes(size)} needed, "
@@ -58,12 +58,12 @@ def format_failure(path: Path, what: str, error: Exception, *, size: int | None 
 
 
 def replace(path: Path, content: bytes, *, what: str) -> None:
-    """Write a whole file or none.
+    """Write or replace a file atomically.
 
     Args:
-        path: the file; what is there is replaced.
+        path: the file.
         content: its bytes.
-        what: the file for a reader, if it cannot be written.
+        what: how an error names the file.
 
     Raises:
         UserError: it cannot be written.
@@ -82,7 +82,7 @@ def replace(path: Path, content: bytes, *, what: str) -> None:
 
 
 def append(file: IO[bytes], content: bytes) -> None:
-    """Write to an unbuffered file, which has no bytes left to write when it is closed.
+    """Write to an unbuffered file; a short write, as on a full disk, is an error.
 
     Raises:
         OSError: the disk is full.
@@ -93,11 +93,11 @@ def append(file: IO[bytes], content: bytes) -> None:
 
 @contextlib.contextmanager
 def filled(folder: Path, rename: Callable[[Path, Path], None]) -> Iterator[Path]:
-    """Give a temporary folder to fill; on a clean exit it becomes `folder`, on the disk too.
+    """Give a temporary folder to fill; on a clean exit it is flushed and renamed to `folder`.
 
     Args:
-        folder: the final name; the folders above it are made.
-        rename: `replace_folder` or `keep_folder`: what happens to a folder that is there.
+        folder: the final name; missing parents are created.
+        rename: `replace_folder` or `keep_folder`: what to do if `folder` exists.
 
     Raises:
         OSError: it cannot be written; nothing is left.
@@ -116,7 +116,7 @@ def filled(folder: Path, rename: Callable[[Path, Path], None]) -> Iterator[Path]
 
 
 def replace_folder(temporary: Path, folder: Path) -> None:
-    """Rename a folder to the name of another, which `clean` restores after a kill in between."""
+    """Put a folder in place of another; after a kill in between, `clean` restores the old one."""
     if not folder.exists():
         temporary.rename(folder)
         return
@@ -132,7 +132,7 @@ def replace_folder(temporary: Path, folder: Path) -> None:
 
 
 def keep_folder(temporary: Path, folder: Path) -> None:
-    """Rename a folder unless the name is taken: another process has written the same."""
+    """Rename a folder unless the name is taken, since another process has then written the same."""
     if folder.exists():
         return
     try:
@@ -143,7 +143,7 @@ def keep_folder(temporary: Path, folder: Path) -> None:
 
 
 def clean(folder: Path) -> None:
-    """Delete what a killed process left half written; only the folder's owner may."""
+    """Delete what a killed process left half written; only the folder's owner may call this."""
     for path in folder.glob(f"{REPLACED}*"):
         original = folder / path.name.removeprefix(REPLACED)
         if not original.exists():
@@ -156,17 +156,17 @@ def clean(folder: Path) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Delete a folder, never leaving half of one under its name."""
+    """Delete a folder; no half-deleted folder is ever left under its name."""
     if folder.exists():
         doomed = _beside(folder)
         folder.rename(doomed)
-        # Renamed first, and flushed: a half deleted folder must not have the name.
+        # Rename and flush first, so that a crash leaves no partial folder under the name.
         flush(folder.parent)
         shutil.rmtree(doomed, ignore_errors=True)
 
 
 def make(folder: Path) -> None:
-    """Make a folder and those above it, so that the disk has every name on the way to it."""
+    """Make a folder and its parents, and flush each new directory entry to disk."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for path in missing:
@@ -174,7 +174,7 @@ def make(folder: Path) -> None:
 
 
 def flush(path: Path) -> None:
-    """Wait until a file's content, or a folder's entries, are on the disk."""
+    """Wait until a file's content, or a folder's entries, are on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -203,5 +203,5 @@ def _free(path: Path) -> str:
 
 
 def _mebibytes(size: int) -> str:
-    """Return a size for a reader."""
+    """Return a size in MiB."""
     return f"{size / 2**20:.1f} MiB"

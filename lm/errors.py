@@ -1,10 +1,10 @@
-"""The errors a user can cause: one line each, shown by the command line without a traceback."""
+"""Errors that a user can cause: the command line prints one line and no traceback."""
 
 
 class UserError(Exception):
     """An error that the user can correct: the message is one line and says what to change.
 
-    Lists are notes (`add_note`), which the command line shows each on a line of its own.
+    Lists are added as notes (`add_note`); the command line prints each on its own line.
 
     Attributes:
         exit_code: the exit status of the command line when this error ends it.
@@ -26,9 +26,9 @@ class ConfigError(UserError):
 class LayerError(ConfigError, ValueError):
     """A size that does not fit a layer, found while the model is built."""
 
-    # Keras appends the arguments of every enclosing call unless an error carries this mark.
+    # Without this attribute Keras appends the arguments of every enclosing call to the message.
     _keras_call_info_injected = True
 
     def __init__(self, message: str) -> None:
-        # Keras raises the errors of a symbolic call again, inside a longer text.
+        # Keras re-raises errors of symbolic calls inside a longer message.
         super().__init__(message.rpartition("Error encountered:")[2].strip())

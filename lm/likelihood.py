@@ -1,13 +1,13 @@
-"""What a total negative log-likelihood comes to: perplexity and bits per unit of text.
+"""Perplexity and bits per unit of text, from a total negative log-likelihood.
 
-Training, evaluation, scoring and the metric functions divide their sums here and nowhere else.
+The only place where training, evaluation, scoring and the metric functions divide their sums.
 """
 
 import math
 
 
 def perplexity(nats: float, count: float) -> float:
-    """Returns exp(nats / count), infinity where that is no float; nothing counts as one.
+    """Returns exp(nats / count), or infinity if that overflows; a count of 0 counts as 1.
 
     Example:
         >>> round(perplexity(4 * math.log(8), 4), 9), perplexity(1e6, 1), perplexity(0.0, 0)
@@ -20,7 +20,7 @@ def perplexity(nats: float, count: float) -> float:
 
 
 def bits(nats: float, count: float) -> float:
-    """Returns nats / (count · ln 2): bits per byte if bytes are counted; nothing counts as one.
+    """Returns nats / (count · ln 2): bits per byte if `count` is in bytes; 0 counts as 1.
 
     Example:
         >>> bits(8 * math.log(2), 4)

@@ -13,20 +13,20 @@ from lm import disk
 from lm.errors import UserError
 
 NAME = "lock"
-# Who starts the processes of a cluster numbers them: the launch script, Slurm, Open MPI, a TPU pod.
+# The rank of this process, as the launch script, Slurm, Open MPI or a TPU pod sets it.
 _RANKS = ("KERAS_DISTRIBUTION_PROCESS_ID", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "TPU_WORKER_ID")
 
 
 @contextlib.contextmanager
 def lock(workdir: Path) -> Iterator[None]:
-    """Hold the run folder while the body runs; the system lets go when the process dies.
+    """Hold the lock of a run folder while the body runs; it is released when the process dies.
 
     Args:
-        workdir: the run folder; it is made if it is not there.
+        workdir: the run folder; created if missing.
 
     Raises:
-        UserError: another process holds it (the message names its host and number), it holds a
-            link, or it cannot be written.
+        UserError: another process holds the lock (the message names its host and pid), the folder
+            contains a link, or it cannot be written.
     """
     owner = json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
     with disk.writing(workdir, "the run folder"):
@@ -42,12 +42,12 @@ def lock(workdir: Path) -> Iterator[None]:
 
 
 def check(workdir: Path) -> None:
-    """Refuse a run folder that another process holds, before anything slow is begun.
+    """Refuse a run folder that another process holds, before anything slow starts.
 
-    Of the processes of a cluster the first one does: the others share its run.
+    On a cluster only the first process checks: the others share its run.
 
     Raises:
-        UserError: naming the host and number of the other process.
+        UserError: naming the host and pid of the other process.
     """
     is_first = all(os.environ.get(name, "0") == "0" for name in _RANKS)
     if is_first and (workdir / NAME).is_file():
@@ -56,7 +56,7 @@ def check(workdir: Path) -> None:
 
 
 def refuse_links(folder: Path) -> None:
-    """Refuse a folder with links in it: what is written would land wherever they lead.
+    """Refuse a folder that contains links: writes would land wherever they point.
 
     The folder itself may be a link.
 
@@ -71,12 +71,12 @@ def refuse_links(folder: Path) -> None:
 
 
 def _not_a_link(path: str, flags: int) -> int:
-    """Open a file that may be new; a link in its place is an error."""
+    """Open or create a file; refuse to follow a link."""
     return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def _take(file: IO[bytes], workdir: Path) -> None:
-    """Lock an open file, without waiting."""
+    """Lock an open file without waiting."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

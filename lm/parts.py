@@ -1,11 +1,11 @@
-"""What a gin file may name: only what is declared here, at the place where it is defined.
+"""What gin files may name: only objects declared with these decorators where they are defined.
 
-    @part     `@attention.SelfAttention` hands it over; the library calls it later
-    @value    a part that a gin file may also call while it is read: `@user.text_task()`
-    @entry    what a command calls: a gin file binds its parameters and never refers to it
+    @part     may be passed as a factory: `@attention.SelfAttention`; the library calls it later
+    @value    may also be called while the file is read: `@user.text_task()`
+    @entry    called by a command: a gin file may bind its parameters but not refer to it
 
-A part computes. What writes, removes, starts, imports or loads code is not declared, so that no
-gin file can reach it. The object itself is unchanged: gin's own decorator would replace it.
+Parts only compute. Nothing that writes, deletes, starts processes, imports or loads code is
+declared, so gin files cannot reach it. Unlike gin's decorators, these leave the object unchanged.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ _Object = TypeVar("_Object", bound=Callable[..., Any])
 
 
 class Use(Enum):
-    """How a gin file may use what it names."""
+    """How a gin file may use an object."""
 
     ENTRY = auto()
     PART = auto()
@@ -27,32 +27,32 @@ _DECLARED: dict[Callable[..., Any], Use] = {}
 
 
 def part(found: _Object) -> _Object:
-    """Declare a factory or function that the library calls: a layer, a mask, a converter."""
+    """Declare a factory or function that the library calls, such as a layer, mask or converter."""
     _DECLARED[found] = Use.PART
     return found
 
 
 def value(found: _Object) -> _Object:
-    """Declare a part whose result may stand in a gin file: a schedule, a vocabulary, a task."""
+    """Declare a part that a gin file may also call, such as a schedule, vocabulary or task."""
     _DECLARED[found] = Use.VALUE
     return found
 
 
 def entry(found: _Object) -> _Object:
-    """Declare the function of a command."""
+    """Declare the entry function of a command."""
     _DECLARED[found] = Use.ENTRY
     return found
 
 
 def declared() -> dict[Callable[..., Any], Use]:
-    """Return everything declared so far; what no import has reached is not there."""
+    """Return everything declared by the modules imported so far."""
     return dict(_DECLARED)
 
 
 def use_of(found: Any) -> Use | None:
     """Return how a gin file may use an object; None if it is not declared.
 
-    A subclass is not declared by its parent.
+    Subclasses do not inherit the declaration.
 
     Example:
         >>> @part

@@ -1,7 +1,7 @@
-"""Silences the log messages of TensorFlow and JAX; Python's errors are shown as they are.
+"""Silences the log messages of TensorFlow and JAX, not Python's errors.
 
 TensorFlow's C++ code writes about six lines while it is imported, before any log level applies:
-`without_chatter` filters them. Log levels silence the rest.
+`without_chatter` filters them out. Log levels silence the rest.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ def install() -> None:
 
 
 def _after_tensorflow(tensorflow: ModuleType) -> None:
-    """Silence TensorFlow's Python loggers; leave the GPUs to JAX when it is the engine."""
+    """Silence TensorFlow's Python loggers; hide the GPUs from it when JAX is the engine."""
     from absl import logging as absl_logging
 
     absl_logging.set_verbosity(absl_logging.ERROR)
@@ -52,7 +52,7 @@ class _Loader(importlib.abc.Loader):
         return self._inner.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Execute the module silently, then set its log levels; its own loader stays in place."""
+        """Execute the module silently, then set its log levels; restore its own loader."""
         module.__loader__ = self._inner
         if module.__spec__:
             module.__spec__.loader = self._inner
@@ -90,7 +90,7 @@ _NOISE = re.compile(
 
 @contextlib.contextmanager
 def without_chatter() -> Iterator[None]:
-    """Hold back what is written to file descriptor 2, then write all but the log lines."""
+    """Capture file descriptor 2 during the body, then write what was not a log line."""
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as caught:

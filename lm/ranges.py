@@ -1,4 +1,4 @@
-"""Types of numbers in a range: a binding in gin is checked against them."""
+"""Annotations for numbers in a range; gin bindings are checked against them."""
 
 import math
 from typing import Annotated, NamedTuple

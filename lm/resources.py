@@ -1,6 +1,6 @@
-"""Where the data folders `gin/` and `tokenizers/` lie, in a checkout and in an installed wheel.
+"""Paths of the data folders `gin/` and `tokenizers/`, in a checkout and in an installed wheel.
 
-They are found by path: as packages they would shadow the libraries `gin` and `tokenizers`.
+They are found by path: as packages they would shadow the libraries of the same names.
 """
 
 from pathlib import Path
@@ -9,13 +9,13 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def folder(name: str) -> Path:
-    """Return the data folder of that name: the wheel's `lm/<name>`, else the checkout's.
+    """Return a data folder: the wheel's `lm/<name>`, else the checkout's.
 
     Args:
         name: `gin` or `tokenizers`.
 
     Raises:
-        FileNotFoundError: it is in neither, so the installation is broken.
+        FileNotFoundError: neither exists; the installation is broken.
 
     Example:
         >>> folder("gin").name

@@ -1,4 +1,4 @@
-"""What a model costs: parameters by module, floating-point operations per token, memory."""
+"""The size of a model: parameters by module, FLOPs per token, memory."""
 
 import math
 from collections import Counter
@@ -18,13 +18,13 @@ BYTES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2, "int32": 4, "u
 
 
 class Summary(NamedTuple):
-    """The costs of a model.
+    """The size of a model.
 
     Attributes:
-        parameters: numbers that training changes.
-        flops_per_token: forward pass, 2 per multiply-add, divided by the output tokens.
-        length: tokens on each side at which `flops_per_token` was counted.
-        weights_bytes: of the trainable variables in their own types.
+        parameters: number of trainable parameters.
+        flops_per_token: of a forward pass, 2 per multiply-add, divided by the output tokens.
+        length: tokens on each side for which `flops_per_token` was counted.
+        weights_bytes: of the trainable variables in their own dtypes.
         modules: parameters by module, in the order of the model.
         shapes: path and shape of every trainable variable.
     """
@@ -38,7 +38,7 @@ class Summary(NamedTuple):
 
 
 def summarise(model: Callable[[], Any], *, length: int) -> Summary:
-    """Builds a model of any size without allocating it and counts; layers that repeat, only once.
+    """Counts without allocating the model; of repeated layers only one is built.
 
     Args:
         model: factory of the model.
@@ -60,7 +60,7 @@ def summarise(model: Callable[[], Any], *, length: int) -> Summary:
 
 
 def token_row(length: int) -> Features:
-    """Returns a row on shapes of a model of tokens; another has a method `row`."""
+    """Returns symbolic features for a model of tokens; other models have a method `row`."""
     return token_features(keras.KerasTensor((1, length), "int32"))
 
 

@@ -1,11 +1,11 @@
-"""A safetensors file, tensor by tensor: written one after the other, mapped where it is read.
+"""Reading and writing safetensors files one tensor at a time.
 
     8 bytes        n, the size of the header, little endian
     n bytes        JSON: name → {"dtype": "F32", "shape": […], "data_offsets": [first, end]}
     the rest       the tensors; offsets count from here
 
-The library `safetensors` wants all tensors of a file in memory at once, and its numbers again as
-bytes; here no more than one is copied.
+Files are memory-mapped for reading. The library `safetensors` needs all tensors of a file in memory
+to write it, plus a copy as bytes; here at most one tensor is copied.
 """
 
 import json
@@ -45,10 +45,10 @@ class Entry(NamedTuple):
     """Where a tensor lies in its file.
 
     Attributes:
-        dtype: of its numbers, as safetensors has it: "F32".
+        dtype: safetensors' name of the dtype, such as "F32".
         shape: of the tensor.
-        first: its first byte, from the beginning of the file.
-        size: its bytes.
+        first: offset of its first byte from the beginning of the file.
+        size: in bytes.
     """
 
     dtype: str
@@ -64,19 +64,19 @@ def write_file(
     dtype: DTypeLike | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes tensors one by one; those that are views, or mapped, are copied one at a time.
+    """Writes tensors one by one, so that at most one mapped or strided array is copied at a time.
 
     Args:
         path: the file.
         tensors: name → array.
-        dtype: of the numbers in the file; None for those of each array.
-        metadata: texts for the header.
+        dtype: of the numbers in the file; by default that of each array.
+        metadata: strings for the header.
 
     Raises:
         KeyError: an array has a dtype that is not one of `DTYPES`.
     """
     kinds = {name: np.dtype(dtype or tensor.dtype) for name, tensor in tensors.items()}
-    # As the library does: the widest numbers first, so that each lies at a multiple of its size.
+    # Widest dtypes first, as the library does, so that every tensor is aligned.
     order = sorted(tensors, key=lambda name: (-kinds[name].itemsize, name))
     header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     end = 0
@@ -98,7 +98,7 @@ def write_file(
 
 
 def read_file(path: Path) -> dict[str, np.ndarray]:
-    """Returns name → array, mapped into memory: a tensor is read when it is used.
+    """Returns name → array, memory-mapped: a tensor is read when it is used.
 
     Raises:
         UserError: the file is damaged, or a tensor has a type that is unknown here.
@@ -107,7 +107,7 @@ def read_file(path: Path) -> dict[str, np.ndarray]:
 
 
 def entries(path: Path) -> dict[str, Entry]:
-    """Returns where each tensor of a file lies, checked by the library before a byte is believed.
+    """Returns the entry of each tensor; the library validates the header first.
 
     Raises:
         UserError: the file is damaged, or a tensor has a type that is unknown here.
@@ -132,7 +132,7 @@ def entries(path: Path) -> dict[str, Entry]:
 
 
 def _mapped(path: Path, entry: Entry) -> np.ndarray:
-    """Returns a tensor of a checked file."""
+    """Returns a tensor of a validated file."""
     dtype = np.dtype(DTYPES[entry.dtype])
     if not math.prod(entry.shape):
         return np.zeros(entry.shape, dtype)

@@ -1,13 +1,13 @@
-"""What a configuration may not do while it is evaluated and while a model is built from it.
+"""Blocks side effects while a configuration is evaluated or a model is built from it.
 
-`lm.parts` decides what a gin file can name, and a part computes. Should one do more all the same,
-Python's audit events tell of it before it happens, and it is refused: starting a process, opening a
-connection, loading machine code, reading a pickle, changing files outside the caches, importing
-what is neither installed nor named by `--gin_modules`.
+`lm.parts` limits what a gin file can name to parts, which only compute. This is the second line of
+defence: an audit hook of Python refuses to start a process, open a connection, load machine code,
+read a pickle, change files outside the caches, or import what is neither installed nor named by
+`--gin_modules`.
 
-The hook is per process and cannot be taken away; elsewhere, and in other threads, it looks at one
-variable and returns. What libraries do outside Python (XLA's compiler, TensorFlow's files) raises
-no event.
+The hook is per process and cannot be removed; outside `wall`, and in other threads, it reads one
+variable and returns. What libraries do outside Python (XLA's compiler, TensorFlow's file access)
+raises no audit event.
 """
 
 import os
@@ -30,17 +30,17 @@ _CHANGES = ("remove", "rename", "rmdir", "mkdir", "link", "symlink", "truncate",
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _PACKAGE = Path(__file__).parent
 
-# No shipped model takes a tenth of it.
+# Shipped models need less than a tenth of this.
 _MOST_PARTS = 20_000
 
 
 class _Work(NamedTuple):
-    """What is under way.
+    """What is being evaluated or built.
 
     Attributes:
-        binding: what is evaluated or built.
-        outermost: the binding that it belongs to.
-        parts: counts those of the outermost.
+        binding: its binding.
+        outermost: the outermost binding around it.
+        parts: counts the parts made for the outermost binding.
     """
 
     binding: str
@@ -55,16 +55,16 @@ _TRUSTED: list[str] = []
 
 @contextmanager
 def wall(binding: str) -> Iterator[None]:
-    """Refuse what is listed above while the body runs, and endless numbers of parts.
+    """Refuse the side effects listed above while the body runs, and an excessive number of parts.
 
     Args:
         binding: what is evaluated or built, for the message.
 
     Raises:
-        ConfigError: the body tries; one line with the binding.
+        ConfigError: the body attempts one of them; the message names the binding.
     """
     if not _INSTALLED:
-        platform.processor()  # asks the program `uname`, once for all; TFDS needs it later
+        platform.processor()  # starts `uname` and caches the answer; TFDS needs it later
         sys.addaudithook(_watch)
         _INSTALLED.append(_watch)
     outer = _WORK.get()
@@ -81,7 +81,7 @@ def wall(binding: str) -> Iterator[None]:
 
 
 def trust(modules: Iterable[str]) -> None:
-    """Let these modules of the user's, imported before, import what lies inside of them."""
+    """Let the user's modules (already imported) import their own submodules."""
     found = [sys.modules[name] for name in modules if name in sys.modules]
     _TRUSTED[:] = [
         str(path)
@@ -92,7 +92,7 @@ def trust(modules: Iterable[str]) -> None:
 
 
 def _watch(event: str, given: tuple[Any, ...]) -> None:
-    """Raise for what the wall refuses; Python calls this before it does what the event tells."""
+    """Raise for what the wall refuses; Python calls this before it acts."""
     work = _WORK.get()
     if work and (refused := deed(event, given)):
         raise ConfigError(
@@ -102,7 +102,7 @@ def _watch(event: str, given: tuple[Any, ...]) -> None:
 
 
 def deed(event: str, given: tuple[Any, ...]) -> str | None:
-    """Return what an event does that the wall refuses, in words."""
+    """Describe what the wall refuses in an event; None if it is allowed."""
     family, _, name = event.partition(".")
     judge = _JUDGES.get(event) or _JUDGES.get(family)
     return judge(name, given) if judge else None
@@ -125,7 +125,7 @@ def _pickle(name: str, given: tuple[Any, ...]) -> str:
 
 
 def _system(name: str, given: tuple[Any, ...]) -> str | None:
-    """Return what a function of `os` does that is refused."""
+    """Describe what is refused of a function of `os`."""
     if name in _STARTS:
         return _process(name, given)
     if name in ("kill", "killpg"):
@@ -138,7 +138,7 @@ def _system(name: str, given: tuple[Any, ...]) -> str | None:
 
 
 def _opening(name: str, given: tuple[Any, ...]) -> str | None:
-    """Return what opening a file does that is refused."""
+    """Describe what is refused of opening a file."""
     path, mode, flags = given
     if isinstance(path, int):
         return None
@@ -149,13 +149,13 @@ def _opening(name: str, given: tuple[Any, ...]) -> str | None:
 
 
 def _execution(name: str, given: tuple[Any, ...]) -> str | None:
-    """Return what running the code of a file does; code without a file was there before."""
+    """Describe what is refused of executing code; code without a file is already loaded."""
     path = getattr(given[0], "co_filename", "<string>")
     return None if path.startswith("<") or _is_installed(path) else f"import {_shown(path)}"
 
 
 def _extension(name: str, given: tuple[Any, ...]) -> str | None:
-    """Return what loading a compiled module does; other imports run code, which tells of itself."""
+    """Describe what is refused of importing a compiled module; others raise `exec` events."""
     path = given[1]
     return None if path is None or _is_installed(path) else f"import {_shown(path)}"
 
@@ -174,7 +174,7 @@ _JUDGES: Mapping[str, Callable[[str, tuple[Any, ...]], str | None]] = {
 
 
 def _is_cache(path: Any) -> bool:
-    """Tell whether a path lies in a cache: the data's, JAX's programs, Python's byte code."""
+    """Return whether a path lies in a cache: of data, JAX's programs or Python's byte code."""
     real = os.path.realpath(os.fsdecode(path))
     if real == os.devnull:
         return True
@@ -185,7 +185,7 @@ def _is_cache(path: Any) -> bool:
 
 
 def _is_installed(path: Any) -> bool:
-    """Tell whether code lies in this package, beside it, among the installed, or is trusted."""
+    """Return whether code belongs to this package, `tasks`, an installed or a trusted module."""
     folders = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")]
     folders += [*site.getsitepackages(), site.getusersitepackages()]
     folders += [str(_PACKAGE), str(_PACKAGE.with_name("tasks")), *_TRUSTED]
@@ -193,13 +193,13 @@ def _is_installed(path: Any) -> bool:
 
 
 def _lies_in(real: str, folders: Iterable[str]) -> bool:
-    """Tell whether a path without links is one of the folders or below one."""
+    """Return whether a resolved path is one of the folders or below one."""
     roots = [os.path.realpath(folder) for folder in folders]
     return any(real == root or real.startswith(f"{root}{os.sep}") for root in roots)
 
 
 def _shown(given: Any) -> str:
-    """Return what an event names, on one line."""
+    """Return the argument of an event on one line."""
     words = given if isinstance(given, list | tuple) else [given]
     text = " ".join(os.fsdecode(w) if isinstance(w, bytes) else str(w) for w in words)
     return repr(text if len(text) <= 80 else f"{text[:77]}...")  # noqa: PLR2004 - one line

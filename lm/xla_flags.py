@@ -1,8 +1,8 @@
-"""Flags of XLA that a release of JAX needs to compute right on a CPU, set before JAX starts.
+"""XLA flags that one release of JAX needs to compute correct sums on a CPU.
 
-jaxlib 0.10.2 hands sums to YNNPACK, which gives wrong values for a product per row that is summed
-at once (https://github.com/jax-ml/jax/issues/39103). 0.10.1 and 0.11.0 do not. TensorFlow's own XLA
-is right, and its training 4 % slower under the same flag: it is set where Keras runs on JAX.
+jaxlib 0.10.2 passes sums to YNNPACK, which returns wrong values when a product per row is fused
+with its sum (https://github.com/jax-ml/jax/issues/39103); 0.10.1 and 0.11.0 are not affected. The
+flag is set only if Keras runs on JAX: TensorFlow's own XLA is correct, and 4 % slower with it.
 """
 
 import json
@@ -17,16 +17,16 @@ _ROWS = 32_769
 
 
 def guard() -> None:
-    """Keep sums away from YNNPACK where that is needed; XLA reads flags when JAX first computes.
+    """Disable YNNPACK's sums for the affected release; must run before JAX first computes.
 
-    Only there: XLA ends the process at a flag that it does not know.
+    No other release gets the flag: XLA aborts the process on a flag it does not know.
     """
     if keras_backend() == "jax" and _jaxlib() == WRONG_SUMS:
         os.environ["XLA_FLAGS"] = guarded(os.environ.get("XLA_FLAGS", ""))
 
 
 def keras_backend() -> str:
-    """Return the backend that Keras will take, without importing it."""
+    """Return the backend that Keras will use, without importing it."""
     if backend := os.environ.get("KERAS_BACKEND"):
         return backend
     folder = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
@@ -37,7 +37,7 @@ def keras_backend() -> str:
 
 
 def guarded(flags: str) -> str:
-    """Return the flags with the guard added, unless they choose YNNPACK's fusions themselves.
+    """Return the flags with the guard added, unless they already set YNNPACK's fusions.
 
     Example:
         >>> guarded("--xla_dump_to=x")
@@ -47,7 +47,7 @@ def guarded(flags: str) -> str:
 
 
 def without_cache(flags: str) -> str:
-    """Return TensorFlow's flags without the folder of compiled programs, which decides no bit.
+    """Return TensorFlow's flags without the cache folder, which does not affect results.
 
     Example:
         >>> without_cache("--tf_xla_auto_jit=0 --tf_xla_persistent_cache_directory=x")
@@ -57,9 +57,9 @@ def without_cache(flags: str) -> str:
 
 
 def published_case() -> tuple[float, float]:
-    """Return what JAX computes and what is right: the last of Σ (I x_i)² with x_i = (i, 0, 0).
+    """Return JAX's and the correct value of the last of Σ (I x_i)² with x_i = (i, 0, 0).
 
-    Without the guard jaxlib 0.10.2 is wrong by 0.2 to 0.8 %.
+    Without the guard jaxlib 0.10.2 is off by 0.2 to 0.8 %.
     """
     import jax
     import jax.numpy as jnp

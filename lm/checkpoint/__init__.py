@@ -1,4 +1,4 @@
-"""Checkpoints: one folder each, complete or absent, verified before use.
+"""Checkpoints: one folder each, written atomically and verified before use.
 
 workdir/checkpoints/<step>/weights.safetensors    what inference needs
                            averages.safetensors   averages of the weights, if the run has them

@@ -1,4 +1,4 @@
-"""One checkpoint folder: complete or absent, and read only after its hashes are verified."""
+"""One checkpoint folder: written atomically, read only after its hashes are verified."""
 
 import dataclasses
 import hashlib
@@ -27,12 +27,12 @@ class CheckpointError(UserError):
 
 
 class DamagedError(CheckpointError):
-    """A checkpoint whose files are not as they were written."""
+    """A checkpoint whose files are damaged or missing."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What a checkpoint holds.
+    """The manifest of a checkpoint.
 
     Attributes:
         step: batches consumed.
@@ -58,7 +58,7 @@ def write(
     metadata: Mapping[str, Any],
     dtype: DTypeLike | None = None,
 ) -> Path:
-    """Write a checkpoint; whatever happens, `folder` is complete or absent.
+    """Write a checkpoint atomically: `folder` is complete or does not exist.
 
     Args:
         folder: `.../checkpoints/<step>`; an existing one is replaced.
@@ -66,7 +66,7 @@ def write(
         groups: kind -> name -> array; one safetensors file per kind.
         data_state: position in the data.
         metadata: plain JSON for the manifest.
-        dtype: of all numbers in the files; None for those of each array.
+        dtype: of all numbers in the files; by default those of the arrays.
 
     Raises:
         CheckpointError: the disk is full or not writable; the message names path and size.
@@ -87,10 +87,10 @@ def write(
 
 
 def verify(folder: Path) -> Manifest:
-    """Return the manifest of a checkpoint after checking every byte of it.
+    """Return the manifest of a checkpoint after verifying the hashes of all its files.
 
     Raises:
-        DamagedError: naming the first file that is missing, cut, or changed.
+        DamagedError: naming the first file that is missing, truncated or changed.
         CheckpointError: the checkpoint is of a newer format.
     """
     manifest = manifest_of(folder)
@@ -106,7 +106,7 @@ def verify(folder: Path) -> Manifest:
 
 
 def manifest_of(folder: Path) -> Manifest:
-    """Return the manifest of a checkpoint, itself verified; the other files are not read.
+    """Return the manifest of a checkpoint after verifying it; the other files are not read.
 
     Raises:
         DamagedError: the manifest is missing or changed.
@@ -118,7 +118,7 @@ def manifest_of(folder: Path) -> Manifest:
     except OSError as error:
         raise DamagedError(f"{error.filename} cannot be read: {error.strerror}") from error
     if hashlib.sha256(text).hexdigest().encode() != seal:
-        raise DamagedError(f"{path} was changed: its sha256 is not that of {SEAL}")
+        raise DamagedError(f"{path} was changed: its sha256 is not the one in {SEAL}")
     try:
         values = json.loads(text)
         if values["format"] != FORMAT:
@@ -129,44 +129,44 @@ def manifest_of(folder: Path) -> Manifest:
         # In the file the metadata is called "facts", as in checkpoints of earlier versions.
         return _checked(Manifest(metadata=values.pop("facts"), **values))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DamagedError(f"{path} is no manifest: {error}") from error
+        raise DamagedError(f"{path} is not a manifest: {error}") from error
 
 
 def read(folder: Path, kind: str) -> dict[str, np.ndarray]:
-    """Return name -> array of one kind of tensors; call `verify` before.
+    """Return name -> array of one kind; call `verify` first.
 
     Raises:
-        DamagedError: the file is no safetensors, whatever its hash says.
+        DamagedError: the file is not valid safetensors, although its hash matches.
     """
     path = folder / f"{kind}.safetensors"
     try:
         return safetensors.load_file(path)
     except (OSError, SafetensorError, ValueError, KeyError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise DamagedError(f"{path} is no safetensors file: {reason}") from error
+        raise DamagedError(f"{path} is not a safetensors file: {reason}") from error
 
 
 def mapped(folder: Path, kind: str) -> dict[str, np.ndarray]:
-    """Return the same, each tensor read when it is used."""
+    """Return name -> memory-mapped array of one kind."""
     return read_file(folder / f"{kind}.safetensors")
 
 
 def _checked(manifest: Manifest) -> Manifest:
-    """Return a manifest, which someone else may have written, if its parts have the right types.
+    """Return a manifest from an untrusted file after checking the types of its fields.
 
     Raises:
-        TypeError: a part is of another type, or a file lies elsewhere.
+        TypeError: a field has the wrong type, or a file lies outside the folder.
     """
     parts = (manifest.tensors, manifest.files, manifest.metadata, *manifest.files.values())
     if not isinstance(manifest.step, int) or not all(isinstance(part, dict) for part in parts):
-        raise TypeError("step, tensors, files or facts are of another type")
+        raise TypeError("step, tensors, files or facts have the wrong type")
     if elsewhere := [name for name in manifest.files if Path(name).name != name]:
         raise TypeError(f"{elsewhere[0]!r} lies outside the folder")
     return manifest
 
 
 def _seal(folder: Path, *, step: int, kinds: Sequence[str], metadata: Mapping[str, Any]) -> None:
-    """Write the manifest of the files that are there, and its seal last."""
+    """Write the manifest of the files in a folder, then its hash."""
     files = sorted(folder.iterdir())
     manifest = Manifest(
         step=step,
@@ -182,7 +182,7 @@ def _seal(folder: Path, *, step: int, kinds: Sequence[str], metadata: Mapping[st
 
 
 def _tensors(path: Path) -> dict[str, dict[str, Any]]:
-    """Return name -> shape and dtype of the tensors of a file."""
+    """Return name -> shape and dtype of the tensors in a file."""
     return {
         name: {"shape": list(entry.shape), "dtype": np.dtype(DTYPES[entry.dtype]).name}
         for name, entry in entries(path).items()

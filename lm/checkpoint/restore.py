@@ -1,4 +1,4 @@
-"""Loads tensors into variables, strictly: none missing, none unused, none reshaped."""
+"""Strict loading of tensors into variables: none missing, none unused, no other shapes."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -21,20 +21,19 @@ def assign(
     source: object,
     partial: Collection[str] = (),
 ) -> list[str]:
-    """Give every variable the array of its name.
+    """Assign to every variable the array of its name.
 
     Args:
         variables: name -> Keras variable.
         arrays: name -> array.
         source: where the arrays come from, for the message.
-        partial: regular expressions; differences are allowed under names that match one, and the
-            variable keeps its value.
+        partial: regular expressions of names that may differ; those variables keep their value.
 
     Returns:
         The allowed differences, one line each.
 
     Raises:
-        CheckpointError: listing what differs; no variable was changed.
+        CheckpointError: listing the differences; no variable was changed.
     """
     differences = _differences(variables, arrays)
     allowed = {n for n in differences if any(re.search(pattern, n) for pattern in partial)}
@@ -59,12 +58,12 @@ def load_weights(
     averaged: bool = True,
     partial: Collection[str] = (),
 ) -> list[str]:
-    """Load a verified checkpoint's weights into a built objective, or the model inside one.
+    """Load the weights of a checkpoint into a built objective, or into its model.
 
     Args:
         model: the objective or the model.
         folder: a checkpoint folder.
-        averaged: whether to prefer averaged weights if the run has them.
+        averaged: whether to prefer averaged weights, if there are any.
         partial: regular expressions of names that may differ; see `assign`.
 
     Returns:
@@ -84,7 +83,7 @@ def load_weights(
 
 
 def mapped_weights(folder: Path) -> dict[str, np.ndarray]:
-    """Return the weights that `load_weights` prefers, each read when it is used.
+    """Return the weights that `load_weights` would take, memory-mapped.
 
     Raises:
         DamagedError: the checkpoint is damaged.
@@ -94,7 +93,7 @@ def mapped_weights(folder: Path) -> dict[str, np.ndarray]:
 
 
 def _differences(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Return name -> what differs, for every name that does."""
+    """Return name -> a description of the difference, for every name that differs."""
     found = {name: f"{name} is not in the checkpoint" for name in variables if name not in arrays}
     found |= {name: f"{name} is only in the checkpoint" for name in arrays if name not in variables}
     for name in variables.keys() & arrays.keys():

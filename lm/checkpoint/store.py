@@ -1,4 +1,4 @@
-"""The checkpoints of one run: written by a thread; the last ones and the best are kept."""
+"""The checkpoints of a run: saved in the background; the newest and the best are kept."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -24,14 +24,14 @@ FOLDER = "checkpoints"
 class Store:
     """Saves in the background and finds the newest good checkpoint.
 
-    If a save fails, the next call raises its error.
+    The error of a failed save is raised by the next call.
 
     Args:
         workdir: the run folder.
-        keep: number of newest checkpoints to keep, besides the best one and the newest one that a
-            run may roll back to. None keeps all.
-        warn: called with one line when a damaged checkpoint is skipped; prints to standard error
-            by default.
+        keep: number of newest checkpoints to keep, besides the best one and the one that the run
+            may roll back to. None keeps all.
+        warn: called with a line when a damaged checkpoint is skipped; prints to standard error by
+            default.
     """
 
     def __init__(
@@ -48,15 +48,15 @@ class Store:
         self._pending: Future[None] | None = None
 
     def clean(self) -> None:
-        """Delete what a killed process left half written; only the run's owner may."""
+        """Delete what a killed process left half written; only the run's owner may call this."""
         for folder in (self.folder.parent, self.folder):
             disk.clean(folder)
 
     def newest(self, *, before: int | None = None) -> tuple[Path, Manifest] | None:
-        """Return the newest undamaged checkpoint and its manifest, None if none was written.
+        """Return the newest undamaged checkpoint and its manifest; None if there are none.
 
         Args:
-            before: prefer the newest of a lower step, and after those the oldest.
+            before: prefer the newest one below this step, else the oldest one.
 
         Raises:
             DamagedError: all of them are damaged.
@@ -65,7 +65,7 @@ class Store:
         return _newest(self.folder, self._warn, before)
 
     def good(self) -> tuple[Path, Manifest] | None:
-        """Return the newest undamaged checkpoint that a run may roll back to, or None.
+        """Return the newest checkpoint that a run may roll back to, or None.
 
         Raises:
             CheckpointError: it is damaged.
@@ -76,16 +76,16 @@ class Store:
     def save(
         self, *, step: int, groups: Groups, data_state: bytes, metadata: Mapping[str, Any]
     ) -> None:
-        """Save a checkpoint in the background, after waiting for the one before.
+        """Save a checkpoint in the background; first wait for the previous save.
 
         Args:
             step: batches consumed.
-            groups: kind -> name -> array; not to be changed afterwards.
+            groups: kind -> name -> array; must not be changed afterwards.
             data_state: position in the data.
             metadata: for the manifest; `metric` (lower is better) decides which one is the best.
 
         Raises:
-            CheckpointError: the save before this one failed.
+            CheckpointError: the previous save failed.
         """
         self.wait()
         self._pending = self._writer.submit(
@@ -93,7 +93,7 @@ class Store:
         )
 
     def poll(self) -> None:
-        """Raise the error of a save that has failed since."""
+        """Raise the error of a failed save, if there is one."""
         if self._pending is not None and self._pending.done():
             self.wait()
 
@@ -104,14 +104,14 @@ class Store:
             pending.result()
 
     def close(self) -> None:
-        """Wait for the pending save, raise its error, end the thread."""
+        """Wait for the pending save, end the thread and raise the save's error."""
         try:
             self.wait()
         finally:
             self._writer.shutdown()
 
     def _write(self, *, step: int, **contents: Any) -> None:
-        """Write and verify one checkpoint, then delete those not to be kept."""
+        """Write and verify a checkpoint, then delete the ones that are no longer kept."""
         verify(write(self.folder / str(step), step=step, **contents))
         if self.keep is None:
             return
@@ -123,7 +123,7 @@ class Store:
 
 
 def steps(folder: Path) -> list[int]:
-    """Return the steps of the checkpoints in a folder, ascending; unfinished ones do not count."""
+    """Return the steps of the finished checkpoints in a folder, in ascending order."""
     if not folder.is_dir():
         return []
     return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
@@ -142,7 +142,7 @@ def latest(workdir: str | Path) -> Path:
 
 
 def best(workdir: str | Path) -> Path:
-    """Return the checkpoint of the lowest validation loss, the newest where none was validated.
+    """Return the checkpoint with the lowest validation loss; the newest if none was evaluated.
 
     Raises:
         CheckpointError: there is none.
@@ -176,7 +176,7 @@ def find(path: str | Path, checkpoint: str = "latest") -> Path:
 
 
 def local(path: str | Path) -> Path:
-    """Return a local path; checkpoints rely on atomic renames and flushing.
+    """Return a local path; checkpoints rely on atomic renames.
 
     Raises:
         ConfigError: the path is a URL.
@@ -200,29 +200,29 @@ def _newest(
                 raise DamagedError(f"{folder / str(step)} holds step {manifest.step}")
         except DamagedError as error:
             damage = str(error)
-            warn(f"checkpoint {step} is damaged and passed over: {error}")
+            warn(f"checkpoint {step} is damaged and skipped: {error}")
         else:
             return folder / str(step), manifest
     if damage:
-        raise DamagedError(f"no checkpoint in {folder} is undamaged: {damage}")
+        raise DamagedError(f"all checkpoints in {folder} are damaged: {damage}")
     return None
 
 
 def _best(folder: Path) -> int | None:
-    """Return the step of the lowest metric, None if no checkpoint has one."""
+    """Return the step with the lowest metric; None if no checkpoint has one."""
     metrics = _metadata(folder, "metric")
     return min(metrics, key=lambda step: metrics[step]) if metrics else None
 
 
 def _good(folder: Path) -> int | None:
-    """Return the newest step that a run may roll back to, None if there is none."""
+    """Return the newest step that a run may roll back to; None if there is none."""
     return max(
         (step for step, is_good in _metadata(folder, "good").items() if is_good), default=None
     )
 
 
 def _metadata(folder: Path, key: str) -> dict[int, Any]:
-    """Return step -> value of a key of the metadata, for readable checkpoints that have it."""
+    """Return step -> metadata[key], for the readable checkpoints that have it."""
     found = {}
     for step in steps(folder):
         try:

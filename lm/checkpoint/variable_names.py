@@ -1,4 +1,4 @@
-"""The names of variables in a checkpoint: their paths, weights without the objective's own name."""
+"""Names of variables in a checkpoint: their paths, weights without the objective's name."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ SEED = "seed_generator_state"
 
 
 def weights(objective: keras.Model) -> dict[str, Any]:
-    """Return name -> variable of an objective, without the random seeds.
+    """Return name -> variable of an objective, without random seeds.
 
-    The name of the objective is removed, so that another objective over the same model can start
-    from these weights: `decoder_only/embedding/...`, not `token_prediction/decoder_only/...`.
+    The objective's name is dropped, so that another objective can start from the same weights:
+    `decoder_only/embedding/...`, not `token_prediction/decoder_only/...`.
     """
     prefix = f"{objective.name}/"
     return {v.path.removeprefix(prefix): v for v in objective.variables if v.name != SEED}

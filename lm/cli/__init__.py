@@ -1,1 +1,1 @@
-"""The command line: one file per verb, imported when the verb is chosen."""
+"""The command line: one module per verb, imported when it is used."""

@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--against",
         choices=("transformers", "ctranslate2"),
-        help="also measure the same model and weights in this library, window by window in turn "
+        help="also measure the same model and weights in this library, in alternating windows "
         "(needs the extra `parity`)",
     )
     parser.add_argument(

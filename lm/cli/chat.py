@@ -10,19 +10,19 @@ from lm.cli import output, run_flags
 if TYPE_CHECKING:
     from lm.inference.run import Run
 
-HELP = "talk with a trained model"
+HELP = "chat with a trained model"
 EXAMPLE = """examples:
   lm chat --workdir=runs/talks
   lm chat --workdir=runs/talks --input=contexts.jsonl --sheet=sheet.tsv
   lm chat --workdir=runs/chats --gin.chat.reply.write=@dialog.by_name --gin.chat.reply.num_samples=1
 
-A line is a turn; the model answers with one. /new begins another conversation, the end of the
-input (Ctrl-D) ends it. Of 20 samples the most probable is taken that repeats no earlier turn.
-Settings are those of chat.reply: max_turns, write, num_samples, temperature, top_k,
-max_new_tokens, shared_words, seed.
+Each line is a turn, and the model answers with one. /new starts a new conversation; Ctrl-D ends the
+chat. The answer is the most probable of 20 samples that does not repeat an earlier turn. Settings
+are those of chat.reply: max_turns, write, num_samples, temperature, top_k, max_new_tokens,
+shared_words, seed.
 
-With --input, JSON lines of `turns`, the last turn of each is answered; --sheet is the table that
-raters fill in, for `lm results ssa`."""
+With --input, a file of JSON lines with `turns`, the last turn of each conversation is answered.
+--sheet writes a table for raters to fill in, which `lm results ssa` reads."""
 
 NEW = "/new"
 
@@ -32,12 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run_flags.add(parser)
     parser.add_argument("--input", metavar="FILE", help="conversations to answer, JSON lines")
     parser.add_argument(
-        "--sheet", metavar="FILE", help="table for raters to write (default: stdout)"
+        "--sheet", metavar="FILE", help="where to write the raters' table (default: stdout)"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Answer every line."""
+    """Answer every turn."""
     loaded = run_flags.load(args)
     if args.input:
         return _answer(loaded, args)
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _answer(loaded: "Run", args: argparse.Namespace) -> int:
-    """Write the sheet of the conversations of a file."""
+    """Answer the conversations of a file and write the raters' sheet."""
     from lm.data.evaluation import ssa
     from lm.data.storage import readers
 
@@ -65,7 +65,7 @@ def _answer(loaded: "Run", args: argparse.Namespace) -> int:
 
 
 def _lines() -> Iterator[str]:
-    """Yield the lines that are not empty; to a terminal, after a mark."""
+    """Yield the non-empty lines of standard input; prompt for them on a terminal."""
     mark = "> " if sys.stdin.isatty() else ""
     while True:
         print(mark, end="", flush=True)

@@ -1,4 +1,4 @@
-"""`lm train --check`: every fault of a run at once, before its first step."""
+"""`lm train --check`: lists all errors of a run before its first step."""
 
 import argparse
 from collections.abc import Sequence
@@ -15,15 +15,16 @@ LENGTHS = "TASK_FEATURE_LENGTHS"
 
 
 def check_run(args: argparse.Namespace, *, root: str, handed: Sequence[str]) -> int:
-    """Print what the run would be; what is wrong with it is one error that lists all faults.
+    """Print a description of the run, or raise one error that lists everything wrong with it.
 
     Args:
-        args: what the parser of `lm train` read.
+        args: the parsed flags of `lm train`.
         root: the function that the verb calls.
-        handed: its parameters that the verb sets.
+        handed: its parameters that the verb itself sets.
 
     Raises:
-        ConfigError: naming every fault; those of the gin files first, without a framework.
+        ConfigError: listing all faults; if the gin files have any, those alone, and no framework is
+            loaded.
     """
     refuse(flags.faults(args, roots=[root], handed=handed))
     config = flags.load(args, roots=[root])
@@ -34,12 +35,12 @@ def check_run(args: argparse.Namespace, *, root: str, handed: Sequence[str]) -> 
     found = rehearse(settings, Path(args.workdir) if args.workdir else None)
     refuse([*found.faults, *_of_metrics(config)])
     output.print_table(["", ""], list(found.description.items()))
-    print("\nNothing is wrong. Without --check the same command compiles the step and trains.")
+    print("\nNo errors found. Without --check the same command trains.")
     return 0
 
 
 def _of_metrics(config: "Config") -> list[Exception]:
-    """Return why the metrics of the task cannot judge its texts, which `lm eval` will ask for."""
+    """Return errors of the task's own metrics, which `lm eval` would raise later."""
     from lm.data.evaluation.evaluation_task import try_metrics
     from lm.data.registry import task_registry
 
@@ -49,20 +50,21 @@ def _of_metrics(config: "Config") -> list[Exception]:
         name = config.value(flags.TASK)
         if "validation" in task_registry.get(name).splits:
             try_metrics(name, "validation", config.value(LENGTHS))
-    except Exception as error:  # whatever a metric raises is a fault beside the others
+    except Exception as error:  # report whatever a metric raises along with the other faults
         return [error]
     return []
 
 
 def refuse(faults: Sequence[Exception]) -> None:
-    """Raise one error for all faults, each a note of it; nothing if there is none.
+    """Raise one error with a note for each fault, if there are any.
 
     Raises:
         ConfigError: naming them.
     """
     from lm.cli.main import one_line
 
-    different = {one_line(fault): fault for fault in reversed(faults)}  # gin adds where it was
+    # Reversed, so that of equal messages the first is kept; gin may add a location to later ones.
+    different = {one_line(fault): fault for fault in reversed(faults)}
     if not different:
         return
     if len(different) == 1:

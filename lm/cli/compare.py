@@ -1,4 +1,4 @@
-"""`lm compare`: train several gin files for equal time and print their metrics side by side."""
+"""`lm compare`: train several gin files for the same time and print their metrics side by side."""
 
 import argparse
 import statistics
@@ -11,7 +11,7 @@ from lm.errors import ConfigError
 if TYPE_CHECKING:
     from lm.experiments.equal_time import Row
 
-HELP = "train several gin files for equal time and compare them"
+HELP = "train several gin files for the same time and compare them"
 EXAMPLE = """examples:
   lm compare papers/comparison --workdir=runs/comparison
   lm compare papers/comparison --gin_file=papers/comparison/setting/thirty_minutes.gin \\
@@ -19,11 +19,11 @@ EXAMPLE = """examples:
   lm compare papers/multi30k/mobile_transformer.gin papers/multi30k/mobile_evolved.gin \\
       --seconds=600 --seeds=2 --workdir=runs/mobile
 
-A row is a gin file that defines TRAIN_SECONDS and may define SEEDS (default 1); --seconds and
---seeds override them. A folder stands for the gin files in it. Files given by --gin_file are read
+Each row is a gin file that defines TRAIN_SECONDS and may define SEEDS (default 1); --seconds and
+--seeds override them. A folder stands for all gin files in it. Files given by --gin_file are read
 after each row's own. The same command continues: finished runs are skipped, an interrupted one is
-resumed. How many steps fit the seconds is measured for all rows at the beginning: nothing else
-should run on the machine until the first row trains."""
+resumed. The speed of every row is measured first, to turn seconds into steps: keep the machine idle
+until the first row trains."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     seconds, seeds = flags.above_zero(float), flags.above_zero(int)
     parser.add_argument(
-        "--seconds", type=seconds, help="seconds that each row trains (default: its TRAIN_SECONDS)"
+        "--seconds", type=seconds, help="training time of each row (default: its TRAIN_SECONDS)"
     )
     parser.add_argument(
         "--seeds",
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _files(name: str, search_paths: list[str]) -> list[str]:
-    """Return the gin files that an argument names: itself, or those in the folder."""
+    """Return the gin file that an argument names, or those of a folder."""
     from lm.resources import gin_folder
 
     for base in (*map(Path, search_paths), Path(), gin_folder()):
@@ -119,7 +119,7 @@ def _cells(metrics: dict[str, Any], tasks: list[str]) -> list[str]:
 
 
 def _spread(values: list[float]) -> str:
-    """Return a mean, and the range of several.
+    """Return the mean, and of several values the range.
 
     Example:
         >>> _spread([2.5]), _spread([1.0, 2.0])

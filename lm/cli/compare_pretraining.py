@@ -1,4 +1,4 @@
-"""`lm compare-pretraining`: pre-trainings of equal compute, judged by fine-tuning."""
+"""`lm compare-pretraining`: pre-train with equal compute and compare after fine-tuning."""
 
 import argparse
 import statistics
@@ -10,16 +10,16 @@ from lm.cli import flags, output
 if TYPE_CHECKING:
     from lm.experiments.equal_compute import Row
 
-HELP = "compare pre-trainings of equal compute by what they are after fine-tuning"
+HELP = "compare pre-training methods at equal compute, after fine-tuning"
 EXAMPLE = r"""examples:
   lm compare-pretraining --workdir=runs/pretraining
   lm compare-pretraining --workdir=runs/small --flops=5e12 --tasks=sst2,trec --seeds=2 \
       --gin_file=papers/pretraining/setting/two_layers.gin
 
-A row is a gin file that pre-trains, with the file of its name in the folder `labels` beside it that
-fine-tunes; the row `none` fine-tunes the first one's encoder from random weights. Scores are the
-tasks' own metrics on the validation split: mean and standard deviation over the seeds. The same
-command continues: finished runs are skipped, an interrupted one is resumed."""
+Each row is a gin file for pre-training; the file of the same name in the folder `labels` beside it
+is for fine-tuning. The row `none` fine-tunes the first row's encoder from random weights. Scores
+are the tasks' own metrics on the validation split: mean and standard deviation over the seeds. The
+same command continues: finished runs are skipped, an interrupted one is resumed."""
 
 ROWS = [f"papers/pretraining/{row}.gin" for row in ("mlm", "xlnet", "electra", "funnel_electra")]
 TASKS = "sst2,cola,rte,trec,imdb"
@@ -28,7 +28,7 @@ TASKS = "sst2,cola,rte,trec,imdb"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the verb."""
     parser.add_argument(
-        "--rows", nargs="+", default=ROWS, metavar="FILE", help="gin files that pre-train"
+        "--rows", nargs="+", default=ROWS, metavar="FILE", help="gin files for pre-training"
     )
     parser.add_argument(
         "--tasks", default=TASKS, metavar="A,B", help=f"tasks to fine-tune on (default: {TASKS})"
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _row(file: str, args: argparse.Namespace) -> "Row":
-    """Return the row of a gin file, its steps counted if need be."""
+    """Return the row of a gin file; count its steps if that has not been done."""
     from lm.experiments.equal_compute import Row, planned
 
     path, more = Path(file), flags.words(args)
@@ -96,6 +96,6 @@ def _step_flops(file: str, args: argparse.Namespace) -> int:
 
 
 def _cell(scores: list[float]) -> str:
-    """Return mean and deviation, `83.10 ± 0.42`; of one seed the score alone."""
+    """Return mean and deviation, as in `83.10 ± 0.42`; of one seed the score alone."""
     mean = f"{statistics.fmean(scores):.2f}"
     return mean if len(scores) == 1 else f"{mean} ± {statistics.stdev(scores):.2f}"

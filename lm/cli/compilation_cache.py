@@ -1,6 +1,7 @@
-"""Keeps what the engine compiles on disk, so that the next command does not compile it again.
+"""Caches compiled programs on disk, so that later commands need not compile them again.
 
-Both engines know a program by what it computes. The folder's name holds what they leave out.
+Both engines identify a program by its computation. What they leave out is part of the folder's
+name.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ JAX, TENSORFLOW = "JAX_COMPILATION_CACHE_DIR", "TF_XLA_FLAGS"
 
 
 def start() -> None:
-    """Set the engine's own variable, unless it is set; `LM_COMPILATION_CACHE=off` leaves it."""
+    """Set the engine's cache variable, unless set already; `LM_COMPILATION_CACHE=off` disables."""
     folder = cache_dir() / "compiled" / key()
     if os.environ.get(SWITCH) == "off" or not made_private(folder):
         return
@@ -28,7 +29,7 @@ def start() -> None:
 
 
 def made_private(folder: Path) -> bool:
-    """Return whether only the user can write into the folder, made if need be: it holds code."""
+    """Create the folder if needed; return whether only the user can write to it: it holds code."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.stat()

@@ -1,14 +1,14 @@
-"""`lm completion`: a script by which the shell completes commands and flags by itself."""
+"""`lm completion`: a script for shell completion of commands and flags."""
 
 import argparse
 from collections.abc import Iterator
 
-HELP = "print a script that completes commands and flags in the shell"
+HELP = "print a shell script that completes commands and flags"
 EXAMPLE = """examples:
   lm completion > ~/.local/share/bash-completion/completions/lm
   source <(lm completion)     # in zsh first: autoload bashcompinit; bashcompinit
 
-Values of flags, such as the names of files, are completed as files."""
+Values of flags are completed as file names."""
 
 _SCRIPT = """\
 _lm() {{
@@ -27,7 +27,7 @@ complete -o default -o bashdefault -F _lm lm
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add nothing: there is one script."""
+    """Add no flags."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _words(parser: argparse.ArgumentParser) -> Iterator[str]:
-    """Yield the flags of a parser, its fixed choices, and those of the commands below it."""
+    """Yield the flags and choices of a parser and of its subcommands."""
     for action in parser._actions:
         yield from (flag for flag in action.option_strings if flag.startswith("--"))
         if isinstance(action, argparse._SubParsersAction):

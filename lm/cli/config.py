@@ -1,6 +1,8 @@
-"""`lm config`: shows, explains and compares configurations; executes nothing."""
+"""`lm config`: shows, explains and compares configurations without executing anything."""
 
 import argparse
+import io
+import tokenize
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +11,7 @@ from lm.cli.check import refuse
 
 if TYPE_CHECKING:
     from lm.config.scanner import Scan
-    from lm.config.syntax import Binding
+    from lm.config.syntax import Binding, Origin
 
 HELP = "show a configuration's macros, explain a name in it, or compare two"
 EXAMPLE = """examples:
@@ -52,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _scanned(args: argparse.Namespace) -> "Scan":
-    """Return what the flags' files say, no name in them misspelt."""
+    """Return the scan of the flags' files; misspelt names are an error."""
     from lm.config.faults import of_names
 
     scanned = flags.scan(args, first=flags.run_config(args.workdir) if args.workdir else [])
@@ -62,7 +64,7 @@ def _scanned(args: argparse.Namespace) -> "Scan":
 
 def _show(args: argparse.Namespace) -> int:
     """Print every macro with its value, the file that binds it and the comment there."""
-    from lm.config import comments, macros, syntax
+    from lm.config import macros, syntax
 
     table = macros.table(_scanned(args).bindings)
     rows = [
@@ -70,7 +72,7 @@ def _show(args: argparse.Namespace) -> int:
             "macro": name,
             "value": syntax.short(macros.expanded(binding.value, table)),
             "bound in": str(binding.origin),
-            "comment": comments.beside(binding.origin),
+            "comment": _comment_at(binding.origin),
         }
         for name, binding in sorted(table.items())
     ]
@@ -81,6 +83,30 @@ def _show(args: argparse.Namespace) -> int:
     else:
         print("no macro")
     return 0
+
+
+def _comment_at(origin: "Origin") -> str:
+    """Return the comment at the end of a statement's line, which gin drops; empty for a flag."""
+    path = Path(origin.label)
+    if not origin.line or not path.is_file():
+        return ""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return _comment(lines[origin.line - 1]) if origin.line <= len(lines) else ""
+
+
+def _comment(line: str) -> str:
+    """Return the comment of a line; empty if the line is only a part of a statement.
+
+    Example:
+        >>> _comment("NAME = '#1'  # the first")
+        'the first'
+    """
+    try:
+        tokens = list(tokenize.generate_tokens(io.StringIO(line).readline))
+    except (tokenize.TokenError, IndentationError):
+        return ""
+    found = [token.string for token in tokens if token.type == tokenize.COMMENT]
+    return found[0].lstrip("# ") if found else ""
 
 
 def _explain(args: argparse.Namespace) -> int:

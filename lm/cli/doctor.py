@@ -1,4 +1,4 @@
-"""`lm doctor`: is everything there, whose files are these, is there room."""
+"""`lm doctor`: checks the installation, and whether a run fits into memory and on disk."""
 
 import argparse
 from collections.abc import Iterator
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from lm.reliability.doctor import Finding
     from lm.types import Features
 
-HELP = "check the installation, and room and memory for a gin file"
+HELP = "check the installation, and memory and disk space for a gin file"
 EXAMPLE = """examples:
   lm doctor
   lm doctor --gin_file=quickstart.gin --workdir=runs/quickstart --json
 
-Exit code 0: nothing is wrong; 1: a row is BAD. Every such row says what to do."""
+Exit code 0: no problem; 1: a row is BAD. Every such row says what to do."""
 
 _LENGTH = 512
 
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _of_a_run(args: argparse.Namespace) -> Iterator["Finding"]:
-    """Yield what memory and disk a configured run needs."""
+    """Yield the findings on memory, disk and task of a configured run."""
     bindings = flags.scan(args).bindings
     macros = {binding.written for binding in bindings} & {"MODEL", "OPTIMIZER"}
     is_run = any(binding.target == "lm.train.train" for binding in bindings)
@@ -85,7 +85,7 @@ def _of_a_run(args: argparse.Namespace) -> Iterator["Finding"]:
 
 
 def _task(config: "Config") -> "Finding":
-    """Return whether the task is known, its data are here and each feature has a length."""
+    """Check that the task is known, its data are available and each feature has a length."""
     from lm.data.registry import task_registry
     from lm.data.rows.converter import row_shapes
     from lm.reliability import doctor
@@ -101,7 +101,7 @@ def _task(config: "Config") -> "Finding":
 
 
 def _features(config: "Config") -> "Features":
-    """Return shapes of a batch as the macros say, or of one row."""
+    """Return the shapes of a batch according to the macros, or of one row."""
     import keras
 
     from lm.models.model import token_features
@@ -113,6 +113,6 @@ def _features(config: "Config") -> "Features":
 
 
 def _length(config: "Config") -> int:
-    """Return a length that the positions of the model admit."""
+    """Return a length that fits the positions of the model."""
     longest = config.value("MAX_SEQUENCE_LENGTH") if config.has("MAX_SEQUENCE_LENGTH") else _LENGTH
     return min(longest, _LENGTH)

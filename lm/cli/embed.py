@@ -19,17 +19,17 @@ EXAMPLE = """examples:
   lm embed --workdir=/tmp/run --input=reviews.jsonl > vectors.jsonl
   lm embed --workdir=/tmp/run --input=reviews.txt --nearest="a fine film" --picture=reviews.png
 
-A file ending in .jsonl has a field "text"; any other has a text a line. What comes out is an array
-[texts, width] of float32 if the output ends in .npy, else an object a line: text and vector. The
-settings are those of the run's embedder (embed.embed.embedder); gin/vectors has some.
-With --nearest the texts closest to another one are printed, by the cosine of their vectors."""
+Input: a .jsonl file with a field "text", or any other file with one text per line. Output: a
+float32 array [texts, width] if the name ends in .npy, else JSON lines with text and vector.
+Settings are those of the run's embedder (embed.embed.embedder); see gin/vectors. With --nearest,
+the texts whose vectors have the largest cosine with that of TEXT are printed."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's flags."""
     run_flags.add(parser)
     parser.add_argument(
-        "--input", required=True, metavar="FILE", help="texts: .jsonl, or one a line"
+        "--input", required=True, metavar="FILE", help="texts: .jsonl, or one per line"
     )
     parser.add_argument(
         "--output", metavar="FILE", help=".npy or .jsonl to write (default: stdout)"
@@ -43,12 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="number of texts that --nearest prints (default: 10)",
     )
     parser.add_argument(
-        "--picture", metavar="FILE.png", help="draw all vectors in their two principal components"
+        "--picture", metavar="FILE.png", help="plot all vectors by their two principal components"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write a vector for each text."""
+    """Write a vector for each text, or print the nearest texts."""
     if args.output and Path(args.output).suffix not in (".npy", ".jsonl"):
         raise ConfigError(f"--output={args.output}: give a name ending in .npy or .jsonl")
     texts = _texts(args.input)
@@ -69,18 +69,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _draw(path: str, texts: Sequence[str], vectors: "np.ndarray") -> None:
-    """Draw the vectors in the plane of their two principal components."""
-    from lm.inference.projection import plot_projection
+    """Plot the vectors by their two principal components."""
+    from lm.inference.plots import plot_projection
 
     if len(texts) <= 1:
-        raise ConfigError(f"--picture={path}: give two texts or more, there is {len(texts)}")
+        raise ConfigError(f"--picture={path}: needs at least two texts, got {len(texts)}")
     plot_projection(vectors, texts, Path(path))
 
 
 def _print_nearest(
     texts: Sequence[str], vectors: "np.ndarray", query: "np.ndarray", count: int
 ) -> None:
-    """Print the texts closest to a query, the closest first."""
+    """Print the texts closest to a query, closest first."""
     from lm.inference.keyed_vectors import KeyedVectors
 
     found = KeyedVectors(None, vectors).most_similar(query, topn=count)
@@ -90,7 +90,7 @@ def _print_nearest(
 
 
 def _texts(path: str) -> list[str]:
-    """Return the texts of a file, read before the model is."""
+    """Return the texts of a file; called before the model is loaded."""
     from lm.data.storage import readers
 
     if Path(path).suffix != ".jsonl":

@@ -18,18 +18,18 @@ EXAMPLE = """examples:
   lm eval --workdir=/tmp/run --weights=int8
   lm eval --workdir=/tmp/run --suite=commonsense --log_samples
 
-Texts and metrics go to WORKDIR/inference_eval/<task>/. A classifier's labels have tables of their
-own, and a picture of which it takes for which. Settings are those of evaluate.evaluate (batch_size,
-limit) and, for generated texts, of generate.generate.
+Texts and metrics are written to WORKDIR/inference_eval/<task>/; of a classifier also the scores of
+each label and a confusion matrix. Settings are those of evaluate.evaluate (batch_size, limit) and,
+for generated texts, of generate.generate.
 
-With --weights=int8 or bfloat16 the weights are rounded, and beside the metrics stand the change of
-the perplexity, the share of greedy tokens that stay the same, and the speed of both.
+With --weights=int8 or bfloat16 the weights are rounded; the output then also has the change of the
+perplexity, the share of unchanged greedy tokens, and the speed of both.
 
-A suite is a number of zero-shot tasks (`lm list suites`): metrics with errors go to
-WORKDIR/zero_shot/, and `lm results compare` sets two runs side by side. Settings are those of
+A suite is a set of zero-shot tasks (`lm list suites`). Metrics with standard errors are written to
+WORKDIR/zero_shot/; `lm results compare` compares those of two runs. Settings are those of
 suite.evaluate_suite (shots, seed, limit, batch_size)."""
 
-_MAX_LABELS = 20  # a wider table cannot be read; --json has all
+_MAX_LABELS = 20  # a wider table cannot be read; --json prints all
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show(found: "EvaluationResult") -> None:
-    """Print the metrics of one task as a table, and under it what they hold for."""
+    """Print the metrics of a task as a table, with the metadata below."""
     rows = [
         [name, value] for name, value in found.metrics.items() if isinstance(value, int | float)
     ]
@@ -88,7 +88,7 @@ def _show(found: "EvaluationResult") -> None:
 
 
 def _show_labels(found: "Confusion") -> None:
-    """Print precision, recall and F1 of each label, and which labels are taken for which."""
+    """Print precision, recall and F1 of each label, and the confusion matrix."""
     print()
     output.print_table(
         ["label", "precision", "recall", "f1", "examples"],

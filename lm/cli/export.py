@@ -2,7 +2,7 @@
 
 import argparse
 
-from lm.cli import flags
+from lm.cli import flags, run_flags
 from lm.errors import ConfigError, UserError
 
 HELP = "write a run's model as a Hugging Face folder, or as ONNX graphs"
@@ -11,11 +11,10 @@ EXAMPLE = """examples:
   lm export --workdir=runs/poems --to=poems_onnx/ --format=onnx --max_prompt_length=64
   lm export --workdir=runs/poems --to=poems_int8/ --format=onnx --dtype=int8
 
-A Hugging Face folder has config.json, model.safetensors, tokenizer.json and a model card, and
-transformers loads it. With --format=onnx the folder has score.onnx, start.onnx and step.onnx for
-ONNX Runtime, of fixed shapes, and onnx.json, which lists them. Either is read back before it gets
-its name: outputs that differ from the run's on a fixed probe are an error, and nothing is
-written."""
+A Hugging Face folder has config.json, model.safetensors, tokenizer.json and a model card;
+transformers can load it. With --format=onnx the folder has score.onnx, start.onnx and step.onnx for
+ONNX Runtime, for fixed shapes, and onnx.json, which describes them. The export is loaded and
+compared with the run on a fixed input; if the outputs differ, nothing is written."""
 
 HUGGING_FACE = ("float32", "bfloat16", "float16")
 ONNX = ("float32", "int8")
@@ -23,14 +22,8 @@ ONNX = ("float32", "int8")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's flags."""
-    flags.add_workdir(parser)
+    run_flags.add_checkpoint(parser)
     parser.add_argument("--to", required=True, metavar="FOLDER", help="the folder to write")
-    parser.add_argument(
-        "--checkpoint",
-        default="latest",
-        metavar="WHICH",
-        help="latest, best or a step (default: latest)",
-    )
     parser.add_argument(
         "--format",
         choices=("huggingface", "onnx"),
@@ -93,4 +86,4 @@ def _export_onnx(args: argparse.Namespace) -> None:
         before, after = made.perplexities
         print(f"perplexity of validation rows: {before:.4g} in float32, {after:.4g} in int8")
     elif args.dtype == "int8":
-        print("the run has no validation rows here: what int8 does to its perplexity is not known")
+        print("no validation data found: the effect of int8 on the perplexity is unknown")

@@ -1,4 +1,4 @@
-"""The flags that verbs share: gin files and bindings, the run folder, T5X's and t5's spellings.
+"""Flags shared by all verbs: gin files and bindings, the run folder; T5X's and t5's names work.
 
 --gin_file=FILE           repeatable, later files win; searched in --gin_search_paths, the
                           current folder, the package's own gin folder
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 TASK = "MIXTURE_OR_TASK_NAME"
 _GIN_FLAG = re.compile(r"--gin\.([^=]+)(?:=(.*))?\Z", re.DOTALL)
-# A value that starts like this is meant as gin; anything else that gin cannot read is a string.
+# A value that starts like this must be valid gin; anything else that gin cannot read is a string.
 _GIN_VALUE = re.compile(r"[@%\[({'\"]")
 _ESCAPED_QUOTES = re.compile(r"\\(['\"])(.*)\\\1\Z", re.DOTALL)
 
@@ -36,13 +36,13 @@ def add_command(
     function: Callable[[argparse.Namespace], int],
     text: str,
 ) -> argparse.ArgumentParser:
-    """Add a command of a verb, with the flags of all: `args.command` is its function.
+    """Add a subcommand to a verb; `args.command` is its function.
 
     Args:
-        commands: what the verb's `add_subparsers` made.
+        commands: the result of the verb's `add_subparsers`.
         examples: printed at the end of its help.
         name: of the command.
-        function: of the parsed flags; returns the exit code.
+        function: takes the parsed flags, returns the exit code.
         text: one line of help.
     """
     parser = commands.add_parser(
@@ -78,18 +78,18 @@ def add_gin(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="TEXT",
-        help="'NAME = VALUE', which overrides all files; also written --gin.NAME=VALUE; repeatable",
+        help="'NAME = VALUE', overrides all files; also written --gin.NAME=VALUE; repeatable",
     )
     add_search(parser)
 
 
 def add_search(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that say where gin files lie and what they may import."""
+    """Add the flags for the folders of gin files and for the modules that they may import."""
     parser.add_argument(
         "--gin_search_paths",
         default="",
         metavar="A,B",
-        help="folders in which gin files are looked for before the current one",
+        help="folders to search for gin files before the current one",
     )
     parser.add_argument(
         "--gin_modules",
@@ -111,12 +111,12 @@ def add_workdir(parser: argparse.ArgumentParser, *, required: bool = True) -> No
 def load(
     args: argparse.Namespace, *, roots: Sequence[str] = (), first: Sequence[str] = ()
 ) -> "Config":
-    """Return the checked configuration that the flags name, parsed and locked in gin.
+    """Return the configuration of the flags: checked, parsed and locked in gin.
 
     Args:
-        args: what the parser of `add_gin` read.
+        args: the flags of `add_gin`, parsed.
         roots: what the verb calls or builds: full paths (`lm.train.train`) or macros (`MODEL`).
-        first: gin files to read before the flags' own, such as `run_config(args.workdir)`.
+        first: gin files to read before those of the flags, such as `run_config(args.workdir)`.
 
     Raises:
         ConfigError: anything wrong with the files, the bindings or the flags.
@@ -129,10 +129,10 @@ def load(
 
 
 def scan(args: argparse.Namespace, *, first: Sequence[str] = ()) -> "Scan":
-    """Return what the flags' gin files say, without executing anything.
+    """Return the scan of the flags' gin files, without executing anything.
 
     Raises:
-        ConfigError: a missing file, a syntax error, anything not admitted.
+        ConfigError: a file is missing, has a syntax error or names what is not admitted.
     """
     from lm.config.scanner import scan as read
 
@@ -147,13 +147,13 @@ def scan(args: argparse.Namespace, *, first: Sequence[str] = ()) -> "Scan":
 def faults(
     args: argparse.Namespace, *, roots: Sequence[str] = (), handed: Sequence[str] | None = None
 ) -> list[ConfigError]:
-    """Return everything that is wrong with the flags' gin files; nothing is imported.
+    """Return all errors in the flags' gin files, without importing anything.
 
     Args:
-        args: what the parser of `add_gin` read.
+        args: the flags of `add_gin`, parsed.
         roots: what the verb calls or builds.
-        handed: parameters of the functions among them that the verb sets itself; None does not ask
-            for parameters that nothing sets.
+        handed: parameters of the root functions that the verb itself sets; None skips the check
+            for unset parameters.
     """
     from lm.config.faults import of_files
 
@@ -169,11 +169,11 @@ def faults(
 
 
 def _misspelt_tasks(args: argparse.Namespace) -> list[ConfigError]:
-    """Return an error for each name of a task in the gin files that is none and like one."""
+    """Return an error for each probably misspelt task name in the gin files."""
     from lm.config.scanner import effective
     from lm.config.scanner import scan as read
 
-    if modules(args):  # they may register tasks
+    if modules(args):  # which may register tasks
         return []
     files = [*args.gin_file], args.gin_bindings
     found = read(*files, search_paths=search_paths(args), modules=[], on_error=lambda error: None)
@@ -207,17 +207,17 @@ def refuse_misspelt_task(
 
 
 def misspelt_task(name: Any, where: str = "") -> ConfigError | None:
-    """Return an error for the name of a task that is none and like one; no task is registered."""
+    """Return an error for a probably misspelt task name; registers no tasks."""
     from lm.data.registry import task_index
 
     near = task_index.misspelt(name) if isinstance(name, str) else None
     if near is None:
         return None
-    return ConfigError(f"{where}{name!r} is no task; did you mean {near!r}? (`lm list tasks`)")
+    return ConfigError(f"{where}no task {name!r}; did you mean {near!r}? (see `lm list tasks`)")
 
 
 def above_zero(kind: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Return the type of a flag, such as `above_zero(int)`, that refuses 0 and less."""
+    """Return the argparse type of a positive number, such as `above_zero(int)`."""
 
     def read(text: str) -> Any:
         value = kind(text)
@@ -230,7 +230,7 @@ def above_zero(kind: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 def words(args: argparse.Namespace) -> list[str]:
-    """Return the flags of `add_gin` as they were given, for another `lm` command."""
+    """Return the flags of `add_gin` as given, for another `lm` command."""
     return [
         *(f"--gin_file={name}" for name in args.gin_file),
         *(f"--gin_bindings={text}" for text in args.gin_bindings),
@@ -240,14 +240,14 @@ def words(args: argparse.Namespace) -> list[str]:
 
 
 def run_config(workdir: str) -> list[str]:
-    """Return the gin file of a run folder, as a list.
+    """Return a list with the gin file of a run folder.
 
     Raises:
-        ConfigError: the folder holds none, so it is no run folder.
+        ConfigError: there is none, so it is not a run folder.
     """
     path = Path(workdir) / "config.gin"
     if not path.is_file():
-        raise ConfigError(f"{workdir}: holds no config.gin, so it is no run folder")
+        raise ConfigError(f"{workdir} is not a run folder: it has no config.gin")
     return [str(path)]
 
 
@@ -257,12 +257,12 @@ def search_paths(args: argparse.Namespace) -> list[str]:
 
 
 def modules(args: argparse.Namespace) -> list[str]:
-    """Return the roots that gin files may import besides the package's own."""
+    """Return the modules of the user that gin files may import."""
     return split(",".join(args.gin_modules))
 
 
 def split(names: str) -> list[str]:
-    """Return the parts of a comma list, empty ones dropped.
+    """Return the non-empty items of a comma-separated list.
 
     Example:
         >>> split("a, b,")
@@ -272,10 +272,10 @@ def split(names: str) -> list[str]:
 
 
 def rewritten(words: Iterable[str]) -> list[str]:
-    r"""Return the words with `--gin.NAME=VALUE` made `--gin_bindings=NAME = VALUE`.
+    r"""Replace `--gin.NAME=VALUE` by `--gin_bindings=NAME = VALUE`.
 
-    T5X's escaped quotes work and a bare word or path becomes a string. T5X's macro MODEL_DIR is
-    the flag `--workdir` here.
+    T5X's escaped quotes are understood; a bare word or path becomes a string. T5X's macro MODEL_DIR
+    becomes the flag `--workdir`.
 
     Example:
         >>> rewritten(["--gin.TRAIN_STEPS=5", "--gin.TASK=ptb"])
@@ -301,7 +301,7 @@ def _rewritten(word: str) -> str:
 
 
 def _quoted(value: str) -> str:
-    """Return the value as gin reads it, quoted when it is a bare word."""
+    """Return the value as gin text, quoted if it is a bare word."""
     escaped = _ESCAPED_QUOTES.match(value)
     if escaped:
         return f"{escaped[1]}{escaped[2]}{escaped[1]}"
@@ -311,7 +311,7 @@ def _quoted(value: str) -> str:
 
 
 def _is_literal(value: str) -> bool:
-    """Tell whether Python reads the value as a number, True, False or None."""
+    """Return whether the value is a Python number, True, False or None."""
     try:
         ast.literal_eval(value)
     except (ValueError, SyntaxError):

@@ -1,4 +1,4 @@
-"""`lm generate`: texts for prompts from the command line, a file or standard input."""
+"""`lm generate`: generate texts for prompts from the command line, a file or standard input."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lm.inference.generate import Generated
     from lm.inference.run import Run
 
-HELP = "write texts for prompts with a trained model"
+HELP = "generate texts for prompts with a trained model"
 EXAMPLE = """examples:
   lm generate --workdir=/tmp/run --prompt="def main(" --gin.generate.temperature=0.8
   lm generate --workdir=/tmp/run --input=test.en --output=test.de --gin_file=decode/beam.gin
@@ -21,8 +21,8 @@ EXAMPLE = """examples:
   echo "Two dogs play." | lm generate --workdir=/tmp/run --json
   lm generate --workdir=run_a --ensemble=run_b,run_c --input=test.en --gin_file=decode/beam.gin
 
-An encoder-decoder answers a prompt, a language model goes on with it. A file has one prompt a line
-and its texts come out one a line, line ends inside them written \\n. Settings are those of
+An encoder-decoder answers a prompt, a language model continues it. An input file has one prompt per
+line; the output has one text per line, with line breaks written as \\n. Settings are those of
 generate.generate: max_new_tokens, beam_size, alpha, temperature, top_k, top_p, num_samples, seed,
 batch_size."""
 
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _prompts(args: argparse.Namespace) -> list[str]:
-    """Return the prompts, read before the model is."""
+    """Return the prompts; called before the model is loaded."""
     if args.prompt is not None:
         return [args.prompt]
     try:
@@ -71,11 +71,11 @@ def _prompts(args: argparse.Namespace) -> list[str]:
 
 
 def _write_one(run: "Run", prompt: str, out: IO[str]) -> None:
-    """Write the best text for one prompt as it stands; to a terminal, piece by piece."""
+    """Write the best text for one prompt; on a terminal, while it is generated."""
     pieces = [] if run.trained.input_format.has_inputs else [prompt]
 
     def show(piece: str) -> None:
-        # The prompt comes with the first piece: not before it has been found to fit.
+        # Print the prompt only with the first piece, once it is known to fit the model.
         out.write("".join(pieces) + piece)
         out.flush()
         pieces.clear()

@@ -1,10 +1,11 @@
-"""`lm harness`: lm-evaluation-harness on a run, with the run as its model `seqlm`."""
+"""`lm harness`: evaluate a run with lm-evaluation-harness, as its model `seqlm`."""
 
 import argparse
 import importlib.util
 import sys
 from pathlib import Path
 
+from lm.cli import run_flags
 from lm.errors import ConfigError
 
 HELP = "evaluate a run with lm-evaluation-harness"
@@ -13,7 +14,7 @@ EXAMPLE = """examples:
   lm harness --workdir=runs/base --tasks=mine --include_path=tasks --limit=100 --log_samples \\
       --output_path=results
 
-The same from the harness's own command line, which learns of the model from a file among its tasks:
+The same from the harness's own command line; a file among its tasks registers the model:
   lm_eval run --model seqlm --model_args workdir=runs/base \\
       --tasks $(lm harness --model_file),lambada_openai
 
@@ -34,20 +35,14 @@ PASSED = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the run and the harness's flags that are handed on."""
+    """Add the flags of the run, and those that are passed on to the harness."""
     parser.add_argument(
         "--model_file",
         action="version",
         version=str(MODEL_FILE),
         help="print the file that gives lm_eval the model seqlm, and exit",
     )
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="the run folder")
-    parser.add_argument(
-        "--checkpoint",
-        default="latest",
-        metavar="WHICH",
-        help="which checkpoint: latest, best or a step (default: latest)",
-    )
+    run_flags.add_checkpoint(parser)
     for name, about in PASSED.items():
         parser.add_argument(f"--{name}", metavar="X", required=name == "tasks", help=about)
     parser.add_argument(
@@ -70,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def words(args: argparse.Namespace) -> list[str]:
-    """Return the words of the harness's own command line."""
+    """Return the arguments of the harness's own command line."""
     model = f"workdir={args.workdir},checkpoint={args.checkpoint}"
     given = [
         word

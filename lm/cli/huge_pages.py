@@ -1,8 +1,8 @@
-"""Starts a command again with huge pages for its memory, where the system leaves that to programs.
+"""Restarts a command with huge pages for its memory, where the kernel lets programs choose.
 
-A training step takes its buffers anew from the C library. With pages of 4 KiB the kernel answers
-tens of thousands of page faults a second; glibc (2.35 and later) asks for pages of 2 MiB when
-`glibc.malloc.hugetlb=1` stands in GLIBC_TUNABLES before the process starts.
+Every training step allocates its buffers anew. With pages of 4 KiB this causes tens of thousands of
+page faults a second; glibc (2.35 and later) requests pages of 2 MiB if GLIBC_TUNABLES has
+`glibc.malloc.hugetlb=1` when the process starts.
 """
 
 import os
@@ -17,10 +17,9 @@ FIRST_GLIBC = (2, 35)
 
 
 def restart() -> None:
-    """Replace this process by the same command with huge pages; return where they change nothing.
+    """Replace this process by the same command with huge pages; return if that has no effect.
 
-    A value of the tunable that is set already is kept: `GLIBC_TUNABLES=glibc.malloc.hugetlb=0`
-    switches this off.
+    A value that is already set is kept: `GLIBC_TUNABLES=glibc.malloc.hugetlb=0` disables this.
     """
     tunables = os.environ.get(TUNABLES, "")
     if TUNABLE in tunables or not is_left_to_programs() or not is_known_to_glibc():
@@ -31,7 +30,7 @@ def restart() -> None:
 
 
 def is_left_to_programs() -> bool:
-    """Return whether the kernel gives huge pages to programs that ask, and to no other."""
+    """Return whether the kernel gives huge pages only to programs that request them."""
     try:
         return "[madvise]" in PAGES.read_text(encoding="ascii")
     except OSError:

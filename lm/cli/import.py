@@ -1,4 +1,4 @@
-"""`lm import`: a Hugging Face folder as a run folder."""
+"""`lm import`: turns a Hugging Face folder into a run folder."""
 
 import argparse
 
@@ -11,9 +11,10 @@ EXAMPLE = """examples:
   lm train --gin_file=runs/gpt2/config.gin --gin.TEXT_FILES='poems/*.txt' --gin.TRAIN_STEPS=500 \\
       --workdir=runs/poems
 
-The folder has config.json, model.safetensors (or its shards with their index) and the tokenizer:
-GPT-2, BERT, ELECTRA, T5 (1.0, 1.1, Flan), XLNet, Funnel or Switch Transformers. No file of it is
-executed. For another head, such as labels, include WORKDIR/model.gin and a classifier.gin."""
+The folder has config.json, model.safetensors (or shards with their index) and the tokenizer of a
+GPT-2, BERT, ELECTRA, T5 (1.0, 1.1, Flan), XLNet, Funnel or Switch model. Nothing in it is executed.
+For another head, such as a classifier, include WORKDIR/model.gin and the family's
+classifier.gin."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""`lm list`: the gin files, models, tasks, mixtures, templates, suites and tokenizers there are."""
+"""`lm list`: lists gin files, models, tasks, mixtures, templates, suites and tokenizers."""
 
 import argparse
 import re
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lm import resources
-from lm.cli import output, table_page
+from lm.cli import output
 
 HELP = "list gin files, models, tasks, mixtures, templates, suites or tokenizers"
 EXAMPLE = """examples:
@@ -14,10 +14,10 @@ EXAMPLE = """examples:
   lm list tasks --json
   lm list templates --html=templates.html
 
-"data" says whether what a task reads is here: a file below LM_DATA_DIR, or a data set of TFDS
-(tfds:NAME, which `tfds build NAME` prepares). A name with <...> stands for many. Tasks that t5
-registers are not listed, but can be used by name."""
-_SHOWN = 12  # question sets of a suite in a row
+The column "data" shows whether a task's data are available: files below LM_DATA_DIR, or a data set
+of TFDS (tfds:NAME, prepared by `tfds build NAME`). A name with <...> stands for many tasks. Tasks
+of the package t5 are not listed, but can be used by name."""
+_SHOWN = 12  # question sets listed per suite
 
 Row = dict[str, str]
 
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the table, or write its page."""
     rows = list(_KINDS[args.kind]())
     if args.html:
-        Path(args.html).write_text(table_page.page(args.kind, rows), encoding="utf-8")
+        Path(args.html).write_text(output.html_page(args.kind, rows), encoding="utf-8")
         print(f"{args.html}: {len(rows):,} {args.kind}")
     elif args.json:
         output.print_json(rows)
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def configs(below: str = "") -> Iterator[Row]:
-    """Yield the gin files below a folder, with their first line."""
+    """Yield the gin files below a folder with their first line."""
     root = resources.gin_folder()
     for path in sorted((root / below).rglob("*.gin")):
         yield {"config": str(path.relative_to(root)), "about": _headline(path)}
@@ -76,17 +76,17 @@ def _recipe(path: Path) -> str:
 
 
 def tasks() -> Iterator[Row]:
-    """Yield the tasks of the package `tasks`, and whether their data are on this machine."""
+    """Yield the tasks of the package `tasks` and whether their data are available."""
     return _indexed("task")
 
 
 def mixtures() -> Iterator[Row]:
-    """Yield the mixtures of the package `tasks`, and whether their data are on this machine."""
+    """Yield the mixtures of the package `tasks` and whether their data are available."""
     return _indexed("mixture")
 
 
 def _indexed(kind: str) -> Iterator[Row]:
-    """Yield the entries of a kind."""
+    """Yield the entries of a kind from the index."""
     from lm.data.registry import task_index
 
     for entry in task_index.entries(kind):
@@ -99,7 +99,7 @@ def _indexed(kind: str) -> Iterator[Row]:
 
 
 def templates() -> Iterator[Row]:
-    """Yield the templates by which tasks write their prompts."""
+    """Yield the prompt templates of the tasks."""
     from lm.data.registry import on_demand, task_registry
 
     task_registry.import_modules()
@@ -118,7 +118,7 @@ def suites() -> Iterator[Row]:
 
 
 def _headline(path: Path) -> str:
-    """Return the comment at the head of a gin file."""
+    """Return the comment in the first line of a gin file."""
     with path.open(encoding="utf-8") as file:
         return file.readline().lstrip("# ").rstrip()
 

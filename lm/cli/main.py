@@ -1,4 +1,4 @@
-"""The console script `lm`: finds the verb, runs it, turns its end into an exit code and one line.
+"""The console script `lm`: runs a verb and turns errors into one line and an exit code.
 
 A verb is a module `lm.cli.<verb>` with `HELP` (one line), `add_arguments(parser)`,
 `run(args) -> int` and, as a rule, `EXAMPLE`. Importing it is cheap; what needs a framework is
@@ -53,19 +53,19 @@ VERBS = (
 LONG_RUNNING = ("train", "eval", "generate", "chat", "score", "predict", "embed", "bench")
 FAILED, HUNG_UP = 1, 129
 _ENDS = {KeyboardInterrupt: ("interrupted", 130), signals.Terminated: ("terminated", 143)}
-# gin appends the calls that an error passed through, each with an address in memory.
+# gin appends the calls that an error passed through, with memory addresses.
 _GIN_TRAIL = "\n  In call to configurable"
-# Keras puts every enclosing call before an error, in bold, and the arguments of all after it.
+# Keras prepends every enclosing call to an error message, in bold, and appends their arguments.
 _KERAS_CALLS = re.compile(
     r"\x1b\[\dm|.*Exception encountered when calling |Arguments received by .*"
 )
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints are ConfigErrors of one line."""
+    """An argument parser whose errors are one-line ConfigErrors."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise the complaint; argparse would print the whole usage and exit."""
+        """Raise the error; argparse would print the usage and exit."""
         raise ConfigError(f"{message} (see `{self.prog} --help`)")
 
 
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
     Args:
-        argv: the words after `lm`; those of the process when None.
+        argv: the words after `lm`; by default those of the process.
 
     Example:
         >>> main(["--version"])  # doctest: +ELLIPSIS
@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if argv is None and words[:1] and words[0] in LONG_RUNNING:
         huge_pages.restart()
-        if words[0] != "bench":  # which measures how long compiling takes
+        if words[0] != "bench":  # which measures the compile time
             compilation_cache.start()
     is_debug = "--debug" in words
     output.show_warnings()
@@ -108,7 +108,7 @@ def _command(words: list[str]) -> int:
 
 
 def verb_parser(verb: str) -> Parser:
-    """Return the parser of one verb; only that verb's module is imported."""
+    """Return the parser of a verb; imports only that verb's module."""
     if verb not in VERBS:
         from lm.config.names import did_you_mean
 
@@ -145,7 +145,7 @@ def _overview() -> str:
 
 
 def _guarded(command: Callable[[], int], *, is_debug: bool) -> int:
-    """Run the command; return its exit code, having said in one line what went wrong."""
+    """Run the command and return its exit code; print errors as one line."""
     try:
         code = command()
         sys.stdout.flush()
@@ -165,18 +165,18 @@ def _guarded(command: Callable[[], int], *, is_debug: bool) -> int:
 
 
 def _complain(message: str, code: int, notes: Sequence[str] = ()) -> int:
-    """Write the error line and the notes below it; return the code."""
+    """Print the error line and its notes; return the code."""
     print(f"lm: error: {message}", *notes, sep="\n  ", file=sys.stderr)
     return code
 
 
 def _notes(error: Exception) -> Sequence[str]:
-    """Return what a UserError lists, an item a line."""
+    """Return the notes of a UserError."""
     return getattr(error, "__notes__", ()) if isinstance(error, UserError) else ()
 
 
 def one_line(error: Exception) -> str:
-    """Return what to say of an error: a UserError speaks for itself, others name their type."""
+    """Return the message of an error in one line; prefix the type unless it is a UserError."""
     message, _, calls = str(error).partition(_GIN_TRAIL)
     text = _KERAS_CALLS.sub("", " ".join(message.split())).strip()
     if isinstance(error, UserError):
@@ -190,7 +190,7 @@ def one_line(error: Exception) -> str:
 
 
 def _abandoned(*streams: TextIO, code: int) -> int:
-    """Let the interpreter's last flush go nowhere: the pipe or the terminal has no reader left."""
+    """Redirect streams whose reader is gone to /dev/null, so that the flush at exit cannot fail."""
     for stream in streams:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     return code

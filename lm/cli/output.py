@@ -1,13 +1,22 @@
-"""How verbs print results: a table for people, `--json` for machines, into a file if asked for."""
+"""How verbs print results: as a table, as JSON (`--json`) or as an HTML page."""
 
 import argparse
 import contextlib
 import json
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import IO, Any
+
+_STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem; color: #222; }
+table { border-collapse: collapse; }
+th, td { text-align: left; vertical-align: top; padding: .35rem .8rem; border-top: 1px solid #ddd; }
+td { white-space: pre-wrap; max-width: 46rem; }
+th { position: sticky; top: 0; background: #fff; }
+"""
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +26,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 @contextlib.contextmanager
 def opened(path: str | None) -> Iterator[IO[str]]:
-    """Give the file to write to, or standard output."""
+    """Open the file to write to, or give standard output."""
     if path is None:
         yield sys.stdout
         return
@@ -34,7 +43,7 @@ class _Warnings(logging.Handler):
 
 
 def show_warnings() -> None:
-    """Print what the package warns of, such as rows that are cut or left out."""
+    """Print the package's warnings, such as rows that are truncated or left out."""
     package = logging.getLogger("lm")
     if not any(isinstance(handler, _Warnings) for handler in package.handlers):
         package.addHandler(_Warnings(logging.WARNING))
@@ -59,3 +68,25 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
     for line in lines:
         cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
         print("  ".join(cells).rstrip())
+
+
+def html_page(title: str, rows: Sequence[Mapping[str, str]]) -> str:
+    """Return a table as one HTML page without scripts or other files; cells keep line breaks.
+
+    Example:
+        >>> text = html_page("words", [{"word": "a<b"}])
+        >>> "<td>a&lt;b</td>" in text, "<th>word</th>" in text
+        (True, True)
+    """
+    names = list(rows[0]) if rows else []
+    head = _row("th", names)
+    body = "\n".join(_row("td", [row[name] for name in names]) for row in rows)
+    return (
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>\n'
+        f"<style>{_STYLE}</style>\n<h1>{escape(title)}: {len(rows):,}</h1>\n"
+        f"<table>\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</html>\n"
+    )
+
+
+def _row(tag: str, cells: Sequence[str]) -> str:
+    return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"

@@ -1,4 +1,4 @@
-"""`lm plot`: a metric of several runs by step, in one picture."""
+"""`lm plot`: plots a metric of several runs."""
 
 import argparse
 from pathlib import Path
@@ -6,13 +6,13 @@ from pathlib import Path
 from lm.cli import output
 from lm.errors import ConfigError
 
-HELP = "plot a metric of several runs in one picture"
+HELP = "plot a metric of several runs"
 EXAMPLE = """examples:
   lm plot runs/a runs/b
   lm plot runs/* --metric=bits_per_byte --output=bits.png
 
-A metric is a name of metrics.jsonl. Training is drawn as a line, smoothed over a twentieth of the
-rows, the evaluation of a task with a dot for each."""
+A metric is a name in metrics.jsonl. Training is drawn as a line, smoothed over a twentieth of the
+rows; evaluations of a task are marked by dots."""
 
 _METRICS = "metrics.jsonl"
 
@@ -32,14 +32,14 @@ def run(args: argparse.Namespace) -> int:
     """Draw the picture and print the last value of each line."""
     files = {name: Path(name) / _METRICS for name in args.runs}
     if missing := [name for name, file in files.items() if not file.is_file()]:
-        raise ConfigError(f"{missing[0]}: holds no {_METRICS}, so it is no run folder")
+        raise ConfigError(f"{missing[0]} is not a run folder: it has no {_METRICS}")
 
     from lm.train.progress import plot_runs
     from lm.train.reporter import rows
 
     last = plot_runs({n: rows(file) for n, file in files.items()}, Path(args.output), args.metric)
     if not last:
-        raise ConfigError(f"--metric={args.metric}: no row of these runs has it")
+        raise ConfigError(f"--metric={args.metric}: these runs have no such metric")
     output.print_table(["", "step", args.metric], last)
     print(args.output)
     return 0

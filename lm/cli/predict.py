@@ -20,10 +20,10 @@ EXAMPLE = """examples:
   lm predict --workdir=/tmp/run --input=pairs.jsonl --json
   lm predict --workdir=/tmp/run --ensemble=/tmp/run2,/tmp/run3 --input=reviews.txt
 
-A file ending in .tsv has a header with the columns that the task reads, one ending in .jsonl has
-them as fields; any other has a text a line. A line comes out for each line: the label and the
-probability of each, in the order of the header. Texts that are too long are cut as the task says
-(text_pairs.join.cut and .keep); how many were is reported."""
+Input: a .tsv file whose header has the columns that the task reads, a .jsonl file with these
+fields, or any other file with one text per line. The output has one line for each: the predicted
+label and the probabilities of all labels, in the order of the header. Texts that are too long are
+truncated (text_pairs.join.cut and .keep), and their number is reported."""
 
 _HEADERS = {".tsv": 1}
 
@@ -59,10 +59,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _texts(path: str, columns: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the rows of a file, none of them without text.
+    """Return the rows of a file.
 
     Raises:
-        UserError: naming file and line of what is no row of texts.
+        UserError: naming file and line of a row without text.
     """
     rows = list(_rows(path, columns))
     for number, row in enumerate(rows):
@@ -72,7 +72,7 @@ def _texts(path: str, columns: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _rows(path: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Return the rows of a table, of JSON lines or of a text."""
+    """Return the rows of a table, of JSON lines or of plain text."""
     from lm.data.storage import readers
 
     suffix = Path(path).suffix
@@ -114,8 +114,8 @@ def _cell(answer: Any) -> str:
 
 
 def _report_cuts(path: str, found: Sequence["Prediction"], length: int) -> None:
-    """Say on standard error how many texts were too long."""
+    """Report on standard error how many texts were truncated."""
     cut = [number for number, prediction in enumerate(found) if prediction.is_cut]
     if cut:
-        rows = f"{len(cut)} of {len(found)} rows are longer than {length} tokens and cut"
+        rows = f"{len(cut)} of {len(found)} rows are longer than {length} tokens and truncated"
         print(f"{rows}; the first is {_line(path, cut[0])}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`lm results`: two runs on question sets side by side, and what raters say of answers."""
+"""`lm results`: compares zero-shot results of two runs, and scores raters' sheets."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -14,21 +14,21 @@ EXAMPLE = """examples:
   lm results compare runs/a runs/b
   lm results ssa rater_1.tsv rater_2.tsv rater_3.tsv
 
-Compared are run folders, or files zero_shot/results.jsonl. Results whose signatures differ in
-more than the checkpoint are refused. With the samples of both (`lm eval --suite --log_samples`) the
-difference is tested on the same questions.
+compare takes two run folders, or files zero_shot/results.jsonl. Results whose signatures differ in
+more than the checkpoint are refused. If both runs have samples (`lm eval --suite --log_samples`), a
+paired test on the same questions is added.
 
-Raters fill in copies of the sheet of `lm chat --input --sheet`, 1 or 0: whether an answer is
-sensible, and whether it is specific."""
+ssa takes copies of the sheet of `lm chat --input --sheet` filled in by raters: 1 or 0 for whether
+an answer is sensible, and whether it is specific."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the action and what it reads."""
+    """Add the action and its files."""
     parser.add_argument(
         "action", choices=["compare", "ssa"], help="compare two runs, or compute SSA"
     )
     parser.add_argument(
-        "places", nargs="+", metavar="PATH", help="two run folders, or raters' sheets"
+        "paths", nargs="+", metavar="PATH", help="two run folders, or raters' sheets"
     )
     parser.add_argument(
         "--allow",
@@ -43,19 +43,19 @@ def run(args: argparse.Namespace) -> int:
     """Print one line for each metric."""
     if args.action == "ssa":
         return _ssa(args)
-    if len(args.places) != 2:  # noqa: PLR2004
+    if len(args.paths) != 2:  # noqa: PLR2004
         raise ConfigError("lm results compare takes two runs")
     from lm.inference.zero_shot.comparison import compare
 
     allowed = [name for name in args.allow.split(",") if name]
-    found = compare(*args.places, allow=allowed)
+    found = compare(*args.paths, allow=allowed)
     if args.json:
         output.print_json([_record(one) for one in found])
         return 0
     headers = ["set", "metric", "A", "B", "B - A", "p"]
     output.print_table(headers, [_cells(one) for one in found])
     if any(one.difference is None for one in found):
-        print("B - A is tested where `--log_samples` kept the questions of both.")
+        print("For a test of B - A, evaluate both runs with --log_samples.")
     return 0
 
 
@@ -63,7 +63,7 @@ def _ssa(args: argparse.Namespace) -> int:
     """Print sensibleness, specificity and their mean."""
     from lm.data.evaluation import ssa
 
-    found = ssa.score(args.places)
+    found = ssa.score(args.paths)
     if args.json:
         output.print_json(found)
     else:

@@ -1,4 +1,4 @@
-"""The flags of verbs that use a trained run, and the run that they name."""
+"""The flags shared by verbs that use a trained run, and how they load it."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -11,6 +11,12 @@ if TYPE_CHECKING:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add run folder, checkpoint and the flags that change the run's configuration."""
+    add_checkpoint(parser)
+    flags.add_gin(parser)
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Add run folder and checkpoint."""
     flags.add_workdir(parser)
     parser.add_argument(
         "--checkpoint",
@@ -18,11 +24,10 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="WHICH",
         help="which checkpoint: latest, best or a step (default: latest)",
     )
-    flags.add_gin(parser)
 
 
 def add_ensemble(parser: argparse.ArgumentParser) -> None:
-    """Add the flag of runs whose probabilities are averaged with those of the run."""
+    """Add the flag that names the other runs of an ensemble."""
     parser.add_argument(
         "--ensemble",
         default="",
@@ -32,13 +37,13 @@ def add_ensemble(parser: argparse.ArgumentParser) -> None:
 
 
 def add_weights(parser: argparse.ArgumentParser) -> None:
-    """Add the flag of what is multiplied by."""
+    """Add the flag that chooses narrow copies of the weights."""
     parser.add_argument(
         "--weights",
         choices=("float32", "bfloat16", "int8"),
         default="float32",
-        help="multiply by copies of the kernels in this width, which take 2 or 1 bytes a weight "
-        "beside the model; float32 are the model's own (default: float32)",
+        help="compute with rounded copies of the weights, which take 2 or 1 more bytes per weight; "
+        "float32 uses the model's own (default: float32)",
     )
 
 

@@ -20,11 +20,11 @@ scored, given the inputs. Columns:
   text            the beginning of the targets
   log likelihood  the sum of ln p(token), in nats; nearer to 0 is more probable
   tokens          number of target tokens, the end token included
-  greedy          yes if every token is the one that greedy search would have written
+  greedy          yes if greedy search would generate these tokens
   bits per byte   -log2 p of the targets, divided by their bytes
 
-With --rerank lines of equal inputs are hypotheses: the targets of the best of each are printed, by
-(1 - WEIGHT) times the line's own "score" and WEIGHT times the log-likelihood."""
+With --rerank, lines with the same inputs are hypotheses; the targets of the best one are printed,
+by (1 - WEIGHT) times the line's own "score" plus WEIGHT times the log-likelihood."""
 
 _SHOWN = 40
 
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one score a line."""
+    """Print one score per line."""
     from lm.data.storage.readers import read_jsonl
 
     examples = list(read_jsonl(args.input))
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _beginning(example: Mapping[str, str]) -> str:
-    """Return the beginning of what was scored, on one line."""
+    """Return the beginning of the scored text, on one line."""
     text = " ".join(example.get("targets", example.get("text", "")).split())
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
@@ -84,7 +84,7 @@ def _beginning(example: Mapping[str, str]) -> str:
 def _print_best(
     examples: "list[dict[str, Any]]", scores: "list[Score]", args: argparse.Namespace
 ) -> None:
-    """Print the best hypothesis of each input, a line each."""
+    """Print the best hypothesis of each input, one per line."""
     from lm.inference.rerank import best
 
     for found in best(examples, scores, weight=args.rerank):

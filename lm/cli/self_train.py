@@ -1,4 +1,4 @@
-"""`lm self-train`: train, label texts, train on them too, and so on."""
+"""`lm self-train`: self-training of a classifier on unlabelled texts."""
 
 import argparse
 from pathlib import Path
@@ -6,15 +6,15 @@ from pathlib import Path
 from lm.cli import flags, output
 from lm.errors import ConfigError
 
-HELP = "train a classifier on its own labels of unlabelled texts, round by round"
+HELP = "train a classifier on its own predictions for unlabelled texts, in rounds"
 EXAMPLE = """examples:
   lm self-train --gin_file=papers/strata/imdb.gin --unlabelled=reviews.txt --workdir=runs/strata
   lm self-train --gin_file=papers/strata/imdb.gin --gin_file=mine.gin --unlabelled=texts.jsonl \\
       --rounds=5 --workdir=runs/mine --json
 
-Each round is `lm train` with PREDICTIONS, a macro of data/self_training.gin, bound to what the
-round before has written, then `lm predict` with the best checkpoint. The texts are a file that
-`lm predict` reads. The same command continues: finished rounds are skipped, an interrupted one is
+Each round runs `lm train`, with the macro PREDICTIONS of data/self_training.gin bound to the
+predictions of the previous round, then `lm predict` with the best checkpoint. The texts are a file
+as for `lm predict`. The same command continues: finished rounds are skipped, an interrupted one is
 resumed."""
 
 
@@ -23,13 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--unlabelled", required=True, metavar="FILE", help="texts to label")
     count = flags.above_zero(int)
     parser.add_argument(
-        "--rounds", type=count, default=10, help="at most so many rounds (default: 10)"
+        "--rounds", type=count, default=10, help="maximum number of rounds (default: 10)"
     )
     parser.add_argument(
         "--patience",
         type=count,
         default=3,
-        help="stop after so many rounds without a better validation metric (default: 3)",
+        help="rounds without a better validation metric after which to stop (default: 3)",
     )
     flags.add_gin(parser)
     flags.add_workdir(parser)

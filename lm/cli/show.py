@@ -1,4 +1,4 @@
-"""`lm show TASK`: the first examples of a task, raw, tokenized and as rows of a batch."""
+"""`lm show TASK`: shows the first examples of a task: raw, tokenized and as rows of a batch."""
 
 import argparse
 import json
@@ -19,7 +19,7 @@ EXAMPLE = """examples:
   lm show --gin_file=quickstart.gin --n=1
   lm show tinyshakespeare_char --gin.TASK_FEATURE_LENGTHS="{'targets': 64}"
 
-Of prompts made by templates, such as flan_rte_zsopt, one example of each template is shown.
+For a task with prompt templates, such as flan_rte_zsopt, one example of each template is shown.
 
 Lengths, feature converter and vocabulary are TASK_FEATURE_LENGTHS, FEATURE_CONVERTER and
 VOCABULARY of the gin files, if bound."""
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tokenizer",
         metavar="NAME",
-        help="tokenizer to show it in: 'bytes', or a name or path of a SentencePiece model",
+        help="tokenizer to use: 'bytes', or the name or path of a SentencePiece model",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     flags.add_gin(parser)
@@ -84,22 +84,22 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _has_gin(args: argparse.Namespace) -> bool:
-    """Whether flags name a configuration."""
+    """Return whether the flags name a configuration."""
     return bool(args.gin_file or args.gin_bindings)
 
 
 def _tokenizer(settings: dict[str, Any], found: "Preview") -> list[str]:
-    """Whose tokenizer is shown, where the files of a training may bind another."""
+    """Return a note on the tokenizer, if training might use another one."""
     if "vocabulary" in settings or not found.tokens:
         return []
     return [
-        "The tokenizer is the task's own; a training that binds VOCABULARY has another: show "
-        "the same files."
+        "This is the task's own tokenizer. If your gin files bind VOCABULARY, pass them to see the "
+        "rows of the training."
     ]
 
 
 def _notes(config: "Config", found: "Preview") -> list[str]:
-    """Where a packed example is not trained on as it would be alone."""
+    """Return a note if packed examples affect each other in training."""
     from lm.config import macros
 
     segments = [row[name] for row in found.rows for name in row if name.endswith("_segment_ids")]
@@ -116,7 +116,7 @@ def _notes(config: "Config", found: "Preview") -> list[str]:
 
 
 def _settings(args: argparse.Namespace, config: "Config | None") -> dict[str, Any]:
-    """Name, lengths, converter and vocabulary, if flags or gin files give them."""
+    """Return name, lengths, converter and vocabulary, if flags or gin files give them."""
     settings: dict[str, Any] = {}
     if config:
         settings = {k: config.value(macro) for k, macro in SETTINGS.items() if config.has(macro)}
@@ -126,7 +126,7 @@ def _settings(args: argparse.Namespace, config: "Config | None") -> dict[str, An
 
 
 def _vocabulary(name: str) -> Any:
-    """The byte vocabulary, or a SentencePiece model."""
+    """Return the byte vocabulary, or a SentencePiece model."""
     from lm.data import vocabulary
 
     if name == "bytes":
@@ -135,7 +135,7 @@ def _vocabulary(name: str) -> Any:
 
 
 def _record(found: "Preview") -> dict[str, Any]:
-    """The preview as JSON values."""
+    """Return the preview as JSON values."""
     from lm.data.vocabulary import fingerprint
 
     return {

@@ -1,4 +1,4 @@
-"""SIGTERM, SIGINT and SIGHUP as exceptions, so that files are closed; codes 143, 130, 129."""
+"""Turns SIGTERM, SIGINT and SIGHUP into exceptions, so that files are closed on exit."""
 
 import contextlib
 import signal
@@ -9,15 +9,15 @@ from importlib.machinery import ExtensionFileLoader
 from types import FrameType
 from typing import Any
 
-REMINDER = 1.0  # seconds after which a process that has not ended gets it again
+REMINDER = 1.0  # seconds after which the exception is raised again if the process has not ended
 
 
 class Terminated(BaseException):
-    """The process was asked to end by SIGTERM; not an Exception, so that no handler swallows it."""
+    """SIGTERM was received; not an Exception, so that `except Exception` does not catch it."""
 
 
 class HungUp(BaseException):
-    """The terminal was closed, which SIGHUP tells; not an Exception either."""
+    """SIGHUP was received: the terminal was closed; not an Exception either."""
 
 
 ERRORS = {
@@ -25,8 +25,8 @@ ERRORS = {
     signal.SIGINT: KeyboardInterrupt,
     signal.SIGHUP: HungUp,
 }
-# What a signal must find for us to handle it: a shell's background job ignores SIGINT, `nohup`
-# has SIGHUP ignored.
+# Handle a signal only if its handler is the default one: a shell's background job ignores SIGINT,
+# and `nohup` ignores SIGHUP.
 _DEFAULTS = {
     signal.SIGINT: signal.default_int_handler,
     signal.SIGHUP: signal.SIG_DFL,
@@ -38,8 +38,7 @@ def _raise(number: int, frame: FrameType | None) -> None:
     error = ERRORS[signal.Signals(number)]
 
     def remind(number: int, frame: FrameType | None) -> None:
-        # Nothing is being handled: the error was lost, as in a destructor or a bare `except` of a
-        # module that was being imported.
+        # The exception was lost, in a destructor or a bare `except` of a module being imported.
         if sys.exception() is None and not _loads_extension(frame):
             raise error
 
@@ -52,7 +51,7 @@ def _raise(number: int, frame: FrameType | None) -> None:
 
 
 def _loads_extension(frame: FrameType | None) -> bool:
-    """Tell whether a compiled module is being loaded: TensorFlow's abort if they meet an error."""
+    """Return whether an extension module is being loaded: TensorFlow's abort on an exception."""
     while frame:
         if isinstance(frame.f_locals.get("self"), ExtensionFileLoader):
             return True
@@ -62,9 +61,9 @@ def _loads_extension(frame: FrameType | None) -> bool:
 
 @contextlib.contextmanager
 def _no_word_of_lost_errors() -> Iterator[None]:
-    """Keep Python from printing an error of ours that a destructor or a collector's hook lost.
+    """Keep Python from printing our exceptions when a destructor or a GC hook loses them.
 
-    It is raised again a moment later; only a traceback would be left of the first.
+    They are raised again a moment later; the first one would only leave a traceback.
     """
     before = sys.unraisablehook
 
@@ -81,9 +80,9 @@ def _no_word_of_lost_errors() -> Iterator[None]:
 
 @contextlib.contextmanager
 def terminated() -> Iterator[None]:
-    """Turn signals into `ERRORS` while the body runs, where Python allows it.
+    """Turn signals into `ERRORS` while the body runs, in the main thread.
 
-    None of them can be swallowed for good.
+    An exception that gets lost is raised again.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

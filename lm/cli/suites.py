@@ -1,4 +1,4 @@
-"""What `lm eval --suite` prints: the numbers of question sets with their errors."""
+"""`lm eval --suite`: metrics of question sets with their standard errors."""
 
 import argparse
 import statistics
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of an evaluation by questions."""
+    """Add the flags of a zero-shot evaluation."""
     parser.add_argument(
         "--suite",
         metavar="NAME",
         help="suite of zero-shot questions to evaluate on instead of a task (`lm list suites`)",
     )
     parser.add_argument(
-        "--shots", type=int, metavar="K", help="number of solved questions before each (default: 0)"
+        "--shots", type=int, metavar="K", help="solved questions before each question (default: 0)"
     )
     parser.add_argument(
         "--log_samples", action="store_true", help="write every question with all its scores"
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask, write and print."""
+    """Evaluate, write and print."""
     from lm.inference.zero_shot.suite import write_result
 
     loaded = run_flags.load(args)
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def show(results: Sequence["SetResult"]) -> None:
-    """Print a line for each metric of each set, and the means of the sets of a group."""
+    """Print each metric of each set, and the means over the sets of a group."""
     headers = ["set", "questions", "metric", "value", "± error", "95% interval"]
     output.print_table(
         headers,

@@ -1,4 +1,4 @@
-"""`lm summary`: parameters by module, operations per token, memory; nothing is allocated."""
+"""`lm summary`: parameters by module, FLOPs per token and memory, without allocating the model."""
 
 import argparse
 import json
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device_memory",
         type=flags.above_zero(float),
         metavar="GB",
-        help="with --mesh: memory of one device; says whether a step fits",
+        help="with --mesh: memory of a device; print whether a step fits",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _run_mesh(args: argparse.Namespace) -> int:
     """Print the bytes per device of a training step."""
-    # Meshes are JAX's, and nothing here needs a device.
+    # Meshes need JAX; nothing here needs a device.
     os.environ |= {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     config = flags.load(args, roots=["MODEL", "MESH", "OPTIMIZER"])
     if not config.has("MESH"):

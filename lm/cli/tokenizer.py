@@ -1,4 +1,4 @@
-"""`lm tokenizer`: train a SentencePiece model, encode, decode, compare tokenizers, count words."""
+"""`lm tokenizer`: train tokenizers, encode, decode, compare tokenizers, count words."""
 
 import argparse
 import dataclasses
@@ -18,7 +18,7 @@ from lm.errors import ConfigError, UserError
 if TYPE_CHECKING:
     from lm.data.tokenizer_corpus import TaskText, TextFiles
 
-HELP = "train, try and compare tokenizers"
+HELP = "train, use and compare tokenizers"
 EXAMPLE = """examples:
   lm tokenizer train --name=mine --input='texts/*.txt' --vocab_size=8000 --model_type=bpe
   lm tokenizer train --gin_file=tokenizers/python_docs_4k/recipe.gin --output_dir=/tmp/rebuilt
@@ -34,13 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     add = functools.partial(flags.add_command, commands, EXAMPLE)
     _add_train(add("train", train, "train a model and write its folder"))
-    encode_parser = add("encode", encode, "text to ids, one text a line")
+    encode_parser = add("encode", encode, "text to ids, one text per line")
     _add_tokenizer(encode_parser)
     encode_parser.add_argument(
         "--output", choices=("ids", "pieces"), default="ids", help="what to print (default: ids)"
     )
     _add_text(encode_parser)
-    decode_parser = add("decode", decode, "ids to text, one sequence a line")
+    decode_parser = add("decode", decode, "ids to text, one sequence per line")
     _add_tokenizer(decode_parser)
     _add_text(decode_parser)
     _add_report(add("report", report, "metrics of a tokenizer on a text"))
@@ -59,7 +59,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model_prefix",
         metavar="DIR/NAME",
-        help="--output_dir and --name in one, as SentencePiece has it",
+        help="--output_dir and --name in one, as in SentencePiece",
     )
     parser.add_argument(
         "--output_dir", metavar="DIR", help="where the folder is made (default: tokenizers)"
@@ -74,7 +74,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_option(group: Any, field: dataclasses.Field) -> None:
-    """Add the flag of one training option, without a default: `TrainerOptions` has them."""
+    """Add the flag of a training option; its default is that of `TrainerOptions`."""
     given = "required" if field.default is dataclasses.MISSING else f"default: {field.default}"
     text = f"{_explained(field.name)} ({given})".replace("%", "%%")
     keywords: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}
@@ -90,7 +90,7 @@ def _add_option(group: Any, field: dataclasses.Field) -> None:
 
 
 def _explained(option: str) -> str:
-    """Return what the docstring of `TrainerOptions` says of an option, without the full stop."""
+    """Return the description of an option from the docstring of `TrainerOptions`."""
     found = re.search(
         rf"^ +{option}: (.*(?:\n {{12,}}.*)*)", TrainerOptions.__doc__ or "", re.MULTILINE
     )
@@ -98,7 +98,7 @@ def _explained(option: str) -> str:
 
 
 def _truth(text: str) -> bool:
-    """Read a flag's truth value as SentencePiece does."""
+    """Parse a boolean flag as SentencePiece does."""
     values = {"true": True, "1": True, "false": False, "0": False}
     if text.lower() not in values:
         raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
@@ -165,13 +165,13 @@ def _add_words(parser: argparse.ArgumentParser) -> None:
         "--min_count",
         type=flags.above_zero(int),
         default=5,
-        help="leave out words that occur less often (default: 5)",
+        help="omit words that occur less often (default: 5)",
     )
     parser.add_argument("--output", required=True, metavar="FILE", help="table to write")
 
 
 def train(args: argparse.Namespace) -> int:
-    """Train from a recipe or from flags, and print a summary."""
+    """Train from a recipe or from flags and print a summary."""
     from lm.data.vocabulary import SENTINELS
 
     with warnings.catch_warnings():
@@ -304,7 +304,7 @@ def _ids(line: str) -> list[int]:
 
 
 def _texts(args: argparse.Namespace) -> Iterator[str]:
-    """The texts of --text, the lines of --input, or those of standard input."""
+    """Yield the texts of --text, the lines of --input, or those of standard input."""
     if args.text:
         yield from args.text
     elif not args.input:

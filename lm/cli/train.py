@@ -1,4 +1,4 @@
-"""`lm train`: train, or go on where the run in the folder stopped."""
+"""`lm train`: train a model or resume a run."""
 
 import argparse
 from pathlib import Path
@@ -19,8 +19,8 @@ EXAMPLE = """examples:
       --gin_file=data/python_docs.gin --gin_file=optim/adamw.gin \\
       --gin.TRAIN_STEPS=1000 --workdir=runs/mine
 
-SIGTERM, Ctrl-C and a closed terminal (SIGHUP, unless under nohup) save the state and end with
-143, 130 and 129; the same command goes on."""
+SIGTERM, Ctrl-C and a closed terminal (SIGHUP, unless under nohup) save the state and exit with code
+143, 130 or 129; the same command resumes."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,26 +30,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--check",
         action="store_true",
-        help="stop before the first step and list everything that is wrong; writes nothing",
+        help="list all errors before the first step and exit; writes nothing",
     )
     parser.add_argument(
         "--partial",
         action="append",
         metavar="REGEX",
-        help="with INITIAL_CHECKPOINT_PATH: weights, by their names, that need not be in that "
-        "checkpoint and then start at random, such as a new head; repeatable",
+        help="with INITIAL_CHECKPOINT_PATH: regular expression of weights that may be missing in "
+        "that checkpoint, such as a new head, and are then initialized randomly; repeatable",
     )
     parser.add_argument(
         "--allow-change",
         action="append",
         metavar="NAME",
-        help="resume although this setting differs from the one that the run began with: its name "
-        "as the error gives it, the last part of it, or a pattern such as '*'; repeatable",
+        help="resume although this setting differs from the run's: its name as in the error, the "
+        "last part of it, or a pattern such as '*'; repeatable",
     )
     parser.add_argument(
         "--replay_batch",
         metavar="FILE",
-        help="repeat only the step of a batch whose update was skipped, and print its terms; the "
+        help="only repeat the step of a batch whose update was skipped, and print its terms; the "
         "file is WORKDIR/refused/<step>.safetensors",
     )
 

@@ -1,4 +1,4 @@
-"""`lm vectors`: neighbours, scores and translations of words, labels of documents, formats."""
+"""`lm vectors`: neighbours, evaluation, classification, translation and conversion of vectors."""
 
 import argparse
 import json
@@ -12,7 +12,7 @@ from lm.errors import ConfigError, UserError
 if TYPE_CHECKING:
     from lm.inference.keyed_vectors import KeyedVectors
 
-HELP = "ask word vectors for neighbours and analogies; score, translate, classify or convert them"
+HELP = "find neighbours in word vectors; evaluate, translate, classify or convert them"
 EXAMPLE = """examples:
   lm vectors nearest --vectors=runs/skip_gram film
   lm vectors nearest --vectors=runs/skip_gram king woman --without man
@@ -21,36 +21,36 @@ EXAMPLE = """examples:
   lm vectors classify --vectors runs/dbow runs/dm --train=train.jsonl --test=test.jsonl
   lm vectors convert --vectors=runs/skip_gram --output=words.bin
 
-VECTORS is a run folder of word or paragraph vectors, or a file: .safetensors, .bin or .txt (the
-two of word2vec). `evaluate` reads word_similarity/*.tsv and analogies/questions-words.txt below
-LM_DATA_DIR. A file of pairs has a heading, then a word, a tab and its translation a line.
-`classify` is for vectors of documents, those of several runs side by side: the first documents are
-those of the file --train, the next those of --test, each with a label in a column of .tsv or a
-field of .jsonl, perhaps .gz."""
+VECTORS is a run folder of word or paragraph vectors, or a file: .safetensors, or word2vec's .bin or
+.txt. `evaluate` reads word_similarity/*.tsv and analogies/questions-words.txt below LM_DATA_DIR. A
+file of pairs has a header line, then lines with a word, a tab and its translation. `classify` takes
+vectors of documents, and concatenates those of several runs: the first documents are those of the
+file --train, the next those of --test, with labels in a column (.tsv) or field (.jsonl); .gz works
+too."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the commands and their flags."""
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    near = _command(commands, "nearest", nearest, "the words of largest cosine with a sum")
-    near.add_argument("words", nargs="+", metavar="WORD", help="words that are added")
+    near = _command(commands, "nearest", nearest, "words with the largest cosine with a sum")
+    near.add_argument("words", nargs="+", metavar="WORD", help="words to add")
     near.add_argument("--without", nargs="+", default=(), metavar="WORD", help="and subtracted")
     near.add_argument(
         "--count", type=flags.above_zero(int), default=10, metavar="N", help="how many (10)"
     )
-    _command(commands, "evaluate", evaluate, "correlation with human scores, analogies that hold")
-    other = _command(commands, "translate", translate, "precision of a linear map of languages")
+    _command(commands, "evaluate", evaluate, "correlation with human scores, analogy accuracy")
+    other = _command(commands, "translate", translate, "precision of a linear map to a language")
     other.add_argument("--to", required=True, metavar="VECTORS", help="of the other language")
-    other.add_argument("--pairs", required=True, metavar="FILE", help="pairs to learn from")
-    other.add_argument("--test", required=True, metavar="FILE", help="pairs to count")
+    other.add_argument("--pairs", required=True, metavar="FILE", help="pairs for training")
+    other.add_argument("--test", required=True, metavar="FILE", help="pairs for testing")
     other.add_argument(
         "--fit", choices=("closed_form", "orthogonal"), default="closed_form", help="which map"
     )
     labelled = _command(commands, "classify", classify, "error of logistic regression", nargs="+")
-    labelled.add_argument("--train", required=True, metavar="FILE", help="labels to learn from")
-    labelled.add_argument("--test", required=True, metavar="FILE", help="labels to count")
-    labelled.add_argument("--label", default="label", metavar="NAME", help="of the column or field")
-    convert_parser = _command(commands, "convert", convert, "write them in another format")
+    labelled.add_argument("--train", required=True, metavar="FILE", help="labels for training")
+    labelled.add_argument("--test", required=True, metavar="FILE", help="labels for testing")
+    labelled.add_argument("--label", default="label", metavar="NAME", help="column or field")
+    convert_parser = _command(commands, "convert", convert, "write the vectors in another format")
     convert_parser.add_argument("--output", required=True, metavar="FILE", help="see below")
 
 
@@ -86,7 +86,7 @@ def evaluate(args: argparse.Namespace) -> int:
 
 
 def translate(args: argparse.Namespace) -> int:
-    """Learn a map from pairs and print its precision on others."""
+    """Learn a linear map from pairs and print its precision on others."""
     from lm.inference import translation_matrix, word_tables
 
     made = translation_matrix.TranslationMatrix(
@@ -129,7 +129,7 @@ def classify(args: argparse.Namespace) -> int:
 
 
 def convert(args: argparse.Namespace) -> int:
-    """Write the vectors in the format that the name ends in."""
+    """Write the vectors in the format given by the suffix of the file name."""
     vectors = load(args.vectors)
     _by_suffix(
         args.output,
@@ -195,17 +195,17 @@ def _command(
     *,
     nargs: str | None = None,
 ) -> argparse.ArgumentParser:
-    """Add a command with the flags that all have."""
+    """Add a subcommand with the common flags."""
     parser = flags.add_command(commands, EXAMPLE, name, function, text)
     parser.add_argument(
         "--vectors", required=True, nargs=nargs, metavar="VECTORS", help="see below"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     return parser
 
 
 def _by_suffix(path: str, formats: dict[str, Callable[[str], Any]]) -> Callable[[str], Any]:
-    """Return what belongs to the end of a name."""
+    """Return the value for the suffix of a file name."""
     suffix = Path(path).suffix
     if suffix not in formats:
         raise ConfigError(f"{path}: give a name ending in {', '.join(formats)}")

@@ -1,4 +1,4 @@
-"""`lm verify-resume`: whether an interrupted run of your experiment equals one left alone."""
+"""`lm verify-resume`: checks that an interrupted run equals an uninterrupted one, bit for bit."""
 
 import argparse
 import contextlib
@@ -10,15 +10,15 @@ from pathlib import Path
 
 from lm.cli import flags, output
 
-HELP = "kill a run of your experiment, resume it, compare it with an uninterrupted one"
+HELP = "kill and resume a short run and compare it with an uninterrupted one"
 EXAMPLE = """examples:
   lm verify-resume --gin_file=quickstart.gin
   lm verify-resume --gin_file=mine.gin --gin.BATCH_SIZE=4 --steps=30 --kills=5 --json
 
-Trains twice for a few steps, once killed by SIGKILL at random moments and gone on with by the same
-command, and compares every tensor of every checkpoint, every figure of metrics.jsonl, every sample
-and the sequence of batches, bit for bit. Exit code 1 names what differs first. Each run evaluates
-twice: where the split is large, give --gin.EVAL_STEPS=2."""
+Trains twice for a few steps, once interrupted by SIGKILL at random moments and resumed, and
+compares all tensors of all checkpoints, the metrics, the samples and the sequence of batches, bit
+for bit. If anything differs, the first differences are printed and the exit code is 1. Each run
+evaluates twice: for a large split give --gin.EVAL_STEPS=2."""
 SHOWN = 10
 
 
@@ -30,16 +30,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--steps", type=flags.above_zero(int), default=12, help="steps of both runs (default: 12)"
     )
     parser.add_argument(
-        "--kills", type=int, default=3, help="times that the second run is killed (default: 3)"
+        "--kills", type=int, default=3, help="how often the second run is killed (default: 3)"
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="decides when it is killed (default: 0)"
+        "--seed", type=int, default=0, help="seed of the moments of the kills (default: 0)"
     )
     output.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Try, print, and return 1 if something differs."""
+    """Run the trial and print the result; return 1 if anything differs."""
     from lm.reliability.trial import verify_resume
 
     with _folder(args.workdir) as workdir:
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _folder(workdir: str | None) -> Iterator[Path]:
-    """Give the folder of the trial: the user's, which stays, or one that goes."""
+    """Give the folder of the trial: the user's, or a temporary one."""
     if workdir is not None:
         yield Path(workdir)
         return

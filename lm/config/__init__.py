@@ -1,4 +1,4 @@
-"""Configuration: gin files scanned without executing them, checked, parsed, explained, compared."""
+"""Configuration: scanning gin files without executing them, checking, parsing, explaining."""
 
 from lm.config.parse import Config, config_str, load, loaded, operative_config_str
 

@@ -1,7 +1,7 @@
-"""Imports what a scan admitted and checks the objects themselves.
+"""Imports the modules that a scan found and checks which of their objects gin may use.
 
-Objects are admitted, not modules: of the package's own what `lm.parts` declares, of Keras what its
-six packages define, of the user's modules what they define themselves.
+Admission is by object, not by module: from this package what `lm.parts` declares, from Keras what
+its six admitted packages define, from the user's modules what they define themselves.
 """
 
 import importlib
@@ -22,7 +22,7 @@ from lm.wall import trust
 
 # Where Keras defines what the six admitted packages export.
 _KERAS_HOMES = tuple(root.replace("keras.", "keras.src.") for root in KERAS_ROOTS)
-# These run a saved graph, read files, or build any object from a dictionary.
+# These run a saved graph, read files, or build arbitrary objects from a dictionary.
 _KERAS_REFUSED = ("TFSMLayer", "Lambda", "deserialize", "get", "serialize")
 _KERAS_REFUSED_HOMES = ("keras.src.layers.preprocessing",)
 
@@ -44,7 +44,7 @@ def import_module(statement: Import) -> ModuleType:
     """Import an admitted module.
 
     Raises:
-        ConfigError: there is none of that name, or importing it fails.
+        ConfigError: it does not exist, or importing it fails.
     """
     try:
         return importlib.import_module(statement.module)
@@ -63,13 +63,13 @@ def import_module(statement: Import) -> ModuleType:
 
 
 def _unknown_module(module: str) -> str:
-    """Return what to say of a module that does not exist."""
+    """Return the message for a module that does not exist."""
     parent, _, name = module.rpartition(".")
     found = sys.modules.get(parent)
     if hasattr(found, name):
         above, _, last = parent.rpartition(".")
         wanted = f"from {above} import {last}" if above else f"import {last}"
-        return f"'{module}' is no module; write `{wanted}` and then @{last}.{name}"
+        return f"'{module}' is not a module; write `{wanted}` and then @{last}.{name}"
     below = _below(parent, name)
     siblings = [f"{parent}.{item.name}" for item in pkgutil.iter_modules(_paths(found))]
     hint = f"; did you mean '{below[0]}'?" if below else did_you_mean(module, siblings)
@@ -85,7 +85,7 @@ def _below(parent: str, name: str) -> list[str]:
 
 
 def _paths(package: ModuleType | None) -> Iterable[str]:
-    """Return where a package's modules lie."""
+    """Return the folders of a package's modules."""
     return list(getattr(package, "__path__", []))
 
 
@@ -115,9 +115,9 @@ def load_object(path: str, written: str, origin: Origin, modules: Sequence[str] 
     """Return the class or function of a full path.
 
     Args:
-        path: `lm.nn.attention.SelfAttention`.
-        written: how the gin text names it.
-        origin: where, for messages.
+        path: such as `lm.nn.attention.SelfAttention`.
+        written: the name in the gin text.
+        origin: for messages.
         modules: the user's admitted roots.
 
     Raises:
@@ -139,12 +139,12 @@ def load_object(path: str, written: str, origin: Origin, modules: Sequence[str] 
 
 
 def _is_callable_kind(value: Any) -> bool:
-    """Tell whether the value is of a kind that gin can configure."""
+    """Return whether gin can configure the value: a class or function."""
     return inspect.isclass(value) or inspect.isroutine(value)
 
 
 def _use_of(found: Any, modules: Sequence[str]) -> Use | None:
-    """Return how a gin file may use an object; None if it may not name it."""
+    """Return how a gin file may use an object; None if it may not use it."""
     home = _home(found)
     if lies_in(home, modules):
         return Use.VALUE
@@ -154,28 +154,28 @@ def _use_of(found: Any, modules: Sequence[str]) -> Use | None:
 
 
 def _use_of_keras(found: Any, home: str) -> Use | None:
-    """Return the same of what Keras defines in one of the admitted packages."""
+    """Return how a gin file may use an object of Keras."""
     if getattr(found, "__name__", "") in _KERAS_REFUSED or lies_in(home, _KERAS_REFUSED_HOMES):
         return None
     return Use.VALUE if inspect.isclass(found) else Use.PART
 
 
 def _refuse_use(leaf: Reference, use: Use | None, origin: Origin) -> None:
-    """Raise for a reference to an entry function, and for a call of what is to be handed over."""
+    """Refuse references to entry functions, and calls of parts that must be passed uncalled."""
     if use is Use.ENTRY:
         raise ConfigError(
-            f"{origin}: @{leaf.target} is what a command calls; a gin file can only bind its "
+            f"{origin}: @{leaf.target} is called by a command; a gin file can only bind its "
             "parameters"
         )
     if leaf.is_call and use is not Use.VALUE:
         raise ConfigError(
-            f"{origin}: {leaf} may not be called while the file is read; hand it over as "
+            f"{origin}: {leaf} may not be called while the file is read; pass it as "
             f"@{leaf.target}, without ()"
         )
 
 
 def _why_not(found: Any, module: ModuleType, name: str, modules: Sequence[str]) -> str:
-    """Return what to say of an object that is not admitted."""
+    """Return the message for an object that is not admitted."""
     home = _home(found)
     if not lies_in(home, (*OWN_ROOTS, "keras")):
         return (
@@ -185,11 +185,11 @@ def _why_not(found: Any, module: ModuleType, name: str, modules: Sequence[str]) 
     kind = "class" if inspect.isclass(found) else "function"
     there = parts_of(module, modules)
     near = did_you_mean(name, there) or f"; {module.__name__} has {', '.join(there) or 'none'}"
-    return f"is a {kind} that is not admitted: no part that gin files may name{near}"
+    return f"is a {kind} that is not admitted: not a part that gin files may name{near}"
 
 
 def parts_of(module: ModuleType, modules: Sequence[str]) -> list[str]:
-    """Return what a gin file may name in a module."""
+    """Return the names in a module that gin files may use."""
     return [
         name
         for name, value in vars(module).items()

@@ -1,4 +1,4 @@
-"""What a configuration says: as one gin file, one name's origin, or its difference from another."""
+"""Views of a configuration: as one gin file, the origin of a name, differences of two."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ _WIDTH = 100
 
 
 def config_text(bindings: Sequence[Binding], modules: Iterable[str]) -> str:
-    """Return gin text: dynamic registration, imports, macros, bindings by scope and name.
+    """Return a whole configuration as gin text: imports, macros, bindings by scope and name.
 
     Args:
         bindings: one per key, full paths, nothing overridden.
@@ -52,7 +52,7 @@ def gin_text(
 
 
 def _homes(bindings: Iterable[Binding]) -> set[str]:
-    """Return the modules of everything that is configured or referred to."""
+    """Return the modules of everything that is configured or referenced."""
     paths = {binding.target for binding in bindings}
     for binding in bindings:
         found = syntax.leaves(binding.value)
@@ -61,7 +61,7 @@ def _homes(bindings: Iterable[Binding]) -> set[str]:
 
 
 def _aliases(modules: set[str]) -> dict[str, str]:
-    """Return a short name for every module: its last part, more of it where two share one."""
+    """Return a unique short name for every module: its last part, or more if that is taken."""
     aliases: dict[str, str] = {}
     taken = {"gin"}
     for module in sorted(modules, key=lambda name: (name.count("."), name)):
@@ -72,7 +72,7 @@ def _aliases(modules: set[str]) -> dict[str, str]:
 
 
 def _candidates(module: str) -> Iterator[str]:
-    """Yield short names of a module without end: `c`, `b_c`, `a_b_c`, `a_b_c_2`, ..."""
+    """Yield ever longer short names of a module: `c`, `b_c`, `a_b_c`, `a_b_c_2`, ..."""
     parts = module.split(".")
     yield from ("_".join(parts[start:]) for start in reversed(range(len(parts))))
     yield from (f"{'_'.join(parts)}_{number}" for number in count(2))
@@ -92,13 +92,13 @@ def _left(binding: Binding, aliases: Mapping[str, str]) -> str:
 
 
 def _short(path: str, aliases: Mapping[str, str]) -> str:
-    """Return a full path as the imports let it be written."""
+    """Return a full path abbreviated by the imports."""
     module, _, name = path.rpartition(".")
     return f"{aliases.get(module, module)}.{name}"
 
 
 def _statement(left: str, value: Any, aliases: Mapping[str, str]) -> str:
-    """Return `left = value`, one element a line when it is long."""
+    """Return `left = value`, with one element per line if it is long."""
 
     def leaf(item: Any) -> Any:
         if isinstance(item, Reference):
@@ -113,22 +113,22 @@ def _statement(left: str, value: Any, aliases: Mapping[str, str]) -> str:
 
 
 class _Infinite(float):
-    """A float whose text gin can read even when it is infinite."""
+    """A float that gin can read back even if it is infinite."""
 
     def __repr__(self) -> str:
-        """Return the number; `inf` is no literal, a number too large for a float is."""
+        """Return a literal: `inf` is not one, but a number too large for a float is."""
         return float.__repr__(self).replace("inf", "1e999")
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """The origin of one binding's value.
+    """The origin of a binding's value.
 
     Attributes:
-        binding: the one that counts.
+        binding: the effective binding.
         value: its value with macros replaced.
-        overridden: what it replaced, newest first.
-        through: the macros it leads through, outermost first.
+        overridden: earlier bindings of the same name, newest first.
+        through: the macros that the value refers to, outermost first.
     """
 
     binding: Binding
@@ -160,15 +160,15 @@ class Explanation:
 
 
 def explain(name: str, bindings: Sequence[Binding]) -> list[Explanation]:
-    """Return what a name stands for, every scope of it.
+    """Return the effective bindings of a name, in every scope.
 
     Args:
-        name: a macro (`TRAIN_STEPS`), a parameter (`SelfAttention.num_heads`, any tail of its full
-            path, with or without scope) or something configurable (`attention.SelfAttention`).
+        name: a macro (`TRAIN_STEPS`), a parameter (`SelfAttention.num_heads`, any suffix of its
+            full path, with or without scope) or a configurable (`attention.SelfAttention`).
         bindings: those of a scan, overridden ones included.
 
     Raises:
-        ConfigError: nothing of that name is bound.
+        ConfigError: nothing binds that name.
     """
     table = macros.table(bindings)
     macros.refuse_endless(bindings, table)
@@ -183,7 +183,7 @@ def explain(name: str, bindings: Sequence[Binding]) -> list[Explanation]:
 
 
 def _explanation(versions: Sequence[Binding], table: dict[str, Binding]) -> Explanation:
-    """Return where the value of one key comes from."""
+    """Return the origin of a key's value."""
     last = versions[-1]
     return Explanation(
         binding=last,
@@ -194,7 +194,7 @@ def _explanation(versions: Sequence[Binding], table: dict[str, Binding]) -> Expl
 
 
 def _through(binding: Binding, table: dict[str, Binding]) -> Iterable[Binding]:
-    """Yield the definitions of the macros in a value, and of those in theirs."""
+    """Yield the definitions of the macros in a value, recursively."""
     for name in macros.used(binding.value):
         if name in table:
             yield table[name]
@@ -202,7 +202,7 @@ def _through(binding: Binding, table: dict[str, Binding]) -> Iterable[Binding]:
 
 
 def _is_named(binding: Binding, name: str) -> bool:
-    """Tell whether the name means the binding."""
+    """Return whether the name refers to the binding."""
     scope, _, selector = name.rpartition("/")
     if binding.is_macro:
         return binding.scope == name
@@ -222,7 +222,7 @@ def _record(binding: Binding) -> dict[str, str]:
 
 
 class Difference(NamedTuple):
-    """A binding that two configurations give different values, as gin text; `-` is absent."""
+    """A binding with different values in two configurations, as gin text; `-` if absent."""
 
     name: str
     first: str
@@ -230,9 +230,9 @@ class Difference(NamedTuple):
 
 
 def diff(first: Sequence[Binding], second: Sequence[Binding]) -> list[Difference]:
-    """Return the bindings whose values differ once macros are replaced, by name.
+    """Return the bindings whose values differ after replacing macros, by name.
 
-    A macro is compared by itself only where no binding uses it.
+    A macro itself is compared only if no binding uses it.
 
     Args:
         first: bindings of one scan, overridden ones included.
@@ -258,7 +258,7 @@ def values(bindings: Sequence[Binding]) -> dict[str, str]:
 
 
 def _name(binding: Binding) -> str:
-    """Return a name that two files share, whatever they call their imports."""
+    """Return a name that does not depend on how a file names its imports."""
     if binding.is_macro:
         return binding.scope
     return "/".join(filter(None, [binding.scope, f"{binding.target}.{binding.parameter}"]))

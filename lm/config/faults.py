@@ -1,4 +1,4 @@
-"""Everything that is wrong with a configuration: the first is raised, or all are listed."""
+"""Finds all errors of a configuration; callers raise the first one or list them all."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -11,12 +11,12 @@ from lm.errors import ConfigError
 
 
 def misnamed(given: Sequence[Binding], objects: Mapping[str, Any]) -> Iterator[ConfigError]:
-    """Yield an error for every parameter that is not there and every value that does not suit it.
+    """Yield an error for every unknown parameter and every value of the wrong type.
 
     Args:
         given: bindings of a scan, overridden ones included.
-        objects: name of a target -> class or function, or a stand-in of the same parameters; of
-            targets that are not there the parameters are not judged.
+        objects: target -> class or function, or a stand-in with the same parameters; other targets
+            are not checked.
     """
     table = macros.table(given)
     last = effective(given).values()
@@ -24,7 +24,7 @@ def misnamed(given: Sequence[Binding], objects: Mapping[str, Any]) -> Iterator[C
         macros.refuse_endless(last, table)
     except ConfigError as error:
         yield error
-        return  # no value can be looked at
+        return  # values cannot be checked
     for binding in last:
         if binding.target in objects:
             yield from parameters.faults(binding, objects[binding.target], table)
@@ -33,7 +33,7 @@ def misnamed(given: Sequence[Binding], objects: Mapping[str, Any]) -> Iterator[C
 def faults(
     given: Sequence[Binding], objects: Mapping[str, Any], *, roots: Sequence[str]
 ) -> Iterator[ConfigError]:
-    """Yield an error for everything that is misnamed, not set, or useless.
+    """Yield an error for everything that is misnamed, not set, or unused.
 
     Args:
         given: as in `misnamed`.
@@ -47,7 +47,7 @@ def faults(
 
 
 def required(given: Sequence[Binding], roots: Sequence[str]) -> Iterator[ConfigError]:
-    """Yield an error for every value that the run must set and did not; arguments of `faults`."""
+    """Yield an error for every required value that is not set; arguments as in `faults`."""
     last = list(effective(given).values())
     needed = reachability.walk(last, roots or ENTRIES).keys
     yield from macros.required([binding for binding in last if binding.key in needed])
@@ -56,12 +56,12 @@ def required(given: Sequence[Binding], roots: Sequence[str]) -> Iterator[ConfigE
 def unset(
     target: str, signature: Any, handed: Iterable[str], bindings: Iterable[Binding]
 ) -> Iterator[ConfigError]:
-    """Yield an error that names all parameters of a command's function that nothing sets.
+    """Yield an error that names all unset parameters of a command's function.
 
     Args:
         target: full path of the function, `lm.train.train`.
-        signature: the function, or a stand-in.
-        handed: parameters that the command sets itself.
+        signature: the function, or a stand-in with the same parameters.
+        handed: parameters that the command itself sets.
         bindings: those of a scan.
     """
     bound = {b.parameter for b in bindings if b.target == target and not b.scope}
@@ -82,16 +82,16 @@ def of_files(
     roots: Sequence[str] = (),
     handed: Sequence[str] | None = None,
 ) -> list[ConfigError]:
-    """Return everything that is wrong with a configuration; nothing that it names is imported.
+    """Return all errors of a configuration without importing what it names.
 
     Args:
-        gin_files: as in `lm.config.load`, and so the others.
+        gin_files: as in `lm.config.load`, like the next ones.
         bindings: gin text, after the files.
         search_paths: folders of gin files.
         modules: roots that gin files may import besides the package's own.
         roots: what the verb calls or builds.
-        handed: parameters of the functions among the roots that the verb sets itself; None does
-            not ask for parameters that nothing sets.
+        handed: parameters of the root functions that the verb itself sets; None skips the check
+            for unset parameters.
     """
     found: list[ConfigError] = []
     read = scan(
@@ -99,7 +99,7 @@ def of_files(
     )
     sketch = Sketch(read, roots)
     given, signatures = sketch.bindings, sketch.signatures
-    # What could not be resolved would make others look unused, and a lost file undefined.
+    # After unresolved names or unread files, the other checks would give false errors.
     if not found:
         found += reachability.useless(given, sketch.roots)
     found += [*sketch.unknown, *misnamed(given, signatures)]
@@ -112,19 +112,19 @@ def of_files(
 
 
 def of_names(read: Scan) -> list[ConfigError]:
-    """Return what is misnamed in a scan; that it is a whole configuration is not asked for."""
+    """Return the misnamed targets and parameters of a scan, which may be incomplete."""
     sketch = Sketch(read)
     return [*sketch.unknown, *misnamed(sketch.bindings, sketch.signatures)]
 
 
 class Sketch:
-    """A scan with the names and parameters that the source of what it names shows.
+    """A scan resolved against the source code of what it names.
 
     Attributes:
-        unknown: an error for each module and each name that is not there.
-        bindings: those of the scan; what is defined in one module and named by another has one
-            path, an entry function that by which commands call it.
-        signatures: path -> a function of the same parameters.
+        unknown: an error for each module and each name that does not exist.
+        bindings: those of the scan, with one canonical path per object: where it is defined, or for
+            entry functions the path by which commands call them.
+        signatures: path -> a function with the same parameters.
         roots: as given, with these paths.
     """
 
@@ -143,14 +143,14 @@ class Sketch:
 
 
 def _unknown_modules(imports: Iterable[Import]) -> Iterator[ConfigError]:
-    """Yield an error for every import of a module of our own that does not exist."""
+    """Yield an error for every import of a module of `lm` or `tasks` that does not exist."""
     for statement in imports:
         if outline.is_judged(statement.module) and not outline.exists(statement.module):
             yield ConfigError(f"{statement.origin}: {_unknown_module(statement)}")
 
 
 def _look_up(binding: Binding, found: dict[str, outline.Outline]) -> Iterator[ConfigError]:
-    """Add the outlines of what a binding names; yield an error for what its module lacks."""
+    """Add the outlines of what a binding names; yield an error for names that do not exist."""
     for path, written in _paths(binding).items():
         module, _, name = path.rpartition(".")
         if path in found or not (outline.is_judged(path) and outline.exists(module)):
@@ -164,25 +164,25 @@ def _look_up(binding: Binding, found: dict[str, outline.Outline]) -> Iterator[Co
         if not found[path].is_part:
             there = ", ".join(outline.parts(module)) or "none"
             yield ConfigError(
-                f"{binding.origin}: {written} is not admitted: no part that gin files may name; "
+                f"{binding.origin}: {written} is not admitted: not a part that gin files may name; "
                 f"{module} has {there}"
             )
 
 
 def _paths(binding: Binding) -> dict[str, str]:
-    """Return the full paths that a binding names, with the names as they are written."""
+    """Return full path -> name as written, for everything that a binding names."""
     leaves = [leaf for leaf in syntax.leaves(binding.value) if isinstance(leaf, Reference)]
     paths = {leaf.target: f"@{leaf.target}" for leaf in leaves}
     return paths if binding.is_macro else {binding.target: binding.written, **paths}
 
 
 def _unknown_module(statement: Import) -> str:
-    """Return what to say of a module of our own that does not exist."""
+    """Return the message for a module of `lm` or `tasks` that does not exist."""
     module, _, name = statement.module.rpartition(".")
     if name in outline.parts(module):
         above, _, last = module.rpartition(".")
         return (
-            f"'{statement.module}' is no module; write `from {above} import {last}` and then "
+            f"'{statement.module}' is not a module; write `from {above} import {last}` and then "
             f"@{last}.{name}"
         )
     near = did_you_mean(statement.module, outline.siblings(statement.module))

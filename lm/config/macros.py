@@ -1,4 +1,4 @@
-"""Macros: what they stand for, and what is wrong with them."""
+"""Macros: their definitions, their expansion, and their errors."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ def table(bindings: Iterable[Binding]) -> dict[str, Binding]:
 
 
 def expanded(value: Any, macros: Mapping[str, Binding]) -> Any:
-    """Return a value with its macros replaced by what they stand for; cycles must be excluded.
+    """Return a value with its macros replaced; there must be no cycles.
 
     Example:
         >>> from lm.config.syntax import Origin
@@ -36,7 +36,7 @@ def expanded(value: Any, macros: Mapping[str, Binding]) -> Any:
 
 
 def undefined(bindings: Iterable[Binding], macros: Mapping[str, Binding]) -> Iterator[ConfigError]:
-    """Yield an error for every macro that is used and not defined: file, line, what to add."""
+    """Yield an error for every undefined macro: file, line and what to add."""
     users: dict[str, list[Binding]] = {}
     for binding in bindings:
         for name in used(binding.value):
@@ -52,7 +52,7 @@ def undefined(bindings: Iterable[Binding], macros: Mapping[str, Binding]) -> Ite
 
 
 def refuse_endless(bindings: Iterable[Binding], macros: Mapping[str, Binding]) -> None:
-    """Raise when a macro stands for itself, or when a value is too large with macros replaced.
+    """Refuse macros that refer to themselves, and values that are too large when expanded.
 
     Raises:
         ConfigError: naming the cycle, or the binding.
@@ -65,7 +65,7 @@ def refuse_endless(bindings: Iterable[Binding], macros: Mapping[str, Binding]) -
 
 
 def required(bindings: Iterable[Binding]) -> Iterator[ConfigError]:
-    """Yield an error for every binding that the run must set and did not: the flag to give.
+    """Yield an error with the flag to give for every required value that is not set.
 
     Args:
         bindings: those that the run uses.
@@ -79,28 +79,28 @@ def required(bindings: Iterable[Binding]) -> Iterator[ConfigError]:
 
 
 def resolved(bindings: Sequence[Binding]) -> list[Binding]:
-    """Return the bindings without an unset `%gin.REQUIRED`; nothing that runs needs the others."""
+    """Return the bindings whose values contain no `%gin.REQUIRED`."""
     known = table(bindings)
     return [b for b in bindings if REQUIRED not in used(expanded(b.value, known))]
 
 
 def used(value: Any) -> Sequence[str]:
-    """Return the macros that a value names."""
+    """Return the macros that a value refers to."""
     return [leaf.name for leaf in syntax.leaves(value) if isinstance(leaf, Macro)]
 
 
 def _measure(
     name: str, path: tuple[str, ...], macros: Mapping[str, Binding], sizes: dict[str, int]
 ) -> None:
-    """Note how many values a macro stands for, those below it first."""
+    """Record the expanded size of a macro, after those that it refers to."""
     if name in path:
         cycle = " -> ".join(f"%{step}" for step in (*path[path.index(name) :], name))
-        raise ConfigError(f"{macros[name].origin}: the macro {name} stands for itself: {cycle}")
+        raise ConfigError(f"{macros[name].origin}: the macro {name} refers to itself: {cycle}")
     if name in sizes or name not in macros:
         return
     binding = macros[name]
     if len(path) > _MOST_LEVELS:
-        raise ConfigError(f"{binding.origin}: the macro {name} lies below {len(path)} others")
+        raise ConfigError(f"{binding.origin}: the macro {name} is nested in {len(path)} others")
     for inner in used(binding.value):
         _measure(inner, (*path, name), macros, sizes)
     sizes[name] = _size(binding.value, sizes)
@@ -115,9 +115,9 @@ def _size(value: Any, sizes: Mapping[str, int]) -> int:
 
 
 def _refuse_large(binding: Binding, size: int) -> None:
-    """Raise when a binding stands for more values than any setting takes."""
+    """Refuse a binding with more values than any setting takes."""
     if size > _MOST_VALUES:
         raise ConfigError(
-            f"{binding.origin}: {binding.written} stands for {size:,} values with its macros "
-            f"replaced; the most is {_MOST_VALUES:,}"
+            f"{binding.origin}: {binding.written} has {size:,} values with its macros replaced; "
+            f"the limit is {_MOST_VALUES:,}"
         )

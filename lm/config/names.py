@@ -1,4 +1,4 @@
-"""Names: what a selector means, whether it is admitted, and which known name is nearest."""
+"""Names: resolving selectors to full paths, admitting them, and suggesting the nearest one."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -12,9 +12,9 @@ KERAS_ROOTS = tuple(
     f"keras.{name}"
     for name in ("layers", "optimizers", "initializers", "losses", "metrics", "activations")
 )
-# Commands and the configuration itself are no parts of a model.
+# Commands and the configuration itself are not parts of a model.
 REFUSED = ("lm.cli", "lm.config")
-# What `lm` calls by itself: known to every configuration although no file names them.
+# Called by `lm` itself: known to every configuration although no file names them.
 INFERENCE = (
     "lm.inference.evaluate.evaluate",
     "lm.inference.generate.generate",
@@ -31,9 +31,9 @@ _GIN_OWN = ("gin.macro",)
 class Names:
     """The symbols of one gin text.
 
-    A file with dynamic registration names an object by an import and one name,
-    `attention.SelfAttention`. A file without it and the command line have no imports: they see
-    those of all files read before, and any tail of a known path (`SelfAttention`, `generate`).
+    A file with dynamic registration names an object by an import and one name, as in
+    `attention.SelfAttention`. Files without it, and the command line, have no imports of their own:
+    they see those of all files read before, and any suffix of a known path (`SelfAttention`).
 
     Attributes:
         is_strict: whether the text has dynamic registration.
@@ -48,7 +48,7 @@ class Names:
         self._modules[statement.prefix] = statement.module
 
     def joined(self, other: "Names") -> "Names":
-        """Return these imports and those of another text, which win."""
+        """Return these imports and those of another text, which take precedence."""
         both = Names()
         both._modules = self._modules | other._modules
         return both
@@ -62,7 +62,7 @@ class Names:
             known: full paths named elsewhere, for suggestions.
 
         Raises:
-            ConfigError: no import provides it, or it walks through attributes.
+            ConfigError: no import provides it, or it accesses attributes of an object.
         """
         path = self._imported(selector)
         if path:
@@ -75,10 +75,10 @@ class Names:
         raise ConfigError(f"{origin}: no import provides '{selector}'{advice}")
 
     def loose(self, selector: str, origin: Origin, known: Iterable[str]) -> str:
-        """Return the full path of a selector that may be any tail of a known path.
+        """Return the full path of a selector that may be any suffix of a known path.
 
         Raises:
-            ConfigError: nothing or more than one thing has that name.
+            ConfigError: no or more than one known path matches.
         """
         path = self._imported(selector)
         if path:
@@ -89,7 +89,7 @@ class Names:
         if len(found) == 1:
             return found[0]
         if found:
-            raise ConfigError(f"{origin}: '{selector}' may be {' or '.join(found)}; write more")
+            raise ConfigError(f"{origin}: '{selector}' may be {' or '.join(found)}; be specific")
         tails = [tail for path in known for tail in _tails(path)]
         file = shipped.file_naming(selector) if "." in selector else None
         near = did_you_mean(selector, [*self._spellings(selector), *tails])
@@ -111,19 +111,19 @@ class Names:
             prefix = prefix.rpartition(".")[0]
             if prefix in self._modules:
                 raise ConfigError(
-                    f"{origin}: '{selector}' walks through attributes; a reference is an import "
-                    f"and one name, like '{prefix}.Name'"
+                    f"{origin}: '{selector}' accesses an attribute; a reference is an import and "
+                    f"one name, such as '{prefix}.Name'"
                 )
 
     def _spellings(self, selector: str) -> list[str]:
-        """Return the selector under the import that its own may be a typo of, to suggest from."""
+        """Return the selector with its import replaced by similar ones, for suggestions."""
         prefix, _, name = selector.rpartition(".")
         near = nearest(prefix, self._modules)
         return [f"{near}.{name}"] if near else []
 
 
 def _import_to_add(selector: str, known: Iterable[str]) -> str:
-    """Return which import a file with dynamic registration lacks; empty if none would help."""
+    """Return the import that a file with dynamic registration lacks; empty if none would help."""
     if "." not in selector:
         return ""
     found = sorted(path for path in known if f".{path}".endswith(f".{selector}"))
@@ -138,7 +138,7 @@ def _import_to_add(selector: str, known: Iterable[str]) -> str:
 
 
 def _short(path: str) -> str:
-    """Return the last two names of a path: how files write it."""
+    """Return the last two names of a path, as gin files write it."""
     return ".".join(path.split(".")[-2:])
 
 
@@ -149,10 +149,10 @@ def _tails(path: str) -> list[str]:
 
 
 def refuse_module(statement: Import, roots: Sequence[str]) -> None:
-    """Raise unless the module lies in one of the roots.
+    """Refuse a module outside the roots.
 
     Raises:
-        ConfigError: it does not, or it is private machinery.
+        ConfigError: it is outside, or internal.
     """
     module, origin = statement.module, statement.origin
     if statement.prefix == "gin" or module.startswith("__gin__"):
@@ -168,7 +168,7 @@ def refuse_module(statement: Import, roots: Sequence[str]) -> None:
 
 
 def refuse_private(path: str, origin: Origin) -> None:
-    """Raise for a path with a name that begins with an underscore.
+    """Refuse a path with a name that begins with an underscore.
 
     Raises:
         ConfigError: it has one.
@@ -178,7 +178,7 @@ def refuse_private(path: str, origin: Origin) -> None:
 
 
 def lies_in(name: str, roots: Iterable[str]) -> bool:
-    """Tell whether a dotted name is one of the roots or below one.
+    """Return whether a dotted name is one of the roots or below one.
 
     Example:
         >>> lies_in("lm.nn.attention", ["lm"]), lies_in("lmx", ["lm"])
@@ -188,11 +188,11 @@ def lies_in(name: str, roots: Iterable[str]) -> bool:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return the tail of an error message: the nearest known name, or nothing when none is near.
+    """Return the end of an error message that suggests the nearest known name; empty if none.
 
     Args:
-        name: what was written; case does not count.
-        known: the names there are.
+        name: what was written; case is ignored.
+        known: the known names.
 
     Example:
         >>> did_you_mean("num_head", ["num_heads", "dropout"])
@@ -205,17 +205,17 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the nearest known name, or None when none is near; case does not count."""
+    """Return the nearest known name, or None if none is similar; case is ignored."""
     folded = {candidate.lower(): candidate for candidate in sorted(set(known), reverse=True)}
     near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
     return folded[near[0]] if near else None
 
 
 def typo_of(name: str, known: Iterable[str]) -> str:
-    """Return the same tail when the name is a typo of a known one.
+    """Return the same only if the name is probably a typo of a known one.
 
-    A typo is one letter too many, missing or wrong, or letters in another order; names that differ
-    in digits are no typos, since `STAGE_1` and `STAGE_2` are two names.
+    A typo is one extra, missing or wrong letter, or swapped letters. Names that differ in digits
+    are not typos: `STAGE_1` and `STAGE_2` are two names.
 
     Example:
         >>> typo_of("TRAIN_STPES", ["TRAIN_STEPS"])
@@ -228,7 +228,7 @@ def typo_of(name: str, known: Iterable[str]) -> str:
 
 
 def _is_typo(name: str, other: str) -> bool:
-    """Tell whether two names are one typo apart."""
+    """Return whether two names are one typo apart."""
     if len(name) == len(other):
         apart = [pair for pair in zip(name, other, strict=True) if pair[0] != pair[1]]
         letters = not any(char.isdigit() for pair in apart for char in pair)

@@ -1,7 +1,7 @@
-"""Names and parameters of modules, read from their source: nothing is imported.
+"""Names and parameters of modules, read from their source without importing them.
 
-A configuration can so be checked in a fraction of a second; importing what it names loads a
-framework. What a source does not show, such as a base class of Keras, is not judged.
+So a configuration is checked in a fraction of a second; importing what it names would load a
+framework. What the source does not show, such as a base class of Keras, is not checked.
 """
 
 import ast
@@ -40,12 +40,12 @@ _FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Outline(NamedTuple):
-    """What the source says of a class or function.
+    """What the source says about a class or function.
 
     Attributes:
-        path: where it is defined, which may be another module than the one that was named.
-        signature: a function of the same name and parameters that does nothing; None if the
-            source does not show the parameters.
+        path: where it is defined, possibly another module than the one named.
+        signature: an empty function with the same name and parameters; None if the source does not
+            show them.
         is_part: whether gin files may name it.
     """
 
@@ -55,16 +55,16 @@ class Outline(NamedTuple):
 
 
 class NotDefinedError(LookupError):
-    """The module has no such name; the names that it has are the argument."""
+    """The module has no such name; the argument lists the names that it has."""
 
 
 def is_judged(path: str) -> bool:
-    """Tell whether a path is judged here; Keras' own are when they are imported."""
+    """Return whether a path can be checked here; Keras' objects are checked on import."""
     return not lies_in(path, ("keras", "gin"))
 
 
 def exists(module: str) -> bool:
-    """Tell whether a module has a file of source.
+    """Return whether a module has a source file.
 
     Example:
         >>> exists("lm.config.outline"), exists("lm.config.nothing")
@@ -74,7 +74,7 @@ def exists(module: str) -> bool:
 
 
 def below(module: str) -> list[str]:
-    """Return the modules of this name in the packages beside it, as `lm.data.rows.packing`."""
+    """Return modules of the same name in sibling packages, such as `lm.data.rows.packing`."""
     parent, _, name = module.rpartition(".")
     folder = _file(parent)
     files = sorted(folder.parent.glob(f"*/{name}.py")) if folder else []
@@ -94,7 +94,7 @@ def siblings(module: str) -> list[str]:
 
 
 def outline(path: str) -> Outline:
-    """Return what the source says of a class or function.
+    """Return the outline of a class or function.
 
     Args:
         path: its full path, such as `lm.nn.attention.SelfAttention`.
@@ -114,7 +114,7 @@ def outline(path: str) -> Outline:
 
 
 def parts(module: str) -> Iterator[str]:
-    """Yield the names of a module that gin files may name."""
+    """Yield the names in a module that gin files may use."""
     for node in _statements(module):
         if isinstance(node, _FUNCTIONS | ast.ClassDef) and _is_part(module, node):
             yield node.name
@@ -125,7 +125,7 @@ def _file(module: str) -> Path | None:
     root, *rest = module.split(".")
     try:
         spec = importlib.util.find_spec(root)
-    except ValueError:  # a module that was made without a file
+    except ValueError:  # a module created without a file
         return None
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return None
@@ -139,14 +139,14 @@ def _file(module: str) -> Path | None:
 
 
 def _statements(module: str) -> list[ast.stmt]:
-    """Return the statements of a module, of which there are none without a file."""
+    """Return the statements of a module; empty without a source file."""
     file = _file(module)
     return _parsed(file) if file else []
 
 
 @functools.cache
 def _parsed(file: Path) -> list[ast.stmt]:
-    """Return the statements of a file; none if it is no Python, which importing it will say."""
+    """Return the statements of a file; empty after a syntax error, which its import will raise."""
     try:
         return ast.parse(file.read_bytes()).body
     except (SyntaxError, ValueError):
@@ -154,13 +154,13 @@ def _parsed(file: Path) -> list[ast.stmt]:
 
 
 def _is_part(module: str, node: _FUNCTIONS | ast.ClassDef) -> bool:
-    """Tell whether gin files may name a definition: of our own what `lm.parts` declares."""
+    """Return whether gin files may name a definition; in this package `lm.parts` declares it."""
     marks = [mark.id for mark in node.decorator_list if isinstance(mark, ast.Name)]
     return not lies_in(module, OWN_ROOTS) or bool({*marks} & {*_DECORATORS})
 
 
 def _signature(module: str, node: _FUNCTIONS | ast.ClassDef) -> Callable[..., Any] | None:
-    """Return a function of the same parameters; None if they are not all to be seen."""
+    """Return an empty function with the same parameters; None if the source does not show all."""
     function = _constructor(node) if isinstance(node, ast.ClassDef) else node
     if function is None or function.args.kwarg:
         return None
@@ -181,7 +181,7 @@ def _signature(module: str, node: _FUNCTIONS | ast.ClassDef) -> Callable[..., An
 
 
 def _constructor(node: ast.ClassDef) -> ast.FunctionDef | None:
-    """Return a class's own constructor; None where a base class or a decorator makes it."""
+    """Return a class's own constructor; None if a base class or a decorator provides it."""
     found = (item for item in node.body if isinstance(item, ast.FunctionDef))
     return next((item for item in found if item.name == "__init__"), None)
 
@@ -189,7 +189,7 @@ def _constructor(node: ast.ClassDef) -> ast.FunctionDef | None:
 def _function(
     name: str, annotations: Mapping[str, Any], defaults: Mapping[str, ast.expr | None]
 ) -> Callable[..., Any]:
-    """Return a function with these parameters, which does nothing."""
+    """Return an empty function with these parameters."""
 
     def found() -> None:
         """Stand in for the real one."""
@@ -211,12 +211,12 @@ def _function(
 
 
 def _default(node: ast.expr | None) -> Any:
-    """Return a literal default; of others only that there is one matters."""
+    """Return a literal default, or a placeholder for any other default."""
     return node.value if isinstance(node, ast.Constant) else node
 
 
 def _aliases(module: str) -> Mapping[str, Any]:
-    """Return what annotations of a module may name: plain types, ranges, the module's aliases."""
+    """Return the names that annotations may use: plain types, ranges, the module's aliases."""
     names = _PLAIN | _RANGES
     for node in _statements(module):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
@@ -227,7 +227,7 @@ def _aliases(module: str) -> Mapping[str, Any]:
 
 
 def annotation(node: ast.expr | None, names: Mapping[str, Any]) -> Any:
-    """Return the type that an annotation means; Any for what is not known here.
+    """Return the type of an annotation; Any if it is unknown here.
 
     Example:
         >>> read = lambda text: annotation(ast.parse(text, mode="eval").body, _PLAIN)
@@ -257,5 +257,5 @@ def _generic(kind: Any, inner: ast.expr, names: Mapping[str, Any]) -> Any:
 
 
 def _is_ellipsis(node: ast.expr) -> bool:
-    """Tell whether an item is `...`."""
+    """Return whether an item is `...`."""
     return isinstance(node, ast.Constant) and node.value is ...

@@ -1,4 +1,4 @@
-"""Whether a configurable takes a parameter, and whether a value is valid for its annotation."""
+"""Checks parameters: does the configurable have it, and does the value fit its annotation."""
 
 import collections.abc
 import inspect
@@ -29,12 +29,12 @@ _EACH = {
 
 
 def faults(binding: Binding, found: Any, macros: Mapping[str, Binding]) -> Iterator[ConfigError]:
-    """Yield an error if the object has no such parameter or the value does not suit its annotation.
+    """Yield an error if the object has no such parameter or the value does not fit its annotation.
 
     Args:
-        binding: what is bound; not a macro.
+        binding: not that of a macro.
         found: the class or function.
-        macros: definitions, to see through.
+        macros: definitions of the macros.
     """
     known = parameters(found)
     if known is None:
@@ -62,9 +62,9 @@ def required(found: Any) -> list[str]:
 
 
 def parameters(found: Any) -> dict[str, Any] | None:
-    """Return parameter names and their annotations; None when any name is taken.
+    """Return parameter names and annotations; None if any name is accepted.
 
-    Keras' constructors hand `**kwargs` to their parents, so the parents' names count.
+    Keras' constructors pass `**kwargs` to their parents, so the parents' parameters count too.
     """
     if not inspect.isclass(found):
         own, is_open = _own(found)
@@ -95,7 +95,7 @@ def _own(function: Any) -> tuple[dict[str, Any], bool]:
 
 
 def _with_default(annotation: Any, default: Any) -> Any:
-    """Return the annotation; a default of None admits None."""
+    """Return the annotation, with None added if that is the default."""
     return annotation | None if default is None and isinstance(annotation, type) else annotation
 
 
@@ -107,7 +107,7 @@ def _shown(value: Any) -> str:
 
 
 def _through(binding: Binding, macros: Mapping[str, Binding]) -> str:
-    """Return where the value comes from, when the binding is a macro's name."""
+    """Return where the value comes from, if the binding refers to a macro."""
     source = binding.value
     origin = None
     while isinstance(source, Macro) and source.name in macros:
@@ -122,7 +122,7 @@ def _name(found: Any) -> str:
 
 
 def is_valid(value: Any, annotation: Any) -> bool:
-    """Tell whether a gin value is valid for an annotation; what cannot be judged is.
+    """Return whether a gin value fits an annotation; True if that cannot be checked.
 
     Example:
         >>> from lm.ranges import PositiveInt
@@ -144,14 +144,14 @@ def is_valid(value: Any, annotation: Any) -> bool:
 
 
 def _is_plain(value: Any, annotation: type) -> bool:
-    """Tell whether a literal is a number, string or truth value as annotated; True is no number."""
+    """Return whether a literal is of a plain type; True does not count as a number."""
     if isinstance(value, bool) or annotation is bool:
         return isinstance(value, bool) and annotation is bool
     return isinstance(value, (int, float) if annotation is float else annotation)
 
 
 def _is_valid_kind(value: Any, kind: Any, inner: tuple[Any, ...]) -> bool:
-    """Tell whether a value lies in a range, is a factory, a mapping or a sequence as annotated."""
+    """Return whether a value fits a range, a factory, a mapping or a sequence."""
     if kind is Annotated:
         return is_valid(value, inner[0]) and all(value in limit for limit in inner[1:])
     if kind is collections.abc.Callable:

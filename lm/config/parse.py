@@ -1,7 +1,7 @@
-"""From gin files to a locked configuration; whatever is wrong is one line with file and line.
+"""From gin files to a locked configuration; every error is one line with file and line number.
 
-gin's own loop resolves names while it executes imports and forgets where a binding was, so the
-loop is ours and gin keeps its parser, its wrappers and its scopes. What is used beyond gin's public
+gin's own loop executes imports while it resolves names, and forgets where a binding was. So the
+loop is ours, and gin contributes its parser, its wrappers and its scopes. Used beyond gin's public
 names: `ConfigurableReference`, `ImportStatement`, `_inverse_lookup`, `_IMPORTS`.
 """
 
@@ -31,23 +31,23 @@ class Config:
     """A loaded configuration. gin holds one at a time: loading another replaces this one.
 
     Attributes:
-        bindings: what gin was given, one per key, full paths.
-        modules: modules that files import, in order.
+        bindings: one per key, with full paths.
+        modules: the modules that the files import, in order.
     """
 
     bindings: tuple[Binding, ...]
     modules: tuple[str, ...]
 
     def text(self) -> str:
-        """Return the whole configuration as one gin file that loads to the same."""
+        """Return the whole configuration as one equivalent gin file."""
         return config_text(self.bindings, self.modules)
 
     def has(self, macro: str) -> bool:
-        """Tell whether the macro is defined."""
+        """Return whether the macro is defined."""
         return macro in macros.table(self.bindings)
 
     def value(self, macro: str) -> Any:
-        """Return what a macro stands for, factories configured and calls called.
+        """Return the value of a macro, with references evaluated.
 
         Raises:
             ConfigError: nothing defines it.
@@ -65,7 +65,7 @@ class Config:
         return gin.get_configurable(_register(found, path))
 
     def arguments(self, path: str) -> dict[str, Any]:
-        """Return what the bindings hand to a root, factories configured and calls called."""
+        """Return the arguments that the bindings give to a root, with references evaluated."""
         return gin.get_bindings(self.configured(path))
 
 
@@ -88,8 +88,8 @@ def load(
         bindings: gin text, after the files.
         search_paths: folders of gin files.
         modules: roots that gin files may import besides the package's own; imported at once.
-        roots: what the verb calls or builds, full paths (`lm.train.train`) or macros (`MODEL`);
-            what must be set is judged from there, every entry function when empty.
+        roots: what the verb calls or builds: full paths (`lm.train.train`) or macros (`MODEL`), by
+            default every entry function; only what they use must be set.
 
     Raises:
         ConfigError: with file, line, binding and the nearest known name.
@@ -127,14 +127,14 @@ def config_str() -> str:
 
 
 def operative_config_str() -> str:
-    """Return what was really used since the configuration was loaded, defaults included."""
+    """Return the values actually used since the configuration was loaded, defaults included."""
     return gin.operative_config_str()
 
 
 def _checked(
     given: Sequence[Binding], objects: Mapping[str, Any], *, roots: Sequence[str]
 ) -> list[Binding]:
-    """Return the bindings to keep, once checked: one per key, each of which something can use."""
+    """Check the bindings; return those that can be used, one per key."""
     first = next(faults(given, objects, roots=roots), None)
     if first is not None:
         raise first
@@ -155,7 +155,7 @@ def _root(root: str, names: Mapping[str, str]) -> str:
 
 
 def _clear() -> None:
-    """Forget every binding, leaving what is registered."""
+    """Clear all bindings but keep what is registered."""
     gin.clear_config()
     statement = config_parser.ImportStatement(
         module="__gin__.dynamic_registration",
@@ -167,9 +167,9 @@ def _clear() -> None:
 
 
 def _register(found: Any, path: str) -> str:
-    """Make an object configurable, once, and return gin's name of it.
+    """Register an object with gin, once, and return its name there.
 
-    The object itself stays untouched: gin returns a configured twin where a reference names it.
+    The object itself is unchanged: references evaluate to a configured copy.
 
     Args:
         found: a class or function.
@@ -185,10 +185,10 @@ def _register(found: Any, path: str) -> str:
 
 
 def _bind(bindings: Iterable[Binding]) -> None:
-    """Give the bindings to gin and lock the configuration.
+    """Pass the bindings to gin and lock the configuration.
 
     Raises:
-        ConfigError: gin refuses one of them.
+        ConfigError: gin rejects one of them.
     """
     for binding in bindings:
         origin = f"{binding.origin}: {binding.written}"
@@ -201,19 +201,19 @@ def _bind(bindings: Iterable[Binding]) -> None:
 
 
 def _evaluated(macro: str) -> Any:
-    """Return the value of a macro: factories configured, calls called."""
+    """Return the value of a macro, with references evaluated."""
     return deepcopy(_Reference(f"{macro}/{syntax.MACRO}", evaluate=True, origin=macro))
 
 
 class _Reference(gin_config.ConfigurableReference):
-    """A reference that gin evaluates behind the wall, which names the binding in its message."""
+    """A reference that gin evaluates inside `lm.wall`, whose errors then name the binding."""
 
     def __init__(self, name: str, *, evaluate: bool, origin: str) -> None:
         super().__init__(name, evaluate)
         self._origin = origin
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        """Return what the reference stands for: gin's way of evaluating one."""
+        """Evaluate the reference; gin does so by copying it."""
         with wall(self._origin):
             return super().__deepcopy__(memo)
 

@@ -1,8 +1,8 @@
 """Which bindings can be used: a static walk from the entry functions along references.
 
-gin's scope rule decides what a call sees. `@a/b/X` replaces the current scope by `a/b`, `@X`
-inherits it, and a call in `a/b` sees the bindings of ``, `a` and `a/b`, the longest winning. A
-macro is evaluated in its own name's scope; a factory inside it is called in its user's.
+It follows gin's scope rules. `@a/b/X` replaces the current scope by `a/b`, `@X` inherits it, and a
+call in `a/b` sees the bindings of ``, `a` and `a/b`; the longest scope wins. A macro is evaluated
+in the scope of its own name, but a factory inside it is called in the scope of its user.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,11 +21,11 @@ COMMAND_LINE = "--"
 
 @dataclass
 class Reachable:
-    """What a walk has found.
+    """What can be reached.
 
     Attributes:
-        keys: bindings that a call sees.
-        calls: the scope and target of every call.
+        keys: bindings visible to a call.
+        calls: scope and target of every call.
         macros: macros that are used.
     """
 
@@ -45,7 +45,7 @@ class Walk:
         self._seen: set[tuple[str, str, str]] = set()
 
     def call(self, scope: str, target: str) -> None:
-        """Visit a call of the target in a scope and everything that its bindings name."""
+        """Visit a call of the target in a scope, and everything that its bindings refer to."""
         pending = [(scope, target)]
         while pending:
             call = pending.pop()
@@ -62,7 +62,7 @@ class Walk:
             self.call(*call)
 
     def _visible(self, scope: str, target: str) -> list[Binding]:
-        """Return the bindings a call sees: those of every prefix of its scope."""
+        """Return the bindings visible to a call: those of every prefix of its scope."""
         parts = scope.split("/") if scope else []
         prefixes = ["/".join(parts[:count]) for count in range(len(parts) + 1)]
         return [b for prefix in prefixes for b in self._by_call.get((prefix, target), [])]
@@ -106,7 +106,7 @@ def walk(
     """Return what can be reached from the roots.
 
     Args:
-        bindings: every binding that counts; overridden ones lead on too if they are given.
+        bindings: the bindings to follow.
         roots: full paths (`lm.train.train`, `scope/path`) or macros (`MODEL`).
         macros: further macros to start from.
     """
@@ -123,10 +123,10 @@ def walk(
 
 
 def useless(bindings: Sequence[Binding], roots: Sequence[str] = ()) -> Iterator[ConfigError]:
-    """Yield an error for every binding that nothing can use; it names the scopes that could.
+    """Yield an error for every binding that nothing can use, with the scopes in which it could be.
 
-    A file's binding may belong to a macro that nothing uses, or to a value that a later file
-    replaced: it is no error. A binding of the command line must be used.
+    A binding in a file may serve an unused macro, or a value that a later file replaced: that is
+    not an error. A binding on the command line must be used.
 
     Args:
         bindings: those of a scan, overridden ones included, full paths.
@@ -155,7 +155,7 @@ def usable(bindings: Sequence[Binding], roots: Sequence[str] = ()) -> list[Bindi
 
 
 def _stray_macro(binding: Binding, sure: Reachable, *, is_flag: bool) -> Iterator[ConfigError]:
-    """Yield an error for an unused macro that is a flag, or that looks like a misspelt used one."""
+    """Yield an error for an unused macro if it is a flag or a probable typo of a used one."""
     name = binding.scope
     near = typo_of(name, sure.macros)
     if name not in sure.macros and (is_flag or near):
@@ -163,7 +163,7 @@ def _stray_macro(binding: Binding, sure: Reachable, *, is_flag: bool) -> Iterato
 
 
 def _reason(binding: Binding, found: Reachable) -> str:
-    """Return what to say of a binding nothing can use."""
+    """Return the message for a binding that nothing can use."""
     short = binding.written.rpartition("/")[2].rpartition(".")[0]
     scopes = sorted({scope for scope, target in found.calls if target == binding.target})
     if not scopes:

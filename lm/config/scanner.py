@@ -1,8 +1,8 @@
-"""Reads gin files and their includes without executing anything, and refuses what is not admitted.
+"""Reads gin files and their includes without executing anything; refuses imports not admitted.
 
 gin files are code: with dynamic registration an import runs a module and a reference calls what it
-names. So before gin sees a file, every import must lie in an admitted root and every reference
-must be an import and one name. `lm.config.admit` then checks the objects themselves.
+names. So before gin sees a file, every import must lie in an admitted root, and every reference
+must consist of an import and one name. `lm.config.admit` then checks the objects themselves.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from lm.config.syntax import Binding, Import, Include, Reference
 from lm.errors import ConfigError
 
 HERE = "{here}"
-"""At the beginning of a string of a gin file: the folder of that file."""
+"""At the beginning of a string in a gin file: the folder of that file."""
 
 _DYNAMIC = "__gin__.dynamic_registration"
 _FLAG_NAME = re.compile(r"\s*([\w./%]+)\s*=[^=]")
@@ -35,12 +35,12 @@ _FLAG_NAME = re.compile(r"\s*([\w./%]+)\s*=[^=]")
 
 @dataclass
 class Scan:
-    """What a set of gin files and bindings says, selectors made full paths, later ones last.
+    """The statements of gin files and bindings in order, with selectors resolved to full paths.
 
     Attributes:
         bindings: every binding, overridden ones included.
-        imports: every import, in order.
-        is_whole: False if a file, or the rest of one, could not be read and the scan went on.
+        imports: every import.
+        is_whole: False if a file, or the rest of one, could not be read and the scan continued.
     """
 
     is_whole: bool = True
@@ -49,14 +49,14 @@ class Scan:
     names: Names = field(default_factory=Names)
 
     def known(self) -> list[str]:
-        """Return the full paths that the bindings name."""
+        """The full paths that the bindings name."""
         targets = [binding.target for binding in self.bindings]
         values = [leaf for binding in self.bindings for leaf in syntax.leaves(binding.value)]
         return targets + [leaf.target for leaf in values if isinstance(leaf, Reference)]
 
 
 def label(path: Path) -> str:
-    """Return how messages name a file: from the current folder where it lies below it."""
+    """Return the name of a file for messages: relative to the current folder if it is below it."""
     full = path.absolute()
     return str(full.relative_to(Path.cwd()) if full.is_relative_to(Path.cwd()) else full)
 
@@ -72,7 +72,7 @@ class GinFolders:
         """Check the search paths.
 
         Raises:
-            ConfigError: one of them is no folder.
+            ConfigError: one of them is not a folder.
         """
         for path in search_paths:
             if not Path(path).is_dir():
@@ -84,7 +84,7 @@ class GinFolders:
         """Return the file that `--gin_file` names; it may lie anywhere.
 
         Raises:
-            ConfigError: there is none; the message names the nearest of the package's own.
+            ConfigError: it does not exist; the message suggests a file of the package.
         """
         for candidate in self._candidates(name):
             if candidate.is_file():
@@ -95,7 +95,7 @@ class GinFolders:
         """Return the file that an `include` names; it must lie under one of the folders.
 
         Raises:
-            ConfigError: there is none, or it lies outside.
+            ConfigError: it does not exist, or lies outside.
         """
         found = [candidate for candidate in self._candidates(name) if candidate.is_file()]
         if not found:
@@ -109,7 +109,7 @@ class GinFolders:
         )
 
     def _candidates(self, name: str) -> list[Path]:
-        """Return the paths that the name may mean."""
+        """Return the paths that a name may refer to."""
         if os.path.isabs(name):
             return [Path(name)]
         candidates = [folder / name for folder in self._folders]
@@ -118,12 +118,12 @@ class GinFolders:
         return candidates
 
     def _is_inside(self, path: Path) -> bool:
-        """Tell whether the file, links followed, lies under one of the folders."""
+        """Return whether the file, after resolving links, lies under one of the folders."""
         real = path.resolve()
         return any(real.is_relative_to(folder.resolve()) for folder in self._folders)
 
     def _missing(self, name: str) -> str:
-        """Return what to say when no candidate is a file."""
+        """Return the message if no candidate is a file."""
         if any(candidate.is_dir() for candidate in self._candidates(name)):
             return "is a folder, not a gin file"
         own = [str(path.relative_to(self._own)) for path in self._own.rglob("*.gin")]
@@ -149,7 +149,7 @@ def scan(
         bindings: gin text, one or more statements each.
         search_paths: folders of gin files, before the current one and the package's.
         modules: roots that gin files may import besides the package's own.
-        on_error: is told of every error, and the scan goes on after it; by default the first one
+        on_error: called with every error, after which the scan continues; by default the first one
             is raised.
 
     Raises:
@@ -171,7 +171,7 @@ def _raise(error: ConfigError) -> None:
 
 
 class _Reader:
-    """Gathers one scan; every text has its own imports, as in gin."""
+    """Collects a scan; every text has its own imports, as in gin."""
 
     def __init__(
         self, folders: GinFolders, roots: Sequence[str], on_error: Callable[[ConfigError], None]
@@ -183,7 +183,7 @@ class _Reader:
 
     @contextlib.contextmanager
     def reported(self) -> Iterator[None]:
-        """Report an error of the body, and go on after it."""
+        """Report an error of the body and continue."""
         try:
             yield
         except ConfigError as error:
@@ -191,7 +191,7 @@ class _Reader:
 
     @contextlib.contextmanager
     def whole(self) -> Iterator[None]:
-        """Report an error of the body, after which some bindings are not known."""
+        """Report an error of the body, after which the scan is incomplete."""
         with self.reported():
             try:
                 yield
@@ -200,7 +200,7 @@ class _Reader:
                 raise
 
     def read(self, path: Path, *, open_files: tuple[Path, ...]) -> None:
-        """Read one file, its includes in their order."""
+        """Read a file and, in place, its includes."""
         names = Names()
         mine: dict[tuple[str, str, str], Binding] = {}
         name = label(path)
@@ -217,7 +217,7 @@ class _Reader:
                         _refuse_duplicate(mine, binding)
 
     def read_flag(self, text: str) -> None:
-        """Read what a flag binds; it may use the imports of every file."""
+        """Read the binding of a flag, which may use the imports of all files."""
         name = _FLAG_NAME.match(text)
         flag = f"--gin.{name[1]}" if name else "--gin_bindings"
         with self.reported():
@@ -230,7 +230,7 @@ class _Reader:
                     self.scan.bindings.append(self._resolved(statement, self.scan.names))
 
     def _import(self, statement: Import, names: Names) -> None:
-        """Record an admitted import; gin's own feature switch names no module."""
+        """Record an admitted import; `from __gin__` is a feature switch, not a module."""
         if statement.module == _DYNAMIC:
             names.is_strict = True
             return
@@ -251,10 +251,10 @@ class _Reader:
             self.read(path, open_files=open_files)
 
     def _resolved(self, binding: Binding, names: Names) -> Binding:
-        """Return the binding with full paths for its target and its references.
+        """Return the binding with its target and references resolved to full paths.
 
-        A file without dynamic registration imports nothing: like a flag, it sees the imports of
-        all that is read before it.
+        A file without dynamic registration has no imports: like a flag, it sees those of all files
+        read before.
         """
         seen = names if names.is_strict else self.scan.names.joined(names)
 
@@ -274,7 +274,7 @@ class _Reader:
 
 
 def located(binding: Binding, folder: Path) -> Binding:
-    """Return the binding of a file with the file's folder where strings begin with `{here}`."""
+    """Replace `{here}` at the beginning of strings by the folder of the file."""
 
     def leaf(value: Any) -> Any:
         if isinstance(value, str) and value.startswith(HERE):
@@ -285,7 +285,7 @@ def located(binding: Binding, folder: Path) -> Binding:
 
 
 def _refuse_duplicate(mine: dict[tuple[str, str, str], Binding], binding: Binding) -> None:
-    """Raise when the same file has bound the same thing before."""
+    """Refuse a second binding of the same name in a file."""
     before = mine.setdefault(binding.key, binding)
     if before is not binding:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""The package's own gin files as advice: which one to add to a configuration that lacks a name."""
+"""Suggests which of the package's gin files to add to a configuration that lacks a name."""
 
 import re
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _LAST = ("papers", "bench")  # folders whose files are whole experiments
 
 
 def file_for_macro(name: str) -> str:
-    """Return the end of an error about a macro that every run needs; empty for other macros.
+    """Return the end of an error about a macro that every run needs; empty for others.
 
     Example:
         >>> file_for_macro("OBJECTIVE")
@@ -32,10 +32,10 @@ def file_for_macro(name: str) -> str:
 
 
 def file_naming(selector: str) -> str | None:
-    """Return the package's most general gin file that names something so, None if there is none.
+    """Return the package's most general gin file that uses a selector; None if there is none.
 
     Args:
-        selector: as it was written, `adamw.adamw`.
+        selector: as written, such as `adamw.adamw`.
 
     Example:
         >>> file_naming("adamw.adamw")
@@ -58,7 +58,7 @@ def module_of(selector: str) -> str | None:
 
 
 def _naming(selector: str) -> Iterator[str]:
-    """Yield the gin files that name something so."""
+    """Yield the gin files that use a selector."""
     name = re.compile(rf"(^|[@/]){re.escape(selector)}\b", re.MULTILINE)
     root = resources.gin_folder()
     for path in root.rglob("*.gin"):
@@ -67,5 +67,5 @@ def _naming(selector: str) -> Iterator[str]:
 
 
 def _rank(file: str) -> tuple[bool, int, int, str]:
-    """Return what sorts general files before those of one experiment."""
+    """Return a key that sorts general files before those of an experiment."""
     return file.startswith(_LAST), len(Path(file).parts), len(file), file

@@ -1,4 +1,4 @@
-"""Gin text as data: what a file says, read with gin's own parser and without executing anything."""
+"""Gin text as data: statements parsed with gin's own parser, without executing anything."""
 
 import io
 import re
@@ -21,8 +21,8 @@ _SHORT.maxstring = _SHORT.maxother = 80
 _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 8
 _UNREADABLE = re.compile(r"Failed to parse token '(.*)'", re.DOTALL)
 _CLEARER = {
-    "Expected newline.": "unexpected text after the value (gin computes nothing)",
-    "Unable to parse value.": "no value that gin can read",
+    "Expected newline.": "unexpected text after the value (gin has no arithmetic)",
+    "Unable to parse value.": "not a value that gin can read",
     "Unexpected token.": "a statement begins with a name",
     "Couldn't parse statement, expected ':' or '='.": "expected NAME = VALUE",
 }
@@ -69,8 +69,8 @@ class Binding:
     """`scope/target.parameter = value`; a macro is `NAME/gin.macro.value`.
 
     Attributes:
-        target: what is configured, as written until the scan makes it a full path.
-        origin: where it is.
+        target: what is configured; as written, until the scan resolves it to a full path.
+        origin: file and line.
         written: the left side as the user wrote it, for messages.
     """
 
@@ -83,7 +83,7 @@ class Binding:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What a later binding must share to override this one."""
+        """A later binding with the same key overrides this one."""
         return self.scope, self.target, self.parameter
 
     @property
@@ -136,12 +136,12 @@ def read(path: Path, label: str) -> str:
 
 
 def statements(text: str, label: str, *, is_flag: bool = False) -> Iterator[Statement]:
-    """Yield what the text states, in order.
+    """Yield the statements of a text, in order.
 
     Args:
         text: gin text.
         label: file name or flag, for messages.
-        is_flag: the text is a flag, so messages name no line.
+        is_flag: whether the text is a flag; its messages have no line number.
 
     Raises:
         ConfigError: a syntax error, with its line.
@@ -181,7 +181,7 @@ def _binding(statement: config_parser.BindingStatement, origin: Origin) -> Bindi
 
 
 def _refuse_huge(binding: Binding) -> None:
-    """Raise for an integer that no setting takes and no message can show."""
+    """Refuse integers too large for any setting or message."""
     numbers = [leaf for leaf in leaves(binding.value) if isinstance(leaf, int)]
     if widest := max((n.bit_length() for n in numbers if n.bit_length() > _MOST_BITS), default=0):
         raise ConfigError(
@@ -191,7 +191,7 @@ def _refuse_huge(binding: Binding) -> None:
 
 
 def _prefix(statement: config_parser.ImportStatement) -> str:
-    """Return what comes before the name in a selector that uses the import."""
+    """Return the prefix of selectors that use an import."""
     if statement.alias or statement.is_from:
         return statement.bound_name()
     return statement.module
@@ -213,7 +213,7 @@ def _origin(error: Exception, label: str, *, is_flag: bool) -> Origin:
 
 
 def _reason(error: Exception) -> str:
-    """Return the parser's complaint in one line of plain words."""
+    """Return the parser's message in one line of plain words."""
     text = str(getattr(error, "msg", None) or error.args[0])
     token = _UNREADABLE.search(text)
     if token:
@@ -222,14 +222,14 @@ def _reason(error: Exception) -> str:
 
 
 class _Delegate(config_parser.ParserDelegate):
-    """Builds references as data."""
+    """Builds references and macros as data."""
 
     def configurable_reference(
         self,
         scoped_configurable_name: str,
         evaluate: bool,  # noqa: FBT001 (gin calls it by position)
     ) -> Reference | Macro:
-        """Return the reference; `@NAME/gin.macro()` is a macro in long hand."""
+        """Return the reference; `@NAME/gin.macro()` is the long form of a macro."""
         scope, _, target = scoped_configurable_name.rpartition("/")
         if target == MACRO and evaluate:
             return Macro(scope)
@@ -241,7 +241,7 @@ class _Delegate(config_parser.ParserDelegate):
 
 
 def short(value: Any) -> str:
-    """Return a value as gin text for a message, its middle left out where it is long.
+    """Return a value as gin text for a message, shortened in the middle.
 
     Example:
         >>> short([1, "a" * 5000])
@@ -251,7 +251,7 @@ def short(value: Any) -> str:
 
 
 def leaves(value: Any) -> Iterator[Any]:
-    """Yield the leaves of a nested value, references and macros among them.
+    """Yield the leaves of a nested value, including references and macros.
 
     Example:
         >>> list(leaves({"a": [1, (Macro("N"),)]}))
@@ -269,7 +269,7 @@ def leaves(value: Any) -> Iterator[Any]:
 
 
 def renamed(binding: Binding, names: Mapping[str, str]) -> Binding:
-    """Return the binding with other names for its target and references."""
+    """Return the binding with its target and references renamed."""
 
     def leaf(value: Any) -> Any:
         if isinstance(value, Reference):

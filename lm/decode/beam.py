@@ -1,15 +1,15 @@
-"""Beam search: the K most probable prefixes are kept alive, and the K best finished sequences.
+"""Beam search over K alive prefixes, collecting the K best finished sequences.
 
     score(sequence) = log p(sequence) / ((5 + length) / 6)^alpha      Wu et al. 2016, equation 14
 
-A prefix that has the end token among its K best continuations becomes a finished sequence. A row is
-done once K sequences are finished and no prefix alive, at its present length, scores more than the
-worst of them. Prefixes that reach M tokens count as finished. Shapes: B prompts, K beams, M new
-tokens at most, V vocabulary.
+A candidate that ends with the end token and is among the K best becomes a finished sequence. A row
+is done once it has K finished sequences and no alive prefix scores higher, at its current length,
+than the worst of them. Prefixes of M tokens count as finished. Shapes: B prompts, K beams, at most
+M new tokens, V vocabulary.
 
 Source: Wu et al. 2016 (https://arxiv.org/abs/1609.08144).
-Departures: no coverage penalty; a row stops by the scores at present lengths, so that with alpha
-above 0 a longer sequence that might still win is not searched for. Hence a beam of 1 is greedy
+Departures: no coverage penalty. The stopping rule uses the scores at current lengths, so with alpha
+above 0 the search may stop before a longer sequence that would win; hence a beam of 1 is greedy
 search.
 """
 
@@ -25,20 +25,20 @@ NEG_INF = float("-inf")
 
 
 class Alive(NamedTuple):
-    """Prefixes that are not finished, the most probable first: int32 [B, K, M], float32 [B, K]."""
+    """Unfinished prefixes, most probable first: int32 [B, K, M], float32 [B, K]."""
 
     tokens: Tensor
     log_probs: Tensor
 
 
 class BeamState(NamedTuple):
-    """What the loop carries.
+    """The state of the loop.
 
     Attributes:
         step: int32 scalar, tokens generated so far.
-        token: int32 [B * K], the last token of each prefix, to feed next.
-        alive: prefixes.
-        finished: the best sequences so far; a score of -inf marks an empty entry.
+        token: int32 [B * K], the last token of each prefix, fed next.
+        alive: the unfinished prefixes.
+        finished: the best finished sequences; a score of -inf marks an empty entry.
         is_done: bool [B].
         model_state: the state of the model, B * K rows.
     """
@@ -52,7 +52,7 @@ class BeamState(NamedTuple):
 
 
 class BeamSearch:
-    """Returns for each prompt the K best sequences that a beam of K finds.
+    """Beam search: returns the K best sequences for each prompt.
 
     Args:
         beam_size: K.
@@ -95,7 +95,7 @@ class BeamSearch:
         batch, beams = token.shape[0], self.beam_size
         tokens = ops.zeros((batch, beams, self.max_new_tokens), "int32")
         neg_inf = ops.full((batch, beams), NEG_INF, "float32")
-        # K equal prefixes would find every continuation K times: all but the first start at -inf.
+        # The K prefixes are equal at first: all but one start at -inf, to avoid duplicates.
         first = ops.where(ops.arange(beams)[None] == 0, 0.0, neg_inf)
         token, model_state = expand((token, model_state), beams, new_slots=self.max_new_tokens)
         return BeamState(
@@ -114,13 +114,13 @@ class BeamSearch:
         chosen = candidates.tokens[:, :, beams.step]  # [B, 2K]
         is_eos = chosen == self.eos_id
         finished = self.collect(beams, candidates, is_eos)
-        # The K best candidates that do not end stay alive.
+        # The K best candidates that do not end remain alive.
         alive_scores = ops.where(is_eos, NEG_INF, candidates.log_probs)
         _, indices = ops.top_k(alive_scores, self.beam_size)
         alive = gather(Alive(candidates.tokens, alive_scores), indices)
         parents, token = gather((parents, chosen), indices)  # [B, K]
         best_alive = alive.log_probs[:, 0] / self.penalty(step)
-        # An empty entry scores -inf, and no prefix alive scores less: a row waits until it is full.
+        # Empty entries score -inf, so a row is not done before it has K finished sequences.
         is_full = finished.scores[:, -1] > NEG_INF
         is_done = ops.logical_and(is_full, finished.scores[:, -1] >= best_alive)
         return BeamState(
@@ -135,7 +135,7 @@ class BeamSearch:
     def candidates(self, beams: BeamState, logits: Tensor) -> tuple[Alive, Tensor]:
         """Returns the 2K most probable continuations and their parents, int32 [B, 2K].
 
-        At most K of them end, one for each parent, so that K remain alive.
+        At most K of them end, one for each parent, so at least K remain alive.
         """
         vocabulary = logits.shape[-1]
         log_probs = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
@@ -151,14 +151,14 @@ class BeamSearch:
 
     def collect(self, beams: BeamState, candidates: Alive, is_eos: Tensor) -> Decoded:
         """Returns the K best of the finished sequences and the candidates that end now, [B, K]."""
-        # A candidate finishes only if it is among the K best of the 2K.
+        # Only candidates among the K best of the 2K may finish.
         is_in_beam = ops.arange(2 * self.beam_size)[None] < self.beam_size
         is_new = ops.logical_and(is_eos, is_in_beam)
         is_new = ops.logical_and(is_new, ops.logical_not(beams.is_done)[:, None])
         return self.merge(beams.finished, candidates, beams.step + 1, is_new)
 
     def finish(self, beams: BeamState) -> Decoded:
-        """Counts the prefixes of rows that are not done, now M tokens long, as finished."""
+        """Adds the prefixes of unfinished rows, now M tokens long, to the finished sequences."""
         is_new = ops.logical_not(beams.is_done)[:, None]
         return self.merge(beams.finished, beams.alive, beams.step, is_new)
 

@@ -11,14 +11,14 @@ from lm.decode.kernel_copies import KernelCopies
 from lm.types import Tree
 
 
-class CompiledFunction(keras.Model):
-    """A function of a model and inputs as a model of its own: Keras compiles its predict step.
+class CompiledByShape:
+    """`function(model, inputs)`, compiled once for each combination of input shapes.
 
     The weights are arguments of the compiled function, not constants in it: a later call sees
     changed weights.
 
     Args:
-        model: whose weights the function reads; built already.
+        model: whose weights the function reads; already built.
         function: `(model, inputs) -> outputs`, trees of tensors.
         copies: of the model's kernels, to multiply by; None for the model's own.
     """
@@ -29,48 +29,40 @@ class CompiledFunction(keras.Model):
         function: Callable[[Any, Tree], Tree],
         copies: KernelCopies | None = None,
     ) -> None:
-        super().__init__(name="program", autocast=False)
         self.model = model
         self.function = function
         self.copies = copies
-        self.copied = copies.variables if copies else []  # so that Keras hands them in
-        self.jit_compile = True
-        # All variables are the model's; Keras would run the function once to look for others.
-        self.built = True
-
-    def call(self, inputs: Tree) -> Tree:
-        """Returns `function(model, inputs)`."""
-        with self.copies.given() if self.copies else nullcontext():
-            return self.function(self.model, inputs)
-
-
-class CompiledByShape:
-    """A function compiled once for each combination of input shapes.
-
-    Keras would relax a shape that changes to an unknown one, and a state cannot be made for an
-    unknown batch size.
-
-    Args:
-        model: as for `CompiledFunction`.
-        function: as for `CompiledFunction`.
-        copies: as for `CompiledFunction`.
-    """
-
-    def __init__(
-        self,
-        model: keras.Model,
-        function: Callable[[Any, Tree], Tree],
-        copies: KernelCopies | None = None,
-    ) -> None:
-        self.model = model
-        self.function = function
-        self.copies = copies
-        self.compiled: dict[tuple[Any, ...], CompiledFunction] = {}
+        # One for each shape: Keras would replace a dimension that varies by an unknown one, and
+        # a search cannot allocate its state for an unknown batch size.
+        self._programs: dict[tuple[Any, ...], _Program] = {}
 
     def __call__(self, inputs: Tree) -> Tree:
         """Returns the outputs as NumPy arrays; inputs are a tree of NumPy arrays."""
         inputs = keras.tree.map_structure(np.asarray, inputs)
         shapes = tuple((x.shape, x.dtype.str) for x in keras.tree.flatten(inputs))
-        if shapes not in self.compiled:
-            self.compiled[shapes] = CompiledFunction(self.model, self.function, self.copies)
-        return self.compiled[shapes].predict_on_batch(inputs)
+        if shapes not in self._programs:
+            self._programs[shapes] = _Program(self)
+        return self._programs[shapes].predict_on_batch(inputs)
+
+    def trace(self, inputs: Tree) -> Tree:
+        """Returns `function(model, inputs)`, as tensors."""
+        with self.copies.given() if self.copies else nullcontext():
+            return self.function(self.model, inputs)
+
+
+class _Program(keras.Model):
+    """A `CompiledByShape` as a model, whose predict step Keras compiles."""
+
+    def __init__(self, source: CompiledByShape) -> None:
+        super().__init__(name="program", autocast=False)
+        self.source = source
+        # Keras passes the variables of its attributes to the compiled function.
+        self.model = source.model
+        self.copied = source.copies.variables if source.copies else []
+        self.jit_compile = True
+        # All variables are the model's; Keras would run the function once to look for others.
+        self.built = True
+
+    def call(self, inputs: Tree) -> Tree:
+        """Returns the outputs as tensors."""
+        return self.source.trace(inputs)

@@ -1,4 +1,4 @@
-"""The settings of a search, and which search they mean."""
+"""The settings of a search, and the search that they select."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,20 +20,20 @@ from lm.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding:
-    """Greedy search, unless a setting asks for a beam or for sampling.
+    """Greedy search, unless settings select beam search or sampling.
 
     Args:
-        max_new_tokens: most tokens of a sequence.
-        beam_size: width of a beam; 1 is no beam.
-        alpha: exponent of the beam's length penalty.
+        max_new_tokens: length limit of a sequence.
+        beam_size: beam width; 1 means no beam search.
+        alpha: exponent of the length penalty of beam search.
         temperature: of sampling; None or 0 takes the most probable token, unless `top_k`, `top_p`
-            or `num_samples` ask for sampling, which is then at temperature 1.
-        top_k: tokens to draw from; None for all.
-        top_p: probability mass to draw from; None for all.
-        num_samples: sequences drawn for each prompt, ranked by their probability (sample-and-rank).
+            or `num_samples` select sampling, then at temperature 1.
+        top_k: sample from this many tokens; None for all.
+        top_p: sample from the tokens that hold this probability mass; None for all.
+        num_samples: samples per prompt, ranked by their probability (sample-and-rank).
 
     Raises:
-        UserError: two settings exclude each other, or one is out of range.
+        UserError: settings contradict each other, or one is out of range.
 
     Example:
         >>> Decoding(beam_size=4, alpha=0.6).settings()
@@ -51,17 +51,17 @@ class Decoding:
     num_samples: int = 1
 
     def __post_init__(self) -> None:
-        """Checks ranges, and that a beam and sampling are not both asked for."""
+        """Checks ranges, and that beam search and sampling are not both selected."""
         for name in ("max_new_tokens", "beam_size", "num_samples"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.beam_size > 1 and self.samples:
             raise UserError(
-                f"beam_size = {self.beam_size} searches and temperature, top_k, top_p and "
-                "num_samples draw: set one or the other"
+                f"beam_size = {self.beam_size} selects beam search, but temperature, top_k, top_p "
+                "or num_samples select sampling: set one or the other"
             )
         if self.temperature == 0 and self.samples:
-            raise UserError("temperature = 0 draws nothing: leave top_k, top_p and num_samples out")
+            raise UserError("temperature = 0 is greedy: leave out top_k, top_p and num_samples")
         try:
             self.search(eos_id=1)
         except ValueError as error:
@@ -69,12 +69,12 @@ class Decoding:
 
     @property
     def samples(self) -> bool:
-        """Whether tokens are drawn."""
+        """Whether tokens are sampled."""
         settings = [self.temperature or None, self.top_k, self.top_p]
         return self.num_samples > 1 or any(setting is not None for setting in settings)
 
     def search(self, *, eos_id: int) -> SearchStrategy:
-        """Returns the search; `eos_id` is -1 where no token ends a sequence."""
+        """Returns the search; `eos_id` is -1 if no token ends a sequence."""
         if self.beam_size > 1:
             return BeamSearch(
                 beam_size=self.beam_size,
@@ -90,7 +90,7 @@ class Decoding:
         )
 
     def sampler(self) -> Sampler:
-        """Returns greedy choice, or a draw after temperature, top-k and top-p."""
+        """Returns the greedy sampler, or one with temperature, top-k and top-p."""
         if not self.samples:
             return greedy
         processors: list[LogitsProcessor] = []

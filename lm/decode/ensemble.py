@@ -1,4 +1,4 @@
-"""Several models as one: the mean of their probabilities, for search and for scores."""
+"""An ensemble as one model: the mean of the models' probabilities, for search and scores."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from lm.types import Features, Shape, Tensor
 
 
 class Side(NamedTuple):
-    """What is asked of one side of the models: how many positions all of them have."""
+    """One side of the models: how many positions all of them have."""
 
     max_sequence_length: int | None
 
@@ -19,8 +19,8 @@ class Side(NamedTuple):
 class Ensemble(keras.Model):
     """`log (1/N Σ_i p_i(token))` as logits, p_i = softmax of the logits of model i, [B, T, V].
 
-    Search sees it as one model whose state is that of all; a score of these logits is that of the
-    mean probability, for `softmax(log p) = p`.
+    Search treats it as one model whose state holds the states of all. Scores of these logits are
+    those of the mean probability, since `softmax(log p) = p`.
 
     Args:
         models: built, of one vocabulary and the same sides.
@@ -40,18 +40,18 @@ class Ensemble(keras.Model):
             setattr(self, side, Side(found))
 
     def build(self, features_shape: Shape) -> None:
-        """All variables are the models' own."""
+        """Has no variables besides the models' own."""
         del features_shape
 
     def call(self, features: Features, carry: State = None) -> Any:
-        """Returns the logits, with the carries after where they were given."""
+        """Returns the logits, and the new carries if carries were given."""
         if carry is None:
             return averaged([model(features) for model in self.models])
         pairs = [model(features, carry=own) for model, own in zip(self.models, carry, strict=True)]
         return averaged([outputs for outputs, _ in pairs]), tuple(after for _, after in pairs)
 
     def initial_carry(self, batch: int) -> State:
-        """Returns the carries of all models, `()` where none has one."""
+        """Returns the carries of all models; `()` if none has one."""
         carries = tuple(model.initial_carry(batch) for model in self.models)
         return carries if keras.tree.flatten(carries) else ()
 

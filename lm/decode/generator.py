@@ -1,4 +1,4 @@
-"""Generates for prompts in any order and of any length, with few compilations."""
+"""Runs a search on prompts of any length and order, with few compilations."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -23,12 +23,12 @@ class SearchStrategy(Protocol):
 
 
 class Hypothesis(NamedTuple):
-    """One sequence that a search found for a prompt.
+    """A sequence that a search found for a prompt.
 
     Attributes:
-        tokens: ids, the end token included if the sequence is finished.
+        tokens: ids, including the end token if the sequence is finished.
         log_prob: log-probability of the tokens under the model.
-        score: what the hypotheses of one prompt are ordered by.
+        score: the hypotheses of a prompt are ordered by it.
     """
 
     tokens: list[int]
@@ -39,16 +39,15 @@ class Hypothesis(NamedTuple):
 class Generator:
     """Runs a search on batches of prompts of similar length.
 
-    Compiled once for each (rows, padded width): another prompt in the same bucket compiles
-    nothing.
+    Compiled once for each combination of rows and padded width.
 
     Args:
         model: has `start` and `step`; built.
         search: greedy search, sampling or beam search.
         packer: makes the model's features of prompts, as in `lm.decode.model_inputs`.
-        batch_size: most prompts in a batch.
-        max_prompt_length: most positions of a padded prompt beside the new tokens; None if any.
-        copies: of the model's kernels, to multiply by; None for the model's own.
+        batch_size: maximum number of prompts in a batch.
+        max_prompt_length: maximum positions of a padded prompt; None if there is no limit.
+        copies: narrow copies of the model's kernels; None uses the model's own.
     """
 
     def __init__(
@@ -70,12 +69,12 @@ class Generator:
         self._search = CompiledByShape(model, search, copies)
 
     def __call__(self, prompts: Prompts, *, seed: int = 0) -> list[list[Hypothesis]]:
-        """Returns the hypotheses for each prompt, the best first; a beam may find fewer than K.
+        """Returns the hypotheses for each prompt, best first; a beam may find fewer than K.
 
         Args:
             prompts: token ids.
-            seed: of the sampling; the noise of a prompt follows from it and from the prompt's
-                index in `prompts`, whatever the batches.
+            seed: of the sampling; the noise of a prompt depends on it and on the prompt's index in
+                `prompts`, not on the batches.
 
         Raises:
             UserError: a prompt is too long for the model.
@@ -92,8 +91,8 @@ class Generator:
 
     def batch(self, prompts: Prompts, indices: Sequence[int], seed: int) -> Batch:
         """Returns the inputs of a search for the prompts at these indices."""
-        # The number of rows is a power of two, filled up with copies of the first prompt: they are
-        # finished when it is, so they cost no step.
+        # Round the number of rows up to a power of two with copies of the first prompt: they finish
+        # together with it and cost no extra steps.
         rows = min(self.batch_size, 1 << (len(indices) - 1).bit_length())
         filled = [*indices, *[indices[0]] * (rows - len(indices))]
         chosen = [prompts[index] for index in filled]
@@ -109,7 +108,7 @@ class Generator:
         return width if self.max_prompt_length is None else min(width, self.max_prompt_length)
 
     def prompt_length(self, prompt: Sequence[int]) -> int:
-        """Returns the positions a prompt takes, a decoder's start token included; at least 1."""
+        """Returns the positions that a prompt takes, including a start token; at least 1."""
         has_start = "decoder_input_tokens" in self.packer([[]], 1)
         return max(len(prompt) + has_start, 1)
 
@@ -120,14 +119,14 @@ class Generator:
         for number, prompt in enumerate(prompts, 1):
             if self.prompt_length(prompt) > self.max_prompt_length:
                 raise UserError(
-                    f"prompt {number} has {len(prompt)} tokens; beside max_new_tokens = "
-                    f"{self.search.max_new_tokens} the model has {self.max_prompt_length} "
+                    f"prompt {number} has {len(prompt)} tokens; with max_new_tokens = "
+                    f"{self.search.max_new_tokens} the model has only {self.max_prompt_length} "
                     "positions for it: shorten the prompt or lower max_new_tokens"
                 )
 
 
 def hypotheses(decoded: Decoded, row: int) -> list[Hypothesis]:
-    """Returns the hypotheses of one row; a beam search may have found fewer than it had beams."""
+    """Returns the hypotheses of a row; empty entries of a beam search are dropped."""
     return [
         Hypothesis(
             tokens=decoded.tokens[row, n, : decoded.lengths[row, n]].tolist(),
@@ -140,15 +139,15 @@ def hypotheses(decoded: Decoded, row: int) -> list[Hypothesis]:
 
 
 def can_stream(search: SearchStrategy) -> bool:
-    """Returns whether a search writes one sequence from its first token to its last."""
+    """Returns whether a search generates a single sequence from left to right."""
     return isinstance(search, Sampling) and search.num_samples == 1
 
 
 class Stream:
-    """Generates one sequence a few steps per compiled call, for output while it grows.
+    """Generates one sequence in chunks of a few steps, for output during generation.
 
     Args:
-        generator: whose search is `sampling.Sampling` with one sequence per prompt.
+        generator: its search is `sampling.Sampling` with one sequence per prompt.
         chunk: tokens per call.
     """
 

@@ -1,8 +1,8 @@
-"""Narrow copies of a model's kernels, which a search multiplies by.
+"""Narrow copies of a model's kernels, for faster search.
 
-A step of a search reads every kernel once, and on a CPU that is most of its time. Kernels are
-copied as rows, [F, D], in bfloat16 or in int8 with one float32 scale a row. The model keeps its
-own, from which embeddings are taken.
+A search step reads every kernel once, and on a CPU that takes most of its time. Kernels are copied
+as rows, [F, D], in bfloat16, or in int8 with a float32 scale per row. The model keeps its own
+kernels; embedding lookups still use them.
 """
 
 import math
@@ -23,7 +23,7 @@ Barrier: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 WIDTHS = {"bfloat16": 2, "int8": 1}  # bytes
 _LARGEST = 127  # of int8
-# Rows of x that are multiplied one by one; of more, a product with the widened kernel is faster.
+# Up to this many rows of x are multiplied one by one; for more, widening the kernel is faster.
 _NARROW_ROWS = 2
 _MANY = 2**30
 
@@ -33,7 +33,7 @@ class Kernel(NamedTuple):
 
     Attributes:
         variable: W [D, F], or a table E [V, D].
-        is_table: whether it lies as rows already, one for each output.
+        is_table: whether it is stored as rows already, one per output.
     """
 
     variable: Any
@@ -45,10 +45,9 @@ class Kernel(NamedTuple):
 
 
 def kernels(model: Any) -> Iterator[Kernel]:
-    """Yields the kernels of a built model that steps read whole, and its tables of tokens.
+    """Yields the kernels of a built model's dense layers, and its token tables.
 
-    Those of experts and routers, recurrent matrices that are not dense layers and convolutions are
-    left as they are.
+    Experts, routers, convolutions and recurrent matrices outside dense layers are not copied.
     """
     for layer in model._flatten_layers():
         if isinstance(layer, Dense | Logits):
@@ -58,7 +57,7 @@ def kernels(model: Any) -> Iterator[Kernel]:
 
 
 class NarrowCopy(NamedTuple):
-    """A kernel or table of which narrow rows are kept, bfloat16 or int8, and a scale for each."""
+    """A kernel or table as narrow rows, bfloat16 or int8, with a scale for each row."""
 
     kernel: Kernel
     rows: Tensor
@@ -67,7 +66,7 @@ class NarrowCopy(NamedTuple):
     barrier: Barrier
 
     def product(self, x: Tensor) -> Tensor:
-        """Returns x W, of few rows of x with the narrow copy, else with what it was widened to."""
+        """Returns x W: for few rows of x from the narrow copy, else from the widened one."""
         if row_count(x) <= _NARROW_ROWS:
             return each_row(x, self.narrow_products)
         wide = ops.cast(self.wide, x.dtype)
@@ -76,9 +75,10 @@ class NarrowCopy(NamedTuple):
         return ops.matmul(x, wide)
 
     def narrow_products(self, x: Tensor) -> Tensor:
-        """Returns [B, F] for x [B, D]; the compiler fuses a cast into a product with one row.
+        """Returns [B, F] for x [B, D], row by row.
 
-        Before a product with several it would write the wide kernel to memory at every step.
+        The compiler fuses the cast into a product with a single row; for several rows it would
+        write the wide kernel to memory at every step.
         """
         rows, x = self.barrier(self.rows, x)
         kernel = ops.transpose(ops.cast(rows, x.dtype))  # [D, F]
@@ -91,12 +91,12 @@ class NarrowCopy(NamedTuple):
 
 
 class KernelCopies:
-    """Copies of all kernels of a model, taken once: later changes of the model do not reach them.
+    """Copies of all kernels of a model, taken once: they do not follow later changes of the model.
 
     Args:
         model: built.
         width: one of `WIDTHS`.
-        barrier: keeps what is computed of its arguments inside of a loop.
+        barrier: optimization barrier that keeps computations on its arguments inside a loop.
 
     Attributes:
         variables: the copies and their scales.
@@ -110,7 +110,7 @@ class KernelCopies:
 
     @contextmanager
     def given(self) -> Iterator[None]:
-        """Lets the layers of the model multiply by the copies."""
+        """Makes the layers of the model use the copies."""
         with given_copies(dict(self.read())):
             yield
 
@@ -118,13 +118,13 @@ class KernelCopies:
         """Yields each variable's `id` and its copy as tensors of the function that is compiled."""
         for kernel, copy in zip(self.kernels, self.copies, strict=True):
             rows, scale = (ops.convert_to_tensor(x) for x in copy)
-            # Here, not in the loop of a search; where nothing reads it, it is not computed.
+            # Outside the loop of a search; the compiler drops it if nothing reads it.
             wide = kernel.transposed(ops.cast(rows, "float32") * scale[:, None])
             yield id(kernel.variable), NarrowCopy(kernel, rows, scale, wide, self.barrier)
 
 
 def rounded(rows: Tensor, width: str) -> tuple[Any, Any]:
-    """Returns variables of the rows in a width and of a scale for each."""
+    """Returns variables with the rounded rows and their scales."""
     values = np.asarray(ops.convert_to_numpy(rows), "float32")
     scale = np.ones(len(values), "float32")
     if width == "int8":
@@ -135,17 +135,17 @@ def rounded(rows: Tensor, width: str) -> tuple[Any, Any]:
 
 
 def constant(values: np.ndarray, dtype: str) -> Any:
-    """Returns a variable that no training changes."""
+    """Returns a non-trainable variable."""
     return keras.Variable(ops.cast(values, dtype), dtype=dtype, trainable=False, name="copy")
 
 
 def copied_bytes(model: Any, width: str) -> int:
-    """Returns the bytes that copies of a width take, before they are made."""
+    """Returns the size of copies in bytes, without making them."""
     return WIDTHS[width] * sum(math.prod(k.variable.shape) for k in kernels(model))
 
 
 def row_count(x: Tensor) -> int:
-    """Returns the number of vectors in x [..., D]; many where the engine does not know it."""
+    """Returns the number of vectors in x [..., D]; a large number if it is unknown."""
     return _MANY if None in x.shape[:-1] else math.prod(x.shape[:-1])
 
 

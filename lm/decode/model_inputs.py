@@ -1,7 +1,7 @@
-"""The features a model reads: made of prompts to continue, or of inputs with targets to score.
+"""Makes a model's features from prompts to continue, or from inputs and targets to score.
 
-All are padded on the right. Segment ids are 1 at a token and 0 at padding; padding changes no
-result.
+Rows are padded on the right; segment ids are 1 at tokens and 0 at padding. Padding does not change
+any result.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ PairPacker = Callable[[Sequence[Pair], int, int], Batch]
 """Pairs, padded width of the inputs, of the targets -> features."""
 
 START = 0
-"""The token a decoder begins with, unless it was trained with another."""
+"""The default start token of decoders."""
 
 _SMALLEST_BUCKET, _BUCKET_STEP = 16, 64
 
@@ -65,8 +65,8 @@ def causal_pairs(
     Args:
         pairs: inputs and targets of each row.
         inputs_width: padded length of the inputs.
-        targets_width: padded length of the targets; a row is as long as both.
-        start: the token before them.
+        targets_width: padded length of the targets; a row has the sum of both.
+        start: the start token.
 
     Example:
         >>> features = causal_pairs([([7, 8], [3, 1])], 2, 3)
@@ -88,11 +88,11 @@ def causal_pairs(
 
 
 def prefix_pairs(pairs: Sequence[Pair], inputs_width: int, targets_width: int) -> Batch:
-    """Returns features of a prefix language model, whose inputs all see each other."""
+    """Returns features of a prefix language model, with full attention over the inputs."""
     features = causal_pairs(pairs, inputs_width, targets_width)
     segments = features["decoder_segment_ids"]
     input_lengths = np.array([[len(inputs)] for inputs, _ in pairs])
-    # The start token stands before the inputs: they take one position more.
+    # The start token precedes the inputs, so they take one more position.
     prefix = segments * (np.arange(segments.shape[1])[None] <= input_lengths)
     return {**features, "decoder_causal_attention": prefix.astype("int32")}
 
@@ -120,9 +120,9 @@ def padded(rows: Prompts, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def bucket(length: int) -> int:
-    """Returns the padded width for a length: 16, 32, 64 and then multiples of 64.
+    """Returns the padded width for a length: 16, 32, 64, then multiples of 64.
 
-    Few widths, because a search is compiled for each.
+    There are few widths because a search is compiled for each.
 
     Example:
         >>> [bucket(length) for length in (3, 16, 17, 64, 65, 130)]

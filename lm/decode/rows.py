@@ -1,7 +1,7 @@
-"""The rows of a search: several sequences for one prompt, repeated, expanded, reordered, ranked.
+"""The rows of a search state, with several sequences per prompt: repeat, expand, reorder, rank.
 
-A state is a tree whose tensors lead with the batch axis. B prompts with N sequences each make
-R = B · N rows, the sequences of a prompt next to each other. What is `Shared` is never touched.
+A state is a tree of tensors whose first axis is the batch. B prompts with N sequences each make
+R = B · N rows; the sequences of a prompt are adjacent. `Shared` parts are left unchanged.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from lm.types import Tensor, Tree
 
 
 def repeat(tree: Tree, sequences: int) -> Tree:
-    """Gives every prompt N rows, each with its own caches: for samples, which stay independent."""
+    """Gives every prompt N rows with caches of their own, for independent samples."""
     if sequences == 1:
         return tree
     more = repeated(sequences)
@@ -23,9 +23,9 @@ def repeat(tree: Tree, sequences: int) -> Tree:
 
 
 def expand(tree: Tree, sequences: int, new_slots: int) -> Tree:
-    """Gives every prompt N rows that share its caches, for beams.
+    """Gives every prompt N rows that share its caches, for beam search.
 
-    The caches have `new_slots` slots for one sequence already and get as many for each other one.
+    The caches already have `new_slots` slots for one sequence and get as many for each other one.
     """
     added = (sequences - 1) * new_slots
     more = repeated(sequences)
@@ -43,9 +43,9 @@ def expand(tree: Tree, sequences: int, new_slots: int) -> Tree:
 
 
 def reorder(tree: Tree, parents: Tensor) -> Tree:
-    """Gives every sequence of an expanded state the past of its parent, int32 [B, N].
+    """Replaces the history of every sequence by that of its parent, int32 [B, N].
 
-    Keys and values stay in their slots: a sequence only takes over its parent's table of positions.
+    Keys and values stay in their slots; only the tables of positions are copied.
     """
     prompts, sequences = parents.shape
     rows = ops.arange(prompts, dtype="int32")[:, None] * sequences + parents
@@ -70,19 +70,19 @@ def repeated(sequences: int) -> Callable[[Tensor], Tensor]:
 
 
 def map_rows(tree: Tree, function: Callable[[Tensor], Tensor], kinds: dict[type, Any]) -> Tree:
-    """Applies a function to every tensor of a state, and others to its parts of certain kinds."""
+    """Applies a function to every tensor of a state, and others to parts of given types."""
     kinds = {Shared: lambda shared: shared, **kinds}
 
     def one(x: Any) -> Any:
         if type(x) in kinds:
             return kinds[type(x)](x)
-        return None if keras.tree.is_nested(x) else function(x)  # None: look inside
+        return None if keras.tree.is_nested(x) else function(x)  # None: descend
 
     return keras.tree.traverse(one, tree)
 
 
 def best_first(tree: Tree, scores: Tensor) -> Tree:
-    """Orders the sequences of every prompt by falling score; ties keep their order.
+    """Sorts the sequences of every prompt by score, highest first; ties keep their order.
 
     Args:
         tree: tensors [B, N, …].

@@ -1,15 +1,15 @@
 """Greedy search and sampling: one token at a time, in one compiled loop.
 
-Search sees a model as two functions:
+A search uses two functions of a model:
 
     start(features, length) -> (tokens [B], state)    reads the prompts
     step(tokens [B], state) -> (logits [B, V], state) one token further
 
-A token is chosen by a sampler, after logits processors: temperature, top-k, top-p. With N samples
-for a prompt they are ranked by their total log-probability at temperature 1, whatever their length
+A sampler chooses tokens after logits processors: temperature, top-k, top-p. N samples of a prompt
+are ranked by their total log-probability at temperature 1, without length normalization
 (sample-and-rank: Adiwardana et al. 2020, https://arxiv.org/abs/2001.09977, section 3).
 
-Shapes: B prompts, N sequences for each, R = B · N rows, M new tokens at most, V vocabulary.
+Shapes: B prompts, N sequences for each, R = B · N rows, at most M new tokens, V vocabulary.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,12 +41,12 @@ def temperature(value: float) -> LogitsProcessor:
         [0.667, 0.167, 0.167]
     """
     if value <= 0:
-        raise ValueError(f"temperature must be above 0, got {value}; greedy search needs none")
+        raise ValueError(f"temperature must be above 0, got {value}; use greedy search for 0")
     return lambda logits: logits / value
 
 
 def top_k(count: int) -> LogitsProcessor:
-    """Keeps the `count` most probable tokens, and those tied with the last of them.
+    """Keeps the `count` most probable tokens, and any tied with the last one.
 
     Source: Fan et al. 2018 (https://arxiv.org/abs/1805.04833).
     """
@@ -71,7 +71,7 @@ def top_p(mass: float) -> LogitsProcessor:
     def process(logits: Tensor) -> Tensor:
         ordered = -ops.sort(-logits, axis=-1)
         probabilities = ops.softmax(ordered, axis=-1)
-        # A token is kept while those before it hold less than the mass; so the first always is.
+        # Keep a token if those before it hold less than the mass; the first one is always kept.
         mass_before = ops.cumsum(probabilities, axis=-1) - probabilities
         ordered = ops.where(mass_before < mass, ordered, float("inf"))
         return at_least(logits, ops.min(ordered, axis=-1, keepdims=True))
@@ -97,7 +97,7 @@ def categorical(logits: Tensor, keys: Tensor, step: Tensor) -> Tensor:
 
 
 def make_sampler(processors: Sequence[LogitsProcessor]) -> Sampler:
-    """Returns a sampler that draws after applying logits processors, in order."""
+    """Returns a sampler that applies logits processors in order, then draws."""
 
     def sample(logits: Tensor, keys: Tensor, step: Tensor) -> Tensor:
         return categorical(reduce(lambda x, process: process(x), processors, logits), keys, step)
@@ -108,14 +108,14 @@ def make_sampler(processors: Sequence[LogitsProcessor]) -> Sampler:
 def row_keys(seed: Tensor, rows: Tensor, samples: int) -> Tensor:
     """Returns a random key for each of `samples` sequences of every row, int32 [B * samples, 2].
 
-    Keras' random functions draw one block for a whole batch, from a generator that differs by
-    engine. With a key for each row, noise is a hash of (key, step, index): the same seed gives the
-    same sequence in any batch, on any engine.
+    Keras' random functions draw one block for a whole batch, and generators differ by engine. Here
+    noise is a hash of (row key, step, index): a seed gives the same sequence in any batch and on
+    any engine.
 
     Args:
         seed: int32 scalar.
-        rows: int32 [B], index of each example in the whole input, whatever its batch.
-        samples: sequences drawn for a row.
+        rows: int32 [B], index of each example in the whole input.
+        samples: number of samples per row.
     """
     row, sample = word(rows)[:, None], word(ops.arange(samples, dtype="int32"))[None]
     first, second = threefry((word(seed), word(0)), (row, sample))  # [B, samples]
@@ -137,13 +137,13 @@ def gumbel(keys: Tensor, step: Tensor, count: int) -> Tensor:
 
 
 class Decoded(NamedTuple):
-    """Sequences for each prompt, the best first.
+    """Sequences for each prompt, best first.
 
     Attributes:
         tokens: int32 [B, N, M], 0 after the end.
-        lengths: int32 [B, N], number of tokens, the end token included.
-        log_probs: float32 [B, N], Σ log p(token) under the model as it is (temperature 1).
-        scores: float32 [B, N], what the sequences are ordered by.
+        lengths: int32 [B, N], number of tokens, including the end token.
+        log_probs: float32 [B, N], Σ log p(token) under the model (temperature 1).
+        scores: float32 [B, N], the sequences are ordered by it.
     """
 
     tokens: Tensor
@@ -153,7 +153,7 @@ class Decoded(NamedTuple):
 
 
 class SamplingState(NamedTuple):
-    """What the loop carries.
+    """The state of the loop.
 
     Attributes:
         step: int32 scalar, tokens generated so far.
@@ -177,13 +177,13 @@ class SamplingState(NamedTuple):
 
 
 class Sampling:
-    """Chooses tokens one after the other until every row is finished or has M of them.
+    """Generates token by token until every row is finished or has M tokens.
 
     Args:
-        sampler: `greedy`, or what `make_sampler` returns.
+        sampler: `greedy`, or the result of `make_sampler`.
         max_new_tokens: M.
-        eos_id: token that ends a sequence; -1 if none does.
-        num_samples: sequences N for each prompt, ranked by their probability under the model.
+        eos_id: token that ends a sequence; -1 if there is none.
+        num_samples: N sequences per prompt, ranked by their probability under the model.
     """
 
     def __init__(
@@ -221,7 +221,7 @@ class Sampling:
         )
 
     def advance(self, model: Any, state: SamplingState, until: Tensor) -> SamplingState:
-        """Generates until every row that is not finished has `until` tokens."""
+        """Generates until every unfinished row has `until` tokens."""
 
         def has_next(state: SamplingState) -> Tensor:
             return ops.logical_and(state.step < until, ops.logical_not(ops.all(state.is_finished)))
@@ -260,7 +260,7 @@ class Sampling:
 
 
 def capacity(inputs: Features, max_new_tokens: int) -> int:
-    """Returns the decoder positions a search needs; the last new token is never fed."""
+    """Returns the decoder positions that a search needs; the last new token is never fed back."""
     prompt = inputs.get("decoder_input_tokens")
     return (1 if prompt is None else prompt.shape[1]) + max_new_tokens - 1
 

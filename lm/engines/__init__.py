@@ -1,4 +1,4 @@
-"""What Keras leaves to an engine: gradients, loops and compilation; one class per backend."""
+"""Engines: gradients, the loop over microbatches and compilation, one class per backend."""
 
 import importlib
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +13,7 @@ from lm.types import Features, Tree
 class Engine(Protocol):
     """Runs an objective and an optimizer, compiled.
 
-    Between steps an engine may own the training state: the Keras variables hold it after `pull`,
+    Between steps an engine may own the training state; the Keras variables are valid from `pull`
     until the next step.
 
     Attributes:
@@ -23,10 +23,10 @@ class Engine(Protocol):
     program: Program
 
     def step(self, batch: Features) -> Outcome:
-        """Make one update, or skip it; the outcome can be read once the step has ended."""
+        """Make one update, or skip it; reading the outcome waits for the step."""
 
     def evaluations(self, batches: Iterable[Features]) -> Iterator[Ratios]:
-        """Yield the terms of every batch, averaged weights where they are kept; a carry goes on."""
+        """Yield the terms of every batch, with averaged weights if kept; the carry is passed on."""
 
     def predictions(self, batches: Iterable[Features]) -> Iterator[tuple[Ratios, Tree]]:
         """Yield the terms of every batch and what the objective predicts for its rows."""
@@ -35,17 +35,17 @@ class Engine(Protocol):
         """Return the means of the log window and start a new one; waits for the device."""
 
     def pull(self) -> None:
-        """Give the state to the Keras variables."""
+        """Copy the state to the Keras variables."""
 
     def push(self) -> None:
-        """Take the state from the Keras variables, as the next step does by itself."""
+        """Take the state from the Keras variables, as the next step does anyway."""
 
 
 def get() -> Callable[..., Engine]:
     """Return the engine class of the Keras backend in use.
 
     Raises:
-        ValueError: no engine is written for that backend.
+        ValueError: there is no engine for that backend.
     """
     backend = keras.backend.backend()
     if backend not in ("tensorflow", "jax"):

@@ -1,4 +1,4 @@
-"""Keeps the compiler from moving work out of a loop."""
+"""An optimization barrier: keeps the compiler from moving work out of a loop."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from lm.types import Tensor
 
 
 def barrier(*tensors: Tensor) -> Any:
-    """Returns the tensors as values that the compiler knows nothing of.
+    """Returns the tensors as values that the compiler cannot look into.
 
-    What is computed of a constant of a loop is otherwise computed once, before it: weights that
-    were cast there would be read from memory at full width in every step.
+    Otherwise it hoists computations on loop constants out of the loop: a cast of narrow weights
+    would be done once, and every step would read the wide weights from memory.
     """
     if keras.backend.backend() == "jax":
         import jax

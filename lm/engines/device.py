@@ -1,4 +1,4 @@
-"""What the device of the engine can do."""
+"""Properties of the device that the engine uses."""
 
 import keras
 
@@ -6,7 +6,7 @@ _FIRST_WITH_BFLOAT16 = (8, 0)  # NVIDIA's compute capability: Ampere
 
 
 def is_accelerator() -> bool:
-    """Tell whether the engine computes on a GPU or a TPU."""
+    """Return whether the engine uses a GPU or a TPU."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -17,7 +17,7 @@ def is_accelerator() -> bool:
 
 
 def has_bfloat16_units() -> bool:
-    """Tell whether an accelerator multiplies bfloat16 in units of its own: TPUs, newer GPUs."""
+    """Return whether the device has bfloat16 units: TPUs and newer GPUs."""
     if keras.backend.backend() == "jax":
         import jax
 

@@ -1,4 +1,4 @@
-"""Counts the products of a forward pass from the engine's own graph, without running it."""
+"""Counts the FLOPs of a forward pass from the engine's graph, without running it."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -75,7 +75,7 @@ def _jax_flops(call: Callable[[Any], Any], specs: Mapping[str, Any]) -> int:
 
 
 def _jax_equations(jaxpr: Any, repeats: int) -> Iterator[tuple[int, Any]]:
-    """Walks a program and its inner ones; the body of a scan counts once per iteration."""
+    """Yields the equations of a program and of its inner ones with how often each is run."""
     from jax.extend.core import jaxprs_in_params
 
     for equation in jaxpr.eqns:

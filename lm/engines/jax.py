@@ -27,7 +27,7 @@ Arrays: TypeAlias = list[jax.Array]
 class Engine:
     """Runs an objective and an optimizer, compiled.
 
-    Between steps the engine owns the state as arrays, and the Keras variables are unreadable:
+    Between steps the engine owns the state as arrays; the Keras variables cannot be read, since
     their arrays were donated. After `pull()` the variables own the state until the next step.
 
     Args:
@@ -61,9 +61,9 @@ class Engine:
         self._predict = jax.jit(self._predict_step, **self._outputs(state=False))
 
     def step(self, batch: Features) -> Outcome:
-        """Make one update from a batch of NumPy arrays; does not wait for it.
+        """Start one update from a batch of NumPy arrays.
 
-        It waits for the update two steps back, which bounds the batches held on the device and
+        Waits only for the update two steps back, which bounds the batches held on the device and
         the time until a signal is answered.
         """
         self._state, outcome = self._train(self._owned(), self._placed(batch))
@@ -72,7 +72,7 @@ class Engine:
         return outcome
 
     def evaluations(self, batches: Iterable[Features]) -> Iterator[Ratios]:
-        """Yield the terms of every batch, the carry handed from each to the next."""
+        """Yield the terms of every batch; the carry is passed from each to the next."""
         carry = None
         for batch in batches:
             carry = self._initial_carry(batch) if carry is None else carry
@@ -93,14 +93,14 @@ class Engine:
         return logs
 
     def pull(self) -> None:
-        """Give the state to the Keras variables."""
+        """Copy the state to the Keras variables."""
         if self._state is not None:
             for variable, value in zip(self.program.variables, self._state, strict=True):
                 variable.assign(value)
             self._state = None
 
     def push(self) -> None:
-        """Take the state from the Keras variables, as the next step does by itself."""
+        """Take the state from the Keras variables, as the next step does anyway."""
         self._owned()
 
     def _owned(self) -> Arrays:
@@ -119,13 +119,13 @@ class Engine:
         return carry if self._placement is None else self._placement.copied(carry)
 
     def _layouts(self) -> contextlib.AbstractContextManager[Any]:
-        """Return a context in which Keras lays out what layers return."""
+        """Return a context in which Keras applies the layouts of the mesh to layer outputs."""
         if self._placement is None:
             return contextlib.nullcontext()
         return self._placement.distribution.scope()
 
     def _outputs(self, *, state: bool) -> dict[str, Any]:
-        """Return the layout of outputs: the state as it was, terms and outcome on every device."""
+        """Return the layouts of outputs: the state's own, terms and outcome on every device."""
         if self._placement is None:
             return {}
         replicated = self._placement.replicated
@@ -156,7 +156,7 @@ class Engine:
     def _gradients(
         self, given: tuple[Arrays, Arrays], others: Arrays, carry: Arrays, batch: Features
     ) -> tuple:
-        """Return summed gradients and terms of all microbatches, the other state, the carry.
+        """Return summed gradients and terms of all microbatches, the other state and the carry.
 
         Gradients are those of the weights, and of the rows of sparse tables.
         """
@@ -209,7 +209,7 @@ class Engine:
             return self.program.predict(batch)
 
     def _averaged(self, state: Arrays) -> keras.StatelessScope:
-        """Return a scope with the state, averaged weights where they are kept."""
+        """Return a scope with the state, with averaged weights if kept."""
         values = list(zip(self.program.variables, state, strict=True))
         with keras.StatelessScope(state_mapping=values):
             averaged = self.program.averaged()
@@ -229,7 +229,7 @@ def _read(table: Any, ids: jax.Array) -> jax.Array:
 
 
 def _put(table: Any, ids: jax.Array, rows: jax.Array) -> None:
-    """Write rows of a variable, in place where its array was donated."""
+    """Write rows of a variable, in place if its array was donated."""
     table.assign(table.value.at[ids].set(rows))
 
 

@@ -1,4 +1,4 @@
-"""How much memory a training state needs, from shapes alone, and how much there is."""
+"""How much memory a training state needs, computed from shapes, and how much is free."""
 
 import math
 import os
@@ -20,14 +20,14 @@ _UNLIMITED = 2**60
 
 
 class Need(NamedTuple):
-    """Bytes that a step needs at least, without activations and the compiler's copies.
+    """The least bytes that a step needs: without activations and the compiler's copies.
 
     Attributes:
         weights: all variables of the objective.
-        slots: those of the optimizer, averages included.
+        slots: of the optimizer, averages included.
         gradients: one number per trainable weight.
         batch: the features of one batch.
-        carry: state that is handed from one batch to the next.
+        carry: state that is passed from one batch to the next.
     """
 
     weights: int
@@ -58,7 +58,7 @@ def need(
     optimizer: Callable[[], Optimizer] | None,
     features: Features,
 ) -> Need:
-    """Return what a model of any size needs; nothing is allocated.
+    """Return what a model needs, without allocating it.
 
     Args:
         model: factory of the model or objective.
@@ -103,13 +103,13 @@ def at_least(
 
 
 def available() -> int:
-    """Return the bytes that this process may still take: of the accelerator, else of the host."""
+    """Return the bytes that this process may still allocate: of the accelerator, else the host."""
     found = _accelerator()
     return min(_host(), _control_group()) if found is None else found
 
 
 def peak_share() -> float | None:
-    """Return the largest share of an accelerator's memory that was in use; None if unknown."""
+    """Return the peak use of the accelerator's memory as a share of it; None if unknown."""
     if keras.backend.backend() != "jax":
         return None
     import jax
@@ -120,10 +120,10 @@ def peak_share() -> float | None:
 
 
 def require(needed: Need) -> None:
-    """Check that it fits, before it is allocated and compiled.
+    """Check that enough memory is free, before anything is allocated and compiled.
 
     Raises:
-        UserError: with what is needed, what is free and what to change.
+        UserError: with the memory needed and free, and what to change.
     """
     free = available()
     if needed.total > free:
@@ -142,7 +142,7 @@ def size(tensors: Iterable[Any]) -> int:
 
 
 def _every(variables: Iterable[Any]) -> list[Any]:
-    """Return a variable as often as it stands for; a slot has its weight's path in its name."""
+    """Repeat abridged variables as often as they count; a slot's name holds its weight's path."""
     return [variable for _, variable in unabridged((v.path, v) for v in variables)]
 
 
@@ -190,7 +190,7 @@ def _host() -> int:
 
 
 def _control_group() -> int:
-    """Return the bytes that the control group of this process may still take."""
+    """Return the bytes that the control group of this process may still allocate."""
     folder = Path("/sys/fs/cgroup")
     try:
         limit, used = ((folder / name).read_text() for name in ("memory.max", "memory.current"))

@@ -1,4 +1,4 @@
-"""The training state and the parts of a step that every engine shares."""
+"""The training state, and the parts of a step that all engines share."""
 
 import contextlib
 from collections import Counter
@@ -24,13 +24,13 @@ Ratios: TypeAlias = dict[str, tuple[Tensor, Tensor]]
 
 
 class Outcome(NamedTuple):
-    """What a step did: small arrays on the device; reading one waits for the step.
+    """The outcome of a step: small arrays on the device; reading one waits for the step.
 
     Attributes:
         accepted: bool scalar, whether the update was made.
         terms: name -> float32 [2], the total and the weight of every term.
-        finite: bool, one per weight and sparse table: whether its gradient is finite, and its
-            square too.
+        finite: bool, one per weight and sparse table: whether its gradient and the square of it
+            are finite.
     """
 
     accepted: Tensor
@@ -42,14 +42,14 @@ class Program:
     """An objective, an optimizer and a meter as lists of variables and functions over them.
 
     Args:
-        objective: a model with `terms(features, outputs)`; it is built here if it is not yet.
-        optimizer: it is built here.
+        objective: a model with `terms(features, outputs)`; built here if it is not yet.
+        optimizer: built here.
         features: a batch, or for each feature anything with its shape and dtype.
         microbatches: parts into which a batch is split; the gradient is that of the whole batch.
 
     Raises:
-        UserError: the batch cannot be cut into equal parts, memory is too small, or two variables
-            share a path.
+        UserError: the batch cannot be split into equal parts, memory is too small, or two variables
+            have the same path.
     """
 
     def __init__(
@@ -61,10 +61,10 @@ class Program:
         self.rows = next(iter(features.values())).shape[0]
         if self.rows % microbatches:
             raise UserError(
-                f"a batch of {self.rows} rows cannot be cut into {microbatches} equal parts; "
+                f"a batch of {self.rows} rows cannot be split into {microbatches} equal parts; "
                 "change train.train.microbatches or BATCH_SIZE"
             )
-        # On shapes first: what does not fit into memory is named before it is allocated.
+        # Build on shapes first, so that a model that does not fit is an error before allocation.
         with on_shapes("OBJECTIVE"):
             self.terms = _build(objective, features)
             optimizer.freeze(objective.trainable_variables)
@@ -82,9 +82,9 @@ class Program:
 
     @property
     def guarded(self) -> list[Any]:
-        """What a skipped update leaves unchanged: all of objective, carry and optimizer.
+        """The variables that a skipped update must leave unchanged.
 
-        Sparse tables, too large to be copied, are left unchanged row by row.
+        Sparse tables are too large to be copied and are guarded row by row instead.
         """
         groups = (self.weights, self.others, self.carry.variables, self.optimizer.variables)
         return [variable for group in groups for variable in group]
@@ -101,16 +101,16 @@ class Program:
 
     @property
     def paths(self) -> list[str]:
-        """The paths of all that has a gradient, in the order of `Outcome.finite`."""
+        """The paths of weights and sparse tables, in the order of `Outcome.finite`."""
         return [variable.path for variable in self.learned]
 
     def forward(
         self, features: Features, carry: State, *, training: bool
     ) -> tuple[dict[str, Tensor], State]:
-        """Return name -> float32 [2], the total and the weight of every term, and the carry after.
+        """Return name -> float32 [2], total and weight of every term, and the carry after.
 
-        They are the objective's terms and what layers report; losses that layers report are part
-        of "loss", as a mean over its weight.
+        The terms are those of the objective and what layers report. Losses reported by layers are
+        added to "loss", each as a mean over its own weight.
         """
         _, sums, after = self._run(features, carry, training=training)
         return sums, after
@@ -137,13 +137,13 @@ class Program:
         return sums, self.objective.predictions(features, outputs)
 
     def split(self, tree: Tree) -> Tree:
-        """Return features and carry cut into microbatches, [B, ...] -> [microbatches, B', ...]."""
+        """Split features and carry into microbatches, [B, ...] -> [microbatches, B', ...]."""
         return keras.tree.map_structure(
             lambda x: ops.reshape(x, (self.microbatches, -1, *x.shape[1:])), tree
         )
 
     def join(self, tree: Tree) -> Tree:
-        """Return what `split` has cut, [microbatches, B', ...] -> [B, ...]."""
+        """Undo `split`, [microbatches, B', ...] -> [B, ...]."""
         return keras.tree.map_structure(lambda x: ops.reshape(x, (-1, *x.shape[2:])), tree)
 
     def update(
@@ -154,7 +154,7 @@ class Program:
         before: Sequence[Tensor],
         touched: Sequence[Touched] = (),
     ) -> tuple[Outcome, list[list[Tensor]]]:
-        """Make one update, or leave everything as it was where loss or gradient is not finite.
+        """Make one update, or leave the state unchanged if loss or gradient is not finite.
 
         Args:
             gradients: of the sum of losses, one per weight.
@@ -163,7 +163,7 @@ class Program:
             touched: rows of the sparse tables, with gradients of the sum of losses.
 
         Returns:
-            The outcome, and those rows after the update.
+            The outcome, and the touched rows after the update.
         """
         accumulation = self.optimizer.accumulation
         total = accumulation.add(gradients, terms["loss"][1], self.rows)
@@ -196,9 +196,9 @@ class Program:
         return Outcome(accepted, dict(terms), finite), after
 
     def _each(self, accepted: Tensor, is_due: Tensor) -> list[Tensor]:
-        """Return for each of `guarded` whether its new value is accepted.
+        """Return for each variable of `guarded` whether its new value is accepted.
 
-        Between two updates seeds, carry and sums over batches go on, weights and moments do not.
+        Batches between two updates advance seeds, carry and sums, but not weights and moments.
         """
         summed = self.optimizer.accumulation.variables
         going_on = {id(v) for v in (*self.others, *self.carry.variables, *summed)}
@@ -206,27 +206,27 @@ class Program:
         return [accepted if id(v) in going_on else updated for v in self.guarded]
 
     def averaged(self) -> list[tuple[Any, Any]]:
-        """Return (weight, average) pairs: what evaluation puts in place of the weights."""
+        """Return (weight, average) pairs; evaluation uses the averages."""
         averages = self.optimizer.averages
         return [(w, a.value) for w, a in zip(self.weights, averages, strict=False)]
 
 
 def _build(objective: Any, features: Features) -> list[str]:
-    """Run the objective on shapes alone, which builds it; return the names of all terms."""
+    """Build the objective by calling it on shapes; return the names of all terms."""
     shapes = {
         name: keras.KerasTensor(tuple(x.shape), dtype=keras.backend.standardize_dtype(x.dtype))
         for name, x in features.items()
     }
     with collect() as reported:
-        # In training mode, so that its errors too are raised before the first step.
+        # In training mode, so that errors of that mode are raised here too.
         terms = objective.terms(shapes, objective(shapes, training=True))
     if twice := set(terms) & set(reported.names):
-        raise UserError(f"a layer reports what is a term of the objective: {', '.join(twice)}")
+        raise UserError(f"a layer reports a term of the objective: {', '.join(twice)}")
     return [*terms, *reported.names]
 
 
 def _check_tables(tables: Tables, optimizer: Optimizer) -> None:
-    """Raise where sparse tables would have to wait for an update of several batches."""
+    """Refuse sparse tables with an optimizer that updates only after several batches."""
     if tables.layers and optimizer.accumulation.copies:
         raise UserError(
             "batch_schedule.scheduled: a sparse table is updated after every batch; bind the "
@@ -235,7 +235,7 @@ def _check_tables(tables: Tables, optimizer: Optimizer) -> None:
 
 
 def _check_unique(variables: Sequence[Any]) -> None:
-    """Raise where two variables share a path: a checkpoint stores them by path."""
+    """Refuse two variables with the same path: checkpoints store them by path."""
     twice = [path for path, n in Counter(v.path for v in variables).items() if n > 1]
     if twice:
         raise UserError(f"variables share a path, give their layers names: {', '.join(twice)}")
@@ -249,21 +249,21 @@ def conditional_update(
     before: Sequence[Tensor],
     accepted: Sequence[Tensor],
 ) -> Iterator[None]:
-    """Inside the body the rule stores new values only where they are accepted.
+    """A context in which the rule's assignments take effect only where accepted.
 
-    Afterwards every variable has its new value, or the old one bit for bit. A variable that the
-    rule assigns is selected at that moment: a moment is final before the weight reads it, and no
-    copy of its old value has to live longer. The other variables are selected at the end.
+    Afterwards every variable has its new value, or its old one bit for bit. Variables assigned by
+    the rule are selected at that moment, so that moments are final before the weight reads them
+    and no copies of old values are held longer than needed. All others are selected at the end.
 
     Args:
         rule: a Keras optimizer, which assigns through its own methods `assign…`.
-        variables: what a skipped update leaves unchanged.
+        variables: those that a skipped update leaves unchanged.
         before: their old values.
-        accepted: bool scalars, one for each variable.
+        accepted: bool scalars, one per variable.
     """
     pairs = list(zip(before, accepted, strict=True))
     old = {id(v): pair for v, pair in zip(variables, pairs, strict=True)}
-    # TensorFlow's optimizers hand the engine's own variables to these methods.
+    # On TensorFlow, Keras calls these methods with tf.Variables.
     old |= {id(v.value): pair for v, pair in zip(variables, pairs, strict=True)}
     unassigned = {id(x) for x in before}
 

@@ -1,10 +1,10 @@
 """Variables of the training state that no layer owns.
 
     Meter     sums over a log window, and counts of skipped updates
-    Carry     what a model hands from one batch to the next: row r gets what row r left
-    Tables    sparse tables with their slots: rows are read before the gradient, written after it
+    Carry     state that a model passes from one batch to the next, row by row
+    Tables    sparse tables and their slots: rows are read before the gradient, written after it
 
-All of them lie in every checkpoint.
+All of them are part of every checkpoint.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ COUNTERS = ("skipped", "skipped_in_row", "rollbacks")
 
 
 class Meter:
-    """(total, weight) of every term since the last reset, the last learning rate, and counts.
+    """Sums (total, weight) of every term since the last reset, the learning rate, and counters.
 
     Args:
         terms: names of the objective's terms.
@@ -41,13 +41,13 @@ class Meter:
 
     @property
     def variables(self) -> list[Any]:
-        """All its variables: part of the training state."""
+        """All variables of the meter."""
         return [*self.sums.values(), self.learning_rate, *self.counters.values()]
 
     def add(
         self, terms: Mapping[str, Tensor], *, norm: Tensor, learning_rate: Tensor, accepted: Tensor
     ) -> None:
-        """Add the terms of one step, unless its update was skipped.
+        """Add the terms of a step, unless its update was skipped.
 
         Args:
             terms: name -> float32 [2], the total and the weight.
@@ -65,9 +65,9 @@ class Meter:
         in_row.assign((in_row + skipped) * skipped)
 
     def read(self) -> dict[str, float]:
-        """Return the means of the window, the rate and the counts; waits for the device.
+        """Return the means of the window, the rate and the counters; wait for the device.
 
-        `target_tokens` is the weight per update of the cross entropy, or else of the loss.
+        `target_tokens` is the weight per update of the cross entropy, else of the loss.
         """
         sums = {name: np.asarray(v.value) for name, v in self.sums.items()}
         means = {name: mean(*pair) for name, pair in sums.items()}
@@ -77,13 +77,13 @@ class Meter:
         return means | {name: np.asarray(v.value).item() for name, v in scalars.items()}
 
     def reset(self) -> None:
-        """Start a new window; the counts go on."""
+        """Start a new window; the counters continue."""
         for variable in self.sums.values():
             variable.assign(np.zeros(2, "float32"))
 
 
 def mean(total: float, weight: float) -> float:
-    """Return total / weight, NaN where nothing was weighed.
+    """Return total / weight; NaN if the weight is 0.
 
     Example:
         >>> mean(3.0, 2.0), mean(0.0, 0.0)
@@ -93,7 +93,7 @@ def mean(total: float, weight: float) -> float:
 
 
 class Carry:
-    """The carry of training, as variables that are named by where they are used.
+    """The carry of training, as variables named by the layers that use them.
 
     Args:
         objective: built; its variables need no values.
@@ -102,7 +102,7 @@ class Carry:
 
     def __init__(self, objective: Any, features: Features) -> None:
         rows = count_continuing_rows(features)
-        # With 0 rows the tree and the dtypes are the same, and nothing is allocated yet.
+        # A carry of 0 rows has the same tree and dtypes, and allocates nothing.
         self._tree = objective.initial_carry(0) if rows else ()
         leaves = _leaves(self._tree, ("carry",))
         self.variables = [_variable(path, (rows, *x.shape[1:]), x.dtype) for path, x in leaves]
@@ -117,11 +117,11 @@ class Carry:
             variable.assign(value)
 
     def reset(self) -> None:
-        """Set it to zeros: every row starts fresh."""
+        """Set it to zero: every row starts a new sequence."""
         self.assign([ops.zeros(v.shape, v.dtype) for v in self.variables])
 
     def lay(self, layout: Any) -> None:
-        """Split the rows over the devices of a mesh; Keras' layouts go by path alone."""
+        """Split the rows over the devices of a mesh; Keras' own layouts depend on paths only."""
         for variable in self.variables:
             variable._layout = layout
         self.reset()
@@ -150,7 +150,7 @@ class Tables:
 
     @property
     def variables(self) -> list[Any]:
-        """Tables and slots: part of the training state, no part of which a step copies."""
+        """Tables and slots, which a step never copies."""
         return [variable for group in self.groups for variable in group]
 
     @property
@@ -159,7 +159,7 @@ class Tables:
         return [slot for group in self.groups for slot in group[1:]]
 
     def ids(self, features: Features) -> list[Tensor]:
-        """Return the rows of each table that a batch reads, int32 [B, ...]."""
+        """Return the row indices of each table that a batch reads, int32 [B, ...]."""
         return [features[layer.feature] for layer in self.layers]
 
     def rows(self, features: Features, read: Callable[[Any, Tensor], Tensor]) -> list[list[Tensor]]:
@@ -167,7 +167,7 @@ class Tables:
 
         Args:
             features: of a batch.
-            read: `(variable, ids) -> rows`, which makes no copy of the variable.
+            read: `(variable, ids) -> rows`, without copying the variable.
         """
         return [
             [read(variable, ids) for variable in group]
@@ -175,13 +175,13 @@ class Tables:
         ]
 
     def by_path(self, rows: Sequence[Tensor]) -> Mapping[str, Tensor]:
-        """Return path of a layer -> what it returns."""
+        """Return path of a layer -> its rows."""
         return {layer.path: x for layer, x in zip(self.layers, rows, strict=True)}
 
     def touched(
         self, features: Features, rows: Sequence[Sequence[Tensor]], gradients: Sequence[Tensor]
     ) -> list[Touched]:
-        """Return what an update needs, all positions of a batch in one row."""
+        """Return what the updates of the tables need, all positions of a batch in one list."""
         return [
             Touched(ops.reshape(ids, (-1,)), [_flat(x) for x in values], _flat(gradient))
             for ids, values, gradient in zip(self.ids(features), rows, gradients, strict=True)
@@ -198,7 +198,7 @@ class Tables:
         Args:
             features: of the batch.
             after: rows [K, D] of every table and slot.
-            put: `(variable, ids [K], rows [K, D])`, which makes no copy of the variable.
+            put: `(variable, ids [K], rows [K, D])`, without copying the variable.
         """
         for group, ids, values in zip(self.groups, self.ids(features), after, strict=True):
             for variable, rows in zip(group, values, strict=True):

@@ -16,7 +16,7 @@ from lm.types import Features, Tree
 Tensors: TypeAlias = list[tf.Tensor]
 Terms: TypeAlias = dict[str, tf.Tensor]
 Rows: TypeAlias = list[list[tf.Tensor]]
-"""Rows that a batch reads of every sparse table and of its slots."""
+"""The rows that a batch reads from every sparse table and its slots."""
 
 
 class Engine:
@@ -40,15 +40,15 @@ class Engine:
         self._predict = tf.function(self._predict_step, jit_compile=True, autograph=False)
 
     def step(self, batch: Features) -> Outcome:
-        """Make one update from a batch; on an accelerator it does not wait for it."""
+        """Make one update from a batch; on an accelerator, without waiting for it."""
         features, tables = _tensors(batch), self.program.tables
-        # Outside of XLA a table is read and written in place, whatever its size.
+        # Outside of XLA, tables are read and written in place, without a copy.
         outcome, after = self._train(features, tables.rows(features, _read_rows))
         tables.write(features, after, _put_rows)
         return outcome
 
     def evaluations(self, batches: Iterable[Features]) -> Iterator[Ratios]:
-        """Yield the terms of every batch, the carry handed from each to the next."""
+        """Yield the terms of every batch; the carry is passed from each to the next."""
         carry = None
         for batch in batches:
             carry = initial_carry(self.program.objective, batch) if carry is None else carry
@@ -75,7 +75,7 @@ class Engine:
 
     def _train_step(self, batch: Features, rows: Rows) -> tuple[Outcome, Rows]:
         """Change the state by one update; return its outcome and the rows of sparse tables."""
-        # Keras' convert_to_tensor hands a variable back unread; identity reads it here and now.
+        # Keras' convert_to_tensor returns a variable unread; identity reads its value here.
         before = [tf.identity(v.value) for v in self.program.guarded]
         gradients, by_rows, terms = self._gradients(batch, [group[0] for group in rows])
         touched = self.program.tables.touched(batch, rows, by_rows)

@@ -1,1 +1,1 @@
-"""A trained model in use: generation, scores, predictions, evaluation; `run` loads one."""
+"""Using a trained model: generation, scores, predictions, evaluation; `run` loads it."""

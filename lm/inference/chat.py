@@ -23,26 +23,26 @@ def reply(  # noqa: PLR0913 - the settings of a search
     shared_words: PositiveInt = 5,
     seed: Seed = 0,
 ) -> Candidate:
-    """Returns the most probable of some samples that repeats no earlier turn (sample-and-rank).
+    """Returns the most probable sample that does not repeat an earlier turn (sample-and-rank).
 
-    Where all of them repeat, the most probable is returned.
+    If all of them repeat one, the most probable is returned.
 
     Args:
-        trained: the model; an encoder-decoder answers, a language model goes on with a line.
-        turns: of the conversation, the last one to be answered.
-        max_turns: how many of them are read, the last ones.
-        write: how they are written, as in the data of training: `dialog.one_a_line` or
+        trained: the model; an encoder-decoder answers, a language model continues with a line.
+        turns: of the conversation; the last one is answered.
+        max_turns: how many of the last turns the model reads.
+        write: how they are formatted, as in the training data: `dialog.one_a_line` or
             `dialog.by_name`.
         num_samples: N.
         temperature: of sampling.
         top_k: tokens to draw from.
         max_new_tokens: longest answer, in tokens.
-        shared_words: so many words in a row that an earlier turn has make a repetition; a shorter
-            answer repeats where a turn has all of it.
-        seed: of sampling; every turn draws anew.
+        shared_words: an answer that shares this many consecutive words with an earlier turn repeats
+            it; a shorter answer if the turn contains all of it.
+        seed: of the sampling; different for every turn.
 
     Source: Adiwardana et al. 2020 (https://arxiv.org/abs/2001.09977), sections 3.4 and 7: N = 20,
-    T = 0.88, k = 40. Departures: what a long common sub-sequence is, which the paper leaves open.
+    T = 0.88, k = 40. Departures: the definition of a repetition, which the paper leaves open.
     """
     prompt = write(turns[-max_turns:])
     if not trained.input_format.has_inputs:
@@ -62,7 +62,7 @@ def reply(  # noqa: PLR0913 - the settings of a search
 
 
 def first_line(text: str) -> str:
-    r"""Returns the first line of a text that is not empty.
+    r"""Returns the first non-empty line of a text.
 
     Example:
         >>> first_line(" \n Hello. \nuser: Hi")
@@ -72,7 +72,7 @@ def first_line(text: str) -> str:
 
 
 def repeats(text: str, turns: Sequence[str], shared_words: int) -> bool:
-    """Tells whether a turn has so many words in a row of a text, or all of it.
+    """Returns whether a turn shares that many consecutive words with a text, or contains all of it.
 
     Example:
         >>> turns = ["I like to swim in the sea.", "Oh, nice!"]

@@ -11,10 +11,10 @@ from lm.parts import entry
 
 
 class Embedder(Protocol):
-    """How a family of models makes vectors of texts; its gin files bind `embed.embed.embedder`."""
+    """Computes the vectors of texts; the gin files of a family bind `embed.embed.embedder`."""
 
     def __call__(self, *, trained: Trained, texts: Sequence[str]) -> np.ndarray:
-        """Returns float32 [N, D]; the vector of a text does not depend on the other texts."""
+        """Returns float32 [N, D]; the vector of a text must not depend on the other texts."""
 
 
 @entry
@@ -26,14 +26,14 @@ def embed(
     Args:
         trained: the model.
         texts: the texts, none of them empty.
-        embedder: makes the vectors.
+        embedder: computes the vectors.
 
     Raises:
-        UserError: nothing makes vectors of this model's texts, or a text is empty, by its number.
+        UserError: the model has no embedder, or a text is empty.
     """
     if embedder is None:
         raise UserError(
-            f"{type(trained.model).__name__} has no vectors of texts: its gin files bind no "
+            f"{type(trained.model).__name__} cannot embed texts: its gin files bind no "
             "embed.embed.embedder"
         )
     for number, text in enumerate(texts, 1):

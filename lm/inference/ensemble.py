@@ -1,4 +1,4 @@
-"""Trained models joined to one that averages their probabilities."""
+"""Joins trained models into one that averages their probabilities."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,16 +17,15 @@ Differences = Sequence[tuple[str, object, object]]
 
 
 def joined(members: Mapping[str, Trained]) -> Trained:
-    """Returns the first of the models with the mean probabilities of all in place of its own.
+    """Returns the first model with the mean probabilities of all models.
 
-    Models that predict tokens have the mean of every token's probabilities, models that label that
-    of what they predict.
+    Models of tokens average the probabilities of every token, classifiers those of their labels.
 
     Args:
-        members: run folder -> model; the first one's vocabulary, lengths and settings are kept.
+        members: run folder -> model; vocabulary, lengths and settings are those of the first one.
 
     Raises:
-        UserError: naming the run that cannot be averaged with the first.
+        UserError: naming a run that cannot be averaged with the first.
     """
     (name, first), *others = members.items()
     for other, trained in others:
@@ -42,7 +41,7 @@ def joined(members: Mapping[str, Trained]) -> Trained:
 
 
 def mean(objectives: Sequence[Objective]) -> Objective:
-    """Returns an objective whose probabilities are the mean of those of others of one type."""
+    """Returns an objective that averages the probabilities of objectives of the same type."""
     first = objectives[0]
     if not isinstance(first, PREDICT_TOKENS):
         return LabelEnsemble(objectives)
@@ -51,7 +50,7 @@ def mean(objectives: Sequence[Objective]) -> Objective:
 
 
 def check(name: str, first: Trained, other: str, trained: Trained) -> None:
-    """Refuses a model that predicts something else or reads its inputs in another way."""
+    """Refuses a model with other predictions or another input format."""
     if not (first.predicts_labels or isinstance(first.objective, PREDICT_TOKENS)):
         found = type(first.objective).__name__
         raise UserError(f"--ensemble: {found} predicts neither tokens nor labels: it has no mean")
@@ -64,7 +63,7 @@ def check(name: str, first: Trained, other: str, trained: Trained) -> None:
 
 
 def differences(first: Trained, trained: Trained) -> Differences:
-    """Returns what must be equal, with the value of each model."""
+    """Returns the properties that must be equal, with their values in both models."""
     shared: Differences = [
         ("objective", type(first.objective).__name__, type(trained.objective).__name__),
         ("tokenizer", first.metadata.get("tokenizer"), trained.metadata.get("tokenizer")),

@@ -1,9 +1,9 @@
 """Metrics of a model on a task: the entry function of `lm eval`, `evaluate.evaluate` in gin.
 
-Likelihoods are sums over the whole split, in float64, divided once at the end; no example is
-dropped and none counts twice. Metrics of generated text are the task's own.
+Likelihoods are summed over the whole split in float64 and divided once at the end; every example
+counts exactly once. Metrics of generated text are the task's own.
 
-Results lie in the run folder, in SeqIO's files:
+Results are written to the run folder, in SeqIO's files:
 
 inference_eval/<task>/<task>-metrics.jsonl      one line an evaluation: metrics and metadata
 inference_eval/<task>/<task>-<step:06>.jsonl    one line an example, of the newest evaluation
@@ -29,8 +29,8 @@ from lm.data.evaluation.evaluation_task import (
 )
 from lm.data.evaluation.label_metrics import Confusion
 from lm.data.evaluation.metrics import likelihood_metrics
-from lm.inference.confusion_plot import plot_confusion
 from lm.inference.generate import Generated
+from lm.inference.plots import plot_confusion
 from lm.inference.predict import named, predict_rows
 from lm.inference.score import row_scores, score_pairs
 from lm.inference.trained import Trained
@@ -46,15 +46,15 @@ FOLDER = "inference_eval"
 
 
 class EvaluationResult(NamedTuple):
-    """The result on one task.
+    """The result on a task.
 
     Attributes:
         metrics: name → value.
         metadata: task, split, tokenizer, decode settings, checkpoint, seed, hashes of task, data,
             prompts (ids as the model reads them) and config.
-        columns: inputs, targets and, if the task asks for them, predictions and scores; each with
-            one value an example.
-        confusion: of a model that labels, which labels it takes for which.
+        columns: inputs, targets and, if the task needs them, predictions and scores, each with
+            one value per example.
+        confusion: the confusion matrix of a classifier.
     """
 
     metrics: dict[str, Any]
@@ -68,7 +68,7 @@ class EvaluationResult(NamedTuple):
         return {**self.metadata, **self.metrics, **by_label}
 
     def examples(self) -> list[dict[str, Any]]:
-        """Returns one record an example."""
+        """Returns one record per example."""
         rows = zip(*self.columns.values(), strict=True)
         return [dict(zip(self.columns, row, strict=True)) for row in rows]
 
@@ -97,20 +97,20 @@ def evaluate(
 
     Args:
         trained: the model.
-        generate: generates the texts that a task's metrics read; gin binds its settings as
+        generate: generates the texts for a task's metrics; gin binds its settings as
             `generate.generate`.
-        mixture_or_task_name: by default what the model was trained on.
+        mixture_or_task_name: by default that of the training.
         split: the split.
         batches: factory of the rows over which the likelihood is summed, such as
-            `windows.window_batches` for a model of an unbroken stream; by default each example
+            `windows.window_batches` for a model of a continuous stream; by default each example
             is one row.
-        batch_size: rows of a batch; changes nothing but speed.
+        batch_size: rows of a batch; affects only speed.
         limit: number of examples from the start of each task; all by default.
         metrics: metric functions in place of the task's own, such as `[@metrics.bleu]`, whose
             settings are bound as `metrics.bleu.tokenize`.
 
     Raises:
-        UserError: naming what is unknown: task, split or feature.
+        UserError: an unknown task, split or feature.
     """
     found = []
     for name in task_names(mixture_or_task_name or trained.task, split):
@@ -140,13 +140,13 @@ def evaluate_task(
     rows: Batches | None,
     batch_size: int,
 ) -> EvaluationResult:
-    """Returns the metrics on one task.
+    """Returns the metrics on a task.
 
     Args:
         trained: the model.
         task: the task.
         generate: generates texts.
-        rows: batches over which the likelihood is summed; None for the examples as they are.
+        rows: batches over which the likelihood is summed; by default the examples themselves.
         batch_size: examples of a batch.
     """
     names = [name for name in ("inputs", "targets") if name in task.task.output_features]
@@ -174,7 +174,7 @@ def evaluate_task(
 
 
 def evaluate_labels(trained: Trained, task: EvaluationTask, rows: Batches) -> EvaluationResult:
-    """Returns the metrics of a model that labels on one task, and which labels it confuses."""
+    """Returns the metrics and the confusion matrix of a classifier on a task."""
     found = list(predict_rows(trained, rows))
     labelled = LabelledTask(task, trained.converter())
     predictions = labelled.predictions(outputs for _, outputs in found)
@@ -194,7 +194,7 @@ def evaluate_labels(trained: Trained, task: EvaluationTask, rows: Batches) -> Ev
 
 
 def evaluate_terms(trained: Trained, task: EvaluationTask, rows: Batches) -> EvaluationResult:
-    """Returns the means of what an objective reports that makes no text probable."""
+    """Returns the means reported by an objective that assigns no probability to texts."""
     program = trained.program(terms)
     sums: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(2))
     for batch in rows:
@@ -209,12 +209,12 @@ def evaluate_terms(trained: Trained, task: EvaluationTask, rows: Batches) -> Eva
 
 
 def terms(objective: Objective, features: Features) -> Mapping[str, Ratio]:
-    """Returns the sums of a batch in evaluation."""
+    """Returns the sums of a batch, in evaluation mode."""
     return objective.terms(features, objective(features, training=False))
 
 
 def task_metadata(task: EvaluationTask) -> dict[str, Any]:
-    """Returns what the result on a task is a result of."""
+    """Returns the metadata of a task: data, split and tokenizer of a result."""
     return {
         "task": task.name,
         "split": task.split,
@@ -226,7 +226,7 @@ def task_metadata(task: EvaluationTask) -> dict[str, Any]:
 def evaluation_rows(
     trained: Trained, task: EvaluationTask, batches: Callable[..., Batches] | None, batch_size: int
 ) -> Batches | None:
-    """Returns the batches of a factory; without one None, or those of a model without decoder."""
+    """Returns the batches of a factory; by default None, or for an encoder those of its task."""
     settings = {
         "mixture_or_task_name": task.name,
         "split": task.split,
@@ -242,7 +242,7 @@ def evaluation_rows(
 
 
 def pairs(trained: Trained, task: EvaluationTask) -> list[tuple[list[int], list[int]]]:
-    """Returns inputs and targets of every example, as ids."""
+    """Returns inputs and targets of every example as ids."""
     targets = task.ids("targets")
     read = prompts(trained, task) if trained.input_format.has_inputs else [[] for _ in targets]
     return list(zip(read, targets, strict=True))
@@ -254,13 +254,13 @@ def prompts(trained: Trained, task: EvaluationTask) -> list[list[int]]:
 
 
 def totals_of_pairs(sums: np.ndarray, task: EvaluationTask) -> Totals:
-    """Returns the totals of what `score_pairs` returns."""
+    """Returns the totals of the result of `score_pairs`."""
     log_likelihood, correct = sums.sum(axis=0)
     return Totals(-log_likelihood, correct, sum(map(len, task.ids("targets"))))
 
 
 def totals_of_rows(trained: Trained, rows: Batches) -> Totals:
-    """Returns the totals over batches in order, the carry handed from each to the next."""
+    """Returns the totals over batches in order; the carry is passed from each to the next."""
     program, carry, sums = trained.program(row_scores), None, np.zeros(3)
     for batch in rows:
         carry = initial_carry(trained.objective, batch) if carry is None else carry
@@ -271,7 +271,7 @@ def totals_of_rows(trained: Trained, rows: Batches) -> Totals:
 
 
 def likelihood(trained: Trained, totals: Totals, task: EvaluationTask) -> dict[str, float]:
-    """Returns loss, perplexities, bits, accuracy and counts; of single tokens, what is theirs."""
+    """Returns loss, perplexities, bits, accuracy and counts; for some tokens only those defined."""
     nats, tokens = float(totals.nats), round(totals.tokens)
     by_token = {"token_perplexity": perplexity(nats, tokens)}
     return {
@@ -288,10 +288,10 @@ def likelihood(trained: Trained, totals: Totals, task: EvaluationTask) -> dict[s
 
 
 def write_result(result: EvaluationResult, workdir: Path) -> Path:
-    """Writes the result on one task and returns its folder.
+    """Writes the result on a task and returns its folder.
 
     Raises:
-        UserError: the folder of results holds a link.
+        UserError: the folder of results contains a link.
     """
     lock.refuse_links(workdir / FOLDER)
     task, step = result.metadata["task"], result.metadata.get("step", 0)

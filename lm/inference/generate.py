@@ -13,13 +13,13 @@ Prompt = str | Sequence[int]
 
 
 class Candidate(NamedTuple):
-    """One text for a prompt.
+    """A generated text.
 
     Attributes:
         text: without the prompt and the end token.
-        tokens: ids, with the end token if the text is finished.
+        tokens: ids, including the end token if the text is finished.
         log_prob: log-probability of the tokens under the model.
-        score: what candidates are ordered by; with a beam, by length penalty.
+        score: candidates are ordered by it; in beam search it includes the length penalty.
     """
 
     text: str
@@ -29,7 +29,7 @@ class Candidate(NamedTuple):
 
 
 class Generated(NamedTuple):
-    """The candidates of each prompt, the best first, and the settings that made them."""
+    """The candidates for each prompt, best first, and the settings of the search."""
 
     candidates: list[list[Candidate]]
     decoding: dict[str, Any]
@@ -53,26 +53,26 @@ def generate(  # noqa: PLR0913 - the settings of a search
 ) -> Generated:
     """Returns texts for prompts, in the order of the prompts.
 
-    A model of inputs and targets (an encoder-decoder, a prefix or conditional language model)
-    answers a prompt, a language model continues it.
+    Models with inputs and targets (encoder-decoders, prefix and conditional language models) answer
+    a prompt; a language model continues it.
 
     Args:
         trained: the model.
         prompts: texts, or ids as the model reads them.
-        max_new_tokens: longest text, in tokens.
-        beam_size: width of a beam; all its texts are returned, the best first.
-        alpha: exponent of the beam's length penalty, 0.6 is usual for translation.
+        max_new_tokens: length limit in tokens.
+        beam_size: beam width; all hypotheses of the beam are returned, best first.
+        alpha: exponent of the length penalty in beam search; 0.6 is usual for translation.
         temperature: of sampling; None or 0 takes the most probable token.
-        top_k: tokens to draw from.
-        top_p: probability mass to draw from.
-        num_samples: texts drawn for each prompt, the most probable first.
-        seed: of sampling; the same seed gives the same texts, whatever the batches.
-        batch_size: prompts in a batch; changes nothing but speed.
-        on_text: called with each new part of the text for a single prompt; once, with the best
-            text, where several are compared.
+        top_k: sample from this many tokens.
+        top_p: sample from the tokens that hold this probability mass.
+        num_samples: samples per prompt, returned in order of probability.
+        seed: of sampling; results do not depend on the batches.
+        batch_size: prompts in a batch; affects only speed.
+        on_text: for a single prompt, called with each new part of the text, or once with the best
+            text if several are compared.
 
     Raises:
-        UserError: settings exclude each other, or a prompt is too long.
+        UserError: settings contradict each other, or a prompt is too long.
     """
     decoding = Decoding(
         max_new_tokens=max_new_tokens,
@@ -108,10 +108,10 @@ def stream(
     seed: int,
     on_text: Callable[[str], None],
 ) -> Hypothesis:
-    """Returns the text for a prompt, every new part of it handed to `on_text` at once."""
+    """Returns the text for a prompt; passes every new part to `on_text` at once."""
     hypothesis, shown = Hypothesis([], 0.0, 0.0), ""
     for hypothesis in Stream(generator)(prompt, seed=seed):
-        # A character whose last bytes are still to come is shown later.
+        # Hold back a character whose last bytes are not generated yet.
         text = continuation(trained, prompt, hypothesis.tokens).rstrip("\N{REPLACEMENT CHARACTER}")
         if text.startswith(shown):
             on_text(text[len(shown) :])
@@ -131,7 +131,7 @@ def candidate(trained: Trained, prompt: Sequence[int], found: Hypothesis) -> Can
 
 
 def continuation(trained: Trained, prompt: Sequence[int], tokens: Sequence[int]) -> str:
-    """Returns new tokens as text; a continuation keeps the space that it may begin with."""
+    """Returns new tokens as text; a continuation keeps its leading space."""
     if trained.input_format.has_inputs:
         return trained.text(tokens)
     prefix, text = trained.text(prompt), trained.text([*prompt, *tokens])

@@ -1,7 +1,7 @@
 """A run as a model of lm-evaluation-harness, `lm_eval --model seqlm --model_args workdir=RUN`.
 
-Needs the extra `eval`. The harness does not look for models of other packages, but imports what a
-file of tasks names: `harness.yaml` beside this module. `lm harness` does without it.
+Needs the extra `eval`. The harness cannot discover models of other packages, but imports functions
+named in task files: `harness.yaml` beside this module uses that. `lm harness` does not need it.
 """
 
 import json
@@ -19,14 +19,14 @@ NAME = "seqlm"
 
 
 class SeqLM(LM):
-    """The three requests of the harness, answered by the respondent that our own suites ask.
+    """The harness's model interface, answered by the same `Respondent` as our own suites.
 
     Args:
         workdir: the run folder.
         checkpoint: `latest`, `best` or a step.
         batch_size: texts in a batch; "auto" is 16.
-        max_batch_size: is not looked at.
-        device: neither; the engine uses what it finds.
+        max_batch_size: ignored.
+        device: ignored; the engine uses the devices it finds.
     """
 
     def __init__(
@@ -45,15 +45,15 @@ class SeqLM(LM):
 
     @property
     def tokenizer_name(self) -> str:
-        """Kind and hash of the vocabulary."""
+        """Type and hash of the vocabulary."""
         return str(self.trained.metadata.get("tokenizer"))
 
     def get_model_info(self) -> dict[str, Any]:
-        """Returns checkpoint, tokenizer and configuration, which the harness keeps with results."""
+        """Returns checkpoint, tokenizer and configuration, to be stored with the results."""
         return {"model_kind": self.trained.kind, **self.trained.metadata}
 
     def loglikelihood(self, requests: Sequence[Instance]) -> list[tuple[float, bool]]:
-        """Returns of each continuation its log-likelihood and whether it is the greedy one."""
+        """Returns for each continuation its log-likelihood and whether it is the greedy one."""
         found = self.respondent.log_likelihoods([Request(*one.args) for one in requests])
         answers = [(one.value, bool(one.is_greedy)) for one in found]
         self._cache("loglikelihood", requests, answers)
@@ -81,7 +81,7 @@ class SeqLM(LM):
         return answers
 
     def _cache(self, method: str, requests: Sequence[Instance], answers: Sequence[Any]) -> None:
-        """Hands answers to the harness's cache, where `--use_cache` asks for one."""
+        """Passes answers to the harness's cache, if `--use_cache` is given."""
         for one, answer in zip(requests, answers, strict=True):
             self.cache_hook.add_partial(method, one.args, answer)
 
@@ -93,9 +93,9 @@ def stops(settings: Mapping[str, Any]) -> list[str]:
 
 
 def sampling(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the harness's settings of generation as those of `lm.inference.generate.generate`.
+    """Converts the harness's generation settings to those of `lm.inference.generate.generate`.
 
-    Greedy, unless `do_sample` or a temperature asks for samples.
+    Greedy, unless `do_sample` or a temperature is set.
     """
     given: dict[str, Any] = {"max_new_tokens": int(settings.get("max_gen_toks", 256))}
     temperature = float(settings.get("temperature") or 0.0)

@@ -1,4 +1,4 @@
-"""Importing it gives lm-evaluation-harness the model `seqlm`; `harness.yaml` names it."""
+"""Registers the model `seqlm` with lm-evaluation-harness on import; used by `harness.yaml`."""
 
 from lm.inference.harness import SeqLM, register
 

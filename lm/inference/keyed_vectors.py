@@ -1,4 +1,4 @@
-"""Vectors by name: neighbours, similarities, analogies, under the names that gensim gave them."""
+"""Named vectors: neighbours, similarities and analogies, with gensim's method names."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,14 @@ from lm.inference import word_tables
 from lm.interop import word2vec
 
 Key: TypeAlias = str | int
-_QUESTIONS = 256  # that are asked together
+_QUESTIONS = 256  # analogies answered in one product
 
 
 class KeyedVectors:
-    """A matrix [V, D] whose rows have names: words, or numbers of documents.
+    """A matrix [V, D] with named rows: words, or numbers of documents.
 
     Args:
-        names: of the rows, each once; None numbers them.
+        names: of the rows, unique; None numbers them.
         vectors: float32 [V, D].
 
     Example:
@@ -55,9 +55,9 @@ class KeyedVectors:
         negative: Key | np.ndarray | Sequence[Key | np.ndarray] = (),
         topn: int = 10,
     ) -> list[tuple[Key, float]]:
-        """Returns the names of largest cosine with `Σ positive - Σ negative`, and the cosines.
+        """Returns the names of the largest cosines with `Σ positive - Σ negative`, and the cosines.
 
-        Names among the arguments are left out: `most_similar(["king", "woman"], ["man"])`.
+        Excludes the names in the arguments: `most_similar(["king", "woman"], ["man"])`.
 
         Raises:
             UserError: a name is unknown.
@@ -75,14 +75,14 @@ class KeyedVectors:
         return float(self._unit(one) @ self._unit(other))
 
     def doesnt_match(self, keys: Sequence[Key]) -> Key:
-        """Returns the name that is farthest from the mean of all."""
+        """Returns the name farthest from the mean of all."""
         rows = np.array([self._unit(key) for key in keys])
         return keys[int(np.argmin(rows @ _normal(rows.mean(axis=0))))]
 
     def evaluate_word_pairs(self, path: str | Path) -> dict[str, float]:
-        """Returns Spearman's correlation with a table `word, word, score`, in percent.
+        """Returns Spearman's correlation with a table of `word, word, score`, in percent.
 
-        Pairs with an unknown word are left out; `coverage` is the share of the others.
+        Pairs with an unknown word are ignored; `coverage` is the share of the other pairs.
         """
         pairs = list(word_tables.scored_pairs(path))
         known = [pair for pair in pairs if pair.word in self and pair.other in self]
@@ -91,9 +91,9 @@ class KeyedVectors:
         return {"spearman": 100 * float(found), "coverage": 100 * len(known) / len(pairs)}
 
     def evaluate_word_analogies(self, path: str | Path) -> dict[str, float]:
-        """Returns in percent how often d is nearest to b - a + c, for lines `a b c d` of a file.
+        """Returns how often d is nearest to b - a + c, in percent, for lines `a b c d` of a file.
 
-        Lines with an unknown word are left out; `coverage` is the share of the others.
+        Lines with an unknown word are ignored; `coverage` is the share of the other lines.
         """
         lines = list(word_tables.analogies(path))
         known = [[self._row(x) for x in words] for words in lines if all(x in self for x in words)]
@@ -112,7 +112,7 @@ class KeyedVectors:
         return int(np.sum(cosines.argmax(axis=1) == d))
 
     def save(self, path: str | Path) -> None:
-        """Writes one safetensors file, the names in its header."""
+        """Writes a safetensors file with the names in its header."""
         names = None if isinstance(self.index_to_key, range) else self.index_to_key
         content = save({"vectors": self.vectors}, {"names": json.dumps(names)})
         disk.replace(Path(path), content, what="the vectors")
@@ -122,14 +122,14 @@ class KeyedVectors:
         """Reads what `save` wrote.
 
         Raises:
-            UserError: it is another file.
+            UserError: it is not such a file.
         """
         try:
             with safe_open(path, framework="numpy") as file:
                 names = json.loads(file.metadata()["names"])
                 return cls(names, file.get_tensor("vectors"))
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path}: no file of KeyedVectors.save: {error}") from error
+            raise UserError(f"{path}: not a file of KeyedVectors.save: {error}") from error
 
     def save_word2vec_format(self, path: str | Path, *, binary: bool = False) -> None:
         """Writes word2vec's text or binary format."""
@@ -138,7 +138,7 @@ class KeyedVectors:
 
     @classmethod
     def load_word2vec_format(cls, path: str | Path, *, binary: bool = False) -> "KeyedVectors":
-        """Reads word2vec's text or binary format; bad files are one line of error."""
+        """Reads word2vec's text or binary format; a bad file is a one-line error."""
         return cls(*(word2vec.read_binary if binary else word2vec.read_text)(path))
 
     def _row(self, key: Key) -> int:
@@ -148,16 +148,16 @@ class KeyedVectors:
             UserError: it is unknown.
         """
         if key not in self.key_to_index:
-            raise UserError(f"{key!r} is none of the {len(self)} names")
+            raise UserError(f"{key!r} is not one of the {len(self)} names")
         return self.key_to_index[key]
 
     def _unit(self, key: Key | np.ndarray) -> np.ndarray:
-        """Returns the vector of a name, or one given, at length 1."""
+        """Returns the vector of a name, or a given vector, scaled to length 1."""
         return _normal(key) if isinstance(key, np.ndarray) else self.unit[self._row(key)]
 
 
 def ranks(values: Sequence[float]) -> np.ndarray:
-    """Returns the ranks of numbers, equal ones sharing their mean.
+    """Returns the ranks of numbers; equal numbers share their mean rank.
 
     >>> ranks([3.0, 1.0, 3.0])
     array([1.5, 0. , 1.5])

@@ -1,4 +1,4 @@
-"""Labels of vectors by logistic regression, and the order of the texts that the vectors are of."""
+"""Evaluates vectors by logistic regression, and checks the order of their labels."""
 
 import logging
 from typing import Any
@@ -8,25 +8,25 @@ import numpy as np
 from lm.errors import UserError
 
 _LOG = logging.getLogger(__name__)
-MOST_RUNS = 0.2  # of what a shuffled order has
+MOST_RUNS = 0.2  # as a share of the runs in a shuffled order
 
 
 def linear_error(
     vectors: np.ndarray, labels: np.ndarray, is_train: np.ndarray, *, seed: int = 0
 ) -> float:
-    """Returns the error in percent of logistic regression on what is not for training.
+    """Returns the test error of logistic regression in percent.
 
-    Vectors are scaled to length 1. Where the labels stand in blocks, it warns: vectors that were
-    trained in that order have seen the label (Mesnil et al. 2015). `WindowBatches` shuffles.
+    Vectors are scaled to length 1. Warns if equal labels are adjacent: vectors trained in that
+    order leak the label (Mesnil et al. 2015). `WindowBatches` shuffles.
 
     Args:
         vectors: float32 [N, D], in the order in which they were trained.
         labels: [N].
-        is_train: bool [N], which to learn from.
-        seed: of the order in which they are learned from.
+        is_train: bool [N], which vectors to train on; the others are for testing.
+        seed: of the order of training.
 
     Raises:
-        UserError: a part has no vectors, or one label alone.
+        UserError: a part has no vectors, or only one label.
 
     Source: Mesnil et al. 2015 (https://arxiv.org/abs/1412.5335), section 3.
     """
@@ -34,10 +34,10 @@ def linear_error(
 
     for part, name in ((is_train, "train"), (~is_train, "test")):
         if len(np.unique(labels[part])) < 2:  # noqa: PLR2004 - labels to tell apart
-            raise UserError(f"the {name} vectors have no two labels: there is nothing to classify")
+            raise UserError(f"the {name} vectors need at least two labels to be classified")
     if in_blocks(labels):
         _LOG.warning(
-            "labels stand in blocks, vectors trained in this order leak them; shuffle the texts"
+            "equal labels are adjacent; vectors trained in this order leak them: shuffle the texts"
         )
     x = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-30)
     order = np.random.default_rng(seed).permutation(np.flatnonzero(is_train))
@@ -46,7 +46,7 @@ def linear_error(
 
 
 def in_blocks(labels: np.ndarray) -> bool:
-    """Returns whether equal labels follow each other much more often than in a shuffled order.
+    """Returns whether equal labels are adjacent much more often than in a shuffled order.
 
     >>> in_blocks(np.repeat([0, 1], 50)), in_blocks(np.tile([0, 1, 1, 0], 25))
     (True, False)

@@ -1,4 +1,4 @@
-"""The weights that a loaded model multiplies by: its own, or narrow copies of them."""
+"""Weights of a loaded model for inference: its own, or narrow copies of them."""
 
 import dataclasses
 from typing import Any
@@ -13,11 +13,11 @@ CHOICES = ("float32", *WIDTHS)
 
 
 def with_weights(trained: Trained, weights: str) -> Trained:
-    """Returns the model with copies of its kernels to multiply by.
+    """Returns the model with narrow copies of its kernels.
 
     Args:
         trained: the model.
-        weights: one of `CHOICES`; float32 are the model's own and copies nothing.
+        weights: one of `CHOICES`; float32 uses the model's own weights.
 
     Raises:
         UserError: there is no such choice, or too little memory.
@@ -41,6 +41,6 @@ def copies_of(model: Any, weights: str) -> KernelCopies | None:
     if needed > free:
         raise UserError(
             f"weights = {weights!r}: the copies need {memory.gibibytes(needed)}, "
-            f"{memory.gibibytes(free)} are free; --weights=float32 makes none"
+            f"{memory.gibibytes(free)} are free; --weights=float32 needs no copies"
         )
     return KernelCopies(model, weights, barrier)

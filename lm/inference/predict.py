@@ -26,12 +26,12 @@ from lm.types import Batch, Features, Tensor
 
 
 class Prediction(NamedTuple):
-    """What a model says of one text or pair.
+    """The prediction for one text or pair.
 
     Attributes:
         answer: name of the label, number, or text of the answer.
-        probabilities: of each label, by its name; empty where the answer is no label.
-        is_cut: whether the text was too long and is cut.
+        probabilities: label name -> probability; empty if the answer is not a label.
+        is_cut: whether the text was too long and truncated.
     """
 
     answer: Any
@@ -46,15 +46,15 @@ def predict(
     examples: Sequence[str | Mapping[str, str]],
     batch_size: PositiveInt = 16,
 ) -> list[Prediction]:
-    """Returns what the model says of each example, in order.
+    """Returns the prediction for each example, in order.
 
     Args:
         trained: the model.
         examples: texts, or rows with the columns that the task reads.
-        batch_size: rows of a batch; changes nothing but speed.
+        batch_size: rows of a batch; affects only speed.
 
     Raises:
-        UserError: the model does not label, or an example has no text, by its number.
+        UserError: the model is not a classifier, or an example has no text.
     """
     task, rows = task_of(trained), texts_of(examples, columns(trained))
     if not rows:
@@ -86,20 +86,20 @@ def columns(trained: Trained) -> list[str]:
     """Returns the columns of text that a model's task reads.
 
     Raises:
-        UserError: the model does not label, or its task has no columns of text.
+        UserError: the model is not a classifier, or its task has no columns of text.
     """
     return list(text_columns(task_of(trained)).values())
 
 
 def task_of(trained: Trained) -> Any:
-    """Returns the task a model was trained on, in its vocabulary; of a mixture, the first.
+    """Returns the task that a model was trained on, in its vocabulary; of a mixture, the first.
 
     Raises:
-        UserError: the model does not label.
+        UserError: the model is not a classifier.
     """
     if not trained.predicts_labels:
         raise UserError(
-            f"{type(trained.objective).__name__} labels nothing: use `lm generate` or `lm score`"
+            f"{type(trained.objective).__name__} has no labels: use `lm generate` or `lm score`"
         )
     first = task_registry.tasks(task_registry.get(trained.task), "train")[0]
     return task_registry.with_vocabulary(first, trained.vocabulary)
@@ -111,7 +111,7 @@ def texts_of(
     """Returns the texts of examples by column.
 
     Raises:
-        UserError: naming the number of the example that lacks a text.
+        UserError: an example lacks a text.
     """
     rows = []
     for number, example in enumerate(examples, 1):
@@ -135,13 +135,13 @@ def predict_rows(
 
 
 def row_predictions(objective: Any, features: Features) -> tuple[RowScores, Tensor]:
-    """Returns the objective's sums of every row and what it predicts."""
+    """Returns the objective's sums of every row, and its predictions."""
     outputs = objective(features, training=False)
     return objective.scores(features, outputs), objective.predictions(features, outputs)
 
 
 def named(answer: Any, names: Sequence[str]) -> Any:
-    """Returns labels by their names, no label as ""; scores and texts as they are.
+    """Returns the names of labels, "" for no label; scores and texts are unchanged.
 
     >>> named(1, ("no", "yes")), named([0, -1], ("no", "yes")), named(2.5, ()), named(1, ())
     ('yes', ['no', ''], 2.5, 1)
@@ -154,7 +154,7 @@ def named(answer: Any, names: Sequence[str]) -> Any:
 
 
 def by_name(rows: np.ndarray, names: Sequence[str]) -> dict[str, float]:
-    """Returns the probabilities [1, L] of an only label by name, numbers where it has none.
+    """Returns label name -> probability, from probabilities [1, L]; empty without names.
 
     >>> by_name(np.array([[0.25, 0.75]]), ("no", "yes")), by_name(np.array([2.5]), ())
     ({'no': 0.25, 'yes': 0.75}, {})

@@ -1,4 +1,4 @@
-"""What narrow weights cost and gain on a task, beside float32: perplexity, tokens and speed."""
+"""Compares narrow weights with float32 on a task: perplexity, greedy tokens and speed."""
 
 import math
 import time
@@ -16,15 +16,15 @@ _PROMPTS, _PROMPT_TOKENS, _NEW_TOKENS = 8, 32, 32
 def beside_float32(
     narrow: Trained, wide: Trained, found: EvaluationResult, reference: EvaluationResult
 ) -> EvaluationResult:
-    """Returns a result with the change that the rounding of the weights made.
+    """Returns a result with metrics for the effect of the rounding added.
 
-    The metrics it adds: `float32_loss`; `perplexity_change`, `exp(loss - float32_loss) - 1` in
-    percent; and, of greedy search for the first prompts of the task one by one, the share of
-    `equal_greedy_tokens` in percent and the tokens per second of both.
+    These are `float32_loss`; `perplexity_change`, `exp(loss - float32_loss) - 1` in percent; and,
+    from greedy search for the first prompts of the task one by one, the share of
+    `equal_greedy_tokens` in percent and the tokens per second of both models.
 
     Args:
         narrow: the model with rounded weights.
-        wide: the same model with float32.
+        wide: the same model with float32 weights.
         found: the result of the first on a task.
         reference: the result of the second.
     """
@@ -36,7 +36,7 @@ def beside_float32(
 
 
 def greedy_metrics(narrow: Trained, wide: Trained, prompts: Sequence[Prompt]) -> dict[str, float]:
-    """Returns how many tokens are equal, and how fast either writes them."""
+    """Returns the share of equal tokens, and the speed of both models."""
     texts, rate = written(narrow, prompts)
     others, before = written(wide, prompts)
     pairs = [pair for both in zip(texts, others, strict=True) for pair in zip_longest(*both)]
@@ -48,7 +48,7 @@ def greedy_metrics(narrow: Trained, wide: Trained, prompts: Sequence[Prompt]) ->
 
 
 def written(trained: Trained, prompts: Sequence[Prompt]) -> tuple[list[list[int]], float]:
-    """Returns the tokens that greedy search writes for each prompt, and tokens per second."""
+    """Returns the greedy tokens for each prompt, and tokens per second."""
 
     def search() -> Generated:
         settings: dict[str, Any] = {"max_new_tokens": _NEW_TOKENS, "batch_size": 1}
@@ -61,7 +61,7 @@ def written(trained: Trained, prompts: Sequence[Prompt]) -> tuple[list[list[int]
 
 
 def first_prompts(trained: Trained, found: EvaluationResult) -> list[list[int]]:
-    """Returns the first inputs of a task; of a language model how the first texts begin."""
+    """Returns the first inputs of a task; for a language model prefixes of the first texts."""
     if trained.input_format.has_inputs:
         longest = trained.lengths.get("inputs")
         return [trained.prompt_ids(text)[:longest] for text in found.columns["inputs"][:_PROMPTS]]

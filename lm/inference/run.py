@@ -1,4 +1,4 @@
-"""A run folder as an object: `lm.load(workdir)` and what its model can do."""
+"""`lm.load(workdir)`: a run folder as an object with methods for generation, scoring and so on."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,8 +40,8 @@ _TOKEN = 4  # bytes
 class Run:
     """A trained model and the settings of its run.
 
-    A method's arguments override gin's bindings, which override the defaults of the
-    function of the same name in `lm.inference`.
+    Arguments of methods override gin's bindings, which override the defaults of the functions of
+    the same names in `lm.inference`.
 
     Attributes:
         trained: model, vocabularies and metadata.
@@ -89,7 +89,7 @@ class Run:
     def evaluate_rounding(
         self, mixture_or_task_name: str | None = None, **settings: Any
     ) -> list[EvaluationResult]:
-        """Returns what `evaluate` does, with the change that narrow weights made."""
+        """Returns what `evaluate` does, with the effect of narrow weights."""
         wide = replace(self, trained=with_weights(self.trained, "float32"))
         pairs = [run.evaluate(mixture_or_task_name, **settings) for run in (self, wide)]
         return [
@@ -116,9 +116,9 @@ def load(
     ensemble: Sequence[str | Path] = (),
     weights: str = "float32",
 ) -> Run:
-    """Loads a run: its configuration, the model, the weights (averaged ones where it has them).
+    """Loads a run: its configuration, model and weights (averaged weights if it has them).
 
-    gin holds one configuration at a time: what was loaded before is replaced.
+    gin holds one configuration at a time: this replaces the one loaded before.
 
     Args:
         workdir: the run folder, or one checkpoint folder in it.
@@ -128,8 +128,8 @@ def load(
         search_paths: folders of gin files.
         modules: your modules that the run's gin files import.
         ensemble: other runs or checkpoints; the probabilities of all are averaged.
-        weights: what search and scores multiply by: `float32`, the model's own, or copies of its
-            kernels in `bfloat16` or `int8`, which take 2 or 1 bytes a weight besides.
+        weights: `float32` for the model's own weights, or `bfloat16` or `int8` for rounded copies,
+            which take 2 or 1 more bytes per weight.
 
     Raises:
         UserError: there is no such run or checkpoint, or it does not fit its configuration or, in
@@ -139,7 +139,7 @@ def load(
         run = lm.load("/tmp/run", checkpoint="best")
         run.generate(["def main("], temperature=0.8, seed=1).candidates[0][0].text
     """
-    # gin holds one configuration: the first run's is read last.
+    # gin holds one configuration at a time, so the first run is loaded last.
     others = {
         str(w): load(w, search_paths=search_paths, modules=modules, weights="float32").trained
         for w in ensemble
@@ -159,7 +159,7 @@ def load(
     )
     if not config.has(OBJECTIVE):
         raise ConfigError(
-            f"{root} has weights and no objective: fine-tune them (runs/finetune.gin) with "
+            f"{root} has weights but no objective: fine-tune it (runs/finetune.gin) with "
             f"{root}/model.gin, a head, an objective and data"
         )
     made = build(config)
@@ -184,8 +184,8 @@ def build(config: parse.Config) -> trained.Trained:
     """Returns the model of a configuration with initial weights.
 
     Raises:
-        ConfigError: the configuration lacks a macro.
-        UserError: one row or the weights do not fit into memory.
+        ConfigError: a macro is not defined.
+        UserError: the weights do not fit into memory.
     """
     lengths, converter = config.value(LENGTHS), config.value(CONVERTER)
     memory.require(memory.Need(0, 0, 0, batch=_TOKEN * sum(lengths.values())))
@@ -208,7 +208,7 @@ def objective(config: parse.Config, rows: Mapping[str, Any]) -> Any:
     try:
         if config.has(DTYPE_POLICY):
             keras.config.set_dtype_policy(config.value(DTYPE_POLICY))
-        # On shapes first: what does not fit into memory is named before it is allocated.
+        # Build on shapes first, so that a model that does not fit is an error before allocation.
         row = {name: keras.KerasTensor((1, *shape), dtype) for name, (shape, dtype) in rows.items()}
         with on_shapes(OBJECTIVE):
             made = config.value(OBJECTIVE)()
@@ -221,7 +221,7 @@ def objective(config: parse.Config, rows: Mapping[str, Any]) -> Any:
 
 
 def tokenizer(made: trained.Trained) -> str:
-    """Returns kind and short hash of the vocabulary of the targets, where they are no labels."""
+    """Returns type and short hash of the vocabulary of the targets; empty for labels."""
     name = "targets" if "targets" in made.features else "inputs"
     vocabulary = made.features[name].vocabulary
     return f"{type(vocabulary).__name__}:{fingerprint(vocabulary)[:12]}"

@@ -16,13 +16,13 @@ from lm.ranges import PositiveInt
 
 
 class Score(NamedTuple):
-    """What a model thinks of one text.
+    """The score of a text.
 
     Attributes:
         log_likelihood: Σ log p(token) over the targets, in nats.
         tokens: number of target tokens, the end token included.
-        is_greedy: whether no token is more probable than the target, at every position.
-        bits_per_byte: -log₂ p per byte of the target text; None where there is no text.
+        is_greedy: whether every target is the most probable token.
+        bits_per_byte: -log₂ p per byte of the target text; None if the text is empty.
     """
 
     log_likelihood: float
@@ -44,11 +44,11 @@ def score(
     Args:
         trained: the model.
         examples: `{"inputs": …, "targets": …}` or `{"text": …}`; the targets are scored.
-        add_eos: whether the end token is scored too; by default as the task has it.
-        batch_size: texts in a batch; changes nothing but speed.
+        add_eos: whether to score the end token too; by default as in the task.
+        batch_size: texts in a batch; affects only speed.
 
     Raises:
-        UserError: naming the example that lacks a text or is too long.
+        UserError: an example lacks a text or is too long.
     """
     pairs = [
         encode_pair(trained, e, number, add_eos=add_eos) for number, e in enumerate(examples, 1)
@@ -96,7 +96,7 @@ def bits_per_byte(log_likelihood: float, text: str | None) -> float | None:
 
 
 def score_pairs(trained: Trained, pairs: Sequence[Pair], *, batch_size: int) -> np.ndarray:
-    """Returns [number of pairs, 2], float64: log-likelihood, and targets that are most probable.
+    """Returns float64 [number of pairs, 2]: log-likelihood, and number of most probable targets.
 
     Raises:
         UserError: a pair is too long for the model.
@@ -106,7 +106,7 @@ def score_pairs(trained: Trained, pairs: Sequence[Pair], *, batch_size: int) -> 
     pack = trained.input_format.pack_pairs
     program = trained.program(row_scores)
     rows = [(i, row) for i, pair in enumerate(pairs) for row in scored_rows(trained, pair)]
-    rows.sort(key=lambda numbered: -sum(map(len, numbered[1])))  # little padding in a batch
+    rows.sort(key=lambda numbered: -sum(map(len, numbered[1])))  # for little padding
     sums = np.zeros((len(pairs), 2))
     for start in range(0, len(rows), batch_size):
         batch = rows[start : start + batch_size]
@@ -120,7 +120,7 @@ def score_pairs(trained: Trained, pairs: Sequence[Pair], *, batch_size: int) -> 
 
 
 def score_carried(trained: Trained, pairs: Sequence[Pair], *, batch_size: int) -> np.ndarray:
-    """Returns the same; every row of a text is read with the carry of the rows before it."""
+    """Returns the same for a model with a carry, which links the rows of a text."""
     texts = [split_rows(trained, pair) for pair in pairs]
     order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
     sums = np.zeros((len(pairs), 2))
@@ -148,9 +148,9 @@ def row_by_row(trained: Trained, texts: Sequence[Sequence[Pair]]) -> Iterator[Ro
 
 
 def scored_rows(trained: Trained, pair: Pair) -> list[Pair]:
-    """Returns the rows of a text that hold targets, each read by itself.
+    """Returns the rows of a text that contain targets, each scored independently.
 
-    A language model without a carry is trained and evaluated so; other models read a pair whole.
+    This is how a language model without a carry is trained. Other models read a pair whole.
     """
     if trained.input_format.has_inputs:
         return [pair]
@@ -158,7 +158,7 @@ def scored_rows(trained: Trained, pair: Pair) -> list[Pair]:
 
 
 def split_rows(trained: Trained, pair: Pair) -> list[Pair]:
-    """Returns a text as rows of at most the training's length, inputs and targets apart."""
+    """Splits a text into rows of at most the training length, inputs and targets separate."""
     inputs, targets = pair
     length = trained.lengths["targets"]
     tokens, read = [*inputs, *targets], len(inputs)
@@ -185,7 +185,7 @@ def widths(trained: Trained, pairs: Sequence[Pair]) -> tuple[int, int]:
 
 
 def padded_width(length: int, limit: int | None) -> int:
-    """Returns the bucket of a length, no wider than the model allows."""
+    """Returns the bucket of a length, limited by the model's positions."""
     if limit is not None and length > limit:
         raise UserError(f"a text of {length} tokens does not fit the model's {limit} positions")
     return bucket(length) if limit is None else min(bucket(length), limit)

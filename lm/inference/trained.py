@@ -1,4 +1,4 @@
-"""A trained model with what it needs to read and write text: what generate, score and eval use."""
+"""A trained model with its vocabularies and settings, as generate, score and eval use it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,13 +15,13 @@ from lm.objectives.objective import Objective, predicts_whole_texts
 
 
 class InputFormat(NamedTuple):
-    """How a model takes its inputs.
+    """How a model reads its inputs.
 
     Attributes:
         pack_prompts: makes features of prompts.
         pack_pairs: makes features of inputs and targets.
-        has_inputs: whether inputs are a feature apart from targets, with an end token.
-        prompt_side: the side of the model that reads the prompt, encoder or decoder.
+        has_inputs: whether inputs are a separate feature, with an end token.
+        prompt_side: the side that reads the prompt, encoder or decoder.
     """
 
     pack_prompts: model_inputs.PromptPacker
@@ -70,15 +70,15 @@ class Trained:
     Attributes:
         objective: the objective, whose `model` it is.
         features: SeqIO's features by name, each with `vocabulary` and `add_eos`.
-        task: name of the task or mixture it was trained on.
+        task: name of the task or mixture of the training.
         lengths: TASK_FEATURE_LENGTHS of the training.
         converter: factory of the feature converter of the training.
-        vocabulary: what replaces the tasks' own vocabulary, or None.
-        is_carried: whether it was trained with a carry, each row continuing that of the last batch.
-        metadata: checkpoint, configuration and tokenizer, written beside results.
-        copies: of the kernels, which search and scores multiply by; None for the model's own.
-        generators: compiled so far, by settings and batch size.
-        programs: functions of the objective compiled so far.
+        vocabulary: replaces the tasks' own vocabulary; or None.
+        is_carried: whether it was trained with a carry from batch to batch.
+        metadata: checkpoint, configuration and tokenizer, stored with results.
+        copies: narrow copies of the kernels for inference; None uses the model's own.
+        generators: cache of generators, by settings and batch size.
+        programs: cache of compiled functions of the objective.
     """
 
     objective: Objective
@@ -105,22 +105,22 @@ class Trained:
 
     @property
     def predicts_labels(self) -> bool:
-        """Whether it labels or scores its inputs, and writes no text."""
+        """Whether it predicts labels or scores, not text."""
         return hasattr(self.objective, "predictions")
 
     @property
     def predicts_text(self) -> bool:
-        """Whether it says how probable a text is."""
+        """Whether it assigns probabilities to texts."""
         return hasattr(self.objective, "scores")
 
     @property
     def predicts_whole_texts(self) -> bool:
-        """Whether it predicts every token of a text, not some of those it sees."""
+        """Whether it predicts every token of a text, not just masked ones."""
         return predicts_whole_texts(self.objective)
 
     @property
     def input_format(self) -> InputFormat:
-        """How it takes its inputs."""
+        """How it reads its inputs."""
         found, start = INPUT_FORMATS[self.kind], self.start_token
         return found if start == model_inputs.START else causal(start)
 
@@ -137,7 +137,7 @@ class Trained:
             UserError: the model has no decoder, or labels.
         """
         if self.predicts_labels:
-            raise UserError(f"{type(self.objective).__name__} writes no text: use `lm predict`")
+            raise UserError(f"{type(self.objective).__name__} generates no text: use `lm predict`")
         if not self.has_decoder:
             raise UserError(f"{type(self.model).__name__} has no decoder: it generates no text")
         if "encoder" in self.model.sides:
@@ -154,7 +154,7 @@ class Trained:
         Args:
             text: the text.
             feature: `inputs` or `targets`.
-            add_eos: whether the end token follows; by default as the task has it.
+            add_eos: whether to append the end token; by default as in the task.
         """
         found = self.features[feature]
         tokens = [int(i) for i in found.vocabulary.encode(text)]
@@ -202,7 +202,7 @@ class Trained:
         return self.programs[function]
 
     def max_prompt_length(self, max_new_tokens: int) -> int | None:
-        """Returns how long a prompt may be before so many new tokens; None without a limit.
+        """Returns the longest prompt for a number of new tokens; None if there is no limit.
 
         Raises:
             UserError: the decoder has too few positions.
@@ -214,5 +214,5 @@ class Trained:
             )
         if self.input_format.prompt_side == "encoder":
             return self.model.encoder.max_sequence_length
-        # The last new token is not read.
+        # The last new token is never fed back.
         return None if limit is None else limit - max_new_tokens + 1

@@ -1,4 +1,4 @@
-"""The linear map between the word vectors of two languages."""
+"""Linear maps between the word vectors of two languages."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -13,7 +13,7 @@ def closed_form(x: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Returns `argmin_W Σ |W x_i - z_i|² = Z Xᵀ (X Xᵀ)⁻¹`, of rows x [n, D] and z [n, E]: [E, D].
 
     Source: Mikolov, Le and Sutskever 2013 (https://arxiv.org/abs/1309.4168), equation 3.
-    Departures: the minimum itself; the paper goes there by gradient descent.
+    Departures: the exact minimum; the paper uses gradient descent.
     """
     return np.linalg.lstsq(x, z, rcond=None)[0].T
 
@@ -28,12 +28,12 @@ def orthogonal(x: np.ndarray, z: np.ndarray) -> np.ndarray:
 
 
 class Precision(NamedTuple):
-    """How often a right translation is among the nearest words, in percent.
+    """How often a correct translation is among the nearest words, in percent.
 
     Attributes:
-        at_1: it is the nearest.
-        at_5: it is among the five nearest.
-        coverage: words that are translated at all: with a vector, and a confidence high enough.
+        at_1: among the nearest one.
+        at_5: among the five nearest.
+        coverage: words that are translated: they have a vector and enough confidence.
     """
 
     at_1: float
@@ -42,12 +42,12 @@ class Precision(NamedTuple):
 
 
 class TranslationMatrix:
-    """Translates by the cosine nearest to W x.
+    """Translates a word to the one whose vector has the largest cosine with W x.
 
     Args:
-        source: vectors of the one language.
-        target: vectors of the other.
-        pairs: words and their translations, from which W is learned.
+        source: vectors of the source language.
+        target: vectors of the target language.
+        pairs: words and their translations, to learn W.
         fit: `closed_form` or `orthogonal`.
 
     Raises:
@@ -77,18 +77,18 @@ class TranslationMatrix:
         self.matrix = fit(x, z)
 
     def translate(self, word: str, topn: int = 5) -> list[tuple[str, float]]:
-        """Returns the nearest words of the other language, with their cosines."""
+        """Returns the nearest words of the target language with their cosines."""
         mapped = (self.matrix @ self.source[word]).astype(np.float32)
         return [
             (str(name), cosine) for name, cosine in self.target.most_similar([mapped], topn=topn)
         ]
 
     def precision(self, pairs: Sequence[tuple[str, str]], *, confidence: float = -1.0) -> Precision:
-        """Returns the precision on pairs that were not learned from.
+        """Returns the precision on test pairs.
 
         Args:
-            pairs: words and translations; a word that is there several times has several.
-            confidence: the nearest cosine below which a word is left untranslated.
+            pairs: words and translations; a word may occur with several translations.
+            confidence: words whose largest cosine is below this are not translated.
         """
         right: dict[str, set[str]] = {}
         for word, translation in pairs:

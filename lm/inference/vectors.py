@@ -1,4 +1,4 @@
-"""Vectors of texts by what a model's stack makes of their tokens: an `embed.embed.embedder`.
+"""Vectors of texts from the outputs of a model's stack: an `embed.embed.embedder`.
 
 encoders            mean, or first with `cls_and_sep`     label_head.mean, label_head.first
 recurrent models    last                                  label_head.last
@@ -28,7 +28,7 @@ Frame: TypeAlias = Callable[[Trained, str], list[int]]
 
 @part
 def plain(trained: Trained, text: str) -> list[int]:
-    """The tokens of a text, as in training: a decoder's row begins with its start token."""
+    """Returns the tokens of a text as in training; a decoder's row begins with its start token."""
     name = "targets" if "targets" in trained.features else "inputs"
     ids = trained.ids(text, name, add_eos=False)
     return ids if "encoder" in trained.model.sides else [trained.start_token, *ids]
@@ -36,7 +36,7 @@ def plain(trained: Trained, text: str) -> list[int]:
 
 @part
 def cls_and_sep(trained: Trained, text: str) -> list[int]:
-    """`[CLS] text [SEP]`, as encoders read rows that they label."""
+    """Returns `[CLS] text [SEP]`, the rows of encoders that classify."""
     from lm.data.special_tokens import special_tokens
 
     name = "inputs" if "inputs" in trained.features else "targets"
@@ -53,17 +53,17 @@ def of_stack(
     frame: Frame = plain,
     batch_size: PositiveInt = 16,
 ) -> np.ndarray:
-    """Returns `summary(stack(E[text]))` for each text, float32 [N, D]; of two stacks the encoder's.
+    """Returns `summary(stack(E[text]))` of each text, float32 [N, D]; the encoder, if there is one.
 
     Args:
         trained: the model.
         texts: the texts.
         summary: `label_head.mean`, `label_head.first` or `label_head.last`, over real tokens.
         frame: `plain` or `cls_and_sep`.
-        batch_size: texts in a batch; changes nothing but speed.
+        batch_size: texts in a batch; affects only speed.
 
     Raises:
-        UserError: a text is longer than the model's positions, by its number.
+        UserError: a text has more tokens than the model has positions.
     """
     if not texts:
         return np.zeros((0, 0), "float32")

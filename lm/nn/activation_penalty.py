@@ -1,4 +1,4 @@
-"""Regularisation of what a recurrent stack gives out: small, and slow to change."""
+"""Activation regularisation of recurrent outputs: penalties on their size and their changes."""
 
 from keras import ops
 

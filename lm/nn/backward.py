@@ -9,16 +9,16 @@ from lm.types import Tensor
 
 @part
 class Backward(Branch):
-    """`R(branch(R(x)))`, where R turns the tokens of every segment around and leaves the padding.
+    """`R(branch(R(x)))`, where R reverses the tokens of every segment and leaves padding in place.
 
-    An encoder whose branches are all `Backward` reads the reversed source; one beside the branch
-    itself in a `parallel.Parallel` is a bidirectional layer.
+    An encoder whose branches are all `Backward` reads the reversed source. Combined with the same
+    branch in a `parallel.Parallel` it is a bidirectional layer.
 
     Args:
         branch: factory of a branch that reads from left to right.
 
-    State: that of the branch, after the first token of the row; only the last state of a row is
-    asked for, none continues.
+    State: that of the branch after the first token of the row; states are not continued from row
+    to row.
 
     Source: Schuster, Paliwal 1997; Sutskever et al. 2014 (https://arxiv.org/abs/1409.3215), section
     3.3, for the reversed source.
@@ -43,9 +43,9 @@ class Backward(Branch):
 
 
 def turned_around(segments: Tensor) -> Tensor:
-    """Returns where each position of a segment goes if it is read from its end, int32 [B, T].
+    """Returns the position that each token moves to when segments are reversed, int32 [B, T].
 
-    The order is its own inverse; padding stays where it is.
+    The permutation is its own inverse; padding stays in place.
 
     >>> print(np.asarray(turned_around(ops.array([[1, 1, 1, 2, 2, 0, 0]]))))
     [[2 1 0 4 3 5 6]]

@@ -1,4 +1,4 @@
-"""Bahdanau's decoder: it looks up the source before every step, by the state it is in."""
+"""Bahdanau's decoder: a recurrence that attends to the source before every step."""
 
 from typing import ClassVar, NamedTuple
 
@@ -20,9 +20,9 @@ class Searched(NamedTuple):
     """State of `BahdanauDecoder`.
 
     Attributes:
-        read: `[s_{t-1}; c_t]` of the last position, [B, 2D], which its output is made of.
+        read: `[s_{t-1}; c_t]` of the last position, [B, 2D], for its output.
         cell: state of the cell.
-        memory: keys and values, `Shared`; `()` outside of decoding.
+        memory: keys and values, `Shared`; `()` except in decoding.
     """
 
     read: Tensor
@@ -34,13 +34,13 @@ class Searched(NamedTuple):
 class BahdanauDecoder(Branch):
     """`s_t = cell([x_t; c_t], s_{t-1})`, `y_t = max_k ([x_t; s_{t-1}; c_t] W)_k` over pairs, D → D.
 
-    What is read is `c_t = Σ_s α_ts m_s` with `α_t = softmax_s(score(s_{t-1}, m_s))`.
+    The context is `c_t = Σ_s α_ts m_s` with `α_t = softmax_s(score(s_{t-1}, m_s))`.
 
     Args:
         cell: factory of a cell that steps.
         score: factory of a score of `lm.nn.luong`; the paper's is `AdditiveScore`.
         kernel_initializer: name or factory of the initial values of W.
-        memory_initializer: the same of the matrix by which the cell reads c_t.
+        memory_initializer: the same for the matrix with which the cell reads c_t.
 
     State: `Searched`.
 

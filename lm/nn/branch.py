@@ -1,4 +1,4 @@
-"""The one interface of the layers: a branch maps x to x of the same shape and may carry a state.
+"""The interface of layers in a stack: a branch maps x to the same shape and may have a state.
 
 Shapes by letter, here and in every file of `lm.nn`:
     B batch, T new positions, S keys (memory positions or cache slots), L capacity of a cache,
@@ -15,22 +15,21 @@ from lm.errors import LayerError
 from lm.types import Layer, Shape, Tensor, Tree
 
 Factory: TypeAlias = Callable[..., Any]
-"""Makes a part when it is called: a class or function whose arguments gin has bound."""
+"""Makes a layer when called: a class or function with arguments bound by gin."""
 
 State: TypeAlias = Tree
-"""Tensors that lead with the batch axis, except those that `lm.nn.cache` marks as shared by the
-sequences of a prompt; `()` where nothing is kept.
+"""A tree of tensors whose first axis is the batch, except those that `lm.nn.cache` marks as shared
+by the sequences of a prompt; `()` if there is no state.
 
-There are two kinds. With the state of `initial_state` a branch decodes: prefill and step. With that
-of `initial_carry` it reads a row that may continue the row of the last batch; such a state is
-called a carry."""
+There are two kinds. A state from `initial_state` is for decoding: prefill and steps. A state from
+`initial_carry`, called a carry, is for rows that may continue the rows of the last batch."""
 
 
 class Source(NamedTuple):
-    """A row that self-attention reads in place of its own.
+    """Another row from which self-attention takes keys and values.
 
     Attributes:
-        x: [B, S, D], what keys and values are projected from.
+        x: [B, S, D], the inputs of keys and values.
         positions: int32 [B or 1, S].
         segments: int32 [B, S].
     """
@@ -41,26 +40,26 @@ class Source(NamedTuple):
 
 
 class Context(NamedTuple):
-    """What a branch may know besides x: read only, made by the stack once per call.
+    """What a branch may know besides x; read-only, made once per call by the stack.
 
     Attributes:
         positions: int32 [B, T], distance of every token from the start of its segment.
         segments: int32 [B, T], 1, 2, … for the packed examples of a row and 0 for padding, or None.
-            In decoding 1 marks the tokens that advance a row, and None means that all do.
+            In decoding, 1 marks the tokens that advance a row; None means all.
         mask: bool [B or 1, 1, T, S], True where a query may see a key, or None.
         position_bias: float32 [B or 1, H, T, S], added to attention logits, or None.
-        memory: [B, S, D], what cross-attention reads; None once its keys are in the state.
+        memory: [B, S, D], the input of cross-attention; None once its keys are in the state.
         memory_mask: bool [B, 1, T or 1, S], or None.
-        source: `Source`, what self-attention reads; None is x itself.
-        relative: `funnel_attention.Relative` between the queries and what they read; None where
-            query t and key t are one token.
+        source: `Source` of keys and values of self-attention; None means x itself.
+        relative: `funnel_attention.Relative` between queries and keys; None if query t and key t
+            are the same token.
         streams: `two_stream_attention.Streams` of a stack that may have two; else None.
         index: int32 [B], positions already in the state; None except in decoding.
         query_positions: int32 [B or 1, T], the position of every query in its row.
         key_positions: int32 [B or 1, S], the same of every key.
-        slot: int32 scalar, where in the caches new keys are written; None except in decoding.
-        carried: int32 [B], the segment that continues what the state holds, 0 where none does: 1
-            in decoding. None without a state. With a carry there are always segments.
+        slot: int32 scalar, the first cache slot for new keys; None except in decoding.
+        carried: int32 [B], the segment that continues the state, 0 if none does; 1 in decoding,
+            None without a state. With a carry, `segments` is never None.
     """
 
     positions: Tensor = None
@@ -82,12 +81,12 @@ class Context(NamedTuple):
 class Branch(keras.layers.Layer):
     """`(x, context, state) -> (y, state)` with y shaped like x.
 
-    Without a state the whole sequence is seen at once (training, scoring) and `()` comes back.
-    Given a state, a branch returns the state after the new positions, be they one or many, so
-    that prefill and step are the same call. A carry `()` is the same as no state.
+    Without a state, a branch processes whole sequences (training, scoring) and returns `()` as
+    state. Given a state, it returns the state after the new positions, one or many, so that prefill
+    and step are the same call. A carry `()` means no state.
 
-    A branch does not let Keras cast its inputs: under mixed precision that would cast float32
-    states at every entry. It casts x itself.
+    Branches disable Keras' casting of inputs, which under mixed precision would cast float32 states
+    at every call, and cast x themselves.
     """
 
     def __init__(self, *, name: str | None = None) -> None:
@@ -96,8 +95,8 @@ class Branch(keras.layers.Layer):
     def build(self, x_shape: Shape) -> None:
         """Creates the variables; sublayers create theirs at their first call.
 
-        Without a `build` here Keras would trace `call` once per level of nesting, and every level
-        would double the cost.
+        Without this `build` Keras would trace `call` to build it, at every level of nesting: the
+        cost would double with each level.
         """
         del x_shape
 
@@ -107,26 +106,26 @@ class Branch(keras.layers.Layer):
         return ()
 
     def initial_carry(self, batch: int) -> State:
-        """Returns the carry before the first row, `()` where nothing crosses batches."""
+        """Returns the carry before the first row; `()` if there is none."""
         del batch
         return ()
 
 
 def refuse_source(branch: Branch, context: Context) -> None:
-    """Refuses a stack in which the branch would have to read another row than its own.
+    """Refuses a stack with a `context.source`, for a branch that cannot use it.
 
     Raises:
         LayerError: naming the branch.
     """
     if context.source is not None:
         raise LayerError(
-            f"{type(branch).__name__} reads only its own row, and this stack has it read a "
-            "longer one: bind an attention in its place"
+            f"{type(branch).__name__} can only read its own row, but this stack has it read a "
+            "longer one: use attention instead"
         )
 
 
 def make(factory: Factory, name: str | None = None) -> Any:
-    """Calls a factory with a name that does not depend on what the process built before.
+    """Calls a factory with a fixed name, unlike Keras' names, which are numbered globally.
 
     >>> make(keras.layers.Identity).name
     'identity'

@@ -1,9 +1,9 @@
 """Caches of keys and values in decoding, and how the sequences of a prompt share them.
 
-A cache has slots, and a table gives the position that each slot holds in each row's sequence. All
-rows write to the same slots, whatever the lengths of their prompts. A row may read slots that
-another row wrote: beams read their common prefix where it lies, and when one beam replaces another
-only the table changes, never the keys and values.
+A table maps each slot of a cache to a position in each row's sequence. All rows write to the same
+slots, whatever the lengths of their prompts. A row may read slots written by another row: beams
+share their common prefix, and when one beam replaces another only the table changes, not the keys
+and values.
 
 Shapes by letter: B prompts, N sequences of each, R = B · N rows, T new positions, L slots.
 """
@@ -16,17 +16,17 @@ from keras import ops
 from lm.types import Tensor, Tree
 
 NEVER = 2**30
-"""The position of a slot that a sequence has nothing in: after every query, so masks hide it."""
+"""The position of an empty slot: after every query, so that masks hide it."""
 
 
 class Shared(NamedTuple):
-    """A part of a state, leading with B, made once and read by all sequences of a prompt."""
+    """A part of a state with first axis B, computed once and read by all sequences of a prompt."""
 
     tree: Tree
 
 
 class Cache(NamedTuple):
-    """A part of a state, tensors [B, H, L, K], with a slot for every position of every sequence."""
+    """A part of a state, tensors [B, H, L, K], with slots for the positions of all sequences."""
 
     tree: Tree
 
@@ -35,9 +35,9 @@ class Slots(NamedTuple):
     """The table of the slots.
 
     Attributes:
-        positions: int32 [R, L], the position in the row's sequence that a slot holds, or `NEVER`.
+        positions: int32 [R, L], the position of a slot in the row's sequence, or `NEVER`.
         is_own: bool [R, N], which of the N sequences of its prompt a row is.
-        next: int32 scalar, the slot that is written next.
+        next: int32 scalar, the next slot to write.
     """
 
     positions: Tensor
@@ -54,8 +54,8 @@ def empty_slots(rows: int, length: int) -> Slots:
 def enter(slots: Slots, positions: Tensor) -> Slots:
     """Returns the table with new positions, int32 [R, T], in the slots from `next` on.
 
-    The N sequences of a prompt write N · T slots, one sequence after the other; each row sees the T
-    that are its own.
+    The N sequences of a prompt write N · T slots, one sequence after the other; each row sees only
+    its own T slots.
     """
     new = ops.where(slots.is_own[:, :, None], positions[:, None, :], NEVER)  # [R, N, T]
     new = ops.reshape(new, (new.shape[0], -1))  # [R, N·T]

@@ -1,7 +1,7 @@
 """State that continues from one row to the next: slots before the new positions.
 
-A row that continues a sequence finds the last positions of the row before in its state. They stand
-in front of the new ones, as slots that belong to the segment `context.carried`:
+A row that continues a sequence has the last positions of the previous row in its state. They are
+placed before the new ones, as slots of the segment `context.carried`:
 
     segments          2 2 2 2 2 | 1 1 1 3 3 0     a state of five slots, then the new row
     if carried is 1   _ _ 1 1 1 | 1 1 1 3 3 0     positions[0] = 3: three of the slots are its own
@@ -17,13 +17,13 @@ from lm.nn.branch import Context
 from lm.types import Tensor
 
 NOTHING = -1
-"""The segment of a slot that nothing continues: neither a token's nor padding's."""
+"""The segment of a slot that no segment continues."""
 
 
 def slot_segments(context: Context, segments: Tensor, count: int) -> Tensor:
     """Returns the segments of `count` slots and of the new positions, int32 [B, count + T].
 
-    A sequence owns as many of the slots as it has positions before the row.
+    The last slots belong to the continuing sequence, as many as it has positions before the row.
 
     Args:
         context: its positions and its `carried`.
@@ -47,7 +47,7 @@ def count_real(segments: Tensor) -> Tensor:
 
 
 def latest(slots: Tensor, owners: Tensor, count: int, segments: Tensor) -> Tensor:
-    """Returns the state after a row: its last `count` slots, zero where another sequence owns them.
+    """Returns the state after a row: the last `count` slots, zero if of another sequence.
 
     Args:
         slots: [B, count + T, ...], those of the state before the new ones.

@@ -1,13 +1,13 @@
-"""Recurrent cells: what becomes of a state at the next position, an equation each.
+"""Recurrent cells.
 
 A cell is a layer `(x [B, T, D], flow, state) -> (h [B, T, D], state after)` with the width of x.
-The inputs of all positions are projected by one product; the matrices of a loop are built before it
-begins. What adds up over the length is float32 whatever the compute type. No matrix is split along
-its gates: the next position needs all of h.
+The inputs of all positions are projected in one product, before the loop. States that accumulate
+over the length are float32 for any compute dtype. On a mesh no matrix is split along its gates,
+since the next position needs all of h.
 
-A cell that `stepping` admits has, once built, `inputs(x)`, the projections of any number of
+A cell that works with `stepping` has, once built, `inputs(x)`, the projections of any number of
 positions; `recurrent(h)`, the product with U; and `step(inputs of a position, state, recurrent)`,
-in which another function may stand for the product.
+where another function may replace the product.
 """
 
 from collections.abc import Callable
@@ -29,13 +29,13 @@ Product: TypeAlias = Callable[[Tensor], Tensor]
 
 
 class Flow(NamedTuple):
-    """Where a state begins and where it stands still.
+    """Where a state is reset and where it is held.
 
     Attributes:
         resets: bool [B, T, 1], True where the state before a position counts as zero.
-        holds: bool [B, T, 1], True where the state after a position is the one before: padding.
-        cuts: bool [B, T, 1], True where the state before a position is a constant, through which no
-            gradient passes; `()` where it is nowhere.
+        holds: bool [B, T, 1], True where a position does not change the state: padding.
+        cuts: bool [B, T, 1], True where no gradient passes through the state before a position;
+            `()` for nowhere.
     """
 
     resets: Tensor
@@ -44,7 +44,7 @@ class Flow(NamedTuple):
 
 
 class Hidden(NamedTuple):
-    """State of a cell that keeps its output alone, float32 [B, D]."""
+    """State of a cell that keeps only its output, float32 [B, D]."""
 
     h: Tensor
 
@@ -63,7 +63,7 @@ class LSTM(keras.layers.Layer):
     The gates are `[i, f, o, g] = x_t W + h_{t-1} U + b`, and b starts at zero.
 
     Args:
-        forget_bias: added to f, so that the memory lasts from the start (1; Sutskever: 0).
+        forget_bias: added to f, so that the cell remembers from the start (1; Sutskever: 0).
         use_bias: whether there is a b.
         kernel_initializer: name or factory of the initial values of W.
         recurrent_initializer: the same of U.
@@ -92,7 +92,7 @@ class LSTM(keras.layers.Layer):
         self.recurrent_initializer = initializer(recurrent_initializer)
 
     def build(self, x_shape: Shape, units: int | None = None) -> None:
-        """Creates the variables for x [..., D] and states of so many units, by default D."""
+        """Creates the variables for x [..., D] and states of `units`, by default D."""
         units = units or x_shape[-1]
         self.inputs = built_dense(
             "inputs", x_shape, 4 * units, self.kernel_initializer, use_bias=self.use_bias
@@ -205,15 +205,15 @@ class MinGRU(keras.layers.Layer):
 
 
 def stepping(factory: Factory, name: str = "cell") -> Layer:
-    """Makes a cell that steps from position to position, or refuses another.
+    """Makes a cell that can be stepped position by position.
 
     Raises:
-        LayerError: naming the cell.
+        LayerError: the cell cannot.
     """
     cell = make(factory, name)
     if not hasattr(cell, "step"):
         raise LayerError(
-            f"{type(cell).__name__} does not step from position to position by itself: bind "
+            f"{type(cell).__name__} cannot be stepped position by position: bind "
             "cells.LSTM, cells.GRU, hyper_cells.LayerNormLSTM, nas_cell.NASCell or "
             "enas_cell.ENASCell"
         )
@@ -228,7 +228,7 @@ def in_turn(
     Args:
         step: `(inputs of a position [B, ...], state) -> state`, h its first field.
         inputs: projected x, a tree of [B, T, ...].
-        flow: where the state begins anew and where it is held.
+        flow: where the state is reset and held.
         state: before the first position.
 
     Returns:
@@ -247,7 +247,7 @@ def in_turn(
 
 
 def stopped(cut: Tensor, state: State) -> State:
-    """Returns the state, a constant in the rows that are cut, bool [B, 1]."""
+    """Stops the gradient through the state in the rows that are cut, bool [B, 1]."""
     return keras.tree.map_structure(lambda s: ops.where(cut, ops.stop_gradient(s), s), state)
 
 
@@ -257,7 +257,7 @@ def has_no_cuts(flow: Flow) -> bool:
 
 
 def refuse_cuts(cell: Layer, flow: Flow) -> None:
-    """Refuses to truncate what reads all positions at once.
+    """Refuses truncation for a cell that processes all positions in parallel.
 
     Raises:
         LayerError: naming the cell.

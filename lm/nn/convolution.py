@@ -1,8 +1,8 @@
-"""Convolutions along the length that stop at segment borders; the causal ones keep their tail.
+"""Convolutions along the length that do not cross segment borders; causal ones keep a tail.
 
-All are written over neighbours: copies of x, [B, T, ...], shifted along the length by a fixed
-offset, zero where a neighbour lies outside of the row or in another segment. A filter of k
-taps is a sum of k weighted neighbours; filters that read the same x share its neighbours and tail.
+All are sums over neighbours: copies of x, [B, T, ...], shifted along the length by a fixed offset,
+zero where a neighbour lies outside the row or in another segment. A filter of k taps is a sum of k
+weighted neighbours; filters over the same x share its neighbours and tail.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ def moved(x: Tensor, offset: int) -> Tensor:
 
 
 def neighbour(x: Tensor, offset: int, segments: Tensor) -> Tensor:
-    """Returns `x_{t + offset}` where that lies in the segment of t, else 0.
+    """Returns `x_{t + offset}` if it is in the segment of t, else 0.
 
     Args:
         x: [B, T, ...].
@@ -59,8 +59,8 @@ def behind(x: Tensor, count: int, context: Context, tail: Tensor) -> tuple[list[
     Args:
         x: [B, T, ...].
         count: neighbours, the current position included.
-        context: its segments bound the neighbours and mark the real new positions, so that a row
-            padded on the right has its own last ones in its tail.
+        context: its segments limit the neighbours and mark the real new positions, so that the tail
+            of a row padded on the right holds its last real positions.
         tail: [B, count - 1, ...], the last positions before x, or None for a whole sequence.
     """
     if tail is None:
@@ -87,8 +87,8 @@ def weigh(neighbours: Sequence[Tensor], taps: Tensor) -> Tensor:
 class CausalConvolution(Branch):
     """`y_t = Σ_j taps_j ⊙ x_{t-j}`, j = 0 … k - 1: one filter per channel, the current tap first.
 
-    Over x [B, T, D], or over projected heads [B, T, H, K] as Primer has it: channels do not mix, so
-    that it is the same before and after the split into heads.
+    Works on x [B, T, D], or on projected heads [B, T, H, K] as in Primer: channels do not mix, so
+    it makes no difference whether heads are split before or after.
 
     Args:
         kernel_size: taps k, the current position included (Primer 3).

@@ -1,4 +1,4 @@
-"""A head that predicts a token or copies the one that was read."""
+"""A head that predicts a token or copies the input token."""
 
 from typing import ClassVar, NamedTuple
 

@@ -1,4 +1,4 @@
-"""Dropout whose random state has a stable name, so that it can be saved and restored."""
+"""Dropout whose random state has a stable name and can be saved and restored."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ class Dropout(keras.layers.Layer):
 
     Args:
         rate: probability in [0, 1).
-        broadcast_axes: axes along which one draw serves all; `[1]` gives T5's dropout, the same for
+        broadcast_axes: axes along which the mask is shared; `[1]` is T5's dropout, the same for
             every position of a sequence (as in Mesh TensorFlow and T5X).
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a bidirectional model reads: the embeddings of tokens, types and positions, normalized."""
+"""Input embeddings of bidirectional models: tokens, types and positions, normalized."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -18,7 +18,7 @@ from lm.types import Layer, Shape, Tensor
 class Embedder(keras.layers.Layer):
     """`after(position(E[tokens] + E_type[types]))`, [B, T] → [B, T, D].
 
-    Models may share one; each then projects to its own width in the `before` of its stack.
+    Models may share an embedder and project to their own width in the `before` of their stacks.
 
     Args:
         embedding: factory of the token embedding.
@@ -78,7 +78,7 @@ class Embedder(keras.layers.Layer):
 
 @part
 class Projection(keras.layers.Layer):
-    """`x W + b`, [..., E] → [..., D], where E is not D: embeddings to the width of a stack.
+    """`x W + b`, [..., E] → [..., D], from the embeddings' width to the stack's; x if E = D.
 
     Args:
         hidden_dim: D.

@@ -16,12 +16,12 @@ from lm.types import Shape, Tensor
 
 @part
 class TokenEmbedding(keras.layers.Layer):
-    """`E[token] · D^scale_exponent` with a table E [V, D]; only here is the width of a model set.
+    """`E[token] · D^scale_exponent` with a table E [V, D]; sets the width of the model.
 
     Args:
         vocabulary_size: rows of the table.
-        hidden_dim: the width D that every layer above reads from its input.
-        scale_exponent: 0 leaves the rows as they are; Tensor2Tensor scales them by D^0.5.
+        hidden_dim: the width D, which all layers above infer from their input.
+        scale_exponent: 0 for no scaling; Tensor2Tensor scales by D^0.5.
         embeddings_initializer: name or factory of the table's initial values.
     """
 
@@ -64,10 +64,10 @@ class TokenEmbedding(keras.layers.Layer):
 
 @part
 class WordDropout(keras.layers.Layer):
-    """`E[token] ⊙ m_token / (1 - rate)`: one m for every word of the vocabulary, drawn once a call.
+    """`E[token] ⊙ m_token / (1 - rate)`: one m per word of the vocabulary, drawn once per call.
 
-    All occurrences of a word in a batch are there or not. Dropping each occurrence by itself is
-    `dropout.Dropout` with `broadcast_axes = [2]` on the embeddings.
+    All occurrences of a word in a batch are dropped or kept together. To drop single occurrences
+    use `dropout.Dropout` with `broadcast_axes = [2]` on the embeddings.
 
     Args:
         embedding: factory of a token embedding.
@@ -93,7 +93,7 @@ class WordDropout(keras.layers.Layer):
         return x * ops.cast(ops.take(kept, tokens, axis=0), x.dtype)
 
     def matrix(self) -> Tensor:
-        """Returns E whole, [V, D]: what heads read."""
+        """Returns E, [V, D], without dropout: what heads read."""
         return self.embedding.matrix()
 
     def logits(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The recurrent cells of another search: gated steps from node to node."""
+"""ENAS cells: recurrent cells of gated nodes, found by architecture search."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -26,12 +26,12 @@ PUBLISHED = (
     (3, "sigmoid"),
     (6, "sigmoid"),
 )
-"""The nodes that the search of the release found: of each, the one it reads and its function."""
+"""The nodes found by the release's search: for each, its predecessor and its function."""
 
 
 @part
 class ENASCell(keras.layers.Layer):
-    """`h_t = (s_1 + … + s_n) / n`, nodes each of which moves on from one before it.
+    """`h_t = (s_1 + … + s_n) / n`, the mean of nodes that each continue from an earlier one.
 
         s_0 = h_{t-1} + σ(u) ⊙ (tanh(g) - h_{t-1}),  [g, u] = x_t W + h_{t-1} U
         s_i = s_p + σ(u) ⊙ (f(g) - s_p),             [g, u] = s_p W_i
@@ -49,7 +49,7 @@ class ENASCell(keras.layers.Layer):
 
     Source: Pham et al. 2018 (https://arxiv.org/abs/1802.03268), section 2.1, in the release of
     Google Research: the output is the mean of all nodes.
-    Departures: the paper has the mean of the nodes that no other reads.
+    Departures: the paper averages only the nodes that no other node reads.
     """
 
     logical_axes: ClassVar = {r"(inputs|recurrent|node_\d+)/kernel": ("embed", "unmodeled")}

@@ -1,8 +1,8 @@
-"""The branches that only the Evolved Transformer has; `gin/models/evolved_transformer` joins them.
+"""The branches specific to the Evolved Transformer; `gin/models/evolved_transformer` combines them.
 
-All of them follow the release in Tensor2Tensor, not its port to Mesh TensorFlow: no bias on the
-depthwise filters, a bias on every dense layer, a norm inside the decoder's feed-forward. Counted
-that way the six published sizes come out; with the port's choices they do not.
+They follow the release in Tensor2Tensor, not its port to Mesh TensorFlow: no bias on the depthwise
+filters, a bias on every dense layer, a norm inside the decoder's feed-forward. Only these choices
+give the six published parameter counts.
 """
 
 from typing import ClassVar, NamedTuple
@@ -66,8 +66,8 @@ def dropouts(rate: float) -> tuple[Dropout, Dropout]:
 class EvolvedEncoderConvolution(Branch):
     """`SepConv9(norm(drop(relu(x W + b)) + drop(relu(Conv3(x)))))`, D → 4D and D/2 → D/2 → D.
 
-    The narrower side is padded with zero channels at its end: Conv3's D/2 to 4D before the sum,
-    SepConv9's D/2 to D. Both convolutions look to both sides ("same" padding).
+    The narrower side is padded with zero channels: Conv3's D/2 to 4D before the sum, SepConv9's D/2
+    to D. Both convolutions are centred ("same" padding).
 
     Args:
         norm: factory of the norm over the 4D channels.

@@ -1,8 +1,8 @@
-"""Slots at the experts: which token gets which, and how tokens reach them and come back.
+"""Slots of experts: assigning tokens to slots, and dispatching tokens to experts and back.
 
 Besides the letters of `lm.nn.routers`: C slots of an expert for a group, P = E · C slots of a
-group. Tokens are brought to their slots and back by gathering, in both directions and in both
-passes: no tensor has tokens, experts and slots as axes, and all shapes are static for the compiler.
+group. Dispatch and combine are gathers, in the forward and the backward pass: no tensor has tokens,
+experts and slots as axes, and all shapes are static for the compiler.
 """
 
 from typing import NamedTuple
@@ -13,9 +13,9 @@ from lm.nn.routing import Choices, Competition
 from lm.types import Tensor
 
 MAX_TOKENS_OF_ONE_ROUND = 16
-"""Tokens of a row up to which each has a slot of its own: reading the experts takes longer."""
+"""Up to this many tokens per row, each gets a slot of its own: reading the experts dominates."""
 CHOICES_PER_SLOT = 4
-"""Choices that share a slot, where tokens are spread evenly over experts."""
+"""Average number of choices that share a slot, with an even load."""
 
 
 class Assigned(NamedTuple):
@@ -23,8 +23,7 @@ class Assigned(NamedTuple):
 
     Attributes:
         slot: int32 [G, S, K], expert · C + slot at the expert; E · C where a choice is dropped.
-        round: int32 [G, S, K], tokens that share a slot are computed one after the other; None
-            where each has a slot of its own.
+        round: int32 [G, S, K], the round of each choice, if tokens share slots; else None.
         slots: C.
     """
 
@@ -34,14 +33,14 @@ class Assigned(NamedTuple):
 
 
 def queue(choices: Choices, competition: Competition, num_experts: int, slots: int) -> Assigned:
-    """Gives every choice the next free slot at its expert: all first choices, then all second.
+    """Assigns every choice to the next free slot of its expert: first choices first, then second.
 
-    Where an expert has as many slots as the group has tokens, each token has its own, and no
-    token's slot depends on another token.
+    If an expert has as many slots as the group has tokens, each token has its own slot, independent
+    of the other tokens.
 
     Args:
         choices: of the router.
-        competition: padding takes no slot, and slots are as many as its real tokens bring.
+        competition: padding takes no slots; the real tokens determine the number of slots.
         num_experts: E.
         slots: C, of a group without padding.
     """
@@ -60,13 +59,13 @@ def queue(choices: Choices, competition: Competition, num_experts: int, slots: i
 
 
 def in_rounds(choices: Choices, num_experts: int) -> Assigned:
-    """Gives token s the slot `s mod C` at each of its experts, and drops nothing.
+    """Assigns token s to the slot `s mod C` of each of its experts; drops nothing.
 
-    Of the tokens that share a slot the first is computed in round 0, the next in round 1, … So the
-    row of a product that a token lies in depends on no other token; only its round does, and every
-    round is the same program. With `CHOICES_PER_SLOT` on average the fullest slot has about three
-    times as many, so the products made are about three times those of the chosen experts, where a
-    slot for each token would make E / K times as many.
+    Tokens that share a slot are computed in successive rounds. So the row in which a token is
+    computed does not depend on other tokens; only its round does, and every round is the same
+    program. With `CHOICES_PER_SLOT` on average, the fullest slot has about three times as many, so
+    this computes about three times the products of the chosen experts; a slot for each token would
+    need E / K times as many.
     """
     tokens, count = choices.expert.shape[1:]
     if tokens <= MAX_TOKENS_OF_ONE_ROUND:
@@ -85,7 +84,7 @@ def in_rounds(choices: Choices, num_experts: int) -> Assigned:
 
 
 def own_slot(choices: Choices, num_experts: int, tokens: int) -> Assigned:
-    """Gives token s slot s at each of its experts."""
+    """Assigns token s to slot s of each of its experts."""
     lane = ops.arange(tokens, dtype="int32")[:, None]
     slot = slot_or_dropped(choices.expert, lane, choices.requested, num_experts, tokens)
     return Assigned(slot, None, tokens)
@@ -94,7 +93,7 @@ def own_slot(choices: Choices, num_experts: int, tokens: int) -> Assigned:
 def slot_or_dropped(
     expert: Tensor, slot: Tensor, fits: Tensor, num_experts: int, slots: int
 ) -> Tensor:
-    """Returns the slot among those of all experts, E · C where a choice is dropped."""
+    """Returns the index of the slot among those of all experts; E · C for a dropped choice."""
     return ops.where(fits, expert * slots + slot, num_experts * slots)
 
 
@@ -111,7 +110,7 @@ def inverse(slot: Tensor, dropped: int) -> Tensor:
     [[2 3 0 3]]
     """
     groups, choices = ops.shape(slot)[0], slot.shape[1] * slot.shape[2]
-    # One scatter for all groups, each with a last slot more for what is dropped.
+    # One scatter for all groups, each with an extra last slot for dropped choices.
     first = ops.arange(groups, dtype="int32")[:, None] * (dropped + 1)
     flat = ops.reshape(slot, (-1, choices)) + first
     choice = ops.broadcast_to(ops.arange(choices, dtype="int32"), ops.shape(flat))

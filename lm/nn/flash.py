@@ -4,13 +4,13 @@ Shapes by letter: B batch, T new positions, D width, F hidden width, K width of 
 C chunk size, G blocks of a row, W positions of a block (C, or T if fewer), S keys a block reads
 pair by pair.
 
-A chunk is C positions of one example, counted from where the example starts; a block is C positions
+A chunk is C positions of an example, counted from the start of the example; a block is C positions
 of a row. Packed examples start anywhere, so their chunks straddle blocks. But no chunk spans more
-than two blocks, and an example that is longer fills whole blocks in between. So a block of queries
-    reads its own block and the one before (bidirectional: and the one after) pair by pair: in the
-        same chunk by the quadratic kernel, else in the same example by the linear one;
-    reads the blocks beyond as sums of `kᵀ v` over the one example that reaches so far.
-Both together are the paper's chunks of each example alone, whatever shares its row.
+than two blocks, and longer examples fill whole blocks in between. So a block of queries
+    attends pairwise to its own block and the one before (bidirectional: also the one after): within
+        a chunk with the quadratic kernel, else within the example with the linear one;
+    reads the blocks beyond as sums of `kᵀ v` over the one example that reaches that far.
+Together this equals the paper's attention on each example alone.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,7 @@ from lm.types import Shape, Tensor
 
 
 class MixedChunkState(NamedTuple):
-    """What a row keeps, whatever its length.
+    """The state of a row, of fixed size.
 
     Attributes:
         total: float32 [B, K, F], the sum of `kᵀ v` of the linear part over all positions but the
@@ -60,14 +60,14 @@ class MixedChunkState(NamedTuple):
 
 @part
 def tokens_read(count: Tensor, chunk_size: int) -> Tensor:
-    """The linear part is the mean over the tokens it reads: of the same size at any length."""
+    """Makes the linear part a mean over the tokens read, which does not grow with the length."""
     del chunk_size
     return ops.maximum(count, 1)
 
 
 @part
 def one_chunk(count: Tensor, chunk_size: int) -> Tensor:
-    """The linear part is the sum of the means of chunks: it grows with the length."""
+    """Makes the linear part a sum of the means of chunks, which grows with the length."""
     return ops.full_like(count, chunk_size)
 
 
@@ -80,14 +80,14 @@ class MixedChunkAttention(Branch):
         bidirectional   Σ over all chunks of the example
         N               how many tokens Σ reads, or C: the `normalizer`
 
-    Any length fits: rows are padded to whole blocks inside, and nothing reads the padding.
+    Any length works: rows are padded to whole blocks internally, and nothing reads the padding.
 
     Args:
         unit: factory of the `gau.GatedUnit`.
         kernel: `gau.squared_relu_kernel` or `gau.softmax_kernel`, inside a chunk.
         chunk_size: C (the paper: 256; 128 to 1024 hardly differ).
         mask: as of the stack: `masks.causal` or `masks.bidirectional`.
-        normalizer: `(tokens read, C) -> N`: `tokens_read` or `one_chunk`.
+        normalizer: `(number of tokens read, C) -> N`: `tokens_read` or `one_chunk`.
         position_bias: factory of a relative bias inside a chunk, `(query, key) -> [1, 1, T, S]`,
             or None.
 
@@ -98,9 +98,9 @@ class MixedChunkAttention(Branch):
             bidirectional branch is asked for a state.
 
     Source: Hua et al. 2022 (https://arxiv.org/abs/2202.10447), section 3.2.
-    Departures: chunks are counted inside each example. The linear part is divided by the
-    number of tokens it reads (the paper leaves the causal case open). A bidirectional prefix is
-    read causally.
+    Departures: chunks are counted within each example. The linear part is divided by the number of
+    tokens it reads (the paper leaves the causal case open). A bidirectional prefix is treated
+    causally.
     """
 
     def __init__(
@@ -141,14 +141,14 @@ class MixedChunkAttention(Branch):
         y = self.read_row(queries, keys, context, state)
         if not state:
             return self.unit.merge(gate, y), ()
-        # What lies before the row and its last C positions is in the state as one sum.
+        # Positions before the last C of the state are in the state as one sum.
         continues = ops.equal(segments, context.carried[:, None])[..., None]  # [B, T, 1]
         reading = ops.where(continues, linear_query, 0)
         y = y + ops.einsum("btk,bkf->btf", reading, ops.cast(state.total, x.dtype))
         return self.unit.merge(gate, y), after(state, keys, context)
 
     def read_row(self, queries: Keys, keys: Keys, context: Context, state: State) -> Tensor:
-        """Returns what the row reads of itself and of the C positions before it, [B, T, F]."""
+        """Returns the attention to the row itself and the C positions before it, [B, T, F]."""
         length = keys.key.shape[1]
         width = min(self.chunk_size, length)
         queries, row = in_blocks(queries, width), in_blocks(keys, width)  # [B, G, W, …]
@@ -166,9 +166,9 @@ class MixedChunkAttention(Branch):
         return chunk * self.chunk_size
 
     def around(self, row: Keys, past: Keys | None, context: Context) -> list[Keys]:
-        """Returns the blocks that each block reads pair by pair, from left to right.
+        """Returns the blocks that each block attends to pairwise, from left to right.
 
-        Without segments the blocks of a row are the chunks: each reads only itself.
+        Without segments blocks are chunks, and each attends only to itself.
         """
         is_alone = past is None and (context.segments is None or row.key.shape[1] == 1)
         blocks = [row]
@@ -179,7 +179,7 @@ class MixedChunkAttention(Branch):
         return blocks
 
     def near(self, queries: Keys, around: list[Keys]) -> Tensor:
-        """Returns what each block reads of the blocks around it, [B, G, W, F]."""
+        """Returns the attention of each block to the blocks around it, [B, G, W, F]."""
         blocks, width = queries.key.shape[1:3]
         left = around[0].key.shape[2] if len(around) > 1 else 0  # keys before the block's own
         asking, read = each_block(queries), each_block(joined(around))  # [B·G, W or S, …]
@@ -207,7 +207,7 @@ class MixedChunkAttention(Branch):
         del length
         if FUTURE in self.sides:
             raise LayerError(
-                "a bidirectional MixedChunkAttention cannot go step by step: bind "
+                "a bidirectional MixedChunkAttention cannot decode step by step: bind "
                 "MixedChunkAttention.mask = @masks.causal"
             )
         return self.initial_carry(batch)
@@ -226,7 +226,7 @@ class MixedChunkAttention(Branch):
 
 
 def segments_and_positions(context: Context, state: State, value: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns segments and positions, int32 [B, T] each; a row without segments is one example."""
+    """Returns segments and positions, int32 [B, T] each; without segments a row is one example."""
     if context.segments is not None:
         return context.segments, context.positions
     ones = ops.ones_like(value[:, :, 0], dtype="int32")
@@ -236,7 +236,7 @@ def segments_and_positions(context: Context, state: State, value: Tensor) -> tup
 
 
 def after(state: MixedChunkState, new: Keys, context: Context) -> MixedChunkState:
-    """Returns the state after the real ones of the new positions: that of the last example."""
+    """Returns the state of the last example after its new real positions."""
     count, size = new.key.shape[1], state.key.shape[1]  # T, C
     old = (state.key, state.linear_key, state.value)
     slots = [
@@ -245,7 +245,7 @@ def after(state: MixedChunkState, new: Keys, context: Context) -> MixedChunkStat
     ]  # [B, C + T, …]
     owners = slot_segments(context, new.segments, size)
     last = last_segment(new.segments)  # [B, 1]
-    # A row of n real tokens pushes the first n slots out of the last C: they enter the sum.
+    # n new real tokens push n slots out of the last C: these are added to the sum.
     is_pushed = ops.arange(count, dtype="int32")[None] < count_real(new.segments)
     leaving = ops.logical_and(is_pushed, ops.equal(owners[:, :count], last))
     key = ops.where(leaving[..., None], ops.cast(slots[1][:, :count], "float32"), 0.0)

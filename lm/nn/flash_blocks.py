@@ -1,4 +1,4 @@
-"""Rows cut into blocks, for mixed-chunk attention: what a block of queries reads and what lies far.
+"""Rows as blocks, for mixed-chunk attention: neighbouring blocks and sums over distant ones.
 
 Shapes by letter: B batch, T new positions, G blocks of a row, W positions of a block, K width of
 queries and keys, F hidden width, S keys that a block reads pair by pair.
@@ -16,7 +16,7 @@ PAST, FUTURE = -1, 1
 
 
 class Keys(NamedTuple):
-    """What queries read, along a row [B, T, …] or in blocks [B, G, W, …].
+    """Keys and values, along a row [B, T, …] or in blocks [B, G, W, …].
 
     Attributes:
         key: [.., K] of the quadratic part.
@@ -70,22 +70,22 @@ def each_block(keys: Keys) -> Keys:
 
 
 def far(queries: Keys, outer: Keys, side: int) -> Tensor:
-    """Returns what each block reads of the blocks beyond those around it, [B, G, W, F].
+    """Returns the linear attention to the blocks beyond those around each block, [B, G, W, F].
 
-        y_t = q_l · Σ k_lᵀ v     over the blocks beyond, where they are of the example of t
+        y_t = q_l · Σ k_lᵀ v     over the positions of the blocks beyond in the example of t
 
-    Only the example that fills the whole of an outermost block reaches beyond it. So a block of
-    queries needs the sum of a single example: that at the edge of its outermost block.
+    Only an example that fills the whole of an outermost block reaches beyond it. So a block of
+    queries needs the sum over a single example: the one at the edge of its outermost block.
 
     Args:
         queries: blocks of queries.
-        outer: for each the outermost block that it reads pair by pair, on that side.
+        outer: for each, the outermost block that it attends to pairwise, on that side.
         side: PAST or FUTURE.
     """
     blocks, zeros = queries.key.shape[1], ops.zeros_like(queries.value[:, :1])
     if blocks == 1:
         return zeros
-    # The block at the border of the row has nothing beyond it: G - 1 blocks ask, G - 1 are read.
+    # There is nothing beyond the block at the border: G - 1 blocks of queries read G - 1 blocks.
     inner, beyond = (slice(1, None), slice(-1)) if side == PAST else (slice(-1), slice(1, None))
     asking = keras.tree.map_structure(lambda x: x[:, inner], queries)
     outer = keras.tree.map_structure(lambda x: x[:, beyond], outer)
@@ -96,7 +96,7 @@ def far(queries: Keys, outer: Keys, side: int) -> Tensor:
     key = ops.where(is_edge, outer.linear_key, 0)
     sums = ops.cast(ops.einsum("bgsk,bgsf->bgkf", key, outer.value), "float32")
 
-    # Summed over the blocks beyond that have the same example at their edge.
+    # Sum over the blocks beyond that have the same example at their edge.
     block = ops.arange(blocks - 1, dtype="int32")[None]
     is_beyond = causal(block, block)
     is_beyond = is_beyond if side == PAST else ops.swapaxes(is_beyond, 1, 2)

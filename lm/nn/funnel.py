@@ -1,4 +1,4 @@
-"""The Funnel-Transformer: blocks on ever shorter rows, and a decoder back to all tokens."""
+"""The stack of the Funnel-Transformer: blocks on ever shorter rows, and a decoder to all tokens."""
 
 from collections.abc import Sequence
 
@@ -24,27 +24,26 @@ CLS_TYPE = 2
 class FunnelStack(keras.layers.Layer):
     """`h_0 = block_0(x); h_b = block_b(pool(h_{b-1}))`, decoded as `layers(upsample(h) + h_0)`.
 
-    The first layer of a block b > 0 has pooled queries and residuals and reads the keys and
-    values of the row before (pool-query-only). The first token of every example, [CLS], is never
-    averaged with another, and neither positions nor types count where it is the query or the key.
+    The first layer of a block b > 0 pools only queries and residuals; keys and values come from the
+    longer row (pool-query-only). The first token of every example, [CLS], is never pooled with
+    another, and attention from or to it ignores positions and types.
 
-    Examples that share a row are moved to positions where one grid of windows serves them all
-    (`funnel_pooling.Alignment`): packed, each gets what it gets alone. A row with more than
-    `max_segments` examples has no room for that: its outputs are NaN, never silently wrong, and
-    the metric `crowded_rows` counts it. Examples begin at position 0 and follow each other.
+    Packed examples are moved to positions where one grid of pooling windows fits all of them
+    (`funnel_pooling.Alignment`), so that each gets the same result as alone. If a row has more than
+    `max_segments` examples, its outputs are NaN, not silently wrong, and the metric `crowded_rows`
+    counts it. Examples begin at position 0 and follow each other.
 
     Args:
-        block_sizes: layers of each block, e.g. [4, 4, 4]; the row is pooled before each but the
-            first.
-        block_repeats: how often in a row each layer of a block is applied; B6-3x2-3x2 has sizes
-            [6, 3, 3] and repeats [1, 2, 2].
+        block_sizes: layers of each block, e.g. [4, 4, 4]; rows are pooled before all but the first.
+        block_repeats: how often each layer of a block is applied in succession; B6-3x2-3x2 has
+            sizes [6, 3, 3] and repeats [1, 2, 2].
         num_decoder_layers: layers on the full row after upsampling; 0 returns the last block's
             output [B, T', D].
         layers: factories of the residuals that make a layer.
-        pooling_windows: factory of the rule about what is left over at the end of an example,
+        pooling_windows: factory of the rule for a leftover token at the end of an example,
             `funnel_pooling.CompleteWindows` or `funnel_pooling.AllWindows`.
-        max_segments: the most examples in a row; each but the first costs at most
-            2^(blocks - 1) - 1 positions more (`AllWindows`: twice that).
+        max_segments: maximum number of examples in a row; each but the first costs up to
+            2^(blocks - 1) - 1 extra positions (`AllWindows`: twice that).
         sinusoid_dropout: rate on the sinusoids of queries and distances.
         before: factories of layers before the first block.
 
@@ -52,8 +51,8 @@ class FunnelStack(keras.layers.Layer):
         LayerError: if a number is out of range, or the row is too short to be pooled so often.
 
     Source: Dai et al. 2020 (https://arxiv.org/abs/2006.03236), section 2 and appendix A.
-    Departures: a mean covers the real tokens of a window, where the release averages padding in;
-    a window is padding only if both positions are (as the release; Hugging Face: if one is).
+    Departures: a mean covers only the real tokens of a window; the release includes padding. A
+    window is padding only if both positions are (as in the release; in Hugging Face if one is).
     Hugging Face does not pool rows of two or fewer; here they are refused.
     """
 
@@ -78,7 +77,7 @@ class FunnelStack(keras.layers.Layer):
         self.pooling_windows: PoolingWindows = pooling_windows()
         self.before = make_all(before, "before")
         self.blocks = [
-            # The first layer is not like the others: it may read the row before.
+            # The first layer has its own context: it may read the longer row.
             repeat(range(1), layers, f"layer_{block}")
             + repeat(range(1, size), layers, f"layer_{block}")
             for block, size in enumerate(block_sizes)
@@ -156,7 +155,7 @@ class FunnelStack(keras.layers.Layer):
     def context(
         self, x: Tensor, row: Row, stride: int, longer: Tensor = None, longer_row: Row | None = None
     ) -> Context:
-        """Returns what the layers on a row know, of which the first may read the longer one."""
+        """Returns the context of the layers on a row; the first layer may read a longer row."""
         keys, key_stride = (row, stride) if longer_row is None else (longer_row, stride // 2)
         positions, segments = first_tokens(x, row, stride)
         source = None
@@ -171,7 +170,7 @@ class FunnelStack(keras.layers.Layer):
         )
 
     def relative(self, row: Row, stride: int, keys: Row, key_stride: int, width: int) -> Relative:
-        """Returns how the queries of a row lie to its keys, with sinusoids of a width."""
+        """Returns the relative positions of queries and keys, with sinusoids of a width."""
         count, size = row.segments.shape[1], keys.segments.shape[1]
         query, key, distance = (
             ops.convert_to_tensor(each, self.compute_dtype)
@@ -185,10 +184,10 @@ class FunnelStack(keras.layers.Layer):
         )
 
     def check_length(self, length: int) -> None:
-        """Refuses to pool what is one window already."""
+        """Refuses rows that are too short to be pooled as often."""
         if length <= 2:  # noqa: PLR2004 - [CLS] and one window
             raise LayerError(
-                f"FunnelStack.block_sizes has {len(self.blocks)} blocks, for which a row is pooled "
+                f"FunnelStack.block_sizes has {len(self.blocks)} blocks, so rows are pooled "
                 f"{len(self.blocks) - 1} times, but {length} positions are left before the last: "
                 "raise TASK_FEATURE_LENGTHS or take fewer blocks"
             )

@@ -1,8 +1,8 @@
-"""Pooling a row of packed examples so that no window mixes two of them, and the way back.
+"""Pooling rows of packed examples without mixing examples, and upsampling them again.
 
-Within an example the first token, [CLS], is a window of its own and (1, 2), (3, 4), … follow. If
-every example starts at a multiple of 2^(number of poolings), one grid of windows (2m - 1, 2m)
-serves the whole row, static for the compiler; masks do the rest. `Alignment` finds such starts.
+Within an example the first token, [CLS], is a window of its own, followed by (1, 2), (3, 4), … If
+every example starts at a multiple of 2^(number of poolings), one grid of windows (2m - 1, 2m) fits
+the whole row, which keeps shapes static; masks do the rest. `Alignment` moves examples accordingly.
 
     positions  0    1 2  3 4  5 6  7 8      an example of 6 tokens, then one of 1
     tokens     C    a b  c d  e .  . C
@@ -19,7 +19,7 @@ from lm.types import Tensor
 
 
 class Row(NamedTuple):
-    """What is known of the positions of a row, besides their vectors.
+    """Segments and types of the positions of a row.
 
     Attributes:
         segments: int32 [B or 1, T], 1, 2, … for the examples of a row and 0 for none.
@@ -31,13 +31,13 @@ class Row(NamedTuple):
 
 
 class PoolingWindows(Protocol):
-    """Which windows of an example are kept, and to which segment they belong."""
+    """The rule for which pooling windows of an example are kept."""
 
     def length(self, length: int) -> int:
         """Returns the length of a row of this length after one pooling."""
 
     def capacity(self, length: Tensor, stride: int) -> Tensor:
-        """Returns how many positions an example needs, so that `stride` can divide them."""
+        """Returns how many positions an example needs, a multiple of `stride`."""
 
     def segment(self, left: Tensor, right: Tensor) -> Tensor:
         """Returns the segment of a window from those of its two positions, 0 for none."""
@@ -45,14 +45,13 @@ class PoolingWindows(Protocol):
 
 @part
 class CompleteWindows:
-    """A last window without a partner is dropped: n → ⌈n/2⌉, 512 → 256 → 128.
+    """Drops an incomplete last window: n → ⌈n/2⌉, 512 → 256 → 128.
 
-    The dropped token has been a key of the pooling layer, and comes back only by the decoder's
-    residual.
+    The dropped token is still a key of the pooling layer, and returns by the decoder's residual.
 
     Source: Dai et al. 2020 (https://arxiv.org/abs/2006.03236), appendix A.1, `truncate_seq`.
-    Departures: the release drops the last position of the row, here it is the last window of the
-    example, so that more padding changes nothing. Both are the same for full rows of even length.
+    Departures: the release drops the last position of the row; here it is the last window of the
+    example, so that padding changes nothing. Both agree for full rows of even length.
     """
 
     def length(self, length: int) -> int:
@@ -68,7 +67,7 @@ class CompleteWindows:
 
 @part
 class AllWindows:
-    """A last window without a partner is kept as it is: n → ⌊n/2⌋ + 1, 512 → 257 → 129.
+    """Keeps an incomplete last window: n → ⌊n/2⌋ + 1, 512 → 257 → 129.
 
     Source: Dai et al. 2020 (https://arxiv.org/abs/2006.03236), release without `truncate_seq`.
     """
@@ -84,7 +83,7 @@ class AllWindows:
 
 
 def pool(x: Tensor, row: Row, windows: PoolingWindows) -> tuple[Tensor, Row]:
-    """Returns the means of the windows' real tokens, [B, T', D], and what is known of them.
+    """Returns the means of the windows' real tokens, [B, T', D], and their segments and types.
 
     >>> row = Row(ops.array([[1, 1, 1, 1, 1, 1]]))
     >>> y, pooled = pool(ops.arange(6.0)[None, :, None], row, CompleteWindows())
@@ -117,7 +116,7 @@ def pairs(x: Tensor, length: int) -> tuple[Tensor, Tensor]:
 
 
 def upsample(x: Tensor, pooled: Row, row: Row, stride: int) -> Tensor:
-    """Gives every token the vector of its window, or zeros where that was dropped.
+    """Gives every token the vector of its window, or zeros if that was dropped.
 
     Args:
         x: [B, T', D], at the positions of `pooled`.
@@ -155,14 +154,14 @@ def starts(segments: Tensor) -> Tensor:
 class Alignment:
     """A wider row in which every example starts at a multiple of the stride.
 
-    `align(x) = M x` takes tokens there and `restore(y) = Mᵀ y` brings them back, M a matrix of
-    zeros and ones: the gradients are products too.
+    `align(x) = M x` moves tokens there and `restore(y) = Mᵀ y` moves them back, with a 0/1 matrix
+    M, so that gradients are products too.
 
     Args:
         segments: int32 [B, T].
-        windows: how many positions an example needs.
+        windows: the rule for how many positions an example needs.
         stride: power of two.
-        max_segments: the most examples in a row; what does not fit is left out.
+        max_segments: maximum number of examples in a row; further ones are dropped.
     """
 
     def __init__(
@@ -186,7 +185,7 @@ class Alignment:
         return ops.einsum("bst,btd->bsd", ops.cast(self.matrix, x.dtype), x)
 
     def align_row(self, row: Row) -> Row:
-        """Moves what is known of the tokens; 0 stands where there is none."""
+        """Moves segments and types of the tokens; 0 where there is none."""
         aligned = (
             None if x is None else ops.sum(ops.where(self.matrix, x[:, None, :], 0), axis=-1)
             for x in row

@@ -36,7 +36,7 @@ def squared_relu_kernel(
 
 @part
 def softmax_kernel(query: Tensor, key: Tensor, bias: Tensor, mask: Tensor, length: int) -> Tensor:
-    """Returns `softmax(q·kᵀ K^-0.5 + bias)`: ordinary attention, which has no use for n."""
+    """Returns `softmax(q·kᵀ K^-0.5 + bias)`: ordinary attention, which does not need n."""
     del length
     logits = single_head_products(query, key) * query.shape[-1] ** -0.5 + bias
     return ops.softmax(ops.where(mask, logits, -1e9))
@@ -53,7 +53,7 @@ class GatedUnit(keras.layers.Layer):
     Args:
         intermediate_dim: F, the width of u and v (2·D in the paper).
         head_dim: K, the width of z (128 in the paper).
-        num_heads: N, how many heads the branch around it asks for; not to be bound.
+        num_heads: N, set by the branch around it; not to be bound.
         activation: φ; the paper's is swish.
         dropout: rate on u ⊙ a.
         rotary: factory of a layer that rotates the heads by their positions, or None.
@@ -63,8 +63,8 @@ class GatedUnit(keras.layers.Layer):
         LayerError: if the heads are rotated and their width is odd.
 
     Source: Hua et al. 2022 (https://arxiv.org/abs/2202.10447), section 3.1 and appendix.
-    Departures: three matrices replace the one D → 2F + K, so that each can be split over
-    devices; the numbers are the same.
+    Departures: three matrices instead of one D → 2F + K, so that each can be split over devices;
+    the function is the same.
     """
 
     logical_axes: ClassVar = {
@@ -137,10 +137,10 @@ class GatedUnit(keras.layers.Layer):
 class GatedAttentionUnit(Branch):
     """`(u ⊙ (A v)) W_o` with `A = kernel(q, k)` of one head: attention and feed-forward in one.
 
-    With the squared ReLU, `A = relu(q·kᵀ / n + b)² ⊙ mask`: nothing is normalised over the keys,
-    so n must not depend on what happens to share the row. It is a number of the model,
-    `max_sequence_length`: one model gives a sequence the same result alone, packed, padded
-    and step by step. Two units replace a Transformer layer of attention and feed-forward.
+    With the squared ReLU, `A = relu(q·kᵀ / n + b)² ⊙ mask` is not normalised over the keys, so n
+    must not depend on the rest of the row. It is a constant of the model, `max_sequence_length`: a
+    sequence gets the same result alone, packed, padded and step by step. Two units replace a
+    Transformer layer of attention and feed-forward.
 
     Args:
         unit: factory of the `GatedUnit`.
@@ -154,10 +154,10 @@ class GatedAttentionUnit(Branch):
     Raises:
         LayerError: if the bias is too short, or the stack has a bias.
 
-    Source: Hua et al. 2022 (https://arxiv.org/abs/2202.10447), section 3.1; the model made of it
-    is called FLASH-Quad.
-    Departures: n is fixed. If it were the length of each batch, a model trained at one length
-    would have weights that are wrong by a square at another.
+    Source: Hua et al. 2022 (https://arxiv.org/abs/2202.10447), section 3.1; models of this unit are
+    called FLASH-Quad.
+    Departures: n is fixed. If it were the length of the batch, a model trained at one length would
+    compute attention weights off by a square factor at another.
     """
 
     def __init__(
@@ -222,8 +222,8 @@ def admitted(branch: Branch, x: Tensor, context: Context) -> Tensor:
     """Returns x in the branch's compute type.
 
     Raises:
-        LayerError: the keys are another row's, or the stack shares a position bias: that has the
-            heads of a Transformer, and no use here.
+        LayerError: the keys are those of another row, or the stack has a position bias, which has
+            the heads of a Transformer.
     """
     refuse_source(branch, context)
     if context.position_bias is not None:

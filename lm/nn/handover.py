@@ -1,7 +1,7 @@
-"""Handing over: a decoder begins with the states in which its encoder ends.
+"""Handover: a recurrent decoder starts from the final states of its encoder.
 
-The encoder reads its row with states, from zeros; padding holds them, so those after the row are
-the ones after its last token. The decoder's layers begin with them in place of zeros.
+The encoder's states start at zero, and padding holds them, so that after the row they are the
+states after its last token. The decoder's layers start from them instead of zeros.
 """
 
 from typing import TypeVar
@@ -20,7 +20,7 @@ Begun = TypeVar("Begun", StackCarry, StackState)
 
 
 def before_row(stack: Stack, x: Tensor, rows: Rows) -> StackCarry:
-    """Returns zeros as the states of a stack before it reads x, [B, T, D], and ends."""
+    """Returns the zero states of a stack before it reads x, [B, T, D]."""
     if not stack.built:
         stack(x, rows)  # layers know the width of their states once they have their variables
     residuals = tuple(r.initial_state(*x.shape[:2]) for r in stack.residuals)
@@ -29,11 +29,11 @@ def before_row(stack: Stack, x: Tensor, rows: Rows) -> StackCarry:
 
 @part
 def last_state(last: State, initial: State) -> State:
-    """Returns the decoder's states: the encoder's, layer by layer, tensor by tensor.
+    """Returns the decoder's initial states, copied from the encoder layer by layer.
 
     Args:
         last: states of the encoder's layers after the row.
-        initial: those with which the decoder's layers would begin; layers without one are passed.
+        initial: default initial states of the decoder's layers; layers without states are skipped.
 
     Raises:
         LayerError: if encoder and decoder do not keep the same tensors.
@@ -44,17 +44,17 @@ def last_state(last: State, initial: State) -> State:
     found, wanted = ([tuple(x.shape[1:]) for x in states] for states in (given, taken))
     if found != wanted or not wanted:
         raise LayerError(
-            f"the encoder ends in states of {found}, the decoder begins with {wanted}: give both "
-            "as many recurrent layers, of one cell and width"
+            f"the encoder ends with states of {found}, the decoder starts from {wanted}: both need "
+            "the same number of recurrent layers, with the same cell and width"
         )
     return keras.tree.pack_sequence_as(initial, given)
 
 
 def nan_if_packed(x: Tensor, segments: Tensor) -> Tensor:
-    """Returns x [B, T, D], NaN in rows of two examples or more: one state cannot serve both.
+    """Returns x [B, T, D], NaN in rows with several examples, which cannot share a state.
 
     Args:
-        x: what the decoder made.
+        x: outputs of the decoder.
         segments: int32 [B, T], or None where no row is packed.
     """
     if segments is None:

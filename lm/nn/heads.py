@@ -13,12 +13,12 @@ from lm.types import Activation, Layer, Shape, Tensor
 
 
 class LogitsInput(NamedTuple):
-    """What logits are projected from: `x kernelᵀ + bias`, [..., V].
+    """The inputs of logits `x kernelᵀ + bias`, [..., V].
 
     Attributes:
         x: [..., D].
         kernel: [V, D].
-        bias: [V], or () where there is none.
+        bias: [V], or () for none.
     """
 
     x: Tensor
@@ -33,10 +33,10 @@ def project(inputs: LogitsInput) -> Tensor:
 
 
 def project_from_table(inputs: LogitsInput) -> Tensor:
-    """Returns the logits as `project` does, where the kernel lies in memory as a table [V, D].
+    """Returns the logits as `project` does, for a kernel stored as a table [V, D].
 
-    The table is transposed before the product, so that its gradient is made as [D, V]: on a CPU
-    that takes half the time. The third axis keeps XLA from transposing the product instead.
+    The table is transposed before the product, so that its gradient is computed as [D, V], which
+    takes half the time on a CPU. The third axis keeps XLA from transposing the product instead.
     """
     count, width = inputs.kernel.shape
     kernel = ops.transpose(ops.reshape(inputs.kernel, (count, width, 1)), (1, 0, 2))  # [D, V, 1]
@@ -48,7 +48,7 @@ def project_from_table(inputs: LogitsInput) -> Tensor:
 
 @part
 class Logits(keras.layers.Layer):
-    """`x W`, [B, T, D] → [B, T, V], with a matrix of its own.
+    """`x W`, [B, T, D] → [B, T, V]: untied logits.
 
     Args:
         kernel_initializer: name or factory of the initial values.

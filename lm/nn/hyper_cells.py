@@ -1,4 +1,4 @@
-"""LSTM cells whose gates are normalised, or scaled by a smaller LSTM beside them."""
+"""LSTM cells with layer norm, or with gates scaled by a smaller LSTM (HyperLSTM)."""
 
 import functools
 from collections.abc import Mapping
@@ -88,7 +88,7 @@ class LayerNormLSTM(keras.layers.Layer):
 
 @part
 class HyperLSTM(keras.layers.Layer):
-    """An LSTM whose gates another one scales: `y = N(d_h ⊙ h_{t-1} U + d_x ⊙ x_t W + b)`.
+    """An LSTM whose gates are scaled by another one: `y = N(d_h ⊙ h_{t-1} U + d_x ⊙ x_t W + b)`.
 
     With ĥ_t the output of the smaller cell, which reads `[h_{t-1}; x_t]`, each gate y of
     `[i, f, o, g]` has
@@ -109,7 +109,7 @@ class HyperLSTM(keras.layers.Layer):
     State: `HyperState`.
 
     Source: Ha et al. 2017 (https://arxiv.org/abs/1609.09106), appendix A.2.3, and its release,
-    which takes ĥ_t where the text has ĥ_{t-1}.
+    which uses ĥ_t where the text has ĥ_{t-1}.
     Departures: no recurrent dropout.
     """
 

@@ -1,8 +1,7 @@
-"""Initial values: factories are called once per variable.
+"""Initializers, made by factories that are called once per variable.
 
-A Keras initializer draws its seed when it is made: one instance shared by two variables of the
-same shape would give both the same values. Therefore layers take factories, and `initializer` calls
-them.
+A Keras initializer draws its seed when it is created: shared by two variables of the same shape it
+would give both the same values. So layers take factories, and `initializer` calls them.
 """
 
 from collections.abc import Callable
@@ -29,8 +28,8 @@ def initializer(factory: Initializer) -> Any:
 class DepthScaledNormal(keras.initializers.RandomNormal):
     """Normal with standard deviation `stddev / sqrt(2 · num_layers)`.
 
-    GPT-2 draws the two projections that end on the residual stream this way, so that the stream's
-    variance does not grow with depth.
+    GPT-2 uses it for the two projections that write to the residual stream, so that the variance of
+    the stream does not grow with depth.
 
     Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.3.
     """

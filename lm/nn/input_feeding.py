@@ -1,4 +1,4 @@
-"""Luong's decoder with input feeding: what attention made at one position is read at the next."""
+"""Luong's decoder with input feeding: the attention output at one position is input at the next."""
 
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
@@ -23,9 +23,9 @@ class Fed(NamedTuple):
     """State of `InputFeeding`.
 
     Attributes:
-        h: h̃, what attention made at the last position, [B, D].
+        h: h̃, the output of attention at the last position, [B, D].
         cells: states of the cells.
-        memory: keys and values, `Shared`; `()` outside of decoding.
+        memory: keys and values, `Shared`; `()` except in decoding.
     """
 
     h: Tensor
@@ -37,8 +37,8 @@ class Fed(NamedTuple):
 class InputFeeding(Branch):
     """`h̃_t = attention(s_t)`, `s_t = cell_n(… cell_1([x_t; h̃_{t-1}]))`, D → D.
 
-    All layers of a decoder are one recurrence; no layer reads a row before the one above it. Only
-    the projections of x_t are made for all positions at once.
+    All layers of the decoder form one recurrence, advanced position by position. Only the
+    projections of x_t are computed for all positions at once.
 
     Args:
         cells: factories of cells that step, the lowest first.
@@ -104,7 +104,7 @@ class InputFeeding(Branch):
         """Returns the output of the last cell and the states after a position.
 
         Args:
-            x: what the first cell projects of its input.
+            x: projected input of the first cell.
             before: states of the cells.
             kept: factors of their outputs, [B, D] each.
         """
@@ -121,7 +121,7 @@ class InputFeeding(Branch):
 
 
 def by_position(mask: Tensor, length: int) -> Tree:
-    """Returns which memory each position sees, [B, 1, T or 1, S] → [B, T, S]; `()` of None."""
+    """Returns the memory mask of each position, [B, 1, T or 1, S] → [B, T, S]; `()` for None."""
     if mask is None:
         return ()
     return ops.broadcast_to(mask[:, 0], (mask.shape[0], length, mask.shape[3]))
@@ -129,14 +129,14 @@ def by_position(mask: Tensor, length: int) -> Tree:
 
 @part
 def last_state(last: State, initial: State) -> State:
-    """Returns the state of the decoder's `InputFeeding`: its cells begin with the encoder's.
+    """Returns the initial state of the decoder's `InputFeeding`, with the encoder's cell states.
 
     Args:
         last: states of the encoder's layers after the row.
-        initial: `(Fed,)`, all zeros; h̃ stays so.
+        initial: `(Fed,)`, all zeros; h̃ remains zero.
 
     Raises:
-        LayerError: if encoder and cells do not keep the same tensors.
+        LayerError: if encoder and cells do not have the same state tensors.
 
     Source: Luong et al. 2015 (https://arxiv.org/abs/1508.04025), sections 2 and 3.3.
     """

@@ -1,7 +1,6 @@
-"""Products of layers with their kernels, for which a search may give copies of its own.
+"""Products of layers with their kernels; a search may substitute copies of the kernels.
 
-A copy lies in memory as its engine reads it best, or holds narrower numbers. Layers ask for a
-product and know nothing of it.
+A copy has a faster memory layout or narrower numbers. Layers call `product` and need not know.
 """
 
 from collections.abc import Iterator, Mapping
@@ -42,8 +41,8 @@ def product(x: Tensor, kernel: Any) -> Tensor:
 def table_product(x: Tensor, table: Any) -> Tensor:
     """Returns `x Eᵀ` of one position per row, [B, D] → [B, V].
 
-    Computed as E xᵀ and transposed: so a CPU reads the table, by far the larger factor, in order,
-    which takes half the time for up to a few dozen rows.
+    Computed as E xᵀ and transposed: a CPU then reads the table, by far the larger factor, in memory
+    order, which takes half the time for up to a few dozen rows.
 
     Args:
         x: [B, D].
@@ -56,7 +55,7 @@ def table_product(x: Tensor, table: Any) -> Tensor:
 def kernel_first(x: Tensor, kernel: Tensor) -> Tensor:
     """Returns `(K xᵀ)ᵀ`, [B, D] → [B, F], of a kernel K [F, D]."""
     y = ops.matmul(kernel, ops.transpose(x))  # [F, B]
-    # The third axis keeps XLA from transposing the product itself.
+    # The third axis keeps XLA from folding this transpose into the product.
     return ops.transpose(y[:, :, None], (1, 2, 0))[:, 0]
 
 
@@ -78,7 +77,7 @@ class Dense(keras.layers.Dense):
 
 @contextmanager
 def given_copies(copies: Mapping[int, KernelCopy]) -> Iterator[None]:
-    """Lets layers multiply by copies: `id` of a variable -> its copy."""
+    """Makes layers use copies of their kernels: `id` of a variable -> its copy."""
     token = _COPIES.set(copies)
     try:
         yield
@@ -87,5 +86,5 @@ def given_copies(copies: Mapping[int, KernelCopy]) -> Iterator[None]:
 
 
 def _copy(variable: Any) -> KernelCopy | None:
-    """Returns the copy that is given for a variable."""
+    """Returns the current copy of a variable, or None."""
     return (_COPIES.get() or {}).get(id(variable))

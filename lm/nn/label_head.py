@@ -1,6 +1,6 @@
-"""The head of models that label: scores for a row, or for each of its tokens.
+"""The head of classifiers: scores for a row, or for each of its tokens.
 
-`summary` says what the scores are computed from, `layers` what lies between:
+`summary` selects the vectors that are scored, `layers` are applied in between:
 
     BERT      first   [Hidden with tanh, Dropout]
     ELECTRA   first   [Dropout, Hidden with gelu, Dropout]
@@ -35,7 +35,7 @@ def first(x: Tensor, segments: Tensor) -> Tensor:
 
 @part
 def last(x: Tensor, segments: Tensor) -> Tensor:
-    """The last position that is no padding: [B, T, D] → [B, D].
+    """The last position that is not padding: [B, T, D] → [B, D].
 
     >>> print(np.asarray(last(ops.array([[[1.0], [2.0], [3.0]]]), ops.array([[1, 1, 0]]))))
     [[2.]]
@@ -49,7 +49,7 @@ def last(x: Tensor, segments: Tensor) -> Tensor:
 
 @part
 def mean(x: Tensor, segments: Tensor) -> Tensor:
-    """The mean over all positions but padding: [B, T, D] → [B, D].
+    """The mean over all positions except padding: [B, T, D] → [B, D].
 
     >>> print(np.asarray(mean(ops.array([[[1.0], [2.0], [9.0]]]), ops.array([[1, 1, 0]]))))
     [[1.5]]
@@ -62,7 +62,7 @@ def mean(x: Tensor, segments: Tensor) -> Tensor:
 
 @part
 def every(x: Tensor, segments: Tensor) -> Tensor:
-    """Every position by itself: [B, T, D] → [B, T, D]."""
+    """Every position: [B, T, D] → [B, T, D]."""
     del segments
     return x
 
@@ -104,7 +104,7 @@ class LabelHead(keras.layers.Layer):
         num_labels: number of scores L; 1 for regression and multiple choice, 2 (start and end of
             the answer) for spans.
         summary: `first`, `last`, `mean` or `every`.
-        layers: factories of the layers between.
+        layers: factories of layers before W.
         kernel_initializer: name or factory of the initial values of W.
 
     Source: Devlin et al. 2019 (https://arxiv.org/abs/1810.04805), section 3.2 and appendix B; Clark

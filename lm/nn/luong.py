@@ -1,6 +1,6 @@
-"""Attention of recurrent decoders over what the encoder made of every word.
+"""Attention of recurrent decoders over the outputs of the encoder.
 
-A score is a layer with `query(x)`, `key(memory)`, both [B, ·, D], and a call on the two.
+A score is a layer with `query(x)` and `key(memory)`, both [B, ·, D], and a call on the two.
 """
 
 from typing import ClassVar
@@ -161,21 +161,21 @@ class LuongAttention(Branch):
 
 
 def remembered(branch: Branch, context: Context, state: State) -> KeyValue:
-    """Returns keys and values: made of the memory where it is given, else kept.
+    """Returns keys and values: computed from the memory if it is given, else from the state.
 
     Args:
         branch: with a `score`.
-        context: with the memory, or none.
-        state: `Shared`, or nothing.
+        context: with the memory, or without.
+        state: `Shared`, or `()`.
 
     Raises:
-        LayerError: there is neither.
+        LayerError: there is neither memory nor state.
     """
     if context.memory is not None:
         memory = ops.cast(context.memory, branch.compute_dtype)
         return KeyValue(branch.score.key(memory), memory)
     if not state:
-        raise LayerError(f"{type(branch).__name__} reads a memory, and this stack is given none")
+        raise LayerError(f"{type(branch).__name__} needs a memory, but this stack has none")
     return state.tree
 
 

@@ -1,4 +1,4 @@
-"""Which query may attend to which key, as functions of positions: a stack is given one of them."""
+"""Attention masks as functions of positions; every stack has one."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -40,7 +40,7 @@ def both(query: Tensor, key: Tensor) -> Tensor:
 
 
 def sees_ahead(mask: Mask) -> bool:
-    """Tells whether a mask lets a query see a later position.
+    """Returns whether a mask lets a query see later positions.
 
     >>> sees_ahead(causal), sees_ahead(bidirectional)
     (False, True)

@@ -1,4 +1,4 @@
-"""Mixture of experts: many feed-forwards, of which every token uses a few.
+"""Mixture of experts: many feed-forwards, a few of which process each token.
 
 Letters as in `lm.nn.branch`, `lm.nn.routers` and `lm.nn.expert_slots`.
 """
@@ -26,26 +26,26 @@ class MixtureOfExperts(Branch):
     """`y = Σ_k gate_k(x) · expert_{e_k(x)}(x)` over the experts that a router sends x to.
 
     In training an expert has `min(n, max(int(capacity_factor · n / E), min_capacity))` slots for
-    the n real tokens of a group. A choice that finds no free slot is dropped and adds nothing; a
-    token whose choices are all dropped keeps only its residual. A group is one row of the batch or
-    several. Packed examples of a group compete, so that in training packed equals alone only where
-    `capacity_factor` is None. Padding takes no slot and brings none.
+    the n real tokens of a group. A choice without a free slot is dropped and contributes nothing; a
+    token whose choices are all dropped keeps only its residual. A group is one or more rows of the
+    batch. Packed examples of a group compete for slots, so in training a packed example gets the
+    same result as alone only if `capacity_factor` is None. Padding takes no slots and adds none.
 
-    Evaluation, scoring and decoding drop nothing: every example gets what it gets alone, whatever
-    is packed, padded or batched with it. They take about three times the products of the chosen
-    experts.
+    Evaluation, scoring and decoding drop nothing: every example gets the same result as alone,
+    independent of packing, padding and batch. They compute about three times the products of the
+    chosen experts.
 
-    Reports how many tokens get no slot, how even the load is, how many experts no token requests,
-    and the losses of the router.
+    Reports the share of tokens without a slot, the evenness of the load, the share of experts that
+    no token requests, and the losses of the router.
 
     Args:
-        router: factory of a layer of `lm.nn.routers`; it knows the number of experts E.
-        expert: factory of a feed-forward with `dense = @moe.ExpertDense`: all E at once.
-        capacity_factor: slots over those that an even load fills (Switch 1.25, top-2 2.0); None
+        router: factory of a layer of `lm.nn.routers`, which sets the number of experts E.
+        expert: factory of a feed-forward with `dense = @moe.ExpertDense`, which holds all E.
+        capacity_factor: number of slots relative to an even load (Switch 1.25, top-2 2.0); None
             drops nothing in training either, at E / K times the products.
-        min_capacity: least number of slots (Mesh TensorFlow 4).
-        group_size: tokens that compete in training, at most: as many whole rows as divide the
-            batch; None is one row.
+        min_capacity: minimum number of slots (Mesh TensorFlow 4).
+        group_size: maximum number of tokens that compete in training: as many whole rows as divide
+            the batch; None is one row.
 
     Raises:
         LayerError: for a capacity of zero, an unknown router, or more experts than a group has
@@ -55,11 +55,11 @@ class MixtureOfExperts(Branch):
 
     Source: Shazeer et al. 2017 (https://arxiv.org/abs/1701.06538), equation 1; capacity and groups:
     Lepikhin et al. 2020 (https://arxiv.org/abs/2006.16668), section 2.2.
-    Departures: the papers have a capacity in evaluation too, so that a token's output depends on
-    what shares its batch.
+    Departures: in the papers capacity also applies in evaluation, so that a token's output depends
+    on the rest of the batch.
     """
 
-    # These go before what the feed-forward declares of its own matrices.
+    # These take precedence over what the feed-forward declares for its matrices.
     logical_axes: ClassVar = {
         "experts/(gate|hidden)/kernel": ("expert", "embed", "expert_mlp"),
         "experts/(gate|hidden)/bias": ("expert", "expert_mlp"),
@@ -93,7 +93,7 @@ class MixtureOfExperts(Branch):
         self.to_tokens = ToTokens(name="to_tokens")
 
     def build(self, x_shape: Shape) -> None:
-        """Creates the variables of the experts here: inside a loop over rounds it could not."""
+        """Creates the variables of the experts, which a loop over rounds could not do."""
         self.experts(
             ops.zeros((self.router.num_experts, 1, x_shape[-1])), Context(), training=False
         )
@@ -119,7 +119,7 @@ class MixtureOfExperts(Branch):
     def competition(
         self, x: Tensor, segments: Tensor, tokens: int, training: Training
     ) -> Competition:
-        """Returns which tokens compete: in training a group's, else an example's."""
+        """Returns which tokens compete: in training those of a group, else those of an example."""
         if segments is None:
             segments = ops.ones_like(x[..., 0], "int32")
         if training:
@@ -133,7 +133,7 @@ class MixtureOfExperts(Branch):
         return ops.sum(outputs(x, gate, assigned), axis=2)
 
     def by_rounds(self, x: Tensor, gate: Tensor, assigned: Assigned) -> Tensor:
-        """Returns what `at_once` does, round after round until the last one."""
+        """Returns what `at_once` returns, computed in rounds."""
         dropped = self.router.num_experts * assigned.slots
         last = ops.max(ops.where(assigned.slot < dropped, assigned.round, -1))
 
@@ -143,14 +143,14 @@ class MixtureOfExperts(Branch):
 
         def next_round(round: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             slot = ops.where(ops.equal(assigned.round, round), assigned.slot, dropped)
-            # A choice is computed in one round; in all others 0 is added to it.
+            # A choice is computed in one round; all other rounds add 0 to it.
             return round + 1, y + self.at_once(x, gate, assigned._replace(slot=slot))
 
         zeros = ops.zeros((*ops.shape(assigned.slot), x.shape[-1]), x.dtype)
         return ops.while_loop(is_left, next_round, (ops.zeros((), "int32"), zeros))[1]
 
     def at_once(self, x: Tensor, gate: Tensor, assigned: Assigned) -> Tensor:
-        """Returns gate times output of each choice that has a slot, 0 of others, [G, S, K, D]."""
+        """Returns gate times output of each choice, 0 without a slot, [G, S, K, D]."""
         slot = assigned.slot
         chosen = inverse(slot, self.router.num_experts * assigned.slots)  # [G, P]
         # A gate goes to the slot of its choice: every choice is a token of one choice, [G, S·K, 1].
@@ -179,7 +179,7 @@ class MixtureOfExperts(Branch):
         return tokens
 
     def capacity(self, tokens: int) -> int:
-        """Returns how many slots an expert has for so many competing tokens."""
+        """Returns how many slots an expert has for a number of competing tokens."""
         if self.capacity_factor is None:
             return tokens
         share = int(self.capacity_factor * tokens / self.router.num_experts)
@@ -189,8 +189,8 @@ class MixtureOfExperts(Branch):
 class ToExperts(keras.layers.Layer):
     """x of the token at each slot: [G, S, D] → [E, G, C, D], 0 at slots that are free.
 
-    A layer of its own, as `from_experts` is, because a mesh names what it splits by a layer's path.
-    Between the two, tokens lie on the devices of their experts, outside on those of their groups.
+    A layer of its own, as `from_experts` is, because meshes assign layouts by layer path. Between
+    the two, tokens are on the devices of their experts; outside, on those of their groups.
     """
 
     def __init__(self, *, num_experts: int, name: str | None = None) -> None:
@@ -217,8 +217,8 @@ class ToTokens(keras.layers.Layer):
 class ExpertDense(keras.layers.Layer):
     """`x_e W_e + b_e` for every expert e: [E, N, D] → [E, N, F].
 
-    It replaces a dense layer in a feed-forward. E is the leading axis of the input; the initial
-    values of each expert are drawn as those of a matrix of its own.
+    Replaces a dense layer in a feed-forward. E is the first axis of the input; the initial values
+    of each expert are drawn separately.
 
     Args:
         units: F.
@@ -258,7 +258,7 @@ class ExpertDense(keras.layers.Layer):
 
 
 def each_expert(one: Any) -> Any:
-    """Returns an initializer of [E, ...] that draws each expert's [...] by itself."""
+    """Returns an initializer of [E, ...] that draws each expert's values separately."""
 
     def draw(shape: Any, dtype: Any = None) -> Any:
         copies = [copy.copy(one) for _ in range(shape[0])]
@@ -271,7 +271,7 @@ def each_expert(one: Any) -> Any:
 
 
 def positive(parameter: str, value: float | None) -> float | None:
-    """Returns the value of a parameter that must not be zero, or refuses it."""
+    """Returns the value of a parameter that must be positive, or refuses it."""
     if value is not None and value <= 0:
         raise LayerError(
             f"moe.MixtureOfExperts.{parameter} must be above 0, got {value}: "
@@ -281,7 +281,7 @@ def positive(parameter: str, value: float | None) -> float | None:
 
 
 def callable_router(router: Any) -> Any:
-    """Returns the factory of a router, or refuses what is none."""
+    """Returns the factory of a router, or refuses anything else."""
     if not callable(router):
         raise LayerError(
             f"moe.MixtureOfExperts.router must be a class of lm.nn.routers, such as "

@@ -1,4 +1,4 @@
-"""The recurrent cell that a search found."""
+"""The NAS cell: a recurrent cell found by architecture search."""
 
 from typing import ClassVar
 

@@ -25,12 +25,12 @@ from lm.types import Shape, Tensor, Training
 
 
 class NoisyLogits(NamedTuple):
-    """The logits that experts are chosen by, float32 [..., E] each.
+    """The logits for choosing experts, float32 [..., E] each.
 
     Attributes:
         clean: x W_g.
         noisy: the same with noise; the top k are taken from these.
-        deviation: of the noise, or () where there is none.
+        deviation: standard deviation of the noise, or () without noise.
     """
 
     clean: Tensor
@@ -48,7 +48,7 @@ class NoisyTopKRouter(keras.layers.Layer):
         P(x, e) = Φ(((x W_g)_e - t_e) / deviation_e),  t_e the k-th largest of the others
 
     and CV² the population variance over the squared mean, of sums over the tokens of the batch.
-    Where there is no noise the load is the count of tokens, without gradient.
+    Without noise the load is the count of tokens, without gradient.
 
     Args:
         num_experts: E.
@@ -57,8 +57,8 @@ class NoisyTopKRouter(keras.layers.Layer):
 
     Source: Shazeer et al. 2017 (https://arxiv.org/abs/1701.06538), sections 2.1 and 4, appendix A;
     1e-2 and no noise in evaluation: the release in Tensor2Tensor. Both matrices start at zero.
-    Departures: a widely used port takes probabilities as thresholds and the sample variance; ours
-    are the paper's. In training a mixture may have a capacity; the paper has none.
+    Departures: a capacity is possible in training; the paper has none. (A widely used port compares
+    probabilities with thresholds and uses the sample variance; here both are as in the paper.)
     """
 
     def __init__(

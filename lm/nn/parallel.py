@@ -9,7 +9,7 @@ from lm.types import Tensor
 
 @part
 class Parallel(Branch):
-    """`Σ_i after_i(branch_i(x))`: branches side by side, all of which read the same x.
+    """`Σ_i after_i(branch_i(x))`: parallel branches over the same x.
 
     Args:
         branches: factories of branches.

@@ -88,8 +88,8 @@ class SinusoidalPosition(keras.layers.Layer):
 class ScaledSinusoidalPosition(keras.layers.Layer):
     """`x + scale · [sin(p · w), cos(p · w)]`: `SinusoidalPosition` with one learned scale.
 
-    The scale starts at D^-0.5, so that the sinusoids begin as small as embeddings that are drawn
-    with a deviation of 0.02.
+    The scale starts at D^-0.5, so that the sinusoids are about as small as embeddings initialized
+    with a standard deviation of 0.02.
 
     Source: Hua et al. 2022 (https://arxiv.org/abs/2202.10447), appendix.
     """

@@ -1,8 +1,8 @@
-"""What Primer adds besides squared ReLU and convolved projections: shared QK and its norm.
+"""Primer's shared queries and keys, and its norm.
 
-The rest is `feedforward.squared_relu`, `convolution.CausalConvolution` after each projection of
-`attention.SelfAttention`, and the lists of a residual for the order of the norms;
-`gin/models/{primer_ez,primer}` join them, one binding each.
+The rest of Primer is `feedforward.squared_relu`, `convolution.CausalConvolution` after each
+projection of `attention.SelfAttention`, and the order of norms in a residual;
+`gin/models/{primer_ez,primer}` combine them, one binding each.
 """
 
 from collections.abc import Sequence
@@ -21,13 +21,12 @@ from lm.types import Shape, Tensor
 class SharedHeads(keras.layers.Layer):
     """One projection u for query and key: `k = u`, `q = u W_s · scale` with W_s [H·K, H·K].
 
-    W_s mixes the heads; what follows the projections (`SelfAttention.after_projection`) follows u
-    once, before W_s. The value has a projection of its own.
+    W_s mixes the heads. `SelfAttention.after_projection` is applied to u once, before W_s. Values
+    have their own projection.
 
     Args:
-        options: numbers and initializers. u has the query's initializer, W_s that of the kernels;
-            the release leaves u the small initial values of T5's query, so that keys start small
-            as well.
+        options: sizes and initializers. u uses the query's initializer, W_s that of the kernels; in
+            the release u has the small initial values of T5's query, so that keys start small too.
 
     Raises:
         LayerError: if the width does not divide by the heads and `head_dim` is not given.
@@ -90,16 +89,16 @@ class SharedHeads(keras.layers.Layer):
 class PrimerNorm(keras.layers.Layer):
     """`(x - mean) / sqrt(mean(x (x - mean)) + epsilon) · scale + bias`, over the last axis.
 
-    The pseudo-variance `mean(x (x - mean))` is the variance in exact arithmetic. Rounded, it can
-    fall below zero where the mean is large compared with the spread; so it is computed in float32,
-    whatever the compute type, and never taken below zero.
+    The pseudo-variance `mean(x (x - mean))` equals the variance in exact arithmetic. With rounding
+    it can be negative if the mean is large compared with the deviation; so it is computed in
+    float32, for any compute dtype, and clipped at zero.
 
     Args:
         epsilon: added to the pseudo-variance (the release: 1e-6).
 
     Source: So et al. 2021 (https://arxiv.org/abs/2109.08668), appendix, and its release.
-    Departures: the floor at zero and float32; the release computes in bfloat16, where a negative
-    value means NaN.
+    Departures: float32 and clipping at zero; the release computes in bfloat16, where a negative
+    value gives NaN.
     """
 
     def __init__(self, *, epsilon: float = 1e-6, name: str | None = None) -> None:

@@ -1,7 +1,7 @@
-"""Random numbers as hashes of a seed and an index: cheap everywhere, the same on every engine.
+"""Random numbers as hashes of a seed and an index: cheap, and the same on every engine.
 
-Keras' random functions differ by engine, and XLA spends some 300 ns on each number that TensorFlow
-draws on a CPU: more for the jitter of a router than for its experts. These cost a few.
+Keras' random functions differ by engine, and with TensorFlow under XLA each number takes about
+300 ns on a CPU, so that a router's jitter would cost more than its experts. These take a few ns.
 """
 
 import math
@@ -17,10 +17,10 @@ _PARITY = 0x1BD11BDA
 
 
 def uniform(shape: Shape, seed: keras.random.SeedGenerator) -> Tensor:
-    """Returns numbers of U(0, 1), float32, 0 and 1 left out.
+    """Returns numbers of U(0, 1), float32, excluding 0 and 1.
 
     Args:
-        shape: of the result, one axis at least.
+        shape: of the result, at least one axis.
         seed: a `keras.random.SeedGenerator`, advanced by one draw.
     """
     return hashed(shape, word(seed.next()), ops.arange(shape[0], dtype="int32"))
@@ -70,9 +70,9 @@ def threefry(key: tuple[Tensor, Tensor], counter: tuple[Tensor, Tensor]) -> tupl
     """
     keys = ops.stack([*key, ops.bitwise_xor(ops.bitwise_xor(*key), word(_PARITY))])
     # A loop, because XLA takes minutes to compile 20 fused rounds: every round uses both words
-    # twice. Its body closes over nothing, so that JAX compiles it once.
+    # twice. The body has no closure, so that JAX compiles it once.
     x, y = counter[0] + key[0], counter[1] + key[1]
-    start = (x + 0 * y, y + 0 * x, keys)  # both of the shape that the loop gives them
+    start = (x + 0 * y, y + 0 * x, keys)  # broadcast both to the final shape
     return ops.fori_loop(0, 5, four_rounds, start)[:2]
 
 

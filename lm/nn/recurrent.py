@@ -1,4 +1,4 @@
-"""Recurrence as a branch: a cell reads the row from left to right."""
+"""Recurrent layers: a branch in which a cell reads the row from left to right."""
 
 from keras import ops
 
@@ -13,20 +13,20 @@ from lm.types import Shape, Tensor
 class Recurrent(Branch):
     """`y_t = h_t` with `h_t, … = cell(x_t, h_{t-1}, …)`, D → D.
 
-    Every segment begins with a state of zeros, or with the one carried; padding, which rows have
-    on the right, holds the state.
+    Every segment starts from a zero state, or from the carry; padding (on the right) holds the
+    state.
 
     Args:
         cell: factory of a layer of `lm.nn.cells`.
-        truncation: through how many positions a gradient passes at most; None is all of a row. A
-            segment is cut into windows of so many positions, counted from its end, and what is
-            behind the border of a window is a constant to what is before it.
+        truncation: maximum number of positions through which gradients flow; None is the whole row.
+            A segment is divided into windows of this size, counted from its end, and no gradient
+            crosses their borders.
 
-    State: that of the cell, [B, D] each; the same is its carry.
+    State: that of the cell, [B, D] each; the carry is the same.
 
     Raises:
-        LayerError: if the stack has it read another row than its own, or what reads all positions
-            at once is to be truncated.
+        LayerError: if the stack has a `context.source`, or truncation is set for a cell that
+            processes all positions in parallel.
 
     Source: Elman 1990, "Finding structure in time"; the cells name theirs. Truncation: Williams,
     Peng 1990, "An efficient gradient-based algorithm for on-line training of recurrent network
@@ -59,7 +59,7 @@ class Recurrent(Branch):
 
 
 def flow(x: Tensor, context: Context, truncation: int | None = None) -> Flow:
-    """Returns where the state of x [B, T, D] begins anew, is held, and is a constant."""
+    """Returns where the state is reset, held, and cut from the gradient, for x [B, T, D]."""
     segments = context.segments
     if segments is None:
         segments = ops.ones_like(x[..., 0], "int32")
@@ -74,7 +74,7 @@ def flow(x: Tensor, context: Context, truncation: int | None = None) -> Flow:
 
 
 def to_end(segments: Tensor) -> Tensor:
-    """Returns how many positions of its segment are left, each one's own included, int32 [B, T].
+    """Returns the number of positions from each one to the end of its segment, int32 [B, T].
 
     >>> print(np.asarray(to_end(ops.array([[1, 1, 1, 2, 2]]))))
     [[3 2 1 2 1]]

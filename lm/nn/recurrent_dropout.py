@@ -1,8 +1,8 @@
-"""What keeps a recurrent cell from learning its data by heart: noise inside the recurrence.
+"""Regularization inside recurrent cells: weight drop, recurrent dropout, zoneout.
 
-Each wraps a cell that steps from position to position (`cells.stepping`). Dropout on what enters or
-leaves a layer is `dropout.Dropout`; with `broadcast_axes = [1]` it is the same for all positions of
-a row, the variational dropout of Gal and Ghahramani.
+Each wraps a cell that can be stepped (`cells.stepping`). For dropout on inputs or outputs of a
+layer use `dropout.Dropout`; with `broadcast_axes = [1]` its mask is the same at all positions of a
+row, as in the variational dropout of Gal and Ghahramani.
 """
 
 import functools
@@ -22,10 +22,10 @@ from lm.types import Shape, Tensor, Tree
 
 @part
 class WeightDrop(keras.layers.Layer):
-    """A cell in whose products `h_{t-1} U` stands `U ⊙ m / (1 - rate)`, m drawn once a call.
+    """A cell with `h_{t-1} (U ⊙ m / (1 - rate))` in place of `h_{t-1} U`, m drawn once per call.
 
     Args:
-        cell: factory of a cell that steps; of a GRU the matrix of its two gates.
+        cell: factory of a cell that can be stepped; in a GRU only the matrix of the two gates.
         rate: share of the weights that are 0 in training (0.5).
 
     State: that of the cell.
@@ -58,10 +58,10 @@ class WeightDrop(keras.layers.Layer):
 
 @part
 class RecurrentDropout(keras.layers.Layer):
-    """A cell in whose products `h_{t-1} U` stands `h_{t-1} ⊙ m / (1 - rate)`, m once for each row.
+    """A cell with `(h_{t-1} ⊙ m / (1 - rate)) U` in place of `h_{t-1} U`, m drawn once per row.
 
     Args:
-        cell: factory of a cell that steps; of a GRU the product of its two gates.
+        cell: factory of a cell that can be stepped; in a GRU only the product of the two gates.
         rate: share of h that is 0 in training.
 
     State: that of the cell.
@@ -95,12 +95,12 @@ class RecurrentDropout(keras.layers.Layer):
 class Zoneout(keras.layers.Layer):
     """`s_t = z_t ⊙ s_{t-1} + (1 - z_t) ⊙ cell(x_t, s_{t-1})` for each tensor s of a cell's state.
 
-    In training z_t is 1 with probability `rate` at each position and unit, else 0; otherwise it is
-    the rate itself.
+    In training z_t is 1 with probability `rate` at each position and unit, else 0; in evaluation it
+    equals the rate.
 
     Args:
-        cell: factory of a cell that steps.
-        rates: one for each tensor of the cell's state: of an LSTM h (0.05) and c (0.5).
+        cell: factory of a cell that can be stepped.
+        rates: one for each tensor of the cell's state; for an LSTM h (0.05) and c (0.5).
 
     State: that of the cell.
 

@@ -1,4 +1,4 @@
-"""Relative position biases: T5's buckets, a number per distance, a rotary product."""
+"""Relative position biases: T5's buckets, one number per distance (Toeplitz), rotary products."""
 
 import math
 from typing import ClassVar
@@ -17,9 +17,9 @@ from lm.types import Shape, Tensor
 def bucket(distance: Tensor, *, num_buckets: int, max_distance: int, bidirectional: bool) -> Tensor:
     """Returns the bucket of each relative distance (key minus query).
 
-    Half of the buckets are exact, the other half grow logarithmically up to `max_distance`. In a
-    bidirectional stack keys to the right use a second set of buckets; in a causal one they all
-    share bucket 0: they are masked.
+    Half of the buckets are exact, the others grow logarithmically up to `max_distance`. In a
+    bidirectional stack keys to the right use a second set of buckets; in a causal one they are
+    masked and share bucket 0.
 
     >>> distances = ops.array([0, -7, -8, -91, 1])
     >>> print(np.asarray(bucket(distances, num_buckets=32, max_distance=128, bidirectional=True)))
@@ -84,8 +84,8 @@ class RelativeBias(keras.layers.Layer):
     def call(self, query: Tensor, key: Tensor) -> Tensor:
         """Returns float32 [B or 1, H, T, S] from positions [B or 1, T] and [B or 1, S] in the row.
 
-        Positions in the row serve as well as those in a segment: inside a segment their distances
-        are equal. And they are the same in every row, so that one [T, S] serves the whole batch.
+        Positions in the row suffice, since within a segment the distances are the same. They are
+        equal in every row, so that one [T, S] serves the whole batch.
         """
         distance = key[:, None, :] - query[:, :, None]  # [B or 1, T, S]
         buckets = bucket(
@@ -152,7 +152,7 @@ class ToeplitzBias(keras.layers.Layer):
             raise LayerError(
                 f"{length} positions do not fit ToeplitzBias.max_sequence_length = "
                 f"{self.max_sequence_length}: shorten them, raise that binding, or bind "
-                "relative.RotaryBias, which has no longest distance"
+                "relative.RotaryBias, which has no maximum distance"
             )
 
 

@@ -1,11 +1,11 @@
-"""What layers inside a model report to the trainer: metrics to log and losses to minimise.
+"""Reports of layers to the trainer: metrics to log and auxiliary losses.
 
     with collect() as reported:
         outputs = objective(features)
     reported.metrics(), reported.loss()
 
-A layer always calls `report`. Outside of `collect` that does nothing, so scoring and decoding pay
-nothing and no value outlives the computation that made it.
+Layers always call `report`. Outside of `collect` it does nothing, so that scoring and decoding have
+no cost, and no tensor outlives the computation that made it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,13 +19,13 @@ from lm.types import Tensor
 
 
 class Report(NamedTuple):
-    """A mean kept as its two sums, under a name.
+    """A named mean, stored as two sums.
 
     Attributes:
-        name: of the metric; reports of the same name are added up.
+        name: of the metric; reports of the same name are added.
         total: float32 scalar, Σ weight · value.
         weight: float32 scalar, Σ weight.
-        loss: factor of the mean in the loss that is minimised; 0 for a metric only.
+        loss: factor of the mean in the training loss; 0 for a metric only.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Report(NamedTuple):
 
 
 class Reports:
-    """What was reported, in order: `metric = Σ total / Σ weight` over the reports of a name."""
+    """The reports in order; `metric = Σ total / Σ weight` over the reports of a name."""
 
     def __init__(self) -> None:
         self.entries: list[Report] = []
@@ -69,7 +69,7 @@ _COLLECTING: ContextVar[Reports | None] = ContextVar("collecting", default=None)
 
 @contextmanager
 def collect() -> Iterator[Reports]:
-    """Opens a collection; an inner one hides the outer.
+    """Collects reports in the body; an inner collection hides the outer one.
 
     Example:
         >>> with collect() as reported:
@@ -95,7 +95,7 @@ def report(name: str, total: Tensor, weight: Tensor, *, loss: float = 0.0) -> No
         name: a name of letters, digits and underscores, e.g. "router_z_loss".
         total: scalar, Σ weight · value.
         weight: scalar, Σ weight.
-        loss: factor of the mean in the loss that is minimised; 0 for a metric only.
+        loss: factor of the mean in the training loss; 0 for a metric only.
     """
     reports = _COLLECTING.get()
     if reports is not None:
@@ -104,11 +104,11 @@ def report(name: str, total: Tensor, weight: Tensor, *, loss: float = 0.0) -> No
 
 
 def report_again(entries: Sequence[Report], tensors: Sequence[Tensor]) -> None:
-    """Reports what an inner collection held, with tensors that are valid outside of it.
+    """Repeats the reports of an inner collection with tensors that are valid outside of it.
 
     Args:
         entries: those of the inner collection.
-        tensors: its `tensors()`, as the function that it was opened in returned them.
+        tensors: its `tensors()`, as returned by the function in which it was opened.
     """
     for entry, total, weight in zip(entries, tensors[::2], tensors[1::2], strict=True):
         report(entry.name, total, weight, loss=entry.loss)

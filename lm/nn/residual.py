@@ -1,4 +1,4 @@
-"""Residuals around branches: the order of norms and dropout is a list, not an `if`."""
+"""Residual connections around branches; lists of layers set the order of norms and dropout."""
 
 from collections.abc import Callable, Sequence
 
@@ -71,10 +71,10 @@ class Remat(Branch):
     ) -> tuple[Tensor, State]:
         if context.index is not None or not self.branch.built:
             return self.branch(x, context, state=state)
-        # The branch runs a second time outside of this call, and must see what it saw the first
-        # time: the same weights, context and random state. So weights and all other floats enter as
-        # arguments, through which gradients flow. Integers (masks, seeds) enter by closure, because
-        # TensorFlow adds a term to every argument.
+        # The branch runs a second time outside of this call and must then see the same weights,
+        # context and random state. So weights and all other floats are arguments, through which
+        # gradients flow. Integers (masks, seeds) are closed over, because TensorFlow adds a term to
+        # every argument.
         variables = self.branch.variables
         floats, with_floats = split_floats(([ops.copy(v) for v in variables], context, state))
         seeds = [v for v in variables if not is_float(v)] if training else []
@@ -92,7 +92,7 @@ class Remat(Branch):
         y, *others = keras.remat(run)(x, *floats)
         for seed, value in zip(seeds, others, strict=False):
             seed.assign(value)
-        # What follows is flat: the carry after, shaped like the one before, and the reports.
+        # The other results are flat: the state after, shaped like the one before, and the reports.
         carry = () if state is None else state
         start, end = len(seeds), len(seeds) + len(keras.tree.flatten(carry))
         report_again(entries, others[end:])
@@ -106,7 +106,7 @@ class Remat(Branch):
 
 
 def split_floats(tree: Tree) -> tuple[list[Tensor], Callable[[Sequence[Tensor]], Tree]]:
-    """Returns the float tensors of a tree, and a function from others to the tree with those."""
+    """Returns the float tensors of a tree, and a function that puts others in their place."""
     leaves = keras.tree.flatten(tree)
     indices = [i for i, leaf in enumerate(leaves) if is_float(leaf)]
 

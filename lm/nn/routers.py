@@ -1,8 +1,8 @@
-"""Which experts a token goes to: routers over groups of tokens.
+"""Routers: choose the experts of each token, for groups of tokens.
 
 Besides the letters of `lm.nn.branch`: G groups, S tokens of a group, E experts, K choices of a
-token. What becomes of a choice is up to `lm.nn.moe`: evaluation drops none; under a capacity in
-training choices compete for slots, each group by itself. Where what a token gets depends on others:
+token. `lm.nn.moe` decides what happens to a choice: evaluation drops none; in training with a
+capacity, the choices of a group compete for slots. A token's result depends on others as follows:
 
     router          in evaluation    in training under a capacity
     SwitchRouter    never            on the tokens before it: causal, but packed examples compete
@@ -10,7 +10,7 @@ training choices compete for slots, each group by itself. Where what a token get
     TopTwoRouter    never            on the first choices of later tokens: not causal
     ExpertChoice    on its example   on all tokens of the group: for bidirectional encoders only
 
-Every router computes in float32 whatever the compute type, softmax and counts included.
+All routers compute in float32 for any compute dtype.
 """
 
 from typing import ClassVar
@@ -88,8 +88,8 @@ class SwitchRouter(keras.layers.Layer):
 class TopTwoRouter(keras.layers.Layer):
     """Top-2: `g = softmax(x W)`, the two largest gates, divided by their sum.
 
-    All first choices take their slots before any second one. In training a second choice is made
-    with probability `min(1, g_2 / threshold)`, otherwise always. Losses as in `SwitchRouter`, with
+    All first choices get slots before any second one. In training a second choice is made with
+    probability `min(1, g_2 / threshold)`, in evaluation always. Losses as in `SwitchRouter`, with
     f_e of the first choices.
 
     Args:
@@ -100,7 +100,7 @@ class TopTwoRouter(keras.layers.Layer):
     Source: Lepikhin et al. 2020 (https://arxiv.org/abs/2006.16668), section 2.2 and algorithm 1;
     the threshold and 1e-9 in the sum: Mesh TensorFlow. Zoph et al. 2022
     (https://arxiv.org/abs/2202.08906) for ST-MoE.
-    Departures: evaluation draws nothing; Mesh TensorFlow drops second choices there too.
+    Departures: no random drops in evaluation; Mesh TensorFlow drops second choices there too.
     """
 
     logical_axes: ClassVar = {"scores/kernel": ("embed", "unmodeled")}
@@ -146,13 +146,13 @@ class TopTwoRouter(keras.layers.Layer):
 
 @part
 class ExpertChoiceRouter(keras.layers.Layer):
-    """Experts choose: of n tokens each takes the `capacity_factor · n / E` of largest gate.
+    """Expert choice: each expert takes the `capacity_factor · n / E` tokens with the largest gates.
 
-    The gate is `softmax(x W)_e`; the factor and its rounding are the mixture's. All experts are
-    full, no loss balances them, and a token may go to several experts or to none. What a token
-    gets depends on all n, later ones too: it serves bidirectional encoders only. In training the n
-    are the real tokens of a group, as in the paper, so that packed examples compete; in evaluation
-    those of one example, which then depends neither on packing nor on padding nor on its batch.
+    The gate is `softmax(x W)_e`; factor and rounding are those of the mixture. All experts are
+    full, so no balance loss is needed, and a token may go to several experts or to none. The result
+    of a token depends on all n tokens, also later ones: for bidirectional encoders only. In
+    training these are the real tokens of a group, as in the paper, so that packed examples compete;
+    in evaluation those of one example, which then depends on neither packing, padding nor batch.
 
     Args:
         num_experts: E.

@@ -1,4 +1,4 @@
-"""What routers are made of: competition, choices, logits and the losses that balance experts.
+"""Parts of routers: competition, choices, logits and balance losses.
 
 Letters as in `lm.nn.routers`.
 """
@@ -17,7 +17,7 @@ from lm.types import Layer, Shape, Tensor, Training
 
 
 class Competition(NamedTuple):
-    """Which tokens compete, and for how many slots.
+    """Which tokens compete with each other, and for how many slots.
 
     Attributes:
         segments: int32 [G, S], tokens of a group with the same number compete; 0 is padding.
@@ -34,12 +34,12 @@ class Competition(NamedTuple):
 
 
 class Choices(NamedTuple):
-    """Which experts the tokens of each group request.
+    """The experts chosen for each token.
 
     Attributes:
-        expert: int32 [G, S, K], none twice for a token.
+        expert: int32 [G, S, K], different for each token.
         gate: float32 [G, S, K], the factor on that expert's output.
-        requested: bool [G, S, K], False where a choice takes no slot, as on padding.
+        requested: bool [G, S, K], False if a choice takes no slot, as on padding.
     """
 
     expert: Tensor
@@ -117,7 +117,7 @@ class SoftmaxGate(NamedTuple):
 def softmax_gate(
     num_experts: int, *, jitter: float, z_loss: float, kernel_initializer: Initializer
 ) -> SoftmaxGate:
-    """Returns the gate with layers of its own, which Keras tracks where it is an attribute."""
+    """Returns a gate; Keras tracks its layers when it is assigned to an attribute."""
     logits = make_router_logits("scores", num_experts, initializer(kernel_initializer))
     return SoftmaxGate(Jitter(width=jitter, name="jitter"), logits, z_loss)
 
@@ -137,7 +137,7 @@ def router_probabilities(logits: Tensor, real: Tensor, z_loss: float) -> Tensor:
 def largest(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Returns the largest entries of [G, S, E] and their indices, [G, S, count] each.
 
-    The entries are taken by one-hots: their gradient is a product, where that of `top_k` scatters.
+    The entries are selected by one-hots, whose gradient is a product; that of `top_k` is a scatter.
     """
     _, index = ops.top_k(ops.stop_gradient(x), count)
     one_hot = ops.one_hot(index, x.shape[-1], dtype=x.dtype)  # [G, S, count, E]
@@ -155,8 +155,8 @@ def ranks(x: Tensor, segments: Tensor) -> Tensor:
         x: [G, S, E].
         segments: int32 [G, S].
     """
-    # The rank in the group, then the rank by segment and rank in the group, in which no key occurs
-    # twice: less the tokens of earlier segments, that is the rank in the segment.
+    # Rank in the group, then rank by (segment, rank in the group), whose keys are unique; minus the
+    # number of tokens in earlier segments, that is the rank in the segment.
     order = ops.argsort(ops.argsort(-x, axis=1), axis=1)
     key = segments[..., None] * x.shape[1] + ops.cast(order, "int32")
     order = ops.cast(ops.argsort(ops.argsort(key, axis=1), axis=1), "int32")
@@ -186,9 +186,9 @@ def report_balance(probabilities: Tensor, first: Tensor, real: Tensor, loss: flo
 
 
 def report_load(choices: Choices, real: Tensor, dropped: Tensor, num_experts: int) -> None:
-    """Reports how evenly the experts are requested, and how many tokens none of them computes.
+    """Reports how evenly the experts are requested, and how many tokens are dropped.
 
-    The entropy of the experts' shares of the load is divided by log E: 1 where all are equal.
+    The entropy of the experts' shares of the load is divided by log E: 1 for an even load.
 
     Args:
         choices: of the router.

@@ -1,4 +1,4 @@
-"""Recurrences over the length: any step in a loop, a linear one in parallel."""
+"""Recurrences over the length: linear ones in parallel, others as a loop."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,7 +13,7 @@ from lm.types import Tensor, Tree
 def linear_scan(decay: Tensor, new: Tensor, initial: Tensor) -> Tensor:
     """Returns h with `h_t = decay_t ⊙ h_{t-1} + new_t`, [B, T, D], in about 2 log₂ T products.
 
-    A decay of exactly 0 begins anew, one of 1 beside a `new` of 0 holds, both without rounding.
+    A decay of 0 resets h, a decay of 1 with a `new` of 0 holds it, both exactly.
 
     Args:
         decay: [B, T, D].
@@ -32,16 +32,16 @@ def linear_scan(decay: Tensor, new: Tensor, initial: Tensor) -> Tensor:
 
 
 def _from_zero(decay: Tensor, new: Tensor) -> Tensor:
-    """Returns h where h before the first position is 0."""
+    """Returns h, starting from 0."""
     count = new.shape[1]
     if count == 1:
         return new
     even = count - count % 2
-    # Two steps are one: decay'' decay' h + decay'' new' + new''. That gives h_2, h_4, …
+    # Combine pairs of steps: decay'' decay' h + decay'' new' + new''. That gives h_2, h_4, …
     decay_left, decay_right = decay[:, 0:even:2], decay[:, 1:even:2]
     new_left, new_right = new[:, 0:even:2], new[:, 1:even:2]
     right = _from_zero(decay_right * decay_left, decay_right * new_left + new_right)
-    # h_1, and from each of them one step to h_3, h_5, …
+    # From 0 and each of these, one step gives h_1, h_3, h_5, …
     left, odd = new[:, :1], (count - 1) // 2
     if odd:  # TensorFlow's XLA gets the gradient of an empty slice with a stride wrong
         after = decay[:, 2::2] * right[:, :odd] + new[:, 2::2]
@@ -54,13 +54,13 @@ def _from_zero(decay: Tensor, new: Tensor) -> Tensor:
 def loop(
     step: Callable[[Tree, State], State], inputs: Tree, initial: State
 ) -> tuple[Tensor, State]:
-    """Applies a step at each position in turn, compiled once whatever the length.
+    """Applies a step at each position in turn, compiled once for any length.
 
-    `keras.ops.scan` has no gradient under XLA on TensorFlow, for its loop has no bound; the loop
-    of Keras' recurrent layers has one.
+    On TensorFlow `keras.ops.scan` has no gradient under XLA, since its loop is unbounded; this uses
+    the loop of Keras' recurrent layers.
 
     Args:
-        step: `(inputs of a position, state) -> state`, a named tuple whose first field comes out.
+        step: `(inputs of a position, state) -> state`, a named tuple, output first.
         inputs: a tree of [B, T, ...].
         initial: the state before the first position.
 

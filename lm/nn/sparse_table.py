@@ -1,4 +1,4 @@
-"""A table of vectors of which a step reads and changes few rows, however many there are."""
+"""A large table of vectors, of which a training step reads and updates only a few rows."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,13 +18,13 @@ _ROWS: ContextVar[Mapping[str, Tensor] | None] = ContextVar("rows", default=None
 
 @part
 class SparseTable(keras.layers.Layer):
-    """`E[ids]` of a table E [N, D], ids [B, ...] → [B, ..., D]: a vector for each document, say.
+    """`E[ids]` of a table E [N, D], ids [B, ...] → [B, ..., D], such as a vector per document.
 
-    The table is no weight: training differentiates by the rows that a batch reads, and the update
-    writes those alone. No gradient, slot or check of all N rows is ever made.
+    The table is not a weight: gradients are taken by the rows that a batch reads, and only these
+    are updated. No gradient or finite check ever covers all N rows.
 
     Args:
-        feature: name of the feature that holds the ids; the layer is called with no other.
+        feature: name of the feature with the ids; the layer must be called with no other.
         num_rows: N.
         dim: D.
         embeddings_initializer: name or factory of the initial values.
@@ -62,14 +62,14 @@ class SparseTable(keras.layers.Layer):
 
 
 def learned(model: Any) -> list[Any]:
-    """Returns all variables that training changes: the weights, and the tables of rows."""
+    """Returns all trained variables: the weights and the sparse tables."""
     tables = [x.table for x in model._flatten_layers() if isinstance(x, SparseTable)]
     return [*model.trainable_variables, *tables]
 
 
 @contextmanager
 def given_rows(rows: Mapping[str, Tensor]) -> Iterator[None]:
-    """Lets tables return these rows, path -> [B, ..., D], which a gradient can be taken by."""
+    """Makes tables return these rows, path -> [B, ..., D], so that gradients flow to them."""
     token = _ROWS.set(rows)
     try:
         yield

@@ -1,4 +1,4 @@
-"""A recurrent cell whose gates read its input alone."""
+"""SRU: a recurrent cell whose gates depend only on its input."""
 
 from typing import ClassVar, NamedTuple
 
@@ -15,7 +15,7 @@ from lm.types import Shape, Tensor
 
 
 class Memory(NamedTuple):
-    """State of a cell that keeps no output, float32 [B, D]."""
+    """State of the cell, float32 [B, D]."""
 
     c: Tensor
 
@@ -24,7 +24,7 @@ class Memory(NamedTuple):
 class SRU(keras.layers.Layer):
     """`c_t = f ⊙ c_{t-1} + (1 - f) ⊙ x_t W`, `h_t = r ⊙ tanh(c_t) + (1 - r) ⊙ x_t`.
 
-    The gates are `[f, r] = σ(x_t W_g + b)`. None reads the state, so that all positions are
+    The gates are `[f, r] = σ(x_t W_g + b)`. They do not depend on the state, so all positions are
     computed in parallel.
 
     Args:
@@ -33,8 +33,8 @@ class SRU(keras.layers.Layer):
     State: `Memory`.
 
     Source: Lei et al. 2018 (https://arxiv.org/abs/1709.02755), in the form of its first version.
-    Departures: the last version's gates also read c_{t-1}, unit by unit, which is no linear
-    recurrence.
+    Departures: in the last version the gates also read c_{t-1}, elementwise, and the recurrence is
+    not linear.
     """
 
     logical_axes: ClassVar = {"inputs/kernel": ("embed", "unmodeled")}

@@ -1,6 +1,6 @@
 """A stack repeats residuals and owns what they share: positions, masks, position bias, slots.
 
-Where only shapes are counted one layer stands for all that repeat.
+When only shapes are counted (`abridged`), one layer stands for all repeated ones.
 """
 
 import math
@@ -30,19 +30,19 @@ class Stack(Branch):
     """`after(r_n(… r_1(before(position(x)))))`: `num_layers` times the residuals of `layers`.
 
     Args:
-        num_layers: how often the list is repeated, each time with weights of its own.
+        num_layers: how often the list is repeated, each time with new weights.
         layers: factories of residuals.
         mask: which query may see which key: `masks.causal` or `masks.bidirectional`.
         position: factory of a layer `(x, positions) -> x` for absolute positions, with
             `max_sequence_length` and `check_length`, or None.
-        position_bias: factory of a layer `(query, key) -> [B or 1, H, T, S]` whose result every
-            attention of the stack adds to its logits, or None.
+        position_bias: factory of a layer `(query, key) -> [B or 1, H, T, S]`, added to the logits
+            of every attention of the stack, or None.
         before, after: factories of layers around the whole stack.
 
     Raises:
         LayerError: if something in `layers` looks ahead and `mask` does not.
 
-    State: `StackState`. Carry: `StackCarry`, `()` where no residual has one.
+    State: `StackState`. Carry: `StackCarry`, `()` if no residual has one.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Stack(Branch):
 
     @property
     def max_sequence_length(self) -> int | None:
-        """Positions there are embeddings for; None if they are computed."""
+        """Number of learned positions; None if positions are computed."""
         return self.position.max_sequence_length if self.position else None
 
     def call(self, x: Tensor, rows: Rows = NO_MORE, state: State = None) -> tuple[Tensor, State]:
@@ -79,7 +79,7 @@ class Stack(Branch):
 
         Args:
             x: [B, T, D].
-            rows: what else the rows bring.
+            rows: the other inputs of the rows.
             state: `StackState`, `StackCarry` or None.
         """
         kind = state or Standalone()
@@ -99,7 +99,7 @@ class Stack(Branch):
     def visible(self, context: Context, rows: Rows) -> Tensor:
         """Returns which query sees which key, bool [B or 1, 1, T, S].
 
-        That is what the rule says or the rows, the prefix besides, and never another segment.
+        The mask is that of the rows, else of the stack, plus the prefix, within segments only.
         """
         if rows.attention_mask is None:
             mask = self.mask(context.query_positions, context.key_positions)  # [B or 1, T, S]
@@ -136,21 +136,21 @@ class Stack(Branch):
 
 
 def refuse_bounded_positions(position: Layer | None) -> None:
-    """Refuses a table of positions: sequences that continue from batch to batch have no end."""
+    """Refuses learned positions for sequences that continue from batch to batch without end."""
     length = getattr(position, "max_sequence_length", None)
     if length is not None:
         owner = type(position).__name__
         raise LayerError(
-            f"{owner}.max_sequence_length = {length} bounds the positions, but sequences continue "
-            "from batch to batch: bind position.SinusoidalPosition or a relative position in its "
-            "place, or use data whose rows stand alone"
+            f"{owner}.max_sequence_length = {length} limits the positions, but sequences continue "
+            "from batch to batch: use position.SinusoidalPosition or a relative position instead, "
+            "or data with independent rows"
         )
 
 
 def refuse_looking_ahead(residuals: Sequence[Layer]) -> None:
-    """Refuses layers whose result at a position depends on later ones whatever the mask says.
+    """Refuses layers whose result at a position depends on later ones regardless of the mask.
 
-    Such a layer has an attribute `looks_ahead`: the binding by which it was chosen.
+    Such a layer has an attribute `looks_ahead`, the binding that selects it.
     """
     for residual in residuals:
         for layer in residual._flatten_layers():
@@ -166,10 +166,9 @@ _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 
 
 def repeat(numbers: range, factories: Sequence[Factory], name: str) -> list[list[Layer]]:
-    """Makes a list of layers for each number, called `<name>_<number>_<index in the list>`.
+    """Makes a list of layers for each number, named `<name>_<number>_<index in the list>`.
 
-    They differ only in names and values. So inside `abridged` one list stands for all, with the
-    range of the numbers where the number would be.
+    Inside `abridged` one list stands for all, with the range of numbers in place of the number.
 
     Example:
         >>> [[layer.name] for [layer] in repeat(range(3), [keras.layers.Identity], "layer")]
@@ -189,7 +188,7 @@ def repeat(numbers: range, factories: Sequence[Factory], name: str) -> list[list
 
 @contextmanager
 def abridged() -> Iterator[None]:
-    """Lets `repeat` make one of its lists: for models that are traced and counted, not run."""
+    """Makes `repeat` build only one list, for models that are traced and counted, not run."""
     token = _ABRIDGED.set(True)
     try:
         yield
@@ -208,7 +207,7 @@ def times(path: str) -> int:
 
 
 def unabridged(variables: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-    """Yields (path, value) of every variable that abridged ones stand for, in order.
+    """Yields (path, value) of all variables that abridged ones stand for, in order.
 
     Example:
         >>> list(unabridged([("l_0/w", 5), ("l_1..2/w", 7), ("l_1..2/b", 8), ("head", 9)]))
@@ -226,6 +225,6 @@ def unabridged(variables: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]
 
 
 def _up_to_a_range(path: str) -> str:
-    """Returns the part of a path that ends with its first range; nothing if it has none."""
+    """Returns the part of a path up to its first range; empty if it has none."""
     found = _RANGE.search(path)
     return path[: found.end()] if found else ""

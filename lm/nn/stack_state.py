@@ -1,11 +1,11 @@
-"""What comes with the rows of a stack, and the three ways to read them.
+"""The inputs of a stack besides x, and the three modes of reading rows.
 
     Standalone    every row by itself: training, scoring
     StackState    decoding: the new positions follow those in the caches
     StackCarry    a row may continue the row of the last batch
 
-Each way makes the `Context` of a call and what the stack returns beside its output; the stack
-itself need not know which it is.
+Each mode makes the `Context` of a call and the state that the stack returns; the stack itself does
+not distinguish them.
 """
 
 from collections.abc import Sequence
@@ -22,18 +22,18 @@ from lm.types import Tensor
 
 
 class Rows(NamedTuple):
-    """What rows may bring besides x, [B, T, D].
+    """Optional inputs of rows besides x, [B, T, D].
 
     Attributes:
         positions: int32 [B, T] inside each segment of the row; by default counted along it.
         segments: int32 [B, T], 1, 2, … for packed examples and 0 for padding; in decoding 1 marks
             the tokens that advance the state.
-        prefix: int32 [B, T], 1 on the tokens that all see each other, or None.
-        attention_mask: bool [B, T, T], which token may see which of its segment, in place of the
-            stack's rule: `masks.causal(order, order)` of a permutation, say.
+        prefix: int32 [B, T], 1 on tokens that all see each other, or None.
+        attention_mask: bool [B, T, T], which token may see which in its segment, replaces the
+            stack's mask; for example `masks.causal(order, order)` of a permutation.
         memory: [B, S, D] for cross-attention; in decoding only at the first call.
         memory_segments: int32 [B, S].
-        carried: int32 [B], the segment that continues a carry, 0 where none does.
+        carried: int32 [B], the segment that continues a carry, 0 if none does.
     """
 
     positions: Tensor = None
@@ -46,10 +46,10 @@ class Rows(NamedTuple):
 
 
 class Standalone:
-    """No state: every row is read by itself, and the state after is `()`: x → (y, ())."""
+    """No state: every row is independent, and the state after is `()`: x → (y, ())."""
 
     def context(self, x: Tensor, rows: Rows) -> Context:
-        """Returns what branches know of the rows; its mask keeps segments apart."""
+        """Returns the context of the rows; its mask separates segments."""
         index, positions = row_positions(x), rows.positions
         if positions is None:
             positions = index + ops.zeros_like(x[:, :, 0], dtype="int32")  # [B, T]
@@ -64,20 +64,20 @@ class Standalone:
         )
 
     def after(self, context: Context, residuals: tuple[State, ...]) -> State:
-        """Returns `()`: nothing is kept."""
+        """Returns `()`."""
         del context, residuals
         return ()
 
 
 class StackState(NamedTuple):
-    """What a stack keeps between the steps of decoding.
+    """The state of a stack in decoding.
 
-    Prompts of different lengths share a batch, padded on the right: positions and `index` advance
-    by the real tokens of each row.
+    Prompts of different lengths may share a batch, padded on the right: positions and `index`
+    advance by the real tokens of each row.
 
     Attributes:
         index: int32 [B], positions written so far in each row.
-        slots: what the slots of the caches hold.
+        slots: the positions held by the cache slots.
         residuals: the states of the residuals.
     """
 
@@ -86,7 +86,7 @@ class StackState(NamedTuple):
     residuals: tuple[State, ...]
 
     def context(self, x: Tensor, rows: Rows) -> Context:
-        """Returns what branches know of the new positions; the rule alone masks their keys."""
+        """Returns the context of the new positions; only the stack's mask applies."""
         new = self.index[:, None] + row_positions(x)  # [B, T]
         written = new if rows.segments is None else ops.where(rows.segments > 0, new, NEVER)
         return Context(
@@ -102,25 +102,25 @@ class StackState(NamedTuple):
         )
 
     def after(self, context: Context, residuals: tuple[State, ...]) -> "StackState":
-        """Returns the state after the new positions, of which those in a segment were real."""
+        """Returns the state after the new positions; padding does not count."""
         count = context.query_positions.shape[1]
         segments = context.segments
         if segments is None:
             segments = ops.ones((self.index.shape[0], count), "int32")
         counts = ops.sum(ops.cast(segments > 0, "int32"), axis=1)  # [B]
-        # Every one of a prompt's sequences writes as many slots as the longest row.
+        # Each sequence of a prompt writes as many slots as the longest row.
         written = ops.max(counts) * self.slots.is_own.shape[1]
         slots = self.slots._replace(positions=context.key_positions, next=self.slots.next + written)
         return StackState(self.index + counts, slots, residuals)
 
 
 class StackCarry(NamedTuple):
-    """What a stack hands from one row to the next.
+    """The state that a stack passes from one row to the next.
 
-    The segment that continues counts its positions from where its sequence began.
+    The continuing segment counts its positions from the start of its sequence.
 
     Attributes:
-        positions: int32 [B], how many positions the last sequence of each row has so far.
+        positions: int32 [B], number of positions of each row's last sequence so far.
         residuals: the carries of the residuals.
     """
 
@@ -128,7 +128,7 @@ class StackCarry(NamedTuple):
     residuals: tuple[State, ...]
 
     def context(self, x: Tensor, rows: Rows) -> Context:
-        """Returns what branches know of the rows and of the segment that continues."""
+        """Returns the context of the rows, including the continuing segment."""
         if rows.segments is None:
             rows = rows._replace(segments=ops.ones_like(x[:, :, 0], dtype="int32"))
         alone = Standalone().context(x, rows)
@@ -142,7 +142,7 @@ class StackCarry(NamedTuple):
 
 
 def stack_carry(residuals: Sequence[Any], batch: int) -> State:
-    """Returns the carry before the first row, `()` where no residual has one."""
+    """Returns the carry before the first row; `()` if no residual has one."""
     carries = tuple(residual.initial_carry(batch) for residual in residuals)
     if not keras.tree.flatten(carries):
         return ()
@@ -160,7 +160,7 @@ def within(query: Tensor, key: Tensor) -> Tensor:
 
 
 def visible_memory(segments: Tensor, memory_segments: Tensor) -> Tensor:
-    """Returns bool [B, 1, T or 1, S]: every example sees its own memory, never the padding."""
+    """Returns bool [B, 1, T or 1, S]: every example sees its own memory, without padding."""
     if memory_segments is None:
         return None
     if segments is None:
@@ -169,7 +169,7 @@ def visible_memory(segments: Tensor, memory_segments: Tensor) -> Tensor:
 
 
 def count_positions(positions: Tensor, segments: Tensor) -> Tensor:
-    """Returns how many positions the last sequence of each row has so far, int32 [B].
+    """Returns the number of positions of each row's last sequence so far, int32 [B].
 
     >>> print(np.asarray(count_positions(ops.array([[7, 0, 1, 0]]), ops.array([[1, 2, 2, 0]]))))
     [2]

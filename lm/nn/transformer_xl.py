@@ -1,4 +1,4 @@
-"""Attention that remembers: the last inputs of its layer, read again by the next row.
+"""Attention with memory: a row also attends to the last inputs of the layer in previous rows.
 
 Beside the letters of `lm.nn.branch`: M inputs in the memory, S = M + T keys of a row.
 """
@@ -22,7 +22,7 @@ from lm.types import Shape, Tensor
 
 
 class Memory(NamedTuple):
-    """The last inputs of a layer, [B, M, D], the latest at the end; the first one leaves first."""
+    """The last inputs of a layer, [B, M, D], oldest first."""
 
     inputs: Tensor
 
@@ -31,28 +31,28 @@ class Memory(NamedTuple):
 class MemoryAttention(Branch):
     """`softmax(((q + u)·k + (q + v)·R W_r) K^-0.5) v · W_o` with k, v projected from [memory; x].
 
-    R are the sinusoids of the distance from the query back to the key, so that nothing depends on
-    where in a sequence a row begins. The memory's keys are computed again from its inputs, with the
-    weights of the step that reads them; no gradient reaches the step that wrote the inputs.
+    R are sinusoids of the distance from the query back to the key, so that nothing depends on where
+    in a sequence a row begins. Keys and values of the memory are recomputed from its inputs with
+    the current weights; no gradient flows into the memory.
 
     Args:
         num_heads: number of heads H.
         head_dim: width K of a head; None means D / H.
-        memory_length: M, the inputs that the next row reads; 0 remembers nothing.
+        memory_length: M, the number of inputs that the next row attends to; 0 for no memory.
         dropout: rate on the attention weights.
         sinusoid_dropout: rate on the sinusoids.
         kernel_initializer: name or factory for the initial values of all weights.
 
     Carry: `Memory`. State: keys and values of the positions so far, `Cache` of `KeyValue` of
-    [B, H, L, K]; decoding forgets nothing.
+    [B, H, L, K]; decoding keeps all positions.
 
     Raises:
         LayerError: if the width is odd, or does not divide by the heads and `head_dim` is not
             given.
 
     Source: Dai et al. 2019 (https://arxiv.org/abs/1901.02860), section 3 and appendix B.
-    Departures: the end of a sequence empties the memory, where the release reads across it. u and v
-    are each layer's own (`untie_r` in the release), and each layer drops sinusoids of its own.
+    Departures: the memory is cleared at the end of a sequence; the release reads across it. u and v
+    are untied (`untie_r` in the release), and each layer has its own dropout on the sinusoids.
     """
 
     logical_axes: ClassVar = RELATIVE_AXES
@@ -75,6 +75,7 @@ class MemoryAttention(Branch):
         self.heads = Heads(options)
         self.memory_length = memory_length
         self.dropout = Dropout(rate=dropout, name="dropout")
+        # Its seed lies in checkpoints under this older name.
         self.sinusoid_dropout = Dropout(rate=sinusoid_dropout, name="wave_dropout")
         self.initializers = [initializer(kernel_initializer) for _ in range(3)]
 
@@ -111,14 +112,14 @@ class MemoryAttention(Branch):
         return content, distance
 
     def sinusoids(self, count: int, keys: int) -> Sinusoids:
-        """Returns the sinusoids of T queries that stand at the end of S keys."""
+        """Returns the sinusoids of T queries at the end of S keys."""
         key, back = np.arange(keys), distances(count, keys)
         sinusoids = Sinusoids(*(sinusoid(p, self.width) for p in (key[keys - count :], key, back)))
         drawn = self.sinusoid_dropout(ops.convert_to_tensor(sinusoids.distance, self.compute_dtype))
         return sinusoids._replace(distance=drawn)
 
     def step(self, x: Tensor, context: Context, state: Cache) -> tuple[Tensor, Cache]:
-        """Attends to the caches, whose slots hold other positions in every row."""
+        """Attends to the caches, whose slots may hold different positions in each row."""
         content, distance = self.queries(x)
         new = self.heads.key_value(x)
         cache = write(state, KeyValue(by_head(new.key), by_head(new.value)), context.slot)
@@ -129,8 +130,8 @@ class MemoryAttention(Branch):
     def step_bias(self, query: Tensor, context: Context) -> Tensor:
         """Returns the logit of the distance to every slot, float32 [B, H, T, L].
 
-        One product per distance, of which each slot takes its own: a slot may hold another position
-        in every row.
+        Computes one product per distance, then selects that of each slot, since a slot may hold
+        different positions in each row.
         """
         slots = context.key_positions.shape[1]
         kernel = ops.cast(self.distance_kernel, query.dtype)
@@ -162,14 +163,14 @@ def even_width(x_shape: Shape) -> int:
 
 
 def initial_memory(batch: int, length: int, width: int, dtype: str) -> State:
-    """Returns the memory before the first row, all zeros; `()` where nothing is remembered."""
+    """Returns the zero memory before the first row; `()` without memory."""
     return Memory(ops.zeros((batch, length, width), dtype)) if length else ()
 
 
 def distances(count: int, keys: int) -> np.ndarray:
-    """Returns the distances from T queries back to S keys at whose end they stand, [S + T].
+    """Returns the distances from T queries back to S keys that end with them, [S + T].
 
-    Number n belongs to every query t and key s with n = s + T - 1 - t.
+    Entry n belongs to all queries t and keys s with n = s + T - 1 - t.
 
     >>> distances(2, 3)
     array([ 2,  1,  0, -1, -2])
@@ -190,10 +191,10 @@ def remember(
 
     Args:
         read: [B, M + S, D], the memory and the row.
-        context: what it says of the row.
+        context: of the row.
         count: M.
-        query: int32 [B, T], segments of the queries; None where they are the row's own.
-        remembered: int32 [B, S], segments of the row, 0 for tokens to forget; None
+        query: int32 [B, T], segments of the queries; None if they are the row's own.
+        remembered: int32 [B, S], segments of the row, 0 for tokens not to remember; None
             remembers all.
     """
     query, remembered = (context.segments if x is None else x for x in (query, remembered))

@@ -1,4 +1,4 @@
-"""The stack of XLNet: the tokens of a row, and behind them a stream that predicts some of them."""
+"""The stack of XLNet: a content stream, followed by a query stream that predicts some tokens."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,8 +21,8 @@ class Predicted(NamedTuple):
 
     Attributes:
         positions: int32 [B, P].
-        attention_mask: bool [B, P, T], which token of its segment each of them may see; None is
-            every token but itself.
+        attention_mask: bool [B, P, T], which tokens of its segment each of them may see; None is
+            all but itself.
     """
 
     positions: Tensor
@@ -30,13 +30,12 @@ class Predicted(NamedTuple):
 
 
 class Extras(NamedTuple):
-    """What rows of XLNet may bring besides `Rows`.
+    """Further inputs of XLNet's rows besides `Rows`.
 
     Attributes:
-        predicted: `Predicted`; None has no query stream.
+        predicted: `Predicted`; None for no query stream.
         types: int32 [B, T], token types.
-        remembered: int32 [B, T], 1 on the tokens that the next row reads in its memory; all if
-            None.
+        remembered: int32 [B, T], 1 on tokens that go into the memory of the next row; None for all.
         direction: int32 [B], as in `Streams`.
     """
 
@@ -53,18 +52,17 @@ NO_MORE = Extras()
 class TwoStreamStack(Branch):
     """`after(r_n(… r_1(before([x; w, …, w]))))`: the residuals see both streams as one row.
 
-    The content stream x is that of an encoder. The query stream begins with one learned vector w at
-    every predicted position; nobody reads it, and it may not look at the token that it predicts. So
-    its result depends on that token's position and not on the token.
+    The content stream x is that of an encoder. The query stream starts with a learned vector w at
+    every predicted position. No position attends to it, and it does not attend to the token that it
+    predicts, so that its result depends on that token's position but not on the token.
 
     Args:
-        num_layers: how often the list is repeated, each time with weights of its own.
-        layers: factories of residuals: around `TwoStreamAttention`, and what acts on every position
-            by itself.
+        num_layers: how often the list is repeated, each time with new weights.
+        layers: factories of residuals: around `TwoStreamAttention` and positionwise branches.
         query_initializer: name or factory of the initial values of w.
         before, after: factories of layers around the whole stack.
 
-    Carry: `StackCarry`, `()` where no residual has one.
+    Carry: `StackCarry`, `()` if no residual has one.
 
     Source: Yang et al. 2019 (https://arxiv.org/abs/1906.08237), section 2.3.
     """
@@ -101,8 +99,8 @@ class TwoStreamStack(Branch):
 
         Args:
             x: [B, T, D].
-            rows: positions, segments, the mask and what goes on, all of the tokens x.
-            extras: what else the rows bring.
+            rows: positions, segments, mask and continuing segments of the tokens x.
+            extras: the other inputs of the rows.
             state: `StackCarry` or None.
         """
         if rows.segments is None:
@@ -120,7 +118,7 @@ class TwoStreamStack(Branch):
         return x, kind.after(remembered, tuple(states))
 
     def with_queries(self, x: Tensor, predicted: Predicted | None) -> Tensor:
-        """Returns x with w behind it for every predicted position, [B, T + P, D]."""
+        """Returns x followed by w for every predicted position, [B, T + P, D]."""
         if predicted is None:
             return x
         w = ops.cast(self.query_embedding, x.dtype)
@@ -156,12 +154,12 @@ def doubled(alone: Context, rows: Rows, extras: Extras) -> Context:
 
 
 def visible(predicted: Predicted, keys: Tensor) -> Tensor:
-    """Returns which token each predicted position may see, bool [B, P, T]."""
+    """Returns the tokens that each predicted position may see, bool [B, P, T]."""
     if predicted.attention_mask is not None:
         return ops.cast(predicted.attention_mask, "bool")
     return ops.not_equal(predicted.positions[:, :, None], keys[:, None, :])
 
 
 def with_those_at(x: Tensor, index: Tensor) -> Tensor:
-    """[B, T] → [B, T + P], with the values at the positions index [B, P] behind."""
+    """[B, T] → [B, T + P]: appends the values at the positions index [B, P]."""
     return ops.concatenate([x, ops.take_along_axis(x, index, axis=1)], axis=1)

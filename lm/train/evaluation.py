@@ -26,8 +26,8 @@ class TaskMetrics(NamedTuple):
         task: its name.
         split: the split.
         values: the metrics by name.
-        score: mean of the task's own metrics, highest at the best checkpoint; None where the loss
-            decides.
+        score: mean of the task's own metrics, highest at the best checkpoint; None if the loss
+            decides which is the best.
     """
 
     task: str
@@ -44,8 +44,8 @@ class Evaluation:
         mixture_or_task_name: a task, or a mixture whose tasks with this split are evaluated.
         data: factory of one pass over a task, called with `mixture_or_task_name` and `split`.
         split: name of the split.
-        steps: number of batches; the whole split by default. Bits per byte need the whole, and an
-            objective that predicts every token.
+        steps: number of batches; the whole split by default. Bits per byte are reported only for a
+            whole split and an objective that predicts every token.
     """
 
     def __init__(
@@ -74,16 +74,16 @@ class Evaluation:
 
 @part
 class LabelEvaluation:
-    """The objective's means and the metrics of the tasks of a mixture, such as F1 and Matthews.
+    """The objective's means and the tasks' own metrics, such as F1 and Matthews correlation.
 
-    A task's metric takes the place of the objective's of the same name: its accuracy is per cent.
-    The mean of the task's metrics, as in GLUE, decides which checkpoint is the best.
+    Where names collide the task's metric wins, so accuracy is in per cent. The mean of a task's
+    metrics, as in GLUE, decides which checkpoint is the best.
 
     Args:
         mixture_or_task_name: a task, or a mixture whose tasks with this split are evaluated.
         lengths: TASK_FEATURE_LENGTHS.
-        converter: factory of the feature converter, one of labelled examples.
-        batch_size: rows of a batch; changes nothing but speed.
+        converter: factory of a feature converter of labelled examples.
+        batch_size: rows of a batch; affects only speed.
         vocabulary: replaces that of the tasks' texts, if given.
         split: name of the split.
         steps: number of batches that examples of one row each fill; the whole split by default.
@@ -133,10 +133,10 @@ class LabelEvaluation:
 
 @part
 class TextEvaluation:
-    """The tasks' own metrics of generated texts, with the weights of the step.
+    """The tasks' own metrics of generated texts, with the current weights.
 
-    As the first of `train.train.evaluations` it decides which checkpoint is the best, and whether
-    patience is over.
+    As the first of `train.train.evaluations` it decides which checkpoint is the best, and when
+    patience runs out.
 
     Args:
         mixture_or_task_name: a task, or a mixture whose tasks with this split are evaluated.
@@ -199,7 +199,7 @@ class TextEvaluation:
             yield TaskMetrics(task.name, task.split, values, self._score(task.name, values))
 
     def _made(self, task: Any, objective: Any) -> Trained:
-        """Return the model as the task reads it, the same at every call: it keeps what compiles."""
+        """Return the model wrapped for a task; cached, since it holds the compiled functions."""
         if task.name not in self._trained:
             features = task.task.output_features
             self._trained[task.name] = Trained(
@@ -208,7 +208,7 @@ class TextEvaluation:
         return self._trained[task.name]
 
     def _score(self, task: str, values: Mapping[str, float]) -> float:
-        """Return the value that decides."""
+        """Return the decisive metric."""
         name = self.decisive or next(iter(values))
         if name not in values:
             raise ConfigError(
@@ -255,12 +255,12 @@ def metrics(
 
 
 def means(sums: Mapping[str, tuple[float, float]]) -> dict[str, float]:
-    """Return name -> total / weight, NaN where nothing was weighed."""
+    """Return name -> total / weight; NaN if the weight is 0."""
     return {n: total / weight if weight else math.nan for n, (total, weight) in sums.items()}
 
 
 def text_bytes(batches: Any) -> int | None:
-    """Return the bytes of the targets as text, None if the task does not keep it."""
+    """Return the size of the targets' text in bytes; None if the task does not keep the text."""
     try:
         return sum(len(text.encode()) for text in batches.texts())
     except (AttributeError, KeyError):

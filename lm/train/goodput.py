@@ -1,8 +1,7 @@
-"""Where the time of a run goes: into useful steps, repeated ones, and everything else.
+"""Goodput: the share of a run's time spent in useful steps, over all restarts.
 
-`attempts.jsonl` of the run folder has one line for each process that trained it, overwritten in
-place after every step, so that a killed process leaves its counts. A step is useful if no
-later process repeated it.
+`attempts.jsonl` in the run folder has one line per process, overwritten in place after every step,
+so that the counts of a killed process survive. A step is useful if no later process repeated it.
 """
 
 import contextlib
@@ -19,9 +18,9 @@ from lm import disk
 
 ATTEMPTS = "attempts.jsonl"
 WIDTH = 512
-FIRST_STEP = "compilation"  # the first step of a process compiles
-INPUT = "input"  # its first batch fills the buffers
-EXCLUDED = ("start", FIRST_STEP, "evaluate", "checkpoint", INPUT)  # from the time of steps
+FIRST_STEP = "compilation"  # the first step of a process, which compiles
+INPUT = "input"  # waiting for batches
+EXCLUDED = ("start", FIRST_STEP, "evaluate", "checkpoint", INPUT)  # not counted as time of steps
 
 
 class Goodput:
@@ -29,15 +28,15 @@ class Goodput:
 
     Args:
         workdir: the run folder.
-        step: where this process starts or goes on.
-        started: Unix time at which it began.
+        step: the step at which this process starts.
+        started: Unix time at which it started.
     """
 
     def __init__(self, workdir: Path, *, step: int, started: float) -> None:
         self._before = attempts(workdir)
         self._path = workdir / ATTEMPTS
         now = time.time()
-        # The wall clock may be set while the run lasts; the monotonic one is not.
+        # Use the monotonic clock for differences: the wall clock may be adjusted during the run.
         self._origin = now - time.monotonic()
         self._line: dict[str, Any] = {
             "process": os.getpid(),
@@ -59,7 +58,7 @@ class Goodput:
         """Count one step.
 
         Args:
-            seconds: time so far that is not the steps' own, by name.
+            seconds: name -> time so far that is not spent in steps.
         """
         self._line["step"] += 1
         self._line["executed"] += 1
@@ -82,14 +81,14 @@ class Goodput:
 
 
 def attempts(workdir: Path) -> list[dict[str, Any]]:
-    """Return the lines of the processes that trained a run; a broken line ends them."""
+    """Return the records of the processes that trained a run, up to the first broken line."""
     path = workdir / ATTEMPTS
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     return list(itertools.takewhile(bool, map(_attempt, lines)))
 
 
 def _attempt(line: bytes) -> dict[str, Any]:
-    """Return a line as a record, empty if it is broken."""
+    """Return a line as a record; empty if it is broken."""
     try:
         found = json.loads(line) if len(line) == WIDTH else {}
     except (ValueError, RecursionError):
@@ -98,15 +97,16 @@ def _attempt(line: bytes) -> dict[str, Any]:
 
 
 def shares(lines: list[dict[str, Any]]) -> dict[str, float]:
-    """Return counts of steps, and the shares of the time that all processes together ran.
+    """Return step counts, and shares of the total time of all processes.
 
     Args:
         lines: of `attempts`.
 
     Returns:
-        `executed`, `useful`: steps; `goodput`: the share of the time spent in useful steps;
-        `repeated`: in steps that were repeated; `start`, `compilation`, `evaluate`,
-        `checkpoint`, `input`: outside the steps; `down`: seconds between processes, in no share.
+        `executed` and `useful`: numbers of steps. `goodput` and `repeated`: shares of the time
+        spent in useful and in repeated steps. `start`, `compilation`, `evaluate`, `checkpoint` and
+        `input`: shares of the time outside steps. `down`: seconds between processes, not part of
+        the total.
 
     Example:
         >>> first = {"begin": 0, "step": 30, "executed": 30, "started": 0, "now": 40, "start": 10}
@@ -122,7 +122,7 @@ def shares(lines: list[dict[str, Any]]) -> dict[str, float]:
         after = lines[i + 1] if i + 1 < len(lines) else None
         reached = min(line["step"], after["begin"]) if after else line["step"]
         outside = sum(line.get(name, 0.0) for name in EXCLUDED)
-        # Rounded numbers: without a step the difference may be below 0.
+        # The numbers are rounded, so without a step the difference may be slightly negative.
         in_steps = max(line["now"] - line["started"] - outside, 0.0)
         share = max(reached - line["begin"], 0) / max(line["executed"], 1)
         useful += in_steps * share
@@ -163,11 +163,11 @@ _LEAST = 0.0005
 
 
 class Clock:
-    """Times log windows, leaving out compilation, evaluation and saving.
+    """Measures the speed of log windows without compilation, evaluation and saving.
 
     Attributes:
-        last: name -> seconds of the last time that was excluded, in this window.
-        totals: name -> seconds excluded since the beginning.
+        last: name -> seconds of the latest exclusion in this window.
+        totals: name -> seconds excluded since the start.
     """
 
     def __init__(self) -> None:
@@ -178,7 +178,7 @@ class Clock:
 
     @contextlib.contextmanager
     def exclude(self, name: str) -> Iterator[None]:
-        """Exclude the time of the body from the window; without a name the body is a step."""
+        """Exclude the time of the body from the window; with an empty name, count it as a step."""
         start = time.perf_counter()
         yield
         seconds = time.perf_counter() - start
@@ -197,7 +197,7 @@ class Clock:
         """Return the rates since the last call and start a new window.
 
         Args:
-            waited: seconds that the run has waited for data so far.
+            waited: total seconds that the run has waited for data.
         """
         seconds = time.perf_counter() - self._start - self._excluded
         rates = {
@@ -219,9 +219,10 @@ class Clock:
 
 
 def age() -> float:
-    """Return the seconds since this process was started: imports, data and compilation included."""
+    """Return the seconds since this process was started, imports included."""
     try:
-        # The name in brackets may hold blanks; the start, in ticks since boot, is the 20th after.
+        # The process name in brackets may contain blanks; the start time, in ticks since boot, is
+        # the 20th field after it.
         started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
         uptime = float(Path("/proc/uptime").read_text().split()[0])
     except OSError:

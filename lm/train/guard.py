@@ -1,7 +1,8 @@
-"""What happens when loss or gradient is not finite: saved, counted, then stopped or rolled back.
+"""Handling of non-finite losses and gradients: save the batch, then stop or roll back.
 
-The device has skipped the update, which left nothing behind. The guard reads the outcome of a step
-`LAG` steps later, so that the host does not wait for the device, and at once after a skipped one.
+The device has already skipped the update and left the state unchanged. The guard reads the outcome
+of a step `LAG` steps later, so that the host does not wait for the device; after a skipped update
+it reads each outcome at once.
 """
 
 from collections import deque
@@ -24,7 +25,7 @@ LAG = 2
 
 
 class Step(NamedTuple):
-    """A step that was dispatched: batches consumed, the last of them, and its outcome."""
+    """A dispatched step: the number of batches consumed, its batch and its outcome."""
 
     number: int
     batch: Batch
@@ -32,18 +33,17 @@ class Step(NamedTuple):
 
 
 class Guard:
-    """Saves the batches of skipped updates; after too many in a row ends the run or rolls it back.
+    """Saves the batches of skipped updates; after too many in a row stops or rolls back the run.
 
     A rollback restores weights, slots, averages and seeds of the last good checkpoint, one whose
-    last update was accepted. Data and step go on after the last skipped batch: the step counts
-    batches. What the run learned since that checkpoint is lost with the bad batches: repeating the
-    good ones among them would lead to the same state.
+    last update was accepted. Data and step count continue after the last skipped batch. What was
+    learned since that checkpoint is lost: replaying the same batches would lead to the same state.
 
     Args:
-        engine: an engine of `lm.engines`, its state that of the step.
+        engine: an engine of `lm.engines`, in the current state.
         store: the run's checkpoints.
-        max_skipped: skipped updates in a row that are too many.
-        max_rollbacks: times that a run is rolled back; after that, or with 0, it ends.
+        max_skipped: consecutive skipped updates after which the run rolls back or stops.
+        max_rollbacks: how often it may roll back; with 0 it stops.
         log: prints a line.
     """
 
@@ -67,15 +67,15 @@ class Guard:
 
     @property
     def is_good(self) -> bool:
-        """Whether the last update that was read was accepted."""
+        """Whether the last outcome read was an accepted update."""
         return self.in_row == 0
 
     def check(self, step: Step, *, wait: bool) -> bool:
         """Read the outcomes of earlier steps; return whether the state was rolled back.
 
         Args:
-            step: the newest one.
-            wait: whether to wait for it.
+            step: the newest step.
+            wait: whether to wait for its outcome.
 
         Raises:
             UserError: too many updates were skipped in a row.
@@ -92,15 +92,15 @@ class Guard:
                 self._save(first)
         if self.in_row < self.max_skipped:
             return False
-        # After the first skipped one every step is waited for, so `step` is the last of them.
+        # After a skipped update every outcome is read at once, so `step` is the last skipped one.
         self.roll_back(self._reason(step))
         return True
 
     def roll_back(self, reason: str) -> None:
-        """Restore the state of the last good checkpoint; step and data stay where they are.
+        """Restore the state of the last good checkpoint; step and data do not move back.
 
         Args:
-            reason: for the line that says so.
+            reason: for the log line.
 
         Raises:
             UserError: no rollback is left, or there is no good checkpoint.
@@ -128,7 +128,7 @@ class Guard:
         self.log(f"step {step.number}: update skipped: {cause}; batch saved in {path}")
 
     def _reason(self, step: Step) -> str:
-        """Return what was seen of the last skipped batch, layer by layer."""
+        """Describe the last skipped batch: its terms and the first non-finite tensors."""
         self.engine.pull()
         layers = skipped_batch.not_finite_layers(self.engine.program, step.batch)
         cause = skipped_batch.format_cause(self._skipped(step), layers)
@@ -140,7 +140,7 @@ class Guard:
         )
 
     def _restore(self, folder: Path) -> None:
-        """Restore a checkpoint; the counts of skipped updates and rollbacks go on."""
+        """Restore a checkpoint; the counts of skipped updates and rollbacks are kept."""
         skipped, rollbacks = self._count("skipped"), self._count("rollbacks")
         program = self.engine.program
         state.restore(program, folder)
@@ -165,6 +165,6 @@ class Guard:
 
 
 def _barrier(reason: str) -> None:
-    """Wait for the other processes, where there are any."""
+    """Wait for the other processes, if there are any."""
     if keras.backend.backend() == "jax" and cluster.count() > 1:
         cluster.barrier(reason)

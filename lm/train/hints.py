@@ -1,7 +1,7 @@
-"""What would make a run faster, as far as its first log window shows: each a line, logged once.
+"""Hints for a faster run, derived from its first log window and logged once.
 
-Each hint follows from something counted or read of this run, and says what. That bfloat16 does not
-pay on a CPU, and a step of few tokens neither, was measured (DECISIONS.md).
+Each hint gives the number of this run that it is based on. That bfloat16 and very small batches are
+slow on a CPU was measured (DECISIONS.md).
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,12 +21,12 @@ _SEGMENTS = "_segment_ids"
 
 
 class Machine(NamedTuple):
-    """What the hints know of the machine.
+    """The properties of the machine that matter here.
 
     Attributes:
-        is_accelerator: whether a GPU or TPU computes.
-        has_bfloat16_units: whether it has units for bfloat16.
-        peak_share: the largest share of its memory that was in use; None if unknown.
+        is_accelerator: whether a GPU or TPU is used.
+        has_bfloat16_units: whether it has hardware units for bfloat16.
+        peak_share: peak memory use as a share of its memory; None if unknown.
     """
 
     is_accelerator: bool
@@ -35,15 +35,15 @@ class Machine(NamedTuple):
 
     @classmethod
     def here(cls) -> "Machine":
-        """Return what is known now."""
+        """Return the properties of this machine."""
         return cls(device.is_accelerator(), device.has_bfloat16_units(), memory.peak_share())
 
 
 class Padding:
-    """How full the rows of batches are.
+    """Counts the padding of batches.
 
     Attributes:
-        sizes: side -> for each row (its width, its positions in use, its segments).
+        sizes: side -> for each row (width, positions in use, segments).
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Padding:
                 self.sizes.setdefault(name.removesuffix(_SEGMENTS), []).append(rows)
 
     def hints(self) -> Iterator[str]:
-        """Yield what to do where a quarter of the positions or more is padding."""
+        """Yield advice for every side of which a quarter or more is padding."""
         for side, parts in self.sizes.items():
             widths, used, segments = np.concatenate(parts).T
             share = 1 - used.sum() / widths.sum()
@@ -72,47 +72,47 @@ class Padding:
 
 
 def _buckets(width: int, used: np.ndarray) -> str:
-    """Return the advice of buckets for rows of one example, where they save enough."""
+    """Return advice to use length buckets, if they would save enough; rows have one example."""
     buckets = [width // 4, width // 2]
     edges = np.array([*buckets, width])
     saved = 1 - edges[np.searchsorted(edges, used)].mean() / width
     if not buckets[0] or saved < _WORTH_A_SHAPE:
         return ""
     return (
-        f"pipeline.Pipeline.length_buckets = {buckets} saves {saved:.0%} of them all; features "
-        "that have `pack` save more"
+        f"pipeline.Pipeline.length_buckets = {buckets} saves {saved:.0%} of all positions; packing "
+        "(`pack` of the feature converter), where available, saves more"
     )
 
 
 def bfloat16_hint(policy: str, machine: Machine) -> Iterator[str]:
-    """Yield whether another precision would pay."""
+    """Yield advice to change the precision, if it would be faster."""
     if policy == "float32" and machine.has_bfloat16_units:
         yield (
-            "this device multiplies bfloat16 in units of its own: DTYPE_POLICY = 'mixed_bfloat16' "
-            "is faster and takes less memory"
+            "this device has bfloat16 units: DTYPE_POLICY = 'mixed_bfloat16' is faster and takes "
+            "less memory"
         )
     if policy.endswith("bfloat16") and not machine.is_accelerator:
         yield f"DTYPE_POLICY = '{policy}' is slower than 'float32' on a CPU"
 
 
 def batch_hint(batch: Batch, machine: Machine) -> Iterator[str]:
-    """Yield whether a larger batch would pay."""
+    """Yield advice to use a larger batch, if it would be faster."""
     rows, share = len(next(iter(batch.values()))), machine.peak_share
     tokens = max((x.size for name, x in batch.items() if name.endswith(_SEGMENTS)), default=0)
     if share is not None and share < _LITTLE_MEMORY:
         yield (
-            f"the step takes {share:.0%} of the device's memory: a BATCH_SIZE above {rows} fits "
-            "and may train more tokens a second"
+            f"the step uses {share:.0%} of the device's memory: a BATCH_SIZE above {rows} fits and "
+            "may be faster"
         )
     elif not machine.is_accelerator and 0 < tokens < _FEW_TOKENS:
         yield (
             f"a step has {tokens} positions, too few to keep the cores busy: a BATCH_SIZE above "
-            f"{rows} trains more tokens a second"
+            f"{rows} is faster"
         )
 
 
 class Hints:
-    """Counts the batches of the first log window, then gives the hints once.
+    """Observes the batches of the first log window, then returns the hints once.
 
     Example:
         >>> hints = Hints()
@@ -134,11 +134,11 @@ class Hints:
             self._batch = batch
 
     def take(self, policy: str | None = None, machine: Machine | None = None) -> Sequence[str]:
-        """Return the hints the first time, nothing later.
+        """Return the hints at the first call, nothing later.
 
         Args:
-            policy: Keras' policy; that of the process when None.
-            machine: what computes; this one when None.
+            policy: Keras' dtype policy; by default the current one.
+            machine: by default this one.
         """
         if self._is_given or self._batch is None:
             return []

@@ -1,7 +1,7 @@
-"""Where a run's metrics go: the protocol of a logger.
+"""The protocol of loggers, which write a run's metrics somewhere.
 
-`train.train.loggers` names those of a run. A logger of your own is a class with three methods, in a
-module that `--gin_modules` names; docs/run_folder.md shows one.
+`train.train.loggers` lists those of a run. A logger of your own is a class with three methods in a
+module named by `--gin_modules`; docs/run_folder.md has an example.
 """
 
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ from lm.train.state import StartPoint
 
 
 class Row(NamedTuple):
-    """The metrics of a log window of the training, or of one task's evaluation.
+    """The metrics of a log window of the training, or of the evaluation of one task.
 
     Attributes:
-        step: updates so far.
+        step: the training step.
         split: "train", or the split that was evaluated.
-        task: what was evaluated, None for the training.
-        values: name -> number, which may be NaN.
+        task: the task that was evaluated; None for the training.
+        values: name -> number, possibly NaN.
     """
 
     step: int
@@ -28,22 +28,22 @@ class Row(NamedTuple):
 
 
 class Logger(Protocol):
-    """Writes the metrics of a run somewhere. Of several processes the first alone has loggers.
+    """Writes the metrics of a run somewhere; only the first process of a run has loggers.
 
-    Making one touches nothing: it is made while the configuration is read.
+    The constructor must have no side effects: it may run while the configuration is checked.
     """
 
     def open(self, workdir: Path, start: StartPoint) -> None:
-        """Begin, or go on after an interruption.
+        """Start, or continue after an interruption.
 
         Args:
             workdir: the run folder.
-            start: training goes on from `start.step`; what was logged of later steps, and of
-                evaluations after `start.evaluated_step`, comes again.
+            start: training continues from `start.step`; rows of later steps, and of evaluations
+                after `start.evaluated_step`, will be logged again.
         """
 
     def log(self, row: Row) -> None:
         """Write one row."""
 
     def close(self) -> None:
-        """End: the run is over or was interrupted."""
+        """Close: the run has ended or was interrupted."""

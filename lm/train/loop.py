@@ -1,6 +1,6 @@
-"""The step loop: batches, updates, and when they are due logs, evaluations and checkpoints.
+"""The training loop: updates, and periodic logs, evaluations and checkpoints.
 
-It ends at the last step, or after some evaluations without a new best one.
+It ends at the last step, or early after several evaluations without a new best one.
 """
 
 import contextlib
@@ -28,15 +28,15 @@ LOSSES = ("cross_entropy", "loss")
 
 
 class Plan(NamedTuple):
-    """When what is due.
+    """When to log, evaluate, save and stop.
 
     Attributes:
         log: steps between log lines.
         evaluate: steps between evaluations.
         save: steps between checkpoints.
         end: the last step, at which all three are due.
-        max_skipped: updates skipped in a row that are too many.
-        max_rollbacks: times that the run is then rolled back instead of ended.
+        max_skipped: consecutive skipped updates after which the run rolls back or stops.
+        max_rollbacks: how often it may roll back.
     """
 
     log: int
@@ -47,7 +47,7 @@ class Plan(NamedTuple):
     max_rollbacks: int
 
     def is_due(self, step: int, period: int) -> bool:
-        """Tell whether a step is a multiple of the period or the last one."""
+        """Return whether a step is a multiple of the period or the last one."""
         return step % period == 0 or step == self.end
 
 
@@ -74,16 +74,16 @@ class Patience:
 
     @classmethod
     def resumed(cls, limit: int | None, state: Mapping[str, Any] | None) -> "Patience":
-        """Return the patience of a run that goes on from a state, or begins."""
+        """Return the patience of a resumed run, or of a new one if there is no state."""
         return cls(limit, **(state or {}))
 
     @property
     def is_over(self) -> bool:
-        """Whether the run ends."""
+        """Whether the run should end."""
         return self.limit is not None and self.waited >= self.limit
 
     def add(self, metric: float | None) -> None:
-        """Count an evaluation; the lower its metric, the better. None or NaN is never better."""
+        """Count an evaluation; lower metrics are better, None and NaN never are."""
         best = math.inf if self.best is None else self.best
         if metric is not None and metric < best:
             self.best, self.waited = metric, 0
@@ -91,7 +91,7 @@ class Patience:
             self.waited += 1
 
     def state(self) -> dict[str, Any]:
-        """Return what a resumed run goes on from, as plain JSON."""
+        """Return the state for a checkpoint, as plain JSON."""
         return {"best": self.best, "waited": self.waited}
 
     def __str__(self) -> str:
@@ -102,18 +102,18 @@ class Loop:
     """Trains from a step to the end.
 
     Args:
-        engine: an engine of `lm.engines`, its state that of the step.
-        data: the batches.
-        store: where checkpoints go.
-        reporter: where metrics go.
-        plan: what is due when.
+        engine: an engine of `lm.engines`, in the state of that step.
+        data: the training batches.
+        store: saves checkpoints.
+        reporter: reports metrics.
+        plan: when to log, evaluate, save and stop.
         evaluations: the first task of the first one decides which checkpoint is the best.
         patience: ends the training early.
         samples: a writer of `lm.train.samples`, called after evaluations, or None.
         metadata: for the manifest of every checkpoint.
 
     Raises:
-        ConfigError: there is patience, and nothing to wait for.
+        ConfigError: patience is set but there are no evaluations.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a run, keyword-only
@@ -150,26 +150,25 @@ class Loop:
         )
 
     def run(self, step: int, signals: StopSignals, *, is_evaluated: bool = True) -> None:
-        """Train from a step to the end, or to the first signal.
+        """Train from a step to the end, or until a signal.
 
         Args:
-            step: what engine and data are at.
+            step: the current step of engine and data.
             signals: those of this process, or of all processes.
-            is_evaluated: whether the evaluation that was due at the step is done.
+            is_evaluated: whether the evaluation due at this step has been done.
 
         Raises:
             UserError: too many updates were skipped, or a checkpoint cannot be written.
-            SystemExit: 143, 130 or 129 after a signal, the state saved.
+            SystemExit: 143, 130 or 129 after a signal, once the state is saved.
         """
         if step == 0:
-            # A state that cannot be saved is found now.
-            self._save(step, metric=None)
+            self._save(step, metric=None)  # fails now rather than at the first period
         if not is_evaluated:
             save = self.plan.is_due(step, self.plan.save)
             self._finish(step, signals, evaluate=True, save=save)
         first, clock = step, self.reporter.clock
         while step < self.plan.end and not self.patience.is_over:
-            # The first batch fills buffers, the first step compiles: neither is the time of a step.
+            # The first batch fills buffers and the first step compiles: time both apart.
             with clock.exclude("input") if step == first else contextlib.nullcontext():
                 batch = next(self.data)
             with clock.exclude("compilation" if step == first else ""):
@@ -197,7 +196,7 @@ class Loop:
         return ""
 
     def _first_step(self, number: int, batch: Batch) -> Outcome:
-        """Do the first step of this process, and log that it compiles and how long it took."""
+        """Do the first step of this process; log that it compiles and how long that took."""
         self.reporter.log("compiling the training step: the first step takes longer than others")
         started = time.monotonic()
         outcome = self.engine.step(batch)
@@ -218,7 +217,7 @@ class Loop:
         self._finish(step, signals, evaluate=evaluate, save=save or rolled_back)
 
     def _finish(self, step: int, signals: StopSignals, *, evaluate: bool, save: bool) -> None:
-        """Evaluate and save; after a signal save at once, whatever is left to evaluate."""
+        """Evaluate and save; after a signal save at once, without waiting for the evaluation."""
         metric = None
         if evaluate:
             with contextlib.suppress(Stopped):
@@ -231,20 +230,20 @@ class Loop:
             self._save(step, metric=metric, is_evaluated=not evaluate)
         if stop:
             self.store.wait()
-            self.reporter.log(f"stopped at step {step}, saved; the same command goes on")
+            self.reporter.log(f"stopped at step {step}, saved; the same command resumes")
             raise SystemExit(signals.exit_code)
 
     def _log(self, step: int) -> None:
-        """Report the means of the window."""
+        """Report the means of the log window."""
         self.reporter.log_training(step, self.engine.logs(), waited=self.data.wait_seconds)
         for hint in self.hints.take():
             self.reporter.log(f"hint: {hint}")
 
     def _evaluate(self, step: int, signals: StopSignals) -> float | None:
-        """Report all evaluations and samples, or none; return what decides the best checkpoint.
+        """Run and report all evaluations; return the metric that decides the best checkpoint.
 
         Raises:
-            Stopped: a signal came between two batches.
+            Stopped: a signal came between two batches; nothing is reported.
         """
         engine = Interruptible(self.engine, signals)
         signals.restart()
@@ -262,7 +261,7 @@ class Loop:
         return next((value for task in found if (value := decisive(task)) is not None), None)
 
     def _tell_optimizer(self, metric: float | None) -> None:
-        """Hand the loss of an evaluation to an optimizer that waits for it."""
+        """Pass the loss of an evaluation to an optimizer that depends on it."""
         optimizer = self.engine.program.optimizer
         if metric is not None and optimizer.triggers:
             self.engine.pull()
@@ -270,12 +269,13 @@ class Loop:
                 self.reporter.log("the loss is no longer falling: the mean of the weights begins")
 
     def _save(self, step: int, *, metric: float | None, is_evaluated: bool = True) -> None:
-        """Hand the training state to the store, which writes it in the background."""
+        """Pass the training state to the store, which writes it in the background."""
         with self.reporter.clock.exclude("checkpoint"):
             rows = self.reporter.flush()
             self.engine.pull()
             groups = self._arrays(step)
-            # Interrupted or not, a run rolls back to the same step: one whose checkpoint was due.
+            # Only regular checkpoints count as good, so that an interrupted run rolls back to the
+            # same step as an uninterrupted one.
             is_good = self.guard.is_good and step % self.plan.save == 0
             self.store.save(
                 step=step,
@@ -293,18 +293,18 @@ class Loop:
             )
 
     def _arrays(self, step: int) -> dict[str, dict[str, np.ndarray]]:
-        """Return the training state; roll back one that an update left not finite."""
+        """Return the training state; roll back if an update made it non-finite."""
         try:
             return state.arrays(self.engine.program)
         except state.NotFiniteError as error:
-            if step % self.plan.save:  # other runs would not save here, nor roll back
+            if step % self.plan.save:  # an uninterrupted run would neither save nor roll back here
                 raise
             self.guard.roll_back(f"step {step}: {error}")
             return state.arrays(self.engine.program)
 
 
 def decisive(found: TaskMetrics) -> float | None:
-    """Return what is lowest at the best checkpoint: minus the task's own score, or the loss.
+    """Return the value that is lowest at the best checkpoint: minus the task's score, or the loss.
 
     Example:
         >>> decisive(TaskMetrics("lm", "validation", {"loss": 2.5}))

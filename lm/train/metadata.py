@@ -1,7 +1,7 @@
-"""What decides the bits of a run: configuration, data, versions, machine, code.
+"""Everything that determines the bits of a run: configuration, data, versions, machine, code.
 
-The manifest of every checkpoint has them, a resume compares them with its own, and three files of
-the run folder show them to a reader.
+It is stored in the manifest of every checkpoint, compared when a run resumes, and written to three
+files of the run folder.
 """
 
 import fnmatch
@@ -29,9 +29,9 @@ from lm.errors import ConfigError, UserError
 from lm.xla_flags import without_cache
 
 PACKAGES = ("keras", "numpy", "tensorflow", "jax", "seqio-nightly", "safetensors")
-# Settings that may differ on a resume: how long and what is shown, and what `run` and `data` of
-# `run_metadata` compare by value. Of a user's files and tokenizers only the contents count, which
-# `data` has, not their paths. All other bindings decide the weights.
+# Settings that may differ when a run resumes: those of duration and reporting, and those that
+# `run_metadata` compares by value in `run` and `data`. Of a user's files and tokenizers only the
+# contents count, which `data` has, not the paths. All other bindings affect the weights.
 HARMLESS = re.compile(
     r"(.*/)?(lm\.train\.train\.(workdir|train_steps|\w*_period|keep|patience|evaluations|samples|loggers"
     r"|max_skipped|max_rollbacks|replay_batch|mesh|random_seed|microbatches|dtype_policy|partial|allow_change|initial_checkpoint_path)$"
@@ -53,11 +53,11 @@ LM = Path(config.__file__).parents[1]
 
 
 def run_metadata(data: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the manifests of this process's checkpoints say of the run.
+    """Return the metadata that this process stores in the manifests of its checkpoints.
 
     Args:
         data: the fingerprint of the data.
-        settings: arguments of `train` that decide the weights.
+        settings: arguments of `train` that affect the weights.
     """
     found = configuration()
     return {
@@ -73,7 +73,7 @@ def run_metadata(data: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[s
 
 
 def configuration() -> dict[str, str]:
-    """Return binding -> value, macros replaced, of what decides the weights; empty without gin."""
+    """Return binding -> value of all settings that affect the weights; empty without gin."""
     try:
         bindings = config.loaded().bindings
     except ConfigError:
@@ -82,7 +82,7 @@ def configuration() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Return what must be the same for equal bits: engine, versions, processor, environment."""
+    """Return what must match for equal bits: engine, versions, processor, environment."""
     return {
         "engine": keras.backend.backend(),
         "python": platform.python_version(),
@@ -96,13 +96,13 @@ def machine() -> dict[str, Any]:
 
 
 def _environment() -> dict[str, str]:
-    """Return the variables that decide bits."""
+    """Return the environment variables that affect results."""
     found = {name: without_cache(os.environ.get(name, "")) for name in ENVIRONMENT}
     return {name: value for name, value in found.items() if value}
 
 
 def format_machine(found: Mapping[str, Any]) -> str:
-    """Return one line that says on what machine a run has equal bits.
+    """Return a line that describes the machine on which results are reproducible bit for bit.
 
     Args:
         found: of `machine`.
@@ -126,7 +126,7 @@ def digest(value: Any) -> str:
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return name -> (old, new) of the entries that differ, "-" where one was or is not set.
+    """Return name -> (old, new) of the entries that differ; "-" marks a missing one.
 
     Example:
         >>> changes({"a": 1, "b": 2}, {"b": 3})
@@ -140,19 +140,19 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[A
 def check_unchanged(
     old: Mapping[str, Any], new: Mapping[str, Any], *, allow_change: Collection[str], run: Path
 ) -> list[str]:
-    """Compare the metadata of a run's checkpoint with those of this process.
+    """Compare the metadata of a checkpoint with that of this process.
 
     Args:
         old: `config`, `data` and `run` of the checkpoint.
         new: the same of this process.
-        allow_change: names that may differ: whole, the last part, or patterns such as `lm.optim.*`.
+        allow_change: names that may differ: full, the last part, or patterns such as `lm.optim.*`.
         run: the run folder, for the message.
 
     Returns:
-        The names that differ and may.
+        The names that differ and are allowed to.
 
     Raises:
-        UserError: with a note for each leaf that differs, old and new.
+        UserError: with a note for each difference, old and new.
     """
     found = {
         name: pair
@@ -167,12 +167,12 @@ def check_unchanged(
 
 
 def _is_meant(name: str, pattern: str) -> bool:
-    """Tell whether a pattern is the name, its last part, or matches it."""
+    """Return whether a pattern is the name, its last part, or matches it."""
     return name.endswith(f".{pattern}") or fnmatch.fnmatchcase(name, pattern)
 
 
 def _begun_otherwise(changed: Mapping[str, tuple[Any, Any]], run: Path) -> UserError:
-    """Return the error of a run folder of another configuration: what differs, three ways on."""
+    """Return the error for a run with another configuration: the differences and three options."""
     error = UserError(f"{run} was begun with other settings; {len(changed)} differ")
     was, now = ({n: pair[i] for n, pair in changed.items()} for i in range(2))
     with_differences(error, was, now, most=_SHOWN)
@@ -185,7 +185,7 @@ def _begun_otherwise(changed: Mapping[str, tuple[Any, Any]], run: Path) -> UserE
 
 
 def write_config(workdir: Path) -> None:
-    """Write config.gin, from which the run can be built again; nothing where gin was not used."""
+    """Write config.gin, from which the run can be repeated; do nothing if gin was not used."""
     try:
         text = config.config_str()
     except ConfigError:
@@ -194,7 +194,7 @@ def write_config(workdir: Path) -> None:
 
 
 def write_operative_config(workdir: Path) -> None:
-    """Write operative_config.gin: what was called, with its defaults."""
+    """Write operative_config.gin: the values actually used, defaults included."""
     text = config.operative_config_str()
     if text:
         path = workdir / "operative_config.gin"
@@ -224,10 +224,10 @@ def _version(name: str) -> str | None:
 
 
 def code() -> dict[str, str]:
-    """Return part of the code -> hash of its files, 12 hexadecimal digits.
+    """Return a hash of the files of each part of the code, 12 hexadecimal digits.
 
-    The parts are the folders of `lm`, `tasks.support`, and each module (of a package all files)
-    that the gin files import besides.
+    The parts are the folders of `lm`, `tasks.support`, and every other module or package that the
+    gin files import.
     """
     parts: dict[str, list[Path]] = defaultdict(list)
     for path in LM.rglob("*.py"):
@@ -238,7 +238,7 @@ def code() -> dict[str, str]:
 
 
 def _imported_modules() -> list[str]:
-    """Return the modules outside `lm` that the gin files import; none without gin."""
+    """Return the modules outside `lm` that the gin files import; empty without gin."""
     try:
         modules = config.loaded().modules
     except ConfigError:
@@ -248,7 +248,7 @@ def _imported_modules() -> list[str]:
 
 
 def _files(name: str) -> list[Path]:
-    """Return the source files of an imported module, all of the folder if it is a package."""
+    """Return the source file of an imported module, or all files of a package."""
     file = getattr(sys.modules.get(name), "__file__", None)
     if file is None:
         return []
@@ -257,7 +257,7 @@ def _files(name: str) -> list[Path]:
 
 
 def _hash(files: Iterable[Path]) -> str:
-    """Return a hash of names and contents, wherever the files lie."""
+    """Return a hash of file names and contents, independent of where they are installed."""
     found = hashlib.sha256()
     for path in sorted(files):
         found.update(f"{path.parent.name}/{path.name}\n".encode())

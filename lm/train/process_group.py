@@ -1,6 +1,7 @@
-"""The processes of a run: they begin at one step, share a mesh, and stop at one signal.
+"""The processes of a run: they start at the same step, share a mesh, and stop together.
 
-The first process writes. A signal asks the loop to save and stop, a second one ends the process.
+Only the first process writes files. A signal asks the loop to save and stop; a second one ends the
+process at once.
 """
 
 import contextlib
@@ -25,13 +26,13 @@ HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Stopped(Exception):
-    """A signal came during an evaluation, which is repeated when the run goes on."""
+    """A signal came during an evaluation, which is repeated when the run resumes."""
 
 
 class Signals:
-    """Notes SIGTERM, SIGINT and SIGHUP while the body runs, where Python allows handlers.
+    """Records SIGTERM, SIGINT and SIGHUP while the body runs, in the main thread.
 
-    SIGHUP stays ignored where it was: `nohup` starts a run that is to outlive its terminal.
+    If SIGHUP is already ignored it stays so: under `nohup` a run outlives its terminal.
 
     Attributes:
         received: the first signal, or None.
@@ -58,10 +59,10 @@ class Signals:
         return 0 if self.received is None else 128 + self.received
 
     def restart(self) -> None:
-        """Do nothing: no other process is asked."""
+        """Do nothing: there is no other process to exchange signals with."""
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        # A terminal that closes sends SIGHUP more than once, the end of a session SIGTERM with it.
+        # A closing terminal may send SIGHUP more than once, an ending session SIGTERM as well.
         if number == signal.SIGHUP:
             self.received = self.received or number
         elif self.received in (None, signal.SIGHUP):
@@ -71,11 +72,11 @@ class Signals:
 
 
 class SyncedSignals:
-    """The signals of all processes: the first that any received, known to all at one step.
+    """The signals of all processes: all see the first one at the same step.
 
-    The processes exchange signals about once a second, at least every 8 steps of the slowest: a
-    signal waits for little more than the step under way, and short steps do not pay for the
-    exchange. The batches of an evaluation count as steps.
+    The processes exchange signals about once a second, and at least every 8 steps of the slowest:
+    a signal is answered soon, and short steps are not slowed down by the exchange. Batches of an
+    evaluation count as steps.
     """
 
     MAX_PERIOD = 8
@@ -99,7 +100,7 @@ class SyncedSignals:
 
     @property
     def received(self) -> int | None:
-        """The signal, or None; every process reads it once a step or evaluation batch."""
+        """The signal, or None; every process must read it once per step or evaluation batch."""
         self._left -= 1
         if self._found is None and self._left == 0:
             self._exchange()
@@ -111,7 +112,7 @@ class SyncedSignals:
         return 0 if self._found is None else 128 + self._found
 
     def _exchange(self) -> None:
-        """Exchange signals, and the milliseconds of a step, which set the next period."""
+        """Exchange signals, and the milliseconds of a step, which determine the next period."""
         took = int(1000 * (time.monotonic() - self._since) / self._period)
         number, slowest = cluster.max_over_processes(self._own.received or 0, took)
         self._found = number or None
@@ -123,7 +124,7 @@ StopSignals: TypeAlias = Signals | SyncedSignals
 
 
 class Interruptible:
-    """An engine that evaluates no further batch after a signal.
+    """An engine whose evaluations stop at a signal.
 
     Args:
         engine: the engine.
@@ -135,7 +136,7 @@ class Interruptible:
         self._signals = signals
 
     def __getattr__(self, name: str) -> Any:
-        """Look it up in the engine."""
+        """Delegate to the engine."""
         return getattr(self._engine, name)
 
     def evaluations(self, batches: Iterable[Features]) -> Iterator[Ratios]:
@@ -155,7 +156,7 @@ class Interruptible:
         return self._engine.predictions(self._checked(batches))
 
     def _checked(self, batches: Iterable[Features]) -> Iterator[Features]:
-        """Yield batches until a signal comes; the last one that was read is not evaluated."""
+        """Yield batches until a signal comes."""
         for batch in batches:
             self.check()
             yield batch
@@ -203,25 +204,25 @@ class ProcessGroup:
         return self.mesh.over(objective=objective, features=features, microbatches=microbatches)
 
     def store(self, store: Store) -> Any:
-        """Return the checkpoints: to write on the first process, to read on the others."""
+        """Return the store: writable on the first process, read-only on the others."""
         return store if self.is_first else ReadOnlyStore(store)
 
     def reporter(self, make: Callable[..., Any], *, workdir: Path, **settings: Any) -> Any:
-        """Return the reporter: what `make` returns on the first process, a silent one elsewhere."""
+        """Return what `make` makes on the first process, and a silent reporter on the others."""
         return make(workdir=workdir, **settings) if self.is_first else NullReporter(workdir)
 
     def signals(self) -> StopSignals:
-        """Return the signals of this process, or of all where there are several."""
+        """Return the signals of this process, or those of all processes if there are several."""
         return Signals() if self.size == 1 else SyncedSignals()
 
     def check_step(self, step: int | None) -> None:
-        """Wait for the other processes; all must have found the same checkpoint.
+        """Check that all processes have found the same checkpoint.
 
         Args:
-            step: of the checkpoint that this process found.
+            step: of the checkpoint that this process found, or None.
 
         Raises:
-            UserError: another process found another one.
+            UserError: another process found a different one.
         """
         if self.size == 1:
             return
@@ -234,7 +235,7 @@ class ProcessGroup:
 
     @contextlib.contextmanager
     def lost_peers_named(self) -> Iterator[None]:
-        """Turn the error of a collective whose peer is gone into one line.
+        """Turn the error of a collective with a lost peer into one line.
 
         Raises:
             UserError: another process has ended or cannot be reached.
@@ -247,7 +248,7 @@ class ProcessGroup:
             cluster.exit_without_peers()
             raise UserError(
                 f"another process of the run has ended ({str(error).splitlines()[0]}); start all "
-                "of them again with the same command: the run goes on from its newest checkpoint"
+                "of them again with the same command: the run resumes from its newest checkpoint"
             ) from error
 
     def wait_for_end(self) -> None:
@@ -257,7 +258,7 @@ class ProcessGroup:
 
 
 class ReadOnlyStore:
-    """Finds checkpoints and writes none: the first process does.
+    """Finds checkpoints but writes none, since the first process does.
 
     Args:
         store: the checkpoints.
@@ -267,7 +268,7 @@ class ReadOnlyStore:
         self._store = store
 
     def __getattr__(self, name: str) -> Any:
-        """Look it up in the store: its folder, the newest good checkpoint."""
+        """Delegate to the store."""
         return getattr(self._store, name)
 
     def save(self, **contents: Any) -> None:
@@ -278,7 +279,7 @@ class ReadOnlyStore:
 
 
 class NullReporter:
-    """Reports nothing: the first process does.
+    """Reports nothing, since the first process does.
 
     Args:
         workdir: the run folder.

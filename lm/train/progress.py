@@ -1,4 +1,4 @@
-"""What a run shows: a bar on a terminal, a line per log step elsewhere, pictures of its loss."""
+"""Progress of a run: a bar on a terminal or log lines elsewhere, and plots of its loss."""
 
 import errno
 import math
@@ -13,16 +13,16 @@ from typing import Any, TextIO
 import tqdm
 
 _TRAIN, _EVALUATIONS = "#9ecae1", ("#e6550d", "#31a354", "#756bb1", "#636363")
-_WINDOW = 20  # the smoothed line averages a twentieth of the rows
-_BEGINNING = 10  # a tenth of the time is above the picture: losses fall fast at first
+_WINDOW = 20  # smoothing averages over a twentieth of the rows
+_BEGINNING = 10  # the first tenth may lie above the plot, since losses fall fast at first
 
 
 class Progress:
     """Shows steps, loss, speed and the time left.
 
     Args:
-        step: where training starts or goes on.
-        steps: where it ends.
+        step: the step at which training starts.
+        steps: the last step.
         stream: where to write; standard error by default.
     """
 
@@ -68,30 +68,30 @@ class Progress:
             self._bar.refresh()
 
     def close(self) -> None:
-        """Leave the last state of the bar standing."""
+        """Close the bar; its last state stays visible."""
         if self._bar is not None:
             self._bar.close()
 
 
 def log(line: str) -> None:
-    """Print one line where there is no bar yet."""
+    """Print one line to standard error, while there is no bar."""
     _print(line, sys.stderr)
 
 
 def _print(line: str, stream: TextIO) -> None:
-    """Print a line; what a terminal that is gone would have shown is dropped."""
+    """Print a line; drop it if the terminal is gone."""
     try:
         print(line, file=stream, flush=True)
     except OSError as error:
         if error.errno != errno.EIO:
             raise
-        # A closed terminal also sends SIGHUP, and the state is to be saved: neither later lines
-        # nor the flush at exit may fail.
+        # A closed terminal also sends SIGHUP, after which the state must still be saved: neither
+        # later lines nor the flush at exit may fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def short(number: float) -> str:
-    """Return a number in three digits and a unit.
+    """Return a number with three digits and a unit.
 
     Example:
         >>> short(1234.5), short(12.3), short(4.5e6)
@@ -116,11 +116,11 @@ def duration(seconds: float) -> str:
 
 
 def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draw the training loss, smoothed too, and every task's validation loss into a PNG file.
+    """Plot the training loss, raw and smoothed, and every task's validation loss as a PNG file.
 
     Args:
         rows: those of metrics.jsonl.
-        path: the file; nothing is drawn without rows.
+        path: the file; not written if there are no rows.
     """
     curves = _curves(rows)
     if not curves:
@@ -135,11 +135,11 @@ def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def plot_by_time(runs: Mapping[str, tuple[Sequence[Mapping[str, Any]], float]], path: Path) -> None:
-    """Draw the smoothed training loss of several runs by seconds into a PNG file.
+    """Plot the smoothed training loss of several runs over time as a PNG file.
 
     Args:
         runs: name -> rows of metrics.jsonl and steps per second.
-        path: the file; nothing is drawn without rows.
+        path: the file; not written if there are no rows.
     """
     named = {name: (_curves(rows).get(None), rate) for name, (rows, rate) in runs.items()}
     lines = {name: (*curve, rate) for name, (curve, rate) in named.items() if curve}
@@ -160,11 +160,11 @@ def plot_by_time(runs: Mapping[str, tuple[Sequence[Mapping[str, Any]], float]], 
 def plot_runs(
     runs: Mapping[str, Sequence[Mapping[str, Any]]], path: Path, metric: str = "loss"
 ) -> list[tuple[str, int, str]]:
-    """Draw a metric of several runs by step; return name, last step and last value of each line.
+    """Plot a metric of several runs by step; return name, last step and last value of each line.
 
     Args:
         runs: name -> rows of metrics.jsonl.
-        path: a PNG file; nothing is drawn where no row has the metric.
+        path: a PNG file; not written if no row has the metric.
         metric: its name.
     """
     figure, axes = _empty("step")
@@ -184,7 +184,7 @@ def plot_runs(
 
 
 def _empty(x: str) -> tuple[Any, Any]:
-    """Return a figure and its axes."""
+    """Return an empty figure and its axes."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
@@ -214,7 +214,7 @@ def _curves(
 
 
 def _draw_training(axes: Any, steps: list, losses: list) -> None:
-    """Draw the training loss as it is, pale, and smoothed."""
+    """Draw the training loss, raw (pale) and smoothed."""
     if not steps:
         return
     smooth = _smooth(losses)
@@ -223,7 +223,7 @@ def _draw_training(axes: Any, steps: list, losses: list) -> None:
 
 
 def _smooth(losses: Sequence[float]) -> list[float]:
-    """Return the mean of each value and those before it, a twentieth of all."""
+    """Return the running means over a twentieth of the values."""
     window = len(losses) // _WINDOW + 1
     parts = [losses[max(0, i + 1 - window) : i + 1] for i in range(len(losses))]
     return [sum(part) / len(part) for part in parts]

@@ -1,4 +1,4 @@
-"""What a run reports: to the screen, to metrics.jsonl and other loggers, as loss.png."""
+"""Reporting of a run: to the screen, to metrics.jsonl and other loggers, and as loss.png."""
 
 import contextlib
 import json
@@ -22,15 +22,15 @@ _WHAT = "the metrics"
 
 
 class Reporter:
-    """Reports training and evaluation everywhere that a run shows them.
+    """Reports the metrics of training and evaluation to the screen, files and loggers.
 
     Args:
         workdir: the run folder.
-        start: where training begins or goes on.
-        steps: where it ends.
+        start: where training starts or continues.
+        steps: the last step.
         batch_size: rows of a batch.
-        started: Unix time at which this process began the run.
-        loggers: where metrics go besides metrics.jsonl.
+        started: Unix time at which this process started.
+        loggers: loggers besides metrics.jsonl.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Reporter:
         Args:
             step: its last step.
             values: its means.
-            waited: seconds that the run has waited for data so far.
+            waited: total seconds that the run has waited for data.
         """
         self.clock.totals[INPUT] = waited
         rates = self.clock.window(waited=waited)
@@ -87,17 +87,17 @@ class Reporter:
         self.log(f"step {step}: {found.task} {found.split}: {shown}")
 
     def flush(self) -> int:
-        """Wait until all rows of metrics.jsonl are on the disk; return how many there are."""
+        """Flush metrics.jsonl to disk; return its number of rows."""
         return self._lines.flush()
 
     def plot(self) -> None:
-        """Plot loss.png again."""
+        """Update loss.png."""
         path = self.workdir / "loss.png"
         with disk.writing(path, "the picture"):
             plot(rows(self.workdir / METRICS), path)
 
     def close(self) -> None:
-        """Plot a last time and close the files, whatever else went wrong."""
+        """Update loss.png a last time and close all files, even after an error."""
         with contextlib.ExitStack() as files:
             files.callback(self._progress.close)
             files.callback(self.goodput.close)
@@ -110,20 +110,20 @@ class Reporter:
             self.log(format_goodput(self.goodput.shares()))
 
     def _write(self, row: Row) -> None:
-        """Hand a row to every logger."""
+        """Pass a row to every logger."""
         for logger in self._loggers:
             logger.log(row)
 
 
 class JSONLines:
-    """Logs to metrics.jsonl; what an interrupted process wrote after its checkpoint is dropped.
+    """Logs to metrics.jsonl, without the rows that an interrupted process wrote after a checkpoint.
 
     Attributes:
-        rows: how many the file has.
+        rows: number of rows in the file.
     """
 
     def open(self, workdir: Path, start: StartPoint) -> None:
-        """Drop the rows that will come again; one line is logged where others are lost."""
+        """Open the file and drop the rows that will be logged again."""
         self._path = workdir / METRICS
         self.rows = rewind(
             self._path, step=start.step, evaluated_step=start.evaluated_step, rows=start.rows
@@ -132,7 +132,7 @@ class JSONLines:
             self._file = self._path.open("ab", buffering=0)
 
     def log(self, row: Row) -> None:
-        """Append a line; what is not finite is null."""
+        """Append a line; non-finite numbers become null."""
         about: dict[str, Any] = {"step": row.step, "split": row.split}
         if row.task is not None:
             about["task"] = row.task
@@ -142,7 +142,7 @@ class JSONLines:
         self.rows += 1
 
     def flush(self) -> int:
-        """Wait until the rows are on the disk; return how many there are."""
+        """Flush the rows to disk; return their number."""
         with disk.writing(self._path, _WHAT):
             os.fsync(self._file.fileno())
         return self.rows
@@ -153,20 +153,20 @@ class JSONLines:
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a metrics file; cut and damaged lines are left out."""
+    """Return the rows of a metrics file without truncated and damaged lines."""
     return [row for row in map(_row, _lines(path)) if row is not None]
 
 
 def rewind(path: Path, *, step: int, evaluated_step: int, rows: int | None = None) -> int:
-    """Drop the rows that will be written again; return how many are left.
+    """Drop the rows that will be logged again; return how many are left.
 
-    One line is logged where rows are lost: in damaged lines, or in a file that was cut.
+    Logs a line if rows were lost, because lines are damaged or the file was truncated.
 
     Args:
         path: the metrics file.
-        step: training goes on from it.
-        evaluated_step: the last step whose evaluation is done.
-        rows: how many there were when the checkpoint was saved; None if it does not know.
+        step: the step from which training continues.
+        evaluated_step: the last step whose evaluation has been done.
+        rows: number of rows when the checkpoint was saved; None if unknown.
 
     Raises:
         UserError: the file cannot be written.
@@ -183,18 +183,18 @@ def rewind(path: Path, *, step: int, evaluated_step: int, rows: int | None = Non
     lost = len(damaged) if rows is None else rows - len(remaining)
     if lost > 0:
         where = f"; damaged lines: {', '.join(damaged)}" if damaged else ""
-        log(f"{path}: {lost} of the rows up to step {step} are lost{where}; the run goes on")
+        log(f"{path}: {lost} of the rows up to step {step} are lost{where}; training continues")
     disk.replace(path, b"".join(remaining), what=_WHAT)
     return len(remaining)
 
 
 def _lines(path: Path) -> list[bytes]:
-    """Return the lines of a file with their ends, none if it is not there."""
+    """Return the lines of a file with their line ends; empty if it does not exist."""
     return path.read_bytes().splitlines(keepends=True) if path.exists() else []
 
 
 def _row(line: bytes) -> dict[str, Any] | None:
-    """Return the row of a line, None if it was cut or damaged."""
+    """Return the row of a line, None if it is truncated or damaged."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):

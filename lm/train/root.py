@@ -1,4 +1,4 @@
-"""The entry function of training, `train.train` in gin, and its rehearsal up to the first step."""
+"""The entry function of training, `train.train` in gin, and the dry run of `lm train --check`."""
 
 import contextlib
 import time
@@ -63,40 +63,40 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
     partial: Sequence[str] = (),
     allow_change: Sequence[str] = (),
 ) -> None:
-    """Train, or resume the run in the folder, bit for bit.
+    """Train a model, or resume the run in the folder bit for bit.
 
     Args:
         workdir: the run folder.
         objective: factory of the objective.
         optimizer: factory of the optimizer.
-        train_data: factory of the endless batches.
-        train_steps: batches to consume in all.
-        evaluations: factories of what is evaluated; the first task decides the best checkpoint.
-        samples: factory of a writer of samples, called after evaluations.
-        loggers: factories of where metrics go besides metrics.jsonl.
+        train_data: factory of the endless training batches.
+        train_steps: total number of batches to train on.
+        evaluations: factories of evaluations; the first task decides which checkpoint is the best.
+        samples: factory of a writer of text samples, called after each evaluation.
+        loggers: factories of loggers besides metrics.jsonl.
         eval_period: steps between evaluations.
         save_period: steps between checkpoints; `eval_period` by default.
-        log_period: steps between log lines, which show the means since the last one.
-        keep: newest checkpoints to keep, besides the best; None keeps all.
-        patience: evaluations in a row without a new best one that end the training; None trains to
-            the last step.
-        random_seed: decides the initial weights and dropout.
+        log_period: steps between log lines; each shows the means since the last one.
+        keep: number of newest checkpoints to keep besides the best one; None keeps all.
+        patience: stop after this many evaluations in a row without a new best; None never stops.
+        random_seed: seed of the initial weights and of dropout.
         microbatches: parts of a batch whose gradients are summed before the update.
-        mesh: factory of the devices to train on, a file of `gin/mesh`; None is one device.
-        engine: factory of what makes the steps; None is that of the Keras backend.
+        mesh: factory of the device mesh, a file of `gin/mesh`; None trains on one device.
+        engine: factory of the engine; None takes that of the Keras backend.
         dtype_policy: Keras' policy: float32, bfloat16 or mixed_bfloat16.
-        max_skipped: updates skipped in a row, for a loss or gradient that is not finite, that end
-            the run or roll it back.
-        max_rollbacks: times that the run is rolled back to its last good checkpoint, to go on with
-            the data after the bad batches, instead of ending with exit code 1.
-        replay_batch: file of a batch whose update was skipped; it is run alone, nothing is trained.
-        initial_checkpoint_path: run folder or checkpoint whose weights to start from; without
-            effect once the run has a checkpoint of its own.
-        partial: regular expressions of weights that may be missing or different there.
-        allow_change: names of settings, or of what the data are, that may differ from the run's.
+        max_skipped: number of consecutive updates skipped, because loss or gradient was not
+            finite, after which the run stops or rolls back.
+        max_rollbacks: how often the run may roll back to its last good checkpoint and continue
+            with the data after the bad batches, before it stops with exit code 1.
+        replay_batch: file of a batch whose update was skipped; runs that step alone, without
+            training.
+        initial_checkpoint_path: run folder or checkpoint to take initial weights from; ignored
+            once the run has a checkpoint of its own.
+        partial: regular expressions of weights that may be missing or different in it.
+        allow_change: names of settings or data fields that may differ from the run's.
 
     Raises:
-        UserError: in one line, what is wrong and what to change.
+        UserError: one line with the cause and what to change.
         SystemExit: 143, 130 or 129 after a signal, once the state is saved.
     """
     started, folder = time.time(), local(workdir)
@@ -154,7 +154,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
 def hold(
     held: contextlib.ExitStack, group: ProcessGroup, folder: Path, keep: int | None
 ) -> tuple[StopSignals, Any]:
-    """Take the run folder and the signals until the run ends; return signals and checkpoints."""
+    """Lock the run folder and handle signals until the run ends; return signals and checkpoints."""
     if group.is_first:
         held.enter_context(lock(folder))
     signals = group.signals()
@@ -171,7 +171,7 @@ def build_engine(
     data: HashedBatches,
     settings: Mapping[str, Any],
 ) -> engines.Engine:
-    """Return the engine, its state laid out over the mesh, its vocabulary checked."""
+    """Return the engine, its state laid out over the mesh, after checking vocabulary and labels."""
     with group.on_mesh(objective, data.features, settings["microbatches"]):
         set_up_keras(settings)
         with wall("train.train.objective"):
@@ -191,7 +191,7 @@ def build_engine(
 
 
 def set_up_keras(settings: Mapping[str, Any]) -> None:
-    """Set what Keras keeps for the process: the precision and the source of seeds.
+    """Set Keras' global dtype policy and random seed.
 
     Raises:
         ConfigError: the policy needs loss scaling.
@@ -206,11 +206,11 @@ _DEFAULTS = {"random_seed": 0, "microbatches": 1, "dtype_policy": "float32"}
 
 
 class Rehearsed(NamedTuple):
-    """What was found.
+    """The result of a dry run.
 
     Attributes:
-        description: what the run would be: a name and a line each.
-        faults: what is wrong, each with what to change.
+        description: name -> a line about the run.
+        faults: errors, each with what to change.
     """
 
     description: dict[str, str]
@@ -218,11 +218,11 @@ class Rehearsed(NamedTuple):
 
 
 def rehearse(arguments: Mapping[str, Any], workdir: Path | None) -> Rehearsed:
-    """Build a run and read its first batch.
+    """Build everything that a run needs and read its first batch.
 
     Args:
         arguments: those of `lm.train.train`.
-        workdir: its run folder; None does not look at one.
+        workdir: run folder to check for a checkpoint, or None.
     """
     found = Rehearsed({}, [])
     settings = {name: arguments.get(name, default) for name, default in _DEFAULTS.items()}
@@ -241,7 +241,7 @@ def rehearse(arguments: Mapping[str, Any], workdir: Path | None) -> Rehearsed:
         if workdir:
             with _noting(found):
                 _resume(found, workdir, engine, data, arguments, settings)
-    elif not data:  # without data there are no shapes to build the model on, but its settings show
+    elif not data:  # without data there are no shapes to build on, but bad settings still show
         _made(found, arguments["objective"])
         _made(found, arguments["optimizer"])
     return found
@@ -255,7 +255,7 @@ def _engine(arguments: Mapping[str, Any], data: HashedBatches, settings: Mapping
 
 
 def _describe(found: Rehearsed, data: HashedBatches, engine: Any) -> None:
-    """Note what the run trains, and on what."""
+    """Note the sizes of the model, of the tokenizers and of a batch."""
     sizes = [int(np.prod(w.shape, dtype=np.int64)) for w in engine.program.learned]
     shapes = {name: tuple(x.shape) for name, x in data.features.items()}
     found.description["parameters"] = f"{sum(sizes):,}"
@@ -273,7 +273,7 @@ def _resume(
     arguments: Mapping[str, Any],
     settings: Mapping[str, Any],
 ) -> None:
-    """Note where the run would go on; a folder of another run is an error."""
+    """Note the step from which the run would continue; a folder of another run is an error."""
     with contextlib.closing(Store(workdir)) as store:
         start = state.resume(
             store=store,
@@ -287,7 +287,7 @@ def _resume(
 
 
 def _made(found: Rehearsed, make: Callable[[], Any]) -> Any:
-    """Return what a factory makes; None, and a fault noted, if it cannot."""
+    """Return what a factory makes; note the error and return None if it fails."""
     made = None
     with _noting(found):
         made = make()
@@ -296,7 +296,7 @@ def _made(found: Rehearsed, make: Callable[[], Any]) -> Any:
 
 @contextlib.contextmanager
 def _noting(found: Rehearsed) -> Iterator[None]:
-    """Note an error of the body once, and go on after it."""
+    """Note an error of the body, once, and continue after it."""
     try:
         yield
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Texts that the model generates while it is trained: `samples/<step:06>.txt` of the run folder."""
+"""Text samples generated during training: `samples/<step:06>.txt` in the run folder."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,15 +16,15 @@ _RULE = "=" * 72
 
 @part
 class Samples:
-    """Generates texts for the first examples of a split; an encoder generates none.
+    """Generates texts for the first examples of a split; does nothing for an encoder.
 
     Args:
         mixture_or_task_name: the task whose examples are the prompts; of a mixture, the first.
         lengths: TASK_FEATURE_LENGTHS.
         converter: factory of the feature converter of the training.
         vocabulary: replaces the task's own, if given.
-        preprocessors: SeqIO preprocessors that follow the task's own, those of the training.
-        split: where the examples come from.
+        preprocessors: SeqIO preprocessors applied after the task's own, as in training.
+        split: the split of the examples.
         count: number of texts.
     """
 
@@ -62,8 +62,8 @@ class Samples:
         """Write `samples/<step:06>.txt`.
 
         Args:
-            objective: the objective, its variables those of the step; always the same one.
-            step: names the file.
+            objective: the objective with its current variables; the same object at every call.
+            step: for the file name.
             workdir: the run folder.
         """
         if self._trained is None:
@@ -91,22 +91,22 @@ def write_samples(  # noqa: PLR0913 - the settings of a sample
     top_k: PositiveInt = 40,
     seed: int = 0,
 ) -> Path:
-    """Write texts for the first held-out examples and return the file.
+    """Write texts for the first held-out examples and return the path of the file.
 
-    A model that reads inputs answers those of the first examples, greedily; a language model
+    A model with inputs answers those of the first examples, by greedy search. A language model
     continues the empty prompt and prefixes of the next texts, by sampling.
 
     Args:
-        trained: the model; its weights are used as they are.
+        trained: the model with its current weights.
         examples: examples of the task with `inputs` and `targets` as ids.
         workdir: the run folder.
-        step: names the file.
+        step: for the file name.
         count: number of texts.
         prefix_length: tokens of a held-out text to continue, at most half of it.
-        max_new_tokens: longest text, fewer where the model has no more positions.
+        max_new_tokens: length limit of a text, lowered if the model has fewer positions.
         temperature: of a language model's sampling.
         top_k: of a language model's sampling.
-        seed: of the sampling; the same at every step, to compare them.
+        seed: of the sampling; the same at every step, so that samples can be compared.
     """
     chosen = examples[:count]
     settings: dict[str, Any] = {
@@ -130,7 +130,7 @@ def write_samples(  # noqa: PLR0913 - the settings of a sample
 
 
 def format_example(trained: Trained, example: Mapping[str, Any]) -> str:
-    """Return inputs and targets as text; decoded where a preprocessor has left tokens alone."""
+    """Return inputs and targets as text, decoded from ids if the text was not kept."""
     if "inputs_pretokenized" in example:
         return f"{example['inputs_pretokenized']}\n-> {example['targets_pretokenized']}"
     inputs, targets = (trained.text(_ids(example[name])) for name in ("inputs", "targets"))
@@ -138,7 +138,7 @@ def format_example(trained: Trained, example: Mapping[str, Any]) -> str:
 
 
 def new_tokens(trained: Trained, max_new_tokens: int, prefix_length: int) -> int:
-    """Return how many new tokens the decoder has positions for after a prefix."""
+    """Return the number of new tokens, limited by the decoder's positions after a prefix."""
     limit = trained.model.decoder.max_sequence_length
     if limit is None:
         return max_new_tokens

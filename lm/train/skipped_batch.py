@@ -1,7 +1,7 @@
-"""A batch whose update was skipped: saved with what was seen of it, and replayed alone.
+"""Batches whose update was skipped: saving them with their outcome, and replaying one.
 
-An update is skipped where the loss or a gradient is not finite. The folder and the metadata of the
-files say "refused", as earlier runs have them.
+An update is skipped if the loss or a gradient is not finite. The folder and the metadata of the
+files are called "refused", as in earlier versions.
 """
 
 import contextlib
@@ -32,13 +32,13 @@ _SHOWN = 3
 
 
 class SkippedBatch(NamedTuple):
-    """A batch, and the outcome of the update that was skipped.
+    """A batch and the outcome of its skipped update.
 
     Attributes:
         step: batches consumed, this one included.
         batch: feature -> array.
         terms: name -> (total, weight) of every term of the objective.
-        gradients: paths of the weights whose gradient was not finite, in the model's order.
+        gradients: paths of the weights with a non-finite gradient, in the model's order.
     """
 
     step: int
@@ -48,7 +48,7 @@ class SkippedBatch(NamedTuple):
 
 
 def from_outcome(step: int, batch: Batch, outcome: Outcome, paths: Sequence[str]) -> SkippedBatch:
-    """Return a batch with the outcome of its step; waits for the device.
+    """Return a batch with the outcome of its step; wait for the device.
 
     Args:
         step: batches consumed, this one included.
@@ -63,7 +63,7 @@ def from_outcome(step: int, batch: Batch, outcome: Outcome, paths: Sequence[str]
 
 
 def write(workdir: Path, skipped: SkippedBatch) -> Path:
-    """Save a skipped batch as `refused/<step>.safetensors`, and delete the oldest.
+    """Save a skipped batch as `refused/<step>.safetensors`; keep only the newest files.
 
     Raises:
         UserError: the file cannot be written.
@@ -77,7 +77,7 @@ def write(workdir: Path, skipped: SkippedBatch) -> Path:
         content = numpy.save(arrays, metadata={_KEY: json.dumps(metadata)})
         disk.replace(path, content, what="the skipped batch")
         for old in sorted(folder.glob("*.safetensors"), key=_step)[:-MAX_FILES]:
-            old.unlink(missing_ok=True)  # several processes may write the same
+            old.unlink(missing_ok=True)  # another process may have deleted it
     return path
 
 
@@ -85,7 +85,7 @@ def read(path: str | Path) -> SkippedBatch:
     """Return a saved batch.
 
     Raises:
-        UserError: the file is missing, damaged, or not what a run has saved.
+        UserError: the file is missing, damaged, or not a saved batch.
     """
     try:
         with safe_open(path, framework="numpy") as file:
@@ -94,12 +94,12 @@ def read(path: str | Path) -> SkippedBatch:
         return SkippedBatch(batch=batch, **metadata)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{path}: no batch that a run has saved ({error}); give a file of WORKDIR/{FOLDER}/"
+            f"{path}: not a batch saved by a run ({error}); give a file of WORKDIR/{FOLDER}/"
         ) from error
 
 
 def format_cause(skipped: SkippedBatch, activations: Sequence[str] = ()) -> str:
-    """Return the terms and the first tensors that are not finite, as a part of a line.
+    """Return the terms and the first non-finite tensors, as a part of a line.
 
     Example:
         >>> bad = SkippedBatch(3, {"x": np.zeros(2)}, {"loss": (math.nan, 2.0)}, ["model/kernel"])
@@ -114,7 +114,7 @@ def format_cause(skipped: SkippedBatch, activations: Sequence[str] = ()) -> str:
 
 
 def _same_terms(left: SkippedBatch, right: SkippedBatch) -> bool:
-    """Tell whether two steps had the same terms, bit for bit; a NaN equals a NaN."""
+    """Return whether two steps had the same terms bit for bit; NaN equals NaN."""
 
     def digits(skipped: SkippedBatch) -> dict[str, list[str]]:
         return {name: list(map(repr, map(float, pair))) for name, pair in skipped.terms.items()}
@@ -123,30 +123,30 @@ def _same_terms(left: SkippedBatch, right: SkippedBatch) -> bool:
 
 
 def _first(names: Sequence[str]) -> str:
-    """Return the first few names and how many more there are."""
+    """Return the first few names and the number of the others."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
 
 
 def _step(path: Path) -> float:
-    """Return the step that names a file; infinity, the newest, for any other file."""
+    """Return the step in a file name; infinity for any other file, so that it is kept."""
     return int(path.stem) if path.stem.isdecimal() else math.inf
 
 
 def replay(
     saved: SkippedBatch, *, step: int, engine: Engine, data: Any, signals: StopSignals
 ) -> None:
-    """Repeat the steps from a checkpoint to the skipped one; print what is seen there.
+    """Repeat the steps from a checkpoint up to a skipped one and print its outcome.
 
-    The checkpoint and the batches in between give the state of that step bit for bit. Without a
-    checkpoint before it the batch is run on a later state, and the lines say so.
+    The checkpoint and the batches in between reproduce the state of that step bit for bit. Without
+    a checkpoint before it, the batch is run on a later state, and the output says so.
 
     Args:
         saved: the skipped batch.
-        step: of the checkpoint that engine and data are at.
+        step: of the checkpoint, the current step of engine and data.
         engine: an engine of `lm.engines`.
         data: endless batches.
-        signals: one of them ends the replay.
+        signals: a signal ends the replay.
 
     Raises:
         SystemExit: after a signal.
@@ -175,7 +175,7 @@ def replay(
 
 
 def _term(name: str, found: SkippedBatch, saved: SkippedBatch) -> str:
-    """Return one term now and in the run."""
+    """Return a line that compares a term with its value in the run."""
     then = mean(*saved.terms[name]) if name in saved.terms else "-"
     return f"{name} = {mean(*found.terms[name])!r} (in the run: {then!r})"
 
@@ -183,7 +183,7 @@ def _term(name: str, found: SkippedBatch, saved: SkippedBatch) -> str:
 def _comparison(
     found: SkippedBatch, saved: SkippedBatch, data: Any, *, is_exact: bool
 ) -> Iterator[str]:
-    """Yield whether the replay repeats the step of the run."""
+    """Yield lines that say whether the replay matches the run."""
     if not is_exact:
         yield "the state is a later one: no checkpoint from before this step is left"
         return
@@ -193,7 +193,7 @@ def _comparison(
 
 
 def _equal(left: Batch, right: Batch) -> bool:
-    """Tell whether two batches are equal; a NaN equals a NaN."""
+    """Return whether two batches are equal; NaN equals NaN."""
     return left.keys() == right.keys() and all(
         np.array_equal(left[name], right[name], equal_nan=left[name].dtype.kind == "f")
         for name in left
@@ -201,15 +201,15 @@ def _equal(left: Batch, right: Batch) -> bool:
 
 
 def not_finite_layers(program: Program, batch: Batch) -> list[str]:
-    """Return the paths of the layers whose output is not finite, in the order they return.
+    """Return the paths of the layers with a non-finite output, in the order of their calls' ends.
 
-    The model makes one eager training pass with every layer watched; its state does not change.
-    On JAX the layers inside `Remat`, recomputed in the backward pass, are seen from outside only.
-    All processes of a run must call this: what a layer returns may be split over them.
+    Runs one eager training pass with every layer watched; the state does not change. On JAX the
+    layers inside `Remat` cannot be watched. All processes of a run must call this, since the
+    outputs of layers may be split over them.
 
     Args:
         program: objective and state; the engine must have been pulled.
-        batch: cut into the microbatches of training.
+        batch: a global batch, cut into microbatches here.
     """
     for part, carry in _microbatches(program, batch):
         found: list[str] = []
@@ -221,7 +221,7 @@ def not_finite_layers(program: Program, batch: Batch) -> list[str]:
 
 
 def _microbatches(program: Program, batch: Batch) -> Iterator[tuple[dict[str, Any], list[Any]]]:
-    """Yield the microbatches, each with its rows of the carry."""
+    """Yield microbatches with their rows of the carry."""
     carry = [cluster.host_copy(v.value) for v in program.carry.variables]
     for i in range(program.microbatches):
         yield keras.tree.map_structure(
@@ -244,7 +244,7 @@ def _watched(objective: Any, add: Callable[[str], None]) -> Iterator[None]:
 
 
 def _watched_call(layer: Any, add: Callable[[str], None]) -> Callable[..., Any]:
-    """Return a layer's call that adds the layer's path if an output is not finite."""
+    """Wrap a layer's `call`, which then adds the layer's path if an output is not finite."""
     call = layer.call
 
     def watched(*args: Any, **kwargs: Any) -> Any:
@@ -257,7 +257,7 @@ def _watched_call(layer: Any, add: Callable[[str], None]) -> Callable[..., Any]:
 
 
 def _is_finite_output(x: Any) -> bool:
-    """Tell whether a tensor is finite; what is none, or has no value yet, counts as finite."""
+    """Return whether an output is finite; non-tensors and symbolic tensors count as finite."""
     try:
         return not keras.ops.is_tensor(x) or is_finite(cluster.host_copy(x))
     except (TypeError, NotImplementedError):

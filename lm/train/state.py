@@ -1,7 +1,7 @@
-"""The training state: as arrays for a checkpoint, and back when a run goes on.
+"""The training state as arrays: saved to a checkpoint and restored from it.
 
-`resume` restores all of it from the run's own checkpoint, `start_from_weights` the weights of
-another run.
+`resume` restores all of it from the run's own checkpoint, `start_from_weights` only the weights,
+from another run.
 """
 
 import re
@@ -29,7 +29,7 @@ from lm.mesh import cluster
 from lm.train.metadata import changes, check_unchanged
 from lm.train.progress import log
 
-# Changes of the data after which the saved position still names the next unseen example.
+# Changes of the data that leave the saved position valid.
 POSITION_HOLDS = {"seed"}
 
 
@@ -38,13 +38,13 @@ class NotFiniteError(UserError):
 
 
 class StartPoint(NamedTuple):
-    """Where a run begins or goes on.
+    """Where a run starts or continues.
 
     Attributes:
         step: batches consumed.
-        is_evaluated: whether the evaluation that was due at the step is done.
-        rows: rows of metrics.jsonl up to there; None if the checkpoint does not know.
-        patience: of `lm.train.loop.Patience`; None if the checkpoint does not know.
+        is_evaluated: whether the evaluation due at this step has been done.
+        rows: rows of metrics.jsonl up to this step; None if the checkpoint does not say.
+        patience: state of `lm.train.loop.Patience`; None if the checkpoint does not say.
     """
 
     step: int = 0
@@ -54,15 +54,15 @@ class StartPoint(NamedTuple):
 
     @property
     def evaluated_step(self) -> int:
-        """The last step whose evaluation is done."""
+        """The last step whose evaluation has been done."""
         return self.step if self.is_evaluated else self.step - 1
 
 
 def groups(program: Program) -> dict[str, dict[str, Any]]:
     """Return the training state by kind: kind -> name -> variable.
 
-    `weights` is what inference needs, `averages` (if any) the same names averaged, `carry`
-    (if any) the state handed to the next batch, `state` the rest: seeds, slots, metrics.
+    `weights` is what inference needs; `averages` (optional) has the same names; `carry` (optional)
+    is the state passed to the next batch; `state` is the rest: seeds, slots, metrics.
     """
     seeds = [v for v in program.others if v.name == variable_names.SEED]
     state = [*seeds, *program.optimizer.slots, *program.meter.variables, *program.tables.slots]
@@ -81,7 +81,7 @@ def arrays(program: Program) -> dict[str, dict[str, np.ndarray]]:
     """Return copies of the training state; the engine must have been pulled.
 
     Raises:
-        NotFiniteError: so that a good checkpoint is never followed by a bad one.
+        NotFiniteError: a value is not finite; such a state must not replace a good checkpoint.
     """
     found = {
         kind: {name: cluster.host_copy(v.value) for name, v in group.items()}
@@ -94,10 +94,10 @@ def arrays(program: Program) -> dict[str, dict[str, np.ndarray]]:
 
 
 def restore(program: Program, folder: Path) -> None:
-    """Give every variable its value in a verified checkpoint, strictly; the carry is zero.
+    """Restore every variable from a verified checkpoint, strictly; the carry is set to zero.
 
     Raises:
-        CheckpointError: listing what differs.
+        CheckpointError: listing the differences.
     """
     program.carry.reset()
     found = groups(program)
@@ -105,7 +105,7 @@ def restore(program: Program, folder: Path) -> None:
     left = {path.stem for path in folder.glob("*.safetensors")} - {*found, "carry"}
     if left:
         raise CheckpointError(
-            f"{folder} has {', '.join(sorted(left))}, which this optimizer does not keep; "
+            f"{folder} has {', '.join(sorted(left))}, which this optimizer does not have; "
             "use the settings it was made with, or --allow-change=optimizer"
         )
     for kind, group in found.items():
@@ -113,25 +113,25 @@ def restore(program: Program, folder: Path) -> None:
 
 
 def restore_carry(program: Program, folder: Path) -> None:
-    """Give the carry its value in a verified checkpoint, for data that continue from there.
+    """Restore the carry from a verified checkpoint, for data that continue from there.
 
     Raises:
-        CheckpointError: listing what differs.
+        CheckpointError: listing the differences.
     """
     variables = groups(program).get("carry", {})
     assign(variables, _stored(folder, "carry"), source=f"{folder} (carry)")
 
 
 def restore_for_another_optimizer(program: Program, folder: Path, *, step: int) -> None:
-    """Give every variable its value, except slots that the checkpoint lacks, which stay initial.
+    """Restore all variables but the optimizer's slots that the checkpoint lacks.
 
     Args:
         program: just built.
-        folder: of a verified checkpoint, made with another optimizer.
-        step: of the checkpoint; the count of updates continues from it.
+        folder: of a verified checkpoint of a run with another optimizer.
+        step: of the checkpoint; the update count continues from it.
 
     Raises:
-        CheckpointError: listing what differs in weights, seeds or metrics.
+        CheckpointError: listing the differences in weights, seeds or metrics.
     """
     program.carry.reset()
     found = groups(program)
@@ -159,21 +159,21 @@ def resume(
     allow_change: Collection[str],
     before: int | None = None,
 ) -> StartPoint | None:
-    """Give engine and data the state of the newest good checkpoint.
+    """Restore engine and data from the newest good checkpoint.
 
     Args:
         store: the run's checkpoints.
-        engine: built, its state arbitrary.
+        engine: built, in any state.
         data: at any position.
         metadata: of this process; see `lm.train.metadata`.
-        allow_change: names in them that may differ from the run's.
-        before: take a checkpoint before this step, if there is one.
+        allow_change: names in it that may differ from the run's.
+        before: prefer a checkpoint before this step.
 
     Returns:
-        Where the run goes on, None without a checkpoint.
+        Where the run continues; None without a checkpoint.
 
     Raises:
-        UserError: the run was begun with other settings or data, or does not fit the model.
+        UserError: the run was started with other settings or data, or does not fit the model.
     """
     found = store.newest(before=before)
     if found is None:
@@ -193,7 +193,7 @@ def resume(
         data.restore((folder / "data_state").read_bytes(), allow_changes=allowed)
     else:
         log(f"{', '.join(sorted(changed))} changed: the data start over")
-    if not changed:  # otherwise the next batch does not continue the rows of the last one
+    if not changed:  # otherwise the next batch does not continue the rows of the last batch
         restore_carry(engine.program, folder)
     log(f"resumed from step {manifest.step}")
     is_evaluated = manifest.metadata.get("evaluated", True)
@@ -202,13 +202,13 @@ def resume(
 
 
 def _warn(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    """Log that machine or code are not those of the run, which it cannot always avoid."""
+    """Log that the machine or the code has changed since the checkpoint."""
     warnings = {
         "machine": "the machine has changed, results may differ in the last bits",
         "code": "the code has changed since the checkpoint, results may differ",
     }
     for part, warning in warnings.items():
-        # Checkpoints of an older version do not know their code.
+        # Checkpoints of older versions have no record of the code.
         found = differences(old.get(part, new[part]), new[part])
         if found:
             changed = "; ".join(f"{name}: {was} -> {now}" for name, (was, now) in found.items())
@@ -224,7 +224,7 @@ def start_from_weights(
         engine: built.
         path: run folder (its newest checkpoint) or checkpoint folder.
         partial: regular expressions of names that may be missing or different.
-        data: the fingerprint of the data of this run.
+        data: the fingerprint of this run's data.
 
     Raises:
         CheckpointError: there is no such checkpoint, or it does not fit.
@@ -240,13 +240,13 @@ def start_from_weights(
 
 
 def warn_of_tokenizers(old: Mapping[str, Any], new: Mapping[str, Any], folder: Path) -> None:
-    """Log that a checkpoint was trained with none of the tokenizers of this run.
+    """Warn if a checkpoint was trained with another tokenizer.
 
-    Two tokenizers of one size fit the same weights, and an id then stands for another piece.
+    Weights also fit another tokenizer of the same size, but then ids stand for other pieces.
 
     Args:
-        old: the fingerprint of the checkpoint's data; without tokenizers where it was imported.
-        new: that of this run's data.
+        old: fingerprint of the checkpoint's data; an imported one has no tokenizers.
+        new: fingerprint of this run's data.
         folder: of the checkpoint.
     """
     before, now = _tokenizers(old), _tokenizers(new)
@@ -258,18 +258,18 @@ def warn_of_tokenizers(old: Mapping[str, Any], new: Mapping[str, Any], folder: P
 
 
 def _tokenizers(data: Mapping[str, Any]) -> set[str]:
-    """Return the fingerprints of the vocabularies that data are read with."""
+    """Return the fingerprints of the vocabularies of the data."""
     tasks = data.get("features", {}).values()
     return {feature["vocabulary"] for features in tasks for feature in features.values()}
 
 
 def _stored(folder: Path, kind: str) -> dict[str, np.ndarray]:
-    """Return name -> array of one kind, nothing where the checkpoint has none."""
+    """Return name -> array of one kind; empty if the checkpoint has none."""
     return read(folder, kind) if (folder / f"{kind}.safetensors").exists() else {}
 
 
 def is_finite(array: np.ndarray) -> bool:
-    """Tell whether all numbers are finite; integers are."""
+    """Return whether all numbers are finite; integers always are."""
     if array.dtype.kind in "iub":
         return True
     return bool(np.isfinite(array.astype("float32", copy=False)).all())

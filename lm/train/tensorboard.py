@@ -1,4 +1,4 @@
-"""A run's metrics as TensorBoard's event files."""
+"""Logs a run's metrics as TensorBoard event files."""
 
 import contextlib
 import os
@@ -22,11 +22,11 @@ class TensorBoard:
         self._writers: dict[str, EventWriter] = {}
 
     def open(self, workdir: Path, start: StartPoint) -> None:
-        """Remember where; a folder is made with its first row."""
+        """Remember the folder; event files are created with their first row."""
         self._workdir, self._start = workdir, start
 
     def log(self, row: Row) -> None:
-        """Append the numbers of a row; TensorBoard drops those of an earlier process after it."""
+        """Append the numbers of a row."""
         folder = "train" if row.task is None else f"training_eval/{row.task}"
         if folder not in self._writers:
             last = self._start.step if row.task is None else self._start.evaluated_step
@@ -40,19 +40,19 @@ class TensorBoard:
 
 
 class EventWriter:
-    """Appends scalars to one new event file, which can be read whenever the process dies.
+    """Appends scalars to a new event file, flushed after each row.
 
     Args:
-        folder: TensorBoard's run folder; it is made if it is not there.
-        step: the step training starts or goes on from; readers drop what an earlier process had
-            written after it.
+        folder: TensorBoard's run folder; created if missing.
+        step: the step at which training starts or continues; readers drop what an earlier process
+            wrote after it.
 
     Raises:
         UserError: the file cannot be written; each method raises it too.
     """
 
     def __init__(self, folder: Path, *, step: int) -> None:
-        # Imported here: only a run writes events, and `rows` is read without TensorFlow.
+        # Imported here, so that importing this module does not load TensorFlow.
         import tensorflow as tf
 
         self._tf = tf
@@ -86,7 +86,7 @@ class EventWriter:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Turn an error of the disk, also one that TensorFlow raises, into one line."""
+        """Turn errors of the file system, including TensorFlow's own, into one line."""
         with disk.writing(self._path, "TensorBoard's events"):
             try:
                 yield

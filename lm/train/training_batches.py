@@ -1,4 +1,4 @@
-"""The batches that a run trains on: checked against the model before step 1, and hashed."""
+"""Training batches: hashed as they pass, and checked against the model before the first step."""
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
@@ -10,23 +10,24 @@ from lm.errors import ConfigError, UserError
 from lm.train.progress import log
 from lm.types import Batch
 
-# A tokenizer may have fewer ids than the table has rows (T5 rounds 32,100 up to 32,128).
+# A table may have more rows than the tokenizer has ids (T5 rounds 32,100 up to 32,128), but not
+# this many times as many.
 _WASTED = 2
 _MAX_SHOWN = 8
 
 
 class HashedBatches:
-    """Passes batches on and keeps hash(hash before, batch) over all of them.
+    """Passes batches on and keeps a chained hash of all of them.
 
-    The manifest of a checkpoint has it as `batches`: two runs that agree on it have seen the same
-    batches in the same order.
+    It is stored in the manifest of every checkpoint as `batches`: two runs with the same hash have
+    seen the same batches in the same order.
 
     Args:
         data: endless batches with `features`, `wait_seconds`, `fingerprint`, `state`, `restore`.
 
     Attributes:
         data: the argument.
-        digest: of all batches so far, empty before the first.
+        digest: hash of all batches so far; empty before the first.
     """
 
     def __init__(self, data: Any) -> None:
@@ -50,12 +51,12 @@ class HashedBatches:
 
     @property
     def vocabulary_sizes(self) -> Mapping[str, int]:
-        """Where a tokenizer is used -> its number of ids; empty if the data do not know."""
+        """Where a tokenizer is used -> its number of ids; empty if unknown."""
         return getattr(self.data, "vocabulary_sizes", {})
 
     @property
     def label_names(self) -> Sequence[str]:
-        """Names of the labels by their ids; empty if the data have none."""
+        """Names of the labels by id; empty if there are none."""
         return getattr(self.data, "label_names", ())
 
     @property
@@ -64,7 +65,7 @@ class HashedBatches:
         return self.data.wait_seconds
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return what decides the batches."""
+        """Return everything that determines the batches."""
         return self.data.fingerprint()
 
     def state(self) -> bytes:
@@ -77,7 +78,7 @@ class HashedBatches:
 
 
 def chained_hash(digest: str, batch: Batch) -> str:
-    """Return the hash of a hash and a batch: 16 hexadecimal digits.
+    """Return the hash of a digest and a batch, 16 hexadecimal digits.
 
     Example:
         >>> one, two = {"x": np.arange(3)}, {"x": np.arange(3) + 1}
@@ -96,11 +97,11 @@ def check_vocabulary(objective: Any, vocabulary_sizes: Mapping[str, int]) -> Non
     """Compare the tokenizers of the data with the embedding of the model.
 
     Args:
-        objective: made, not necessarily built.
+        objective: not necessarily built.
         vocabulary_sizes: where a tokenizer is used -> its number of ids.
 
     Raises:
-        ConfigError: a tokenizer has ids that the embedding has no row for.
+        ConfigError: a tokenizer has more ids than the embedding has rows.
     """
     rows = _embedding_rows(objective)
     if rows is None or not vocabulary_sizes:
@@ -109,7 +110,7 @@ def check_vocabulary(objective: Any, vocabulary_sizes: Mapping[str, int]) -> Non
     if ids > rows:
         raise ConfigError(
             f"the tokenizer of {user} has {ids} ids, the model's embedding {rows} rows: set "
-            f"VOCABULARY_SIZE = {ids}, or VOCABULARY to the tokenizer that the model is meant for"
+            f"VOCABULARY_SIZE = {ids}, or VOCABULARY to the model's tokenizer"
         )
     if rows > _WASTED * ids:
         log(
@@ -122,11 +123,11 @@ def check_labels(objective: Any, names: Sequence[str]) -> None:
     """Compare the labels of the data with the head of the model.
 
     Args:
-        objective: made, not necessarily built.
-        names: of the labels; none if the data have no names for them.
+        objective: not necessarily built.
+        names: of the labels; empty if the data have no names for them.
 
     Raises:
-        ConfigError: the head has not one score for each label, or there are weights for others.
+        ConfigError: the number of labels differs from that of the head or of the class weights.
     """
     found = [getattr(layer, "num_labels", None) for layer in objective._flatten_layers()]
     scores = next((count for count in found if count is not None), None)
@@ -144,11 +145,11 @@ def check_labels(objective: Any, names: Sequence[str]) -> None:
 
 
 def check_first_batch(objective: Any, batch: Batch) -> None:
-    """Check the batch of the first step of this process.
+    """Check the first batch of this process.
 
     Raises:
-        UserError: it holds ids outside the vocabulary, more examples in a row than the model
-            admits, or all its loss weights are 0.
+        UserError: it has ids outside the vocabulary, more examples in a row than the model
+            supports, or only loss weights of 0.
     """
     _check_packing(objective, batch)
     rows = _embedding_rows(objective)
@@ -166,13 +167,13 @@ def check_first_batch(objective: Any, batch: Batch) -> None:
     ]
     if weights and not any(array.any() for array in weights):
         raise UserError(
-            "the first batch has nothing to learn from, all its loss weights are 0: look at the "
-            "task with `lm show`, and at TASK_FEATURE_LENGTHS"
+            "the first batch has nothing to learn from, all its loss weights are 0: check the task "
+            "with `lm show`, and TASK_FEATURE_LENGTHS"
         )
 
 
 def _check_packing(objective: Any, batch: Batch) -> None:
-    """Refuse rows of more examples than a layer's `max_segments`."""
+    """Refuse rows with more examples than a layer's `max_segments`."""
     packed = max((int(x.max()) for name, x in batch.items() if "segment_ids" in name), default=1)
     for layer in objective._flatten_layers():
         most = getattr(layer, "max_segments", None)
@@ -184,6 +185,6 @@ def _check_packing(objective: Any, batch: Batch) -> None:
 
 
 def _embedding_rows(objective: Any) -> int | None:
-    """Return the rows of a model's largest embedding of tokens, None if it has none."""
+    """Return the number of rows of the largest token embedding, None if there is none."""
     found = [getattr(layer, "vocabulary_size", None) for layer in objective._flatten_layers()]
     return max((rows for rows in found if isinstance(rows, int)), default=None)

@@ -57,7 +57,7 @@ def test_a_damaged_checkpoint_is_replaced_by_the_next_save_of_its_step(tmp_path)
 def test_only_damaged_checkpoints_are_an_error_and_none_is_none(tmp_path):
     assert Store(tmp_path).newest() is None
     damage(fill(tmp_path, [None]), 1)
-    with pytest.raises(DamagedError, match=r"no checkpoint .* is undamaged"):
+    with pytest.raises(DamagedError, match=r"all checkpoints .* are damaged"):
         Store(tmp_path, warn=lambda line: None).newest()
 
 

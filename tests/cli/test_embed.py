@@ -29,7 +29,7 @@ def test_an_empty_text_is_named():
 
 
 def test_a_model_without_vectors_is_refused():
-    with pytest.raises(UserError, match=r"object has no vectors of texts.*embed\.embed\.embedder"):
+    with pytest.raises(UserError, match=r"object cannot embed texts.*embed\.embed\.embedder"):
         embed.embed(trained=Untrained(), texts=["a"])
 
 

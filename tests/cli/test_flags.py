@@ -77,5 +77,5 @@ def test_t5_names_are_understood() -> None:
 
 
 def test_a_folder_without_configuration_is_no_run(tmp_path: object) -> None:
-    with pytest.raises(ConfigError, match=r"holds no config\.gin"):
+    with pytest.raises(ConfigError, match=r"has no config\.gin"):
         flags.run_config(str(tmp_path))

@@ -37,7 +37,7 @@ def found(*words: str) -> list[str]:
 def test_it_is_a_fault_of_a_gin_file_but_where_the_files_make_the_task() -> None:
     bound = "--gin.MIXTURE_OR_TASK_NAME=pyhton_docs"
     (line,) = found(bound)
-    assert "'pyhton_docs' is no task; did you mean 'python_docs'?" in line
+    assert "no task 'pyhton_docs'; did you mean 'python_docs'?" in line
     assert found(bound, "--gin_modules=mine") == []
     made = ("--gin_file=data/text_files.gin", "--gin.user.text_task.name=pyhton_docs")
     assert found(*made, bound)[1:] == []

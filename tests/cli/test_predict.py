@@ -97,7 +97,7 @@ def test_tables_and_json_lines_say_the_same(predict, folder, tmp_path):
 def test_what_is_cut_is_reported_by_line(predict):
     found = predict("in.txt", "a film\n" + "a very long film " * 4 + "\n", "--json")
     assert [json.loads(line)["is_cut"] for line in found.out.splitlines()] == [False, True]
-    assert "1 of 2 rows are longer than 24 tokens and cut; the first is" in found.err
+    assert "1 of 2 rows are longer than 24 tokens and truncated; the first is" in found.err
     assert "in.txt:2" in found.err
 
 
@@ -176,4 +176,4 @@ def test_a_killed_run_goes_on_bit_for_bit(folder):
 
 def test_a_classifier_writes_no_text(folder, capsys):
     assert main(["generate", f"--workdir={folder}/run", "--prompt=a"]) == 1
-    assert "Labels writes no text: use `lm predict`" in capsys.readouterr().err
+    assert "Labels generates no text: use `lm predict`" in capsys.readouterr().err

@@ -74,7 +74,7 @@ def test_packed_examples_that_compete_for_experts_are_said(lines_task, capsys):
         assert main.main(["show", *model, "--gin_file", lines_task, "--json"]) == 0
         notes.append(json.loads(capsys.readouterr().out)["notes"])
     ((tokenizer,), (_, competing)) = notes
-    assert tokenizer.startswith("The tokenizer is the task's own;")
+    assert tokenizer.startswith("This is the task's own tokenizer.")
     assert "moe.MixtureOfExperts.capacity_factor = 2.0: in training the exam" in competing
 
 

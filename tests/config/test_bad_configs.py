@@ -66,7 +66,7 @@ WRONG_LINES = {
     "factory for an integer": ("big/parts.Model.depth = @parts.unused", "run.gin:9", "`()`"),
     "through a macro": ("W = 'x'\nparts.Layer.rate = %W", "run.gin:10", "set in run.gin:9"),
     "unquoted string": ("parts.Layer.name = wide", "run.gin:9", "quote strings"),
-    "expression": ("parts.Layer.width = 1 + 1", "run.gin:9", "gin computes nothing"),
+    "expression": ("parts.Layer.width = 1 + 1", "run.gin:9", "gin has no arithmetic"),
     "call with arguments": ("parts.train.hooks = @parts.unused(3)", "run.gin:9", "Expected ')'"),
     "open bracket": ("parts.Layer.sizes = [1, 2", "run.gin:", "EOF"),
     "no value": ("parts.Layer.rate =", "run.gin:9", "no value"),

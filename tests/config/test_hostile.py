@@ -69,7 +69,7 @@ OWN = {
     "the removal of a folder": (
         "from lm import disk\nfrom lm.checkpoint import store\n"
         "X = @disk.remove()\ndisk.remove.folder = @store.local()\nstore.local.path = 'keep'",
-        "@lm.disk.remove is a function that is not admitted: no part that gin files may name; "
+        "@lm.disk.remove is a function that is not admitted: not a part that gin files may name; "
         "lm.disk has none",
     ),
     "a file overwritten": (
@@ -102,11 +102,11 @@ OWN = {
     "a reporter": ("from lm.train import reporter\nX = @reporter.Reporter", "a class that is not"),
     "a training": (
         "from lm import train\nX = @train.train()",
-        "@lm.train.train is what a command calls; a gin file can only bind its parameters",
+        "@lm.train.train is called by a command; a gin file can only bind its parameters",
     ),
     "a layer called": (
         "from lm.nn import norm\nX = @norm.RMSNorm()",
-        "may not be called while the file is read; hand it over as @lm.nn.norm.RMSNorm, without ()",
+        "may not be called while the file is read; pass it as @lm.nn.norm.RMSNorm, without ()",
     ),
     "what is no part": (
         "from lm.nn import norm\nX = @norm.RMSNrm",
@@ -114,7 +114,7 @@ OWN = {
     ),
     "a helper": (
         "from lm.nn import masks\nX = @masks.both",
-        "no part that gin files may name; lm.nn.masks has causal, bidirectional",
+        "not a part that gin files may name; lm.nn.masks has causal, bidirectional",
     ),
     "a singleton": ("X = @gin.singleton()", "no import provides 'gin.singleton'"),
 }
@@ -128,8 +128,8 @@ def macros(levels: int, width: int) -> str:
 
 # What would take memory or time without end, with `parts` admitted.
 ENDLESS = {
-    "macros of macros": (macros(10, 10), "stands for 1,000,000 values with its macros replaced"),
-    "one below the other": (macros(2000, 1), "lies below 101 others"),
+    "macros of macros": (macros(10, 10), "has 1,000,000 values with its macros replaced"),
+    "one below the other": (macros(2000, 1), "is nested in 101 others"),
     "a number of 5,000 digits": (f"import parts\nparts.train.steps = {'9' * 5000}", "cannot read"),
     "as many in hexadecimal": (
         f"import parts\nparts.train.steps = 0x{'f' * 5000}",

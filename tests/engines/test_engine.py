@@ -211,5 +211,5 @@ def test_two_engines_in_one_process_have_the_same_paths():
 
 
 def test_a_batch_that_cannot_be_cut_is_refused():
-    with pytest.raises(UserError, match="4 rows cannot be cut into 3"):
+    with pytest.raises(UserError, match="4 rows cannot be split into 3"):
         build(optimizer="sgd", microbatches=3)

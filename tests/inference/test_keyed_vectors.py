@@ -6,7 +6,7 @@ import pytest
 from lm.errors import UserError
 from lm.inference.keyed_vectors import KeyedVectors
 from lm.inference.linear_classifier import in_blocks, linear_error
-from lm.inference.projection import plot_projection, principal_components, write_projector
+from lm.inference.plots import plot_projection, principal_components, write_projector
 from lm.inference.translation_matrix import TranslationMatrix, closed_form, orthogonal
 
 RNG = np.random.default_rng(0)
@@ -33,7 +33,7 @@ def test_the_odd_one_is_named():
 
 
 def test_an_unknown_name_is_one_line():
-    with pytest.raises(UserError, match="'kign' is none of the 5 names"):
+    with pytest.raises(UserError, match="'kign' is not one of the 5 names"):
         FOUND.most_similar("kign")
 
 
@@ -43,7 +43,7 @@ def test_vectors_are_saved_without_pickle(tmp_path):
     assert again.index_to_key == NAMES
     np.testing.assert_array_equal(again.vectors, FOUND.vectors)
     (tmp_path / "bad").write_bytes(b"\x80\x04pickle")
-    with pytest.raises(UserError, match="no file of KeyedVectors"):
+    with pytest.raises(UserError, match="not a file of KeyedVectors"):
         KeyedVectors.load(tmp_path / "bad")
 
 
@@ -85,13 +85,13 @@ def test_labels_in_blocks_are_warned_of(caplog):
     vectors = RNG.normal(size=(100, 3)) + labels[:, None]
     is_train = np.arange(100) % 2 == 0
     blocked = linear_error(vectors, labels, is_train)
-    assert "labels stand in blocks" in caplog.text
+    assert "equal labels are adjacent" in caplog.text
     order = RNG.permutation(100)
     assert not in_blocks(labels[order])
     assert linear_error(vectors[order], labels[order], is_train[order]) == pytest.approx(
         blocked, abs=4
     )
-    with pytest.raises(UserError, match="the train vectors have no two labels"):
+    with pytest.raises(UserError, match="the train vectors need at least two labels"):
         linear_error(vectors, labels, labels == 0)
 
 

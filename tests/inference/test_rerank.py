@@ -39,8 +39,8 @@ def test_of_equals_the_first_is_kept_and_without_scores_the_model_decides():
 @pytest.mark.parametrize(
     ("line", "weight", "message"),
     [
-        ({"score": "-1"}, 0.5, "example 1: \"score\" is no number: '-1'"),
-        ({"score": 1.0}, 1.5, "--rerank=1.5: the weight of the model lies from 0 to 1"),
+        ({"score": "-1"}, 0.5, "example 1: \"score\" is not a number: '-1'"),
+        ({"score": 1.0}, 1.5, "--rerank=1.5: the weight of the model must be from 0 to 1"),
     ],
 )
 def test_what_is_wrong_is_said(line, weight, message):

@@ -184,6 +184,6 @@ def test_weights_that_do_not_fit_or_do_not_exist_are_refused(run, monkeypatch):
     with pytest.raises(UserError, match="choose one of float32, bfloat16, int8"):
         with_weights(run.trained, "int4")
     monkeypatch.setattr(own_weights.memory, "available", lambda: 10)
-    with pytest.raises(UserError, match="--weights=float32 makes none"):
+    with pytest.raises(UserError, match="--weights=float32 needs no copies"):
         with_weights(run.trained, "int8")
     assert with_weights(run.trained, "float32").copies is None

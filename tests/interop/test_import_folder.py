@@ -116,5 +116,5 @@ def test_an_existing_folder_is_left_alone(gpt2):
 
 def test_weights_without_a_head_are_for_fine_tuning(tmp_path):
     import_folder(golden_folder.write("bert", tmp_path / "source"), tmp_path / "run")
-    with pytest.raises(ConfigError, match=r"no objective: fine-tune them .*model\.gin"):
+    with pytest.raises(ConfigError, match=r"no objective: fine-tune it .*model\.gin"):
         lm.load(tmp_path / "run")

@@ -124,10 +124,10 @@ TOKENIZER = json.loads(golden_folder.tokenizer().to_str())
 DEEP = "[" * 100_000
 WEIGHTS = {
     "no config": (gone("config.json"), "has no config.json"),
-    "config is no JSON": (written("config.json", "{"), "config.json is no JSON"),
+    "config is no JSON": (written("config.json", "{"), "config.json is not JSON"),
     "config is a list": (written("config.json", "[]"), "holds a list"),
-    "config is binary": (written("config.json", b"\xff\xfe\x00"), "config.json is no JSON"),
-    "config is nested": (written("config.json", DEEP), "config.json is no JSON"),
+    "config is binary": (written("config.json", b"\xff\xfe\x00"), "config.json is not JSON"),
+    "config is nested": (written("config.json", DEEP), "config.json is not JSON"),
     "unknown type": (said(model_type="llama"), "model_type = 'llama'; known are bert"),
     "no type": (said(model_type="absent"), "model_type = None"),
     "type is a list": (said(model_type=["gpt2"]), r"model_type = \['gpt2'\]"),

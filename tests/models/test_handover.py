@@ -72,5 +72,5 @@ def test_stacks_that_do_not_keep_the_same_are_refused():
         head=part(heads.TiedLogits),
         handover=handover.last_state,
     )
-    with pytest.raises(LayerError, match=r"ends in states of \[\(16,\), \(16,\)\], the decoder"):
+    with pytest.raises(LayerError, match=r"ends with states of \[\(16,\), \(16,\)\], the decoder"):
         made(batch(made, [[A]], LENGTH))

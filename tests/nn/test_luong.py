@@ -53,5 +53,5 @@ def test_a_score_and_what_it_reads_are_their_equations(score):
 
 
 def test_a_stack_without_a_memory_is_refused():
-    with pytest.raises(LayerError, match="this stack is given none"):
+    with pytest.raises(LayerError, match="this stack has none"):
         branch(DotScore)(X, Context())

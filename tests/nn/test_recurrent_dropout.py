@@ -102,7 +102,7 @@ def test_zoneout_keeps_what_was_there():
 
 
 def test_cells_that_do_not_fit_are_refused():
-    with pytest.raises(LayerError, match="MinGRU does not step from position to position"):
+    with pytest.raises(LayerError, match="MinGRU cannot be stepped position by position"):
         WeightDrop(cell=part(MinGRU), rate=0.5)
     with pytest.raises(LayerError, match=r"rates has 1 numbers, the state of LSTM 2 tensors"):
         Recurrent(cell=part(Zoneout, cell=CELL, rates=[0.1]))(X, Context())

@@ -113,7 +113,7 @@ BARS = [
     Bar(
         3,
         "no replay",
-        "data position: equal size, and equal time to the first batch, at step 100 and at 5,000",
+        "data position: size and time to the first batch are the same at step 100 and at 5,000",
         no_replay,
         short=1,
         long=5,

@@ -218,5 +218,5 @@ def test_a_file_that_no_run_saved_is_refused(tmp_path):
     other = tmp_path / "x.safetensors"
     other.write_bytes(b"no")
     for path in (other, tmp_path / "missing.safetensors"):
-        with pytest.raises(UserError, match="no batch that a run has saved"):
+        with pytest.raises(UserError, match="not a batch saved by a run"):
             run(tmp_path, replay_batch=str(path))

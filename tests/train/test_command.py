@@ -73,7 +73,7 @@ def test_interrupted_and_whole_runs_are_equal_bit_for_bit(command, tmp_path):
         while not process.stderr.readline().startswith("step 4/12"):
             assert process.poll() is None
         process.terminate()
-        assert "saved; the same command goes on" in process.stderr.read()
+        assert "saved; the same command resumes" in process.stderr.read()
     assert process.returncode == 143
     done = subprocess.run(
         [*command, f"--workdir={parts}"], check=True, capture_output=True, text=True

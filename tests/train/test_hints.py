@@ -32,7 +32,7 @@ def test_buckets_are_advised_where_they_save_padding():
     used, wide = 6 * 60 + 120 + 256, 8 * 256
     assert f"{1 - used / wide:.0%} of the decoder's positions are padding" in taken(short)
     saved = 1 - (6 * 64 + 128 + 256) / wide
-    assert f"length_buckets = [64, 128] saves {saved:.0%} of them all" in taken(short)
+    assert f"length_buckets = [64, 128] saves {saved:.0%} of all positions" in taken(short)
 
 
 def test_full_rows_and_rows_already_bucketed_have_no_hint():
@@ -67,7 +67,7 @@ def test_bfloat16_is_advised_where_the_device_has_units_for_it(policy, machine, 
 
 
 def test_a_larger_batch_is_advised_where_memory_or_cores_are_idle():
-    assert "takes 10% of the device's memory: a BATCH_SIZE above 8" in taken(
+    assert "uses 10% of the device's memory: a BATCH_SIZE above 8" in taken(
         rows(*[[256]] * 8), "mixed_bfloat16", GPU
     )
     assert "a step has 256 positions, too few" in taken(rows([256]))

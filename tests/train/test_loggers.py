@@ -120,7 +120,7 @@ def test_damaged_rows_are_left_out_and_told_in_one_line(tmp_path, capsys, name):
     opened(tmp_path, step=2, rows=2).close()
     said = capsys.readouterr().err
     assert said == (
-        f"{path}: 1 of the rows up to step 2 are lost; damaged lines: 2; the run goes on\n"
+        f"{path}: 1 of the rows up to step 2 are lost; damaged lines: 2; training continues\n"
     )
     assert path.read_bytes() == lines[0]
 
@@ -134,7 +134,7 @@ def test_a_cut_row_of_a_later_step_is_no_loss(tmp_path, capsys):
     assert path.read_bytes() == b"".join(lines[:2])
     path.unlink()
     opened(tmp_path, step=2, rows=2).close()
-    assert "2 of the rows up to step 2 are lost; the run goes on" in capsys.readouterr().err
+    assert "2 of the rows up to step 2 are lost; training continues" in capsys.readouterr().err
 
 
 def test_rows_of_an_evaluation_that_is_repeated_are_dropped(tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Vectors in two dimensions: a picture, and files for TensorBoard's projector."""
+"""Plots of what a model predicts: its confusion matrix, its vectors in two dimensions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +6,37 @@ from pathlib import Path
 import numpy as np
 
 from lm import disk
+from lm.data.evaluation.label_metrics import Confusion
+
+_MAX_CELLS = 20  # with more labels, neither names nor numbers can be read
+_DARK = 0.5
+
+
+def plot_confusion(found: Confusion, path: Path) -> None:
+    """Writes a confusion matrix as a PNG file: counts, shaded by the share of their row.
+
+    Args:
+        found: the counts.
+        path: the file.
+    """
+    from matplotlib.figure import Figure
+
+    count = len(found.names)
+    size = 2.4 + 0.5 * min(count, _MAX_CELLS)
+    figure = Figure(figsize=(size + 0.8, size), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    shares = found.counts / found.counts.sum(1, keepdims=True).clip(1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xlabel("predicted label")
+    axes.set_ylabel("right label")
+    axes.spines[:].set_visible(False)
+    if count <= _MAX_CELLS:
+        axes.set_xticks(range(count), found.names, rotation=45, ha="right")
+        axes.set_yticks(range(count), found.names)
+        for (row, column), number in np.ndenumerate(found.counts):
+            color = "white" if shares[row, column] > _DARK else "black"
+            axes.text(column, row, number, ha="center", va="center", color=color, fontsize=8)
+    figure.savefig(path)
 
 
 def principal_components(vectors: np.ndarray, count: int = 2) -> np.ndarray:
