@@ -185,16 +185,18 @@ def decode(vocabulary: seqio.Vocabulary, ids: Iterable[int]) -> str:
 
 
 def title(vocabulary: seqio.Vocabulary) -> str:
-    """The kind of a vocabulary and, where it was read from a file, its folder's name.
+    """The kind of a vocabulary and, where it was read from a file or folder, the name of that.
 
     Example:
         >>> title(byte_vocabulary()), title(sentencepiece_vocabulary("python_docs_4k"))
         ('ByteVocabulary', 'SentencePieceVocabulary python_docs_4k')
     """
-    kind, folder = type(vocabulary).__name__, getattr(vocabulary, "folder", None)
+    kind = type(vocabulary).__name__
     if isinstance(vocabulary, seqio.SentencePieceVocabulary):
-        folder = Path(vocabulary.sentencepiece_model_file).parent
-    return f"{kind} {folder.name}" if folder else kind
+        return f"{kind} {Path(vocabulary.sentencepiece_model_file).stem}"
+    if isinstance(vocabulary, TokenizerVocabulary):
+        return f"{kind} {vocabulary.folder.name}"
+    return kind
 
 
 @functools.singledispatch
