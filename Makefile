@@ -74,7 +74,8 @@ golden: $(REFERENCES)
 # The API reference as pages, from the docstrings: build/docs/index.html.
 docs: $(INSTALLED)
 	@$(INSTALL) -e ".[test,docs]"
-	PYTHONWARNINGS=ignore $(BIN)/pdoc --docformat google --output-directory build/docs $(MODULES)
+	@echo "make: writing build/docs"
+	@PYTHONWARNINGS=ignore $(BIN)/pdoc --docformat google --output-directory build/docs $(MODULES)
 
 # The list of tasks that `lm list tasks` prints: after a task is added.
 tasks: $(INSTALLED)

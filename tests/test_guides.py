@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDES = ("gin", "your_data", "fine_tune", "run_folder", "add_an_architecture", "recipes")
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
 POEM = "\n".join(f"The {n}th line of a poem: {'la ' * (n % 7)}{n * n}." for n in range(40)) + "\n"
 ROWS = [(f"a {'fine' if n % 2 else 'dull'} film, seen {n} times", str(n % 2)) for n in range(40)]
 
@@ -74,6 +76,20 @@ def test_commands_run_one_after_the_other(name: str, tmp_path: Path) -> None:
             env=environment,
         )
         assert done.returncode == 0, f"{command}: {done.stderr}"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_every_command_has_the_flags_that_it_is_shown_with(path: Path) -> None:
+    """Also of those that need a download or devices, and are not run here."""
+    from lm.cli import flags
+    from lm.cli.main import verb_parser
+
+    text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+    shown = re.findall(r"^```(?:sh)?\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    for line in "".join(shown).splitlines():
+        if line.startswith("lm "):
+            words = shlex.split(re.split(r" [|>] ", line)[0], comments=True)
+            verb_parser(words[1]).parse_args(flags.rewritten(words[2:]))
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.stem)

@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
-from lm.cli import output, run_flags, suites
+from lm.cli import flags, output, run_flags, suites
 
 if TYPE_CHECKING:
     from lm.data.evaluation.label_metrics import Confusion
@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate, write and print."""
     if args.suite:
         return suites.run(args)
+    flags.refuse_misspelt_task(args, args.task, first=flags.run_config(args.workdir))
     from lm.inference.evaluate import write_result
 
     loaded = run_flags.load(args)

@@ -178,10 +178,32 @@ def _misspelt_tasks(args: argparse.Namespace) -> list[ConfigError]:
     files = [*args.gin_file], args.gin_bindings
     found = read(*files, search_paths=search_paths(args), modules=[], on_error=lambda error: None)
     last = list(effective(found.bindings).values())
-    own = [b.value for b in last if b.parameter == "name"]  # of tasks defined in the files
-    named = [b for b in last if b.is_macro and b.scope == TASK and b.value not in own]
+    named = [b for b in last if b.is_macro and b.scope == TASK and b.value not in _made(last)]
     faults = [misspelt_task(b.value, f"{b.origin}: {TASK} = ") for b in named]
     return [fault for fault in faults if fault]
+
+
+def _made(bindings: Iterable[Any]) -> list[Any]:
+    """Return the names of tasks that bindings make."""
+    return [b.value for b in bindings if b.parameter == "name"]
+
+
+def refuse_misspelt_task(
+    args: argparse.Namespace, name: str | None, *, first: Sequence[str] = ()
+) -> None:
+    """Refuse the misspelt name of a task, which no gin file makes, before a framework is loaded.
+
+    Args:
+        args: what the parser of `add_gin` read.
+        name: of the task; None is no name.
+        first: gin files to read before the flags' own.
+
+    Raises:
+        ConfigError: naming the nearest task.
+    """
+    fault = None if modules(args) else misspelt_task(name)  # modules may register it
+    if fault and name not in _made(scan(args, first=first).bindings):
+        raise fault
 
 
 def misspelt_task(name: Any, where: str = "") -> ConfigError | None:

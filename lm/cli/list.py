@@ -1,6 +1,7 @@
 """`lm list`: lists gin files, models, tasks, mixtures, templates, suites and tokenizers."""
 
 import argparse
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -61,8 +62,17 @@ def tokenizers() -> Iterator[Row]:
     for folder in sorted(resources.tokenizers_folder().iterdir()):
         if folder.is_dir():
             recipe = folder / "recipe.gin"
-            about = _headline(recipe) if recipe.is_file() else ""
+            about = _recipe(recipe) if recipe.is_file() else ""
             yield {"tokenizer": folder.name, "about": about}
+
+
+def _recipe(path: Path) -> str:
+    """Return kind, size and text of a tokenizer that a recipe makes."""
+    text = path.read_text(encoding="utf-8")
+    values = dict(re.findall(r"^tokenizer_\S+\.(\w+) = (.*)$", text, re.MULTILINE))
+    kind, size = values.get("model_type", "").strip("'"), values.get("vocab_size")
+    corpus = values.get("input") or values.get("mixture_or_task_name") or "?"
+    return f"{kind}, {size} pieces, of {corpus.strip(chr(39))}"
 
 
 def tasks() -> Iterator[Row]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lm.data.batching.preview import Example, Preview, piece, text, visible
+from lm.data.vocabulary import title
 
 WIDTH = 100
 LABEL = 12  # columns of a name before its value
@@ -30,7 +31,7 @@ def lines(found: Preview) -> Iterator[str]:
         known = "examples uncounted" if count is None else f"{count:,} examples"
         yield f"{name} · {found.split} · {known}"
     for name, vocabulary in found.vocabularies.items():
-        yield f"{name}: {type(vocabulary).__name__}, {vocabulary.vocab_size:,} ids"
+        yield f"{name}: {title(vocabulary)}, {vocabulary.vocab_size:,} ids"
     for number, example in enumerate(found.raw, start=1):
         yield from ("", _bold(f"raw {number}"))
         for name, value in example.items():

@@ -25,6 +25,7 @@ Lengths, feature converter and vocabulary are TASK_FEATURE_LENGTHS, FEATURE_CONV
 VOCABULARY of the gin files, if bound."""
 
 TASK = flags.TASK
+_UNNAMED = f"lm show needs a task's name, or a gin file that binds {TASK}"
 SETTINGS = {
     "name": TASK,
     "lengths": "TASK_FEATURE_LENGTHS",
@@ -59,8 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the task's examples."""
-    if not (_has_gin(args) or args.gin_modules) and (fault := flags.misspelt_task(args.task)):
-        raise fault
+    if args.task is None and not _has_gin(args):
+        raise ConfigError(_UNNAMED)
+    flags.refuse_misspelt_task(args, args.task)
     from lm.cli import preview_text
     from lm.data.batching.preview import preview
     from lm.data.registry import task_registry
@@ -69,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     settings = _settings(args, config)
     name = args.task or settings.get("name")
     if name is None:
-        raise ConfigError(f"lm show needs a task's name, or a gin file that binds {TASK}")
+        raise ConfigError(_UNNAMED)
     task_registry.find(name)
     found = preview(**settings | {"name": name}, split=args.split, number=args.n)
     notes = [*_tokenizer(settings, found), *(_notes(config, found) if config else [])]

@@ -48,7 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the chosen command."""
+    """Run the chosen command; a misspelt task is refused before a framework is loaded."""
+    if fault := flags.misspelt_task(vars(args).get("task")):
+        raise fault
     return args.command(args)
 
 
@@ -109,7 +111,7 @@ def _add_corpus(parser: argparse.ArgumentParser) -> None:
         "--on_error",
         choices=("raise", "skip"),
         default="raise",
-        help="what to do with invalid UTF-8 (default: raise)",
+        help="at invalid UTF-8, CRLF and the like: stop, or leave out and count (default: raise)",
     )
     parser.add_argument(
         "--task", metavar="NAME", help="take the text of this task or mixture instead"
@@ -177,7 +179,11 @@ def train(args: argparse.Namespace) -> int:
         warnings.showwarning = _warn
         found = _train_recipe(args) if args.gin_file else _train_flags(args)
     counts = found.counts
-    left_out = [f"{n:,} {reason}" for reason, n in counts.items() if reason not in ("seen", "used")]
+    left_out = [
+        f"{n:,} {reason}".replace("_", " ")
+        for reason, n in counts.items()
+        if reason not in ("seen", "used")
+    ]
     print(
         f"{found.folder}: {found.pieces:,} pieces from {counts['used']:,} of {counts['seen']:,} "
         f"sentences in {found.seconds:.1f} s; left out: {', '.join(left_out) or 'none'}"

@@ -37,14 +37,18 @@ def expanded(value: Any, macros: Mapping[str, Binding]) -> Any:
 
 def undefined(bindings: Iterable[Binding], macros: Mapping[str, Binding]) -> Iterator[ConfigError]:
     """Yield an error for every undefined macro: file, line and what to add."""
+    users: dict[str, list[Binding]] = {}
     for binding in bindings:
         for name in used(binding.value):
             if name not in macros and name != REQUIRED:
-                advice = shipped.file_for_macro(name) or did_you_mean(name, macros)
-                yield ConfigError(
-                    f"{binding.origin}: {binding.written} uses the macro %{name}, which nothing "
-                    f"defines{advice}"
-                )
+                users.setdefault(name, []).append(binding)
+    for name, (first, *others) in users.items():
+        also = f" ({len(others)} more use it)" if others else ""
+        advice = shipped.file_for_macro(name) or did_you_mean(name, macros)
+        yield ConfigError(
+            f"{first.origin}: {first.written} uses the macro %{name}, which nothing "
+            f"defines{also}{advice}"
+        )
 
 
 def refuse_endless(bindings: Iterable[Binding], macros: Mapping[str, Binding]) -> None:

@@ -124,10 +124,12 @@ class Names:
 
 def _import_to_add(selector: str, known: Iterable[str]) -> str:
     """Return the import that a file with dynamic registration lacks; empty if none would help."""
-    found = sorted(path for path in known if f".{path}".endswith(f".{selector}"))
-    if not found or "." not in selector:
+    if "." not in selector:
         return ""
-    module = found[0].rpartition(".")[0]
+    found = sorted(path for path in known if f".{path}".endswith(f".{selector}"))
+    module = found[0].rpartition(".")[0] if found else shipped.module_of(selector)
+    if not module:
+        return ""
     above, _, last = module.rpartition(".")
     return (
         f": a file with dynamic_registration imports all that it names; add `from {above} import "

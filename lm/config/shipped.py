@@ -44,6 +44,19 @@ def file_naming(selector: str) -> str | None:
     return min(_naming(selector), key=_rank, default=None)
 
 
+def module_of(selector: str) -> str | None:
+    """Return the module that the package's gin files import to name something so.
+
+    Example:
+        >>> module_of("adamw.adamw")
+        'lm.optim.adamw'
+    """
+    prefix, file = selector.rpartition(".")[0], file_naming(selector)
+    text = (resources.gin_folder() / file).read_text(encoding="utf-8") if file else ""
+    found = re.search(rf"^from (\S+) import {re.escape(prefix)}$", text, re.MULTILINE)
+    return f"{found[1]}.{prefix}" if found else None
+
+
 def _naming(selector: str) -> Iterator[str]:
     """Yield the gin files that use a selector."""
     name = re.compile(rf"(^|[@/]){re.escape(selector)}\b", re.MULTILINE)

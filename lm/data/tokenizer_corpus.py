@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lm.data.registry import task_registry
 from lm.data.storage import readers
+from lm.data.storage.lines import DefectReport
 from lm.data.tokenizer_options import TrainerOptions
 from lm.parts import value
 
@@ -34,9 +35,12 @@ class TextFiles:
     on_error: str = "raise"
 
     def __iter__(self) -> Iterator[str]:
-        """Yields the paragraphs in the order of the files."""
+        """Yields the paragraphs in the order of the files; warns of lines left out."""
         paths = [path for path in self.input.split(",") if path]
-        return readers.read_paragraphs(paths, on_error=self.on_error)
+        report = DefectReport(self.on_error)
+        yield from readers.read_paragraphs(paths, report=report)
+        if report.counts:
+            warnings.warn(report.losses(), stacklevel=2)
 
 
 @value

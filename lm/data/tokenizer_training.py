@@ -1,8 +1,11 @@
 """Trains a tokenizer and writes it with the recipe that rebuilds it byte for byte."""
 
+import collections
 import dataclasses
 import hashlib
 import io
+import itertools
+import math
 import platform
 import re
 import time
@@ -22,6 +25,8 @@ from lm.parts import entry
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _SILENT = 2  # SentencePiece's level of errors
+_BYTES_AND_SPECIAL_IDS = 259
+_LOWEST_COVERAGE = 0.98  # SentencePiece refuses less
 _REPORTED = {
     "too_long": "are longer than max_sentence_length",
     "nul": "hold a NUL character",
@@ -120,10 +125,23 @@ def fit(sentences: list[str], options: TrainerOptions) -> bytes:
             **options.for_sentencepiece(),
         )
     except (RuntimeError, ValueError, OSError) as error:
-        # "INTERNAL: src/trainer_interface.cc(744) [condition] reason"
-        reason = " ".join(str(error).split()).rpartition("] ")[2]
-        raise UserError(f"SentencePiece cannot train this model: {reason}") from error
+        # "INTERNAL: src/trainer_interface.cc(744) [condition] reason", the last may be empty
+        text = " ".join(str(error).split())
+        told = re.fullmatch(r".*?\[(.*)\] ?(.*)", text)
+        reason = (told[2] or told[1]) if told else text
+        advice = _advice(sentences, options) if "required_chars" in reason else ""
+        raise UserError(f"SentencePiece cannot train this model: {reason}{advice}") from error
     return model.getvalue()
+
+
+def _advice(sentences: list[str], options: TrainerOptions) -> str:
+    """Which coverage leaves half of the pieces to longer ones; empty where none that is allowed."""
+    half = max(0, options.vocab_size - _BYTES_AND_SPECIAL_IDS) // 2
+    counts = collections.Counter(itertools.chain.from_iterable(sentences))
+    share = sum(count for _, count in counts.most_common(half)) / counts.total()
+    if share < _LOWEST_COVERAGE:
+        return ""
+    return f" With character_coverage={math.floor(share * 1e4) / 1e4} half of the pieces remain."
 
 
 def circumstances(corpus: TextFiles | TaskText, sentences: list[str]) -> dict[str, str]:

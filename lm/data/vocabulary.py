@@ -184,6 +184,19 @@ def decode(vocabulary: seqio.Vocabulary, ids: Iterable[int]) -> str:
     return vocabulary.decode(ids)
 
 
+def title(vocabulary: seqio.Vocabulary) -> str:
+    """The kind of a vocabulary and, where it was read from a file, its folder's name.
+
+    Example:
+        >>> title(byte_vocabulary()), title(sentencepiece_vocabulary("python_docs_4k"))
+        ('ByteVocabulary', 'SentencePieceVocabulary python_docs_4k')
+    """
+    kind, folder = type(vocabulary).__name__, getattr(vocabulary, "folder", None)
+    if isinstance(vocabulary, seqio.SentencePieceVocabulary):
+        folder = Path(vocabulary.sentencepiece_model_file).parent
+    return f"{kind} {folder.name}" if folder else kind
+
+
 @functools.singledispatch
 def contents(vocabulary: seqio.Vocabulary) -> bytes:
     """Everything that decides how a vocabulary reads and writes text, as bytes."""

@@ -1,0 +1,1 @@
+"""Folders of other libraries, read and written: Hugging Face by family, word2vec files."""

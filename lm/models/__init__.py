@@ -1,0 +1,1 @@
+"""Models: embedding, stacks and head. `model` has their interface, each other file a kind."""

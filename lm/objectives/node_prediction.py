@@ -36,6 +36,12 @@ class NodePrediction(keras.Model):
         self.model = make(model)
         self.nodes = make(nodes, "nodes")
 
+    @property
+    def vocabulary_size(self) -> int:
+        """The ids of words that all tables have a row for."""
+        tables = (self.model.words, self.nodes)
+        return min(table.num_rows for table in tables if table is not None)
+
     def build(self, features_shape: Shape) -> None:
         """The model creates its variables at its first call."""
         del features_shape

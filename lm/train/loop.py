@@ -182,8 +182,18 @@ class Loop:
             self.store.poll()
             self._after(Step(step, batch, outcome), signals)
         self.store.wait()
+        if note := self._note(first, step):
+            self.reporter.log(note)
+
+    def _note(self, first: int, step: int) -> str:
+        """Return what is to be said at the end of an attempt, its first and last step given."""
         if self.patience.is_over:
-            self.reporter.log(f"ended at step {step}: {self.patience}")
+            return f"ended at step {step}: {self.patience}"
+        if step == first:
+            return (
+                f"nothing is left to train: the run is at step {step}; a larger TRAIN_STEPS goes on"
+            )
+        return ""
 
     def _first_step(self, number: int, batch: Batch) -> Outcome:
         """Do the first step of this process; log that it compiles and how long that took."""

@@ -177,6 +177,7 @@ def plot_runs(
             axes.plot(steps, shown, "o-" if task else "-", markersize=3, linewidth=1.3, label=label)
             last.append((label, steps[-1], f"{values[-1]:.4f}"))
     if last:
+        axes.set_title(f"{metric} of {', '.join(Path(name).name for name in runs)}", wrap=True)
         axes.legend(frameon=False, fontsize=8)
         figure.savefig(path)
     return last

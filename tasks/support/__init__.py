@@ -1,0 +1,1 @@
+"""What the modules of data sets share: tables with labels, translations, texts, local files."""

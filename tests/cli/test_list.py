@@ -23,3 +23,8 @@ def test_families_are_listed_by_their_patterns(capsys):
     rows = json.loads(capsys.readouterr().out)
     (row,) = [row for row in rows if "without_<cluster>" in row["mixture"]]
     assert row["module"] == "tasks.flan"
+
+
+def test_a_tokenizer_is_told_by_its_recipe(capsys):
+    assert main.main(["list", "tokenizers"]) == 0
+    assert "python_docs_4k  bpe, 3996 pieces, of python_docs\n" in capsys.readouterr().out

@@ -9,6 +9,7 @@ import pytest
 from lm.cli import flags
 from lm.cli.main import verb_parser
 from lm.data.registry import task_index
+from lm.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,12 +43,33 @@ def test_it_is_a_fault_of_a_gin_file_but_where_the_files_make_the_task() -> None
     assert found(*made, bound)[1:] == []
 
 
-def test_no_framework_is_loaded() -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["show", "pyhton_docs"],
+        ["tokenizer", "report", "--task=pyhton_docs"],
+        ["tokenizer", "train", "--name=x", "--vocab_size=300", "--task=pyhton_docs"],
+        ["eval", "--workdir=RUN", "--task=pyhton_docs"],
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_no_framework_is_loaded(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "config.gin").write_text("TRAIN_STEPS = 1\n")
+    words = [word.replace("RUN", str(tmp_path)) for word in words]
     code = (
-        "import sys; from lm.cli.main import main; main(['show', 'pyhton_docs']);"
+        f"import sys; from lm.cli.main import main; main({words});"
         "assert not {'tensorflow', 'seqio', 'keras', 'jax'} & set(sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (done.returncode, "'python_docs'?" in done.stderr) == (0, True), done.stderr
+
+
+def test_a_task_of_the_run_itself_is_not_misspelt(tmp_path: Path) -> None:
+    own = tmp_path / "config.gin"
+    args = verb_parser("eval").parse_args([f"--workdir={tmp_path}"])
+    own.write_text("include 'data/text_files.gin'\nuser.text_task.name = 'pyhton_docs'\n")
+    flags.refuse_misspelt_task(args, "pyhton_docs", first=[str(own)])
+    with pytest.raises(ConfigError, match="did you mean 'python_docs'"):
+        flags.refuse_misspelt_task(args, "pyhton_docs")

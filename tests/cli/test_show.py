@@ -48,6 +48,9 @@ def test_json_holds_the_three_stages(lines_task, capsys):
 
 def test_a_bound_tokenizer_is_shown_without_a_note(lines_task, capsys):
     bound = ["--gin_file=quickstart.gin", "--gin_file", lines_task]
+    assert main.main(["show", *bound]) == 0
+    named = "targets: SentencePieceVocabulary python_docs_4k, 4,096 ids"
+    assert named in capsys.readouterr().out
     assert main.main(["show", *bound, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["vocabularies"]["targets"]["kind"] == "SentencePieceVocabulary"

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -149,6 +150,31 @@ def test_errors_are_one_line_that_names_what_to_change(words, code, message, cap
     told = capsys.readouterr().err
     assert told.startswith("lm: error: ") and told.count("\n") == 1
     assert message in told
+
+
+def test_lines_left_out_are_refused_with_the_flag_that_skips_them_or_told(tmp_path, capsys):
+    path = tmp_path / "latin1.txt"
+    path.write_bytes(TEXT.encode() + b"M\xfcller\n")
+    words = ["train", f"--model_prefix={tmp_path}/mine", f"--input={path}", *FLAGS]
+    assert tokenizer(*words) == 1
+    assert "--on_error=skip" in capsys.readouterr().err
+    assert tokenizer(*words, "--on_error=skip", "--max_sentence_length=24") == 0
+    told = capsys.readouterr()
+    assert f"1 × invalid UTF-8 (first {path}:161)" in told.err
+    assert "left out: 140 too long" in told.out
+
+
+def test_too_many_characters_for_the_pieces_are_told_with_a_coverage_that_fits(tmp_path, capsys):
+    path = tmp_path / "signs.txt"
+    path.write_text(10 * TEXT + "".join(map(chr, range(0x4E00, 0x4E00 + 100))))
+    words = ["train", f"--model_prefix={tmp_path}/mine", f"--input={path}", *FLAGS]
+    words += ["--vocab_size=360"]
+    assert tokenizer(*words, "--character_coverage=1.0") == 1
+    coverage = re.search(r"character_coverage=(0\.\d+) half", capsys.readouterr().err)[1]
+    assert tokenizer(*words, f"--character_coverage={coverage}") == 0
+    assert tokenizer(*words, "--character_coverage=0.5") == 1
+    told = capsys.readouterr().err
+    assert "model: trainer_spec.character_coverage() >= 0.98" in told
 
 
 def test_a_hostile_model_is_one_line(trained, tmp_path, capsys):

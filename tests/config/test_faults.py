@@ -90,6 +90,20 @@ def test_an_import_that_is_missing_is_written_out(tmp_path: Path) -> None:
     assert line.endswith("imports all that it names; add `from lm import train`")
 
 
+def test_the_import_of_what_no_file_has_named_yet_is_that_of_the_package_s_files(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "mine.gin").write_text(f"{HEAD}OPTIMIZER = @adamw.adamw\n")
+    (line,) = found(files=("quickstart.gin", str(tmp_path / "mine.gin")))
+    assert line.endswith("add `from lm.optim import adamw`")
+
+
+def test_a_macro_that_nothing_defines_is_one_fault_however_often_it_is_used() -> None:
+    told = found("TRAIN_STEPS = 5", files=("runs/pretrain.gin", "models/gpt2/small.gin"))
+    (line,) = [line for line in told if "%TASK_FEATURE_LENGTHS" in line]
+    assert "which nothing defines (2 more use it); add --gin_file=data/python_docs.gin" in line
+
+
 def test_a_file_without_the_header_sees_the_imports_before_it(tmp_path: Path) -> None:
     """So that a file of two lines can choose another reader."""
     (tmp_path / "mine.gin").write_text(

@@ -110,10 +110,11 @@ def test_the_first_step_is_logged_with_the_time_to_compile(tmp_path, capsys):
     assert re.fullmatch(r"step 1: loss \d\.\d{4}, compiled in \d+ s", lines[number + 1])
 
 
-def test_a_finished_run_has_nothing_to_do(whole):
+def test_a_finished_run_has_nothing_to_do_and_says_so(whole, capsys):
     before = figures(whole)
     run(whole)
     assert figures(whole) == before
+    assert "nothing is left to train: the run is at step 20" in capsys.readouterr().err
 
 
 def test_another_seed_or_data_is_refused_by_name_and_can_be_allowed(whole):

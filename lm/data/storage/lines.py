@@ -12,6 +12,7 @@ from lm.data.storage import files
 from lm.errors import UserError
 
 MAX_LINE_BYTES = 64 * 2**20
+_REMEDY = "repair it or read with on_error='skip' (`lm tokenizer`: --on_error=skip)"
 BYTE_ORDER_MARK, CRLF = "byte order mark", "CRLF line end"
 
 
@@ -40,14 +41,18 @@ class DefectReport:
             return
         origin = f"{path}:{line}"
         if self.on_error == "raise":
-            raise UserError(f"{origin}: {kind}{detail}; repair it or read with on_error='skip'")
+            raise UserError(f"{origin}: {kind}{detail}; {_REMEDY}")
         self.counts[kind] += 1
         self.first.setdefault(kind, origin)
 
     def __str__(self) -> str:
         """One line with each kind of defect, its count and where the first is."""
-        parts = (f"{n} × {kind} (first {self.first[kind]})" for kind, n in self.counts.items())
+        parts = (f"{n:,} × {kind} (first {self.first[kind]})" for kind, n in self.counts.items())
         return ", ".join(parts) or "no defects"
+
+    def losses(self) -> str:
+        """One line that says what was left out."""
+        return f"lines left out (of a CRLF end or byte order mark only these bytes): {self}"
 
 
 def sound(found: Iterator[tuple[int, str | None]]) -> Iterator[tuple[int, str]]:

@@ -256,7 +256,13 @@ def _read(
     for item in reader(_resolve(paths), report=report, **options):
         yield wrap(item)
     if report.counts:
-        _LOG.warning("skipped or repaired while reading: %s", report)
+        _warn_once(report.losses())
+
+
+@functools.lru_cache(maxsize=64)
+def _warn_once(losses: str) -> None:
+    """Logs what was left out; splits held out of the same files need not say it twice."""
+    _LOG.warning(losses)
 
 
 def _describe(

@@ -124,6 +124,15 @@ def test_skipped_lines_are_reported_once(tmp_path, caplog):
     assert "1 × invalid UTF-8" in caplog.text
 
 
+def test_splits_of_the_same_files_report_them_once(tmp_path, caplog):
+    (tmp_path / "a.txt").write_bytes(b"one\ntwo\nthree\nfour\nfive\n\xff\n")
+    source = sources.held_out(
+        sources.text_source({"train": tmp_path / "a.txt"}, on_error="skip"), 0.5
+    )
+    assert len(texts(source) + texts(source, "validation")) == 5
+    assert caplog.text.count("1 × invalid UTF-8") == 1
+
+
 def test_unknown_split():
     """It is named beside those there are."""
     source = sources.text_source({"train": "x"})
