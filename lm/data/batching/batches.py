@@ -85,7 +85,7 @@ class Batches:
         return {name: tensor.numpy() for name, tensor in tensors.items()}
 
     def fingerprint(self) -> dict[str, Any]:
-        """Returns everything that determines the batches: files, tokenizers, lengths, seed and so on."""
+        """Returns everything that determines the batches: files, tokenizers, lengths, seed."""
         return dict(self._fingerprint)
 
     def state(self) -> bytes:
