@@ -1,1 +1,1 @@
-"""Data: from text files to batches of NumPy arrays, through SeqIO tasks and mixtures."""
+"""Data: from text files to batches of NumPy arrays, by SeqIO tasks and mixtures."""

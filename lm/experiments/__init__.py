@@ -1,1 +1,1 @@
-"""Experiments of many runs of `lm train`: each in a process of its own, resumable."""
+"""Experiments with many runs of `lm train`, each in its own process and resumable."""

@@ -1,4 +1,4 @@
-"""Commands that run other `lm` commands."""
+"""Running `lm` commands from other commands."""
 
 import subprocess
 import sys
@@ -7,14 +7,14 @@ from lm.errors import UserError
 
 
 def run(*words: str, what: str) -> None:
-    """Run `lm WORDS` in a process of its own, which ends when this one does.
+    """Run `lm WORDS` in a child process, which ends when this one does.
 
     Args:
         words: verb and flags.
-        what: what it is a part of, for the error.
+        what: the experiment, for the error message.
 
     Raises:
-        UserError: it failed; its own error is printed above.
+        UserError: it failed, after printing its own error.
     """
     process = subprocess.Popen([sys.executable, "-m", "lm", *words])
     try:

@@ -1,11 +1,11 @@
-"""Comparison of pre-trainings at equal compute, judged by what is learnt from few labels.
+"""Comparison of pre-training methods at equal compute, by the scores after fine-tuning.
 
-Every row is pre-trained for the same floating-point operations; then its weights are fine-tuned on
-each task, once for each seed. Runs are ordinary: they can be killed and go on.
+Every row is pre-trained for the same number of FLOPs; then its weights are fine-tuned on each task,
+once per seed. All are ordinary runs, which can be killed and resumed.
 
-    workdir/<row>/steps.json             how many steps the operations are
-    workdir/<row>/pretrained             the run of the pre-training
-    workdir/<row>/<task>/<seed>          a run of the fine-tuning
+    workdir/<row>/steps.json             number of pre-training steps for the given FLOPs
+    workdir/<row>/pretrained             the pre-training run
+    workdir/<row>/<task>/<seed>          a fine-tuning run
 """
 
 import functools
@@ -23,17 +23,17 @@ from lm.errors import UserError
 from lm.experiments import command
 from lm.objectives.objective import initial_carry
 
-FINISHED = "operative_config.gin"  # the last that a run writes
+FINISHED = "operative_config.gin"  # the last file that a run writes
 
 
 class Row(NamedTuple):
-    """A line of the comparison.
+    """A row of the comparison.
 
     Attributes:
         name: of its folder.
         steps: of its pre-training.
-        pretraining: flags of `lm train`, without --workdir and the number of steps; none for a row
-            whose fine-tuning begins from random weights.
+        pretraining: flags of `lm train`, without --workdir and the number of steps; empty to
+            fine-tune from random weights.
         finetuning: flags of `lm train`, without --workdir, task and seed.
     """
 
@@ -46,20 +46,20 @@ class Row(NamedTuple):
 def compare(
     rows: Sequence[Row], tasks: Sequence[str], seeds: int, workdir: Path
 ) -> list[dict[str, Any]]:
-    """Train what is not trained yet and return the scores of every row.
+    """Run what has not been run yet and return the scores of every row.
 
     Args:
         rows: what to compare.
-        tasks: names of tasks that label.
-        seeds: number of fine-tunings on every task, with the seeds 0, 1, …
-        workdir: holds the runs.
+        tasks: names of classification tasks.
+        seeds: number of fine-tuning runs per task, with seeds 0, 1, …
+        workdir: folder of the runs.
 
     Returns:
-        For each row its name, steps and, for each task, the score of every seed: the mean of the
-        task's own metrics on its validation split, after the last step.
+        For each row its name, steps and, per task, the score of every seed: the mean of the task's
+        own metrics on its validation split, after the last step.
 
     Raises:
-        UserError: a run failed; its own error is printed above.
+        UserError: a run failed, after printing its own error.
     """
     found = []
     for row in rows:
@@ -76,15 +76,15 @@ def compare(
 
 
 def planned(path: Path, flops: float, measure: Callable[[], int]) -> int:
-    """Return how many steps the operations are: counted once, then read.
+    """Return the number of steps for the given FLOPs; counted once, then read from the file.
 
     Args:
-        path: the file of the plan.
+        path: the file.
         flops: of the whole pre-training.
-        measure: counts those of one step.
+        measure: returns the FLOPs of a step.
 
     Raises:
-        UserError: the file was written for other operations.
+        UserError: the file was written for another number of FLOPs.
     """
     if not path.exists():
         step = measure()
@@ -101,10 +101,10 @@ def planned(path: Path, flops: float, measure: Callable[[], int]) -> int:
 
 
 def step_flops(objective: Callable[[], Any], features: Mapping[str, Any]) -> int:
-    """Return the operations of a training step: 3 F, F of all matrix products of a forward pass.
+    """Return the FLOPs of a training step: 3 times those of the matrix products of a forward pass.
 
-    All that an objective runs counts: ELECTRA's generator and discriminator, XLNet's two streams
-    and the memory that they read. Nothing is allocated.
+    Everything that an objective computes counts: ELECTRA's generator and discriminator, XLNet's two
+    streams and their memory. Nothing is allocated.
 
     Args:
         objective: factory of the objective.
@@ -116,14 +116,14 @@ def step_flops(objective: Callable[[], Any], features: Mapping[str, Any]) -> int
     }
     with on_shapes("OBJECTIVE"):
         made = objective()
-        made(specs)  # creates the variables, so that what follows counts a call alone
+        made(specs)  # creates the variables, so that the next call is counted alone
         carry = initial_carry(made, specs)
         call = functools.partial(made, carry=carry) if carry else made
         return TRAINING_PASSES * matmul_flops(call, specs)
 
 
 def _pretrained(row: Row, folder: Path) -> Path | None:
-    """Return the run folder of a row's pre-training, finished; None if it has none."""
+    """Return the finished pre-training run of a row; None if it has no pre-training."""
     if not row.pretraining:
         return None
     if not (folder / FINISHED).exists():
@@ -133,7 +133,7 @@ def _pretrained(row: Row, folder: Path) -> Path | None:
 
 
 def _finetuned(row: Row, start: Path | None, task: str, seed: int, folder: Path) -> float:
-    """Return the score of a fine-tuning from a run, or from random weights."""
+    """Return the score of fine-tuning from a run, or from random weights."""
     if not (folder / FINISHED).exists():
         given = [] if start is None else [f"--gin.INITIAL_CHECKPOINT_PATH='{start}'"]
         flags = [*row.finetuning, *given, f"--gin.TASK={task}", f"--gin.RANDOM_SEED={seed}"]

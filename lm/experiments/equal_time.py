@@ -1,7 +1,7 @@
 """Comparison at equal time: each gin file is trained for the same number of seconds.
 
-The speed of a short run turns the seconds into a number of steps, which is saved: from then on a
-run is like any other, determined by its seed, and can be killed and resumed.
+A short run measures the speed, and the resulting number of steps is saved. After that a run is like
+any other: determined by its seed, and resumable.
 """
 
 import json
@@ -23,13 +23,13 @@ _STEPS_ONLY = ("train.train.evaluations=[]", "train.train.samples=None")
 
 
 class Row(NamedTuple):
-    """A line of the comparison.
+    """A row of the comparison.
 
     Attributes:
         name: of its folder.
         flags: of `lm train`, without --workdir and the number of steps.
         seconds: of training, without compilation, evaluation and saving.
-        seeds: number of runs, with the seeds 0, 1, …
+        seeds: number of runs, with seeds 0, 1, …
     """
 
     name: str
@@ -39,7 +39,7 @@ class Row(NamedTuple):
 
 
 def compare(rows: Sequence[Row], workdir: Path) -> list[dict[str, Any]]:
-    """Train what is not trained yet and return the metrics of every row.
+    """Run what has not been run yet and return the metrics of every row.
 
     Args:
         rows: what to compare.
@@ -47,9 +47,9 @@ def compare(rows: Sequence[Row], workdir: Path) -> list[dict[str, Any]]:
             of the first of each.
 
     Raises:
-        UserError: a run failed; its own error is printed above.
+        UserError: a run failed, after printing its own error.
     """
-    # All rows are planned before the first is trained: only planning needs an idle machine.
+    # Plan all rows before the first is trained: only planning needs an idle machine.
     plans = [planned(row, workdir / row.name / "steps.json") for row in rows]
     found = []
     for row, plan in zip(rows, plans, strict=True):
@@ -64,10 +64,10 @@ def compare(rows: Sequence[Row], workdir: Path) -> list[dict[str, Any]]:
 
 
 def planned(row: Row, path: Path) -> dict[str, Any]:
-    """Return how many steps fit the seconds, and at what speed: measured once, then read.
+    """Return the number of steps and the speed; measured once, then read from the file.
 
     Raises:
-        UserError: the file was written for other seconds.
+        UserError: the file was written for another time.
     """
     if path.exists():
         plan = json.loads(path.read_text())
@@ -90,7 +90,7 @@ def planned(row: Row, path: Path) -> dict[str, Any]:
 
 
 def final(run: Path, steps: int) -> list[dict[str, Any]]:
-    """Return the evaluations after the last step, a row per task; none if it was not reached."""
+    """Return the evaluations after the last step, a row per task; empty if it was not reached."""
     rows = reporter.rows(run / reporter.METRICS)
     return [row for row in rows if row["step"] == steps and row["split"] != reporter.TRAIN]
 
@@ -98,7 +98,7 @@ def final(run: Path, steps: int) -> list[dict[str, Any]]:
 def metrics(row: Row, runs: Sequence[Path], plan: dict[str, Any]) -> dict[str, Any]:
     """Return the metrics of a row: steps, planned speed, bits per byte of each task by seed.
 
-    A task whose texts are not predicted whole, as by an encoder, has no bits per byte.
+    Models that do not predict whole texts, such as encoders, have no bits per byte.
     """
     logs = [line for run in runs for line in reporter.rows(run / reporter.METRICS)]
     tokens_per_step = _median(logs, _TOKENS) / _median(logs, _RATE)
@@ -130,7 +130,7 @@ def _plot(rows: Sequence[Row], plans: Sequence[dict[str, Any]], workdir: Path) -
 
 
 def _train(row: Row, folder: Path, steps: int, *flags: str) -> None:
-    """Train a run of a row for so many steps."""
+    """Train a run of a row for a number of steps."""
     ends = f"--gin.TRAIN_STEPS={steps}", f"--workdir={folder}"
     command.run("train", *row.flags, *flags, *ends, what=row.name)
 

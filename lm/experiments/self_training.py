@@ -1,12 +1,12 @@
-"""Self-training: a classifier labels texts, and a new one is trained on them, round by round.
+"""Self-training: a classifier labels texts and a new one is trained on them, in rounds.
 
     WORKDIR/settings.json
     WORKDIR/round_0/run/                 trained on the labelled examples
-    WORKDIR/round_0/predictions.jsonl    what it says of the unlabelled texts
-    WORKDIR/round_1/run/                 trained from the start on both; and so on
+    WORKDIR/round_0/predictions.jsonl    its predictions for the unlabelled texts
+    WORKDIR/round_1/run/                 trained from scratch on both; and so on
 
-Every round begins with the weights that the first began with, so that no error of a round is in the
-weights of the next. A round whose predictions are there is done; the same command goes on.
+Every round starts from the same initial weights, so that errors of one round do not persist in the
+weights. A round with predictions is finished; the same command continues.
 
 Source: Vu et al. 2021 (https://arxiv.org/abs/2109.06270), section 2.2, and its release.
 """
@@ -39,13 +39,13 @@ def self_train(
     Args:
         flags: of `lm train`, whose configuration has the macro PREDICTIONS
             (`data/self_training.gin`).
-        unlabelled: what `lm predict` reads: a file of texts.
-        rounds: the most rounds.
-        patience: rounds in a row without a better validation metric that end it.
+        unlabelled: file of texts, as for `lm predict`.
+        rounds: maximum number of rounds.
+        patience: rounds without a better validation metric after which to stop.
         workdir: folder of all rounds.
 
     Raises:
-        UserError: a command failed, or the folder belongs to other flags or texts.
+        UserError: a command failed, or the folder was made with other flags or texts.
     """
     check_settings({"flags": list(flags), "unlabelled": unlabelled}, workdir / SETTINGS)
     found: list[dict[str, Any]] = []
@@ -64,7 +64,7 @@ def self_train(
 def make_round(
     folder: Path, flags: Sequence[str], unlabelled: str, predictions: Path | None
 ) -> None:
-    """Trains a classifier and lets its best checkpoint label the texts.
+    """Trains a classifier and labels the texts with its best checkpoint.
 
     Args:
         folder: of the round.
@@ -81,7 +81,7 @@ def make_round(
 
 
 def metrics(run: Path) -> dict[str, Any]:
-    """Returns step, score and metrics of the best checkpoint of a run; a higher score is better."""
+    """Returns step, score (higher is better) and metrics of the best checkpoint of a run."""
     manifest = verify(best(run))
     rows = reporter.rows(run / reporter.METRICS)
     row = next(row for row in rows if row["step"] == manifest.step and "task" in row)
@@ -100,15 +100,15 @@ def rounds_without_gain(scores: Sequence[float]) -> int:
 
 
 def check_settings(settings: Mapping[str, Any], path: Path) -> None:
-    """Writes what a folder is made with, or compares it.
+    """Saves the settings of a folder, or compares them with the saved ones.
 
     Raises:
-        UserError: the folder was begun with something else.
+        UserError: the settings differ.
     """
     if path.exists():
         before = json.loads(path.read_text("utf-8"))
         if changed := [name for name in settings if settings[name] != before.get(name)]:
-            raise UserError(f"{path}: begun with other {changed[0]}; give another --workdir")
+            raise UserError(f"{path}: started with other {changed[0]}; give another --workdir")
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(settings) + "\n", "utf-8")

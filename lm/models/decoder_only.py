@@ -1,4 +1,4 @@
-"""Decoder-only language model: embed, one causal stack, logits."""
+"""Decoder-only language models: embedding, causal stack, logits."""
 
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from lm.types import Features, Shape, Tensor
 
 
 class DecoderState(NamedTuple):
-    """`StackState` or `StackCarry` of the one stack."""
+    """State or carry of a decoder-only model."""
 
     decoder: State
 
@@ -22,12 +22,12 @@ class DecoderState(NamedTuple):
 class DecoderOnly(keras.Model):
     """`head(decoder(E[tokens]))`, [B, T] → [B, T, V].
 
-    Features: `decoder_input_tokens`, and where there are any `decoder_positions`,
-    `decoder_segment_ids`, `decoder_causal_attention` (a prefix whose tokens all see each other).
-    With a carry also `decoder_continues`, int32 [B]: 1 where a row continues the sequence that the
-    row of the last batch ended with.
+    Features: `decoder_input_tokens`; optional `decoder_positions`, `decoder_segment_ids` and
+    `decoder_causal_attention` (1 on a prefix whose tokens all see each other). With a carry also
+    `decoder_continues`, int32 [B]: 1 where a row continues the sequence at the end of the previous
+    batch's row.
 
-    Called with a carry it returns the outputs and the carry after, cut from the gradient.
+    Called with a carry it returns the outputs and the new carry, without gradient.
 
     Args:
         embedding: factory of the token embedding.
@@ -73,7 +73,7 @@ class DecoderOnly(keras.Model):
         return x, DecoderState(keras.tree.map_structure(ops.stop_gradient, after))
 
     def initial_carry(self, batch: int) -> State:
-        """Returns the carry before the first batch of so many rows; `()` where nothing is kept."""
+        """Returns the carry before the first batch; `()` if there is none."""
         carry = self.decoder.initial_carry(batch)
         return DecoderState(carry) if carry else ()
 
@@ -108,15 +108,15 @@ class DecoderOnly(keras.Model):
 
 
 def prefixed_rows(features: Features) -> Rows:
-    """Returns what the features bring, with the prefix whose tokens all see each other."""
+    """Returns positions, segments and prefix of the features."""
     return rows_of(features, "decoder")._replace(prefix=features.get("decoder_causal_attention"))
 
 
 def continuing_segment(continues: Tensor, segments: Tensor) -> Tensor:
-    """Returns the segment that continues the carry, 0 where a row begins anew: int32 [B]."""
+    """Returns the segment that continues the carry, 0 if none does: int32 [B]."""
     return continues if segments is None else continues * segments[:, 0]
 
 
 def with_carry(outputs: Any, carry: State, after: State) -> Any:
-    """Returns the outputs, with the carry after where one was given."""
+    """Returns the outputs, together with the new carry if one was given."""
     return outputs if carry is None else (outputs, after)

@@ -1,4 +1,4 @@
-"""Encoder: embed, one bidirectional stack, a head."""
+"""Encoders: embedding, bidirectional stack, head."""
 
 import keras
 
@@ -13,10 +13,10 @@ from lm.types import Features, Shape, Tensor
 class Encoder(keras.Model):
     """`head(encoder(embedder(tokens, types)))`.
 
-    Features: `encoder_input_tokens`, and where there are any `encoder_positions`,
-    `encoder_segment_ids` (packed examples, 0 for padding), `encoder_token_types` (BERT's sentence A
-    or B; 0 by default), `encoder_attention_mask` [B, T, T], which token may see which, and
-    `encoder_predicted_positions` int32 [B, P], where alone the head reads.
+    Features: `encoder_input_tokens`; optional `encoder_positions`, `encoder_segment_ids` (packed
+    examples, 0 for padding), `encoder_token_types` (BERT's sentence A or B; 0 by default),
+    `encoder_attention_mask` [B, T, T], which token may see which, and
+    `encoder_predicted_positions` int32 [B, P], to apply the head only there.
 
     Args:
         embedder: factory of an `embedder.Embedder`.

@@ -1,4 +1,4 @@
-"""Encoder-decoder: the decoder reads what the encoder makes of the inputs."""
+"""Encoder-decoders: the decoder reads the outputs of the encoder."""
 
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
@@ -15,11 +15,11 @@ from lm.parts import part
 from lm.types import Features, Shape, Tensor
 
 Handover: TypeAlias = Callable[[State, State], State]
-"""`(states of the encoder after its row, those of the decoder before its own) -> the latter`."""
+"""`(encoder states after the row, initial decoder states) -> initial decoder states`."""
 
 
 class EncoderDecoderState(NamedTuple):
-    """State of the decoder, and which memory positions are real, int32 [B, S]."""
+    """State of the decoder, and the segments of the memory, int32 [B, S]."""
 
     decoder: StackState
     memory_segments: Tensor
@@ -29,19 +29,18 @@ class EncoderDecoderState(NamedTuple):
 class EncoderDecoder(keras.Model):
     """`head(decoder(E[targets], memory = encoder(E[inputs])))`, → [B, T, V].
 
-    Features: `encoder_input_tokens`, `decoder_input_tokens`, and where there are any
-    `encoder_positions`, `encoder_segment_ids`, `decoder_positions`, `decoder_segment_ids`.
+    Features: `encoder_input_tokens`, `decoder_input_tokens`; optional `encoder_positions`,
+    `encoder_segment_ids`, `decoder_positions`, `decoder_segment_ids`.
 
-    With a handover a row holds one example; the outputs of a packed row are NaN.
+    With a handover, rows must not be packed; the outputs of packed rows are NaN.
 
     Args:
-        embedding: factory of the token embedding, of the targets and, unless they have their own,
-            of the inputs.
+        embedding: factory of the token embedding of targets and, by default, of inputs.
         encoder, decoder: factories of the stacks.
         head: factory of a layer `(x, table) -> logits`.
-        source_embedding: factory of the embedding of the inputs, or None.
-        handover: `handover.last_state` begins the decoder with the states in which the encoder
-            ends; None with zeros.
+        source_embedding: factory of a separate embedding of the inputs, or None.
+        handover: `handover.last_state` starts the decoder from the final states of the encoder;
+            None from zeros.
 
     Source: Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762); with a handover and no
     attention Sutskever et al. 2014 (https://arxiv.org/abs/1409.3215).
@@ -93,7 +92,7 @@ class EncoderDecoder(keras.Model):
         return nan_if_packed(self.decoder(x, rows, state=state)[0], rows.segments)
 
     def encoded(self, features: Features, rows: Rows) -> tuple[Rows, State]:
-        """Returns the decoder's rows with the memory, and the encoder's states to hand over."""
+        """Returns the decoder's rows with the memory, and the encoder's final states."""
         x = self.source_embedding(features["encoder_input_tokens"])
         none = ops.zeros((x.shape[0],), "int32")
         mine = rows_of(features, "encoder")._replace(carried=none)
@@ -107,13 +106,13 @@ class EncoderDecoder(keras.Model):
         return rows, after.residuals if after else ()
 
     def begun(self, state: Begun, last: State) -> Begun:
-        """Returns the decoder's state with what is handed over in place of zeros."""
+        """Returns the decoder's initial state, with the encoder's states if handed over."""
         if self.handover is None:
             return state
         return state._replace(residuals=self.handover(last, state.residuals))
 
     def start(self, features: Features, length: int) -> tuple[Tensor, EncoderDecoderState]:
-        """Reads the inputs, and a prefix of the targets where one is given, in one call.
+        """Reads the inputs, and a prefix of the targets if given, in one call.
 
         Args:
             features: as for `call`; without `decoder_input_tokens` targets start with token 0.

@@ -1,4 +1,4 @@
-"""Funnel-Transformer: embed, a stack that shortens the row and may restore it, a head."""
+"""Funnel-Transformers: embedding, a stack that pools the row and may restore it, head."""
 
 import keras
 
@@ -13,10 +13,10 @@ from lm.types import Features, Layer, Shape, Tensor
 class Funnel(keras.Model):
     """`head(encoder(embedder(tokens)))`, with an output per token if the stack has a decoder.
 
-    Features: `encoder_input_tokens`, and where there are any `encoder_segment_ids` (packed
-    examples, 0 for padding), `encoder_token_types` (0 or 1 for sentence A or B, 2 for [CLS]) and
-    `encoder_predicted_positions` int32 [B, P], where alone the head reads.
-    The first token of every example is treated as [CLS], whatever it is.
+    Features: `encoder_input_tokens`; optional `encoder_segment_ids` (packed examples, 0 for
+    padding), `encoder_token_types` (0 or 1 for sentence A or B, 2 for [CLS]) and
+    `encoder_predicted_positions` int32 [B, P], to apply the head only there. The first token of
+    every example is always treated as [CLS].
 
     Args:
         embedder: factory of an `embedder.Embedder`.

@@ -1,6 +1,6 @@
-"""What search and the commands ask of a model, and how one with a decoder reads and goes on.
+"""The protocol of models, and prefill and steps of those with a decoder.
 
-Prompts of different lengths share a batch, padded on the right.
+Prompts of different lengths may share a batch, padded on the right.
 """
 
 from typing import Any, Protocol
@@ -12,13 +12,13 @@ from lm.types import Features, Tensor
 
 
 class Model(Protocol):
-    """`head(stack(E[tokens]))`, [B, T] → [B, T, V] or what else the head makes, on its `sides`.
+    """`head(stack(E[tokens]))`, [B, T] → [B, T, V] or another output of the head.
 
-    One with a decoder also has `start` and `step`, by which search generates.
+    Models with a decoder also have `start` and `step`, which search uses.
 
     Attributes:
-        sides: ("decoder",), ("encoder",) or ("encoder", "decoder"); each is an attribute too, a
-            stack, of which a decoder's and an encoder's beside it have `max_sequence_length`.
+        sides: ("decoder",), ("encoder",) or ("encoder", "decoder"). Each side is also an attribute,
+            a stack; those of a model with a decoder have `max_sequence_length`.
         vocabulary_size: V.
     """
 
@@ -26,16 +26,16 @@ class Model(Protocol):
     vocabulary_size: int
 
     def __call__(self, features: Features) -> Any:
-        """Returns what the head makes: logits [B, T, V], vectors [B, D], ..."""
+        """Returns the outputs of the head: logits [B, T, V], vectors [B, D], ..."""
 
 
 def token_features(tokens: Any) -> Features:
-    """Returns features with the same tokens on both sides; a model reads those of its own."""
+    """Returns features with the same tokens on both sides; a model ignores the other side."""
     return {f"{side}_input_tokens": tokens for side in ("encoder", "decoder")}
 
 
 def rows_of(features: Features, side: str) -> Rows:
-    """Returns the positions and segments that the features of a side bring, where they do.
+    """Returns positions and segments from the features of a side, if there are any.
 
     >>> rows_of({"encoder_positions": 1, "decoder_segment_ids": 2}, "encoder").positions
     1
@@ -46,7 +46,7 @@ def rows_of(features: Features, side: str) -> Rows:
 
 
 def predicted(x: Tensor, features: Features) -> Tensor:
-    """Returns the vectors at `encoder_predicted_positions`, [B, P, D]; without them all, [B, T, D].
+    """Returns the vectors at `encoder_predicted_positions`, [B, P, D], by default all, [B, T, D].
 
     >>> x = ops.array([[[1.0], [2.0], [3.0]]])
     >>> print(np.asarray(predicted(x, {"encoder_predicted_positions": ops.array([[2, 0]])})))
@@ -63,7 +63,7 @@ def prefill(model: Any, tokens: Tensor, rows: Rows, state: StackState) -> tuple[
     Args:
         model: with an `embedding` and a `decoder`.
         tokens: int32 [B, T], the prompts.
-        rows: what comes with them.
+        rows: the other inputs of the decoder.
         state: of the decoder before the prompts, with slots for them.
 
     Returns:
@@ -89,8 +89,8 @@ def next_logits(
 def real_tokens(tokens: Tensor, segments: Tensor) -> Tensor:
     """Marks with 1 the tokens that a prefill reads: all of a row but its last, int32 [B, T].
 
-    The last one is read by the first step. So prefill needs no logits, and every new token, the
-    first too, comes out of the same loop.
+    The last one is read by the first step. So prefill needs no logits, and every new token,
+    including the first, comes from the same loop.
 
     >>> print(np.asarray(real_tokens(ops.array([[0, 7, 8, 0]]), ops.array([[1, 1, 1, 0]]))))
     [[1 1 0 0]]
@@ -114,7 +114,7 @@ def logits_of(
 ) -> tuple[Tensor, StackState]:
     """Returns the logits [B, T, V] after each of several more tokens, int32 [B, T], and the state.
 
-    They are what `next_logits` gives for one after the other.
+    The same as `next_logits` applied to one token after the other.
     """
     x, state = model.decoder(model.embedding(tokens), rows, state=state)  # [B, T, D]
     return model.head(x, model.embedding.matrix()), state

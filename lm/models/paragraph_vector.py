@@ -1,11 +1,11 @@
-"""Paragraph vectors: what a row of words is predicted from, and without documents word vectors.
+"""Paragraph vectors and word vectors: the vectors from which words are predicted.
 
-    DistributedMemory    one vector of document and context, their mean or concatenation
+    DistributedMemory    mean or concatenation of document and context words;
                          without documents: CBOW
-    BagOfWords           the document alone; with words also each context word by itself
+    BagOfWords           the document; if words are trained also each context word separately;
                          without documents: skip-gram
 
-A row has B documents, C context words of each, of which P = 1 or 1 + C vectors of width D are made.
+Shapes: B documents, C context words of each, P = 1 or 1 + C predicting vectors of width D.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ Combine: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
 class Predictors(NamedTuple):
-    """What predicts the words of a row.
+    """The vectors from which the words of a row are predicted.
 
     Attributes:
         vectors: [B, P, D].
@@ -36,11 +36,11 @@ class Predictors(NamedTuple):
 
 @part
 def mean(vectors: Tensor, weights: Tensor) -> Tensor:
-    """Returns `Σ w x / Σ w`, [B, C, D] → [B, D]; its gradient is that of the sum.
+    """Returns `Σ w x / Σ w`, [B, C, D] → [B, D], with the gradient of the sum.
 
-    So each vector of a window moves as far as if it stood there alone, whatever the window's size.
+    So each vector moves as far as if it were alone in the window.
 
-    Source: the code of Mikolov et al. 2013, word2vec; the formula's own gradient is Σ w times less.
+    Source: the code of Mikolov et al. 2013, word2vec; the true gradient is Σ w times smaller.
     """
     total = ops.einsum("bc,bcd->bd", weights, vectors)
     number = ops.maximum(ops.sum(weights, axis=1, keepdims=True), 1.0)
@@ -49,14 +49,14 @@ def mean(vectors: Tensor, weights: Tensor) -> Tensor:
 
 @part
 def concatenate(vectors: Tensor, weights: Tensor) -> Tensor:
-    """Returns `[x_1; …; x_C]`, [B, C, D] → [B, C·D]; beyond the border stands the NULL word, 0."""
+    """Returns `[x_1; …; x_C]`, [B, C, D] → [B, C·D]; the NULL word 0 pads beyond the borders."""
     del weights
     return ops.reshape(vectors, (-1, vectors.shape[1] * vectors.shape[2]))
 
 
 @part
 class DistributedMemory(keras.Model):
-    """`h = combine(d, w_1, …, w_C)`: the words around a word, and the document they stand in.
+    """`h = combine(d, w_1, …, w_C)`: the document and the context words of a word.
 
     Features: `documents` int32 [B], `context` int32 [B, C], `context_weights` [B, C].
 
@@ -101,7 +101,7 @@ class DistributedMemory(keras.Model):
 
 @part
 class BagOfWords(keras.Model):
-    """`h_0 = d, h_c = w_c`: the document, and if words are trained each word around, one by one.
+    """`h_0 = d, h_c = w_c`: the document and, if words are trained, each context word separately.
 
     Features: `documents` int32 [B]; with words `context` int32 [B, C], `context_weights` [B, C].
 

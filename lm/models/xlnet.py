@@ -1,4 +1,4 @@
-"""XLNet: embed, one stack of one or two streams, a head."""
+"""XLNet: embedding, a stack with one or two streams, head."""
 
 from typing import Any
 
@@ -16,22 +16,22 @@ from lm.types import Features, Layer, Shape, Tensor
 
 @part
 class XLNet(keras.Model):
-    """`head(encoder(E[tokens]))`, of all tokens or, where there are any, of the predicted ones.
+    """`head(encoder(E[tokens]))`, for all tokens or only for the predicted ones.
 
-    Without the features of prediction every token sees all of its segment: that is fine-tuning, an
-    encoder with the same weights.
+    Without prediction features every token sees its whole segment: an encoder with the same
+    weights, for fine-tuning.
 
-    Features: `encoder_input_tokens`, and where there are any `encoder_positions`,
-    `encoder_segment_ids` (packed examples, 0 for padding), `encoder_token_types` (0 or 1 for
-    sentence A or B, 2 for [CLS]) and `encoder_attention_mask` [B, T, T], which token may see which.
+    Features: `encoder_input_tokens`; optional `encoder_positions`, `encoder_segment_ids` (packed
+    examples, 0 for padding), `encoder_token_types` (0 or 1 for sentence A or B, 2 for [CLS]) and
+    `encoder_attention_mask` [B, T, T], which token may see which.
 
-    Features of prediction: `encoder_predicted_positions` [B, P], the positions to predict, and
+    Prediction features: `encoder_predicted_positions` [B, P], the positions to predict, and
     `encoder_predicted_attention_mask` [B, P, T], what each may see; by default all but itself.
 
-    Features of rows that go on: `encoder_continues` [B], 1 where a row continues the sequence of
-    the last batch's row; `encoder_remembered` [B, T], 1 on the tokens that its memory takes in, by
-    default all; `encoder_direction` [B], -1 where a row holds its text from the end to the start.
-    Called with a carry it returns the outputs and the carry after, cut from the gradient.
+    Features of continuing rows: `encoder_continues` [B], 1 where a row continues the sequence of
+    the previous batch's row; `encoder_remembered` [B, T], 1 on tokens to add to the memory, by
+    default all; `encoder_direction` [B], -1 where the text of a row is reversed. Called with a
+    carry it returns the outputs and the new carry, without gradient.
 
     Args:
         embedding: factory of the token embedding.
@@ -84,18 +84,18 @@ class XLNet(keras.Model):
         return x, keras.tree.map_structure(ops.stop_gradient, after)
 
     def initial_carry(self, batch: int) -> State:
-        """Returns the carry before the first batch of so many rows; `()` where nothing is kept."""
+        """Returns the carry before the first batch; `()` if there is none."""
         return self.encoder.initial_carry(batch)
 
 
 def encoder_rows(features: Features) -> Rows:
-    """Returns positions, segments and the mask that the features bring."""
+    """Returns positions, segments and mask of the features."""
     mask = features.get("encoder_attention_mask")
     return rows_of(features, "encoder")._replace(attention_mask=mask)
 
 
 def extras_of(features: Features) -> Extras:
-    """Returns what else the features bring."""
+    """Returns the other inputs of the features."""
     positions = features.get("encoder_predicted_positions")
     mask = features.get("encoder_predicted_attention_mask")
     return Extras(

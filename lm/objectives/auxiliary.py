@@ -1,8 +1,8 @@
-"""Windows of a row that are written from the state at random positions: losses for long rows.
+"""Auxiliary losses for long rows: windows decoded from the state at random positions (anchors).
 
-r-LSTM writes the tokens before an anchor again, p-LSTM those after it.
+r-LSTM reconstructs the tokens before an anchor, p-LSTM predicts those after it.
 
-    tokens          a b c d e f g h        an anchor of 5: the state has read a … e
+    tokens          a b c d e f g h        anchor 5: the state has read a … e
     before, l = 3       c d e
     after, l = 3              f g h
 """
@@ -47,9 +47,9 @@ def after(anchors: Tensor, sizes: Tensor, length: int) -> tuple[Tensor, Tensor]:
 class Auxiliary(keras.Model):
     """`label_weight · L_labels + Σ_i L_i / Σ_i l_i`, L_i = Σ -log p(token) over window i.
 
-    The decoder writes a window of l tokens from the state at its anchor: all tensors of the state
-    of its lowest layer begin as what the model's stack gives out there, those of the others at
-    zero. The labels are predicted by the same model.
+    The decoder generates a window of l tokens from the state at its anchor: the state of its lowest
+    layer starts from the output of the model's stack there, those of the others from zero. The same
+    model predicts the labels.
 
     Features: those of the objective of the labels, one example a row.
 
@@ -69,7 +69,7 @@ class Auxiliary(keras.Model):
 
     Source: Trinh et al. 2018 (https://arxiv.org/abs/1803.00144), sections 3.1 and 3.2. Gradients of
     both losses are truncated where `recurrent.Recurrent.truncation` says so.
-    Departures: windows begin from the output h of the main LSTM, its memory c is not handed over.
+    Departures: windows start from the output h of the main LSTM, not from its memory c.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of two networks, keyword-only
@@ -128,13 +128,13 @@ class Auxiliary(keras.Model):
         state = before_row(self.decoder, x, rows)
         first, *others = state.residuals
         if not keras.tree.flatten(first):
-            raise LayerError("the lowest layer of Auxiliary.decoder keeps no state to begin from")
+            raise LayerError("the lowest layer of Auxiliary.decoder has no state to start from")
         begun = keras.tree.map_structure(lambda s: ops.cast(h, s.dtype), first)
         y, _ = self.decoder(x, rows, state=state._replace(residuals=(begun, *others)))
         return self.head(y, self.model.embedding.matrix())
 
     def initial_carry(self, batch: int) -> State:
-        """Returns `()`: every row stands alone."""
+        """Returns `()`: rows are independent."""
         return self.objective.initial_carry(batch)
 
     def terms(self, features: Features, outputs: Any) -> dict[str, Ratio]:

@@ -15,14 +15,14 @@ from lm.ranges import NonNegativeFloat, PositiveInt, Range, UnitFloat
 from lm.types import Features, Tensor
 
 Annealing: TypeAlias = Callable[[Tensor], Tensor]
-"""Progress t/T of the training, float32 -> the share of it that counts, from 0 to 1."""
+"""Progress t/T of the training, float32 -> value of the schedule, from 0 to 1."""
 
 Temperature = Annotated[float, Range(0.01)]
 
 
 @part
 def logarithmic(progress: Tensor) -> Tensor:
-    """`1 - exp(-5 t/T)`: most labels are soon let in, where they are plentiful."""
+    """`1 - exp(-5 t/T)`: releases most labels early, for many labelled examples."""
     return 1 - ops.exp(-5 * progress)
 
 
@@ -34,13 +34,13 @@ def linear(progress: Tensor) -> Tensor:
 
 @part
 def exponential(progress: Tensor) -> Tensor:
-    """`exp(5 (t/T - 1))`: labels are let in late, where a few are soon learned by heart."""
+    """`exp(5 (t/T - 1))`: releases labels late, for few labelled examples, which overfit soon."""
     return ops.exp(5 * (progress - 1))
 
 
 @part
 def constant(progress: Tensor) -> Tensor:
-    """1: every label counts from the first step on."""
+    """1: uses every label from the first step on."""
     return ops.ones_like(progress)
 
 
@@ -48,20 +48,20 @@ def constant(progress: Tensor) -> Tensor:
 class Consistency(keras.Model):
     """`Σ m·loss / max(Σ m, 1) + λ · mean over u of c(u) · KL(p_τ(·|u) || p(·|û))`.
 
-    The first mean is that of the labelled rows, as `Labels` has it. Training signal annealing
-    leaves out a row of whose label the model is surer than the schedule allows:
+    The first term is the mean over labelled rows, as in `Labels`. Training signal annealing omits
+    rows whose label the model predicts with more confidence than the schedule allows:
 
         m = [p(y|x) ≤ η],  η = α(t/T)·(1 - 1/L) + 1/L
 
     The second is over unlabelled rows u and their augmented copies û. The target p_τ, the
     prediction for u at temperature τ, has no gradient; c(u) = [max p(·|u) > β], without τ.
 
-    Features: those of `Labels`, where in training each row holds 1 + 2k rows of the model, its own,
-    k unlabelled ones, and their copies in the same order: [B, 1 + 2k, T]; and `step` int32 [B], the
-    number t of the batch. Rows [B, T], as in evaluation, have the losses of `Labels` alone.
+    Features: those of `Labels`; in training each row holds 1 + 2k rows of the model, [B, 1 + 2k,
+    T]: the labelled one, k unlabelled ones, and their copies in the same order; and `step` int32
+    [B], the number t of the batch. Rows [B, T], as in evaluation, have only the loss of `Labels`.
 
-    Reports also `consistency`, the second mean, `confident_share` of the unlabelled rows, and
-    `annealed_share`, the labelled rows that are left out.
+    Also reports `consistency`, the second mean, `confident_share` of the unlabelled rows, and
+    `annealed_share`, the share of labelled rows that are omitted.
 
     Args:
         labels: factory of the objective of the labelled rows, `labels.Labels` of classes.
@@ -72,8 +72,7 @@ class Consistency(keras.Model):
         min_confidence: β (paper: 0 for texts, 0.8 for images).
 
     Source: Xie et al. 2020 (https://arxiv.org/abs/1904.12848), section 2 and appendix A, and its
-    release, which takes the divergence where the paper has the cross entropy: the gradient is the
-    same.
+    release, which uses the divergence instead of the cross entropy; the gradient is the same.
     """
 
     build, initial_carry = built_by_call, no_carry

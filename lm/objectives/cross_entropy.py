@@ -1,4 +1,4 @@
-"""Cross entropy of logits that never exist as a whole: made, used and dropped chunk by chunk."""
+"""Cross entropy in chunks, without ever storing all logits."""
 
 from typing import Any, NamedTuple
 
@@ -10,14 +10,14 @@ from lm.types import Tensor
 
 
 class Target(NamedTuple):
-    """What a position should predict: tokens int32 [N], weights float32 [N]."""
+    """Targets of positions: tokens int32 [N], weights float32 [N]."""
 
     tokens: Tensor
     weights: Tensor
 
 
 class LossOptions(NamedTuple):
-    """What is added to the cross entropy.
+    """Options of the loss.
 
     Attributes:
         label_smoothing: mass ε spread evenly over the vocabulary.
@@ -29,7 +29,7 @@ class LossOptions(NamedTuple):
 
 
 class Accumulated(NamedTuple):
-    """Sums over the chunks so far, and the gradients of the first of them.
+    """Sums over the chunks so far, and the gradients of the first sum.
 
     Attributes:
         sums: float32 [3].
@@ -63,8 +63,8 @@ def loss_sums(inputs: LogitsInput, target: Target, *, chunks: int, options: Loss
     """Returns Σ w·loss, Σ w·cross entropy and Σ w·correct, float32 [3].
 
     Gradients flow only from the first sum. They are computed together with it, while the logits of
-    a chunk exist (`sums_and_slope`): nothing is computed twice, and N·V/chunks numbers are the most
-    that is stored.
+    a chunk exist (`sums_and_slope`): nothing is computed twice, and at most N·V/chunks logits are
+    stored.
 
     Args:
         inputs: of the logits [N, V]: x [N, D], kernel [V, D], bias [V] or ().
@@ -172,7 +172,7 @@ def likelihood(logits: Tensor, tokens: Tensor) -> Likelihood:
     """Returns how probable tokens [...] are by logits float32 [..., V]."""
     log_z = ops.logsumexp(logits, axis=-1)
     hit = at(logits, tokens)
-    # The same as an argmax except for ties, and it takes a tenth of a CPU step less.
+    # The same as an argmax except for ties, and saves a tenth of a step's time on a CPU.
     correct = ops.cast(hit >= ops.max(logits, axis=-1), "float32")
     return Likelihood(hit - log_z, correct, log_z)
 

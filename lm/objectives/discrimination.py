@@ -1,6 +1,6 @@
-"""What ELECTRA's discriminator learns from a text in which some tokens were replaced.
+"""The tasks of ELECTRA's discriminator on a text with replaced tokens.
 
-A task is a function (outputs, corrupted text) → terms, among them `discriminator_loss`:
+A task is a function (outputs, corrupted text) → terms, including `discriminator_loss`:
 
     detect_all       was the token replaced? at every token: ELECTRA
     detect_chosen    the same, at the chosen positions alone: ELECTRA 15 %
@@ -23,13 +23,13 @@ from lm.types import Tensor
 
 
 class Corrupted(NamedTuple):
-    """A text in which a generator's samples stand at the chosen positions, [B, T] each.
+    """A text with a generator's samples at the chosen positions, [B, T] each.
 
     Attributes:
-        tokens: int32, what the discriminator reads.
-        original: int32, the text.
-        is_real: float32, 1 where a token is no padding.
-        is_chosen: float32, 1 where the generator drew the token.
+        tokens: int32, the input of the discriminator.
+        original: int32, the original text.
+        is_real: float32, 1 where a token is not padding.
+        is_chosen: float32, 1 where the token was sampled by the generator.
     """
 
     tokens: Tensor
@@ -39,7 +39,7 @@ class Corrupted(NamedTuple):
 
     @property
     def is_replaced(self) -> Tensor:
-        """1 where the token is not the original; a sample may well be."""
+        """1 where the token differs from the original; a sample may equal it."""
         return as_float(ops.not_equal(self.tokens, self.original)) * self.is_real
 
 
@@ -67,7 +67,7 @@ def restore_chosen(logits: Tensor, text: Corrupted) -> dict[str, Ratio]:
 
 @part
 def restore_all(outputs: CopyLogits, text: Corrupted) -> dict[str, Ratio]:
-    """The original of every token; what was read may be copied."""
+    """The original of every token, by a head that may copy the input token."""
     copy = ops.cast(outputs.copy, "float32")
     found = likelihood(ops.cast(outputs.tokens, "float32"), text.original)
     is_kept = ops.equal(text.tokens, text.original)
@@ -101,10 +101,10 @@ def restoration(log_prob: Tensor, correct: Tensor, weights: Tensor) -> dict[str,
 
 
 def pairs_in_order(x: Tensor, positive: Tensor, negative: Tensor) -> Ratio:
-    """Returns of how many pairs the positive one has the greater x, ties half, and their number.
+    """Returns in how many pairs the positive token has the larger x (ties: half), and their number.
 
-    That is the area under the curve. Only the two of a row make a pair, so that sums over rows,
-    whatever batch they came in, add up exactly.
+    The ratio is the area under the ROC curve. Pairs are formed within rows, so that sums over rows
+    do not depend on the batches.
 
     Args:
         x: [B, T].
@@ -123,5 +123,5 @@ def pairs_in_order(x: Tensor, positive: Tensor, negative: Tensor) -> Ratio:
 
 
 def as_float(condition: Tensor) -> Tensor:
-    """Returns 1 where a condition holds, else 0."""
+    """Returns 1 where a condition is true, else 0."""
     return ops.cast(condition, "float32")

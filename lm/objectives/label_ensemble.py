@@ -1,4 +1,4 @@
-"""Several models of labels as one: the mean of what they predict."""
+"""An ensemble of classifiers as one objective: the mean of their predictions."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,10 +11,10 @@ from lm.types import Features, Tensor
 
 
 class LabelEnsemble(keras.Model):
-    """`1/N Σ_i p_i`, p_i what objective i predicts: probabilities of labels, or a score.
+    """`1/N Σ_i p_i`, where p_i is the prediction of objective i: label probabilities, or a score.
 
-    The log-likelihood of a row is that of the mean probability of all its labels,
-    `log (1/N Σ_i p_i(labels))`. For predictions and scores, not for training.
+    The log-likelihood of a row is that of the mean probability of its labels,
+    `log (1/N Σ_i p_i(labels))`. For predictions and scores only, not for training.
 
     Args:
         objectives: built, with `predictions` of one shape.

@@ -1,4 +1,4 @@
-"""Several labels of a row at once, or none: a yes or no for each."""
+"""Multi-label classification: any number of labels per row, each predicted independently."""
 
 from typing import Any
 

@@ -1,9 +1,9 @@
-"""Labels of a row, of its tokens, of its choices or of its positions: one cross entropy.
+"""Classification of rows, tokens, choices or positions by cross entropy.
 
-What each label is one of, its candidates, is a function (features, outputs) → logits [B, N, C]:
+A function (features, outputs) → logits [B, N, C] defines the candidates of each label:
 
-    classes    the L labels of a row (N = 1) or of every token (N = T)
-    choices    the C choices of a row; each is a row of the model's
+    classes    L classes, for a row (N = 1) or for every token (N = T)
+    choices    the C choices of a row; each is a separate row for the model
     positions  the T positions of a row, for the start and the end of a span (N = 2)
 """
 
@@ -23,7 +23,7 @@ from lm.types import Features, Tensor
 Candidates: TypeAlias = Callable[[Features, Tensor], Tensor]
 """Features and the model's outputs -> logits [B, N, C]."""
 
-MISSING = -1e9  # the logit of what is no candidate: finite, so that a row of padding is no NaN
+MISSING = -1e9  # the logit of a missing candidate: finite, so that rows of padding are not NaN
 
 
 @part
@@ -37,7 +37,7 @@ def classes(features: Features, outputs: Tensor) -> Tensor:
 def choices(features: Features, outputs: Tensor) -> Tensor:
     """One of the row's C choices, by the score of each: [B·C, 1] → [B, 1, C].
 
-    A row may have fewer choices: one that is all padding is no candidate.
+    A row may have fewer choices: one that is all padding is not a candidate.
     """
     is_there = features["encoder_segment_ids"][..., 0] > 0  # [B, C]
     scores = ops.reshape(outputs, is_there.shape)
@@ -48,7 +48,7 @@ def choices(features: Features, outputs: Tensor) -> Tensor:
 def positions(features: Features, outputs: Tensor) -> Tensor:
     """One of the row's positions for the start and one for the end: [B, T, 2] → [B, 2, T].
 
-    Position 0 says that there is no answer; padding is no candidate.
+    Position 0 means that there is no answer; padding is not a candidate.
     """
     is_real = features["encoder_segment_ids"] > 0  # [B, T]
     return ops.where(is_real[:, None], ops.transpose(outputs, (0, 2, 1)), MISSING)
@@ -59,13 +59,12 @@ class Labels(keras.Model):
     """`Σ w·c[y]·(-log p(y)) / Σ w·c[y]` over the labels y, p = softmax over their candidates.
 
     Features: those of the model, `labels` int32 [B, N], and `label_weights` float32 [B, N], 0 where
-    there is no label. Where a row has several choices the model's features are [B, C, T], and it
-    reads [B·C, T].
+    there is no label. For multiple choice the model's features are [B, C, T], read as [B·C, T].
 
     Args:
         model: factory of a model with a `LabelHead`.
         candidates: `classes`, `choices` or `positions`.
-        class_weights: c, one for each class, against classes of unequal size; None is 1 for all.
+        class_weights: c, one per class, to balance classes; None is 1 for all.
         label_smoothing: mass ε spread evenly over the candidates, (1 - ε)·one-hot + ε/C.
 
     Source: Devlin et al. 2019 (https://arxiv.org/abs/1810.04805), section 4.
@@ -123,7 +122,7 @@ class Labels(keras.Model):
         return logits - ops.logsumexp(logits, axis=-1, keepdims=True)
 
     def losses(self, log_p: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns loss, cross entropy and whether no candidate is more probable, [B, N] each."""
+        """Returns loss, cross entropy and whether the label is the most probable, [B, N] each."""
         log_likelihood = at(log_p, labels)
         correct = ops.cast(log_likelihood >= ops.max(log_p, axis=-1), "float32")
         is_there = ops.cast(log_p > MISSING / 2, "float32")

@@ -1,4 +1,4 @@
-"""A label predicted at every position, with a weight that grows along the row."""
+"""Linear gain: predict the label at every position, with a weight that grows along the row."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from lm.types import Features, Tensor
 class LinearGain(keras.Model):
     """`Σ_t (t/T) · (-log p_t(y)) / Σ_t t/T` over the positions t = 1 … T of a row of label y.
 
-    What is predicted, and all that is reported but the loss, is that of the last position.
+    Predictions, and all reported values but the loss, are those of the last position.
 
     Features: those of `labels.Labels` with one label for each row.
 

@@ -1,4 +1,4 @@
-"""Negative sampling and hierarchical softmax: yes or no at the nodes of a row, one loss."""
+"""Negative sampling and hierarchical softmax as binary classification of nodes."""
 
 import keras
 from keras import ops
@@ -14,9 +14,9 @@ from lm.types import Features, Shape, Tensor
 class NodePrediction(keras.Model):
     """`Σ a w · (log(1 + e^z) - y z)`, `z = h · u`, over the M nodes of a row and its P vectors h.
 
-    Negative sampling: nodes are words, y = 1 for the word that is there and 0 for one drawn.
-    Hierarchical softmax: nodes are on the path of a word in a Huffman tree, y = 1 where it goes
-    left, so that the loss is -log p(word). Which, the data say (`lm.data.paragraphs.nodes`).
+    Negative sampling: nodes are words, y = 1 for the true word and 0 for negative samples.
+    Hierarchical softmax: nodes are those on the path to a word in a Huffman tree, y = 1 where it
+    goes left, so that the loss is -log p(word). The data choose (`lm.data.paragraphs.nodes`).
 
     Features: those of the model, `nodes` int32 [B, M], `labels` and `node_weights` float32 [B, M].
 
@@ -25,16 +25,22 @@ class NodePrediction(keras.Model):
         nodes: factory of the table of nodes U, a `SparseTable` over `nodes`.
 
     Raises:
-        UserError: nodes have another width than what predicts.
+        UserError: nodes and predicting vectors have different widths.
 
     Source: Mikolov et al. 2013 (https://arxiv.org/abs/1310.4546), equations 3 and 4.
-    Departures: no bias b; the original code has none either.
+    Departures: no bias, as in the original code.
     """
 
     def __init__(self, *, model: Factory, nodes: Factory, name: str = "node_prediction") -> None:
         super().__init__(name=name, autocast=False)
         self.model = make(model)
         self.nodes = make(nodes, "nodes")
+
+    @property
+    def vocabulary_size(self) -> int:
+        """The ids of words that all tables have a row for."""
+        tables = (self.model.words, self.nodes)
+        return min(table.num_rows for table in tables if table is not None)
 
     def build(self, features_shape: Shape) -> None:
         """The model creates its variables at its first call."""
@@ -44,14 +50,14 @@ class NodePrediction(keras.Model):
         h, weights = self.model(features)  # [B, P, D], [B, P]
         if h.shape[-1] != self.nodes.dim:
             raise UserError(
-                f"what predicts has {h.shape[-1]} numbers, a node {self.nodes.dim}: set "
+                f"predicting vectors have width {h.shape[-1]}, nodes {self.nodes.dim}: set "
                 f"NODE_DIM = {h.shape[-1]}"
             )
         u = self.nodes(features["nodes"])  # [B, M, D]
         return ops.einsum("bpd,bmd->bpm", h, u), weights
 
     def initial_carry(self, batch: int) -> State:
-        """Returns `()`: every row stands alone."""
+        """Returns `()`: rows are independent."""
         del batch
         return ()
 

@@ -1,4 +1,4 @@
-"""What an objective hands to the trainer and to scoring: sums, never means of means; its carry."""
+"""The protocol of objectives: sums for training and scoring, and the carry."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
@@ -9,7 +9,7 @@ from lm.types import Features, Shape, Tensor
 
 
 class Ratio(NamedTuple):
-    """A mean kept as its two sums, so that microbatches, devices and batches add up exactly.
+    """A mean stored as two sums, which add up exactly over microbatches, devices and batches.
 
     Attributes:
         total: float32 scalar, Σ weight · value.
@@ -35,25 +35,25 @@ class RowScores(NamedTuple):
 
 
 class Objective(Protocol):
-    """`Σ w · loss / Σ w` over a model; `outputs` are what a call returned for `features`.
+    """`Σ w · loss / Σ w` over a model; `outputs` is the result of a call on `features`.
 
     Attributes:
-        model: what is trained and saved, see `lm.models.model`.
+        model: the model that is trained and saved, see `lm.models.model`.
     """
 
     model: Model
 
     def __call__(self, features: Features, *, training: bool = False) -> Any:
-        """Returns outputs that only the objective itself need understand."""
+        """Returns outputs for the other methods."""
 
     def initial_carry(self, batch: int) -> State:
-        """Returns what the model hands to the first of so many rows; `()` where nothing is kept."""
+        """Returns the carry before the first batch; `()` if there is none."""
 
     def terms(self, features: Features, outputs: Any) -> Mapping[str, Ratio]:
         """Returns the sums to minimise ("loss") and to report."""
 
     def scores(self, features: Features, outputs: Any) -> RowScores:
-        """Returns how probable the targets of each row are; not there where nothing says so."""
+        """Returns how probable the targets of each row are; optional."""
 
 
 def built_by_call(self: Any, features_shape: Shape) -> None:
@@ -62,15 +62,15 @@ def built_by_call(self: Any, features_shape: Shape) -> None:
 
 
 def no_carry(self: Any, batch: int) -> State:
-    """The `initial_carry` of an objective whose rows all stand alone: `()`."""
+    """The `initial_carry` of an objective with independent rows: `()`."""
     del self, batch
     return ()
 
 
 def predicts_whole_texts(objective: Any) -> bool:
-    """Whether its cross entropy is that of whole texts, so that it can be counted in bits per byte.
+    """Whether its cross entropy covers whole texts, so that bits per byte are defined.
 
-    A decoder predicts every token of a text. An encoder predicts some, and sees the others.
+    A decoder predicts every token of a text; an encoder predicts some and sees the others.
     """
     return "decoder" in objective.model.sides
 
@@ -79,7 +79,7 @@ CONTINUES = "_continues"
 
 
 def count_continuing_rows(features: Features) -> int:
-    """Returns how many rows may continue those of the last batch, 0 where all stand alone.
+    """Returns how many rows may continue those of the last batch; 0 if all are independent.
 
     Args:
         features: a batch, or for each feature anything with its shape; one whose name ends in
@@ -89,7 +89,7 @@ def count_continuing_rows(features: Features) -> int:
 
 
 def initial_carry(objective: Any, features: Features) -> State:
-    """Returns the carry before the first batch, all zeros; `()` where no row continues another.
+    """Returns the zero carry before the first batch; `()` if rows are independent.
 
     Args:
         objective: built.

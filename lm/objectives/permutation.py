@@ -1,4 +1,4 @@
-"""Permutation language modelling: predict tokens in a random order, each from those before it."""
+"""Permutation language modelling: predict tokens in random order, each from the ones before."""
 
 from typing import Any
 
@@ -17,20 +17,20 @@ from lm.types import Features, Shape, Tensor
 class Permutation(keras.Model):
     """`-Σ_i w_i · log p(x_i | x_j with rank_j < rank_i) / Σ w` over the predicted positions i.
 
-    Attention is causal in the order of the ranks. The content stream sees the token itself and
-    those of its rank or less, the query stream of a predicted token those of less:
+    Attention is causal in the order of the ranks. The content stream of a token sees tokens of its
+    rank or lower, including itself; the query stream of a predicted token only those of lower rank:
 
         tokens            a b c d     ranks -1 0 -1 1: b and d are predicted, b first
         b and d may see   a c   and   a b c
 
-    The tokens of rank -1 see each other and nothing that is predicted. The tokens of a later part
-    of the row have ranks above all of an earlier one.
+    Tokens of rank -1 see each other but no predicted tokens. Ranks in a later part of the row are
+    above all ranks of an earlier part.
 
     Features: those of `xlnet.XLNet`, and `encoder_ranks` int32 [B, T], `encoder_target_tokens`
     int32 [B, P] and `encoder_loss_weights` float32 [B, P] of the predicted positions. Called with a
-    carry it returns the outputs and the carry after.
+    carry it returns the outputs and the new carry.
 
-    Reports `predicted_share`, the share of the row's tokens that is predicted.
+    Reports `predicted_share`, the share of tokens that are predicted.
 
     Args:
         model: factory of the model whose outputs are logits [B, P, V].
@@ -83,9 +83,9 @@ class Permutation(keras.Model):
 
 
 def attention_masks(features: Features) -> dict[str, Tensor]:
-    """Returns which token each token may see, and which each predicted position.
+    """Returns the attention masks of tokens and of predicted positions.
 
-    Rows without ranks have no masks: the model reads them as an encoder.
+    Without ranks there are no masks, and the model is an ordinary encoder.
 
     >>> ranks, positions = ops.array([[-1, 0, -1, 1]]), ops.array([[1, 3]])
     >>> masks = attention_masks({"encoder_ranks": ranks, "encoder_predicted_positions": positions})

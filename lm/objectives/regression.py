@@ -1,4 +1,4 @@
-"""Scores on a scale, such as how similar two sentences are: squared error."""
+"""Regression of scores, such as the similarity of two sentences, by squared error."""
 
 from typing import Any
 
@@ -46,8 +46,8 @@ class Regression(keras.Model):
     def scores(self, features: Features, outputs: Any) -> RowScores:
         """Returns the sums of every row, float32 [B].
 
-        The log-likelihood is that of a normal distribution of variance 1/2 around ŷ, without its
-        constant, which is the loss; correct is what lies within half a unit.
+        The log-likelihood is that of a normal distribution of variance 1/2 around ŷ without its
+        constant, i.e. minus the loss. Scores within half a unit count as correct.
         """
         labels, weights = labels_and_weights(features)
         error = ops.cast(outputs, "float32") - labels

@@ -1,4 +1,4 @@
-"""ELECTRA: a small generator replaces tokens, the model finds out which."""
+"""ELECTRA: a small generator replaces tokens, and a discriminator detects which."""
 
 from typing import Any, NamedTuple
 
@@ -18,13 +18,13 @@ from lm.types import Features, Shape, Tensor, Training
 
 
 class Outputs(NamedTuple):
-    """What both models make of a batch.
+    """The outputs of both models.
 
     Attributes:
         generator: logits [B, P, V] at the chosen positions.
         positions: int32 [B, P].
-        text: the original with the generator's samples in it.
-        discriminator: what the discriminator makes of that text.
+        text: the text with the generator's samples.
+        discriminator: the discriminator's outputs for that text.
     """
 
     generator: Tensor
@@ -37,32 +37,32 @@ class Outputs(NamedTuple):
 class ReplacedToken(keras.Model):
     """`mean of -log p(x) over chosen x + λ · mean of -log D(is_replaced) over all tokens`.
 
-    The generator predicts the chosen tokens, those of positive weight; one sample of each stands in
-    the text that the discriminator reads. A sample that equals the original counts as original. No
-    gradient passes through a sample.
+    The generator predicts the chosen tokens, those of positive weight; a sample of each replaces it
+    in the input of the discriminator. A sample that equals the original counts as original. No
+    gradient flows through samples.
 
     Features: those of the models, `encoder_target_tokens`, the text, and `encoder_loss_weights`.
-    The inputs are the text with most of the chosen tokens masked. Scores no text.
+    The inputs are the text with most of the chosen tokens masked. Has no `scores`.
 
-    Reports `generator_loss`, `generator_accuracy`, `replaced_share` of all tokens, and what the
-    task of the discriminator reports.
+    Reports `generator_loss`, `generator_accuracy`, `replaced_share` of all tokens, and the metrics
+    of the discriminator's task.
 
     Args:
         discriminator: factory of the model that is kept, with a head for the task.
         generator: factory of a model with an `embedder.Embedder` whose outputs are logits.
-        max_predictions: P, the most tokens of a row that are predicted; others stay as they are.
-        tie: what the two share, of `lm.objectives.tying`.
-        task: what the discriminator learns, of `lm.objectives.discrimination`.
+        max_predictions: P, the maximum number of predicted tokens per row; others are unchanged.
+        tie: what the two share, one of `lm.objectives.tying`.
+        task: of the discriminator, one of `lm.objectives.discrimination`.
         discriminator_weight: λ.
-        max_width_ratio: the widest generator, as a multiple of the discriminator's width.
+        max_width_ratio: maximum width of the generator, relative to the discriminator.
 
     Raises:
-        LayerError: the generator is wider than that, a row has fewer than P tokens, or the
-            discriminator has no output for every token.
+        LayerError: the generator is too wide, rows have fewer than P tokens, or the discriminator
+            does not have an output for every token.
 
     Source: Clark et al. 2020 (https://arxiv.org/abs/2003.10555), section 2, and its release.
-    Departures: P tokens of a row at most where the release takes P of each text; where a batch is
-    cut into microbatches, the generator's mean is that of each.
+    Departures: at most P tokens per row; the release takes P per text. With microbatches, the
+    generator's mean is taken per microbatch.
     """
 
     initial_carry = no_carry
@@ -104,9 +104,9 @@ class ReplacedToken(keras.Model):
         return Outputs(logits, positions, text, outputs)
 
     def noise(self, features: Features, shape: Shape, training: Training) -> Tensor:
-        """Returns numbers of U(0, 1); in evaluation always the same for a row, whatever its batch.
+        """Returns numbers of U(0, 1); in evaluation a function of the row alone.
 
-        So no metric depends on the size of a batch or on the state of the seed.
+        So metrics do not depend on batch size or on the state of the seed.
         """
         if training:
             return uniform(shape, self.seed)
@@ -114,7 +114,7 @@ class ReplacedToken(keras.Model):
         return hashed(shape, word(ops.zeros((2,), "int32")), ops.sum(tokens, axis=1))
 
     def build_models(self, features: Features) -> None:
-        """Creates the variables; what both share bears the name of the discriminator."""
+        """Creates the variables; shared layers have the names of the discriminator."""
         length = features["encoder_input_tokens"].shape[1]
         if self.max_predictions > length:
             raise LayerError(
@@ -127,7 +127,7 @@ class ReplacedToken(keras.Model):
         if kept[1] != length:
             raise LayerError(
                 f"the discriminator has {kept[1]} outputs for {length} tokens: set "
-                "NUM_DECODER_LAYERS, so that there is one for each"
+                "NUM_DECODER_LAYERS to get one per token"
             )
         if other[-1] > self.max_width_ratio * kept[-1]:
             raise LayerError(

@@ -1,4 +1,4 @@
-"""Next-token, span and masked-token prediction: cross entropy at weighted positions."""
+"""Token prediction (next token, spans, masked tokens): cross entropy at weighted positions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -46,18 +46,18 @@ def per_row(weights: Tensor) -> Tensor:
 class TokenPrediction(keras.Model):
     """`Σ w · (-log p(target) + z_loss · (log Z)²) / divisor(w)` over the positions of a batch.
 
-    Features: those of the model, and on its output side (`decoder_…`, or `encoder_…` where there
-    is no decoder) `…_target_tokens` and `…_loss_weights`. Called with a carry it returns the
-    outputs and the carry after, as the model does.
+    Features: those of the model, and `…_target_tokens` and `…_loss_weights` of its output side
+    (`decoder_…`, or `encoder_…` if there is no decoder). Called with a carry it returns the outputs
+    and the new carry, as the model does.
 
     Args:
         model: factory of the model whose outputs are logits [B, T, V].
         label_smoothing: mass ε spread evenly over the vocabulary, (1 - ε)·one-hot + ε/V.
         z_loss: weight of (log Z)², which keeps the softmax normaliser near 1 (T5: 1e-4).
-        chunks: in how many chunks logits are made, used and dropped, for large vocabularies; None
-            makes them all at once.
-        divisor: what the sum of losses is divided by: `per_token`, or `per_row` where rows are not
-            packed. Cross entropy and accuracy are means over tokens in any case.
+        chunks: number of chunks in which logits are computed, to save memory with large
+            vocabularies; None computes them all at once.
+        divisor: divisor of the sum of losses: `per_token`, or `per_row` if rows are not packed.
+            Cross entropy and accuracy are always means over tokens.
 
     Source: Szegedy et al. 2016 (https://arxiv.org/abs/1512.00567) for label smoothing;
     z loss: Mesh TensorFlow, Shazeer et al. 2018 (https://arxiv.org/abs/1811.02084).
@@ -82,7 +82,7 @@ class TokenPrediction(keras.Model):
 
     @property
     def options(self) -> LossOptions:
-        """What is added to the cross entropy."""
+        """The options of the loss."""
         return LossOptions(self.label_smoothing, self.z_loss)
 
     def build(self, features_shape: Shape) -> None:

@@ -1,4 +1,4 @@
-"""What ELECTRA's generator shares with its discriminator, and how large it is.
+"""Weight sharing between ELECTRA's generator and discriminator, and the generator's size.
 
 Source: Clark et al. 2020 (https://arxiv.org/abs/2003.10555), section 3.2.
 """
@@ -16,7 +16,7 @@ Tie: TypeAlias = Callable[[Any, Factory], Any]
 
 @value
 def fraction_of(*, size: int, fraction: float) -> int:
-    """Returns a size of the generator from the same size of the discriminator.
+    """Returns a size of the generator, as a fraction of the discriminator's.
 
     >>> [fraction_of(size=size, fraction=0.25) for size in (256, 1024, 4, 2)]
     [64, 256, 1, 1]
@@ -26,7 +26,7 @@ def fraction_of(*, size: int, fraction: float) -> int:
 
 @part
 def tie_embedder(discriminator: Any, generator: Factory) -> Any:
-    """One embedder, two encoders: ELECTRA."""
+    """Shares the embedder, not the encoder: ELECTRA."""
     return make(
         functools.partial(generator, embedder=existing(discriminator.embedder)), "generator"
     )
@@ -34,14 +34,14 @@ def tie_embedder(discriminator: Any, generator: Factory) -> Any:
 
 @part
 def tie_nothing(discriminator: Any, generator: Factory) -> Any:
-    """Two models with weights of their own."""
+    """Shares nothing."""
     del discriminator
     return make(generator, "generator")
 
 
 @part
 def tie_all(discriminator: Any, generator: Factory) -> Any:
-    """One encoder with two heads."""
+    """Shares the encoder; the two models differ only in their heads."""
     shared = {
         "embedder": existing(discriminator.embedder),
         "encoder": existing(discriminator.encoder),
@@ -50,7 +50,7 @@ def tie_all(discriminator: Any, generator: Factory) -> Any:
 
 
 def existing(layer: Any) -> Factory:
-    """Returns a factory of a layer that there is already, under the name that it has."""
+    """Returns a factory that returns an existing layer."""
 
     def factory(name: str) -> Any:
         del name

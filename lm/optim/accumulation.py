@@ -1,8 +1,8 @@
-"""Updates from several batches each: as many as a schedule says, and the noise scale they show.
+"""Gradient accumulation over several batches, by a schedule, and the gradient noise scale.
 
-Batches keep their shape, so that a step is compiled once. A step adds its gradient to the sums;
-where the update is due, that of all batches since the last is their sum over the sum of weights,
-as if they had been one.
+Batches keep their shape, so that a step is compiled once. Each step adds its gradient to the sums.
+When an update is due, its gradient is the sum over all batches since the last update divided by the
+sum of weights, as if they had been one batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,14 +18,14 @@ NOISE_SCALE = "gradient_noise_scale"
 
 
 class Total(NamedTuple):
-    """What the batches since the last update add up to, this one among them.
+    """Sums over the batches since the last update, including the current one.
 
     Attributes:
         gradients: of the sum of their losses, one for each weight.
         weight: float32 scalar, of their losses.
-        batches: int32 scalar, how many they are.
+        batches: int32 scalar, number of batches.
         examples: int32 scalar, rows since the beginning of training.
-        squares: float32 scalar, the squared norms of the batches' own mean gradients, summed.
+        squares: float32 scalar, sum of the squared norms of the batches' mean gradients.
         is_due: bool scalar, whether an update is.
     """
 
@@ -38,7 +38,7 @@ class Total(NamedTuple):
 
 
 class EachBatch:
-    """Every batch is an update: nothing to sum."""
+    """Updates after every batch, without accumulation."""
 
     copies = 0
     metrics: tuple[str, ...] = ()
@@ -70,8 +70,8 @@ class Accumulation:
         batches: examples so far, int32 -> batches of the next update, int32.
 
     Attributes:
-        copies: numbers kept for each weight.
-        metrics: names of what is logged.
+        copies: numbers stored per weight.
+        metrics: names of the logged metrics.
         variables: the sums: a copy of the weights, and four scalars.
     """
 
@@ -116,27 +116,27 @@ class Accumulation:
         )
 
     def keep(self, total: Total) -> None:
-        """Store the sums, or begin anew after an update."""
+        """Store the sums, or reset them after an update."""
         values = [*total.gradients, total.weight, total.batches, total.examples, total.squares]
         for variable, value in zip(self.variables, values, strict=True):
             begun = value if variable is self.examples else ops.zeros_like(value)
             variable.assign(ops.where(total.is_due, begun, value))
 
     def terms(self, total: Total, norm: Tensor, rows: int) -> dict[str, Tensor]:
-        """Return what is logged, name -> float32 [2]; arguments as of `noise_scale`."""
+        """Return the metrics, name -> float32 [2]; arguments as of `noise_scale`."""
         return {NOISE_SCALE: noise_scale(total, norm, rows)}
 
 
 def noise_scale(total: Total, norm: Tensor, rows: int) -> Tensor:
     """Return numerator and denominator of the gradient noise scale, float32 [2], 0 if not due.
 
-    With k batches of b examples each, `small` the mean of their squared norms and `large` that of
-    their mean gradient, these are estimates without bias:
+    With k batches of b examples each, `small` the mean of their squared gradient norms and `large`
+    the squared norm of their mean gradient, these estimates are unbiased:
 
         |G|^2 = (k large - small) / (k - 1)        tr(C) = b k (small - large) / (k - 1)
 
-    The scale tr(C) / |G|^2 is in examples: batches far below it average noise, far above it they
-    learn little more. Sums over many updates are divided, not quotients averaged.
+    The scale tr(C) / |G|^2 is in examples: larger batches help below it and hardly above it. It is
+    computed as a ratio of sums over many updates, not as a mean of ratios.
 
     Args:
         total: at an update.

@@ -1,4 +1,4 @@
-"""Averages of the weights, for evaluation: a moving one, or the mean of all from some update on."""
+"""Averages of the weights, for evaluation: moving averages, or the mean since some update."""
 
 import math
 from typing import Any, TypeAlias
@@ -12,14 +12,14 @@ from lm.ranges import NonNegativeInt, PositiveInt, UnitFloat
 from lm.types import Tensor
 
 NEVER = np.iinfo("int32").max
-LARGEST = float(np.finfo("float32").max)  # finite, as all that a checkpoint holds
+LARGEST = float(np.finfo("float32").max)  # finite, since checkpoints hold only finite numbers
 
 
 @value
 class Uniform:
-    """The mean of the weights after each update from `start` on, and until then the weights.
+    """The mean of the weights over all updates since `start`; before that, the weights.
 
-    As a moving average that is one of decay `1 - 1 / (t - start + 1)` after update t.
+    This is a moving average with decay `1 - 1 / (t - start + 1)` after update t.
 
     Args:
         start: the first update, 0 at the beginning of training.
@@ -42,19 +42,19 @@ class Uniform:
 
 @value
 class NonMonotonic:
-    """`Uniform` from the first evaluation on whose loss is no longer falling.
+    """`Uniform`, started by the first evaluation whose loss no longer falls.
 
-    Of the losses v_1, v_2, … of a run's evaluations that is the first
+    With losses v_1, v_2, … of a run's evaluations, that is the first t with
 
         v_t > min(v_1 … v_{t - n - 1})
 
-    What it remembers of them is part of the optimizer's state.
+    The losses needed for this are part of the optimizer's state.
 
     Args:
-        patience: n, the evaluations just before that are not looked at (paper: 5).
+        patience: n, the number of latest evaluations excluded from the minimum (paper: 5).
 
     Attributes:
-        variables: the first update of the mean, the least of all losses but the last n, and these.
+        variables: first update of the mean, minimum of all but the last n losses, these n losses.
 
     Source: Merity et al. 2017 (https://arxiv.org/abs/1708.02182), algorithm 1.
     """
@@ -76,7 +76,7 @@ class NonMonotonic:
         return uniform_decay(update, self.start)
 
     def add(self, loss: float, update: int) -> bool:
-        """Remember the loss of an evaluation, and tell whether the mean begins with this update."""
+        """Record the loss of an evaluation; return whether the mean starts with this update."""
         loss = loss if math.isfinite(loss) else LARGEST
         least, (oldest, *recent) = float(self.least), np.asarray(self.recent)
         begins = int(self.start) == NEVER and loss > least

@@ -1,4 +1,4 @@
-"""Batches that grow in place of a learning rate that falls."""
+"""Growing batches instead of a decaying learning rate."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,15 +13,15 @@ from lm.types import Tensor
 
 @value
 class Growing:
-    """An update has `first * factor^i` batches once i of the milestones have been passed.
+    """Uses `first * factor^i` batches per update after i milestones.
 
-    Milestones are in examples, so that they hold for any batch size. With `factor = 1` all updates
-    have as many batches.
+    Milestones are in examples and so independent of the batch size. With `factor = 1` the number is
+    constant.
 
     Args:
-        first: batches of an update at the beginning.
-        factor: by which the batch grows at a milestone; 5 in the paper.
-        milestones: examples after which it does.
+        first: initial number of batches per update.
+        factor: growth at each milestone; 5 in the paper.
+        milestones: in examples.
 
     Example:
         >>> growing = Growing(factor=5, milestones=[100, 200, 300])
@@ -42,7 +42,7 @@ class Growing:
         self.milestones = list(milestones)
 
     def __call__(self, examples: Tensor) -> Tensor:
-        """Return the batches of the next update after so many examples, int32."""
+        """Return the number of batches of the next update, int32, after `examples` examples."""
         passed = [ops.cast(examples >= milestone, "int32") for milestone in self.milestones]
         return ops.take(ops.convert_to_tensor(self.sizes, "int32"), sum(passed, 0), axis=0)
 
@@ -51,10 +51,10 @@ class Growing:
 def scheduled(
     *, optimizer: Callable[[], Optimizer], batches: Callable[[Tensor], Tensor]
 ) -> Optimizer:
-    """Return another optimizer, each of whose updates has several batches.
+    """Return an optimizer that accumulates several batches per update.
 
-    Its rate follows the count of updates, not of batches. Where an update has two batches or more,
-    the gradient noise scale is logged, in examples.
+    Its learning rate depends on the number of updates, not of batches. With two or more batches per
+    update, the gradient noise scale is logged, in examples.
 
     Args:
         optimizer: factory of the optimizer, such as `sgd.sgd`.
@@ -68,9 +68,9 @@ def scheduled(
 def sgd_noise_scale(
     *, learning_rate: float, examples: int, batch_size: int, momentum: float = 0.0
 ) -> float:
-    """Return `rate (N / B - 1) / (1 - momentum)`, the scale of the noise of gradient descent.
+    """Return `rate (N / B - 1) / (1 - momentum)`, the noise scale of gradient descent.
 
-    A rate divided by k and a batch k times as large change it alike while B is far below N.
+    Dividing the rate by k and multiplying the batch by k change it equally while B is far below N.
 
     >>> setting = {"learning_rate": 0.1, "examples": 50_000, "momentum": 0.9}
     >>> round(sgd_noise_scale(**setting, batch_size=128), 1)

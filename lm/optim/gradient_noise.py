@@ -1,4 +1,4 @@
-"""Noise on the gradient, smaller from update to update; for every rule."""
+"""Gradient noise that decays over the updates, for any update rule."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,11 +18,11 @@ _GOLDEN = 0x9E3779B9  # 2^32 over the golden ratio: keeps the keys of neighbours
 class GradientNoise:
     """g <- g + N(0, s^2) with s^2 = eta / (1 + t)^gamma at update t, after clipping.
 
-    The noise of an update is a hash of seed, weight and update: there is no state to save.
+    The noise is a hash of seed, weight and update, so there is no state to save.
 
     Args:
         eta: variance at the first update; 0.01, 0.3 or 1 in the paper.
-        gamma: how fast it falls; 0.55 in the paper.
+        gamma: decay exponent; 0.55 in the paper.
         seed: of the noise.
 
     Source: Neelakantan et al. 2015, https://arxiv.org/abs/1511.06807, equation 1.
@@ -43,7 +43,7 @@ class GradientNoise:
         return math.sqrt(self.eta) * ops.power(1.0 + t, -0.5 * self.gamma)
 
     def __call__(self, gradients: Sequence[Tensor], update: Tensor) -> list[Tensor]:
-        """Return the gradients of an update with noise of their own each."""
+        """Return the gradients of an update with independent noise added."""
         deviation = self.deviation(update)
         return [
             g + ops.cast(deviation * self.draw(i, g, update), g.dtype)
@@ -51,7 +51,7 @@ class GradientNoise:
         ]
 
     def draw(self, number: int, gradient: Tensor, update: Tensor) -> Tensor:
-        """Return numbers of N(0, 1), as many as a gradient has."""
+        """Return numbers of N(0, 1) in the shape of a gradient."""
         key = np.uint32((self.seed + number * _GOLDEN) % 2**32), word(update)
         shape = tuple(gradient.shape) or (1,)
         rows = ops.arange(shape[0], dtype="int32")
@@ -66,7 +66,7 @@ def noisy(
     gamma: NonNegativeFloat = 0.55,
     seed: Seed = 0,
 ) -> Optimizer:
-    """Return another optimizer with noise on its gradients; sparse tables have none.
+    """Return an optimizer with noise on its gradients, except those of sparse tables.
 
     Args:
         optimizer: factory of the optimizer, such as `adamw.adamw`.

@@ -1,4 +1,4 @@
-"""Learning rates that fall from the head of a model down to its embeddings."""
+"""Layerwise learning rates, decreasing from the head to the embeddings."""
 
 import re
 from collections.abc import Sequence
@@ -11,25 +11,25 @@ from lm.parts import part
 from lm.ranges import NonNegativeInt
 from lm.types import Tensor
 
-# Of stack/layer_3_1/…, the second residual of layer 3; a Funnel's blocks put their number before.
+# As in stack/layer_3_1/…, the second residual of layer 3; with a block number before it in Funnel.
 LAYER = re.compile(r"^.*?layer(_\d+)+(?=_\d+/)")
 
 
 @part
 class ByDepth:
-    """A weight of depth d of N layers learns at lr · δ^(N + 2 - d).
+    """Scales the learning rate of weights of depth d by δ^(N + 2 - d), for N layers.
 
-    Embeddings, all that comes before the first layer, have depth 0, layer l = 0 … N-1 has l + 1,
-    and the head, all that comes after the last layer, N + 2.
+    Embeddings, and all else before the first layer, have depth 0; layer l = 0 … N-1 has depth
+    l + 1; the head, and all else after the last layer, N + 2.
 
     Args:
-        decay: δ; ELECTRA has 0.8 for its small and base models, 0.9 for the large one, and 1 is
+        decay: δ; ELECTRA uses 0.8 for its small and base models and 0.9 for the large one; 1 is
             the same rate for all.
-        unfreeze_steps: updates after which one more layer learns, from the head down; 0 trains all
-            of them from the start.
+        unfreeze_steps: number of updates after which one more layer is trained, from the head down;
+            0 trains all layers from the start.
 
     Raises:
-        UserError: no weight is one of a layer, or δ is not over 0.
+        UserError: no weight belongs to a layer, or δ is not in (0, 1].
 
     Example:
         >>> rates = ByDepth(decay=0.5)
@@ -42,7 +42,7 @@ class ByDepth:
 
     def __init__(self, *, decay: float, unfreeze_steps: NonNegativeInt = 0) -> None:
         if not 0 < decay <= 1:
-            raise UserError(f"layer_rates.ByDepth.decay = {decay}: must lie over 0, up to 1")
+            raise UserError(f"layer_rates.ByDepth.decay = {decay}: must be above 0 and at most 1")
         self.decay = decay
         self.unfreeze_steps = unfreeze_steps
 
@@ -53,7 +53,7 @@ class ByDepth:
         rates = [self.decay**number for number in below]
         if not self.unfreeze_steps:
             return rates
-        # The head's next layer is number 2 below: depth N + 1 is no layer's.
+        # The layer next to the head is 2 below it: no layer has depth N + 1.
         starts = [max(number - 1, 0) * self.unfreeze_steps for number in below]
         return [
             rate * ops.cast(step >= start, "float32")
@@ -64,8 +64,8 @@ class ByDepth:
 def depths(paths: Sequence[str]) -> list[int]:
     """Return the depth of each weight, in the order in which a model has them.
 
-    What lies between two layers, such as the norm at the end of an encoder, has the depth of the
-    layer before. Layers are numbered through where there are several stacks.
+    Weights between two layers, such as the final norm of an encoder, have the depth of the layer
+    before. Layers of several stacks are numbered consecutively.
 
     Raises:
         UserError: no path names a layer.
@@ -77,7 +77,7 @@ def depths(paths: Sequence[str]) -> list[int]:
     matches = [LAYER.search(path) for path in paths]
     layers = dict.fromkeys(match.group() for match in matches if match)
     if not layers:
-        raise UserError(f"layer_rates: no weight is of a layer; their paths are such as {paths[0]}")
+        raise UserError(f"layer_rates: no weight belongs to a layer; paths are like {paths[0]}")
     number = {layer: depth for depth, layer in enumerate(layers, 1)}
     here = [number[match.group()] if match else 0 for match in matches]
     last = max(i for i, depth in enumerate(here) if depth)

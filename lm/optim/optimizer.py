@@ -20,30 +20,30 @@ NOTHING = r"(?!)"
 
 
 class LayerRates(Protocol):
-    """Rates that differ by weight, as `lm.optim.layer_rates.ByDepth`."""
+    """Learning rates that differ by weight, such as `lm.optim.layer_rates.ByDepth`."""
 
     def __call__(self, paths: Sequence[str], step: Tensor) -> Sequence[Any]:
-        """Return for each weight by how much the learning rate of update `step` is multiplied."""
+        """Return the factor of each weight's learning rate at update `step`."""
 
 
 class Optimizer:
     """w <- rule(w, clip(g)), with weight decay by path and an optional moving average.
 
-    Noise may follow the clipping (`gradient_noise.noisy`), and an update may have the gradients of
-    several batches (`batch_schedule.scheduled`). With layer rates r, w <- w + r (rule(w, clip(g)) -
-    w): weight decay is slowed down too.
+    Optionally with noise after clipping (`gradient_noise.noisy`) and accumulation of several
+    batches (`batch_schedule.scheduled`). With layer rates r, w <- w + r (rule(w, clip(g)) - w), so
+    they scale weight decay too.
 
-    The rule's own clipping, averaging and accumulation stay off: they are done here or in the
+    The rule's own clipping, averaging and accumulation are not used; they are done here or in the
     engine, where a skipped update can leave everything unchanged.
 
     Args:
-        rule: a Keras optimizer with a fixed name; it is built here and belongs to this object.
+        rule: a Keras optimizer with a fixed name; built here and owned by this object.
         clip_norm: largest global norm of the gradient; None does not clip.
         average: decay of the moving average of the weights (0.999 ...) used for evaluation, or
             one of `lm.optim.averages`; None keeps no average.
         undecayed: regular expression; a variable whose path it matches is never decayed.
-        frozen: regular expression; a weight whose path it matches keeps its value. It has neither
-            gradient nor slots.
+        frozen: regular expression; weights whose paths match are not trained and have neither
+            gradients nor slots.
         layer_rates: factory of `LayerRates`; None is 1 for every weight.
         sparse: the same rule for the rows of sparse tables; None has none.
 
@@ -88,8 +88,8 @@ class Optimizer:
         found = [weight for weight in weights if re.search(self.frozen, weight.path)]
         if len(found) in (0, len(weights)):
             raise UserError(
-                f"frozen = {self.frozen!r} matches {'every' if found else 'no'} weight; their "
-                f"paths are such as {weights[0].path}, {weights[-1].path}"
+                f"frozen = {self.frozen!r} matches {'every' if found else 'no'} weight; paths are "
+                f"like {weights[0].path}, {weights[-1].path}"
             )
         for weight in found:
             weight.trainable = False
@@ -119,12 +119,12 @@ class Optimizer:
 
     @property
     def copies(self) -> int:
-        """How many more numbers than moments it keeps for each weight."""
+        """Numbers stored per weight besides the moments."""
         return self.accumulation.copies + (self.average is not None)
 
     @property
     def variables(self) -> list[Any]:
-        """Slots and averages: what the optimizer adds to the training state."""
+        """Slots and averages, the optimizer's part of the training state."""
         return [*self.slots, *self.averages]
 
     @property
@@ -133,7 +133,7 @@ class Optimizer:
         return ops.cast(self.rule.learning_rate, "float32")
 
     def apply(self, gradients: Sequence[Tensor], norm: Tensor) -> None:
-        """Change weights, slots and averages by one update.
+        """Update weights, slots and averages.
 
         Args:
             gradients: one per weight, in the order of `build`.
@@ -145,9 +145,9 @@ class Optimizer:
             mean.assign(mean + (1.0 - decay) * (weight - mean))
 
     def evaluated(self, loss: float) -> bool:
-        """Let what waits for it know the loss of an evaluation; tell whether the mean begins.
+        """Pass on the loss of an evaluation; return whether the mean of the weights starts.
 
-        The variables must hold the state.
+        The Keras variables must hold the state.
         """
         update = int(self.rule.iterations)
         return any([trigger.add(loss, update) for trigger in self.triggers])
@@ -169,7 +169,7 @@ class Optimizer:
         return self.average(self.rule.iterations.value) if callable(self.average) else self.average
 
     def _clipped(self, gradient: Tensor, norm: Tensor) -> Tensor:
-        """Return a gradient, shortened with all others where their norm is too large."""
+        """Return a gradient, scaled down if the global norm is too large."""
         if self.clip_norm is None:
             return gradient
         scale = self.clip_norm / ops.maximum(norm, self.clip_norm)
@@ -177,7 +177,7 @@ class Optimizer:
 
     def _update(self, gradients: Sequence[Tensor]) -> None:
         """Apply the rule, each weight at its own rate."""
-        if not gradients:  # all that trains lies in sparse tables; Keras would count no update
+        if not gradients:  # all trained variables are sparse tables; Keras would not count updates
             self.rule.iterations.assign_add(1)
             return
         if self.layer_rates is None:
@@ -202,9 +202,9 @@ def squares(gradients: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _sum(x: Tensor) -> Tensor:
-    """Return the sum of a tensor; that of a matrix as a product with ones.
+    """Return the sum of a tensor; of a matrix by a product with ones.
 
-    XLA on a CPU adds up a matrix in windows of 32 x 32, which takes two to three times as long.
+    XLA on a CPU would sum a matrix in windows of 32 x 32, two to three times slower.
     """
     if len(x.shape) > 1:
         x = ops.matmul(x, ops.ones((x.shape[-1], 1), x.dtype))
@@ -220,6 +220,6 @@ def _copy(weight: Any) -> Any:
             trainable=False,
             dtype=weight.dtype,
             name=name,
-            # As Keras does for slots: on a mesh a copy is split as its weight is.
+            # As Keras does for slots: on a mesh, a copy has the layout of its weight.
             layout=getattr(weight, "_layout", None),
         )

@@ -1,4 +1,4 @@
-"""Learning rates as functions of the number of updates made so far (0 at the first update).
+"""Learning-rate schedules: functions of the number of updates so far (0 at the first update).
 
 Every schedule is a `keras.optimizers.schedules.LearningRateSchedule`, computed in float32 inside
 the compiled step. During a warm-up the rate of update t is `peak * (t + 1) / warmup_steps`, so that
@@ -51,7 +51,7 @@ class Constant(Schedule):
 
 @value
 class InverseSquareRoot(Schedule):
-    """factor / sqrt(max(step, warmup_steps)): constant first, then falling, never to zero.
+    """factor / sqrt(max(step, warmup_steps)): constant at first, then decreasing towards zero.
 
     Args:
         factor: the numerator; 1 in T5.
@@ -183,7 +183,7 @@ class Cosine(Schedule):
 
 @value
 class Halving(Schedule):
-    """The peak for `hold_steps` updates, then half of it, and half again every `period` updates.
+    """The peak for `hold_steps` updates, then halved, and again every `period` updates.
 
     Args:
         peak: the rate to begin with; 0.7 in the paper.

@@ -1,4 +1,4 @@
-"""Updates of the few rows of a table that a batch reads: those of the dense rule, row by row."""
+"""Sparse updates: the rows of a table that a batch reads, updated as by the dense rule."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -9,10 +9,10 @@ from lm.types import Tensor
 
 
 class SparseRule(Protocol):
-    """An update rule whose every number depends on the gradient of its own row alone.
+    """An elementwise update rule, for single rows.
 
     Attributes:
-        slots: name -> initial value of what it keeps beside each number of a table.
+        slots: name -> initial value of each slot of a table.
     """
 
     slots: Mapping[str, float]
@@ -70,12 +70,12 @@ class Touched(NamedTuple):
     gradient: Tensor
 
     def summed(self) -> "Touched":
-        """Return the same with the gradient of the table's row, [K, D], at every repetition."""
+        """Return the same with gradients summed over repetitions of a row, [K, D]."""
         same = ops.cast(ops.equal(self.ids[:, None], self.ids[None]), self.gradient.dtype)  # [K, K]
         return self._replace(gradient=ops.matmul(same, self.gradient))
 
     def distinct(self) -> Tensor:
-        """Return a summed gradient at the first position of each row, elsewhere 0, [K, D]."""
+        """Return the summed gradients at the first occurrence of each row, elsewhere 0, [K, D]."""
         same = ops.equal(self.ids[:, None], self.ids[None])
         first = ops.cast(ops.argmax(same, axis=1), "int32")
         is_first = first == ops.arange(self.ids.shape[0], dtype="int32")

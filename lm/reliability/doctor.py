@@ -1,4 +1,4 @@
-"""What an installation needs to work, checked without importing a framework."""
+"""Checks of an installation, without importing a framework."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from lm.data.storage import files
 
 GOOD, NOTE, BAD = "good", "note", "BAD"
-# Distributions that bring the same folder: whichever was installed last has overwritten the other.
+# Distributions that install the same folder: the one installed last has overwritten the other.
 RIVALS = (
     ("seqio", "seqio-nightly"),
     ("tensorflow-datasets", "tfds-nightly"),
@@ -30,13 +30,13 @@ _COMPARED = 40
 
 
 class Finding(NamedTuple):
-    """One row.
+    """The result of a check.
 
     Attributes:
         check: what was checked.
-        verdict: GOOD, NOTE (works, but) or BAD.
+        verdict: GOOD, NOTE (works with a reservation) or BAD.
         value: what was found.
-        advice: what to do, in one line; empty where nothing is to be done.
+        advice: what to do, in one line; empty if nothing.
     """
 
     check: str
@@ -49,7 +49,7 @@ def examine(workdir: str = "runs") -> Iterator[Finding]:
     """Yield a finding per row of `lm doctor`.
 
     Args:
-        workdir: where run folders will lie.
+        workdir: the folder for run folders.
     """
     yield python()
     yield from packages()
@@ -91,7 +91,7 @@ def packages() -> Iterator[Finding]:
 
 
 def rivals() -> Iterator[Finding]:
-    """Check distributions that install the same files: whose are there now?"""
+    """Check distributions that install the same files: which ones are on disk?"""
     for group in RIVALS:
         present = [name for name in group if _version(name)]
         for left, right in combinations(present, 2):
@@ -143,7 +143,7 @@ def devices() -> Iterator[Finding]:
 
 
 def jax_sums() -> Finding:
-    """Check that JAX computes right sums on a CPU; see `lm.xla_flags`."""
+    """Check that JAX computes correct sums on a CPU; see `lm.xla_flags`."""
     code = "import lm.xla_flags as x; found, right = x.published_case(); print(found, right)"
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -174,7 +174,7 @@ def data_sets() -> Finding:
 
 
 def writable(name: str, folder: Path) -> Finding:
-    """Check that a folder, or the place where it would be made, can be written."""
+    """Check that a folder can be written or created."""
     existing = _existing(folder)
     try:
         with tempfile.NamedTemporaryFile(dir=existing) as file:
@@ -189,12 +189,12 @@ def writable(name: str, folder: Path) -> Finding:
 
 
 def disk(name: str, folder: Path, needed: int = 0) -> Finding:
-    """Check the free space where a folder is or would be made.
+    """Check the free disk space for a folder.
 
     Args:
         name: of the folder.
-        folder: the folder.
-        needed: bytes that a run will write there, if that is known.
+        folder: the folder, which may not exist yet.
+        needed: bytes that a run will write there, if known.
     """
     free = shutil.disk_usage(_existing(folder)).free
     value = f"{free / _GIBIBYTE:.1f} GiB free"
@@ -202,12 +202,12 @@ def disk(name: str, folder: Path, needed: int = 0) -> Finding:
         advice = f"{needed / _GIBIBYTE:.1f} GiB are needed: make room or lower train.train.keep"
         return Finding(f"{name}: disk", BAD, value, advice)
     little = free < _LITTLE_DISK * _GIBIBYTE and not needed
-    advice = "checkpoints and caches fill it soon: make room" if little else ""
+    advice = "checkpoints and caches will soon fill it: make room" if little else ""
     return Finding(f"{name}: disk", NOTE if little else GOOD, value, advice)
 
 
 def _existing(folder: Path) -> Path:
-    """Return the folder, or the nearest one above it that is there."""
+    """Return the folder, or its nearest existing parent."""
     folder = folder.expanduser().absolute()
     return next(path for path in (folder, *folder.parents) if path.is_dir())
 
@@ -236,7 +236,7 @@ def _recorded_hashes(name: str) -> dict[Path, str]:
 
 
 def _record_hash(path: Path) -> str:
-    """Return the hash of a file as installers record it; empty if the file is gone."""
+    """Return the hash of a file as installers record it; empty if it does not exist."""
     try:
         digest = hashlib.sha256(path.read_bytes()).digest()
     except OSError:

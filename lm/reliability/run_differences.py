@@ -1,4 +1,4 @@
-"""Differences of two runs: every tensor, metric, sample and the sequence of batches."""
+"""Compares two runs: all tensors, metrics, samples and the sequence of batches."""
 
 import math
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ TIMES = "timing/"
 
 
 class RunComparison(NamedTuple):
-    """What was compared, and what differs.
+    """The result of a comparison.
 
     Attributes:
-        tensors: number of tensors compared, over all checkpoints that both runs have.
-        numbers: number of metrics in metrics.jsonl.
-        samples: number of files.
-        differences: one line each; none if the runs are equal bit for bit.
+        tensors: number of tensors compared, in all checkpoints that both runs have.
+        numbers: number of metrics compared.
+        samples: number of sample files compared.
+        differences: one line each; empty if the runs are equal bit for bit.
     """
 
     tensors: int
@@ -76,7 +76,7 @@ def _checkpoints(left: Path, right: Path) -> tuple[int, list[str]]:
 
 
 def _difference(a: np.ndarray, b: np.ndarray) -> str:
-    """Return where two arrays differ, "" if their bits are equal."""
+    """Return where two arrays differ; "" if they are equal bit for bit."""
     if a.dtype != b.dtype or a.shape != b.shape:
         return f"{a.dtype} {list(a.shape)} and {b.dtype} {list(b.shape)}"
     if a.tobytes() == b.tobytes():
@@ -111,7 +111,7 @@ def _differing(what: str, a: dict[str, Any], b: dict[str, Any]) -> Iterator[str]
     """Yield a line for each name whose values differ."""
     for name in sorted({*a, *b}):
         if name not in a or name not in b:
-            yield f"{what} {name} is in one run only"
+            yield f"{what} {name} is only in one run"
         elif a[name] != b[name] and not (_is_nan(a[name]) and _is_nan(b[name])):
             yield f"{what} {name}: {a[name]!s:.60} and {b[name]!s:.60}"
 

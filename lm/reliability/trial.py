@@ -1,4 +1,4 @@
-"""A run of `lm train` that is killed and resumed, compared with an uninterrupted one."""
+"""Compares a run of `lm train` that is killed and resumed with an uninterrupted one."""
 
 import random
 import signal
@@ -17,10 +17,10 @@ _POLL_SECONDS = 0.02
 
 
 class Trial(NamedTuple):
-    """The kills and their result.
+    """The result of a trial.
 
     Attributes:
-        kills: for each kill, the last step that the process had finished.
+        kills: for each kill, the last finished step.
         comparison: of the two runs.
     """
 
@@ -41,17 +41,17 @@ def verify_resume(
 
     Args:
         flags: of `lm train`, without --workdir.
-        workdir: holds the folders `whole` and `parts`, and the output of both beside them.
+        workdir: for the run folders `whole` and `parts`, and the output of both runs.
         steps: TRAIN_STEPS of the trial.
         kills: number of SIGKILLs.
-        seed: of the moments.
-        log: called with a line of progress.
+        seed: of the moments of the kills.
+        log: called with lines of progress.
 
     Raises:
-        UserError: a run failed by itself, or the folder holds another trial.
+        UserError: a run failed, or the folder already has a trial.
     """
     if any((workdir / name).exists() for name in ("whole", "parts")):
-        raise UserError(f"{workdir} holds runs already; give another --workdir")
+        raise UserError(f"{workdir} already has runs; give another --workdir")
     workdir.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "lm", "train", *flags, *_bindings(steps, kills)]
     log(f"the uninterrupted run: {steps} steps")
@@ -65,13 +65,13 @@ def verify_resume(
             break
         found.append(reached)
         log(f"kill {number + 1}: SIGKILL after step {reached}")
-    log("the killed run, to its end")
+    log("the interrupted run: its last part")
     _run(command, workdir / "parts")
     return Trial(found, compare_runs(workdir / "whole", workdir / "parts"))
 
 
 def _bindings(steps: int, kills: int) -> list[str]:
-    """Return bindings that make a run short, with many saves and evaluations."""
+    """Return bindings for a short run with frequent saves and evaluations."""
     save = max(1, steps // (2 * kills + 2))
     return [
         f"--gin.TRAIN_STEPS={steps}",
@@ -119,7 +119,7 @@ def _reached(workdir: Path) -> tuple[int, int, int]:
 
 
 def _failed(workdir: Path, status: int) -> UserError:
-    """Return the error for a run that failed by itself, with its last line."""
+    """Return the error for a failed run, with the last line of its output."""
     lines = _log_file(workdir).read_text(errors="replace").split("\n")
     last = next((line for line in reversed(lines) if "error" in line), "")
     return UserError(f"lm train ended with {status}: {last.removeprefix('lm: error: ')}")

@@ -173,7 +173,7 @@ def _is_meant(name: str, pattern: str) -> bool:
 
 def _begun_otherwise(changed: Mapping[str, tuple[Any, Any]], run: Path) -> UserError:
     """Return the error for a run with another configuration: the differences and three options."""
-    error = UserError(f"{run} was begun with other settings; {len(changed)} differ")
+    error = UserError(f"{run} was started with other settings; {len(changed)} differ")
     was, now = ({n: pair[i] for n, pair in changed.items()} for i in range(2))
     with_differences(error, was, now, most=_SHOWN)
     last = sorted({name.rpartition(".")[2] for name in changed})

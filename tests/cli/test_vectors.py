@@ -122,7 +122,7 @@ def test_documents_are_classified(tmp_path, capsys):
 
 def test_documents_whose_labels_stand_in_blocks_are_warned_of(tmp_path, capsys):
     assert main(labelled(tmp_path, np.tile(np.repeat([1, -1], 20), 2))) == 0
-    assert "lm: warning: labels stand in blocks" in capsys.readouterr().err
+    assert "lm: warning: equal labels are adjacent" in capsys.readouterr().err
 
 
 def test_more_labels_than_documents_are_refused(tmp_path, capsys):

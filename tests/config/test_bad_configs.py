@@ -69,7 +69,7 @@ WRONG_LINES = {
     "expression": ("parts.Layer.width = 1 + 1", "run.gin:9", "gin has no arithmetic"),
     "call with arguments": ("parts.train.hooks = @parts.unused(3)", "run.gin:9", "Expected ')'"),
     "open bracket": ("parts.Layer.sizes = [1, 2", "run.gin:", "EOF"),
-    "no value": ("parts.Layer.rate =", "run.gin:9", "no value"),
+    "no value": ("parts.Layer.rate =", "run.gin:9", "not a value"),
     "no equals sign": ("parts.Layer.rate 3", "run.gin:9", "expected NAME = VALUE"),
     "bad indentation": ("parts.Layer:\nrate = 0.5", "run.gin:10", "Expected indentation"),
     "bad scope": ("a//parts.Layer.rate = 0.5", "run.gin:9", "expected NAME = VALUE"),

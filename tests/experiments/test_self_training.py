@@ -52,7 +52,7 @@ def test_finished_rounds_are_skipped_and_others_refused(commands, tmp_path):
     first = train(tmp_path, rounds=2)
     assert train(tmp_path, rounds=3)[:2] == first
     assert len(commands) == 6
-    with pytest.raises(UserError, match=r"settings\.json: begun with other unlabelled"):
+    with pytest.raises(UserError, match=r"settings\.json: started with other unlabelled"):
         train(tmp_path, unlabelled="others.txt")
 
 

@@ -70,5 +70,5 @@ def test_distributed_memory_without_context_is_a_bag_of_words():
 def test_nodes_of_another_width_are_refused():
     made = paragraphs.objective("dm_concat")
     made.nodes.dim -= 1
-    with pytest.raises(UserError, match=r"has 20 numbers, a node 19: set NODE_DIM = 20"):
+    with pytest.raises(UserError, match=r"have width 20, nodes 19: set NODE_DIM = 20"):
         made(paragraphs.batch("dm_concat"))

@@ -96,7 +96,7 @@ def test_a_pattern_of_nothing_or_everything_is_refused(variable, frozen, what):
 
 
 def test_models_without_layers_and_rates_out_of_range_are_refused():
-    with pytest.raises(UserError, match="no weight is of a layer; their paths are such as a/b"):
+    with pytest.raises(UserError, match="no weight belongs to a layer; paths are like a/b"):
         depths(["a/b"])
-    with pytest.raises(UserError, match=r"ByDepth\.decay = 0: must lie over 0"):
+    with pytest.raises(UserError, match=r"ByDepth\.decay = 0: must be above 0"):
         ByDepth(decay=0)

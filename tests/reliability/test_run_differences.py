@@ -72,7 +72,7 @@ def test_the_verb_tells_what_differs_and_fails(tmp_path, monkeypatch, capsys):
 
 def test_a_folder_with_runs_is_refused(tmp_path):
     (tmp_path / "whole").mkdir()
-    with pytest.raises(UserError, match="holds runs already"):
+    with pytest.raises(UserError, match="already has runs"):
         trial.verify_resume(
             flags=[], workdir=tmp_path, steps=4, kills=1, seed=0, log=lambda line: None
         )

@@ -111,6 +111,15 @@ def test_another_number_of_documents_is_refused(folder, tmp_path, capsys):
     assert "has 30 documents, the model 29: set NUM_DOCUMENTS = 30" in capsys.readouterr().err
 
 
+def test_a_table_without_a_row_for_each_word_is_refused(folder, tmp_path, capsys):
+    """Updates are compiled without a look at bounds."""
+    words = train(folder, "--gin.VOCABULARY_SIZE=24", f"--workdir={tmp_path}")
+    assert main(words) == 2
+    assert "25 ids, the model's embedding 24 rows: set VOCABULARY_SIZE = 25" in (
+        capsys.readouterr().err
+    )
+
+
 def test_a_run_is_an_object_with_the_verbs_of_word_vectors(folder, tmp_path):
     model = ParagraphVectors.load(folder / "run")
     assert len(model.dv) == 30

@@ -171,7 +171,7 @@ def test_metadata_that_decide_nothing_do_not_count():
 def test_a_change_is_refused_unless_it_is_allowed(tmp_path):
     old = {"config": {"a.b.rate": "1"}, "data": {"files": {"x": 1}}, "run": {}}
     new = {"config": {"a.b.rate": "2"}, "data": {"files": {"x": 1}}, "run": {}}
-    with pytest.raises(UserError, match="was begun with other settings; 1 differ") as caught:
+    with pytest.raises(UserError, match="was started with other settings; 1 differ") as caught:
         metadata.check_unchanged(old, new, allow_change=[], run=tmp_path)
     assert caught.value.__notes__ == [
         "a.b.rate was 1, is 2",

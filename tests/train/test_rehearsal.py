@@ -48,7 +48,7 @@ def test_independent_faults_are_named_together(tmp_path):
 def test_the_folder_of_another_run_is_a_fault(tmp_path):
     run(tmp_path, train_steps=1)
     (fault,) = rehearse(arguments(random_seed=7), tmp_path).faults
-    assert "was begun with other" in str(fault)
+    assert "was started with other" in str(fault)
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16"])

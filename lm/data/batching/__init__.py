@@ -1,1 +1,1 @@
-"""Batches: streams of examples, windows over them, one exact pass, saved positions."""
+"""Batches: streams of examples, windows of tokens, exact passes for evaluation, positions."""

@@ -1,6 +1,6 @@
-"""Endless batches whose position can be saved: what a trainer sees of its data.
+"""Endless batches with a position that can be saved, as the trainer uses them.
 
-A batch may hold rows of similar length, cut to a common width: less padding, few shapes.
+Optionally rows of similar length are batched and cut to a common width: length buckets.
 """
 
 import itertools
@@ -20,25 +20,25 @@ from lm.types import Batch
 class Batches:
     """An endless iterator of batches of one fixed shape, or of one for each length bucket.
 
-    A subclass says in its constructor what the rows are, and nothing else.
+    Subclasses only define the rows, in their constructors.
 
     Args:
-        rows: rows of fixed shape without end, made by operations that can be saved.
-        fingerprint: all that decides the rows, as plain JSON values.
+        rows: endless rows of fixed shape, made by operations whose iterators can be saved.
+        fingerprint: everything that determines the rows, as plain JSON values.
         batch_size: rows of the global batch.
-        prefetch: number of batches made ahead.
-        process_index: which process this is, of `process_count`.
+        prefetch: number of batches to prepare in advance.
+        process_index: index of this process.
         process_count: number of processes; each makes the same global batches and takes an equal
-            share of the rows, so a position holds for any number of processes.
+            share of the rows, so that positions are valid for any number of processes.
         length_buckets: widths to which batches of shorter rows are cut; see `bucketed`.
 
     Attributes:
         rows: the argument.
-        features: shapes and types of a batch, the widest there is, as a dict of `tf.TensorSpec`.
+        features: shapes and dtypes of the widest batch, as a dict of `tf.TensorSpec`.
         wait_seconds: time that the consumer has waited for batches.
 
     Raises:
-        UserError: if the rows cannot be shared equally.
+        UserError: the rows cannot be divided equally among the processes.
     """
 
     def __init__(
@@ -53,7 +53,9 @@ class Batches:
         length_buckets: Sequence[int] = (),
     ):
         if batch_size % process_count:
-            raise UserError(f"BATCH_SIZE = {batch_size} cannot be shared by {process_count}")
+            raise UserError(
+                f"BATCH_SIZE = {batch_size} is not divisible by {process_count} processes"
+            )
         share = batch_size // process_count
         start = share * process_index
         batches = mapped(
@@ -83,26 +85,26 @@ class Batches:
         return {name: tensor.numpy() for name, tensor in tensors.items()}
 
     def fingerprint(self) -> dict[str, Any]:
-        """Returns all that decides the batches: files, tokenizers, lengths, seed and the like."""
+        """Returns everything that determines the batches: files, tokenizers, lengths, seed."""
         return dict(self._fingerprint)
 
     def state(self) -> bytes:
-        """Returns the position, to be restored in this or another process.
+        """Returns the position, for `restore` in this or another process.
 
         Raises:
-            UserError: if an operation of the task's preprocessors cannot be saved.
+            UserError: an operation of the task's preprocessors cannot be saved.
         """
         return iterator_position.save(self._iterator, self._fingerprint)
 
     def restore(self, state: bytes, *, allow_changes: Collection[str] = ()) -> None:
-        """Goes to a saved position: the next batch is the one that followed `state()`.
+        """Restores a saved position: the next batch is the one that followed `state()`.
 
         Args:
-            state: what `state` returned.
+            state: the result of `state`.
             allow_changes: names in the fingerprint that may differ.
 
         Raises:
-            UserError: naming what changed, with old and new value.
+            UserError: listing the changes, with old and new value.
         """
         iterator_position.restore(
             self._iterator, state, self._fingerprint, allow_changes=allow_changes
@@ -110,19 +112,19 @@ class Batches:
 
 
 def bucketed(rows: tf.data.Dataset, batch_size: int, widths: Sequence[int]) -> tf.data.Dataset:
-    """Returns batches whose rows fit the same width, and are cut to it.
+    """Returns batches of rows of similar length, cut to a common width.
 
-    Every row goes to the narrowest width that holds all of its segments; a batch leaves as soon as
-    its width has enough rows. No row is dropped, repeated or changed but for its padding. Each
-    width is one more shape for which a step is compiled.
+    Every row goes to the narrowest width that holds its segments; a batch is emitted once its width
+    has enough rows. Rows are neither dropped nor repeated, and lose only padding. Each width is one
+    more shape for which a step is compiled.
 
     Args:
-        rows: padded rows without end, with `…_segment_ids`.
+        rows: endless padded rows with `…_segment_ids`.
         batch_size: rows of a batch.
-        widths: rising; the full width of the rows is always one more.
+        widths: in increasing order; the full width of the rows is added.
 
     Raises:
-        UserError: the widths do not rise, or do not lie below the width of the rows.
+        UserError: the widths are not increasing, or not below the width of the rows.
     """
     sides = [name for name in rows.element_spec if name.endswith("_segment_ids")]
     full = max(rows.element_spec[name].shape[0] for name in sides)
@@ -150,6 +152,6 @@ def _check_widths(widths: Sequence[int], full: int) -> None:
     rises = all(a < b for a, b in itertools.pairwise([0, *widths, full]))
     if not rises:
         raise UserError(
-            f"length_buckets = {list(widths)} must rise from above 0 to below {full}, "
-            "the width of a row"
+            f"length_buckets = {list(widths)} must be increasing, above 0 and below {full}, the "
+            "width of a row"
         )

@@ -1,13 +1,13 @@
-"""Rows that go on: B streams of documents side by side, each cut into windows one after the other.
+"""Contiguous rows: B parallel streams of documents, each cut into consecutive windows.
 
-Row r of a batch goes on where row r of the batch before stopped. With B = 2 and T = 3, documents
-of 5, 2 and 4 tokens:
+Row r of a batch continues where row r of the previous batch stopped. With B = 2 and T = 3,
+documents of 5, 2 and 4 tokens:
 
     stream 0    a1 a2 a3 | a4 a5        inputs  0 a1 a2 | a3 a4      continues 0 | 1
     stream 1    b1 b2 c1 | c2 c3 c4     inputs  0 b1 0  | c1 c2 c3   continues 0 | 1
     segments                            1 1 1 | 1 1    and    1 1 2 | 1 1 1
 
-Positions are counted inside a row; a model's carry has what came before the row.
+Positions are counted within a row; the model's carry holds what came before the row.
 """
 
 from collections.abc import Callable
@@ -30,23 +30,22 @@ _ENDLESS = 2**62
 
 @part
 class ContiguousWindows:
-    """Rows that go on from one batch to the next, every token of a split once an epoch.
+    """Rows that continue from batch to batch; every token of a split occurs once per epoch.
 
-    In each epoch the documents are joined in another order and cut into B streams of equal
-    length; so a stream may begin inside a document. At the end of an epoch rows
-    are padded. One pass reads every document from its beginning to its end in one stream: each goes
-    to the stream that is the shortest so far, so that the number of streams changes nothing but
-    speed.
+    In each epoch the documents are joined in a new order and cut into B streams of equal length, so
+    a stream may begin inside a document. At the end of an epoch rows are padded. An evaluation pass
+    keeps every document whole in one stream, the one that is shortest so far; the number of streams
+    then affects only speed.
 
     Features: those of `features.LanguageModel`, and `decoder_continues`, 1 where a row's first
-    segment goes on with the last one of the row before.
+    segment continues the last segment of the previous row.
 
     Args:
         length: T.
         vocabulary: of the tokens.
 
     Raises:
-        UserError: if the split has fewer tokens than there are streams.
+        UserError: the split has fewer tokens than there are streams.
     """
 
     settings = "ContiguousWindows"
@@ -62,7 +61,7 @@ class ContiguousWindows:
         size = int(found.flat_values.shape[0])
         if size < batch_size:
             raise UserError(
-                f"a split of {size} tokens has none for some of BATCH_SIZE = {batch_size} rows"
+                f"a split of {size} tokens is too small for BATCH_SIZE = {batch_size} rows"
             )
         bounds = np.arange(batch_size + 1, dtype=np.int64) * size // batch_size
         return epochs(
@@ -70,15 +69,15 @@ class ContiguousWindows:
         )
 
     def one_pass(self, examples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
-        """Returns the rows of documents side by side, none of them cut."""
+        """Returns the rows of one pass over whole documents."""
         return _rows(streams(*side_by_side(documents(examples), batch_size)), self.length)
 
 
 class Streams(NamedTuple):
-    """Documents one after the other, and where streams of them begin and end.
+    """Concatenated documents, and the borders of the streams.
 
     Attributes:
-        tokens: int32 [1 + N], after one that is none.
+        tokens: int32 [1 + N], after a dummy token.
         document: int32 [1 + N], the number of each token's document.
         bounds: int64 [B + 1], stream r holds the tokens from bounds[r] to before bounds[r + 1].
     """
@@ -89,7 +88,7 @@ class Streams(NamedTuple):
 
 
 def documents(examples: tf.data.Dataset) -> tf.RaggedTensor:
-    """Returns the targets of all examples that have any, int32 [D, (tokens)]."""
+    """Returns the targets of all non-empty examples, int32 [D, (tokens)]."""
     parts = list(packing.ragged_batches(examples, TARGETS, 1024))
     with tf.device("/cpu:0"):
         found = tf.concat([part["targets"] for part in parts], 0)
@@ -99,7 +98,7 @@ def documents(examples: tf.data.Dataset) -> tf.RaggedTensor:
 
 
 def side_by_side(found: tf.RaggedTensor, count: int) -> tuple[tf.RaggedTensor, np.ndarray]:
-    """Returns the documents stream by stream, none of them cut, and the bounds of the streams."""
+    """Returns whole documents assigned to streams, stream by stream, and the streams' bounds."""
     lengths = np.zeros(count, np.int64)
     owner = np.zeros(found.nrows(), np.int64)
     for number, size in enumerate(found.row_lengths().numpy()):
@@ -120,12 +119,12 @@ def epochs(
     seed: int,
     rows: Callable[[tf.RaggedTensor, tf.Tensor], tf.data.Dataset],
 ) -> tf.data.Dataset:
-    """Returns the rows of one epoch after the other, without end.
+    """Returns the endless rows of all epochs.
 
     Args:
         found: the documents.
-        seed: decides their order in each epoch.
-        rows: documents in the order of an epoch and its number -> its rows.
+        seed: of their order in each epoch.
+        rows: (documents in the order of an epoch, number of the epoch) -> its rows.
     """
     last = found.nrows() - 1
 
@@ -156,7 +155,7 @@ def _row(made: Streams, stream: tf.Tensor, window: tf.Tensor, length: int) -> Fe
     here = slice(first + 1, tf.minimum(first + length, end) + 1)
     before = slice(first, tf.minimum(first + length, end))
     position = tf.range(tf.cast(here.stop - here.start, tf.int32))
-    # A stream's first token has no past, even inside a document.
+    # The first token of a stream has no context, even inside a document.
     goes_on = tf.equal(made.document[here], made.document[before])
     goes_on &= (position > 0) | (window > 0)
     starts = ~goes_on | (position == 0)  # of the segments of this row
@@ -174,5 +173,5 @@ def _row(made: Streams, stream: tf.Tensor, window: tf.Tensor, length: int) -> Fe
 
 
 def _after(first: int, values: tf.Tensor) -> tf.Tensor:
-    """Returns a vector after one more element."""
+    """Returns a vector with an element prepended."""
     return tf.concat([tf.constant([first], values.dtype), values], 0)

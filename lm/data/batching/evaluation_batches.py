@@ -1,4 +1,4 @@
-"""One exact pass over a split: every example once, with the raw examples at hand."""
+"""One exact pass over a split: batches with every example once, and the raw examples."""
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,18 +19,18 @@ Example = dict[str, Any]
 
 
 class EvaluationBatches:
-    """Batches of one fixed shape that hold every example exactly once; can be iterated again.
+    """Batches of fixed shape that contain every example exactly once; can be iterated again.
 
-    The last batch is filled up with empty rows: segment ids and loss weights 0.
+    The last batch is filled with empty rows, whose segment ids and loss weights are 0.
 
     Args:
         examples: the examples in order.
         rows: their rows, each of fixed shape.
         batch_size: rows of a batch.
-        num_rows: returns the number of rows of an example.
+        num_rows: function from an example to its number of rows.
 
     Attributes:
-        features: shapes and types of a batch, as a dict of `tf.TensorSpec`.
+        features: shapes and dtypes of a batch, as a dict of `tf.TensorSpec`.
     """
 
     def __init__(
@@ -64,21 +64,19 @@ class EvaluationBatches:
 
     @functools.cached_property
     def row_examples(self) -> np.ndarray:
-        """For each row, in the order of the batches, the number of its example.
-
-        It leaves out the rows that fill the last batch.
+        """The number of each row's example, in the order of the batches, without filler rows.
 
         Raises:
-            UserError: if rows are packed or run across examples.
+            UserError: rows are packed or run across examples.
         """
         counts = [self._num_rows(example) for example in self.examples]
         return np.repeat(np.arange(len(counts)), counts)
 
     def texts(self, feature: str = "targets") -> list[str]:
-        """Returns the text of a feature of every example, as it was before tokenizing.
+        """Returns the original text of a feature of every example.
 
         Raises:
-            KeyError: if the task does not keep it.
+            KeyError: the task does not keep it.
         """
         return [example[f"{feature}_pretokenized"] for example in self.examples]
 
@@ -103,18 +101,18 @@ def evaluation_batches(  # noqa: PLR0913 - keyword-only settings of one evaluati
     """Returns one exact pass over a split of a task.
 
     Args:
-        mixture_or_task_name: name of a registered task; a mixture has none of its own.
+        mixture_or_task_name: name of a registered task, not of a mixture.
         split: name of the split.
         lengths: TASK_FEATURE_LENGTHS.
-        converter: factory of a feature converter; without packing, rows can be told apart.
-        batch_size: rows of a batch; changes nothing but speed.
+        converter: factory of a feature converter; without packing, rows belong to single examples.
+        batch_size: rows of a batch; affects only speed.
         vocabulary: replaces the task's own, if given.
         preprocessors: SeqIO preprocessors that follow the task's own.
         seed: of preprocessors that are random.
         limit: number of examples to take from the beginning; all by default.
 
     Raises:
-        UserError: naming what is unknown: task, split, feature or length.
+        UserError: an unknown task, split, feature or length.
     """
     task = task_registry.task(mixture_or_task_name, split, vocabulary)
     converting = converter()
@@ -129,7 +127,7 @@ def evaluation_batches(  # noqa: PLR0913 - keyword-only settings of one evaluati
 
 
 def task_names(mixture_or_task_name: str, split: str = "validation") -> list[str]:
-    """Returns the names of the tasks in a mixture that have a split; of a task, its own."""
+    """Returns the names of a mixture's tasks with the split, or the name of a task itself."""
     found = task_registry.provider(mixture_or_task_name, split)
     return [task.name for task in task_registry.tasks(found, split)]
 

@@ -1,4 +1,4 @@
-"""The position in a tf.data iterator as bytes, and the check that it fits the pipeline."""
+"""The position of a tf.data iterator as bytes, and the check that it fits the pipeline."""
 
 import io
 import json
@@ -16,17 +16,17 @@ from lm.errors import UserError
 
 _FINGERPRINT = "pipeline.json"
 _NAME = "iterator"
-# What a position takes: the shuffle buffers' examples, whose tokens seldom pack to a hundredth.
+# Limits for a position, which holds the examples of the shuffle buffers, hardly compressible.
 _LARGEST = 4 * 2**30
 _LARGEST_FINGERPRINT = 16 * 2**20
 _DENSEST, _SLACK = 100, 64 * 2**20
 
 
 def save(iterator: Any, fingerprint: Mapping[str, Any]) -> bytes:
-    """Returns the position of an iterator and what its pipeline is made of.
+    """Returns the position of an iterator with the fingerprint of its pipeline.
 
     Raises:
-        UserError: if an operation of the pipeline cannot be saved.
+        UserError: an operation of the pipeline cannot be saved.
     """
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -55,12 +55,12 @@ def restore(
 
     Args:
         iterator: a new iterator over the same pipeline.
-        state: what `save` returned.
-        fingerprint: what this pipeline is made of; TensorFlow itself would not notice a change.
+        state: the result of `save`.
+        fingerprint: of this pipeline; TensorFlow itself would not notice a change.
         allow_changes: names in it that may differ.
 
     Raises:
-        UserError: naming what differs, with old and new value.
+        UserError: listing the differences, with old and new value.
     """
     with tempfile.TemporaryDirectory() as folder, _opened(state) as archive:
         check(_read_fingerprint(archive), fingerprint, allow_changes=allow_changes)
@@ -76,10 +76,10 @@ def restore(
 def check(
     old: Mapping[str, Any], new: Mapping[str, Any], *, allow_changes: Collection[str] = ()
 ) -> None:
-    """Compares what a pipeline was and is made of.
+    """Compares the old and the new fingerprint of a pipeline.
 
     Raises:
-        UserError: naming all that differs and may not.
+        UserError: listing the differences that are not allowed.
     """
     new = json.loads(json.dumps(new))
     names = sorted((old.keys() | new.keys()) - set(allow_changes))
@@ -89,12 +89,12 @@ def check(
 
 
 def _opened(state: bytes) -> zipfile.ZipFile:
-    """Returns the archive of a position, whose stated sizes are those that a run writes."""
+    """Returns the archive of a position after checking the sizes that it declares."""
     try:
         archive = zipfile.ZipFile(io.BytesIO(state))
     except zipfile.BadZipFile as error:
         raise UserError("the saved position in the data is damaged") from error
-    # Before anything is read: of each file no more than its stated size ever is.
+    # Check before reading: no more than the declared size of a file is ever read.
     sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
     total = sum(entry.file_size for entry in archive.infolist())
     most = min(_LARGEST, _DENSEST * len(state) + _SLACK)
@@ -107,18 +107,18 @@ def _opened(state: bytes) -> zipfile.ZipFile:
 
 
 def _read_fingerprint(archive: zipfile.ZipFile) -> dict[str, Any]:
-    """Returns what the pipeline was made of when the position was saved."""
+    """Returns the fingerprint stored with the position."""
     try:
         found = json.loads(archive.read(_FINGERPRINT))
         if isinstance(found, dict):
             return found
-        raise ValueError(f"{_FINGERPRINT} is no object")
+        raise ValueError(f"{_FINGERPRINT} is not an object")
     except (KeyError, ValueError, RecursionError, zipfile.BadZipFile) as error:
         raise UserError(f"the saved position in the data is damaged: {error}") from error
 
 
 def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
-    """Writes the files of an archive into a folder, never outside it, in chunks."""
+    """Extracts an archive into a folder, in chunks and never outside of it."""
     for name in archive.namelist():
         with archive.open(name) as source, Path(folder, Path(name).name).open("wb") as target:
             shutil.copyfileobj(source, target)

@@ -1,14 +1,14 @@
-"""Rows of XLNet that go on: B streams of documents side by side, each row R tokens further.
+"""Contiguous rows for XLNet: B parallel streams of documents; rows advance by R tokens.
 
-With R = 3 and rows of 10, a document of eight tokens is three rows; the second part of each begins
-where the first part of the next does (`lm.data.rows.permuted_rows` says what stands in a row):
+With R = 3 and rows of 10, a document of eight tokens makes three rows; the second part of each
+begins where the first part of the next does (`lm.data.rows.permuted_rows` explains the rows):
 
     a b c | d e [SEP] f g [SEP] [CLS]     continues 0
     d e f | g [SEP] h [SEP] [CLS]         continues 1
     g h                                   continues 1
 
-So every token stands once in the first part of a row, which the next row finds in its memory. A row
-holds one document.
+So every token is once in the first part of a row, which the next row has in its memory. A row holds
+one document.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,40 +30,40 @@ from lm.parts import part
 from lm.ranges import PositiveInt, UnitFloat
 
 Direction: TypeAlias = Callable[[tf.Tensor, int], tf.Tensor]
-"""Number of a stream and of all streams -> whether it is read from the end of its documents."""
+"""(Index of a stream, number of streams) -> whether its documents are reversed."""
 
 
 @part
 def second_half_backward(stream: tf.Tensor, count: int) -> tf.Tensor:
-    """The release's bidirectional data: the second half of the streams runs backward."""
+    """The release's bidirectional data: the second half of the streams is reversed."""
     return 2 * stream >= count
 
 
 @part
 class PermutedWindows:
-    """Rows that go on from one batch to the next; the features are those of `PermutedRow`.
+    """Rows that continue from batch to batch; the features are those of `PermutedRow`.
 
-    In each epoch the documents are joined in another order and cut into B streams of an equal
-    number of rows; so a stream may begin inside a document. `encoder_continues` is 1 where a row
-    goes on with the document of the row before. Spans and orders are drawn anew in every epoch.
+    In each epoch the documents are joined in a new order and cut into B streams of an equal number
+    of rows, so a stream may begin inside a document. `encoder_continues` is 1 where a row continues
+    the document of the previous row. Spans and orders are drawn anew in every epoch.
 
-    One pass reads every document from its beginning to its end in one stream. Its spans and orders
-    depend on nothing but the document and the row in it; second pieces go on with the first. Only
-    some of the tokens are predicted, so that bits per byte would be wrong.
+    An evaluation pass keeps every document whole in one stream. Its spans and orders depend only on
+    the document and the index of the row; second pieces continue the first ones. Only some tokens
+    are predicted, so bits per byte are not defined.
 
     Args:
         length: T.
         vocabulary: of the tokens.
         row: factory of `PermutedRow`.
-        backward: which streams hold their documents from the end to the start, such as
-            `second_half_backward`; their rows have the feature `encoder_direction`. None is none.
-        random_piece_rate: share of rows whose second piece is from elsewhere in the split.
+        backward: which streams have reversed documents, such as `second_half_backward`; rows then
+            have the feature `encoder_direction`. None reverses no stream.
+        random_piece_rate: share of rows whose second piece is from a random place in the split.
 
     Raises:
-        UserError: if the split has fewer rows than there are streams; as `PermutedRow`.
+        UserError: the split has fewer rows than there are streams; and as `PermutedRow`.
 
     Source: Yang et al. 2019 (https://arxiv.org/abs/1906.08237), section 3.1.
-    Departures: documents do not share a row, and the memory ends with them.
+    Departures: documents do not share rows, and the memory is cleared at their ends.
     """
 
     keeps_text = False
@@ -94,7 +94,7 @@ class PermutedWindows:
         total = int(windows(found, step).ends[-1])
         if total < batch_size:
             raise UserError(
-                f"a split of {total} rows has none for some of BATCH_SIZE = {batch_size} streams"
+                f"a split of {total} rows is too small for BATCH_SIZE = {batch_size} streams"
             )
         bounds = tf.range(batch_size + 1, dtype=tf.int64) * total // batch_size
         drawing = Drawing(self.make, seed, self.random_piece_rate, self.backward)
@@ -105,7 +105,7 @@ class PermutedWindows:
         return epochs(found, seed, rows)
 
     def one_pass(self, examples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
-        """Returns the rows of documents side by side, none of them cut."""
+        """Returns the rows of one pass over whole documents."""
         found, ends = side_by_side(documents(examples), batch_size)
         made = windows(found, self.make.reuse_length)
         # Streams end where documents do: rows up to there.
@@ -116,10 +116,7 @@ class PermutedWindows:
 
 @part
 class TextRows:
-    """Rows of `lengths["targets"]` for an encoder that reads text and predicts nothing.
-
-    Long texts are split.
-    """
+    """Rows of `lengths["targets"]` for an encoder without predictions; long texts are split."""
 
     task_features = TARGETS
     trims = ()
@@ -150,11 +147,11 @@ class TextRows:
 
 
 class Windows(NamedTuple):
-    """Documents one after the other, and where their rows and the streams end.
+    """Concatenated documents, and the borders of their rows and of the streams.
 
     Attributes:
         documents: int32 [D, (tokens)].
-        ends: int64 [D], rows of all documents up to this one.
+        ends: int64 [D], cumulative number of rows of the documents.
         bounds: int64 [B + 1], stream r holds the rows from bounds[r] to before bounds[r + 1].
     """
 
@@ -164,7 +161,7 @@ class Windows(NamedTuple):
 
 
 class Drawing(NamedTuple):
-    """How rows are made and what is drawn for them."""
+    """How rows are made, and the random choices for them."""
 
     make: PermutedRow
     seed: int
@@ -221,12 +218,12 @@ def _row(
 
 
 def _directed(text: tf.Tensor, is_backward: tf.Tensor) -> tf.Tensor:
-    """Returns the text, or the text from its end to its start."""
+    """Returns the text, reversed if asked."""
     return tf.where(is_backward, tf.reverse(text, [0]), text)
 
 
 def _pieces(text: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns a text cut at a random token, nothing where there are less than two."""
+    """Splits a text at a random token; two empty pieces if it has fewer than two tokens."""
     size = tf.size(text)
     cut = tf.random.stateless_uniform([], key, 1, tf.maximum(size, 2), tf.int32)
     cut = tf.where(size > 1, cut, 0)
@@ -234,7 +231,7 @@ def _pieces(text: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _anywhere(tokens: tf.Tensor, size: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
-    """Returns so many tokens from a random position."""
+    """Returns `size` tokens from a random position."""
     most = tf.size(tokens) - size
     start = tf.random.stateless_uniform([], key, 0, most + 1, tf.int32)
     return tokens[start : start + size]

@@ -1,8 +1,8 @@
-"""The training stream: batches of NumPy arrays without end, from a task or mixture by name.
+"""The training pipeline: endless batches of NumPy arrays from a task or mixture.
 
     tokenized store → shuffled indices → preprocessors → mixing → shuffle buffer → rows → batches
 
-A pipeline is decided by its arguments and its files: the same ones give the same batches.
+The same arguments and files always give the same batches.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -34,25 +34,24 @@ class Pipeline(Batches):
         lengths: TASK_FEATURE_LENGTHS, e.g. `{"inputs": 128, "targets": 128}`.
         converter: factory of a feature converter of `lm.data.rows.features`.
         batch_size: rows of the global batch.
-        seed: decides order, mixing and random preprocessors.
+        seed: of the order, the mixing and random preprocessors.
         vocabulary: replaces the task's own, if given.
-        preprocessors: SeqIO preprocessors that follow the task's own, e.g.
+        preprocessors: SeqIO preprocessors applied after the task's own, e.g.
             `lm.data.preprocessing.denoising.span_corruption`.
-        shuffle_buffer: number of examples, after long ones are split, among which the next is
-            drawn at random. A stored task is also shuffled as a whole. 1 keeps the order.
+        shuffle_buffer: size of the shuffle buffer, in examples after splitting long ones. A stored
+            task is also shuffled as a whole. 1 disables the buffer.
         length_buckets: widths to which batches of shorter rows are cut, e.g. [32, 64]; each is one
-            more shape to compile for. Rows that are packed are full and gain nothing.
-        prefetch: number of batches made ahead.
-        process_index: which process this is, of `process_count`; see `Batches`.
+            more shape to compile. No use with packing, since packed rows are full.
+        prefetch: number of batches to prepare in advance.
+        process_index: index of this process; see `Batches`.
         process_count: number of processes.
 
     Attributes:
         vocabulary_sizes: feature and task -> number of ids of its tokenizer.
-        label_names: names of the labels of a classification task, by their ids; else none.
+        label_names: names of a classification task's labels by id; else empty.
 
     Raises:
-        UserError: naming what is unknown: task, split, feature or length; or the task of which no
-            example is left.
+        UserError: an unknown task, split, feature or length, or a task without examples.
 
     Example (gin):
         pipeline.Pipeline.mixture_or_task_name = %MIXTURE_OR_TASK_NAME
@@ -101,7 +100,7 @@ class Pipeline(Batches):
 
 
 def task_fingerprint(provider: task_registry.Provider, split: str) -> dict[str, Any]:
-    """Returns what decides the examples of a task or mixture: sources, tokenizers, shares."""
+    """Returns everything that determines the examples: sources, tokenizers, mixing rates."""
     tasks = task_registry.tasks(provider, split)
     return {
         "mixture_or_task_name": provider.name,
@@ -118,7 +117,7 @@ def row_fingerprint(
     preprocessors: Sequence[stream.Preprocessor],
     seed: int,
 ) -> dict[str, Any]:
-    """Returns what decides the rows that examples become."""
+    """Returns everything that determines how rows are made of examples."""
     return {
         "lengths": dict(lengths),
         "converter": converter,
@@ -140,14 +139,14 @@ def vocabulary_sizes(
 
 
 def _features(made: Converter) -> tuple[str, ...]:
-    """Returns the features that a converter needs or takes along."""
+    """Returns the features that a converter needs or passes on."""
     return (*made.task_features, *OPTIONAL_FEATURES)
 
 
 def _require_examples(
     provider: task_registry.Provider, split: str, made: Converter, steps: stream.Steps
 ) -> None:
-    """Reads each task up to its first example: an endless stream of none would wait for ever."""
+    """Checks that each task has an example: an endless stream without one would never return."""
     for task in task_registry.tasks(provider, split):
         examples = stream.keep(stream.one_pass(task, split, steps), _features(made))
         if not any(True for _ in made.prepare(examples, steps.lengths).take(1)):

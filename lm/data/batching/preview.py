@@ -1,4 +1,4 @@
-"""The first examples of a task at its three stages: raw, tokenized, and as rows for a model."""
+"""A preview of a task: its first examples raw, tokenized, and as rows for a model."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _LABELLED: Mapping[str, Callable[[], Any]] = {
     "score": classification.Regression,
     "start": question_answering.Spans,
 }
-POOL = 64  # examples from which rows are packed
+POOL = 64  # examples to pack rows from
 TEMPLATE = "template"  # the feature of a prompt's template
 
 
@@ -37,8 +37,8 @@ class Preview:
         split: the split that was read.
         counts: number of examples of each task, None where unknown.
         vocabularies: of each feature.
-        raw: examples as their source gives them; of a mixture, from its tasks in turn. Where they
-            name the template of their prompt, the shortest one of each template.
+        raw: raw examples; of a mixture, from its tasks in turn. For tasks with prompt templates,
+            the shortest example of each template.
         tokens: examples after the task's preprocessors.
         rows: the model's features.
     """
@@ -61,18 +61,18 @@ def preview(
     converter: Callable[[], Converter] | None = None,
     vocabulary: seqio.Vocabulary | None = None,
 ) -> Preview:
-    """Read the beginning of a split, in order, without tokenizing the rest.
+    """Reads the beginning of a split, in order, without tokenizing the rest.
 
     Args:
         name: name of a registered task or mixture.
         split: name of the split.
-        number: how many examples, and how many rows at most.
-        lengths: TASK_FEATURE_LENGTHS; 128 of each feature by default.
-        converter: factory of a feature converter; by default a packing one that fits the task.
+        number: number of examples, and maximum number of rows.
+        lengths: TASK_FEATURE_LENGTHS; by default 128 for each feature.
+        converter: factory of a feature converter; by default one that suits the task, with packing.
         vocabulary: replaces the task's own.
 
     Raises:
-        UserError: naming what is unknown or missing.
+        UserError: something is unknown or missing.
     """
     task_registry.require_data(
         task_registry.get(name), split
@@ -85,7 +85,7 @@ def preview(
     tokenized = [_tokenized(part, split, lengths) for part in parts]
     pool = [stream.keep(part, (*made.task_features, *OPTIONAL_FEATURES)) for part in tokenized]
     rows = to_rows(made, _interleaved(pool).take(POOL), lengths)
-    with without_chatter():  # SentencePiece logs that it opened its model
+    with without_chatter():  # SentencePiece logs when it opens a model
         tokens = list(islice(_in_turn(tokenized), number))
         packed = list(islice(rows.as_numpy_iterator(), number))
     return Preview(
@@ -100,7 +100,7 @@ def preview(
 
 
 def default_converter(provider: task_registry.Provider) -> Callable[[], Any]:
-    """A converter for the features that a task has: of labels, or one that packs."""
+    """Returns a converter for the features of a task: of labels, or with packing."""
     for name, converter in _LABELLED.items():
         if name in provider.output_features:
             return converter
@@ -110,7 +110,7 @@ def default_converter(provider: task_registry.Provider) -> Callable[[], Any]:
 
 
 def piece(vocabulary: seqio.Vocabulary, token: int) -> str:
-    """What one id stands for, in visible characters.
+    """Returns the piece of an id, in visible characters.
 
     Example:
         >>> [piece(seqio.ByteVocabulary(), token) for token in (0, 1, 68, 35, 198)]
@@ -129,12 +129,12 @@ def piece(vocabulary: seqio.Vocabulary, token: int) -> str:
 
 
 def text(vocabulary: seqio.Vocabulary, ids: Sequence[int]) -> str:
-    """What ids stand for, in one line."""
+    """Returns the text of ids, in one line."""
     return visible(vocabulary.decode([int(token) for token in ids])).replace("␣", " ")
 
 
 def visible(characters: str) -> str:
-    r"""The same with signs for what cannot be seen.
+    r"""Returns text with symbols for invisible characters.
 
     Example:
         >>> visible("a b\n")
@@ -150,7 +150,7 @@ def _tokenized(task: seqio.Task, split: str, lengths: packing.Lengths) -> tf.dat
 
 
 def _raw(parts: Sequence[tf.data.Dataset], number: int) -> list[Example]:
-    """The first examples, or one of each template, the shortest of the pool."""
+    """Returns the first examples, or the shortest one of each template."""
     if not all(TEMPLATE in part.element_spec for part in parts):
         return list(islice(_in_turn(parts), number))
     pool = sorted(islice(_in_turn(parts), POOL), key=lambda example: len(example["inputs"]))
@@ -161,7 +161,7 @@ def _raw(parts: Sequence[tf.data.Dataset], number: int) -> list[Example]:
 
 
 def _in_turn(parts: Sequence[tf.data.Dataset]) -> Iterator[Example]:
-    """One example of each dataset after the other; those that have ended are passed over."""
+    """Yields examples of the datasets in turn; skips those that have ended."""
     waiting = [part.as_numpy_iterator() for part in parts]
     while waiting:
         current = waiting.pop(0)
@@ -171,7 +171,7 @@ def _in_turn(parts: Sequence[tf.data.Dataset]) -> Iterator[Example]:
 
 
 def _plain(value: Any) -> Any:
-    """Bytes as text, arrays as lists, numbers as numbers."""
+    """Returns bytes as text, arrays as lists, numbers as Python numbers."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, np.ndarray):
@@ -180,6 +180,6 @@ def _plain(value: Any) -> Any:
 
 
 def _interleaved(parts: Sequence[tf.data.Dataset]) -> tf.data.Dataset:
-    """One example of each dataset in turn."""
+    """Returns the examples of the datasets in turn."""
     turns = tf.data.Dataset.range(len(parts)).repeat()
     return tf.data.Dataset.choose_from_datasets(list(parts), turns)

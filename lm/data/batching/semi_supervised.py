@@ -1,6 +1,6 @@
-"""Labelled rows beside unlabelled ones with augmented copies, for `lm.objectives.consistency`.
+"""Labelled rows with unlabelled ones and their augmented copies, for `lm.objectives.consistency`.
 
-With k = 2 unlabelled texts u, v a row holds five of the model's:
+With k = 2 unlabelled texts u, v a row holds five rows of the model:
 
     encoder_input_tokens  [5, T]   labelled text, u, v, copy of u, copy of v
     labels                [1]      of the first
@@ -28,9 +28,9 @@ AUGMENTED_TYPES = "augmented_token_types"
 
 @part
 class AugmentedPairs:
-    """Two rows of `lengths["inputs"]`: a text, the task's `inputs`, and its copy, `augmented`.
+    """Pairs of rows of `lengths["inputs"]`: a text (`inputs`) and its augmented copy (`augmented`).
 
-    The model's features are [2, T]. Longer texts are cut.
+    The model's features are [2, T]. Longer texts are truncated.
 
     Args:
         side: of the model, `encoder` or `decoder`.
@@ -78,14 +78,14 @@ def as_inputs(features: Features) -> Features:
 
 @part
 class LabelledAndUnlabelled(Batches):
-    """Batches of the rows above: a labelled text and k unlabelled ones in each row.
+    """Batches of a labelled text and k pairs of unlabelled ones per row.
 
     Args:
-        labelled: factory of the rows with labels, `pipeline.Pipeline`; its batch size counts.
+        labelled: factory of the labelled rows, `pipeline.Pipeline`; sets the batch size.
         unlabelled: factory of a pipeline of `AugmentedPairs`.
         unlabelled_per_labelled: k (paper: 3 to 7).
-        prefetch: number of batches made ahead.
-        process_index: which process this is, of `process_count`; see `Batches`.
+        prefetch: number of batches to prepare in advance.
+        process_index: index of this process; see `Batches`.
         process_count: number of processes.
 
     Attributes:
@@ -127,7 +127,7 @@ class LabelledAndUnlabelled(Batches):
 
 
 def joined(labelled: Features, unlabelled: Features, step: tf.Tensor) -> Features:
-    """Returns one row of a labelled one and of k pairs [k, 2, T]."""
+    """Joins a labelled row and k pairs [k, 2, T]."""
     rows = {
         name: tf.concat([labelled[name][None], pairs[:, 0], pairs[:, 1]], axis=0)  # [1 + 2k, T]
         for name, pairs in unlabelled.items()

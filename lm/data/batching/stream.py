@@ -1,8 +1,8 @@
-"""Examples of tasks as endless or single passes: shuffled by index, preprocessed, mixed.
+"""Streams of examples, endless or one pass: shuffled by index, preprocessed, mixed.
 
-A task whose tokens are stored is shuffled as a whole: example number i of epoch e is found by a
-pseudo-random permutation of the indices, made from the seed and e. Such a stream has no state but
-its position.
+A task with stored tokens is shuffled as a whole: the order in epoch e is a pseudo-random
+permutation of the indices, a function of the seed and e. The only state of such a stream is its
+position.
 """
 
 import logging
@@ -28,14 +28,13 @@ _ENDLESS = 2**62
 
 
 class Steps(NamedTuple):
-    """How examples are made of a split's tokens: by the task's preprocessors, then by these.
+    """How examples are made: by the task's preprocessors, then by these.
 
     Attributes:
-        lengths: TASK_FEATURE_LENGTHS, handed to preprocessors that ask for it.
-        trims: the features that the converter cuts; no other is cut on the way to it. None
-            means all, as in SeqIO.
-        preprocessors: further ones after the task's own.
-        seed: of what is random.
+        lengths: TASK_FEATURE_LENGTHS, passed to preprocessors that take it.
+        trims: the features that may be truncated; None means all, as in SeqIO.
+        preprocessors: applied after the task's own.
+        seed: of random preprocessors.
     """
 
     lengths: Lengths
@@ -55,7 +54,7 @@ def one_pass(task: seqio.Task, split: str, steps: Steps) -> tf.data.Dataset:
 
 
 def endless(task: seqio.Task, split: str, steps: Steps) -> tf.data.Dataset:
-    """Returns the examples of a split over and over, in another order each time."""
+    """Returns the examples of a split endlessly, in a new order each epoch."""
     store, seed = token_store.open_store(task, split), steps.seed
     if store is None:
         dataset = task.source.get_dataset(split=split, shuffle=True, seed=seed)
@@ -72,13 +71,13 @@ def mixed(
 ) -> tf.data.Dataset:
     """Returns the endless examples of a task, or of a mixture's tasks by their rates.
 
-    A mixture's tasks without the split are left out.
+    Tasks of a mixture without the split are left out.
 
     Args:
         provider: the task or mixture.
         split: name of the split.
         steps: how examples are made.
-        features: the ones to keep, so that tasks may differ in others.
+        features: the ones to keep; tasks may differ in others.
     """
     tasks = task_registry.tasks(provider, split)
     streams = [keep(endless(task, split, steps), features) for task in tasks]
@@ -90,27 +89,27 @@ def mixed(
 
 
 def rates(provider: task_registry.Provider, split: str) -> list[float]:
-    """Returns the share of each task, in the order of `task_registry.tasks`; their sum is 1.
+    """Returns the share of each task, in the order of `task_registry.tasks`; the sum is 1.
 
     Raises:
-        UserError: if no task of a mixture has a rate over 0.
+        UserError: no task of a mixture has a positive rate.
     """
     tasks = task_registry.tasks(provider, split)
     if isinstance(provider, seqio.Task):
         return [1.0]
     raw = [provider.get_rate(task) for task in tasks]
     if not sum(raw) > 0:
-        raise UserError(f"{provider.name}: no task with split {split!r} has a rate over 0")
+        raise UserError(f"{provider.name}: no task with split {split!r} has a positive rate")
     return [rate / sum(raw) for rate in raw]
 
 
 def shuffled_indices(count: int, *, seed: int, name: str) -> tf.data.Dataset:
-    """Returns indices 0 … count − 1 in a new pseudo-random order every epoch, without end.
+    """Returns indices 0 … count − 1 endlessly, in a new pseudo-random order every epoch.
 
     Args:
         count: number of examples.
         seed: of the orders.
-        name: of the task, so that tasks with the same seed have different orders.
+        name: of the task; gives tasks with the same seed different orders.
     """
     key = (seed ^ zlib.crc32(name.encode())) % 2**31
 
@@ -122,11 +121,11 @@ def shuffled_indices(count: int, *, seed: int, name: str) -> tf.data.Dataset:
 
 
 def preprocess(task: seqio.Task, dataset: tf.data.Dataset, steps: Steps) -> tf.data.Dataset:
-    """Applies the task's preprocessors after the cache mark (all, if it has none) and more.
+    """Applies the task's preprocessors after the cache placeholder (or all), and those of `steps`.
 
-    Random ones (`seqio.map_over_dataset(num_seeds=...)`) get seeds made from the seed. SeqIO's
-    `append_eos_after_trim` gets the lengths of the features in `trims` alone, so that it does not
-    trim what a converter splits.
+    Random ones (`seqio.map_over_dataset(num_seeds=...)`) get seeds derived from the seed. SeqIO's
+    `append_eos_after_trim` only gets the lengths of the features in `trims`, so that it does not
+    truncate features that a converter splits.
     """
     with seqio.utils.map_seed_manager(steps.seed):
         for step in [*after_cache(task), *steps.preprocessors]:
@@ -137,14 +136,14 @@ def preprocess(task: seqio.Task, dataset: tf.data.Dataset, steps: Steps) -> tf.d
 
 
 def after_cache(task: seqio.Task) -> list[Preprocessor]:
-    """Returns the preprocessors that run anew in every epoch."""
+    """Returns the preprocessors that run again in every epoch."""
     steps = list(task.preprocessors)
     marks = [i for i, step in enumerate(steps) if isinstance(step, seqio.CacheDatasetPlaceholder)]
     return steps[marks[0] + 1 :] if marks else steps
 
 
 def keep(dataset: tf.data.Dataset, features: Sequence[str]) -> tf.data.Dataset:
-    """Returns the dataset with these features alone, those that are there."""
+    """Returns the dataset with only these features, as far as they exist."""
     kept = [name for name in features if name in dataset.element_spec]
     return mapped(dataset, lambda example: {name: example[name] for name in kept})
 
@@ -154,7 +153,7 @@ _append_eos_after_trim = seqio.preprocessors.append_eos_after_trim
 
 
 def _cut_to(steps: Steps) -> Lengths:
-    """Returns the lengths of what the converter cuts."""
+    """Returns the lengths of the features that may be truncated."""
     trims = steps.lengths if steps.trims is None else steps.trims
     return {name: length for name, length in steps.lengths.items() if name in trims}
 
@@ -168,16 +167,16 @@ def _report_cuts(
         if count := int((sizes > length).sum()):
             part = f"{count} of {len(sizes)} ({100 * count / len(sizes):.1f} %)"
             source = f"{task.name}/{split}"
-            _LOG.warning("%s: %s %s are longer than %d and cut", source, part, name, length)
+            _LOG.warning("%s: %s %s are longer than %d and truncated", source, part, name, length)
 
 
 def _leaves_sizes(step: Preprocessor) -> bool:
-    """Tells whether sizes after a step are known from those before it."""
+    """Returns whether the sizes after a step follow from those before it."""
     return step in (_append_eos, _append_eos_after_trim) or text_pairs.is_join(step)
 
 
 def _sizes(task: seqio.Task, store: token_store.TokenStore, name: str) -> np.ndarray:
-    """Returns the sizes of a feature after the task's last step, before anything is cut."""
+    """Returns the sizes of a feature after the task's last step, before truncation."""
     if name == text_pairs.FIRST and any(map(text_pairs.is_join, after_cache(task))):
         texts = [text for text in (name, text_pairs.SECOND) if text in store.columns]
         return text_pairs.joined_sizes(*map(store.sizes, texts))

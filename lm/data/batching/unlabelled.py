@@ -1,4 +1,4 @@
-"""Texts without labels, as a task would read them: for predictions."""
+"""Examples of a task from texts without labels, for predictions."""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,29 +20,29 @@ def text_columns(task: seqio.Task) -> dict[str, str]:
     """Returns the column of each text of a classification task, `{feature: column}`.
 
     Raises:
-        UserError: the task does not say which columns it reads.
+        UserError: it is not a classification task, or one of multiple choice.
     """
     first = task.preprocessors[0]
     if getattr(first, "func", None) is not chosen:
         raise UserError(
-            f"{task.name} does not say which columns it reads: it is none of "
+            f"{task.name} has no known columns of text: it was not made by "
             "lm.data.preprocessing.classification_task"
         )
     keys = first.keywords["keys"]
     if CHOICES in keys:
-        raise UserError(f"{task.name} asks for one of the choices of a row: use `lm eval`")
+        raise UserError(f"{task.name} is a multiple-choice task: use `lm eval`")
     return {name: keys[name] for name in KEYS if name in keys}
 
 
 def unlabelled(
     task: seqio.Task, texts: Sequence[Mapping[str, str]], lengths: Lengths
 ) -> tf.data.Dataset:
-    """Returns an example for each row of texts, in order, made as the task makes its own.
+    """Returns an example for each row of texts, in order, preprocessed as by the task.
 
     Args:
         task: a classification task.
         texts: rows with the columns of `text_columns`.
-        lengths: TASK_FEATURE_LENGTHS, to which the task cuts.
+        lengths: TASK_FEATURE_LENGTHS, to which the task truncates.
     """
     columns = text_columns(task)
     rows = {name: [row[column] for row in texts] for name, column in columns.items()}
@@ -55,7 +55,7 @@ def unlabelled(
 
 
 def with_unknown_answers(dataset: tf.data.Dataset, names: Sequence[str]) -> tf.data.Dataset:
-    """Returns the examples with the features that a converter asks for and that are not known."""
+    """Returns the examples with placeholders for the unknown answers, which converters need."""
 
     def filled(example: Features) -> Features:
         unknown = {**_UNKNOWN, "labels": tf.zeros_like(example["inputs"])}

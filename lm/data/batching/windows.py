@@ -1,9 +1,8 @@
-"""Batches of windows over the tokens of a split, and the plainest windows: parts of one stream.
+"""Batches of windows over the tokens of a split, and `RandomWindows` over a single stream.
 
-How windows lie is a part of its own, of the protocol `WindowRows`; three have it: `RandomWindows`,
-`contiguous.ContiguousWindows` and `permuted_windows.PermutedWindows`. In a stream the tokens of all
-examples are joined, as the task made them. A window of T + 1 tokens w gives inputs w[:-1] and
-targets w[1:]; there is no start token. With T = 3:
+The windows are chosen by a `WindowRows`: `RandomWindows`, `contiguous.ContiguousWindows` or
+`permuted_windows.PermutedWindows`. In a stream the tokens of all examples are concatenated. A
+window of T + 1 tokens w gives inputs w[:-1] and targets w[1:]; there is no start token. With T = 3:
 
     stream           5 6 7 8 9 4 3
     window at 1        6 7 8 9          inputs 6 7 8, targets 7 8 9
@@ -35,18 +34,18 @@ TARGETS = ("targets",)
 
 
 class WindowRows(Protocol):
-    """How the tokens of examples become rows of T; made with T as `length`, and a `vocabulary`.
+    """Makes rows of T tokens from examples; constructed with `length` = T and a `vocabulary`.
 
     Attributes:
-        settings: what decides the rows, as plain JSON.
-        keeps_text: whether a pass predicts every token, so that bits per byte are known.
+        settings: everything that determines the rows, as plain JSON.
+        keeps_text: whether a pass predicts every token, so that bits per byte are defined.
     """
 
     settings: Any
     keeps_text: bool
 
     def endless(self, examples: tf.data.Dataset, batch_size: int, seed: int) -> tf.data.Dataset:
-        """Returns rows without end, in the order of the batches."""
+        """Returns endless rows, in the order of the batches."""
 
     def one_pass(self, examples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
         """Returns the rows of one pass, in the order of the batches."""
@@ -54,17 +53,17 @@ class WindowRows(Protocol):
 
 @part
 class RandomWindows:
-    """Windows at positions drawn uniformly at random, each independent of the others.
+    """Windows at independent, uniformly random positions.
 
-    One pass has disjoint windows in order: every token but the first is predicted exactly once. The
-    last window is padded.
+    An evaluation pass has disjoint windows in order: every token but the first is predicted exactly
+    once. The last window is padded.
 
     Args:
         length: T.
         vocabulary: of the tokens.
 
     Raises:
-        UserError: if the split has no more than T tokens.
+        UserError: the split has at most T tokens.
     """
 
     settings = "RandomWindows"
@@ -79,7 +78,9 @@ class RandomWindows:
         values, length = token_stream(examples), self.length
         num_starts = len(values) - length
         if num_starts < 1:
-            raise UserError(f"a split of {len(values)} tokens has no window of {length} + 1")
+            raise UserError(
+                f"a split of {len(values)} tokens is too small for windows of {length} + 1"
+            )
 
         def window(number: tf.Tensor) -> Features:
             key = tf.stack([tf.cast(seed, tf.int64), number])
@@ -97,26 +98,26 @@ class RandomWindows:
 
 @part
 class Windows(Batches):
-    """Batches of windows over the tokens of a split, which is held in memory.
+    """Batches of windows over the tokens of a split, which are held in memory.
 
     Args:
         mixture_or_task_name: name of a registered task.
         split: name of the split.
         lengths: `{"targets": T}`.
         batch_size: rows of the global batch.
-        seed: decides what is drawn, such as positions or the order of documents.
-        rows: factory of `WindowRows`: how the windows lie.
+        seed: of random choices, such as positions or the order of documents.
+        rows: factory of the `WindowRows`.
         vocabulary: replaces the task's own, if given.
-        preprocessors: SeqIO preprocessors that follow the task's own.
-        prefetch: number of batches made ahead.
-        process_index: which process this is, of `process_count`; see `Batches`.
+        preprocessors: SeqIO preprocessors applied after the task's own.
+        prefetch: number of batches to prepare in advance.
+        process_index: index of this process; see `Batches`.
         process_count: number of processes.
 
     Attributes:
         vocabulary_sizes: feature and task -> number of ids of its tokenizer.
 
     Raises:
-        UserError: if the split is too small; as the rows.
+        UserError: the split is too small; and as the `WindowRows`.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only settings of one run
@@ -179,13 +180,13 @@ def window_batches(
 def _made(
     rows: Callable[..., WindowRows], task: seqio.Task, lengths: Mapping[str, int]
 ) -> WindowRows:
-    """Returns what makes the rows of a task."""
+    """Returns the `WindowRows` of a task."""
     vocabulary = task.output_features["targets"].vocabulary
     return rows(length=needed(lengths, TARGETS)["targets"], vocabulary=vocabulary)
 
 
 def token_stream(examples: tf.data.Dataset) -> tf.Tensor:
-    """Returns the targets of all examples, one after the other: int32 [N]."""
+    """Returns the concatenated targets of all examples, int32 [N]."""
     batches = packing.ragged_batches(examples, TARGETS, 1024)
     parts = [batch["targets"].flat_values.numpy() for batch in batches]
     with tf.device("/cpu:0"):
@@ -208,9 +209,9 @@ def _row(window: tf.Tensor, length: int) -> Features:
 
 
 def _no_num_rows(example: object) -> int:
-    """Raises: no row of a window belongs to one example.
+    """The `num_rows` of windows, whose rows do not belong to single examples.
 
     Raises:
-        UserError: rows may hold parts of several.
+        UserError: always.
     """
-    raise UserError("windows run across examples: their rows belong to none")
+    raise UserError("windows run across examples: their rows do not belong to single examples")

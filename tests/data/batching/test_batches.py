@@ -70,5 +70,5 @@ def test_the_position_is_restored(task):
 
 @pytest.mark.parametrize("widths", [[8, 4], [0, 4], [4, 16]])
 def test_widths_that_do_not_rise_are_refused(task, widths):
-    with pytest.raises(UserError, match="must rise from above 0 to below 16"):
+    with pytest.raises(UserError, match="must be increasing, above 0 and below 16"):
         bucketed(task, length_buckets=widths)

@@ -149,7 +149,10 @@ def test_cuts_are_reported_and_language_models_have_none(caplog):
     seqio.TaskRegistry.remove(made.name)
     seqio.TaskRegistry.add_provider(made.name, made.replace(preprocessors=trimming))
     make(made.name)
-    assert "pipeline_cuts/train: 1 of 2 (50.0 %) targets are longer than 16 and cut" in caplog.text
+    assert (
+        "pipeline_cuts/train: 1 of 2 (50.0 %) targets are longer than 16 and truncated"
+        in caplog.text
+    )
     caplog.clear()
     whole = make(made.name, converter=features.LanguageModel, batch_size=3, shuffle_buffer=1)
     assert sorted(texts(next(whole))) == ["x" * 4, "x" * 16, "y"]
@@ -196,7 +199,7 @@ def test_processes_share_the_rows_of_the_same_batches(task):
     again = make(task)
     again.restore(state)
     assert same(next(again), next(make(task)))
-    with pytest.raises(UserError, match="BATCH_SIZE = 4 cannot be shared by 3"):
+    with pytest.raises(UserError, match="BATCH_SIZE = 4 is not divisible by 3"):
         make(task, process_count=3)
 
 

@@ -76,5 +76,5 @@ def test_random_windows_go_on_from_a_position(task):
 
 def test_a_split_that_is_too_short(task):
     """It is named with its size."""
-    with pytest.raises(UserError, match="a split of 26 tokens has no window of 26"):
+    with pytest.raises(UserError, match="a split of 26 tokens is too small for windows of 26"):
         make(task, lengths={"targets": 26})

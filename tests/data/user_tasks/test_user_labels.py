@@ -145,7 +145,7 @@ def test_rows_that_are_cut_are_counted(tmp_path, caplog):
         stream.endless(
             task_registry.get(name), "train", stream.Steps({"inputs": 9}, trims=["inputs"])
         )
-        assert "1 of 4 (25.0 %) inputs are longer than 9 and cut" in caplog.text
+        assert "1 of 4 (25.0 %) inputs are longer than 9 and truncated" in caplog.text
         caplog.clear()
         seqio.TaskRegistry.remove(name)
         user._SPECS.clear()
