@@ -93,7 +93,7 @@ def class_form(
 
     Args:
         name: the task's name.
-        task: what it asks.
+        task: its definition.
         vocabulary: of the inputs; bytes with sentinels by default.
         join: makes the row of the texts, such as `lm.data.preprocessing.text_pairs.join`.
 
@@ -131,7 +131,7 @@ def text_form(
 
     Args:
         name: the task's name.
-        task: what it asks.
+        task: its definition.
         benchmark: the first word of the inputs, such as `sst2`.
         vocabulary: bytes by default.
 
