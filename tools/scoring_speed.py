@@ -19,9 +19,8 @@ from lm.inference.harness import SeqLM
 
 def scores(model, pairs, **settings):
     """Returns the log-likelihoods of pairs of texts."""
-    return model.loglikelihood(
-        [Instance("loglikelihood", {}, pair, 0) for pair in pairs], **settings
-    )
+    asked = [Instance("loglikelihood", {}, pair, 0) for pair in pairs]
+    return model.loglikelihood(asked, **settings)
 
 
 run, export, limit = sys.argv[1:]
