@@ -12,14 +12,14 @@ from lm.data.special_ids import SPECIAL_IDS, UNKNOWN_ID
 class CharacterVocabulary(ClosedVocabulary):
     """One id per character of a fixed set: ``id = 3 + rank in the set``; 0 pad, 1 eos, 2 unknown.
 
-    Looking up is a binary search over the sorted code points, so a tf.data iterator holds no hash
-    table and its position can be saved.
+    Looks up characters by binary search over the sorted code points: without a hash table, the
+    position of a tf.data iterator can be saved.
 
     Args:
         characters: the character set, each once; their order gives the ids.
 
     Raises:
-        ValueError: if the set is empty or names a character twice.
+        ValueError: the set is empty or has a character twice.
 
     Example:
         >>> vocabulary = CharacterVocabulary("abc")

@@ -1,4 +1,4 @@
-"""Vocabularies that are a list of characters or words, after three ids of their own."""
+"""Vocabularies of a list of characters or words, after three special ids."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from lm.data.special_ids import UNKNOWN_ID, UNKNOWN_TEXT
 class ClosedVocabulary(seqio.Vocabulary):
     """0 padding, 1 the end of a sequence, 2 unknown, then an id for each entry of a list.
 
-    A subclass says which entries a text is made of.
+    A subclass splits texts into entries.
 
     Args:
         entries: in the order of their ids.
@@ -35,7 +35,7 @@ class ClosedVocabulary(seqio.Vocabulary):
 
     @property
     def unk_id(self) -> int | None:
-        """The id of everything that is no entry."""
+        """The id of everything that is not in the list."""
         return UNKNOWN_ID
 
     @property

@@ -1,7 +1,7 @@
-"""The ids of a vocabulary that stand for no text, and those that do.
+"""The special tokens of a vocabulary and the ids of ordinary text.
 
-An encoder's own tokens are the last ids of a vocabulary with sentinels; a `tokenizer.json` names
-its own. They are never masked, and never drawn in place of a masked token.
+[MASK], [CLS] and [SEP] are the last ids of a vocabulary with sentinels, or those that a
+`tokenizer.json` names. Special tokens are never masked nor drawn to replace a masked token.
 """
 
 import functools
@@ -17,12 +17,12 @@ COUNT = 3
 
 
 class SpecialTokens(NamedTuple):
-    """Ids of the tokens that are no text.
+    """Ids of an encoder's special tokens.
 
     Attributes:
-        mask: hides a token.
-        cls: the first of a row, where it is classified.
-        sep: ends each text of a row.
+        mask: replaces a masked token.
+        cls: the first token of a row, whose vector is classified.
+        sep: the last token of each text in a row.
     """
 
     mask: int
@@ -35,7 +35,7 @@ def special_tokens(vocabulary: seqio.Vocabulary) -> SpecialTokens:
     """Returns the last three ids of a vocabulary, from the last one downwards.
 
     Raises:
-        UserError: if the vocabulary has no three sentinels.
+        UserError: the vocabulary has fewer than three sentinels.
 
     Example:
         >>> special_tokens(seqio.ByteVocabulary(extra_ids=100))
@@ -64,10 +64,10 @@ def _(vocabulary: TokenizerVocabulary) -> SpecialTokens:
 
 @functools.singledispatch
 def mask_token(vocabulary: seqio.Vocabulary) -> int:
-    """Returns the id that hides a token: the last sentinel.
+    """Returns the id of [MASK]: the last sentinel.
 
     Raises:
-        UserError: if the vocabulary has no sentinel.
+        UserError: the vocabulary has no sentinel.
     """
     require_sentinels(vocabulary)
     return vocabulary.vocab_size - 1
@@ -93,7 +93,7 @@ def _(vocabulary: TokenizerVocabulary) -> Sequence[bool]:
 
 @functools.singledispatch
 def random_tokens(vocabulary: seqio.Vocabulary) -> Sequence[int]:
-    """Returns the ids that may stand in place of a masked token: the text's after the unknown."""
+    """Returns the ids that may replace a masked token: those of text, after the unknown id."""
     return range(vocabulary.unk_id + 1, vocabulary.vocab_size - vocabulary.extra_ids)
 
 
@@ -103,10 +103,10 @@ def _(vocabulary: TokenizerVocabulary) -> Sequence[int]:
 
 
 def require_sentinels(vocabulary: seqio.Vocabulary) -> None:
-    """Checks that a vocabulary has ids to spare.
+    """Checks that a vocabulary has sentinels.
 
     Raises:
-        UserError: if not, saying how to get them.
+        UserError: it has none; says how to get them.
     """
     if not vocabulary.extra_ids:
         raise UserError(

@@ -1,10 +1,12 @@
-"""A vocabulary as `tokenizer.json` and `tokenizer_config.json`, which AutoTokenizer reads.
+"""Writes a vocabulary as `tokenizer.json` and `tokenizer_config.json`, for AutoTokenizer.
 
-A vocabulary that came as such a file goes as it came. Others keep their ids: a SentencePiece model
-becomes Unigram or BPE with its normalizer, bytes and characters become a model of single pieces.
+A vocabulary read from such a file is written unchanged. Others keep their ids: a SentencePiece
+model becomes Unigram or BPE with its normalizer; bytes and characters become single pieces. The
+SentencePiece model is also written, as `tokenizer.model`, for converters to other runtimes.
 
-Departures: a text that spells a special token, such as `</s>`, has it; of a letter with several
-combining marks the library composes none, SentencePiece the first; an unknown is no text.
+Departures: text that spells a special token, such as `</s>`, is encoded as that token; the unknown
+id is decoded as no text. Where the model normalizes, the library drops a combining mark after a
+letter that is replaced (of two marks after `a`, the second) and does not compose halfwidth Korean.
 """
 
 import functools
@@ -31,14 +33,15 @@ from tokenizers import (
     processors,
 )
 
+MODEL = "tokenizer.model"
 PAD, EOS, UNK = "<pad>", "</s>", "<unk>"
 SPACE = "\u2581"
 ENCODER_TOKENS = {"sep_token": "[SEP]", "cls_token": "[CLS]", "mask_token": "[MASK]"}
 Template = Sequence[str]
-"""What `transformers` makes of a text, and of a pair: `[CLS] $A [SEP]`."""
+"""How `transformers` frames a text, and a pair of texts: `[CLS] $A [SEP]`."""
 
 CAUSAL = (f"{PAD} $A", f"{PAD} $A $B")
-"""A language model reads its texts after the start token, which is the padding."""
+"""A language model's texts follow the start token, which is the padding id."""
 ENDED = (f"$A {EOS}", f"$A {EOS} $B {EOS}")
 BERT_LIKE = ("[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1")
 XLNET_LIKE = ("$A [SEP] [CLS]:2", "$A [SEP] $B:1 [SEP]:1 [CLS]:2")
@@ -50,11 +53,11 @@ def write_tokenizer(vocabulary: seqio.Vocabulary, folder: Path, template: Templa
 
     Args:
         vocabulary: of the run.
-        folder: which is there.
-        template: what is made of a text; a vocabulary that came with its own keeps that.
+        folder: an existing folder.
+        template: special tokens around a text; a vocabulary from a `tokenizer.json` keeps its own.
 
     Raises:
-        UserError: the vocabulary has no such form.
+        UserError: the vocabulary cannot be converted.
     """
     if isinstance(vocabulary, TokenizerVocabulary):
         for name in (TOKENIZER, CONFIG):
@@ -77,6 +80,8 @@ def write_tokenizer(vocabulary: seqio.Vocabulary, folder: Path, template: Templa
     roles |= ENCODER_TOKENS if is_encoder else {}
     roles |= {"bos_token": PAD} if template == CAUSAL else {}  # converters ask for its name
     tokenizer.save(str(folder / TOKENIZER))
+    if isinstance(vocabulary, seqio.SentencePieceVocabulary):
+        (folder / MODEL).write_bytes(vocabulary.sp_model)
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
     (folder / CONFIG).write_text(json.dumps({**config, **roles}, indent=1), encoding="utf-8")
 
@@ -85,7 +90,7 @@ def sentinels(vocabulary: seqio.Vocabulary, *, is_encoder: bool) -> list[str]:
     """Returns names of the sentinels in the order of their ids, `<extra_id_0>` the last.
 
     Raises:
-        UserError: an encoder's vocabulary has no three.
+        UserError: an encoder's vocabulary has fewer than three.
     """
     number = vocabulary.extra_ids
     names = [f"<extra_id_{i}>" for i in reversed(range(number))]
@@ -98,10 +103,10 @@ def sentinels(vocabulary: seqio.Vocabulary, *, is_encoder: bool) -> list[str]:
 
 @functools.singledispatch
 def converted(vocabulary: seqio.Vocabulary) -> Tokenizer:
-    """Returns the tokenizer with the ids of a vocabulary, its sentinels not yet among them.
+    """Returns the tokenizer with the ids of a vocabulary, without its sentinels.
 
     Raises:
-        UserError: there is none.
+        UserError: vocabularies of this type cannot be converted.
     """
     raise UserError(f"a {type(vocabulary).__name__} has no form as tokenizer.json")
 
@@ -173,7 +178,7 @@ def _piece_model(model: Any, pieces: Sequence[tuple[str, float]]) -> Any:
 
 
 def _merges(scores: Mapping[str, float], ids: Mapping[str, int]) -> list[tuple[str, str]]:
-    """Returns the merges of a BPE model, the first ones those of the best pieces."""
+    """Returns the merges of a BPE model, best pieces first."""
     found = []
     for piece, score in scores.items():
         halves = [(piece[:i], piece[i:]) for i in range(1, len(piece))]
@@ -183,7 +188,7 @@ def _merges(scores: Mapping[str, float], ids: Mapping[str, int]) -> list[tuple[s
 
 
 def _letters_of_bytes() -> list[str]:
-    """Returns the visible letter that byte-level BPE has for each byte (GPT-2's release)."""
+    """Returns byte-level BPE's visible letter for each byte (GPT-2's release)."""
     visible = [*range(33, 127), *range(161, 173), *range(174, 256)]
     letters = {byte: chr(byte) for byte in visible}
     others = [byte for byte in range(256) if byte not in letters]

@@ -1,4 +1,4 @@
-"""The sentences a tokenizer is trained on: read, checked, counted, sampled."""
+"""The sentences for training a tokenizer: read, checked, counted, sampled."""
 
 import collections
 import dataclasses
@@ -105,7 +105,7 @@ def usable(texts: Iterable[str], max_length: int, counts: Counts) -> Iterator[st
 
 
 def _reason(line: str, max_length: int) -> str:
-    """The reason why SentencePiece would leave a line out, "" if it would not."""
+    """Returns why SentencePiece would drop a line, "" if it would not."""
     reasons = {
         "empty": not line.strip(),
         "nul": "\0" in line,
@@ -116,15 +116,15 @@ def _reason(line: str, max_length: int) -> str:
 
 
 def select(sentences: Iterable[str], options: TrainerOptions, counts: Counts) -> list[str]:
-    """All sentences, or a fair draw of `input_sentence_size` of them in their order.
+    """Returns all sentences, or a uniform sample of `input_sentence_size`, in their order.
 
-    Warns when the training is likely to need more memory than there is. The draw depends on the
-    seed alone (reservoir sampling, Vitter's algorithm R).
+    Warns when the training will probably run out of memory. The sample depends only on the seed
+    (reservoir sampling, Vitter's algorithm R).
 
     Args:
         sentences: sentences to choose from.
-        options: says how many, how drawn, and for which kind of model.
-        counts: gets `seen` and `used`.
+        options: the number of sentences, their choice, and the kind of model.
+        counts: receives `seen` and `used`.
     """
     size = options.input_sentence_size
     draw = random.Random(options.random_seed).random
@@ -144,7 +144,7 @@ def select(sentences: Iterable[str], options: TrainerOptions, counts: Counts) ->
 
 
 class MemoryWatch:
-    """Warns once when the sentences held so far would outgrow the memory in training.
+    """Warns once when training on the sentences so far would exceed the free memory.
 
     Args:
         model_type: kind of model to be trained.
@@ -178,7 +178,7 @@ class MemoryWatch:
 
 
 def available_memory() -> float:
-    """Bytes of memory that this process may still take; infinite when unknown."""
+    """Bytes of memory available to this process; infinite if unknown."""
     limits = [float("inf")]
     meminfo, group = Path("/proc/meminfo"), Path("/sys/fs/cgroup/memory.max")
     if meminfo.is_file():

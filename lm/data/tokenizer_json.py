@@ -1,7 +1,6 @@
 """The vocabulary of a Hugging Face folder: `tokenizer.json`, read by the library `tokenizers`.
 
-WordPiece, byte-level BPE and Unigram alike. Which token ends a text, masks or pads stands beside
-it in `tokenizer_config.json`, under these names:
+For WordPiece, byte-level BPE and Unigram. `tokenizer_config.json` names the special tokens:
 
     pad_token, eos_token, unk_token, bos_token, mask_token, cls_token, sep_token
 """
@@ -28,19 +27,19 @@ _SENTINEL = "<extra_id_{}>"
 
 
 class TokenizerVocabulary(seqio.Vocabulary):
-    """The ids of a `tokenizer.json`, as `transformers` has them; no token is added to a text.
+    """The ids of a `tokenizer.json`, as in `transformers`; adds no token to a text.
 
-    Tokens that the file declares special are read where a text spells them, and written as no text.
-    A file without a token that ends a text has `sep_token` for it, as BERT, or `pad_token`.
+    Special tokens of the file are recognized in a text, and decoded as no text. The end of a text
+    is `eos_token`, else `sep_token` as in BERT, else `pad_token`.
 
     Args:
-        folder: holds `tokenizer.json` and, for the tokens of the roles, `tokenizer_config.json`.
+        folder: holds `tokenizer.json` and, with the special tokens, `tokenizer_config.json`.
 
     Attributes:
-        roles: name of the role -> id, of the roles that the file gives to a token.
+        roles: special token, such as `eos_token` -> id, for those that the file names.
 
     Raises:
-        UserError: if a file is missing, damaged, or names a token that is none.
+        UserError: a file is missing or damaged, or names an unknown token.
     """
 
     def __init__(self, folder: str | Path):
@@ -53,7 +52,7 @@ class TokenizerVocabulary(seqio.Vocabulary):
         super().__init__(extra_ids=_number_of_sentinels(ids, self._size))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "TokenizerVocabulary":
-        """Return itself: gin copies every value that it hands out, and this one never changes."""
+        """Return itself: gin copies every value, and this one never changes."""
         return self
 
     def __reduce__(self) -> tuple[type, tuple[Path]]:
@@ -62,7 +61,7 @@ class TokenizerVocabulary(seqio.Vocabulary):
 
     @property
     def pad_id(self) -> int:
-        """The id that fills a row; padding is known by its segment, whatever the id."""
+        """The id that fills a row; padding is recognized by its segment, not by this id."""
         return self.roles.get("pad", 0)
 
     @property
@@ -77,7 +76,7 @@ class TokenizerVocabulary(seqio.Vocabulary):
 
     @property
     def unk_id(self) -> int | None:
-        """The id of what cannot be spelled; byte-level BPE has none."""
+        """The id of unknown text; byte-level BPE has none."""
         return self.roles.get("unk")
 
     @property
@@ -90,7 +89,7 @@ class TokenizerVocabulary(seqio.Vocabulary):
         return self._size
 
     def special_ids(self) -> set[int]:
-        """The ids that are no text: those of the roles, the sentinels, all that is declared so."""
+        """The ids that are not text: named special tokens, sentinels and those declared special."""
         declared = self.tokenizer.get_added_tokens_decoder().items()
         return {*self.roles.values(), *(i for i, token in declared if token.special)}
 
@@ -99,7 +98,7 @@ class TokenizerVocabulary(seqio.Vocabulary):
         return self.tokenizer.id_to_token(token) or ""
 
     def begins_word(self, token: int) -> bool:
-        """Whether a word begins with this id, by the sign of the file's model."""
+        """Whether the id begins a word, by the marker of the tokenizer's model."""
         model = type(self.tokenizer.model).__name__
         piece = self.piece(token)
         return not piece.startswith(_INSIDE) if model == "WordPiece" else piece[:1] in _SPACES
@@ -147,7 +146,7 @@ def tokenizer_vocabulary(folder: str) -> TokenizerVocabulary:
         folder: holds `tokenizer.json` and `tokenizer_config.json`.
 
     Raises:
-        UserError: if a file is missing, damaged, or names a token that is none.
+        UserError: a file is missing or damaged, or names an unknown token.
     """
     files = [Path(folder) / name for name in (TOKENIZER, CONFIG)]
     stamp = tuple(hashlib.sha256(read_bounded(f)).digest() for f in files if f.is_file())
@@ -156,16 +155,16 @@ def tokenizer_vocabulary(folder: str) -> TokenizerVocabulary:
 
 @functools.lru_cache(maxsize=8)
 def _opened(folder: str, stamp: tuple[bytes, ...]) -> TokenizerVocabulary:
-    """The vocabulary of a folder as it is now: gin reads a macro once for every use."""
+    """The vocabulary of a folder in its present state; gin calls a macro's factory at every use."""
     del stamp
     return TokenizerVocabulary(folder)
 
 
 def open_tokenizer(path: Path, data: bytes) -> tokenizers.Tokenizer:
-    """The tokenizer of a file's bytes, tried on a short text; truncation and padding are off.
+    """The tokenizer of a file's bytes, tested on a short text; truncation and padding are off.
 
     Raises:
-        UserError: if it is damaged, in one line.
+        UserError: the file is damaged.
     """
     try:
         tokenizer = tokenizers.Tokenizer.from_str(data.decode())
@@ -175,7 +174,7 @@ def open_tokenizer(path: Path, data: bytes) -> tokenizers.Tokenizer:
         tokenizer.decode(probe.ids)
         if not tokenizer.get_vocab_size(with_added_tokens=True):
             raise ValueError("it has no tokens")
-    except BaseException as error:  # a panic of the library is no Exception
+    except BaseException as error:  # a panic of the library is not an Exception
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
         reason = " ".join(str(error).split())[:200]
@@ -184,10 +183,10 @@ def open_tokenizer(path: Path, data: bytes) -> tokenizers.Tokenizer:
 
 
 def _roles(path: Path, tokenizer: tokenizers.Tokenizer) -> dict[str, int]:
-    """Role -> id, as `tokenizer_config.json` has them; none where there is no such file.
+    """Special token -> id by `tokenizer_config.json`; empty if there is no such file.
 
     Raises:
-        UserError: if it names a token that the tokenizer does not have.
+        UserError: it names a token that the tokenizer does not have.
     """
     config = read_object(path) if path.is_file() else {}
     roles = {}
@@ -206,7 +205,7 @@ def _roles(path: Path, tokenizer: tokenizers.Tokenizer) -> dict[str, int]:
 
 
 def _number_of_sentinels(ids: Mapping[str, int], size: int) -> int:
-    """How many of the last ids are T5's sentinels, `<extra_id_0>` the last of all."""
+    """Number of T5's sentinels at the end of the ids, `<extra_id_0>` being the last."""
     count = 0
     while ids.get(_SENTINEL.format(count)) == size - 1 - count:
         count += 1

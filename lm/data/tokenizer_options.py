@@ -13,11 +13,11 @@ _OURS = ("input_sentence_size", "shuffle_input_sentence", "random_seed")
 @value
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainerOptions:
-    """How a SentencePiece model is trained; pad 0, eos 1, unk 2 and no bos are fixed.
+    """Options of SentencePiece's trainer; pad 0, eos 1, unk 2 and no bos are fixed.
 
     Departures from SentencePiece's defaults: byte fallback is on, and one thread is the default
-    since another number gives another vocabulary. `bpe` counts in whole numbers and so gives the
-    same bytes on every machine; `unigram` sums floating-point numbers.
+    since the vocabulary depends on their number. `bpe` counts integers and so gives the same bytes
+    on every machine; `unigram` sums floating-point numbers.
 
     Args:
         vocab_size: number of pieces, special ids and bytes included, sentinels not.
@@ -25,10 +25,10 @@ class TrainerOptions:
         character_coverage: share of the text's characters that get a piece; 1.0 for all.
         byte_fallback: spell characters without a piece as UTF-8 bytes, so that nothing is unknown.
         input_sentence_size: number of sentences to train on, drawn from all; 0 takes all.
-        shuffle_input_sentence: draw them at random, rather than taking the first.
-        random_seed: seed of that draw.
-        max_sentence_length: longer sentences (in bytes) are left out, and counted.
-        num_threads: threads of the training; the result depends on it, so the recipe has it.
+        shuffle_input_sentence: choose them at random, rather than taking the first.
+        random_seed: seed of that choice.
+        max_sentence_length: longer sentences (in bytes) are left out and counted.
+        num_threads: threads of the training; the result depends on it.
         normalization_rule_name: "nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf" or "identity".
         remove_extra_whitespaces: strip and merge spaces; with False and "identity" text survives.
         add_dummy_prefix: put a space before the text, so that its first word looks like the others.
@@ -61,7 +61,7 @@ class TrainerOptions:
 
     def for_sentencepiece(self) -> dict[str, Any]:
         """Arguments of SentencePiece's trainer; the sampling is done before it."""
-        # SentencePiece writes lists as its flags want them, tuples as Python prints them.
+        # SentencePiece formats lists correctly for its flags, but not tuples.
         symbols = list(self.user_defined_symbols)
         values = dataclasses.asdict(self) | {"user_defined_symbols": symbols}
         ours = {"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1}

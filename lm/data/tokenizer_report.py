@@ -1,4 +1,4 @@
-"""What a tokenizer makes of a text: its fertility, what it cannot spell, how much of it is used."""
+"""Statistics of a tokenizer on a text: fertility, unknowns, share of the vocabulary used."""
 
 import collections
 import dataclasses
@@ -28,8 +28,8 @@ class TokenizerReport:
         unknown_rate: share of tokens that are the unknown id.
         byte_fallback_rate: share of tokens that spell one byte.
         used_ids: number of different ids.
-        vocabulary_use: their share of the ids, sentinels and special ids left out.
-        changed_texts: texts that encoding and decoding does not give back.
+        vocabulary_use: their share of all ids except sentinels and special ids.
+        changed_texts: texts that encoding and decoding do not reproduce.
         longest_text: tokens of the longest text.
         longest_pieces: the longest pieces that occur, with their counts.
     """
@@ -52,7 +52,7 @@ class TokenizerReport:
 
 @functools.singledispatch
 def piece_text(vocabulary: seqio.Vocabulary, token: int) -> str:
-    """The text that an id stands for, spaces of SentencePiece pieces shown as U+2581."""
+    """The text of an id, with U+2581 for the spaces of SentencePiece pieces."""
     return vocabulary.decode([token])
 
 
@@ -81,7 +81,7 @@ def measure(vocabulary: seqio.Vocabulary, texts: Iterable[str]) -> TokenizerRepo
     """Tokenize the texts and count.
 
     Raises:
-        UserError: if there is no text.
+        UserError: there is no text.
 
     Example:
         >>> report = measure(seqio.ByteVocabulary(), ["ab cd"])
@@ -121,7 +121,7 @@ def _specials(vocabulary: seqio.Vocabulary) -> set[int]:
 
 
 def _share(ids: collections.Counter[int], holds: Callable[[int], bool]) -> float:
-    """Share of the tokens of which something holds."""
+    """Share of the tokens that satisfy a condition."""
     return sum(count for token, count in ids.items() if holds(token)) / max(ids.total(), 1)
 
 
@@ -133,7 +133,7 @@ def _longest(vocabulary: seqio.Vocabulary, ids: collections.Counter[int]) -> dic
 
 
 def table(reports: Mapping[str, TokenizerReport]) -> str:
-    """The reports side by side, a column for each tokenizer."""
+    """A table of the reports with a column for each tokenizer."""
     fields = [f.name for f in dataclasses.fields(TokenizerReport) if f.name != "longest_pieces"]
     rows = [["", *reports]]
     rows += [[_label(f), *(_number(getattr(r, f)) for r in reports.values())] for f in fields]

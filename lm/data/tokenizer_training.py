@@ -1,4 +1,4 @@
-"""Trains a tokenizer and writes it with the recipe that rebuilds it byte for byte."""
+"""Trains a tokenizer and writes it with a recipe that reproduces it byte for byte."""
 
 import collections
 import dataclasses
@@ -36,10 +36,10 @@ _REPORTED = {
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """What a training made.
+    """A trained tokenizer.
 
     Attributes:
-        folder: where the tokenizer lies.
+        folder: the tokenizer's folder.
         counts: sentences seen and used, and those left out by reason.
         pieces: number of pieces of the model, sentinels not counted.
         seconds: time of the training.
@@ -66,13 +66,13 @@ def train(
 
     Args:
         name: name of the tokenizer, of its folder and of its files.
-        corpus: where the text comes from.
-        options: how the model is trained.
-        output_dir: folder of the tokenizer's folder.
-        built_with: what a recipe was made with, see `circumstances`; a warning says what differs.
+        corpus: source of the text.
+        options: options of the trainer.
+        output_dir: parent of the tokenizer's folder.
+        built_with: the `circumstances` of a recipe; differences give a warning.
 
     Raises:
-        UserError: if the text is empty or too small, or an option is wrong.
+        UserError: the text is empty or too small, or an option is wrong.
     """
     _check(name, options)
     started = time.monotonic()
@@ -91,7 +91,7 @@ def made(name: str, sentences: list[str], options: TrainerOptions) -> tuple[dict
     """The files of a tokenizer, by name, and its number of pieces.
 
     Raises:
-        UserError: there is no text, or the library's reason, and what to change.
+        UserError: there is no text, or the library refuses; says why and what to change.
     """
     if options.model_type == WORDPIECE:
         bpe = fit(wordpiece.words(sentences, options), wordpiece.for_sentencepiece(options))
@@ -106,10 +106,10 @@ def made(name: str, sentences: list[str], options: TrainerOptions) -> tuple[dict
 
 
 def fit(sentences: list[str], options: TrainerOptions) -> bytes:
-    """The serialised model that SentencePiece trains on the sentences.
+    """The serialized model that SentencePiece trains on the sentences.
 
     Raises:
-        UserError: SentencePiece's reason, and what to change.
+        UserError: SentencePiece refuses; says why and what to change.
     """
     if not sentences:
         raise UserError(
@@ -145,7 +145,7 @@ def _advice(sentences: list[str], options: TrainerOptions) -> str:
 
 
 def circumstances(corpus: TextFiles | TaskText, sentences: list[str]) -> dict[str, str]:
-    """What the bytes of a model depend on beside its options: the text and the versions.
+    """What determines a model besides its options: the text and the libraries' versions.
 
     Python's version counts for tasks, which may read the interpreter's own files.
     """
@@ -160,7 +160,7 @@ def recipe(
     options: TrainerOptions,
     built_with: Mapping[str, str],
 ) -> str:
-    """The gin file that rebuilds a tokenizer; every option is stated, so defaults may change."""
+    """The gin file that rebuilds a tokenizer; it states every option, so defaults may change."""
     modules = [
         "lm.data.tokenizer_corpus",
         "lm.data.tokenizer_options",

@@ -1,7 +1,7 @@
 """Vocabularies that a gin file can name: bytes (the default), SentencePiece models, characters.
 
-All of them keep 0 for padding, 1 for the end of a sequence and 2 for the unknown. What a Hugging
-Face folder has for a vocabulary keeps its own ids: `lm.data.tokenizer_json`.
+All have the ids 0 for padding, 1 for the end of a sequence and 2 for unknown text. The vocabulary
+of a Hugging Face folder keeps its own ids: `lm.data.tokenizer_json`.
 """
 
 import functools
@@ -79,9 +79,9 @@ def sentencepiece_vocabulary(
 
 
 def by_name(name_or_path: str) -> seqio.Vocabulary:
-    """The vocabulary that a user names.
+    """The vocabulary of a name or path.
 
-    It is `byte`, a folder with `tokenizer.json`, or a SentencePiece model by its name or path.
+    This is `byte`, a folder with `tokenizer.json`, or the name or path of a SentencePiece model.
     """
     if name_or_path == "byte":
         return byte_vocabulary()
@@ -92,10 +92,10 @@ def by_name(name_or_path: str) -> seqio.Vocabulary:
 
 
 def find_model(name_or_path: str) -> Path:
-    """The model file that a tokenizer's name, folder or path stands for.
+    """The model file of a tokenizer's name, folder or path.
 
     Raises:
-        UserError: if nothing or more than one model is found.
+        UserError: no model or several are found.
     """
     path = Path(name_or_path)
     folder = path if path.is_dir() else resources.tokenizers_folder() / name_or_path
@@ -120,7 +120,7 @@ def verify_sums(model: Path) -> None:
     """Compare a model with the SHA256SUMS beside it, when there is one that lists it.
 
     Raises:
-        UserError: if the file's hash is not the stated one.
+        UserError: the file's hash differs.
     """
     sums = model.parent / SUMS_FILE
     if not sums.is_file():
@@ -140,7 +140,7 @@ def open_model(path: Path) -> sentencepiece.SentencePieceProcessor:
     """Open a model with the SentencePiece library, which refuses damaged files cleanly.
 
     Raises:
-        UserError: if it is no usable model or its special ids are not ours.
+        UserError: the model is damaged, or its special ids are not 0, 1 and 2.
     """
     processor = sentencepiece.SentencePieceProcessor()
     try:
@@ -171,10 +171,10 @@ def _assignments(values: dict[str, int]) -> str:
 
 
 def decode(vocabulary: seqio.Vocabulary, ids: Iterable[int]) -> str:
-    """Text of ids up to the first end of sequence; SeqIO alone reads too large ids as unknown.
+    """Text of ids up to the first end of sequence; unlike SeqIO, refuses ids that are too large.
 
     Raises:
-        UserError: if an id lies outside the vocabulary.
+        UserError: an id is outside the vocabulary.
     """
     ids = [int(i) for i in ids]
     last = vocabulary.vocab_size - 1
@@ -185,21 +185,23 @@ def decode(vocabulary: seqio.Vocabulary, ids: Iterable[int]) -> str:
 
 
 def title(vocabulary: seqio.Vocabulary) -> str:
-    """The kind of a vocabulary and, where it was read from a file, its folder's name.
+    """The kind of a vocabulary and, where it was read from a file or folder, the name of that.
 
     Example:
         >>> title(byte_vocabulary()), title(sentencepiece_vocabulary("python_docs_4k"))
         ('ByteVocabulary', 'SentencePieceVocabulary python_docs_4k')
     """
-    kind, folder = type(vocabulary).__name__, getattr(vocabulary, "folder", None)
+    kind = type(vocabulary).__name__
     if isinstance(vocabulary, seqio.SentencePieceVocabulary):
-        folder = Path(vocabulary.sentencepiece_model_file).parent
-    return f"{kind} {folder.name}" if folder else kind
+        return f"{kind} {Path(vocabulary.sentencepiece_model_file).stem}"
+    if isinstance(vocabulary, TokenizerVocabulary):
+        return f"{kind} {vocabulary.folder.name}"
+    return kind
 
 
 @functools.singledispatch
 def contents(vocabulary: seqio.Vocabulary) -> bytes:
-    """Everything that decides how a vocabulary reads and writes text, as bytes."""
+    """Everything that determines how a vocabulary encodes and decodes text, as bytes."""
     texts = [vocabulary.decode([i]) for i in range(vocabulary.vocab_size)]
     return repr(texts).encode()
 
@@ -220,7 +222,7 @@ def _(vocabulary: seqio.ByteVocabulary) -> bytes:
 
 
 def fingerprint(vocabulary: seqio.Vocabulary) -> str:
-    """A sha256 that two vocabularies share only if they are the same text-to-ids map.
+    """A sha256 that two vocabularies share only if they map texts to the same ids.
 
     Example:
         >>> fingerprint(byte_vocabulary()) == fingerprint(byte_vocabulary(extra_ids=100))

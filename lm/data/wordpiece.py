@@ -19,7 +19,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 ROLES = {f"{role}_token": f"[{role.upper()}]" for role in ("pad", "unk", "cls", "sep", "mask")}
 INSIDE = "##"
 FOLDED = "_cf"  # the end of a rule that folds cases
-# What of SentencePiece's options would change nothing: text is split and normalized as BERT does.
+# Options of SentencePiece without effect here, since text is split and normalized as in BERT.
 WITHOUT_MEANING = (
     "byte_fallback",
     "remove_extra_whitespaces",
@@ -31,7 +31,7 @@ WITHOUT_MEANING = (
 
 
 def words(sentences: Sequence[str], options: TrainerOptions) -> list[str]:
-    """The sentences as words between single spaces, normalized and split as BERT does."""
+    """The sentences as words separated by single spaces, normalized and split as in BERT."""
     _check(options)
     empty = _empty(options)
     found = (empty.pre_tokenizer.pre_tokenize_str(_normalized(empty, s)) for s in sentences)
@@ -94,7 +94,7 @@ def files(made: Tokenizer) -> dict[str, bytes]:
 
 
 def _empty(options: TrainerOptions) -> Tokenizer:
-    """A tokenizer without pieces, which normalizes and splits."""
+    """A tokenizer without pieces, with BERT's normalization and splitting."""
     found = Tokenizer(models.WordPiece({ROLES["unk_token"]: 0}, unk_token=ROLES["unk_token"]))
     lowercase = options.normalization_rule_name.endswith(FOLDED)
     found.normalizer = normalizers.BertNormalizer(lowercase=lowercase)

@@ -1,4 +1,4 @@
-"""One function of a model as an ONNX graph, its weights in a file beside it.
+"""One function of a model as an ONNX graph, with the weights in a separate file.
 
 TensorFlow traces the function, tf2onnx translates the trace. Weights are arguments of the trace and
 initializers of the graph: no number of them is copied, and several graphs read one file.
@@ -22,7 +22,7 @@ Tensors = Mapping[str, Tensor]
 
 
 class Stored(NamedTuple):
-    """Where a weight lies: a file beside the graph, its first byte and how many follow."""
+    """Location of a weight: a file in the graph's folder, its first byte and number of bytes."""
 
     file: str
     offset: int
@@ -41,10 +41,10 @@ def graph_of(
         function: of tensors by name; reads the variables.
         inputs: by name, of the shapes and types that the graph is for.
         variables: by name.
-        stored: where each of them lies.
+        stored: the location of each variable.
 
     Raises:
-        UserError: naming an operation that has no counterpart in ONNX.
+        UserError: an operation has no counterpart in ONNX.
     """
     arrays = {**inputs, **variables}
     specs = [tf.TensorSpec(x.shape, x.dtype, name=f"x{i}") for i, x in enumerate(arrays.values())]
@@ -72,7 +72,7 @@ def graph_of(
 
 
 def external(name: str, variable: Any, place: Stored) -> TensorProto:
-    """Returns an initializer whose numbers lie in a file beside the graph."""
+    """Returns an initializer whose numbers are in another file."""
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(variable.dtype))
     tensor = TensorProto(name=name, dims=variable.shape, data_type=kind)
     tensor.data_location = TensorProto.EXTERNAL
@@ -95,7 +95,7 @@ def require_known(graph: onnx.GraphProto) -> None:
     """Checks that every operation is one of ONNX.
 
     Raises:
-        UserError: naming the first that is not.
+        UserError: one is not.
     """
     for node in nodes(graph):
         if not node.domain and not onnx.defs.has(node.op_type):
@@ -103,7 +103,7 @@ def require_known(graph: onnx.GraphProto) -> None:
 
 
 def rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
-    """Renames values wherever they are made or read; `x0:0` is `x0`."""
+    """Renames values in outputs and inputs of nodes; `x0:0` is `x0`."""
 
     def new(name: str) -> str:
         return names.get(name.removesuffix(":0"), name)
@@ -134,7 +134,7 @@ def complementary_error(graph: Any, node: Any, name: str, args: Any) -> None:
 
 
 def dynamic_update(graph: Any, node: Any, name: str, args: Any) -> None:
-    """The operand with an update from some index on, as XLA has it: the index is clamped."""
+    """The operand with an update from an index on; the index is clamped as in XLA."""
     del name, args
     operand, update, start = node.input
     shape, dtype = graph.get_shape(operand), graph.get_dtype(operand)
@@ -153,7 +153,7 @@ def dynamic_update(graph: Any, node: Any, name: str, args: Any) -> None:
 
 
 class _Window(NamedTuple):
-    """What is replaced: its first index, its size, and the axes along which it is shorter."""
+    """The replaced window: its first index, its size, and the axes along which it is shorter."""
 
     start: str
     size: list[int]
@@ -161,7 +161,7 @@ class _Window(NamedTuple):
 
 
 def _updated(graph: Any, operand: str, update: str, window: _Window) -> str:
-    """Returns what lies before the window, the window, what lies after it, axis by axis."""
+    """Returns the parts before the window, the window, and the parts after it, axis by axis."""
     if not window.axes:
         return update
     axis, *rest = window.axes

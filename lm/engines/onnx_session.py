@@ -1,4 +1,4 @@
-"""Graphs in ONNX Runtime: run on the CPU, and rounded to int8."""
+"""Graphs in ONNX Runtime: execution on the CPU, and quantization to int8."""
 
 import tempfile
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ ROUNDED = ["MatMul", "Gather"]
 
 
 class Session:
-    """A graph, by the names of its inputs and outputs.
+    """A graph, called with inputs by name.
 
     Args:
-        path: the graph; its weights lie beside it.
+        path: the graph; its weights are in the same folder.
 
     Attributes:
         inputs: name → shape and type, such as `[[2, 8], "tensor(int32)"]`.
@@ -40,10 +40,10 @@ class Session:
 
 
 def quantized(path: Path) -> None:
-    """Rounds the matrices of a graph to int8; the file then has its own weights.
+    """Quantizes the weight matrices of a graph to int8; the file then has its own weights.
 
-    What is added, or multiplied on both sides, is computed in float32; the vectors that meet a
-    matrix are rounded as they come, a scale for each call.
+    Additions and products of two activations are computed in float32. Activations that are
+    multiplied by a weight matrix are quantized dynamically, with a scale for each call.
     """
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC

@@ -138,10 +138,10 @@ def graphs_of(trained: Trained, shapes: Shapes) -> Iterator[tuple[str, Graph]]:
 
 
 def scoring(trained: Trained, rows: int) -> Graph:
-    """Returns what `lm score` and `lm eval` ask of rows, as they are trained on.
+    """Returns the function of training rows that `lm score` and `lm eval` need.
 
-    Outputs: `outputs`, what the model makes; of a model that says how probable targets are also
-    `log_likelihood`, `correct` and `weight`, [B] each, sums over a row.
+    Outputs: `outputs` of the model; if it gives probabilities of targets, also `log_likelihood`,
+    `correct` and `weight`, [B] each, sums over a row.
     """
     found = row_shapes(trained.converter, trained.lengths)
 
@@ -159,7 +159,7 @@ def scoring(trained: Trained, rows: int) -> Graph:
 
 
 def probe(name: str, shape: tuple[int, ...], dtype: str, vocabulary_size: int) -> np.ndarray:
-    """Returns rows that are full, for a feature: random tokens, positions counted, ones."""
+    """Returns full rows of a feature: random tokens, positions, or ones."""
     if name.endswith("tokens"):
         drawn = np.random.default_rng(len(name)).integers(0, vocabulary_size, shape)
         return drawn.astype(dtype)
@@ -169,9 +169,9 @@ def probe(name: str, shape: tuple[int, ...], dtype: str, vocabulary_size: int) -
 
 
 def starting(trained: Trained, shapes: Shapes) -> tuple[Graph, tuple[Tensor, Tree]]:
-    """Returns what reads prompts, and its outputs for some: a token and a state.
+    """Returns the function that reads prompts, and its outputs for an example.
 
-    Outputs: `token`, int32 [B], the first to step with, and `state/…`.
+    Outputs: `token`, int32 [B], the input of the first step, and `state/…`.
     """
     pack = trained.input_format.pack_prompts
     has_start = trained.input_format.prompt_side == "decoder"
@@ -190,7 +190,7 @@ def starting(trained: Trained, shapes: Shapes) -> tuple[Graph, tuple[Tensor, Tre
 
 
 def stepping(trained: Trained, begun: tuple[Tensor, Tree]) -> Graph:
-    """Returns what reads one more token: inputs `token`, `state/…`; outputs `logits`, `next/…`."""
+    """Returns the function of a step: inputs `token`, `state/…`; outputs `logits`, `next/…`."""
     token, state = begun
 
     def function(given: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Vectors of unseen paragraphs: a row of the table of documents is trained, all else is frozen."""
+"""Vectors of unseen paragraphs: trains a new row of the document table, all else is frozen."""
 
 import zlib
 from collections.abc import Sequence
@@ -31,17 +31,17 @@ def infer(
 ) -> np.ndarray:
     """Returns the vector of each text, float32 [N, D]: gradient descent on it alone.
 
-    It depends on the text and the seed, not on other texts nor on threads. A text without a known
-    word keeps the vector that it began with.
+    It depends on the text and the seed, not on other texts or the number of threads. A text without
+    known words keeps its initial vector.
 
     Args:
         trained: a model of `lm.models.paragraph_vector` with documents.
         texts: the texts.
         epochs: passes over each text.
         learning_rate: of the first pass.
-        final_learning_rate: of the last one; between them it falls evenly.
-        seed: decides the vector to begin with and what is drawn.
-        threads: texts that are worked on at the same time.
+        final_learning_rate: of the last one; the decay is linear.
+        seed: of the initial vector and of the samples.
+        threads: number of texts trained at the same time.
 
     Raises:
         UserError: the model has no documents.
@@ -60,9 +60,9 @@ class Frozen(NamedTuple):
     """A trained model as arrays.
 
     Attributes:
-        tables: its tables; that of the documents is only looked at for its width.
-        plan: how inputs make vectors.
-        settings: how a document becomes rows.
+        tables: its tables; that of the documents is used only for its width.
+        plan: how vectors are made of inputs.
+        settings: how rows are made of a document.
     """
 
     tables: Tables

@@ -1,6 +1,6 @@
-"""The tables that word vectors are judged by: scored pairs, translations, analogies.
+"""Tables for evaluating word vectors: scored pairs, translations, analogies.
 
-UTF-8, in the lower case of our words; a byte order mark and CRLF line ends are admitted.
+Files are UTF-8 and lower case; a byte order mark and CRLF line ends are accepted.
 """
 
 import math
@@ -13,7 +13,7 @@ from lm.errors import UserError
 
 
 class ScoredPair(NamedTuple):
-    """Two words and how alike people find them."""
+    """Two words and their similarity as judged by people."""
 
     word: str
     other: str
@@ -21,10 +21,10 @@ class ScoredPair(NamedTuple):
 
 
 def scored_pairs(path: str | Path) -> Iterator[ScoredPair]:
-    """Yields the pairs of a table `word, word, score` after its heading.
+    """Yields the pairs of a table `word, word, score` after its header line.
 
     Raises:
-        UserError: naming file and line of what is none.
+        UserError: a line is invalid.
     """
     for number, cells in _cells(path, ("word", "word", "score")):
         try:
@@ -32,25 +32,25 @@ def scored_pairs(path: str | Path) -> Iterator[ScoredPair]:
         except ValueError:
             score = math.nan
         if not math.isfinite(score):
-            raise UserError(f"{path}:{number}: the score {cells[2]!r} is no number")
+            raise UserError(f"{path}:{number}: the score {cells[2]!r} is not a number")
         yield ScoredPair(cells[0], cells[1], score)
 
 
 def translations(path: str | Path) -> Iterator[tuple[str, str]]:
-    """Yields the pairs of a table `word, translation` after its heading.
+    """Yields the pairs of a table `word, translation` after its header line.
 
     Raises:
-        UserError: naming file and line of what is none.
+        UserError: a line is invalid.
     """
     for _, (word, translation) in _cells(path, ("word", "translation")):
         yield word, translation
 
 
 def analogies(path: str | Path) -> Iterator[list[str]]:
-    """Yields the questions `a b c d` of a file; lines that begin with a colon name groups.
+    """Yields the questions `a b c d` of a file; skips headings of groups, which begin with a colon.
 
     Raises:
-        UserError: naming file and line of what is none.
+        UserError: a line is invalid.
     """
     for number, line in _lines(path):
         words = line.split()

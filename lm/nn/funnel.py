@@ -184,7 +184,7 @@ class FunnelStack(keras.layers.Layer):
         )
 
     def check_length(self, length: int) -> None:
-        """Refuses rows that are too short to be pooled as often."""
+        """Raises LayerError for rows that are too short for the pooling."""
         if length <= 2:  # noqa: PLR2004 - [CLS] and one window
             raise LayerError(
                 f"FunnelStack.block_sizes has {len(self.blocks)} blocks, so rows are pooled "
@@ -208,7 +208,7 @@ def same_type(types: Tensor, key_types: Tensor) -> Tensor:
 
 
 def check(sizes: Sequence[int], repeats: Sequence[int], decoder: int, segments: int) -> None:
-    """Refuses numbers that are out of range, naming the binding."""
+    """Raises LayerError for numbers out of range."""
     if not sizes or min(sizes) < 1:
         raise LayerError(f"FunnelStack.block_sizes must be a list of numbers ≥ 1, got {sizes!r}")
     if len(repeats) != len(sizes) or min(repeats) < 1:

@@ -1,31 +1,31 @@
 """flan_<data set>_<form>, flan_without_<cluster>_<form>: data sets as instructions (FLAN).
 
-What: 62 data sets in 12 clusters, each in ten wordings of our own (`sets/*.toml`), and mixtures
-that leave one cluster out. Importing this package registers nothing: a name is resolved when it is
-asked for.
+What: 62 data sets in 12 clusters, each with ten templates of our own (`sets/*.toml`), and mixtures
+that leave one cluster out. Importing this package registers nothing: a name is registered when it
+is first requested.
 
-    flan_rte_zsopt                  zero-shot, the possible answers listed below OPTIONS:
-    flan_rte_zsnoopt                zero-shot, not listed
-    flan_rte_fsopt, _fsnoopt        up to 16 exemplars before the question, 960 tokens in all: give
-                                    `inputs` that length or more, a row is cut at its end
+    flan_rte_zsopt                  zero-shot, with a list of the possible answers, OPTIONS:
+    flan_rte_zsnoopt                zero-shot, without it
+    flan_rte_fsopt, _fsnoopt        up to 16 exemplars before the question, 960 tokens in all: make
+                                    `inputs` at least as long, since rows are truncated at the end
     flan_rte_fs3opt                 up to three exemplars (1, 2, 3, 5, 10)
-    flan_rte_notemplate             the fields alone (ablation)
+    flan_rte_notemplate             only the fields (ablation)
     flan_rte_datasetname            the name of the data set before the fields (ablation)
-    …_4templates                    the first four templates in turn, in place of ten
-    …_template7                     template 7 alone
+    …_4templates                    the first four templates in turn, instead of ten
+    …_template7                     only template 7
     …_rank                          one example for each possible answer, for rank classification
 
     flan_all_<form>                 all data sets of the paper; flan_cluster_<cluster>_<form>
-    flan_without_<cluster>_<form>   those of the other clusters, less those too near to it
+    flan_without_<cluster>_<form>   those of the other clusters, except the ones too similar to it
     flan_3clusters_<form>           the first three clusters of the paper's ablation (1 to 7)
     flan_release_<…>_<form>         the same with the 17 clusters of the release
-    flan_local_<…>_<form>           the same with what the data folder may hold, other sets included
+    flan_local_<…>_<form>           the same with local files, including other data sets
     …_available                     a mixture's members that are on this machine
 
-Source: below `LM_DATA_DIR` where the files are held, else TFDS; `sets/*.toml` names both.
-Licence: of each data set; the templates are part of this package.
-Splits: train (30,000 examples at most), validation (200 at most where it is cut from train), test;
-a set of which only evaluation data are held has `test` alone.
+Source: local files below `LM_DATA_DIR`, else TFDS; `sets/*.toml` names both.
+Licence: that of each data set; the templates are part of this package.
+Splits: train (at most 30,000 examples), validation (at most 200 if taken from train), test; only
+`test` for a set with evaluation data alone.
 
 Metrics: accuracy of classes; exact match and F1 of answers; ROUGE, BLEU. Example (flan_rte_zsopt):
 
@@ -39,9 +39,9 @@ Metrics: accuracy of classes; exact match and F1 of answers; ROUGE, BLEU. Exampl
     targets  no
 
 Source of the method: Wei et al. 2022 (https://arxiv.org/abs/2109.01652). Departures: the wording;
-a blank line, not a dialogue's turn numbers, between exemplars; templates are dealt out in the order
-of a hash of the examples, so that no order of a file coincides with them; no example is lost to
-batches of T; an exemplar never is the query; a field of more than 3,000 characters is cut.
+blank lines, not turn numbers, separate exemplars; templates are assigned in the order of a hash of
+the examples, independent of the order of a file; no example is dropped for batches of T; the query
+is never an exemplar; fields of more than 3,000 characters are truncated.
 """
 
 import importlib

@@ -1,6 +1,6 @@
-"""Which data set is in which cluster: the paper's table, the release's, and what may be held.
+"""The clusters of data sets: the paper's, the release's, and those of local files.
 
-`a+b` is one data set of the paper's count in two parts. Each table is cluster -> data sets.
+Each table is cluster -> data sets. The paper counts the two parts of `a+b` as one data set.
 """
 
 from collections.abc import Collection, Mapping
@@ -55,8 +55,8 @@ RELEASE = _table(
     reading_comprehension_with_commonsense="record cosmos_qa",
 )
 
-# What may lie in a data folder. WNLI is made of Winograd schemas, and the coreference cluster is
-# tested on them: it stays out. The Rotten Tomatoes snippets are the sentences of SST-2.
+# Local files. Without WNLI, which is made of Winograd schemas like the tests of the coreference
+# cluster, and without Rotten Tomatoes, whose snippets are the sentences of SST-2.
 LOCAL = _table(
     natural_language_inference="cb mnli_matched rte snli sick",
     commonsense="copa piqa commonsense_qa",
@@ -74,7 +74,7 @@ LOCAL = _table(
 
 TABLES: Mapping[str, Table] = {"": PAPER, "release_": RELEASE, "local_": LOCAL}
 
-# A cluster -> those that are not trained on when it is held out, beside itself.
+# A held-out cluster -> other clusters that are not trained on either.
 NEAR = {
     "reading_comprehension": ("reading_comprehension_with_commonsense",),
     "commonsense": ("reading_comprehension_with_commonsense",),
@@ -83,7 +83,7 @@ NEAR = {
     "natural_language_inference": ("paraphrase",),
 }
 
-# The order in which the ablation of the number of clusters adds them.
+# The order of clusters in the ablation of their number.
 GROWING = (
     "summarization",
     "translation",
@@ -117,7 +117,7 @@ def groups() -> dict[str, tuple[str, ...]]:
 
 
 def _members(table: Table, clusters: Collection[str]) -> tuple[str, ...]:
-    """Returns the data sets of some clusters, in the table's order; parts count singly."""
+    """Returns the data sets of some clusters, in the table's order, with `a+b` separated."""
     return tuple(
         part
         for cluster, names in table.items()

@@ -1,4 +1,4 @@
-"""The data sets as `sets/*.toml` describe them: where they lie, what they hold, their templates.
+"""The data sets as described in `sets/*.toml`: their sources, columns and templates.
 
 tfds, slices          the TFDS name, and its slice for each of our splits or one of SLICES
 local                 the file of each split below the folder of data sets; `{}` is a language

@@ -1,4 +1,4 @@
-"""Few-shot inputs: exemplars before the question, as many as a number of tokens allows."""
+"""Few-shot inputs: as many exemplars before the question as a budget of tokens allows."""
 
 from collections.abc import Mapping
 
@@ -19,15 +19,15 @@ def with_exemplars(
     *,
     budget: int = BUDGET,
 ) -> tf.data.Dataset:
-    r"""Puts exemplars before the inputs: the first ones whose tokens fit, in order.
+    r"""Puts exemplars before the inputs: the first ones that fit, in order.
 
         input₁ \n target₁ \n\n  input₂ \n target₂ \n\n  …  inputs,
         Σ_i (|input_i| + |target_i|) ≤ budget − |inputs|
 
     Args:
-        dataset: examples with `inputs` and the texts of their exemplars; without those nothing
-            is done.
-        output_features: of the task, for the vocabulary that counts.
+        dataset: examples with `inputs` and the texts of their exemplars; returned unchanged
+            without exemplars.
+        output_features: of the task, for the vocabulary.
         budget: tokens for exemplars and inputs together.
 
     Source: Wei et al. 2022 (https://arxiv.org/abs/2109.01652), section 4.4; the rule is the

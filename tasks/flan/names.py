@@ -1,4 +1,4 @@
-"""The rule of the names: `flan_<group>_<form>[_template<k>|_<T>templates][_rank]`."""
+"""The rule for names: `flan_<group>_<form>[_template<k>|_<T>templates][_rank]`."""
 
 import itertools
 import re
@@ -23,15 +23,15 @@ _NAME = re.compile(
 
 @dataclass(frozen=True)
 class Prompt:
-    """How the examples of a task are written.
+    """The format of a task's prompts.
 
     Attributes:
         form: `opt` with the possible answers, `noopt` without; `notemplate` and `datasetname`,
             the fields alone or after the set's name.
-        shots: number of exemplars at most.
-        template: the only template, by its index; None for the first `templates` in turn.
+        shots: maximum number of exemplars.
+        template: the index of the only template; None for the first `templates` in turn.
         templates: number of templates.
-        rank: whether every possible answer makes an example.
+        rank: whether there is an example for every possible answer.
     """
 
     form: str
@@ -71,7 +71,7 @@ def parse(name: str) -> tuple[str, Prompt] | None:
 
 
 def all_names() -> Iterator[str]:
-    """Yields the names of tasks and mixtures; the number of templates, 1 to 9, is left out."""
+    """Yields the names of tasks and mixtures, without those with a number of templates."""
     few = ("", *map(str, SHOTS))
     forms = ["zsopt", "zsnoopt", *(f"fs{k}{end}" for k in few for end in ("opt", "noopt"))]
     instructed = {name: one for name, one in data_sets().items() if one.templates}
@@ -86,7 +86,7 @@ def all_names() -> Iterator[str]:
 
 
 def _endings(data_set: DataSet) -> Iterator[tuple[str, bool]]:
-    """Yields endings for all templates and for each, and whether they can be ranked."""
+    """Yields the endings for all templates and for each, and whether they can be ranked."""
     asking = data_set.asking()
     yield "", ranks(data_set)
     for index in range(len(data_set.templates)):
@@ -101,5 +101,5 @@ OWN_OPTIONS = frozenset(
 
 
 def ranks(data_set: DataSet) -> bool:
-    """Tells whether a data set has possible answers."""
+    """Returns whether a data set has possible answers."""
     return bool(data_set.options) or data_set.read in OWN_OPTIONS

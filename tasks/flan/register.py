@@ -49,7 +49,7 @@ METRICS: Mapping[str, Metric] = {
 
 
 def register(name: str) -> None:
-    """Registers a name; does nothing if it is none of ours."""
+    """Registers a name; does nothing if it does not belong to this family."""
     found = parse(name)
     if found is None:
         return
@@ -80,7 +80,7 @@ def _add_task(name: str, data_set: DataSet, prompt: Prompt) -> None:
 
 
 def _add_mixture(name: str, group: str, prompt: Prompt) -> None:
-    """Registers a mixture of its data sets in one form; those that lack the form are left out."""
+    """Registers a mixture of its data sets in one form, without those that lack it."""
     members = []
     for data_set in groups()[group]:
         member = name.replace(f"{PREFIX}{group}_", f"{PREFIX}{data_set}_", 1)
@@ -103,7 +103,7 @@ def rate(task: seqio.Task, *, maximum: int) -> float:
 
 
 def references(output: Any, *, example: Mapping[str, Any], is_target: bool) -> Any:
-    """Postprocesses a target to all right answers; strips a prediction."""
+    """Replaces a target by all right answers; strips a prediction."""
     if not is_target:
         return output.strip()
     return [text.decode() for text in example["references"]]

@@ -1,7 +1,7 @@
-"""Classification tasks of tables: for encoders by their name, text to text as `<name>_text`.
+"""Classification tasks from tables: `<name>` for encoders, `<name>_text` for text to text.
 
-Both forms of a task come from one definition, see `lm.data.preprocessing.classification_task`.
-Registered with bytes; a run takes another vocabulary by its macro VOCABULARY.
+Both forms of a task have one definition, see `lm.data.preprocessing.classification_task`. Their
+vocabulary is bytes; a run sets another one with its macro VOCABULARY.
 """
 
 import functools
@@ -42,8 +42,8 @@ def add_classification(
     Args:
         name: the task's name; the text-to-text form adds `_text`.
         source: examples with these columns.
-        texts: column of each text by the name that the text-to-text form gives it, the text before
-            its pair first: `{"premise": "premise", "hypothesis": "hypothesis"}`.
+        texts: name of each text in the text-to-text form -> its column, in the order of the pair:
+            `{"premise": "premise", "hypothesis": "hypothesis"}`.
         answer: labels or a score.
         column: the column of the answer.
         metrics: metric functions of ids or scores.
@@ -51,7 +51,7 @@ def add_classification(
     """
     task = Classification(source, texts, column, answer, metrics)
     class_form(name, task)
-    # In T5's release the texts stand in the order of their names.
+    # T5's release orders the texts by name.
     by_name = task._replace(texts=dict(sorted(texts.items())))
     text_form(f"{name}_text", by_name, benchmark=benchmark or name)
 
@@ -68,10 +68,10 @@ def add_table(  # noqa: PLR0913 - keyword-only settings of one task
     splits: Callable[[CachedSource], CachedSource] = lambda source: source,
     more_columns: Sequence[str] = (),
 ) -> None:
-    """Registers both forms of a task of tab-separated files; bad rows are named by file and line.
+    """Registers both forms of a task of tab-separated files; reports bad rows with file and line.
 
     Args:
-        name: as in `add_classification`, like all that is not explained here.
+        name: as in `add_classification`, likewise below.
         files: the files of each split.
         texts: as there.
         answer: as there.
@@ -103,12 +103,12 @@ def add_sentences(name: str, files: Files) -> None:
 
 
 def held_out(source: CachedSource) -> CachedSource:
-    """A source whose split `validation` is a tenth of what was `train`, chosen by content."""
+    """A source with a tenth of `train`, chosen by content, as the split `validation`."""
     return sources.held_out(source, 0.1)
 
 
 def by_fold(source: CachedSource) -> CachedSource:
-    """A source in splits by the column `fold` of its split `all`: 8 of ten, one and one."""
+    """A source split by the column `fold` into train (8 folds), validation and test."""
     bind = functools.partial
     rows, about = source.examples["all"], source.fingerprints["all"]
     return CachedSource(
@@ -127,7 +127,7 @@ def _about_folds(about: Callable[[], Mapping[str, Any]], folds: str) -> Mapping[
 
 
 def numbered(*names: str, start: int = 0) -> LabelVocabulary:
-    """The labels that a table writes as numbers from `start` on.
+    """Labels written as numbers from `start` on.
 
     Example:
         >>> dict(numbered("negative", "positive").name_of)
@@ -137,7 +137,7 @@ def numbered(*names: str, start: int = 0) -> LabelVocabulary:
 
 
 def named(*names: str) -> LabelVocabulary:
-    """The labels that a table writes by their names.
+    """Labels written by their names.
 
     Example:
         >>> named("entailment", "neutral").names

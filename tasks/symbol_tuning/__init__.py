@@ -1,17 +1,17 @@
 """symbol_tuning_<data set>: in-context classification with arbitrary labels (symbol tuning).
 
-What: prompts of exemplars of a classification task, their labels replaced by symbols that mean
-nothing, and one query; what the symbols stand for is new in every prompt. Nothing is registered at
-import: a name is resolved when it is asked for. The data sets are those of `tasks.flan`.
+What: prompts of exemplars of a classification task, with arbitrary symbols as labels, and one
+query; each prompt assigns the symbols anew. Importing this package registers nothing: a name is
+registered when it is first requested. The data sets are those of `tasks.flan`.
 
     symbol_tuning_<data set>                 prompts for training: tuning symbols, no instruction
-    symbol_tuning_train, symbol_tuning_local the paper's 22 sets; those a data folder may hold
+    symbol_tuning_train, symbol_tuning_local the paper's 22 sets; those of local files
     symbol_tuning_<data set>_both            evaluation: an instruction and the labels' own names,
-    symbol_tuning_<data set>_labels          the names alone,
+    symbol_tuning_<data set>_labels          only the names,
     symbol_tuning_<data set>_instructions    an instruction and symbols of the evaluation pool,
-    symbol_tuning_<data set>_neither         these symbols alone
-    symbol_tuning_<data set>_flipped         names of two classes, exchanged
-    symbol_tuning_evaluation_<setting>       the paper's 11 sets; local_evaluation_…: held ones
+    symbol_tuning_<data set>_neither         only these symbols
+    symbol_tuning_<data set>_flipped         the swapped names of two classes
+    symbol_tuning_evaluation_<setting>       the paper's 11 sets; local_evaluation_…: local files
     …_rank                                   one example for each label, for rank classification
     symbol_tuning_list_functions             BIG-bench material, for evaluation only
     symbol_tuning_turing_concepts            the same
@@ -20,8 +20,8 @@ import: a name is resolved when it is asked for. The data sets are those of `tas
     …_available                              a mixture's members that are on this machine
 
 Source: as `tasks.flan`; the algorithmic tasks below `LM_DATA_DIR`, or made here.
-Licence: of each data set.
-Splits: of a training set train (25,000 prompts at most); of an evaluation test (100 queries).
+Licence: that of each data set.
+Splits: train (at most 25,000 prompts) for training, test (100 queries) for evaluation.
 
 Metrics: exact match; accuracy by ranking. Example (symbol_tuning_sst2):
 
@@ -36,8 +36,8 @@ Metrics: exact match; accuracy by ranking. Example (symbol_tuning_sst2):
     targets  NTP
 
 Source of the method: Wei et al. 2023 (https://arxiv.org/abs/2305.08298). Departures: the words are
-made by rule; the formats are ours; as many exemplars a class as fit 6,000 characters. Mix with
-instructions by `lm.data.user_tasks.user.mixture`, see gin/papers/symbol_tuning.
+made by rule; the formats are ours; prompts have at most 6,000 characters. Mix with instructions by
+`lm.data.user_tasks.user.mixture`, see gin/papers/symbol_tuning.
 """
 
 import importlib

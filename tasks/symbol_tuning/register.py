@@ -29,7 +29,7 @@ MADE = "made_"
 
 
 def register(name: str) -> None:
-    """Registers a name; does nothing if it is none of ours."""
+    """Registers a name; does nothing if it does not belong to this family."""
     short = name.removeprefix(PREFIX)
     if name in seqio.TaskRegistry.names():
         return

@@ -1,4 +1,4 @@
-"""Which data sets are tuned on and which evaluate, the settings, and the names they make."""
+"""The data sets for tuning and for evaluation, the settings, and the names of their tasks."""
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ EVALUATION = tuple(
     "raft_overruling raft_semiconductor_org_types raft_terms_of_service "
     "raft_twitter_complaints".split()
 )
-# What a data folder may hold: those of the 22 with training examples, and unseen ones.
+# Local files: those of the 22 with training examples, and unseen data sets.
 LOCAL = tuple(
     "sst2 rotten_tomatoes rte wnli mnli_matched snli cb ag_news_subset trec tweeteval_offensive "
     "tweeteval_irony cola glue_mrpc wic".split()
@@ -48,7 +48,7 @@ INSTRUCTIONS: Mapping[str, str] = {
     "tweeteval_emotion": "Which emotion does the tweet show?",
 }
 
-# Setting -> whether an instruction is given, and what stands for the classes.
+# Setting -> whether there is an instruction, and the labels of the classes.
 SETTINGS: Mapping[str, tuple[bool, str]] = {
     "both": (True, "names"),
     "labels": (False, "names"),

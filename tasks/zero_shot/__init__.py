@@ -1,13 +1,13 @@
-"""The suites of zero-shot evaluation, by name; what is read lies below `LM_DATA_DIR`.
+"""The suites of zero-shot evaluation, by name; their data are below `LM_DATA_DIR`.
 
     winograd                wsc273, pdp60, winogrande, by full and by partial scores
     commonsense             the same, and copa, piqa, openbookqa, arc_easy, commonsense_qa
-    superglue               bool_q, cb, copa, multirc, record, rte, wic as they are held
+    superglue               bool_q, cb, copa, multirc, record, rte, wic, as far as available
     lambada                 the last word of a passage
-    wikitext                articles from their first token to their last, in windows
-    symbol_<setting>        unseen data sets with labels that mean nothing (`tasks.symbol_tuning`)
+    wikitext                perplexity of whole articles, in windows
+    symbol_<setting>        unseen data sets with arbitrary labels (`tasks.symbol_tuning`)
     list_functions, turing_concepts     functions learned from examples in the prompt
-    flan_<cluster>          the data sets of a cluster, in every wording that asks (`tasks.flan`)
+    flan_<cluster>          the data sets of a cluster, in all templates (`tasks.flan`)
     flan_<cluster>_noopt    the same without a list of the possible answers
 
 `<suite>_available` leaves out the sets whose data are not on this machine. Importing this package
@@ -24,7 +24,7 @@ from tasks.symbol_tuning.tables import SETTINGS
 
 
 def _sets(module: str, function: str, *arguments: str) -> Sequence[questions.QuestionSet]:
-    """Returns the sets of a suite; the module that makes them is imported for it."""
+    """Returns the sets of a suite after importing the module that makes them."""
     made = getattr(importlib.import_module(f"tasks.zero_shot.{module}"), function)
     return made(*arguments)
 

@@ -1,4 +1,4 @@
-"""Question sets of what `tasks.flan` and `tasks.symbol_tuning` write as prompts."""
+"""Question sets from the prompts of `tasks.flan` and `tasks.symbol_tuning`."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +20,7 @@ from tasks.symbol_tuning.tables import LOCAL_EVALUATION, TWO_CLASSES
 
 
 def cluster(name: str, form: str) -> list[QuestionSet]:
-    """Returns the sets of a cluster in every wording that asks for the answer."""
+    """Returns the sets of a cluster in all templates that ask for the answer."""
     parts = [part for one in LOCAL[name] for part in one.split("+")]
     return [
         instructed(data_sets()[part], form, template)
@@ -30,12 +30,12 @@ def cluster(name: str, form: str) -> list[QuestionSet]:
 
 
 def instructed(data_set: DataSet, form: str, template: int) -> QuestionSet:
-    """Returns the questions of a data set in one wording.
+    """Returns the questions of a data set in one template.
 
     Args:
         data_set: the data set.
         form: "opt" or "noopt", with a list of the possible answers or without.
-        template: the index of the wording.
+        template: the index of the template.
     """
     origin = Origin(data_set)
     prompt = Prompt(form, template=template, rank=ranks(data_set))
@@ -89,7 +89,7 @@ def _written(
 
 
 def choices(rows: Iterable[Mapping[str, Any]]) -> Iterator[Choice]:
-    """Yields a question for the rows of each example, a row for each possible answer."""
+    """Yields a question for each example, from its rows for the possible answers."""
     for _, group in itertools.groupby(rows, key=lambda row: row["example"]):
         answers = list(group)
         yield Choice(

@@ -1,12 +1,12 @@
-"""Winograd schemas: a candidate in the place of a pronoun, judged by all of it or by what follows.
+"""Winograd schemas: a candidate replaces a pronoun, and the sentence or its rest is scored.
 
     full      log p(candidate, rest | left); the text left of the candidate cancels out
     partial   log p(rest | left, candidate)
-    special   which word of the rest has the largest p(word | left, right candidate, …) over that of
-              the wrong one: is it the word in which two schemas of a pair differ?
+    special   whether the word of the rest with the largest ratio of p(word | left, candidate, …)
+              between right and wrong candidate is the word in which two schemas of a pair differ
 
 Source: Trinh, Le 2018 (https://arxiv.org/abs/1806.02847), sections 3 and
-5.2. Departures: a candidate stands as the data list it, so that one of PDP-60 has no genitive.
+5.2. Departures: candidates are unchanged, so that one of PDP-60 has no genitive.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ FILES = {
 
 
 class Schema(NamedTuple):
-    """A sentence with a gap, the candidates for it, and which is right."""
+    """A sentence with a gap, the candidates for it, and the index of the right one."""
 
     left: str
     candidates: tuple[str, ...]
@@ -36,7 +36,7 @@ class Schema(NamedTuple):
     label: int
 
     def full(self) -> Choice:
-        r"""Returns the question that scores a candidate and all that follows.
+        r"""Returns the question that scores a candidate and the rest.
 
         Example:
             >>> Schema("It fits, as", ("it", "she"), " is small.", 0).full().answers
@@ -47,7 +47,7 @@ class Schema(NamedTuple):
         return Choice(left, answers, (self.label,), delimiter=" " if self.left else "")
 
     def partial(self) -> Choice:
-        """Returns the question that scores what follows alone."""
+        """Returns the question that scores only the rest."""
         before = f"{self.left} " if self.left else ""
         contexts = tuple(before + candidate for candidate in self.candidates)
         rest = self.right.lstrip()
@@ -55,7 +55,7 @@ class Schema(NamedTuple):
         return Choice(contexts, (rest,) * len(contexts), (self.label,), delimiter=space)
 
     def decision(self, twin: "Schema") -> Decision:
-        """Returns the question which word decides: special are those that the twin does not have.
+        """Returns the question which word decides; special words are those not in the twin.
 
         Example:
             >>> large = Schema("It fits, as", ("it", "she"), " is so large.", 0)
@@ -99,7 +99,7 @@ def special_words() -> QuestionSet:
 
 
 def twins(found: Iterable[Schema]) -> Iterator[tuple[Schema, Schema]]:
-    """Yields each schema with its neighbour, where the two differ in what follows alone."""
+    """Yields each schema with its neighbour if the two differ only after the gap."""
     for one, other in pairwise(found):
         if one[:2] == other[:2] and one.right != other.right and one.label != other.label:
             yield one, other
@@ -125,9 +125,9 @@ def _substituted(row: Mapping[str, Any]) -> Schema:
 
 
 def split_candidates(texts: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """Splits texts that differ in their last words: what they share, and the rest of each.
+    """Splits texts that differ in their last words into the common part and the rest of each.
 
-    At least a word is left of each.
+    Each rest has at least one word.
 
     Example:
         >>> split_candidates(["He saw the dog", "He saw the old cat"])

@@ -1,4 +1,4 @@
-"""The question sets with wordings of their own, and the suites that they form."""
+"""Suites of question sets with wordings of their own."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -17,7 +17,7 @@ LAMBADA = DataSet("lambada", origin="huggingface.co/datasets/EleutherAI/lambada_
     "lambada_openai.jsonl.gz"
 )
 BECAUSE = {"cause": "because", "effect": "so"}
-# Data set -> the wording of `tasks.flan` that ends where an answer begins.
+# Data set -> the template of `tasks.flan` whose answer comes last.
 SUPERGLUE = {"bool_q": 1, "cb": 4, "multirc": 0, "record": 0, "rte": 1, "wic": 2}
 
 
@@ -34,7 +34,7 @@ def asked(example: Example, field: str) -> Choice:
 
 
 def begun(example: Example) -> Choice:
-    """Lets an answer follow the question, which may be the beginning of a sentence."""
+    """Puts an answer directly after the question, which may be the start of a sentence."""
     return _choice(example, example.texts["question"], "Answer:")
 
 
@@ -54,18 +54,18 @@ def winograd() -> list[QuestionSet]:
 
 
 def commonsense() -> list[QuestionSet]:
-    """Returns the schemas, and questions that everyday knowledge answers."""
+    """Returns the schemas, and data sets of commonsense questions."""
     return [*winograd(), *map(written, WRITTEN)]
 
 
 def superglue() -> list[QuestionSet]:
-    """Returns the sets of SuperGLUE that a data folder may hold."""
+    """Returns the sets of SuperGLUE with local files."""
     sets = [instructed(data_sets()[name], "noopt", k) for name, k in SUPERGLUE.items()]
     return [*sets, written("copa")]
 
 
 def lambada() -> list[QuestionSet]:
-    """Returns the passages whose last word is asked for."""
+    """Returns the passages whose last word is the answer."""
 
     def clozes() -> Iterator[Cloze]:
         for row in readers.read_jsonl(LAMBADA()):
@@ -86,7 +86,7 @@ def wikitext() -> list[QuestionSet]:
 
 
 def written(name: str) -> QuestionSet:
-    """Returns a data set of `tasks.flan` in the words of this module."""
+    """Returns a data set of `tasks.flan` in a wording of this module."""
     origin = Origin(data_sets()[name])
 
     def questions() -> Iterator[Question]:

@@ -89,8 +89,8 @@ def test_tables_of_other_systems_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("read", "line", "message"),
     [
-        (word_tables.scored_pairs, "one\ttwo\tmany", "2: the score 'many' is no number"),
-        (word_tables.scored_pairs, "one\ttwo\tnan", "2: the score 'nan' is no number"),
+        (word_tables.scored_pairs, "one\ttwo\tmany", "2: the score 'many' is not a number"),
+        (word_tables.scored_pairs, "one\ttwo\tnan", "2: the score 'nan' is not a number"),
         (word_tables.analogies, "one two three", "2: no four words of an analogy"),
     ],
 )

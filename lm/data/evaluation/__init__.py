@@ -1,1 +1,1 @@
-"""Metrics, and the splits of tasks that they are measured on."""
+"""Metrics, and the splits of tasks on which they are measured."""

@@ -1,6 +1,6 @@
-"""Metrics of answers to questions: `(targets, predictions)` → a dict of name and number, per cent.
+"""Metrics of answers to questions: `(targets, predictions)` → {name: value in percent}.
 
-A target is a text or a list of texts of which any will do; "" stands for no answer.
+A target is a text or a list of accepted texts; "" stands for no answer.
 """
 
 import collections
@@ -22,9 +22,9 @@ _TYPOGRAPHIC = re.compile(f"[{re.escape(string.punctuation)}\u2018\u2019\u00b4]"
 
 @part
 def squad(targets: References, predictions: Texts) -> Scores:
-    """Exact match and F1 of words, each the best over an example's answers, meaned, 0 to 100.
+    """Exact match and F1 of words: the mean of each example's best answer, 0 to 100.
 
-    Case, punctuation and articles do not count.
+    Ignores case, punctuation and articles.
 
     Example:
         >>> squad(["The Cat.", ["a dog", "two dogs"]], ["cat", "three dogs"])
@@ -37,7 +37,7 @@ def squad(targets: References, predictions: Texts) -> Scores:
 
 @part
 def trivia_qa(targets: References, predictions: Texts) -> Scores:
-    """The same, but punctuation, typographic quotes among it, separates words.
+    """As `squad`, but punctuation, including typographic quotes, separates words.
 
     Example:
         >>> trivia_qa(["Coca-Cola"], ["coca cola"]), squad(["Coca-Cola"], ["coca cola"])["em"]
@@ -50,9 +50,9 @@ def trivia_qa(targets: References, predictions: Texts) -> Scores:
 
 @part
 def multirc(targets: Sequence[tuple[str, int]], predictions: Sequence[int]) -> Scores:
-    """F1 of the label 1 over all suggested answers, and the questions of which all are right.
+    """F1 of the label 1 over all suggested answers, and the share of completely right questions.
 
-    A target is the question's number and the label.
+    A target is the question's id and the label.
 
     Example:
         >>> found = multirc([("a", 1), ("a", 0), ("b", 1)], [1, 0, 0])
@@ -95,7 +95,7 @@ def _best(answers: Sequence[list[str]], guess: list[str]) -> tuple[float, float]
 
 
 def _f1(answer: list[str], guess: list[str]) -> float:
-    """Returns 2 · common / (words of both); without words on one side, whether both have none."""
+    """Returns 2 · common / (words of both); 1 if neither has words, 0 if only one has."""
     if not answer or not guess:
         return float(answer == guess)
     common = collections.Counter(answer) & collections.Counter(guess)

@@ -1,6 +1,6 @@
-"""How sure a number is that was measured on some examples: error, interval, test of a difference.
+"""Uncertainty of metrics: standard errors, confidence intervals, tests of differences.
 
-All of it comes from resampling the examples, with a fixed seed: the same numbers at every call.
+All come from resampling the examples, with a fixed seed: the same numbers at every call.
 
 Source: Efron 1979 for the bootstrap; Koehn 2004 (https://aclanthology.org/W04-3250) for its use in
 comparing systems; Fisher 1935 for the test by permutation.
@@ -16,11 +16,11 @@ LEVEL = 0.95
 
 Indices = np.ndarray
 Measure = Callable[[Indices], float]
-"""The numbers of the examples that are counted, some of them several times -> a metric."""
+"""Indices of examples, with repetitions -> a metric."""
 
 
 class Estimate(NamedTuple):
-    """A metric with its standard error and the interval that holds it in 95 of 100 cases."""
+    """A metric with its standard error and its 95 % confidence interval."""
 
     value: float
     standard_error: float
@@ -44,12 +44,12 @@ def exponential(measure: Measure) -> Measure:
 
 
 def estimate(measure: Measure, count: int, *, resamples: int = RESAMPLES) -> Estimate:
-    """Returns a metric of so many examples with its error, by the bootstrap.
+    """Returns a metric with its error, by the bootstrap.
 
     Args:
         measure: the metric.
-        count: number of examples; they are drawn with replacement.
-        resamples: how often.
+        count: number of examples, which are drawn with replacement.
+        resamples: number of bootstrap samples.
 
     Example:
         >>> found = estimate(mean(np.array([0.0, 1.0] * 50)), 100)
@@ -64,7 +64,7 @@ def estimate(measure: Measure, count: int, *, resamples: int = RESAMPLES) -> Est
 
 
 class Difference(NamedTuple):
-    """How much higher B is than A on the same examples, and how likely chance makes as much."""
+    """The difference B - A on the same examples, and its p-value."""
 
     value: float
     standard_error: float
@@ -72,9 +72,9 @@ class Difference(NamedTuple):
 
 
 def paired_test(a: np.ndarray, b: np.ndarray, *, resamples: int = 10_000) -> Difference:
-    """Returns the difference of two means and its p-value, two-sided, by random signs.
+    """Returns the difference of two means and its two-sided p-value, by random signs.
 
-    Were A and B alike, each example's difference would be as likely with the other sign.
+    If A and B were equal, each example's difference would have a random sign.
 
         p = (1 + #{|Σ s_i (b_i − a_i)| ≥ |Σ (b_i − a_i)|}) / (1 + resamples)
 

@@ -1,12 +1,12 @@
-"""One split of a task as an evaluation sees it: examples, texts, and the task's own metrics.
+"""One split of a task for evaluation: examples, texts, and the task's own metrics.
 
-Metric functions are called as SeqIO's Evaluator calls them: targets and predictions are texts that
-go through the task's postprocessor first, with the example and `is_target` at hand; score functions
-get the log-likelihood of each example's targets. `seqio.Evaluator` itself takes the names of
-registered tasks only, and a task read through another vocabulary is none.
+Metric functions are called as by SeqIO's Evaluator: the task's postprocessor first processes the
+texts of targets and predictions, given the example and `is_target`; score functions get the
+log-likelihood of each example's targets. `seqio.Evaluator` itself only takes names of registered
+tasks, and a task with another vocabulary is not registered.
 
-A `LabelledTask` is such a split for a model that labels: its feature converter reads targets and
-predictions.
+A `LabelledTask` is such a split for a model of labels: its feature converter turns examples and
+rows of output into comparable targets and predictions.
 """
 
 import functools
@@ -42,7 +42,7 @@ class EvaluationTask:
     Args:
         name: of a task.
         split: the split.
-        lengths: TASK_FEATURE_LENGTHS, for preprocessors that ask for it.
+        lengths: TASK_FEATURE_LENGTHS, for preprocessors that need it.
         vocabulary: replaces the task's own, if given.
         limit: number of examples to take from the beginning; all by default.
         metrics: functions in place of the task's own.
@@ -50,11 +50,11 @@ class EvaluationTask:
     Attributes:
         name: of the task.
         split: the split.
-        needs_predictions: whether a metric looks at generated texts.
-        needs_scores: whether a metric looks at log-likelihoods.
+        needs_predictions: whether a metric needs generated texts.
+        needs_scores: whether a metric needs log-likelihoods.
 
     Raises:
-        UserError: naming what is unknown: task or split.
+        UserError: the task or split is unknown.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class EvaluationTask:
 
     @functools.cached_property
     def examples(self) -> list[Example]:
-        """The examples as NumPy values, text as bytes: what SeqIO gives to postprocessors."""
+        """The examples as NumPy values, text as bytes, as SeqIO passes them to postprocessors."""
         steps = stream.Steps(self.lengths, trims=("inputs",))
         examples = stream.one_pass(self.task, self.split, steps)
         taken = examples.take(-1 if self.limit is None else self.limit)
@@ -89,7 +89,7 @@ class EvaluationTask:
         return [[int(i) for i in example[feature]] for example in self.examples]
 
     def texts(self, feature: str) -> list[str]:
-        """Returns the text of a feature, as it was before tokenizing if the task keeps it."""
+        """Returns a feature's texts: the original ones if the task keeps them, else decoded."""
         kept = f"{feature}_pretokenized"
         if all(kept in example for example in self.examples):
             return [example[kept].decode(errors="replace") for example in self.examples]
@@ -97,7 +97,7 @@ class EvaluationTask:
         return [vocabulary.decode(ids) for ids in self.ids(feature)]
 
     def sizes(self) -> TextSizes:
-        """Returns the sizes of the original targets; words as the task counts them, if it does."""
+        """Returns the sizes of the original targets; words by the task's own count, if any."""
         sizes = text_sizes(self.texts("targets"))
         if all("words" in example for example in self.examples):
             return sizes._replace(words=sum(int(example["words"]) for example in self.examples))
@@ -109,17 +109,17 @@ class EvaluationTask:
         return _metrics(self.task.predict_metric_fns, self._targets, made)
 
     def try_metrics(self) -> None:
-        """Computes the metrics of texts on the first targets as if they had been generated.
+        """Computes the metrics of texts on the first targets, as if these were generated.
 
         Raises:
-            UserError: a metric cannot judge texts like these.
+            UserError: a metric cannot be computed on texts like these.
         """
         if self.needs_predictions and self.examples:
             made = self._processed(self.texts("targets"), is_target=False)
             _metrics(self.task.predict_metric_fns, self._targets[:_TRIED], made[:_TRIED])
 
     def compare(self, targets: Sequence[Any], predictions: Sequence[Any]) -> Metrics:
-        """Returns the metrics of predictions that are no texts, such as labels."""
+        """Returns the metrics of predictions other than texts, such as labels."""
         wanted = self._processed(targets, is_target=True)
         made = self._processed(predictions, is_target=False)
         return _metrics(self.task.predict_metric_fns, wanted, made)
@@ -139,7 +139,7 @@ class EvaluationTask:
         return short_hash(fingerprint)
 
     def version(self) -> str:
-        """Returns a short hash of what the task does with its data: code and settings alone."""
+        """Returns a short hash of the task's code and settings, without its data."""
         task = self.task
         steps = [*task.preprocessors, task.postprocess_fn, *task.metric_fns]
         return short_hash([self.name, fingerprints.describe(steps), sorted(task.output_features)])
@@ -149,7 +149,7 @@ class EvaluationTask:
         return self._processed(self.texts("targets"), is_target=True)
 
     def _processed(self, outputs: Sequence[Any], *, is_target: bool) -> list[Any]:
-        """Returns texts or labels as the task's metrics want them."""
+        """Returns texts or labels after the task's postprocessor."""
         return [
             self.task.postprocess_fn(output, example=example, is_target=is_target)
             for output, example in zip(outputs, self.examples, strict=True)
@@ -163,7 +163,7 @@ def short_hash(values: Any) -> str:
 
 
 def _metrics(functions: Sequence[Callable[..., Any]], targets: Any, outputs: Any) -> Metrics:
-    """Returns the metrics of all functions in one dict, signatures beside what they sign."""
+    """Returns the metrics of all functions in one dict, with their signatures."""
     values: Metrics = {}
     for function in functions:
         for name, value in function(targets, outputs).items():
@@ -179,7 +179,7 @@ def try_metrics(name: str, split: str, lengths: Mapping[str, PositiveInt]) -> No
     """Computes the metrics of texts of a task, or of those of a mixture; see `EvaluationTask`.
 
     Raises:
-        UserError: naming what is unknown, or the task and why a metric cannot judge its texts.
+        UserError: a name is unknown, or a metric cannot be computed on a task's texts.
     """
     for part in task_registry.tasks(task_registry.provider(name, split), split):
         targets = part.output_features.get("targets")
@@ -195,20 +195,20 @@ def try_metrics(name: str, split: str, lengths: Mapping[str, PositiveInt]) -> No
 
 
 class Reader(Protocol):
-    """What reads targets and predictions: a feature converter of labelled examples."""
+    """A feature converter of labelled examples, which also reads targets and predictions."""
 
     def target(self, example: Example, decode: Decode) -> Any:
-        """Returns what is right for an example."""
+        """Returns the target of an example."""
 
     def prediction(self, example: Example, rows: np.ndarray, decode: Decode) -> Any:
-        """Returns what a model says of an example in its rows, in the same form."""
+        """Returns the prediction for an example from the output for its rows, in the same form."""
 
     def num_rows(self, example: Example, lengths: Lengths) -> int:
         """Returns the number of rows of an example."""
 
 
 class LabelledTask:
-    """The targets of a split in order, and how predictions compare with them.
+    """The targets of a split in order, and their comparison with predictions.
 
     Args:
         task: the examples and metric functions.
@@ -222,14 +222,14 @@ class LabelledTask:
 
     @functools.cached_property
     def targets(self) -> list[Any]:
-        """What is right for each example."""
+        """The target of each example."""
         return [self.reader.target(example, self.decode) for example in self.task.examples]
 
     def predictions(self, batches: Iterable[Any]) -> list[Any]:
-        """Returns what a model says of each example, as the targets say it.
+        """Returns the prediction for each example, in the form of the targets.
 
         Args:
-            batches: of what it predicts for the rows, in order; more rows are left out.
+            batches: a model's output for the rows, in order; surplus rows are ignored.
         """
         found = by_example(self.reader, self.task.examples, batches, self.task.lengths)
         return [self.reader.prediction(example, rows, self.decode) for example, rows in found]
@@ -244,7 +244,7 @@ class LabelledTask:
         return names_of_labels(self.task.task.output_features)
 
     def confusion(self, predictions: Sequence[Any]) -> Confusion | None:
-        """Returns which labels predictions take for which; None where there is not one for each."""
+        """Returns the confusion matrix; None unless each example has one label."""
         if not self.names or LABEL_SET in self.task.task.output_features:
             return None
         return confusion(self.names, flat(self.targets), flat(predictions))
@@ -253,12 +253,12 @@ class LabelledTask:
 def by_example(
     reader: Reader, examples: Iterable[Example], batches: Iterable[Any], lengths: Lengths
 ) -> Iterator[tuple[Example, np.ndarray]]:
-    """Yields each example and what a model predicts for its rows, one after the other: [R·N, C].
+    """Yields each example with the concatenated predictions for its rows [R·N, C].
 
     Args:
         reader: the feature converter that makes the rows.
         examples: in order.
-        batches: of predictions for the rows, [B, N, C] each, in order; more rows are left out.
+        batches: predictions for the rows, [B, N, C] each, in order; surplus rows are ignored.
         lengths: TASK_FEATURE_LENGTHS.
     """
     rows = chain.from_iterable(np.asarray(batch) for batch in batches)
@@ -267,7 +267,7 @@ def by_example(
 
 
 def flat(answers: Iterable[Any]) -> list[Any]:
-    """Returns the answers of rows one after the other, those of tokens too.
+    """Returns the answers of rows, or of their tokens, in one list.
 
     >>> flat([1, [2, 3]])
     [1, 2, 3]

@@ -1,7 +1,7 @@
-"""Metrics of labels and scores: `(targets, predictions)` → a dict of name and number.
+"""Metrics of labels and scores: `(targets, predictions)` → {name: value in percent}.
 
-Labels are ids from 0 on; a prediction of -1 is no label and never right. Values are per cent.
-`confusion` counts which labels a model takes for which.
+Labels are ids from 0 on; a prediction of -1 is not a label and never right. `confusion` computes
+the confusion matrix.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,9 +33,9 @@ def token_accuracy(targets: Sequence[Labels], predictions: Sequence[Labels]) -> 
 
 @part
 def f1(targets: Labels, predictions: Labels) -> Scores:
-    """F1 of the label 1, 0 to 100: 2 TP / (2 TP + FP + FN), 0 where there is none.
+    """F1 of the label 1, 0 to 100: 2 TP / (2 TP + FP + FN), 0 if there is none.
 
-    An invalid prediction counts as the wrong one of both labels.
+    An invalid prediction counts as the wrong label.
 
     Example:
         >>> round(f1([0, 1, 1], [0, -1, 1])["f1"], 4)
@@ -85,7 +85,7 @@ def label_sets_f1(targets: Sequence[Labels], predictions: Sequence[Labels]) -> S
 
 @part
 def matthews(targets: Labels, predictions: Labels) -> Scores:
-    """Matthews' correlation of two labels or more, -100 to 100; 0 where one side is constant.
+    """Matthews' correlation of two labels or more, -100 to 100; 0 if one side is constant.
 
     With the indicators Y and P [N, K] of targets and predictions: cov(Y, P) over the root of
     cov(Y, Y) · cov(P, P), each the sum over the labels of the covariances of their columns.
@@ -105,7 +105,7 @@ def matthews(targets: Labels, predictions: Labels) -> Scores:
 
 @part
 def pearson(targets: Sequence[float], predictions: Sequence[float]) -> Scores:
-    """Pearson's correlation, -100 to 100; 0 where one side is constant.
+    """Pearson's correlation, -100 to 100; 0 if one side is constant.
 
     Example:
         >>> round(pearson([1, 2, 3], [1, 2, 4])["pearson"], 2)
@@ -146,7 +146,7 @@ def _ratio(value: float, by: float) -> float:
 
 
 class LabelScores(NamedTuple):
-    """How well one label is found, 0 to 100.
+    """Precision, recall and F1 of one label, 0 to 100.
 
     Attributes:
         label: its name.
@@ -201,7 +201,7 @@ class Confusion(NamedTuple):
 def confusion(
     names: Sequence[str], targets: Iterable[int], predictions: Iterable[int]
 ) -> Confusion:
-    """Counts targets and predictions; what is no label on either side is left out.
+    """Returns the confusion matrix; ignores pairs in which either is not a label.
 
     Example:
         >>> confusion(["no", "yes"], [0, 0, 1, -1], [0, 1, 1, 1]).counts.tolist()

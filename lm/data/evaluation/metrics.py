@@ -1,7 +1,7 @@
-"""Metric functions for SeqIO tasks: `(targets, predictions)` → a dict of name and number.
+"""Metric functions for SeqIO tasks: `(targets, predictions)` → {name: value}.
 
-Values are per cent where the field gives per cent (BLEU, chrF, ROUGE, exact match), and each
-is computed on the whole corpus with no random part.
+BLEU, chrF, ROUGE and exact match are in percent, as usual. Each metric is computed on the whole
+corpus, without random sampling.
 """
 
 import importlib.util
@@ -124,9 +124,9 @@ def chrf(targets: References, predictions: Texts) -> Scores:
 def rouge(targets: References, predictions: Texts) -> Scores:
     """Mean F1 of ROUGE-1, -2, -L and -Lsum over the examples, 0 to 100, with Porter's stemmer.
 
-    The mean is over the examples themselves, not over random samples of them, so that the same
-    texts always have the same scores. Sentences of `rougeLsum` are separated by newlines. Of
-    several references for an example, each measure takes the one that scores best.
+    The mean is over the examples, not over bootstrap samples of them, so that scores are
+    deterministic. Sentences of `rougeLsum` are separated by newlines. With several references per
+    example, each measure takes the best one.
 
     Raises:
         UserError: most letters of the references are not Latin; ROUGE leaves them out.
@@ -230,7 +230,7 @@ def text_sizes(texts: Texts) -> TextSizes:
 
 
 def is_unspaced(texts: Texts) -> bool:
-    """Tells whether most letters are of scripts without spaces between words.
+    """Returns whether most letters are of scripts without spaces between words.
 
     Example:
         >>> is_unspaced(["今日は晴れ"]), is_unspaced(["a fine day"])
@@ -249,7 +249,7 @@ def likelihood_metrics(nats: float, tokens: int, sizes: TextSizes) -> Scores:
     """Perplexities and bits of a corpus from the total negative log-likelihood L in nats.
 
     per token exp(L / tokens), per word exp(L / words), per byte and character L / (n ln 2).
-    There is no perplexity per word where words cannot be counted.
+    There is no perplexity per word if words cannot be counted.
 
     Example:
         >>> sizes = TextSizes(bytes=8, characters=8, words=2, lines=1)
@@ -275,9 +275,9 @@ def _sacre(metric: Any, targets: References, predictions: Texts) -> Signed:
 
 
 def _reference_streams(targets: References) -> list[list[str | None]]:
-    """Turns references per example into streams: the n-th reference of every example.
+    """Transposes references per example into sacreBLEU's streams: the n-th of every example.
 
-    sacreBLEU wants streams; an example with fewer references has None in the others.
+    An example with fewer references has None in the other streams.
     """
     each = [[target] if isinstance(target, str) else list(target) for target in targets]
     width = max(map(len, each))
@@ -293,7 +293,7 @@ def _words(text: str) -> list[str]:
 
 
 def _distance(a: Sequence, b: Sequence) -> int:
-    """Returns Levenshtein's distance of two sequences."""
+    """Returns the Levenshtein distance of two sequences."""
     row = list(range(len(b) + 1))
     for i, left in enumerate(a, start=1):
         diagonal, row[0] = row[0], i

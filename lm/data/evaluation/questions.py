@@ -1,14 +1,14 @@
-"""Questions to a language model that was not trained on them, and the suites that they form.
+"""Questions for zero-shot and few-shot evaluation of language models, and suites of them.
 
-A question set is one data set written in one way: all its questions are of one kind.
+A question set is a data set in one wording. All its questions are of one kind:
 
-    Choice     which of several answers is the likeliest
-    Cloze      whether the one answer is what the model would say
+    Choice     which of several answers is the most probable
+    Cloze      whether the model's most probable continuation is the answer
     Open       a text is generated and compared with references
-    Passage    how probable a whole text is
-    Decision   which word of a text tells a right context from a wrong one
+    Passage    the probability of a whole text
+    Decision   which word of a text distinguishes a right context from a wrong one
 
-A suite is a name for some question sets. A module of tasks declares the suites it makes:
+A suite is a named list of question sets. A module of tasks declares its suites:
 
     questions.declare("commonsense", lambda: [...])
 """
@@ -27,14 +27,14 @@ AVAILABLE = "_available"
 
 
 class Choice(NamedTuple):
-    """Some answers, each after a context of its own or after one that they share.
+    """Several answers, after a common context or each after its own.
 
     Attributes:
-        contexts: what is read before each answer.
+        contexts: the context of each answer.
         answers: the answers, without the space before them.
-        correct: the numbers of the right ones.
+        correct: the indices of the right ones.
         premise: the context of the unconditional probability of an answer.
-        delimiter: what stands between a context and an answer.
+        delimiter: the text between a context and an answer.
     """
 
     contexts: tuple[str, ...]
@@ -45,25 +45,25 @@ class Choice(NamedTuple):
 
 
 class Cloze(NamedTuple):
-    """A context and the one answer to it."""
+    """A context and its only answer."""
 
     context: str
     answer: str
 
 
 class Open(NamedTuple):
-    """A prompt, and the texts that are right."""
+    """A prompt and its reference answers."""
 
     context: str
     references: tuple[str, ...]
 
 
 class Passage(NamedTuple):
-    """A text that is read from its first token to its last.
+    """A text whose probability is computed from its first token to its last.
 
     Attributes:
         text: the text.
-        words: their number as the data set counts them; 0 counts what stands between spaces.
+        words: their number by the data set's own count; 0 counts words between spaces.
     """
 
     text: str
@@ -71,12 +71,12 @@ class Passage(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """A text after a right and after a wrong context, of which some words make the difference.
+    """A text after a right and after a wrong context, and its distinguishing words.
 
     Attributes:
         contexts: the right one and the wrong one.
         words: of the text.
-        special: the numbers of the words that decide.
+        special: the indices of the distinguishing words.
     """
 
     contexts: tuple[str, str]
@@ -89,22 +89,22 @@ Question: TypeAlias = Choice | Cloze | Open | Passage | Decision
 
 @dataclass(frozen=True, kw_only=True)
 class QuestionSet:
-    r"""The questions of a data set, and how their answers are judged.
+    r"""The questions of a data set, and how to judge their answers.
 
     Attributes:
-        name: of the set, with the way it is written.
+        name: of the set, with its wording.
         questions: returns the questions, of one kind.
         require: checks that the data are on this machine.
-        exemplars: returns solved questions of other data, to show before a question; by default
-            the other questions of the set.
-        group: sets of one group differ in wording alone: their numbers are averaged.
-        version: raised when the same data are read or judged in another way.
+        exemplars: returns the questions to draw few-shot exemplars from; by default the other
+            questions of the set.
+        group: sets of one group differ only in wording; their results are averaged.
+        version: increased when the same data are read or judged in another way.
         metrics: of open questions, `(targets, predictions) -> {name: number}`.
-        stop: texts that end what is generated.
-        max_new_tokens: of what is generated.
+        stop: texts that end the generated text.
+        max_new_tokens: maximum number of generated tokens.
 
     Raises:
-        UserError: `require` and `questions` do, where the data are not on this machine.
+        UserError: by `require` and `questions`, if the data are not on this machine.
     """
 
     name: str
@@ -139,7 +139,7 @@ def find(name: str) -> Sequence[QuestionSet]:
     `<suite>_available` leaves out the sets whose data are not on this machine.
 
     Raises:
-        UserError: there is none of this name, or some data are missing.
+        UserError: the name is unknown, or some data are missing.
     """
     sets = _sets(name.removesuffix(AVAILABLE))
     missing = {one.name: error for one in sets if (error := _missing(one))}
@@ -188,7 +188,7 @@ def solved(question: Question) -> str:
 
 
 def after(question: Question, text: str) -> Question:
-    """Returns a question that a text stands before."""
+    """Returns a question with a text before it."""
     if isinstance(question, Choice):
         return question._replace(contexts=tuple(text + context for context in question.contexts))
     if isinstance(question, Decision):
@@ -202,13 +202,13 @@ def after(question: Question, text: str) -> Question:
 def with_exemplars(
     questions: Sequence[Question], pool: Sequence[Question], shots: int, seed: int
 ) -> list[Question]:
-    r"""Returns each question after solved ones, drawn by the seed and the question's number.
+    r"""Returns each question after solved ones, drawn by the seed and the question's index.
 
     Args:
         questions: the questions.
-        pool: what is drawn from; never the question itself.
-        shots: how many.
-        seed: another seed, other exemplars.
+        pool: questions to draw from; never the question itself.
+        shots: number of exemplars.
+        seed: of the draw.
 
     Example:
         >>> few = [Open("a", ("1",)), Open("b", ("2",))]

@@ -1,7 +1,7 @@
-"""Rank classification: the answer that a model finds likeliest among the possible ones.
+"""Rank classification: the most probable of the possible answers.
 
-Each possible answer of an example is a row of its own with the same inputs. Its score is the sum of
-the log-probabilities of its tokens, the end of the sequence included, not divided by its length.
+Each possible answer of an example is a row with the same inputs. Its score is the sum of the
+log-probabilities of its tokens, including the end of the sequence, not divided by the length.
 
     score(c) = Σ_t log p(c_t | c_<t, inputs);   the answer is argmax_c score(c), ties to the first
 
@@ -16,7 +16,7 @@ from lm.parts import part
 
 
 class Choice(NamedTuple):
-    """One possible answer: of which example, its number there, and whether it is right."""
+    """One possible answer: the example's index, its own index, and whether it is right."""
 
     example: int
     number: int
@@ -24,7 +24,7 @@ class Choice(NamedTuple):
 
 
 def choice(output: Any, *, example: Mapping[str, Any], is_target: bool) -> Any:
-    """Postprocesses a target to the choice that it is; leaves a prediction alone."""
+    """Postprocesses a target to its `Choice`; leaves a prediction unchanged."""
     if not is_target:
         return output
     return Choice(int(example["example"]), int(example["choice"]), bool(example["is_correct"]))
@@ -32,7 +32,7 @@ def choice(output: Any, *, example: Mapping[str, Any], is_target: bool) -> Any:
 
 @part
 def rank_accuracy(targets: Sequence[Choice], scores: Sequence[float]) -> dict[str, float]:
-    """Share of the examples whose likeliest answer is right, 0 to 100; any right one counts.
+    """Share of the examples whose most probable answer is a right one, 0 to 100.
 
     Args:
         targets: the choices.

@@ -1,7 +1,7 @@
-r"""Sensibleness and specificity of answers, as people judge them: a sheet and its score.
+r"""Sensibleness and specificity of answers by human raters: rating sheets and their score.
 
-A sheet is a table with a row for each answer and two empty columns; every rater fills in a copy,
-with 1 or 0. An answer is specific only if it makes sense. Of several raters the majority counts.
+A sheet is a table with a row for each answer and two empty columns; every rater fills in a copy
+with 1 or 0. An answer is specific only if it is sensible. Several raters vote by majority.
 
     SSA = (share of sensible answers + share of specific answers) / 2
 
@@ -22,7 +22,7 @@ MARKS = ("0", "1")
 
 
 def sheet(conversations: Iterable[tuple[Sequence[str], str]]) -> Iterator[str]:
-    r"""Yields the lines of a sheet of turns with the answer to them.
+    r"""Yields the lines of a sheet of conversations and their answers.
 
     Example:
         >>> list(sheet([(["Hi!", "Who is\nit?"], "A friend.")]))
@@ -38,8 +38,7 @@ def score(paths: Sequence[str]) -> dict[str, float]:
     """Returns sensibleness, specificity and their mean, 0 to 100, of the raters' sheets.
 
     Raises:
-        UserError: a cell is not 0 or 1, naming its file and line, or two sheets are of different
-            answers.
+        UserError: a cell is not 0 or 1, or two sheets have different answers.
     """
     sheets = [
         list(readers.read_tsv(path, columns=(*READ, *RATED), check=MarksCheck())) for path in paths

@@ -1,1 +1,1 @@
-"""SeqIO preprocessors: pairs of texts, masked and corrupted ones, classification."""
+"""SeqIO preprocessors: text pairs, masking and denoising, classification."""

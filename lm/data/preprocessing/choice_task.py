@@ -1,10 +1,10 @@
-"""A task of several choices for encoders: each is read beside the text, and one is right.
+"""Multiple-choice tasks for encoders: each choice is paired with the text, and one is right.
 
     inputs          [CLS] text [SEP] choice 1 [SEP] [CLS] text [SEP] choice 2 [SEP]
-    choice_lengths  of each part
-    label           number of the right one
+    choice_lengths  number of tokens of each pair
+    label           index of the right choice
 
-`lm.data.rows.question_answering.MultipleChoice` makes rows of it.
+`lm.data.rows.question_answering.MultipleChoice` makes rows of them.
 """
 
 import functools
@@ -27,16 +27,16 @@ _AROUND = 3  # [CLS] and two [SEP]
 
 
 class Choices(NamedTuple):
-    """What a task asks: which choice goes with a text.
+    """The definition of a multiple-choice task.
 
     Attributes:
         source: rows with the columns below.
         text: the column of the text.
         choices: the column of the choices, a list of texts.
-        metrics: metric functions of numbers, or of what `postprocess` makes of them.
-        label: the column of the number of the right one.
-        postprocess: as of SeqIO; makes of a number what the metrics compare.
-        kept: further columns for it.
+        metrics: metric functions of indices, or of the output of `postprocess`.
+        label: the column of the right choice's index.
+        postprocess: as in SeqIO; turns an index into what the metrics compare.
+        kept: further columns for `postprocess`.
     """
 
     source: seqio.DataSource
@@ -59,9 +59,9 @@ def choice_form(
 
     Args:
         name: the task's name.
-        task: what it asks.
+        task: its definition.
         vocabulary: of the inputs; bytes with sentinels by default.
-        cut: which is cut where text and choice are too long, of `lm.data.preprocessing.text_pairs`.
+        cut: which of text and choice to truncate, a function of `lm.data.preprocessing.text_pairs`.
     """
     keys = {text_pairs.FIRST: task.text, CHOICES: task.choices, "label": task.label}
     keys |= {column: column for column in task.kept}
@@ -84,7 +84,7 @@ def choice_form(
 def tokenize_choices(
     dataset: tf.data.Dataset, output_features: Mapping[str, seqio.Feature]
 ) -> tf.data.Dataset:
-    """Makes ids of the choices, one after the other, and `choice_lengths`."""
+    """Tokenizes the choices into one vector of ids, with `choice_lengths`."""
     vocabulary = output_features[text_pairs.FIRST].vocabulary
 
     def tokenized(example: Features) -> Features:
@@ -110,7 +110,7 @@ def join_choices(
     """Makes the inputs of all choices, each of `sequence_length["inputs"]` or less.
 
     Raises:
-        UserError: if the length leaves no token for text and choice.
+        UserError: the length leaves no token for text and choice.
     """
     capacity = sequence_length[text_pairs.FIRST] - _AROUND
     if capacity < 2:  # noqa: PLR2004 - one for each

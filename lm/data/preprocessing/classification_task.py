@@ -1,9 +1,9 @@
-"""A classification task in its two forms, from one definition.
+"""Classification tasks in two forms, from one definition.
 
     for encoders       inputs   [CLS] a fine film [SEP]          label     1
     text to text       inputs   sst2 sentence: a fine film       targets   positive
 
-Both read the same columns of the same source, have the same ids of labels and the same metrics.
+Both forms have the same source and columns, the same label ids and the same metrics.
 """
 
 import functools
@@ -36,18 +36,17 @@ def _as_it_is(answer: Any, **unused: Any) -> Any:
 
 
 class Classification(NamedTuple):
-    """What a task asks of one text or of a pair.
+    """The definition of a task that labels one text or a pair.
 
     Attributes:
         source: the examples.
-        texts: the column of each text, by the name that the text-to-text form gives it: the text
-            before its pair first.
+        texts: name of each text in the text-to-text form -> its column, in the order of the pair.
         column: the column of the answer.
         answer: labels, or a score.
-        metrics: metric functions, of `lm.data.evaluation`, on ids or scores, or on what
-            `postprocess` makes of them.
-        postprocess: as of SeqIO; makes of an id or score what the metrics compare.
-        kept: further columns for it.
+        metrics: metric functions of `lm.data.evaluation` on ids or scores, or on the output of
+            `postprocess`.
+        postprocess: as in SeqIO; turns an id or score into what the metrics compare.
+        kept: further columns for `postprocess`.
     """
 
     source: seqio.DataSource
@@ -60,7 +59,7 @@ class Classification(NamedTuple):
 
 
 class RowCheck(NamedTuple):
-    """Tells what is wrong with a row of a table: an empty text, or no answer of the task.
+    """Finds the defect of a row of a table: an empty text, or an invalid answer.
 
     Attributes:
         texts: columns of text.
@@ -79,7 +78,7 @@ class RowCheck(NamedTuple):
         return self.answer.fault(row[self.column])
 
     def describe(self) -> Any:
-        """Returns all that decides which rows pass, as plain JSON values."""
+        """Returns everything that determines which rows pass, as plain JSON values."""
         return [list(self.texts), self.column, self.answer.describe()]
 
 
@@ -94,12 +93,12 @@ def class_form(
 
     Args:
         name: the task's name.
-        task: what it asks.
+        task: its definition.
         vocabulary: of the inputs; bytes with sentinels by default.
         join: makes the row of the texts, such as `lm.data.preprocessing.text_pairs.join`.
 
     Raises:
-        UserError: if there are more than two texts.
+        UserError: there are more than two texts.
     """
     if not 1 <= len(task.texts) <= len(KEYS):
         raise UserError(f"{name}: {len(task.texts)} columns of text; a row takes one or two")
@@ -128,16 +127,16 @@ def class_form(
 def text_form(
     name: str, task: Classification, *, benchmark: str, vocabulary: seqio.Vocabulary | None = None
 ) -> seqio.Task:
-    """Registers T5's form: `inputs` name each text, `targets` are the label's name or the score.
+    """Registers T5's form: `inputs` with the name of each text, `targets` a label's name or score.
 
     Args:
         name: the task's name.
-        task: what it asks.
+        task: its definition.
         benchmark: the first word of the inputs, such as `sst2`.
         vocabulary: bytes by default.
 
-    Source: Raffel et al. 2020 (https://arxiv.org/abs/1910.10683), section 2.4 and appendix D; a
-    score rounded to a fifth, as in their release.
+    Source: Raffel et al. 2020 (https://arxiv.org/abs/1910.10683), section 2.4 and appendix D;
+    scores are rounded to a fifth, as in their release.
     """
     feature = seqio.Feature(vocabulary or byte_vocabulary())
     written = functools.partial(as_text, benchmark=benchmark, texts=task.texts, column=task.column)
@@ -157,7 +156,7 @@ def text_form(
 
 
 def chosen(dataset: tf.data.Dataset, *, keys: Mapping[str, str]) -> tf.data.Dataset:
-    """Returns the columns under the names of the features, `{feature: column}`."""
+    """Renames columns to features, `{feature: column}`, and drops the others."""
     return mapped(dataset, lambda row: {name: row[column] for name, column in keys.items()})
 
 
@@ -190,7 +189,7 @@ def _answer_text(answer: Any, written: tf.Tensor) -> tf.Tensor:
 
 
 def answer_of(text: str, *, answer: Answer, then: Postprocess = _as_it_is, **context: Any) -> Any:
-    """Returns the id of a label's name or the number that a text states, -1 for what is neither."""
+    """Parses a text as a label's name or a number; returns the label's id, the number, or -1."""
     return then(_number_of(text, answer), **context)
 
 

@@ -1,14 +1,14 @@
-"""SeqIO preprocessors that make a learning problem of plain text: span corruption and the like.
+"""SeqIO preprocessors for self-supervised training on plain text, such as span corruption.
 
-Each takes a dataset of examples with `targets` and returns one with `inputs` and `targets`. They go
-into a task's preprocessors after `seqio.CacheDatasetPlaceholder`, or into a pipeline's
-`preprocessors`; so does masking (`lm.data.preprocessing.masking`). Every pass over the data draws
-anew, from stateless seeds that `seqio.map_over_dataset` hands out, so that the position in the data
-can be saved.
+Each takes a dataset of examples with `targets` and returns one with `inputs` and `targets`. Use
+them in a task's preprocessors after `seqio.CacheDatasetPlaceholder`, or in a pipeline's
+`preprocessors`; likewise masking (`lm.data.preprocessing.masking`). Every pass over the data makes
+new random choices, from the stateless seeds of `seqio.map_over_dataset`, so that the position in
+the data can be saved.
 
-Span corruption is T5's objective: spans give way to sentinels, the targets restore them. A text of
-nine tokens with noise at the third and fourth and at the eighth, where Z, Y are the vocabulary's
-last id and the one before it:
+Span corruption is T5's objective: sentinels replace spans, and the targets contain the spans. A
+text of nine tokens with noise at the third, fourth and eighth; Z, Y are the vocabulary's last two
+ids:
 
     text     a b c d e f g h i        inputs   a b Z e f g Y i
     noise    . . x x . . . x .        targets  Z c d Y h
@@ -41,24 +41,25 @@ def span_corruption(
     noise_density: float = 0.15,
     mean_span_length: float = 3.0,
 ) -> tf.data.Dataset:
-    """Makes `inputs` and `targets` of texts, as in T5.
+    """Corrupts spans of texts, as in T5.
 
-    Texts are joined, 128 at a time, and cut to the length that fills `sequence_length["inputs"]`
-    exactly. Inputs and targets end with EOS; the last id of the vocabulary is the first sentinel.
+    Texts are concatenated, 128 at a time, and split into parts that fill
+    `sequence_length["inputs"]` exactly. Inputs and targets end with EOS; the last id of the
+    vocabulary is the first sentinel.
 
     Args:
         dataset: examples with `targets`.
-        sequence_length: lengths of `inputs` and `targets`; the targets must hold what
-            `text_length` says (inputs 512: 114).
+        sequence_length: lengths of `inputs` and `targets`; that of the targets must be at least
+            the one given by `text_length` (114 for inputs of 512).
         output_features: of the task, for the vocabulary.
         noise_density: share of tokens to predict; the paper's is 0.15.
         mean_span_length: mean number of tokens of a span; the paper's is 3.
 
     Raises:
-        UserError: if the targets' length is too small, or the vocabulary has no sentinels.
+        UserError: the targets' length is too small, or the vocabulary has no sentinels.
 
     Source: Raffel et al. 2020 (https://arxiv.org/abs/1910.10683), section 3.1.4 and 3.3.4.
-    Departures: of a text over 65,536 tokens all is used, not one chunk per epoch.
+    Departures: a text of more than 65,536 tokens is used completely, not one chunk per epoch.
     """
     vocabulary = output_features["targets"].vocabulary
     require_sentinels(vocabulary)
@@ -87,8 +88,8 @@ def text_length(inputs: int, noise_density: float, mean_span_length: float) -> t
     """Returns the length of text that fills inputs of a length, and the length of its targets.
 
     A text of L tokens with n = round(L · density) noise tokens in s = round(n / mean) spans has
-    L − n + s + 1 inputs and n + s + 1 targets, EOS included. At a density of one half, inputs
-    and targets are made equally long.
+    L − n + s + 1 inputs and n + s + 1 targets, including EOS. At a density of one half, inputs
+    and targets have equal length.
 
     Example:
         >>> text_length(512, 0.15, 3.0)
@@ -111,10 +112,10 @@ def text_length(inputs: int, noise_density: float, mean_span_length: float) -> t
 def noise_mask(
     size: tf.Tensor, noise_density: float, mean_span_length: float, seeds: tf.Tensor
 ) -> tf.Tensor:
-    """Returns which tokens are noise: bool [size], spans of noise after spans that are kept.
+    """Returns which tokens are noise, bool [size]: spans of noise after spans of other tokens.
 
-    Numbers of noise tokens and spans are fixed by the size; all ways to partition both kinds of
-    tokens into that many spans of one or more are equally likely.
+    The size determines the numbers of noise tokens and of spans; all partitions of both kinds of
+    tokens into that many non-empty spans are equally likely.
     """
     total = tf.maximum(size, 2)
     noise = tf.cast(tf.round(tf.cast(total, tf.float32) * noise_density), tf.int32)
@@ -128,7 +129,7 @@ def noise_mask(
 
 
 def collapse(tokens: tf.Tensor, hidden: tf.Tensor, last: int) -> tf.Tensor:
-    """Returns the tokens with each run of hidden ones replaced by one sentinel.
+    """Replaces each run of hidden tokens by one sentinel.
 
     The first sentinel is `last`, the next `last − 1`, and so on.
 
@@ -142,7 +143,7 @@ def collapse(tokens: tf.Tensor, hidden: tf.Tensor, last: int) -> tf.Tensor:
 
 
 def _joined(dataset: tf.data.Dataset, length: int) -> tf.data.Dataset:
-    """Returns parts of the joined texts, all of this length but the last of each join."""
+    """Returns parts of the concatenated texts, all of this length except the last of each group."""
 
     def parts_of(batch: Mapping[str, tf.RaggedTensor]) -> Mapping[str, tf.RaggedTensor]:
         tokens = batch["targets"].flat_values
@@ -168,8 +169,8 @@ def prefix(
 ) -> tf.data.Dataset:
     """Splits each text at a random position into `inputs` and the `targets` that continue it.
 
-    Longer texts are first cut to the longer of both lengths; then all splits that fit both are
-    equally likely. A text of one token is all target.
+    Texts are first truncated to the larger of both lengths; then all splits that fit both are
+    equally likely. A text of one token becomes the target.
 
     Source: Raffel et al. 2020 (https://arxiv.org/abs/1910.10683), section 3.2.3, prefix LM.
     """
@@ -192,11 +193,10 @@ def prefix(
 def autoencoder(
     dataset: tf.data.Dataset, sequence_length: Lengths, output_features: OutputFeatures
 ) -> tf.data.Dataset:
-    """Makes each text its own `inputs`, to be read before it is written: a sequence autoencoder.
+    """Copies each text's targets to `inputs`, for a sequence autoencoder.
 
-    Longer texts are first split into parts of the length. With
-    `features.PrefixLanguageModel` one recurrent network reads the text and then writes it, so that
-    encoder and decoder have the same weights.
+    Longer texts are first split into parts of the length. With `features.PrefixLanguageModel` one
+    recurrent network reads the text and then writes it: encoder and decoder share their weights.
 
     Source: Dai, Le 2015 (https://arxiv.org/abs/1511.01432), section 2.
     """

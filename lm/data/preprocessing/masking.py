@@ -1,6 +1,6 @@
-"""Masked tokens, BERT's objective: tokens, whole words or spans of a text are hidden.
+"""Masking, BERT's objective: of tokens, whole words or spans of a text.
 
-A text of nine tokens in four words, of which whole words are hidden until there are three or more:
+Whole words of a text are masked until there are at least three masked tokens:
 
     text          the un mask ed word s are pre dict ed
     starts        x   x  .    .  x    . x   x   .    .
@@ -26,19 +26,19 @@ WORD = "\u2581"  # SentencePiece's sign for a space
 
 OutputFeatures = Mapping[str, seqio.Feature]
 Starts = Callable[[tf.Tensor, seqio.Vocabulary, tf.Tensor], tf.Tensor]
-"""Tokens [T], their vocabulary, a seed -> bool [T], where a unit to hide as a whole begins."""
+"""Tokens [T], their vocabulary, a seed -> bool [T], the first token of each unit of masking."""
 
 
 @part
 def tokens(text: tf.Tensor, vocabulary: seqio.Vocabulary, seed: tf.Tensor) -> tf.Tensor:
-    """Every token is a unit of its own."""
+    """Every token is a unit."""
     del vocabulary, seed
     return tf.ones_like(text, tf.bool)
 
 
 @part
 def whole_words(text: tf.Tensor, vocabulary: seqio.Vocabulary, seed: tf.Tensor) -> tf.Tensor:
-    """A unit begins with every token that begins with white space.
+    """Every token with leading white space begins a unit.
 
     Source: Devlin et al., release of 31 May 2019, whole word masking.
     """
@@ -54,10 +54,10 @@ def spans(
     *,
     mean_span_length: float = 3.8,
 ) -> tf.Tensor:
-    """A unit begins at each token with the probability 1 / mean: their lengths are geometric.
+    """Each token begins a unit with probability 1 / mean, so that lengths are geometric.
 
     Source: Joshi et al. 2020 (https://arxiv.org/abs/1907.10529), section 3.1, SpanBERT.
-    Departures: spans are not cut off at 10 tokens and begin inside words too.
+    Departures: spans are not limited to 10 tokens and may begin inside words.
     """
     del vocabulary
     return tf.random.stateless_uniform(tf.shape(text), seed) < 1 / mean_span_length
@@ -76,11 +76,11 @@ def mask_tokens(  # noqa: PLR0913 - SeqIO's arguments, and the settings of one o
     max_predictions: PositiveInt | None = None,
     num_masks: PositiveInt | None = None,
 ) -> tf.data.Dataset:
-    """BERT's objective: predict the tokens that were chosen, most of them hidden.
+    """BERT's objective: predict chosen tokens, most of them masked.
 
-    Of n tokens max(1, round(rate · n)) are chosen, in random units until there are so many: the
-    last unit may go over. Of these a share is replaced by the mask token, the vocabulary's last
-    id; a share by a random token; the others stay. Longer texts are first cut to
+    Of n tokens max(1, round(rate · n)) are chosen, in random units; the last unit may exceed the
+    number. Of the chosen tokens, a share is replaced by the mask token, the vocabulary's last id; a
+    share by random tokens; the others are unchanged. Longer texts are first truncated to
     `sequence_length["inputs"]`. Results: `inputs`, `targets` (the text) and `loss_weights` (1 at
     the chosen positions). Sentinels such as [CLS] and [SEP] are never chosen.
 
@@ -89,16 +89,16 @@ def mask_tokens(  # noqa: PLR0913 - SeqIO's arguments, and the settings of one o
         sequence_length: length of `inputs`.
         output_features: of the task, for the vocabulary.
         rate: share of tokens to predict.
-        mask_share: share of the chosen that becomes the mask token.
-        random_share: share of the chosen that becomes a random token.
-        units: what is chosen as a whole: `tokens`, `whole_words` or `spans`.
-        max_predictions: most tokens to choose in a text; None leaves it to the rate.
-        num_masks: a text is masked in so many ways, of which every pass takes one: 1 is static,
-            BERT's release has 10. None masks it anew in every pass.
+        mask_share: share of the chosen tokens replaced by the mask token.
+        random_share: share of the chosen tokens replaced by a random token.
+        units: units of masking: `tokens`, `whole_words` or `spans`.
+        max_predictions: maximum number of chosen tokens in a text; None for no limit.
+        num_masks: number of different masks of a text, of which every pass takes one: 1 is static
+            masking, BERT's release has 10. None makes a new mask in every pass.
 
     Raises:
-        UserError: if the vocabulary has no sentinel to serve as the mask, a share is out of range,
-            or there are more predictions than tokens.
+        UserError: the vocabulary has no sentinel for the mask, a share is out of range, or there
+            are more predictions than tokens.
 
     Source: Devlin et al. 2019 (https://arxiv.org/abs/1810.04805), section 3.1; static and dynamic:
     Liu et al. 2019 (https://arxiv.org/abs/1907.11692), section 4.1.
@@ -137,12 +137,12 @@ def mask_tokens(  # noqa: PLR0913 - SeqIO's arguments, and the settings of one o
 def with_separators(
     dataset: tf.data.Dataset, sequence_length: Lengths, output_features: OutputFeatures
 ) -> tf.data.Dataset:
-    """Makes `[CLS] text [SEP]` of every part of a text that fits: the form of fine-tuning.
+    """Splits texts into rows `[CLS] part [SEP]`, the format of fine-tuning.
 
-    Goes before `mask_tokens`.
+    Use it before `mask_tokens`.
 
-    Source: Devlin et al. 2019 (https://arxiv.org/abs/1810.04805), section 3, one text a row.
-    Departures: no second text, no prediction whether it is the next one.
+    Source: Devlin et al. 2019 (https://arxiv.org/abs/1810.04805), section 3.
+    Departures: no second text, no next sentence prediction.
     """
     found = special_tokens(output_features["targets"].vocabulary)
     capacity = sequence_length[FIRST] - 2
@@ -163,21 +163,21 @@ def with_separators(
 
 
 def _number(is_text: tf.Tensor, rate: float, most: int) -> tf.Tensor:
-    """Returns max(1, round(rate · n)) of n tokens of text, `most` at most."""
+    """Returns max(1, round(rate · n)) for n tokens of text, at most `most`."""
     count = tf.reduce_sum(tf.cast(is_text, tf.float32))
     return tf.clip_by_value(tf.cast(tf.round(rate * count), tf.int32), 1, most)
 
 
 def _chosen(starts: tf.Tensor, is_text: tf.Tensor, number: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Returns a mask of the tokens of random units, one after the other until there are `number`.
+    """Returns a mask of the tokens of random units, as many as needed for `number` tokens.
 
     Args:
         starts: where a unit begins, bool [T].
         is_text: which tokens may be chosen, bool [T].
         number: of tokens.
-        seed: decides the order of the units.
+        seed: of the order of the units.
     """
-    # A token that is no text is a unit of its own, and so is what follows it.
+    # A special token is a unit of its own, and the token after it begins a unit.
     apart = ~is_text | tf.concat([[True], ~is_text[:-1]], 0)
     unit = tf.cumsum(tf.cast(starts | apart, tf.int32)) - 1  # [T]
     count = tf.reduce_max(unit) + 1
@@ -189,7 +189,7 @@ def _chosen(starts: tf.Tensor, is_text: tf.Tensor, number: tf.Tensor, seed: tf.T
 
 
 def _repeated(text: tf.Tensor, seeds: tf.Tensor, num_masks: int) -> tf.Tensor:
-    """Returns one of `num_masks` sets of seeds of a text, those of a pass deciding which."""
+    """Returns one of `num_masks` sets of seeds of a text, chosen by the seeds of the pass."""
     written = tf.strings.reduce_join(tf.strings.as_string(text), separator=" ")
     key = tf.strings.to_hash_bucket_fast(written, 2**31 - 1)
     count = tf.shape(seeds, tf.int64)[0]
@@ -198,7 +198,7 @@ def _repeated(text: tf.Tensor, seeds: tf.Tensor, num_masks: int) -> tf.Tensor:
 
 
 def _begins_word(vocabulary: seqio.Vocabulary) -> list[bool]:
-    """Returns for each id whether its piece begins with white space."""
+    """Returns for each id whether its piece has leading white space."""
     if isinstance(vocabulary, TokenizerVocabulary):
         return [vocabulary.begins_word(i) for i in range(vocabulary.vocab_size)]
     piece = vocabulary.decode
@@ -211,10 +211,10 @@ def _begins_word(vocabulary: seqio.Vocabulary) -> list[bool]:
 def _check(
     rate: float, mask_share: float, random_share: float, predictions: int | None, length: int
 ) -> None:
-    """Checks that shares are shares, and that predictions fit.
+    """Checks the ranges of the settings.
 
     Raises:
-        UserError: naming the setting.
+        UserError: a setting is out of range.
     """
     if not 0 < rate <= 1:
         raise UserError(f"mask_tokens.rate = {rate}: must lie over 0, up to 1")

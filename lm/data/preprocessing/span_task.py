@@ -1,9 +1,9 @@
-"""A task whose answer is a span of a text, or none, in its two forms, from one definition.
+"""Extractive question answering in two forms, from one definition.
 
     for encoders    inputs  [CLS] Who came? [SEP] A dog came. [SEP]    start 6, end 10
     text to text    inputs  squad question: Who came? context: A dog came.    targets  A dog
 
-The metrics compare texts with all right answers, in both forms; "" is no answer.
+In both forms the metrics compare texts with all right answers; "" is no answer.
 """
 
 import functools
@@ -26,7 +26,7 @@ WHOLE_TEXT = functools.partial(text_pairs.join, cut=text_pairs.cut_first_alone)
 
 
 class Extraction(NamedTuple):
-    """What a task asks of a text.
+    """The definition of a task whose answers are spans of a text.
 
     Attributes:
         source: rows with the columns below, `answers`, a list of texts, none if the text has no
@@ -52,14 +52,14 @@ def class_form(
 ) -> seqio.Task:
     """Registers the form for encoders: `inputs`, `token_types`, `start` and `end` of the answer.
 
-    Both are 0 where there is no answer, or it is in what is cut. The text stays whole: the feature
-    converter reads it in windows.
+    Both are 0 if there is no answer, or it was truncated. The text is not truncated: the feature
+    converter splits it into windows.
 
     Args:
         name: the task's name.
-        task: what it asks.
+        task: its definition.
         vocabulary: of the inputs; bytes with sentinels by default.
-        join: makes the row of question and text; it must keep the beginning of the text.
+        join: makes the row of question and text; it must keep the start of the text.
     """
     keys = {text_pairs.FIRST: task.question, text_pairs.SECOND: task.text}
     keys |= {ANSWERS: ANSWERS, ANSWER_START: ANSWER_START}
@@ -94,13 +94,13 @@ def text_form(
     Args:
         name: the task's name.
         source: rows with these texts and `answers`.
-        texts: column of each text by the name that stands before it, in this order.
+        texts: name of each text in the inputs -> its column, in order.
         benchmark: the first word of the inputs, such as `squad`.
-        metrics: as of `Extraction`.
+        metrics: as in `Extraction`.
         vocabulary: bytes by default.
 
     Source: Raffel et al. 2020 (https://arxiv.org/abs/1910.10683), appendix D.
-    Departures: of several right answers one is trained on, and punctuation stays as it is.
+    Departures: only the first of several right answers is trained on; punctuation is unchanged.
     """
     feature = seqio.Feature(vocabulary or byte_vocabulary())
     return seqio.TaskRegistry.add(
@@ -148,7 +148,7 @@ def located(
         rest = {name: value for name, value in example.items() if name != ANSWER_START}
         return {**rest, "span": tf.where(start >= 0, found, -1)}
 
-    # A text without answers, as `lm predict` reads it, has no span to look for.
+    # A text without answers, as in `lm predict`, has no span.
     return mapped(dataset, with_span) if ANSWER_START in dataset.element_spec else dataset
 
 
@@ -159,7 +159,7 @@ def join_span(
     *,
     join: Preprocessor,
 ) -> tf.data.Dataset:
-    """Makes a row of question and text, and `start` and `end` positions in it."""
+    """Makes a row of question and text, with the `start` and `end` of the answer in it."""
     joining = seqio.utils.add_kwargs_to_transform(
         join, sequence_length=sequence_length, output_features=output_features
     )
@@ -180,7 +180,7 @@ def join_span(
 def right_answers(
     output: str, *, example: Mapping[str, Any], is_target: bool = False, **unused: Any
 ) -> str | list[str]:
-    """Returns all right answers of an example in place of its target; a prediction as it is."""
+    """Replaces a target by all right answers of its example; leaves a prediction unchanged."""
     del unused
     if is_target:
         return [answer.decode() for answer in example[ANSWERS]] or [""]

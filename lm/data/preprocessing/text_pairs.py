@@ -1,13 +1,13 @@
-"""One text or two as the row of an encoder: `[CLS] A [SEP]`, `[CLS] A [SEP] B [SEP]`.
+"""Rows of one or two texts for encoders: `[CLS] A [SEP]`, `[CLS] A [SEP] B [SEP]`.
 
-An example has its texts in `inputs` and, if there are two, `second`. `tokenize_second` goes before
-SeqIO's mark of what is kept, `join` after it:
+An example has its texts in `inputs` and, if there are two, `second`. Use `tokenize_second` before
+`seqio.CacheDatasetPlaceholder` and `join` after it:
 
     inputs        [CLS] a a a [SEP] b b [SEP]
     token_types     0   0 0 0   0   1 1   1
 
-What is too long is cut in the texts, never at the tokens around them. Which text is cut is a
-function of both sizes, `cut`; at which of its ends another, `keep`.
+Rows that are too long lose tokens of the texts, never [CLS] or [SEP]. The function `cut` says how
+many tokens of each text to keep, and `keep` at which end.
 """
 
 import inspect
@@ -39,7 +39,7 @@ def row_feature(vocabulary: seqio.Vocabulary | None) -> seqio.Feature:
 
 
 def tokenize_second(dataset: tf.data.Dataset, output_features: OutputFeatures) -> tf.data.Dataset:
-    """Makes ids of the text `second`, with the vocabulary of the inputs, where there is one."""
+    """Tokenizes the text `second`, if there is one, with the vocabulary of the inputs."""
     vocabulary = output_features[FIRST].vocabulary
 
     def tokenized(example: Features) -> Features:
@@ -51,7 +51,7 @@ def tokenize_second(dataset: tf.data.Dataset, output_features: OutputFeatures) -
 
 @part
 def cut_longer(first: tf.Tensor, second: tf.Tensor, capacity: tf.Tensor) -> Sizes:
-    """Cuts the longer text, and both once they are equally long.
+    """Truncates the longer text, and both once they are equally long.
 
     Args:
         first: size of the first text.
@@ -59,7 +59,7 @@ def cut_longer(first: tf.Tensor, second: tf.Tensor, capacity: tf.Tensor) -> Size
         capacity: tokens for both.
 
     Returns:
-        How much of each is kept.
+        The number of tokens to keep of each.
 
     Example:
         >>> [int(size) for size in (*cut_longer(10, 4, 9), *cut_longer(10, 9, 9))]
@@ -76,21 +76,21 @@ def cut_longer(first: tf.Tensor, second: tf.Tensor, capacity: tf.Tensor) -> Size
 
 @part
 def cut_first(first: tf.Tensor, second: tf.Tensor, capacity: tf.Tensor) -> Sizes:
-    """Cuts the first text, as a document before its question; arguments as in `cut_longer`."""
+    """Truncates the first text, e.g. a document before its question; arguments as `cut_longer`."""
     kept = tf.minimum(second, capacity)
     return tf.minimum(first, capacity - kept), kept
 
 
 @part
 def cut_second(first: tf.Tensor, second: tf.Tensor, capacity: tf.Tensor) -> Sizes:
-    """Cuts the second text, as a document after its question; arguments as in `cut_longer`."""
+    """Truncates the second text, e.g. a document after its question; arguments as `cut_longer`."""
     kept = tf.minimum(first, capacity)
     return kept, tf.minimum(second, capacity - kept)
 
 
 @part
 def cut_first_alone(first: tf.Tensor, second: tf.Tensor, capacity: tf.Tensor) -> Sizes:
-    """Cuts the first text to half a row; the second stays whole, to be read in windows.
+    """Truncates the first text to half a row; the second stays whole and is split into windows.
 
     Arguments as in `cut_longer`.
     """
@@ -105,7 +105,7 @@ def keep_beginning(tokens: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
 
 @part
 def keep_end(tokens: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """Keeps the last tokens of a text, where a review says what it thinks."""
+    """Keeps the last tokens of a text, e.g. the conclusion of a review."""
     return tokens[tf.size(tokens) - size :]
 
 
@@ -118,17 +118,17 @@ def join(
     cut: Cut = cut_longer,
     keep: Keep = keep_beginning,
 ) -> tf.data.Dataset:
-    """Makes `inputs` and `token_types` of `sequence_length["inputs"]` or less of the texts.
+    """Joins texts to `inputs` and `token_types` of at most `sequence_length["inputs"]`.
 
     Args:
-        dataset: examples with `inputs` and maybe `second`, as ids.
+        dataset: examples with `inputs` and optionally `second`, as ids.
         sequence_length: length of `inputs`.
         output_features: of the task, for the vocabulary.
-        cut: which text of a pair that is too long: `cut_longer`, `cut_first` or `cut_second`.
-        keep: which part of a text that is cut: `keep_beginning` or `keep_end`.
+        cut: which text of a pair to truncate: `cut_longer`, `cut_first` or `cut_second`.
+        keep: which part of a truncated text to keep: `keep_beginning` or `keep_end`.
 
     Raises:
-        UserError: if the length leaves no token for each text, or the vocabulary has no three
+        UserError: the length leaves no token for a text, or the vocabulary has fewer than three
             sentinels for [CLS] and [SEP].
 
     Source: Devlin et al. 2019 (https://arxiv.org/abs/1810.04805), section 4.
@@ -180,12 +180,12 @@ def join_typed_cls(
 
 
 def is_join(step: Callable[..., tf.data.Dataset]) -> bool:
-    """Tells whether a preprocessor joins texts, whatever its settings."""
+    """Returns whether a preprocessor joins texts, with any settings."""
     return inspect.unwrap(getattr(step, "func", step)) in (join, join_cls_last, join_typed_cls)
 
 
 def joined_sizes(*texts: np.ndarray) -> np.ndarray:
-    """Returns the tokens of each row, [CLS] and [SEP] included, if nothing were cut.
+    """Returns the length of each row without truncation, including [CLS] and [SEP].
 
     Args:
         texts: sizes of the first text of every example, and of the second if there is one.
@@ -194,7 +194,7 @@ def joined_sizes(*texts: np.ndarray) -> np.ndarray:
 
 
 def _readable(example: Features) -> Features:
-    """Returns the text of a pair, as a line of a table."""
+    """Returns the texts of a pair, separated by a tab."""
     names = [f"{name}_pretokenized" for name in (FIRST, SECOND)]
     if not all(name in example for name in names):
         return {}

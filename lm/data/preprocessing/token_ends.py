@@ -1,4 +1,4 @@
-"""Tokens of a text with the bytes at which they end, so that a span of text finds its tokens."""
+"""Tokens of a text with their end positions in bytes, to find the tokens of a span of text."""
 
 import functools
 from typing import TypeAlias
@@ -18,7 +18,7 @@ def tokens_with_ends(vocabulary: seqio.Vocabulary, text: tf.Tensor) -> Tokens:
     """Returns the tokens of a text and where each ends.
 
     Raises:
-        UserError: if the vocabulary does not say where its tokens lie.
+        UserError: the vocabulary gives no positions of its tokens.
 
     Example:
         >>> ids, ends = tokens_with_ends(seqio.ByteVocabulary(), tf.constant("a é"))

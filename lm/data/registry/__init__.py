@@ -1,1 +1,1 @@
-"""Tasks by name, and what they say of themselves: labels, answers, sizes."""
+"""Tasks by name, and their properties: labels, answers, sizes."""

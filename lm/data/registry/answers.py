@@ -1,8 +1,7 @@
-"""What a classification task asks for: one of some labels, several of them, or a score.
+"""The answer of a classification task: one label, a set of labels, or a score.
 
-All are vocabularies of SeqIO, of a feature `label` or `score`, one number an example, or
-`label_set`, a 0 or 1 for each label: they turn what the data write into numbers, and say what a
-table may not write.
+All are SeqIO vocabularies of a feature: `label` or `score`, one number per example, or `label_set`,
+a 0 or 1 for each label. They turn the strings of the data into numbers and find invalid ones.
 """
 
 import functools
@@ -44,10 +43,10 @@ class Answer(Protocol):
 
 
 class LabelVocabulary(seqio.PassThroughVocabulary):
-    """The labels of a task: what the data write, ids from 0 on, and names to show.
+    """The labels of a task: their strings in the data, ids from 0 on, and names to show.
 
     Args:
-        names: name by what the data write, in the order of the ids; or a function that returns it,
+        names: string in the data -> name, in the order of the ids; or a function that returns this,
             called at the first use.
 
     Example:
@@ -66,7 +65,7 @@ class LabelVocabulary(seqio.PassThroughVocabulary):
 
     @functools.cached_property
     def name_of(self) -> Names:
-        """Name by what the data write, in the order of the ids."""
+        """String in the data -> name, in the order of the ids."""
         return self._given() if callable(self._given) else self._given
 
     @property
@@ -85,7 +84,7 @@ class LabelVocabulary(seqio.PassThroughVocabulary):
         return " ".join(self.names[i] for i in ids)
 
     def _encode_tf(self, written: tf.Tensor) -> tf.Tensor:
-        """Returns the id, -1 for what is no label."""
+        """Returns the id, -1 for an unknown label."""
         is_text = written.dtype == tf.string
         text = written if is_text else tf.strings.as_string(written)
         is_it = tf.equal(text, tf.constant(list(self.name_of)))
@@ -114,11 +113,11 @@ def _(vocabulary: LabelVocabulary) -> bytes:
 
 
 class LabelSetVocabulary(seqio.PassThroughVocabulary):
-    """The labels of a task of which an example has several, or none.
+    """The labels of a task whose examples have any number of labels.
 
     Args:
-        names: as of `LabelVocabulary`.
-        separator: stands between the labels of an example; spaces around it do not count.
+        names: as in `LabelVocabulary`.
+        separator: separates the labels of an example; spaces around it are ignored.
 
     Example:
         >>> labels = LabelSetVocabulary({"a": "a", "b": "b", "c": "c"})
@@ -147,7 +146,7 @@ class LabelSetVocabulary(seqio.PassThroughVocabulary):
         return len(self.names)
 
     def _encode_tf(self, written: tf.Tensor) -> tf.Tensor:
-        """Returns 1 for each label that is written, int32 [L]."""
+        """Returns 1 for each label of the example, else 0: int32 [L]."""
         found = tf.strings.strip(tf.strings.split(written, self.separator))
         is_it = tf.equal(found[:, None], tf.constant(list(self.labels.name_of)))  # [n, L]
         return tf.cast(tf.reduce_any(is_it, axis=0), tf.int32)
@@ -177,7 +176,7 @@ def _(vocabulary: LabelSetVocabulary) -> bytes:
 
 
 def parts_of(written: str, separator: str) -> list[str]:
-    """Returns the labels of an example, of nothing none.
+    """Splits the labels of an example; none for an empty string.
 
     Example:
         >>> parts_of("a, b", ","), parts_of(" ", ",")
@@ -187,7 +186,7 @@ def parts_of(written: str, separator: str) -> list[str]:
 
 
 class ScoreVocabulary(seqio.PassThroughVocabulary):
-    """A number that is predicted as it is.
+    """A number to predict.
 
     Example:
         >>> float(ScoreVocabulary().encode_tf(tf.constant("2.50")))
@@ -218,15 +217,15 @@ class ScoreVocabulary(seqio.PassThroughVocabulary):
         return ("", "") if finite else ("not a number", f" {written!r}")
 
     def describe(self) -> Any:
-        """Returns the type: there is nothing else."""
+        """Returns the type."""
         return "float32"
 
 
 def label_names(provider: task_registry.Provider) -> tuple[str, ...]:
-    """Returns the label names of a task, or those that the tasks of a mixture share.
+    """Returns the label names of a task, or the common ones of a mixture's tasks.
 
     Raises:
-        UserError: if the task has no labels.
+        UserError: the task has no labels.
     """
     features = provider.output_features
     vocabularies = (features[name].vocabulary for name in (LABEL, LABEL_SET) if name in features)
@@ -244,14 +243,14 @@ def num_labels(*, task: str) -> int:
         task: name of the task, such as `%MIXTURE_OR_TASK_NAME`.
 
     Raises:
-        UserError: if there is no such task, or it has neither labels nor a score.
+        UserError: there is no such task, or it has neither labels nor a score.
     """
     provider = task_registry.find(task)
     return 1 if SCORE in provider.output_features else len(label_names(provider))
 
 
 def names_of_labels(features: Mapping[str, seqio.Feature]) -> tuple[str, ...]:
-    """Returns the names of a task's labels by their ids, of rows or of tokens; none without names.
+    """Returns the names of a task's labels by id, of rows or of tokens; empty without names.
 
     Args:
         features: the task's output features.

@@ -1,4 +1,4 @@
-"""Weights against classes of unequal size."""
+"""Class weights for imbalanced data."""
 
 import numpy as np
 
@@ -11,14 +11,14 @@ from lm.parts import value
 
 @value
 def balanced(*, task: str, split: str = "train") -> list[float]:
-    """Returns n / (K · n_k) for each label k of K: every class weighs as much as the others.
+    """Returns n / (K · n_k) for each label k of K: every class has the same total weight.
 
     Args:
         task: name of the task, such as `%MIXTURE_OR_TASK_NAME`.
-        split: whose n examples are counted.
+        split: the split whose n examples are counted.
 
     Raises:
-        UserError: if the task has no labels, not this split, or no example of a label in it.
+        UserError: the task has no labels or no such split, or a label has no example in it.
 
     Example (gin):
         labels.Labels.class_weights = @class_weights.balanced()

@@ -1,4 +1,4 @@
-"""Steps from epochs, for data sets whose size a paper counts its training by."""
+"""Converts epochs to steps."""
 
 import math
 
@@ -14,7 +14,7 @@ def steps(
 ) -> int:
     """Returns ceil(epochs · n / batch_size), 1 or more, for the n examples of a split.
 
-    It is the number of batches of these epochs where a row has one example; packed rows have more.
+    This is the number of batches of these epochs with one example per row, not with packing.
 
     Args:
         task: name of the task or mixture, such as `%MIXTURE_OR_TASK_NAME`.

@@ -1,4 +1,4 @@
-"""Families of tasks whose names are made by rule: a name is registered when it is asked for.
+"""Families of tasks with rule-made names, each registered when it is first requested.
 
 A family of thousands of names would take long to register. It declares a rule instead, at import:
 
@@ -18,13 +18,13 @@ def _no_templates() -> Iterable[Row]:
 
 
 class Family(NamedTuple):
-    """Names made by rule.
+    """A family of names that follow a rule.
 
     Attributes:
-        prefix: what its names begin with.
+        prefix: the common prefix of its names.
         register: registers the task or mixture of a name with SeqIO; does nothing for a name that
             the rule does not make.
-        names: returns all names there are.
+        names: returns all names.
         tasks: patterns of the names of its tasks -> what they are, for lists.
         mixtures: the same of its mixtures.
         templates: returns a row for each template of its prompts, for lists.

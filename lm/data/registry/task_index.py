@@ -1,4 +1,4 @@
-"""What tasks there are and whether their data are here, from an index: no framework is loaded.
+"""The index of all tasks and whether their data are on this machine; loads no framework.
 
 `tools/task_index.py` writes the index from the registry, and a test compares the two.
 """
@@ -22,7 +22,7 @@ class Entry(NamedTuple):
     """A task, a mixture or a pattern of names.
 
     Attributes:
-        name: as it is asked for; `<...>` in it stands for one of several words.
+        name: the name, with `<...>` for one of several words.
         kind: "task", "mixture", or "t5": either, of the package t5.
         module: the module that registers it.
         data: what it reads, separated by spaces: `tfds:<name>` or a file below LM_DATA_DIR;
@@ -63,10 +63,10 @@ def entries(kind: str) -> Iterator[Entry]:
 
 
 def misspelt(name: str) -> str | None:
-    """Return the name that was probably meant by one that is not in the index.
+    """Return the name probably meant by a misspelt one, or None.
 
-    None where the name is there, or follows a pattern, or none is like it: only the registry knows
-    then, since modules of a user's own and other versions of t5 register more.
+    None if the name is in the index, follows a pattern or resembles no other. Only the registry
+    knows then, since a user's own modules and other versions of t5 register more.
 
     Example:
         >>> misspelt("pyhton_docs"), misspelt("python_docs"), misspelt("glue_cola_v002")
@@ -101,7 +101,7 @@ def first_sentence(text: str) -> str:
 
 
 def _is_here(source: str) -> bool:
-    """Tell whether the data of a source are on this machine."""
+    """Return whether the data of a source are on this machine."""
     if not source.startswith("tfds:"):
         return bool(glob.glob(str(files.data_dir() / source)))
     name = source.removeprefix("tfds:").replace(":", "/")

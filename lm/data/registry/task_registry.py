@@ -1,4 +1,4 @@
-"""Tasks and mixtures by name: those of `tasks`, t5's and a user's own, ready to read.
+"""Tasks and mixtures by name: those of `tasks`, of t5 and of a user's own modules.
 
 A module's name begins the names that it registers: `multi30k_ende` is `tasks.multi30k`'s. A gin
 file imports the modules it uses; `find` serves the verbs that take a task's name.
@@ -63,7 +63,7 @@ def find(name: str) -> Provider:
     """Returns the task or mixture of a name, from `tasks`, t5 or modules imported before.
 
     Raises:
-        UserError: naming the nearest name there is.
+        UserError: the name is unknown; suggests the nearest one.
     """
     for module in task_modules():
         if name.startswith(module):
@@ -75,10 +75,10 @@ def find(name: str) -> Provider:
 
 
 def get(name: str) -> Provider:
-    """Returns the task or mixture of a name; those by rule and t5's are registered when asked for.
+    """Returns the task or mixture of a name; rule-made names and t5's are registered on demand.
 
     Raises:
-        UserError: if neither a module imported so far nor t5 registers the name.
+        UserError: neither a module imported so far nor t5 registers the name.
     """
     if not _is_known(name):
         register_t5()
@@ -93,7 +93,7 @@ def get(name: str) -> Provider:
 
 
 def _is_known(name: str) -> bool:
-    """Tells whether a name is registered, once the families of names have had their turn."""
+    """Returns whether a name is registered, if need be by the family it belongs to."""
     if name not in names():
         on_demand.register(name)
     if name not in names() and name.endswith(AVAILABLE):
@@ -102,7 +102,7 @@ def _is_known(name: str) -> bool:
 
 
 def _register_available(name: str) -> None:
-    """Registers a mixture's tasks that are on this machine as `<mixture>_available`."""
+    """Registers `<mixture>_available`: the tasks whose data are on this machine."""
     whole = name.removesuffix(AVAILABLE)
     if not _is_known(whole) or whole not in mixture_names():
         return
@@ -119,7 +119,7 @@ def _register_available(name: str) -> None:
 
 @functools.cache
 def register_t5() -> None:
-    """Registers every task and mixture of t5; slow, hence only when one is wanted."""
+    """Registers every task and mixture of t5; slow, hence only on demand."""
     with gin.unlock_config():  # t5 adds configurables, which a run's locked configuration refuses
         importlib.import_module("t5.data.mixtures")  # which imports t5.data.tasks
 
@@ -133,8 +133,8 @@ def provider(name: str, split: str, vocabulary: seqio.Vocabulary | None = None) 
         vocabulary: replaces that of every text feature, if given.
 
     Raises:
-        UserError: naming the nearest known name, the splits there are, or the command that
-            fetches data which are not on this machine.
+        UserError: the name, the split or the data are missing; says the nearest name, the splits
+            or the command that downloads the data.
     """
     found = get(name)
     if split not in found.splits:
@@ -148,7 +148,7 @@ def task(name: str, split: str, vocabulary: seqio.Vocabulary | None = None) -> s
     """Returns the task of a name, ready to read a split of it; arguments as in `provider`.
 
     Raises:
-        UserError: as `provider`, and if the name is a mixture's.
+        UserError: as `provider`; or it is the name of a mixture.
     """
     found = provider(name, split, vocabulary)
     if isinstance(found, seqio.Mixture):
@@ -163,15 +163,15 @@ def tasks(found: Provider, split: str) -> list[seqio.Task]:
 
 
 def require_data(provider: Provider, split: str) -> None:
-    """Checks, without touching the network, that a task's data lie on this machine.
+    """Checks that a task's data are on this machine; does not use the network.
 
     Args:
-        provider: a task or mixture; sources that cannot tell are not looked at.
+        provider: a task or mixture; sources without such a check are passed over.
         split: the split that will be read.
 
     Raises:
-        UserError: with the command that fetches a missing data set, and of a mixture the names of
-            all tasks that miss theirs.
+        UserError: with the command that downloads a missing data set, and the names of all tasks of
+            a mixture without their data.
     """
     missing = missing_data(provider, split)
     if not missing:
@@ -187,7 +187,7 @@ def require_data(provider: Provider, split: str) -> None:
 
 
 def missing_data(provider: Provider, split: str | None = None) -> dict[str, UserError]:
-    """Returns the error of every task whose data are not on this machine, by its name.
+    """Returns task -> error for every task whose data are not on this machine.
 
     Args:
         provider: a task or mixture.
@@ -214,7 +214,7 @@ def require_tfds(task: str, source: seqio.TfdsDataSource, split: str) -> None:
     """Checks that TFDS has prepared the data of a task.
 
     Raises:
-        UserError: with the command that does so.
+        UserError: with the command that prepares them.
     """
     name, folder = source.tfds_dataset.get_split_params(split)
     fetch = f"tfds build {name}" + (f" --data_dir={folder}" if folder else "")
@@ -231,10 +231,10 @@ def require_tfds(task: str, source: seqio.TfdsDataSource, split: str) -> None:
 
 
 def with_vocabulary(provider: Provider, vocabulary: seqio.Vocabulary | None) -> Provider:
-    """Returns the same task or mixture, its text features in another vocabulary.
+    """Returns the same task or mixture with another vocabulary for its text features.
 
-    The copy keeps its name but is not in SeqIO's registry; what depends on the vocabulary beside
-    the name, such as a cache key, must take `lm.data.vocabulary.fingerprint` along.
+    The copy keeps its name but is not in SeqIO's registry. A cache key that depends on the
+    vocabulary must contain `lm.data.vocabulary.fingerprint`.
 
     Args:
         provider: a task, or a mixture of tasks and mixtures.
@@ -270,7 +270,7 @@ def _copy_mixture(
 def _with_vocabulary(
     features: Mapping[str, seqio.Feature], vocabulary: seqio.Vocabulary
 ) -> dict[str, seqio.Feature]:
-    """Returns the features with the vocabulary, but for those that hold no text."""
+    """Returns the features, those of text with the vocabulary."""
     return {
         name: feature
         if isinstance(feature.vocabulary, seqio.PassThroughVocabulary)

@@ -1,10 +1,10 @@
-"""Feature converters of labelled examples: one row an example, its labels beside the inputs.
+"""Feature converters of labelled examples: one row per example, with inputs and labels.
 
-    labels         [B, N]  what is to be predicted: a label of the row (N = 1) or of every token
-    label_weights  [B, N]  1, or 0 where there is no label: a label of -1, padding, an empty row
+    labels         [B, N]  the label of the row (N = 1) or of every token
+    label_weights  [B, N]  1, or 0 without a label: a label of -1, padding, an empty row
 
-A converter also reads a model's predictions back (`target`, `prediction`), so that a task's metric
-functions can compare them. Questions and choices: `lm.data.rows.question_answering`.
+A converter also turns labels and predictions into what a task's metric functions compare (`target`,
+`prediction`). Questions and multiple choice: `lm.data.rows.question_answering`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,11 +22,11 @@ from lm.parts import part
 
 Example: TypeAlias = Mapping[str, Any]
 Decode: TypeAlias = Callable[[Sequence[int]], str]
-"""Ids -> text, for what a converter reads back as text."""
+"""Ids -> text, for converters whose predictions are text."""
 
 
 def label_of(converter: Any, example: Example, decode: Decode) -> int:
-    """Returns the label of an example, as `target` of a converter of one label a row."""
+    """Returns the label of an example: the `target` of a converter with one label per row."""
     del converter, decode
     return int(np.ravel(example["label"])[0])
 
@@ -34,7 +34,7 @@ def label_of(converter: Any, example: Example, decode: Decode) -> int:
 def most_probable(
     converter: Any, example: Example, probabilities: np.ndarray, decode: Decode
 ) -> int:
-    """Returns the most probable label of a row, probabilities [1, L], as `prediction`."""
+    """Returns the most probable label of a row [1, L]: the `prediction` of such a converter."""
     del converter, example, decode
     return int(probabilities[0].argmax())
 
@@ -43,8 +43,8 @@ def most_probable(
 class Classification:
     """Rows of `lengths["inputs"]` with one label, the task's `label`: int32, a scalar or [1].
 
-    `token_types` go along where the task has them. Longer inputs are cut; the pipeline logs how
-    many. Which part of a pair is cut is the task's to say.
+    `token_types` are passed on if the task has them. Longer inputs are truncated; the pipeline logs
+    how many. To truncate one text of a pair, let the task do it.
 
     Args:
         side: of the model, `encoder` or `decoder`.
@@ -89,7 +89,7 @@ class Classification:
 class TokenClassification:
     """Rows with a label for every token, the task's `labels`: as long as `inputs`, -1 for none.
 
-    Longer inputs are cut with their labels. Args as in `Classification`.
+    Longer inputs are truncated, and their labels too. Args as in `Classification`.
     """
 
     task_features = ("inputs", "labels")
@@ -125,7 +125,7 @@ class TokenClassification:
         return [int(label) for label in example["labels"] if label >= 0]
 
     def prediction(self, example: Example, probabilities: np.ndarray, decode: Decode) -> list[int]:
-        """Returns the most probable label of these tokens, -1 for those that were cut off.
+        """Returns the most probable label of these tokens, -1 for truncated ones.
 
         Args:
             example: the example.
@@ -179,7 +179,7 @@ class Regression:
 
 
 def cut_inputs(example: Features, width: int) -> Features:
-    """Returns inputs and their types, 0 by default, cut to a width."""
+    """Returns inputs and their types, 0 by default, truncated to a width."""
     inputs = example["inputs"]
     types = example.get("token_types", tf.zeros_like(inputs))
     return {"inputs": inputs[:width], "token_types": types[:width]}
@@ -191,12 +191,12 @@ def input_lengths(lengths: Lengths) -> dict[str, int]:
 
 
 def vector(value: tf.Tensor) -> tf.Tensor:
-    """Returns a scalar or [1] as [1]; of more values the first."""
+    """Returns a scalar or a vector's first element as [1]."""
     return tf.reshape(value, [-1])[:1]
 
 
 def side_features(rows: Features, side: str) -> Features:
-    """Returns what one side of a model reads."""
+    """Returns the features of one side of a model."""
     return {
         f"{side}_input_tokens": rows["inputs"],
         f"{side}_segment_ids": rows["inputs_segment_ids"],
@@ -211,19 +211,19 @@ def fitted(
     lengths: Lengths,
     target: Callable[[Features], Features],
 ) -> tf.data.Dataset:
-    """Returns examples whose inputs fit a row, with what is to be predicted of each."""
+    """Returns examples with inputs that fit a row, and with their labels."""
     width = needed(lengths, ("inputs",))["inputs"]
     examples = with_features(dataset, task_features)
     return mapped(examples, lambda example: cut_inputs(example, width) | target(example))
 
 
 def numbers(labels: tf.Tensor, segments: tf.Tensor) -> Features:
-    """Returns labels that are numbers, and where a row has them: float32 [B, N] each."""
+    """Returns float labels, and weights that are 0 in empty rows: float32 [B, N] each."""
     weights = tf.cast(segments > 0, tf.float32)
     return {"labels": tf.cast(labels, tf.float32), "label_weights": weights}
 
 
 def labelled(labels: tf.Tensor, segments: tf.Tensor) -> Features:
-    """Returns labels, 0 in place of -1, and where there is one: [B, N] each."""
+    """Returns labels with 0 for -1, and weights that are 0 without a label: [B, N] each."""
     is_there = tf.logical_and(segments > 0, labels >= 0)
     return {"labels": tf.maximum(labels, 0), "label_weights": tf.cast(is_there, tf.float32)}

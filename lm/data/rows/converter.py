@@ -11,15 +11,15 @@ from lm.data.rows.packing import Features, Lengths, Packer
 from lm.errors import UserError
 
 OPTIONAL_FEATURES = ("loss_weights", "token_types")
-"""What a converter takes along where a task has it."""
+"""Features that a converter passes on if a task has them."""
 
 
 class Converter(Protocol):
-    """A feature converter: how examples are fitted, packed and named; `features` has four.
+    """A feature converter: how examples are fitted to rows, packed and named.
 
     Attributes:
         task_features: the features that it needs.
-        trims: those that it cuts to their length.
+        trims: those that it truncates to their length.
         packer: puts examples into rows.
     """
 
@@ -42,7 +42,7 @@ class Converter(Protocol):
 
 @runtime_checkable
 class RowShapes(Protocol):
-    """A converter whose rows no tf.data pipeline makes: it says itself what they are."""
+    """A converter whose rows are not made by a tf.data pipeline: it gives their shapes itself."""
 
     def row_shapes(self, lengths: Lengths) -> dict[str, tuple[tuple[int, ...], str]]:
         """Returns name → (shape, type) of one row."""
@@ -57,13 +57,13 @@ def to_rows(converter: Converter, dataset: tf.data.Dataset, lengths: Lengths) ->
         lengths: TASK_FEATURE_LENGTHS.
 
     Raises:
-        UserError: if a feature or its length is missing.
+        UserError: a feature or its length is missing.
     """
     return pack_rows(converter, converter.prepare(dataset, lengths), lengths)
 
 
 def pack_rows(converter: Converter, prepared: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
-    """Returns rows of the model's features from what `converter.prepare` returned."""
+    """Returns rows of the model's features from prepared examples."""
     groups = packing.row_groups(prepared, converter.row_lengths(lengths), converter.packer)
     return mapped(groups, converter.convert).unbatch()
 
@@ -82,7 +82,7 @@ def row_shapes(
 
 
 def one_row(converter: Any, example: Mapping[str, Any], lengths: Lengths) -> int:
-    """Returns 1, as `num_rows` of a converter that makes one row of an example."""
+    """Returns 1: the `num_rows` of a converter with one row per example."""
     del converter, example, lengths
     return 1
 
@@ -91,7 +91,7 @@ def num_rows(converter: Converter, example: Mapping[str, Any], lengths: Lengths)
     """Returns the number of rows of an example.
 
     Raises:
-        UserError: if rows are packed.
+        UserError: rows are packed.
     """
     if not isinstance(converter.packer, packing.Pad):
         raise UserError("rows are packed and belong to no single example; set pack = None")

@@ -1,8 +1,8 @@
 """Feature converters: from a task's features to a model's, under SeqIO's names.
 
-`converter.to_rows` turns task examples into rows of fixed shape with one of them. Segment ids
-(1, 2, … for the examples in a row, 0 for padding) and positions are always there, packed or not.
-Padding is where the segment id is 0, not where the token is.
+With one of them, `converter.to_rows` turns task examples into rows of fixed shape. Rows always have
+segment ids (1, 2, … for the examples in a row, 0 for padding) and positions, packed or not. Padding
+is where the segment id is 0; a token 0 may be text.
 
 A row of the encoder-decoder converter, two examples packed
 ({inputs: 7 8 5 1, targets: 3 9 1} and {inputs: 8 4 1, targets: 5 1}):
@@ -39,8 +39,8 @@ class LanguageModel:
     Args:
         pack: factory of a packer, e.g. `packing.FirstFit`; None puts one example in a row.
         fit: what to do with examples longer than the row: `packing.split` keeps all tokens,
-            `packing.trim` cuts.
-        start_token: what every example begins with; 50256 for GPT-2's release.
+            `packing.trim` truncates.
+        start_token: the first input token of every example; 50256 in GPT-2's release.
 
     Example:
         >>> dataset = tf.data.Dataset.from_tensors({"targets": [3, 9, 1]})
@@ -88,10 +88,10 @@ class LanguageModel:
 
 @part
 class PrefixLanguageModel:
-    """Rows for a decoder that reads `inputs` as a whole and predicts `targets` after them.
+    """Rows for a decoder with bidirectional attention in `inputs`, which predicts `targets`.
 
-    Inputs and targets follow each other in a row of the sum of their lengths. The loss
-    covers the targets. Longer examples are trimmed to the lengths; the pipeline logs how many.
+    A row holds the inputs and then the targets; its length is the sum of their lengths. The loss
+    covers the targets. Longer examples are truncated; the pipeline logs how many.
     `decoder_causal_attention` is 1 at the prefix and at the position that predicts the first
     target, whose input is the prefix's last token.
 
@@ -106,7 +106,7 @@ class PrefixLanguageModel:
         self.packer = _packer(pack)
 
     def prepare(self, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
-        """Returns examples trimmed and joined."""
+        """Returns examples with inputs and targets truncated and joined."""
         lengths = needed(lengths, self.task_features)
         return mapped(packing.trim(with_features(dataset, self.task_features), lengths), _join)
 
@@ -116,7 +116,7 @@ class PrefixLanguageModel:
         return dict.fromkeys(("targets", "loss_weights", "prefix"), length)
 
     def convert(self, rows: Features) -> Features:
-        """Returns the decoder's features and where the prefix is."""
+        """Returns the decoder's features and the mask of the prefix."""
         return decoder(rows, self.packer.shift) | {
             "decoder_loss_weights": tf.cast(rows["loss_weights"], tf.float32),
             "decoder_causal_attention": rows["prefix"],
@@ -129,7 +129,7 @@ class PrefixLanguageModel:
 class ConditionalLanguageModel:
     """Rows for a decoder that reads `inputs` and then predicts `targets`, all from left to right.
 
-    As those of `PrefixLanguageModel`, but no token sees one after it.
+    Like those of `PrefixLanguageModel`, but with causal attention throughout.
 
     Args:
         pack: factory of a packer, e.g. `packing.FirstFit`; None puts one example in a row.
@@ -168,7 +168,7 @@ class ConditionalLanguageModel:
 class EncoderDecoder:
     """Rows for an encoder that reads `inputs` and a decoder that predicts `targets`.
 
-    Longer examples are trimmed to the lengths; the pipeline logs how many.
+    Longer examples are truncated; the pipeline logs how many.
 
     Args:
         pack: factory of a packer, e.g. `packing.FirstFit`; None puts one example in a row.
@@ -181,7 +181,7 @@ class EncoderDecoder:
         self.packer = _packer(pack)
 
     def prepare(self, dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
-        """Returns examples trimmed to the lengths."""
+        """Returns truncated examples."""
         return packing.trim(with_features(dataset, self.task_features), self.row_lengths(lengths))
 
     def row_lengths(self, lengths: Lengths) -> Lengths:
@@ -199,9 +199,9 @@ class EncoderDecoder:
 class Encoder:
     """Rows of `lengths["inputs"]` for an encoder that predicts one target per input token.
 
-    `targets` and `inputs` have the same length. An optional feature `loss_weights`, as long,
-    weights the loss of each token, by default 1. Masked language modelling makes all three from
-    a text (`lm.data.preprocessing.masking.mask_tokens`). Empty examples are left out.
+    `targets` and `inputs` have the same length, and so has the optional feature `loss_weights`: the
+    weight of each token's loss, by default 1. `lm.data.preprocessing.masking.mask_tokens` makes all
+    three for masked language modelling. Empty examples are left out.
 
     Args:
         pack: factory of a packer, e.g. `packing.FirstFit`; None puts one example in a row.
@@ -250,7 +250,7 @@ def encoder(rows: Features) -> Features:
 def decoder(
     rows: Features, shift: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], start_token: int = 0
 ) -> Features:
-    """Returns the decoder's features of rows of targets, each example after the start token."""
+    """Returns the decoder's features of rows of targets; inputs are the shifted targets."""
     segments, positions = rows["targets_segment_ids"], rows["targets_positions"]
     starts = (segments > 0) & tf.equal(positions, 0)
     shifted = shift(rows["targets"], segments)
@@ -267,7 +267,7 @@ def needed(lengths: Lengths, names: tuple[str, ...]) -> dict[str, int]:
     """Returns the lengths of these features.
 
     Raises:
-        UserError: if one is missing.
+        UserError: one is missing.
     """
     if missing := [name for name in names if name not in lengths]:
         raise UserError(
@@ -277,10 +277,10 @@ def needed(lengths: Lengths, names: tuple[str, ...]) -> dict[str, int]:
 
 
 def with_features(dataset: tf.data.Dataset, names: tuple[str, ...]) -> tf.data.Dataset:
-    """Returns the dataset if its examples have these features.
+    """Returns the dataset after checking that its examples have these features.
 
     Raises:
-        UserError: naming the first that is missing and those that are there.
+        UserError: a feature is missing.
     """
     have = dataset.element_spec
     if missing := [name for name in names if name not in have]:
@@ -300,7 +300,7 @@ def _num_parts(fit: Fit, size: int, length: int) -> int:
 
 
 def _join(example: Features) -> Features:
-    """Joins inputs and targets, with the loss weights and where the prefix is."""
+    """Joins inputs and targets; adds the loss weights and the mask of the prefix."""
     inputs, targets = example["inputs"], example["targets"]
     joined = tf.concat([inputs, targets], 0)
     position = tf.range(tf.size(joined))

@@ -1,4 +1,4 @@
-"""Rows that may have several labels at once: the feature converter, and what reads them back."""
+"""The feature converter of multi-label classification."""
 
 import numpy as np
 import tensorflow as tf
@@ -61,6 +61,6 @@ class MultiLabel:
         return np.flatnonzero(example["label_set"]).tolist()
 
     def prediction(self, example: Example, probabilities: np.ndarray, decode: Decode) -> list[int]:
-        """Returns the labels over the threshold, probabilities [1, L]."""
+        """Returns the labels above the threshold; probabilities [1, L]."""
         del example, decode
         return np.flatnonzero(probabilities[0] > self.threshold).tolist()

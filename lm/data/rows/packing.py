@@ -1,4 +1,4 @@
-"""From examples of any length to rows of one length: padding, packing, splitting, trimming.
+"""From examples of any length to rows of one length: padding, packing, splitting, truncation.
 
 A packer turns a group of examples (each feature a ragged batch) into rows: for every feature
 `f` with a length, `f` [rows, T], `f_segment_ids` [rows, T] (1 for the first example in the row, 2
@@ -30,7 +30,7 @@ class Packer(Protocol):
     group: int
 
     def rows(self, examples: Ragged, lengths: Lengths) -> Features:
-        """Returns rows that hold the examples, each of which fits."""
+        """Returns rows with the examples, each of which must fit into a row."""
 
     def shift(self, tokens: tf.Tensor, segments: tf.Tensor) -> tf.Tensor:
         """Returns the tokens shifted right: [.., T] → [.., T]."""
@@ -41,7 +41,7 @@ class Pad:
     """One example per row, padded at its end.
 
     Args:
-        group: number of rows that are made together; only a matter of speed.
+        group: number of rows that are made together; affects only speed.
 
     Example:
         >>> examples = {"targets": tf.ragged.constant([[3, 9, 1], [5, 1]])}
@@ -76,16 +76,16 @@ class Pad:
 class FirstFit:
     """Several examples per row: each goes into the first row of its group where it fits.
 
-    Examples in a row are told apart by their segment ids; their positions start again at 0. No
-    example is cut, dropped or repeated. A larger group leaves less padding and takes longer.
+    Examples in a row have different segment ids; their positions restart at 0. No example is
+    truncated, dropped or repeated. A larger group leaves less padding and takes longer.
 
     Args:
         group: number of examples that are packed together.
-        max_examples: the most examples in a row, for models that need to know (Funnel); None is
-            as many as fit.
+        max_examples: maximum number of examples in a row, for models that need one (Funnel); None
+            for as many as fit.
 
     Raises:
-        ConfigError: if `max_examples` is less than 1.
+        ConfigError: `max_examples` is less than 1.
 
     Example:
         >>> examples = {"targets": tf.ragged.constant([[3, 9, 1], [5, 1]])}
@@ -106,7 +106,7 @@ class FirstFit:
     def rows(self, examples: Ragged, lengths: Lengths) -> Features:
         """Returns as many rows as the examples need."""
         sizes = [tf.cast(examples[name].row_lengths(), tf.int32) for name in lengths]
-        # The number of examples in a row is a capacity like that of its tokens.
+        # A row's number of examples is limited like its number of tokens.
         each = tf.stack([*sizes, tf.ones_like(sizes[0])], 1)
         row, segment, starts = _first_fit(each, [*lengths.values(), self.max_examples])
         made: Features = {}
@@ -127,7 +127,7 @@ def row_groups(dataset: tf.data.Dataset, lengths: Lengths, packer: Packer) -> tf
 
 
 def split(dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
-    """Cuts examples that are too long into several; every token is kept, in order.
+    """Splits examples that are too long; every token is kept, in order.
 
     Example:
         >>> dataset = tf.data.Dataset.from_tensors({"targets": [3, 4, 5, 6, 7]})
@@ -139,7 +139,7 @@ def split(dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
 
 
 def cut(examples: Ragged, lengths: Lengths) -> dict[str, tf.RaggedTensor]:
-    """Cuts ragged batches at multiples of their lengths; an empty example stays one.
+    """Splits rows of ragged batches at multiples of their lengths; an empty example stays one.
 
     Example:
         >>> cut({"targets": tf.ragged.constant([[3, 4, 5], [6]])}, {"targets": 2})["targets"]
@@ -149,7 +149,7 @@ def cut(examples: Ragged, lengths: Lengths) -> dict[str, tf.RaggedTensor]:
 
 
 def trim(dataset: tf.data.Dataset, lengths: Lengths) -> tf.data.Dataset:
-    """Cuts off what is longer than the length."""
+    """Truncates examples to the lengths."""
     return mapped(
         dataset,
         lambda example: {name: example[name][:length] for name, length in lengths.items()},
@@ -162,7 +162,7 @@ _SPLIT_GROUP = 64
 def ragged_batches(
     dataset: tf.data.Dataset, features: tuple[str, ...], number: int
 ) -> tf.data.Dataset:
-    """Returns ragged batches of vectors; TensorFlow makes dense ones where it knows a size."""
+    """Returns ragged batches of vectors, even of static size, which TensorFlow would make dense."""
 
     def ragged(batch: Features) -> dict[str, tf.RaggedTensor]:
         return {
@@ -175,7 +175,7 @@ def ragged_batches(
 
 
 def _cut(value: tf.RaggedTensor, length: int) -> tf.RaggedTensor:
-    """Cuts the rows of a ragged batch at multiples of a length; an empty row stays one row."""
+    """Splits the rows of a ragged batch at multiples of a length; an empty row stays one row."""
     sizes = value.row_lengths()
     parts = tf.maximum(tf.ones_like(sizes), -(-sizes // length))
     index = tf.ragged.range(parts).flat_values

@@ -1,15 +1,15 @@
-"""XLNet's rows: which tokens are predicted, and in which order each sees the others.
+"""XLNet's rows: which tokens are predicted, and in which order of factorization.
 
-A row has two parts: tokens that the next row remembers, then new text in two pieces:
+A row has two parts: tokens for the memory of the next row, then new text in two pieces:
 
     tokens      a b c d e f | g h i [SEP] j k [SEP] [CLS]
     types       0 0 0 0 0 0 | 0 0 0   0   1 1   1     2
     predicted   . . x x . . | . x .   .   . x   .     .
     ranks       - - 1 4 - - | 6 9 6  10   6 7  13    11
 
-A token sees those of its rank or less, and a predicted one is predicted from those of less. Tokens
-that are neither predicted nor special have the rank -1, those of the second part the rank R, the
-length of the first: the first part sees nothing of the second, the second all of the first.
+A token attends to tokens of its rank or lower, and is predicted from tokens of lower rank. Tokens
+that are neither predicted nor special have the rank -1 in the first part and R, its length, in the
+second: so the first part does not attend to the second, and the second attends to all of the first.
 """
 
 import functools
@@ -33,30 +33,28 @@ SPECIAL = 3  # [SEP], [SEP] and [CLS]
 class PermutedRow:
     """Makes the features of a row from its tokens and a seed.
 
-    Spans of 1 to `max_span` tokens are predicted, of length n with probability ∝ 1/n, each with
-    `context` · n tokens around it that are not; a span begins at the start of a word. What is left
-    to predict at the end are single tokens at random. [SEP] and [CLS] are those of
-    `special_tokens`.
+    Predicts spans of 1 to `max_span` tokens: of length n with probability ∝ 1/n, each with
+    `context` · n tokens around it that are not predicted; a span starts with a word. Random single
+    tokens make up the number at the end. [SEP] and [CLS] are those of `special_tokens`.
 
     Args:
         length: T.
         vocabulary: of the tokens.
         reuse_length: R, tokens of the first part (256 of 512).
-        permutation_length: tokens within which the order is random (256); every stretch of so many
-            has the same random order, and the stretches follow each other.
+        permutation_length: length of the segments within which the order is random (256); all
+            segments have the same random order, and follow each other.
         num_predict: P, predicted tokens of a full row (85); None is a sixth of the row, the paper's
             K = 6.
         max_span: longest span (5).
-        context: tokens around a span, for each token of it (6).
+        context: tokens around a span, per token of the span (6).
 
     Raises:
-        UserError: naming the number that does not fit the row, or a vocabulary without
-            sentinels.
+        UserError: a number does not fit the row, or the vocabulary has no sentinels.
 
     Source: Yang et al. 2019 (https://arxiv.org/abs/1906.08237), sections 2.3 and 3.1, and its
     release, `data_utils.py`.
-    Departures: where the release means spans of n words, a slip makes them n word pieces; so they
-    are here. Spans leave out special tokens, which the release may choose and not use.
+    Departures: spans have n word pieces, as in the release, which meant n words. Spans contain no
+    special tokens; the release may choose some and not use them.
     """
 
     def __init__(
@@ -82,17 +80,17 @@ class PermutedRow:
 
     @property
     def new_length(self) -> int:
-        """The most tokens of new text in a row."""
+        """The maximum number of tokens of new text in a row."""
         return self.length - self.reuse_length - SPECIAL
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All that decides a row beside its tokens, the vocabulary and the seed."""
+        """Everything that determines a row besides its tokens, the vocabulary and the seed."""
         names = ("reuse_length", "permutation_length", "num_predict", "max_span", "context")
         return {name: getattr(self, name) for name in names}
 
     def check(self) -> None:
-        """Refuses numbers that do not fit the row."""
+        """Raises UserError if a number does not fit the row."""
         row = f"rows of TASK_FEATURE_LENGTHS = {{'targets': {self.length}}}"
         if self.new_length < 2:  # noqa: PLR2004 - two pieces
             raise UserError(
@@ -153,7 +151,7 @@ class PermutedRow:
     def new_part(
         self, first: tf.Tensor, second: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Returns tokens, types and which are text of the second part; nothing without text."""
+        """Returns tokens, types and the mask of text of the second part; empty without text."""
         sep, cls = [self.special.sep], [self.special.cls]
         tokens = tf.concat([first, sep, second, sep, cls], 0)
         ones, more = tf.ones_like(first), tf.ones_like(second)
@@ -170,7 +168,7 @@ class PermutedRow:
         Args:
             tokens: int32 [N].
             is_text: bool [N], False for special tokens.
-            most: predicted tokens of a full part; of a shorter one as large a share.
+            most: predicted tokens of a full part; a shorter part has the same share.
             seed: integers [2].
         """
         seeds = tf.random.split(seed, 4)
@@ -182,7 +180,7 @@ class PermutedRow:
         return order(chosen | ~is_text, self.permutation_length, seeds[3]), chosen
 
     def spans(self, starts: tf.Tensor, goal: tf.Tensor, most: int, seeds: tf.Tensor) -> tf.Tensor:
-        """Returns which tokens lie in spans, bool [N]: goal of them, or fewer at the end.
+        """Returns which tokens are in spans, bool [N]: `goal` of them, or fewer near the end.
 
         Args:
             starts: bool [N], where words begin.
@@ -216,7 +214,7 @@ class PermutedRow:
 
 
 def filled_up(chosen: tf.Tensor, is_text: tf.Tensor, goal: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Returns the chosen tokens and others of the text at random, `goal` in all: bool [N]."""
+    """Adds random tokens of the text to the chosen ones, up to `goal`: bool [N]."""
     draw = tf.random.stateless_uniform(tf.shape(chosen), seed)
     draw = tf.where(is_text, draw, 2.0)  # last
     draw = tf.where(chosen, -1.0, draw)  # first
@@ -233,7 +231,7 @@ def order(is_ranked: tf.Tensor, permutation_length: int, seed: tf.Tensor) -> tf.
 
 
 def padded(values: Features, length: int) -> Features:
-    """Returns vectors with zeros behind them, [length] each."""
+    """Returns vectors padded with zeros, [length] each."""
     return {
         name: tf.ensure_shape(tf.pad(x, [[0, length - tf.size(x)]]), [length])
         for name, x in values.items()

@@ -1,6 +1,6 @@
-"""Rows of an encoder whose head reads the predicted tokens alone: a seventh of the logits.
+"""Rows of an encoder that computes logits only at predicted tokens: a seventh of the logits.
 
-A row of `features.Encoder` and what becomes of it with P = 3:
+A row of `features.Encoder`, and the same with P = 3:
 
     encoder_target_tokens   5 6 7 8 9    encoder_predicted_positions   1 3 0
     encoder_loss_weights    0 1 0 1 0    encoder_target_tokens         6 8 5
@@ -23,12 +23,12 @@ from lm.ranges import PositiveInt
 class PredictedTokens:
     """Rows of `features.Encoder` with P targets: the first P tokens of positive weight.
 
-    Where a row has fewer, others of weight 0 stand for them; where it has more, these are not
+    A row with fewer is filled with tokens of weight 0; in a row with more, the others are not
     predicted.
 
     Args:
         max_predictions: P.
-        pack: as of `features.Encoder`.
+        pack: as in `features.Encoder`.
 
     Raises:
         UserError: a row has fewer than P tokens.

@@ -1,4 +1,4 @@
-"""Feature converters of questions: the span of an answer in a text, or one of several choices."""
+"""Feature converters of question answering: the span of an answer, or multiple choice."""
 
 import numpy as np
 import tensorflow as tf
@@ -26,24 +26,24 @@ from lm.ranges import PositiveInt
 class Spans:
     """Rows with first and last position of an answer, the task's `start` and `end`, both inclusive.
 
-    The inputs hold question and text. Where there is no answer both are 0 or -1: position 0, BERT's
-    [CLS], stands for it. A text too long for a row is read in windows, a row each
-    (`lm.data.rows.text_windows`); an answer that a window does not hold is none in it.
+    The inputs are question and text. Without an answer both are 0 or -1; position 0, BERT's [CLS],
+    stands for "no answer". A text too long for a row is split into overlapping windows, one per row
+    (`lm.data.rows.text_windows`); a window that does not contain the answer has none.
 
-    The predicted span has the largest score of all windows over that of no answer,
+    The predicted span maximizes over all windows the score relative to no answer,
 
         log p(start) + log p(end) - 2·log p(0),
 
-    p of its window; there is none where this is τ or less.
+    with p of its window; no answer is predicted if this is τ or less.
 
     Args:
-        max_answer_length: longest answer that is predicted, in tokens.
-        null_threshold: τ, in nats. Positive values answer less.
-        stride: tokens from the beginning of a window to that of the next.
+        max_answer_length: longest predicted answer, in tokens.
+        null_threshold: τ, in nats; larger values give fewer answers.
+        stride: tokens from the start of a window to that of the next.
 
     Source: Devlin et al. 2019 (https://arxiv.org/abs/1810.04805), sections 4.2 and 4.3.
-    Departures: the release takes the span's logits from the window where they are largest and those
-    of no answer from the one where they are smallest, as if windows had one scale.
+    Departures: the release compares the span's logits with those of no answer in another window,
+    the one where they are smallest, although logits of different windows have no common scale.
     """
 
     task_features = ("inputs", "start", "end")
@@ -119,14 +119,14 @@ class Spans:
 
 @part
 class MultipleChoice:
-    """Rows of several choices, each with its own inputs; `label` is the number of the right one.
+    """Rows of several choices, each with its own inputs; `label` is the index of the right one.
 
-    The task's `inputs` hold those of all choices, one after the other, and `choice_lengths` how
-    many tokens each has. The model's features are [C, T], T = `lengths["inputs"]` of one choice.
+    The task's `inputs` are those of all choices, concatenated, and `choice_lengths` their numbers
+    of tokens. The model's features are [C, T], T = `lengths["inputs"]` of one choice.
 
     Args:
-        num_choices: the most choices C of an example; examples may have fewer. Of more the first C
-            are read; an example whose right one is not among them has no label.
+        num_choices: maximum number of choices C; examples may have fewer. Of more, the first C are
+            used; an example whose right choice is not among them has no label.
 
     Source: Radford et al. 2018 ("Improving Language Understanding by Generative Pre-Training"),
     section 3.3.
@@ -181,6 +181,6 @@ class MultipleChoice:
 
 
 def _span_text(example: Example, span: tuple[int, int], decode: Decode) -> str:
-    """Returns the text of a span, "" where it is no answer."""
+    """Returns the text of a span, "" for no answer."""
     first, last = span
     return decode([int(i) for i in example["inputs"][first : last + 1]]) if last > 0 else ""

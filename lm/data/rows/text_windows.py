@@ -1,6 +1,6 @@
-"""A row of a question and a text, read in windows where the text is too long for one row.
+"""Overlapping windows of a text that is too long for one row with its question.
 
-With rows of 7 and a stride of 2, `inputs` and the windows made of it:
+With rows of 7 and a stride of 2, `inputs` and its windows:
 
     inputs       [CLS] q [SEP] a b c d e [SEP]    start 5, end 6 (c d)
     window 0     [CLS] q [SEP] a b c     [SEP]    start 0, end 0
@@ -17,12 +17,12 @@ from lm.data.rows.packing import Features
 
 
 class Windows(NamedTuple):
-    """Where the windows of a row lie, int32.
+    """Positions of the windows, int32.
 
     Attributes:
-        prefix: P, the tokens before the text.
-        starts: [W], where each window's part of the text begins, counted in the text.
-        ends: [W], where it ends.
+        prefix: P, the number of tokens before the text.
+        starts: [W], start of each window's part of the text, relative to the text.
+        ends: [W], its end.
     """
 
     prefix: tf.Tensor
@@ -34,11 +34,11 @@ def windows(types: tf.Tensor, width: int, stride: int) -> Windows:
     """Returns the windows of a row; one window if it fits.
 
     Args:
-        types: of the tokens; the text has that of the last token, and is all but [CLS] if the
-            types are all alike.
+        types: token types; the text is the tokens with the type of the last one, or all but [CLS]
+            if there is only one type.
         width: of a window, in tokens.
-        stride: from the beginning of a window to that of the next; less where the windows would
-            leave tokens out.
+        stride: from the start of a window to that of the next; reduced if the windows would leave
+            tokens out.
 
     Example:
         >>> found = windows(tf.constant([0, 0, 0, 1, 1, 1, 1, 1, 1]), 7, 2)
@@ -56,7 +56,7 @@ def windows(types: tf.Tensor, width: int, stride: int) -> Windows:
 def split(example: Features, found: Windows) -> Features:
     """Returns `inputs` and `token_types` of every window, ragged [W, (T)], and `span` [W, 2].
 
-    A span that a window does not hold whole is (0, 0) in it.
+    A window that does not contain the whole span has the span (0, 0).
 
     Args:
         example: `inputs` and `token_types`, [N] each, and `span` [2].

@@ -1,1 +1,1 @@
-"""Files, their validated readers, and what is kept of them: records and tokens."""
+"""Data files, readers that validate them, and caches of records and tokens."""

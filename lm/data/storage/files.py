@@ -1,4 +1,4 @@
-"""Where data and caches lie; how a file is opened, and how a folder of a cache is written whole."""
+"""The folders of data and caches; opening files and writing cache folders atomically."""
 
 import contextlib
 import glob
@@ -26,7 +26,7 @@ def cache_dir() -> Path:
 
 
 def _folder(ours: str, base: str, default: str) -> Path:
-    """Returns the folder that one variable names, else ours in the user's base folder.
+    """Returns the folder that one environment variable names, else ours in the base folder.
 
     The base folders are those of the XDG Base Directory Specification.
     """
@@ -35,13 +35,13 @@ def _folder(ours: str, base: str, default: str) -> Path:
 
 
 def expand(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
-    """Returns the files that paths or globs name, each glob's in sorted order.
+    """Returns the files of paths or globs, each glob's in sorted order.
 
     Args:
-        patterns: a path or glob, or several. Relative ones start at the current folder.
+        patterns: a path or glob, or several, relative to the current folder.
 
     Raises:
-        UserError: if a pattern names no file.
+        UserError: a pattern matches no file.
     """
     several = [patterns] if isinstance(patterns, str | Path) else list(patterns)
     found: list[Path] = []
@@ -55,10 +55,10 @@ def expand(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
 
 
 def open_binary(path: str | Path) -> IO[bytes]:
-    """Opens a file for reading bytes; a name ending in `.gz` is decompressed on the way.
+    """Opens a file for reading bytes; decompresses names ending in `.gz`.
 
     Raises:
-        UserError: if the file cannot be opened.
+        UserError: the file cannot be opened.
     """
     try:
         if str(path).endswith(".gz"):
@@ -69,9 +69,9 @@ def open_binary(path: str | Path) -> IO[bytes]:
 
 
 def fingerprint(paths: Sequence[str | Path]) -> list[dict[str, str | int]]:
-    """Returns name, size and SHA-256 of each file: what a run remembers of its data.
+    """Returns name, size and SHA-256 of each file, by which a run recognizes its data.
 
-    Folders are left out on purpose: the same files elsewhere are the same data.
+    Without folders: the same files elsewhere are the same data.
     """
     return [
         {"file": Path(path).name, "size": os.path.getsize(path), "sha256": disk.sha256(path)}
@@ -81,17 +81,17 @@ def fingerprint(paths: Sequence[str | Path]) -> list[dict[str, str | int]]:
 
 @contextlib.contextmanager
 def publish(folder: Path, metadata: dict[str, Any]) -> Iterator[Path]:
-    """Gives a temporary folder to fill; on a clean exit it becomes `folder`, complete.
+    """Yields a temporary folder to fill, which becomes `folder` on a clean exit.
 
     The manifest lists size and SHA-256 of every file. If another process was faster, its folder
     stays.
 
     Args:
-        folder: the folder to make.
-        metadata: what the manifest says besides the files; may be filled while writing.
+        folder: the folder to create.
+        metadata: the manifest's other entries; may be filled while writing.
 
     Raises:
-        UserError: if the disk is full or the folder cannot be written.
+        UserError: the disk is full or the folder cannot be written.
     """
     try:
         with disk.filled(folder, disk.keep_folder) as temporary:
@@ -106,7 +106,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     """Returns the manifest of a published folder, None if there is no such folder.
 
     Raises:
-        UserError: if a file is missing or has another size than was written.
+        UserError: a file is missing or has the wrong size.
     """
     if not folder.is_dir():
         return None
@@ -126,7 +126,7 @@ def verify(folder: Path, manifest: dict[str, Any]) -> None:
     """Checks the SHA-256 of every file of a published folder.
 
     Raises:
-        UserError: naming the first file that differs.
+        UserError: a file differs.
     """
     for name, expected in manifest["files"].items():
         if disk.sha256(folder / name) != expected["sha256"]:

@@ -1,4 +1,4 @@
-"""Fingerprints of code and data: what a cache or a checkpoint is compared by."""
+"""Fingerprints of code and data, by which caches and checkpoints are compared."""
 
 import functools
 import hashlib
@@ -20,8 +20,8 @@ _SIMPLE = (str, int, float, bool, type(None))
 def describe(thing: Any) -> Any:
     """Returns a JSON value that changes when a preprocessor or its arguments change.
 
-    A function is known by its name and by the contents of the file that defines it, so that a
-    changed helper beside it counts too; a bound argument or captured variable by its own value.
+    Of a function these are its name and its file's contents, so that a change to a helper in the
+    same file counts too, and the values of bound arguments and captured variables.
     """
     if isinstance(thing, _SIMPLE):
         return thing
@@ -37,7 +37,7 @@ def describe(thing: Any) -> Any:
 
 
 def features(output_features: Mapping[str, seqio.Feature]) -> dict[str, Any]:
-    """Returns what decides the ids of each feature of a task."""
+    """Returns everything that determines the ids of each feature of a task."""
     return {
         name: {"vocabulary": vocabulary_fingerprint(feature.vocabulary), "add_eos": feature.add_eos}
         for name, feature in output_features.items()
@@ -45,7 +45,7 @@ def features(output_features: Mapping[str, seqio.Feature]) -> dict[str, Any]:
 
 
 def source(data_source: seqio.DataSource, split: str) -> Mapping[str, Any] | None:
-    """Returns what decides the examples of a source, None if it is unknown."""
+    """Returns everything that determines the examples of a source, None if unknown."""
     if hasattr(data_source, "fingerprint"):
         return data_source.fingerprint(split)
     if isinstance(data_source, seqio.TfdsDataSource):
@@ -56,7 +56,7 @@ def source(data_source: seqio.DataSource, split: str) -> Mapping[str, Any] | Non
 
 
 def settings(thing: Any) -> Any:
-    """Returns names and values of what an object is set to; unlike `describe`, no code.
+    """Returns names and values of an object's settings; unlike `describe`, without code.
 
     Example:
         >>> settings([round, functools.partial(round, ndigits=2)])
@@ -76,7 +76,7 @@ def settings(thing: Any) -> Any:
 
 
 def versions() -> dict[str, str]:
-    """Returns the versions of the libraries that turn text into ids."""
+    """Returns the versions of the tokenization libraries."""
     names = ("seqio-nightly", "seqio", "t5", "tensorflow-text", "sentencepiece")
     return {name: version for name in names if (version := _version(name))}
 
@@ -113,7 +113,7 @@ def _hash_once(path: str) -> str:
 
 
 def _plain(thing: Any) -> Any:
-    """Returns type and fields of an object; a field's address never enters."""
+    """Returns type and fields of an object, without memory addresses."""
     fields = getattr(thing, "__dict__", {})
     simple = {name: value for name, value in fields.items() if isinstance(value, _SIMPLE)}
     return [type(thing).__qualname__, simple]

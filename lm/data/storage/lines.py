@@ -1,4 +1,4 @@
-"""The lines of UTF-8 files, and what happens to their defects: raised or counted."""
+"""The lines of UTF-8 files; defects are raised or counted."""
 
 import codecs
 import collections
@@ -20,7 +20,7 @@ class DefectReport:
     """Raises or counts the defects that readers meet.
 
     Args:
-        on_error: "raise" to stop at the first defect, "skip" to count it and go on.
+        on_error: "raise" to stop at the first defect, "skip" to count defects.
         admitted: kinds that are no defects here.
     """
 
@@ -35,7 +35,7 @@ class DefectReport:
         """Reports one defect; returns only when defects are skipped, or this one is admitted.
 
         Raises:
-            UserError: naming file, line and defect, if the choice is "raise".
+            UserError: with file, line and defect, if `on_error` is "raise".
         """
         if kind in self.admitted:
             return
@@ -46,7 +46,7 @@ class DefectReport:
         self.first.setdefault(kind, origin)
 
     def __str__(self) -> str:
-        """One line with each kind of defect, its count and where the first is."""
+        """One line with each kind of defect, its count and the place of the first."""
         parts = (f"{n:,} × {kind} (first {self.first[kind]})" for kind, n in self.counts.items())
         return ", ".join(parts) or "no defects"
 
@@ -95,13 +95,13 @@ def _raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def _finish_line(file: IO[bytes]) -> None:
-    """Reads on to the end of the current line."""
+    """Skips the rest of the current line."""
     while (rest := file.readline(1 << 20)) and not rest.endswith(b"\n"):
         pass
 
 
 def _decode(path: Path, number: int, raw: bytes, report: DefectReport) -> str | None:
-    """Returns the text of a line, or None if a defect leaves it out."""
+    """Returns the text of a line, or None if it is left out for a defect."""
     if number == 1 and raw.startswith(codecs.BOM_UTF8):
         report.defect(path, number, BYTE_ORDER_MARK)
         raw = raw.removeprefix(codecs.BOM_UTF8)
@@ -116,7 +116,7 @@ def _decode(path: Path, number: int, raw: bytes, report: DefectReport) -> str | 
 
 
 def _fault(raw: bytes) -> tuple[str, str]:
-    """Returns kind and detail of what makes a line unreadable, or two empty strings."""
+    """Returns kind and detail of a line's fatal defect, or two empty strings."""
     if len(raw) > MAX_LINE_BYTES:
         return "line too long", f" (over {MAX_LINE_BYTES >> 20} MiB)"
     for byte, kind in ((b"\0", "NUL byte"), (b"\r", "carriage return inside the line")):

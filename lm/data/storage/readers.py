@@ -1,9 +1,8 @@
 """Validated readers of text lines, tab-separated tables and JSON lines.
 
-Every defect is reported by file and line. What then happens is the caller's choice:
-`on_error="raise"` stops at the first one, `on_error="skip"` leaves the line out and counts it.
-A byte order mark and the carriage return of a CRLF ending are defects too; when skipping, only
-these bytes are left out and the line is kept, since its text is clear.
+Every defect is reported with file and line. `on_error="raise"` stops at the first one,
+`on_error="skip"` leaves the line out and counts it. A byte order mark and the carriage return of a
+CRLF ending are defects too; "skip" drops only these bytes and keeps the line.
 """
 
 import json
@@ -23,13 +22,13 @@ Row = dict[str, Any]
 
 
 class Check(Protocol):
-    """What a caller asks of every row of a table, beyond what a reader does."""
+    """A caller's own check of every row of a table."""
 
     def __call__(self, row: Row) -> tuple[str, str]:
         """Returns kind and detail of the row's defect, or two empty strings."""
 
     def describe(self) -> Any:
-        """Returns all that decides which rows pass, as plain JSON values."""
+        """Returns everything that determines which rows pass, as plain JSON values."""
 
 
 @part
@@ -44,7 +43,7 @@ def read_text_lines(
         report: where defects are counted, in place of `on_error`.
 
     Raises:
-        UserError: naming file and line of the first defect, or a missing or cut file.
+        UserError: the first defect, with file and line; or a file is missing or truncated.
     """
     report = report or DefectReport(on_error)
     for path in files.expand(paths):
@@ -56,7 +55,7 @@ def read_text_lines(
 def read_paragraphs(
     paths: Paths, *, on_error: str = "raise", report: DefectReport | None = None
 ) -> Iterator[str]:
-    """Yields the paragraphs of UTF-8 files: runs of lines between empty ones, ends kept inside.
+    """Yields the paragraphs of UTF-8 files: lines up to an empty one, joined with their line ends.
 
     Arguments and errors as in `read_text_lines`, except that an empty line is no defect.
     """
@@ -97,11 +96,11 @@ def read_parts(
 ) -> Iterator[str]:
     """Yields the documents of UTF-8 files; long ones in parts of a million characters.
 
-    A tokenizer's memory grows with the text that it is given at once, hence the parts.
+    Parts bound the tokenizer's memory, which grows with the length of its input.
 
     Args:
         paths: path, glob or several of them.
-        separator: a line that stands between two documents; None makes a document of each file.
+        separator: a line between two documents; None makes a document of each file.
         on_error: as in `read_text_lines`, except that an empty line is no defect.
         report: where defects are counted, in place of `on_error`.
 
@@ -135,7 +134,7 @@ def read_parallel(
 ) -> Iterator[Row]:
     """Yields rows of aligned text files: line n of every file makes row n.
 
-    A row with a defect on any side is left out as a whole, so that the sides stay aligned.
+    A row with a defect in any file is left out of all, so that the files stay aligned.
 
     Args:
         paths: one path or glob per column, e.g. `{"en": "train.en.txt", "de": "train.de.txt"}`.
@@ -143,7 +142,7 @@ def read_parallel(
         report: where defects are counted, in place of `on_error`.
 
     Raises:
-        UserError: as `read_text_lines`; and if one side has more lines, whatever the choice.
+        UserError: as `read_text_lines`; and always if one file has more lines.
     """
     report = report or DefectReport(on_error)
     sides = {name: files.expand(path) for name, path in paths.items()}
@@ -174,7 +173,7 @@ def read_tsv(
         report: where defects are counted, in place of `on_error`.
 
     Raises:
-        UserError: naming file and line of a defect; a header without a wanted column always.
+        UserError: a defect, with file and line; and always if the header lacks a column.
     """
     report = report or DefectReport(on_error)
     for path in files.expand(paths):
@@ -194,15 +193,15 @@ def read_jsonl(
 
     Args:
         paths: path, glob or several of them.
-        fields: the fields to keep, each of which every object must have, as text; by default the
-            whole object, whatever it holds.
-        as_text: those of them that may be a number, true or false, which is written as text.
+        fields: the fields to keep, which every object must have, as text; by default whole objects,
+            of any fields.
+        as_text: fields that may be a number, true or false, which is converted to text.
         check: finds further defects of an object.
         on_error: "raise" or "skip".
         report: where defects are counted, in place of `on_error`.
 
     Raises:
-        UserError: naming file and line of a defect.
+        UserError: a defect, with file and line.
     """
     report = report or DefectReport(on_error)
     for path in files.expand(paths):
@@ -213,7 +212,7 @@ def read_jsonl(
 def _passed(
     path: Path, rows: Iterator[tuple[int, Row]], check: Check | None, report: DefectReport
 ) -> Iterator[Row]:
-    """Yields the rows in which a check finds no defect."""
+    """Yields the rows that pass a check."""
     for number, row in rows:
         kind, detail = check(row) if check else ("", "")
         if kind:
@@ -237,7 +236,7 @@ _ENDED = object()
 
 
 def _longest(streams: Sequence[Iterator[Any]]) -> Iterator[list[Any]]:
-    """Zips to the end of the longest, with `_ENDED` for those that ended before."""
+    """Zips to the end of the longest, with `_ENDED` for exhausted ones."""
     while (items := [next(stream, _ENDED) for stream in streams]).count(_ENDED) < len(streams):
         yield items
 

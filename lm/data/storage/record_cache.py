@@ -1,8 +1,8 @@
 """The record cache: validated examples in one checksummed file that tf.data reads.
 
-Examples are dicts of text, numbers or lists of them. They are written once, with TensorFlow's
-record format (a checksum per record), beside a manifest with their count and types. tf.data
-reads them with operations whose iterator can be saved.
+Examples are dicts of text, numbers or lists of them. They are written once, in TensorFlow's record
+format (a checksum per record), with a manifest of their count and types. tf.data reads them with
+operations whose iterators can be saved.
 """
 
 import functools
@@ -35,11 +35,11 @@ def cached(
 
     Args:
         name: a readable name, part of the folder's path.
-        fingerprint: all that decides the examples; other fingerprint, other folder.
-        examples: makes the examples; called only when they must be written.
+        fingerprint: everything that determines the examples; each fingerprint has its own folder.
+        examples: makes the examples; called only if they are not cached.
 
     Raises:
-        UserError: if the cache is damaged, or there is no example at all.
+        UserError: the cache is damaged, or there are no examples.
     """
     folder = files.cache_dir() / "records" / name / key(fingerprint)
     if read_manifest(folder) is None:
@@ -96,7 +96,7 @@ def _write_file(path: Path, serialized: Iterable[bytes]) -> int:
 
 
 def _serialized(examples: Iterable[Example], kinds: dict[str, str]) -> Iterator[bytes]:
-    """Yields records; fills `kinds` from the first example and holds the others to it."""
+    """Yields records; fills `kinds` from the first example and checks the others against it."""
     for number, example in enumerate(examples, start=1):
         found = {name: _kind(value) for name, value in example.items()}
         kinds.update(kinds or found)
@@ -139,14 +139,14 @@ def _parser(kind: str) -> Any:
 
 
 class CachedSource(seqio.DataSource):
-    """A SeqIO source whose splits are written to the record cache at their first use.
+    """A SeqIO source whose splits are written to the record cache when first used.
 
     Args:
         name: a readable name for the cache folder.
         examples: for each split, a function that yields its examples.
-        fingerprints: for each split, a function that returns all that decides the examples, as
-            plain JSON values.
-        description: what the source was made from, as plain JSON values.
+        fingerprints: for each split, a function that returns everything that determines the
+            examples, as plain JSON values.
+        description: the source's origin, as plain JSON values.
         require: checks that the data of a split are on this machine, without reading them; raises
             UserError if they are not.
 
@@ -181,7 +181,7 @@ class CachedSource(seqio.DataSource):
         return [split]
 
     def num_input_examples(self, split: str) -> int:
-        """Returns the number of examples of a split, caching it if need be."""
+        """Returns the number of examples of a split, after caching it if necessary."""
         return count(self._folder(split))
 
     def get_dataset(
@@ -195,12 +195,12 @@ class CachedSource(seqio.DataSource):
         use_cached: bool = False,
         num_epochs: int | None = 1,
     ) -> tf.data.Dataset:
-        """Returns the examples of a split in their stable order; shuffling is the pipeline's."""
+        """Returns the examples of a split in a fixed order; the pipeline shuffles them."""
         del shuffle, seed, shard_info, sequence_length, use_cached, num_epochs
         return dataset(self._folder(split))
 
     def _fingerprint(self, split: str) -> Mapping[str, Any]:
-        """Returns all that decides the examples of a split, as plain JSON values."""
+        """Returns everything that determines the examples of a split, as plain JSON values."""
         if split not in self.fingerprints:
             raise UserError(f"{self.name}: no split {split!r}; it has {', '.join(self.splits)}")
         return self.fingerprints[split]()

@@ -1,7 +1,7 @@
-"""What SeqIO reads: files or a Python generator in, examples of the record cache out.
+"""SeqIO sources: files or a Python generator, read through the record cache.
 
-Registering a task with such a source reads nothing. The first use validates the files in
-Python, writes the examples to the record cache, and from then on tf.data reads only that.
+Registering a task with such a source reads nothing. The first use validates the files in Python
+and writes the examples to the record cache; from then on tf.data reads only the cache.
 
 Every source takes `splits`, a mapping from the split's name to its files, and `on_error`:
 "raise" or "skip" a defect (see `lm.data.storage.readers`).
@@ -36,8 +36,8 @@ def text_source(
     """A source of `{feature: text}` from text files.
 
     Args:
-        splits: files of each split: a path, a glob, several, or a function returning them (so
-            that e.g. `lm.data.storage.files.data_dir()` is asked at the first use).
+        splits: files of each split: a path, a glob, several, or a function that returns them (so
+            that e.g. `lm.data.storage.files.data_dir()` is called at the first use).
         reader: `read_text_lines`, `read_paragraphs` or `read_documents` of `readers`.
         on_error: "raise" or "skip".
         feature: name of the text's feature.
@@ -76,7 +76,7 @@ def parallel_source(
     Args:
         splits: for each split, the file of each column, e.g. `{"train": {"en": "train.en.txt",
             "de": "train.de.txt"}}`.
-        on_error: "raise" or "skip"; a pair with a defect on either side is left out whole.
+        on_error: "raise" or "skip"; a defect on either side leaves out the pair.
     """
     return _source(splits, readers.read_parallel, {}, on_error)
 
@@ -120,8 +120,8 @@ def examples_source(
         name: a readable name for the cache folder.
         splits: for each split, a function that yields its examples: dicts of text, numbers or
             lists of them, all with the same features.
-        fingerprint: returns all that decides the examples, as plain JSON values, e.g. the
-            version of the library that they come from. Called at the first use.
+        fingerprint: returns everything that determines the examples, as plain JSON values, e.g. the
+            version of the library that makes them. Called at the first use.
         require: as in `CachedSource`.
     """
     bind = functools.partial
@@ -130,14 +130,14 @@ def examples_source(
 
 
 def held_out(source: CachedSource, part: float) -> CachedSource:
-    """A source whose split `validation` is a part of what was `train`, chosen by content.
+    """A source with a part of `train`, chosen by content, as the split `validation`.
 
     Args:
         source: a source with a split `train`.
         part: share of the examples, between 0 and 1.
 
     Raises:
-        UserError: if there is no such share.
+        UserError: `part` is not between 0 and 1.
     """
     if not 0 < part < 1:
         raise UserError(f"held_out={part}: must lie between 0 and 1")
@@ -155,7 +155,7 @@ def held_out(source: CachedSource, part: float) -> CachedSource:
 
 
 def joined(name: str, *sources: CachedSource) -> CachedSource:
-    """A source of the examples of several, one after the other, in the splits that all have.
+    """A source of the concatenated examples of several, with the splits that all have.
 
     Args:
         name: a readable name for the cache folder.
@@ -172,9 +172,9 @@ def joined(name: str, *sources: CachedSource) -> CachedSource:
 
 
 def share(text: str) -> float:
-    """Returns a stable pseudo-random number in [0, 1) made from the text's content.
+    """Returns a pseudo-random number in [0, 1) that depends only on the text.
 
-    Splits made with it are disjoint by content: equal texts fall on the same side.
+    Splits made with it are disjoint by content: equal texts are in the same split.
 
     Example:
         >>> round(share("a line"), 3) == round(share("a line"), 3)
@@ -197,7 +197,7 @@ def _chained(sources: Sequence[CachedSource], split: str) -> Iterator[Example]:
 
 
 def _fingerprints(sources: Sequence[CachedSource], split: str) -> Mapping[str, Any]:
-    """Returns all that decides them."""
+    """Returns everything that determines them."""
     return {"sources": [source.fingerprint(split) for source in sources]}
 
 
@@ -221,7 +221,7 @@ def _source(
     check: readers.Check | None = None,
 ) -> CachedSource:
     """Builds the source of a reader of files."""
-    DefectReport(on_error)  # a wrong choice is an error now, not at the first use
+    DefectReport(on_error)  # raises for a wrong value now, not at the first use
     bind = functools.partial
     checked = {**options, "check": check} if check else options
     fingerprints_of = {
@@ -268,7 +268,7 @@ def _warn_once(losses: str) -> None:
 def _describe(
     paths: Any, reader: Reader, options: Mapping[str, Any], on_error: str
 ) -> Mapping[str, Any]:
-    """Returns all that decides the examples of one split."""
+    """Returns everything that determines the examples of one split."""
     resolved = _resolve(paths)
     sides = resolved if isinstance(resolved, Mapping) else {"": resolved}
     return {
@@ -280,7 +280,7 @@ def _describe(
 
 
 def _resolve(paths: Any) -> Any:
-    """Calls what was given as a function, on every side of parallel files."""
+    """Returns paths after calling those given as functions, for every column of parallel files."""
     if isinstance(paths, Mapping):
         return {side: _resolve(named) for side, named in paths.items()}
     return paths() if callable(paths) else paths

@@ -1,9 +1,8 @@
 """The token store: a tokenized split as flat arrays with offsets, in memory and on disk.
 
-Tokenizing happens once. What SeqIO marks as cacheable, the preprocessors before
-`seqio.CacheDatasetPlaceholder`, is run over the split and kept; the preprocessors after the mark
-run anew in every epoch. The store is a view of NumPy arrays: examples are found by their index,
-so a whole split can be shuffled by shuffling numbers.
+The preprocessors before `seqio.CacheDatasetPlaceholder` run once and their output is stored, those
+after it run again in every epoch. The store is a view of NumPy arrays with random access, so a
+whole split is shuffled by shuffling indices.
 """
 
 import hashlib
@@ -33,7 +32,7 @@ Parts = dict[str, list[np.ndarray]]
 
 
 class Column:
-    """One feature of all examples: scalars, or vectors one after the other with their offsets.
+    """One feature of all examples: scalars, or concatenated vectors with their offsets.
 
     Args:
         values: numbers, or bytes as objects: [N] or [total].
@@ -58,7 +57,7 @@ class Column:
 
 
 class TokenStore:
-    """The examples of a tokenized split, column by column.
+    """The examples of a tokenized split, by columns.
 
     Args:
         columns: the column of each feature, all of one length.
@@ -82,18 +81,18 @@ class TokenStore:
 
 
 def open_store(task: seqio.Task, split: str, *, limit: int = MEMORY_LIMIT) -> TokenStore | None:
-    """Returns the store of a task's split, from disk where it lies there already.
+    """Returns the store of a task's split, read from disk if it was saved.
 
     Args:
         task: the task; its preprocessors before `seqio.CacheDatasetPlaceholder` are applied.
         split: name of the split.
-        limit: most bytes to hold.
+        limit: maximum size in bytes.
 
     Returns:
-        The store; None if the task has no such mark, or the split does not fit.
+        The store; None if the task has no placeholder, or the split exceeds the limit.
 
     Raises:
-        UserError: if a cache on disk is damaged.
+        UserError: a cache on disk is damaged.
     """
     if not task.supports_caching:
         _LOG.info("%s: no CacheDatasetPlaceholder, tokenized anew every epoch", task.name)
@@ -115,7 +114,7 @@ def examples(task: seqio.Task, split: str, *, seed: int = 0) -> tf.data.Dataset:
 
 
 def folder_of(kind: str, task: seqio.Task, split: str) -> Path | None:
-    """Returns where such a store lies on disk, None if its source has no fingerprint."""
+    """Returns the folder of such a store, None if its source has no fingerprint."""
     made_from = fingerprints.source(task.source, split)
     if made_from is None:
         return None
@@ -132,14 +131,14 @@ def folder_of(kind: str, task: seqio.Task, split: str) -> Path | None:
 
 
 def _cacheable(task: seqio.Task) -> list[Any]:
-    """Returns the preprocessors before the mark."""
+    """Returns the preprocessors before the placeholder."""
     steps = list(task.preprocessors)
     mark = next(i for i, p in enumerate(steps) if isinstance(p, seqio.CacheDatasetPlaceholder))
     return steps[:mark]
 
 
 def _collect(task: seqio.Task, split: str, limit: int) -> dict[str, Column] | None:
-    """Tokenizes a split into columns; None if they would not fit."""
+    """Tokenizes a split into columns; None if they exceed the limit."""
     dataset = examples(task, split)
     if any(
         spec.shape.rank is None or spec.shape.rank > 1 for spec in dataset.element_spec.values()
@@ -161,7 +160,7 @@ def _collect(task: seqio.Task, split: str, limit: int) -> dict[str, Column] | No
 
 
 def _begun(batches: tf.data.Dataset) -> Iterator[Mapping[str, Any]]:
-    """Returns the batches, having made the first: SentencePiece logs that it opened its model."""
+    """Returns the batches after making the first: SentencePiece then logs that it opens a model."""
     iterator = iter(batches)
     with without_chatter():
         first = list(itertools.islice(iterator, 1))
@@ -194,7 +193,7 @@ def _joined(parts: Parts, names: Mapping[str, Any]) -> dict[str, Column]:
 
 
 def _save(folder: Path, columns: Mapping[str, Column]) -> None:
-    """Publishes columns as arrays; text as its bytes and where they end."""
+    """Saves columns as arrays; texts as their bytes and end positions."""
     metadata: dict[str, Any] = {"columns": {}}
     with publish(folder, metadata) as temporary:
         for number, (name, column) in enumerate(columns.items()):
@@ -226,7 +225,7 @@ def _load(folder: Path, manifest: Mapping[str, Any]) -> TokenStore:
 
 
 def _texts(text: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Cuts bytes at their ends: [total], [N + 1] → N bytes objects."""
+    """Splits bytes at their end positions: [total], [N + 1] → N bytes objects."""
     whole = text.tobytes()
     pairs = zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)
     values = np.empty(len(ends) - 1, object)

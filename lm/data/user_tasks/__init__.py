@@ -1,1 +1,1 @@
-"""A user's own files as tasks, from a gin file."""
+"""Tasks from a user's own files, defined in a gin file."""

@@ -21,7 +21,7 @@ from lm.errors import UserError
 from lm.parts import value
 
 Augmentation: TypeAlias = Callable[[Callable[[], Iterable[str]]], Iterator[str]]
-"""A function that yields texts, as often as it is called -> a copy of each."""
+"""A function that yields the texts at every call -> a copy of each."""
 
 
 @value
@@ -34,21 +34,21 @@ def augmented_task(
     vocabulary: seqio.Vocabulary | None = None,
     join: Preprocessor = text_pairs.join,
 ) -> str:
-    """Registers a task of the texts of another with a copy of each; returns its name.
+    """Registers a task of another task's texts, each with an augmented copy; returns its name.
 
-    The copies are made once and kept. Labels, if there are any, are not read.
+    The copies are made once and cached. Labels are ignored.
 
     Args:
-        name: what the task will be called.
-        task: name of a task whose source has the texts, such as `imdb_unsup`.
+        name: name of the new task.
+        task: name of the task with the texts, such as `imdb_unsup`.
         column: the column of the text there.
-        augment: factory of what makes the copies, such as `word_replacement.WordReplacement` or
+        augment: factory of the augmentation, such as `word_replacement.WordReplacement` or
             `paraphrases.Paraphrases`.
         vocabulary: bytes with sentinels by default.
         join: makes the row of a text, as in `lm.data.preprocessing.text_pairs`.
 
     Raises:
-        UserError: if there is no such task or column.
+        UserError: there is no such task or column.
     """
     found = task_registry.find(task)
     made = augment()
@@ -77,7 +77,7 @@ def join_both(
     *,
     join: Preprocessor,
 ) -> tf.data.Dataset:
-    """Makes a row of the text, and one of its copy: `augmented` and `augmented_token_types`."""
+    """Adds the row of the copy to that of the text: `augmented` and `augmented_token_types`."""
     joining = seqio.utils.add_kwargs_to_transform(
         join, sequence_length=sequence_length, output_features=output_features
     )
@@ -94,7 +94,7 @@ def texts(source: seqio.DataSource, split: str, column: str) -> Iterator[str]:
     """Yields the texts of a split.
 
     Raises:
-        UserError: if the source has no such column.
+        UserError: the source has no such column.
     """
     for row in derived_tasks.rows(source, split):
         if column not in row:
@@ -125,7 +125,7 @@ def _pairs(
 def _about(
     source: seqio.DataSource, split: str, column: str, augment: Augmentation
 ) -> Mapping[str, Any]:
-    """Returns what decides texts and copies: with the files that an augmentation reads."""
+    """Returns everything that determines texts and copies, with the files of an augmentation."""
     paths = [Path(path) for path in getattr(augment, "files", ())]
     return {
         "texts": fingerprints.source(source, split),

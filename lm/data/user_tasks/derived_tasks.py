@@ -1,4 +1,4 @@
-"""Tasks made of registered ones: the same splits, but for the rows that are trained on."""
+"""Tasks derived from registered ones by changing the training rows."""
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,7 +20,7 @@ def find(name: str) -> seqio.Task:
     """Returns a classification task.
 
     Raises:
-        UserError: if there is no task of that name, or it has no labels.
+        UserError: there is no task of that name, or it has no labels.
     """
     found = task_registry.find(name)
     feature = found.output_features.get(LABEL)
@@ -35,7 +35,7 @@ def columns(task: seqio.Task) -> Mapping[str, str]:
     """Returns the columns that a task reads, by feature: `{"inputs": "text", "label": "label"}`.
 
     Raises:
-        UserError: if the task does not say so.
+        UserError: the columns are unknown.
     """
     first = task.preprocessors[0]
     if getattr(first, "func", None) is not chosen:
@@ -44,7 +44,7 @@ def columns(task: seqio.Task) -> Mapping[str, str]:
 
 
 def rows(source: seqio.DataSource, split: str) -> Iterator[Row]:
-    """Yields the rows of a split, bytes as text."""
+    """Yields the rows of a split, with bytes as text."""
     for row in source.get_dataset(split, shuffle=False).as_numpy_iterator():
         yield plain(row)
 
@@ -57,9 +57,9 @@ def with_train(
     """Returns a source with other training rows.
 
     Args:
-        source: of a registered task; its other splits stay.
+        source: of a registered task; its other splits are unchanged.
         examples: yields the training rows.
-        about: returns what decides them beside the source, as plain JSON values.
+        about: returns what determines them besides the source, as plain JSON values.
     """
     bind = functools.partial
     kept = [split for split in source.splits if split != "train"]

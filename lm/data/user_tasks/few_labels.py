@@ -1,4 +1,4 @@
-"""A classification task of which a few labelled examples are known."""
+"""A classification task with few labelled training examples."""
 
 import functools
 from collections import defaultdict
@@ -18,18 +18,18 @@ from lm.ranges import PositiveInt, Seed
 
 @value
 def few_labels(*, name: str = "few_labels", task: str, per_label: PositiveInt, seed: Seed) -> str:
-    """Registers a task again with a few training examples of each label; returns the new name.
+    """Registers a copy of a task with few training examples of each label; returns its name.
 
-    Which ones is decided by a hash of seed and content. The other splits stay whole.
+    They are chosen by a hash of seed and content. The other splits are unchanged.
 
     Args:
-        name: what the task will be called.
+        name: name of the new task.
         task: name of a classification task, such as `imdb`.
         per_label: training examples of each label.
-        seed: other numbers choose other examples.
+        seed: of the choice.
 
     Raises:
-        UserError: if the task has no labels, or fewer examples of one.
+        UserError: the task has no labels, or too few examples of one.
 
     Example (gin):
         MIXTURE_OR_TASK_NAME = @few_labels.few_labels()

@@ -1,8 +1,8 @@
-"""A part of a text as its validation split, however few documents there are.
+"""Holds out part of a text for validation, even of a single document.
 
-Documents stand in the order of their content's hash. The first of them, up to the share that is
-wanted of all bytes, are the split `validation`; the one on the border is cut at the end of a line.
-So one book is divided as a thousand poems are, and equal texts fall on the same side.
+Documents are sorted by a hash of their content. The first of them, up to the wanted share of all
+bytes, are the split `validation`; the document on the border is cut at the end of a line. This
+works for one book as for a thousand poems, and equal texts are in the same split.
 """
 
 import functools
@@ -31,7 +31,7 @@ class Border(NamedTuple):
 
 
 def held_out_text(source: CachedSource, share: float, feature: str) -> CachedSource:
-    """A source whose split `validation` is a share of the bytes of what was `train`.
+    """A source with a share of the bytes of `train` as the split `validation`.
 
     Args:
         source: a source of texts with a split `train` and without `validation`.
@@ -39,7 +39,7 @@ def held_out_text(source: CachedSource, share: float, feature: str) -> CachedSou
         feature: name of the text.
 
     Raises:
-        UserError: there is no such share, or validation files as well.
+        UserError: the share is not between 0 and 1, or there are validation files.
     """
     if "validation" in source.splits:
         raise UserError("held_out is for tasks without validation files; give one of the two")
@@ -82,7 +82,7 @@ def border(texts: Iterable[str], share: float) -> Border:
 
 
 def divided(text: str, at: Border) -> tuple[str, str]:
-    r"""Returns what of a document is held out, and what is not.
+    r"""Splits a document into the part that is held out and the rest.
 
     Example:
         >>> text = "one\ntwo\nthree\nfour\n"
@@ -100,5 +100,5 @@ def divided(text: str, at: Border) -> tuple[str, str]:
 
 
 def _mark(source: CachedSource, share: float, split: str) -> dict[str, Any]:
-    """Returns what decides the examples of a side."""
+    """Returns everything that determines the examples of a split."""
     return {**source.fingerprints["train"](), "held_out": [share, "of the bytes"], "side": split}

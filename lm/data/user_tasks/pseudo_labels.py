@@ -1,4 +1,4 @@
-"""A classification task that also trains on what a model says of unlabelled texts."""
+"""A classification task with pseudo-labels: a model's predictions as training examples."""
 
 import functools
 import heapq
@@ -24,20 +24,19 @@ def pseudo_labels(
     predictions: str | None,
     share: NonNegativeFloat = 1.0,
 ) -> str:
-    """Registers a task again, with pseudo-labelled training examples; returns the new name.
+    """Registers a copy of a task with added pseudo-labelled training examples; returns its name.
 
-    The other splits stay as they are.
+    The other splits are unchanged.
 
     Args:
-        name: what the task will be called.
+        name: name of the new task.
         task: name of a classification task.
         predictions: file that `lm predict --json` wrote; None adds nothing.
-        share: of the predictions, the most probable first, that are trained on; 1 takes all,
-            however unsure the model is of them (paper: 1, "broad distribution").
+        share: share of the predictions to train on, most probable first; 1 takes even the most
+            uncertain (paper: 1, "broad distribution").
 
     Raises:
-        UserError: if the task has no labels; naming the line of the file without a text or with a
-            label that the task does not have.
+        UserError: the task has no labels, or a line of the file has no text or an unknown label.
 
     Source: Vu et al. 2021 (https://arxiv.org/abs/2109.06270), section 2.2.
     """

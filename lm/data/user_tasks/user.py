@@ -1,11 +1,11 @@
-"""A user's own files as a task, and own mixtures, from a gin file.
+"""Tasks from a user's own files, and mixtures, defined in a gin file.
 
     from lm.data.user_tasks import user
     MIXTURE_OR_TASK_NAME = @user.text_task()
     user.text_task.train = 'poems/*.txt'
 
-Each function registers with SeqIO what its arguments say and returns the name. Registering reads
-nothing; the files are validated at their first use.
+Each function registers a task or mixture with SeqIO and returns its name. Registering reads no
+file; files are validated at their first use.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -46,16 +46,16 @@ def text_task(  # noqa: PLR0913 - keyword-only settings of one task
 ) -> str:
     """Registers a language-modelling task (`targets` alone) from text files; returns its name.
 
-    An example is a document: a file, or with a separator what stands between two lines of it. A
-    model of documents reads across their lines; one of lines or paragraphs never does.
+    An example is a document: a whole file, or with `separator` the text between two such lines. A
+    model of documents has context across lines; a model of lines or paragraphs has none.
 
     Args:
-        name: what the task will be called.
+        name: name of the task.
         train: path or glob of the training text; `.gz` is decompressed.
         validation: the same for the split `validation`.
         test: the same for the split `test`.
         held_out: without validation files, the share of the training text that becomes the split
-            `validation`; documents chosen by content, one of them cut at a line if need be.
+            `validation`; documents are chosen by content, and one may be cut at a line.
         separator: the line between two documents of a file, such as '<|endoftext|>'.
         reader: what an example is instead of a document: `readers.read_paragraphs` (an empty line
             ends it) or `readers.read_text_lines`.
@@ -97,19 +97,19 @@ def parallel_task(
     """Registers a text-to-text task from aligned files, line n with line n; returns its name.
 
     Args:
-        name: what the task will be called.
+        name: name of the task.
         train: the files of both sides, `{'inputs': 'train.en', 'targets': 'train.de'}`; globs
             must match the same number of files.
         validation: the same for the split `validation`.
         test: the same for the split `test`.
         held_out: without validation files, the share of the training pairs that becomes the split
-            `validation`; chosen by content, so that equal pairs stay on one side.
+            `validation`; chosen by content, so that equal pairs are in the same split.
         vocabulary: byte level by default.
         metrics: metric functions of `lm.data.evaluation.metrics` for the evaluation.
         on_error: "raise" stops at the first bad line, naming it; "skip" leaves out the pair.
 
     Raises:
-        UserError: a split has other sides than `inputs` and `targets`.
+        UserError: a split has other keys than `inputs` and `targets`.
     """
     files = given_files(train=train, validation=validation, test=test)
     sides = {"inputs": "inputs", "targets": "targets"}
@@ -141,12 +141,12 @@ def tsv_task(  # noqa: PLR0913 - keyword-only settings of one task
     """Registers a text-to-text task from two columns of tab-separated files; returns its name.
 
     Args:
-        name: what the task will be called.
+        name: name of the task.
         train: path or glob of the training table.
         validation: the same for the split `validation`.
         test: the same for the split `test`.
         held_out: without validation files, the share of the training rows that becomes the split
-            `validation`; chosen by content, so that equal rows stay on one side.
+            `validation`; chosen by content, so that equal rows are in the same split.
         inputs: the column of the inputs.
         targets: the column of the targets.
         columns: names of all columns, when the files have no header line.
@@ -177,7 +177,7 @@ def jsonl_task(  # noqa: PLR0913 - keyword-only settings of one task
     """Registers a task from fields of JSON-lines files; returns its name.
 
     Args:
-        name: what the task will be called.
+        name: name of the task.
         train: path or glob of the training file.
         validation: the same for the split `validation`.
         test: the same for the split `test`.
@@ -205,11 +205,11 @@ def mixture(
     """Registers a mixture of tasks and returns its name.
 
     Args:
-        name: what the mixture will be called.
-        tasks: names of tasks, drawn in proportion to their numbers of training examples; or
-            rates by name.
-        temperature: T; a rate r counts as r^(1/T). 1 is proportional, ∞ is equal.
-        maximum: no rate counts as more than this, before the temperature.
+        name: name of the mixture.
+        tasks: names of tasks, mixed in proportion to their numbers of training examples; or rates
+            by name.
+        temperature: T; a rate r becomes r^(1/T). 1 is proportional, ∞ is equal.
+        maximum: upper limit of rates, applied before the temperature.
 
     Source: Raffel et al. 2020 (https://arxiv.org/abs/1910.10683), section 3.5.2.
     """
@@ -238,12 +238,12 @@ def _rate(
 
 
 def given_files(**files: Any) -> dict[str, Any]:
-    """Returns the splits that have files."""
+    """Returns the splits with files."""
     return {split: paths for split, paths in files.items() if paths}
 
 
 def with_held_out(source: CachedSource, share: float) -> CachedSource:
-    """Makes a validation split of a share of the training examples, if asked for."""
+    """Makes a validation split from a share of the training examples, if `share` is positive."""
     if not share:
         return source
     if "validation" in source.splits:
@@ -289,10 +289,10 @@ _append_eos = seqio.preprocessors.append_eos_after_trim
 
 
 def is_new(name: str, spec: Any) -> bool:
-    """Tells whether a name is still free; gin calls a function once for every use of a macro.
+    """Returns whether a name is still free; gin calls a function once for every use of a macro.
 
     Raises:
-        UserError: if the name stands for something else.
+        UserError: the name belongs to something else.
     """
     if _SPECS.get(name) == spec:
         return False

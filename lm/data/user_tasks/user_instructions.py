@@ -1,4 +1,4 @@
-"""A user's own instructions or chats, JSON lines, as a task from a gin file.
+"""Tasks from a user's own instructions or chats in JSON lines, defined in a gin file.
 
     from lm.data.user_tasks import user_instructions
     MIXTURE_OR_TASK_NAME = @user_instructions.instruction_task()
@@ -9,8 +9,8 @@ A line is an instruction with its answer, or the turns of a chat:
     {"instruction": "Praise?", "input": "So good.", "output": "yes", "options": ["no", "yes"]}
     {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}
 
-`input` and `options` may be absent. Of a chat, each turn of the assistant is a target, and the
-turns before it are the inputs, one a line, each after the name of its role.
+`input` and `options` are optional. In a chat, each turn of the assistant is a target, and the turns
+before it are the inputs, one per line, each with the name of its role.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +46,7 @@ def instruction_task(
     """Registers a task of instructions or chats and returns its name.
 
     Args:
-        name: what the task will be called.
+        name: name of the task.
         train: path or glob of the training file.
         validation: the same for the split `validation`.
         test: the same for the split `test`.
@@ -73,7 +73,7 @@ def read_instructions(
         report: where defects are counted, in place of `on_error`.
 
     Raises:
-        UserError: naming file and line of a defect.
+        UserError: a defect, with file and line.
     """
     for row in readers.read_jsonl(
         paths, check=InstructionCheck(), on_error=on_error, report=report
@@ -82,14 +82,14 @@ def read_instructions(
 
 
 class InstructionCheck:
-    """Finds what is wrong with a line: a text that is missing, an answer outside the options."""
+    """Finds the defect of a line: a missing text, or an answer outside the options."""
 
     def __call__(self, row: readers.Row) -> Defect:
         """Returns kind and detail of the defect, or two empty strings."""
         return _fault_of_chat(row["messages"]) if "messages" in row else _fault(row)
 
     def describe(self) -> Any:
-        """Returns the fields that are looked at."""
+        """Returns the fields that are checked."""
         return ["messages", "instruction", "input", "output", "options"]
 
 

@@ -1,12 +1,12 @@
-"""A user's own table as a classification or regression task, from a gin file.
+"""Classification and regression tasks from a user's own tables, defined in a gin file.
 
     from lm.data.user_tasks import user_labels
     MIXTURE_OR_TASK_NAME = @user_labels.classification_task()
     user_labels.classification_task.train = 'reviews.tsv'
 
-A table is tab-separated with a header line, or JSON lines (`.jsonl`); `.gz` is decompressed. What
-labels there are is found by reading the training file; a label of another split that it does not
-have, a missing label and an empty text are defects, named by file and line.
+A table is tab-separated with a header line, or JSON lines (`.jsonl`); `.gz` is decompressed. The
+labels are read from the training file. A label of another split that is not among them, a missing
+label and an empty text are defects, reported with file and line.
 """
 
 import collections
@@ -64,10 +64,10 @@ def classification_task(  # noqa: PLR0913 - keyword-only settings of one task
     metrics: Sequence[Metric] = (accuracy,),
     on_error: str = "raise",
 ) -> str:
-    """Registers a task that gives one or two texts one of the labels there are; returns its name.
+    """Registers a task of classifying one or two texts; returns its name.
 
     Args:
-        name: what the task will be called.
+        name: name of the task.
         train: path or glob of the training table.
         validation: the same for the split `validation`.
         test: the same for the split `test`.
@@ -77,7 +77,7 @@ def classification_task(  # noqa: PLR0913 - keyword-only settings of one task
         label: the column of the label.
         labels: the labels in the order of their ids; read from the training table by default.
         vocabulary: bytes with sentinels by default.
-        join: makes the row of the texts, `text_pairs.join`; it has settings for what is too long.
+        join: makes the row of the texts, `text_pairs.join`, which also sets how to truncate them.
         metrics: metric functions of labels, of `lm.data.evaluation`.
         on_error: "raise" stops at the first bad row, naming it; "skip" counts and leaves out.
     """
@@ -105,17 +105,17 @@ def label_sets_task(  # noqa: PLR0913 - keyword-only settings of one task
     metrics: Sequence[Metric] = (label_sets_f1,),
     on_error: str = "raise",
 ) -> str:
-    """Registers a task that gives one or two texts several of the labels there are, or none.
+    """Registers a task of multi-label classification of one or two texts; returns its name.
 
     Args:
-        name: what the task will be called.
+        name: name of the task.
         train: path or glob of the training table.
         validation: the same for the split `validation`.
         test: the same for the split `test`.
         held_out: as in `classification_task`.
         texts: the column of the text, or of both texts of a pair.
         labels: the column of the labels; empty for none.
-        separator: stands between the labels of a row.
+        separator: separates the labels of a row.
         vocabulary: bytes with sentinels by default.
         join: as in `classification_task`.
         metrics: metric functions of sets of labels.
@@ -145,10 +145,10 @@ def regression_task(  # noqa: PLR0913 - keyword-only settings of one task
     metrics: Sequence[Metric] = (pearson, spearman),
     on_error: str = "raise",
 ) -> str:
-    """Registers a task that gives one or two texts a score; returns its name.
+    """Registers a task of predicting a score of one or two texts; returns its name.
 
     Args:
-        name: what the task will be called.
+        name: name of the task.
         train: path or glob of the training table.
         validation: the same for the split `validation`.
         test: the same for the split `test`.
@@ -168,16 +168,16 @@ def regression_task(  # noqa: PLR0913 - keyword-only settings of one task
 
 @value
 def rejoined(*, name: str, task: str, join: Preprocessor) -> str:
-    """Registers a task again, its texts joined in another way; returns the new name.
+    """Registers a copy of a task that joins its texts in another way; returns its name.
 
     Args:
-        name: what the task will be called.
+        name: name of the new task.
         task: name of a task for encoders, such as `imdb`.
         join: such as `text_pairs.join` with other settings, `text_pairs.join_cls_last` for
             XLNet, `text_pairs.join_typed_cls` for Funnel.
 
     Raises:
-        UserError: if the task joins no texts.
+        UserError: the task does not join texts.
 
     Example (gin):
         MIXTURE_OR_TASK_NAME = @user_labels.rejoined()
@@ -196,7 +196,7 @@ def rejoined(*, name: str, task: str, join: Preprocessor) -> str:
 
 
 def _columns(texts: str | Sequence[str], answer: str) -> tuple[str, ...]:
-    """Returns the columns of text and, last, of the answer."""
+    """Returns the text columns followed by the answer's column."""
     return (texts, answer) if isinstance(texts, str) else (*texts, answer)
 
 
@@ -210,7 +210,7 @@ def _register(
     vocabulary: seqio.Vocabulary | None,
     join: Preprocessor,
 ) -> str:
-    """Adds a task of columns of text and, last, of the answer."""
+    """Adds a task of text columns followed by the answer's column."""
     source = user.with_held_out(source, held_out)
     settings = fingerprints.settings([columns, type(answer), list(metrics), join])
     spec = [source.description, settings, vocabulary and fingerprints.describe(vocabulary)]
@@ -227,10 +227,10 @@ def _table(
     on_error: str,
     check: readers.Check | None = None,
 ) -> CachedSource:
-    """Returns the source of columns of tables, the last of which may be numbers in JSON.
+    """Returns the source of columns of tables; in JSON the last may be numbers.
 
     Raises:
-        UserError: if some files are JSON lines and others not.
+        UserError: some files are JSON lines and others are not.
     """
     kinds = {_is_jsonl(path) for paths in files.values() for path in _each(paths)}
     if len(kinds) > 1:
@@ -255,10 +255,10 @@ def _one(written: str) -> list[str]:
 
 
 def _found(source: CachedSource, column: str, labels_of: Callable[[str], Sequence[str]]) -> Names:
-    """Returns the labels of the training rows, numbers in their order, others by the alphabet.
+    """Returns the sorted labels of the training rows.
 
     Raises:
-        UserError: if there is but one, or so many that they are no labels.
+        UserError: there is only one label, or so many that they cannot be classes.
     """
     written = [row[column] for row in source.examples["train"]()]
     counts = collections.Counter(label for text in written for label in labels_of(text))
@@ -282,5 +282,5 @@ def _found(source: CachedSource, column: str, labels_of: Callable[[str], Sequenc
 
 
 def _order(labels: Mapping[str, int]) -> Callable[[str], Any]:
-    """Returns the key by which labels are sorted: their value if all are numbers."""
+    """Returns the key by which labels are sorted: by value if all are numbers, else as text."""
     return int if all(label.isdecimal() for label in labels) else str
