@@ -1,12 +1,11 @@
 """Requests per second of a run's scoring beside lm-evaluation-harness with transformers, in turn.
 
-    lm train --gin_file=bench/scoring.gin --workdir=runs/gpt2
-    lm export --workdir=runs/gpt2 --to=runs/gpt2_exported
-    python tools/scoring_speed.py runs/gpt2 runs/gpt2_exported 64
-The last number is that of the questions. Needs the extras `eval` and `parity`, and accelerate.
+python tools/scoring_speed.py RUN EXPORT 64: the run, what `lm export` made of it, questions of each
+kind. Needs the extras `eval` and `parity`, and accelerate.
 """
 
 import sys
+from functools import partial
 
 sys.path.pop(0)  # a file in tools/ has the name of a standard module
 
@@ -18,16 +17,14 @@ from lm.cli import output
 from lm.inference.harness import SeqLM
 
 
-def asked(pairs):
-    return [Instance("loglikelihood", {}, pair, n) for n, pair in enumerate(pairs)]
+def scores(model, pairs, **settings):
+    """Returns the log-likelihoods of pairs of texts."""
+    asked = [Instance("loglikelihood", {}, pair, 0) for pair in pairs]
+    return model.loglikelihood(asked, **settings)
 
 
-if __name__ == "__main__":
-    workdir, folder, limit = sys.argv[1:]
-    ours, theirs = SeqLM(workdir, batch_size=16), HFLM(folder, device="cpu", batch_size=16)
-    scorers = {
-        "ours": lambda x: ours.loglikelihood(asked(x)),
-        "transformers": lambda x: theirs.loglikelihood(asked(x), disable_tqdm=True),
-    }
-    rows = [scoring.row(kind, scorers, limit=int(limit), windows=3) for kind in scoring.SETS]
-    output.print_table(scoring.HEADERS, rows)
+run, export, limit = sys.argv[1:]
+peer = partial(scores, HFLM(export, device="cpu", batch_size=16), disable_tqdm=True)
+scorers = {"ours": partial(scores, SeqLM(run, batch_size=16)), "transformers": peer}
+rows = [scoring.row(kind, scorers, limit=int(limit), windows=3) for kind in scoring.SETS]
+output.print_table(scoring.HEADERS, rows)
