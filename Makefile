@@ -34,7 +34,7 @@ WITH_TENSORFLOW := KERAS_BACKEND=tensorflow $(PYTEST)
 # finds what lies in a package without `__all__` by itself, and warns of what it has found twice.
 MODULES = $(subst /,.,$(patsubst %/__init__,%,$(basename $(sort $(filter-out \
 	lm/__main__.py lm/cli/%,$(shell find lm tasks -name '*.py')))))) \
-	'!lm\.cli' '!lm\.bench\.against_' '!lm\..*onnx' '!lm\.inference\.harness'
+	'!lm\.cli' '!lm\.bench\.against_' '!lm\.bench\.torch_' '!lm\..*onnx' '!lm\.inference\.harness'
 
 .PHONY: quickstart test test-long check reliability parity golden docs tasks format clean
 

@@ -18,13 +18,14 @@ BLOCKED = ("tensorflow", "tensorflow_text", "tensorflow_datasets", "seqio", "t5"
 
 # What works with other libraries imports them; they are the extras `parity`, `eval` and `onnx`.
 NEEDS = {
-    "torch": "lm/bench/against_*.py",
-    "lm_eval": "lm/inference/harness*.py",
-    "onnxruntime": "lm/engines/onnx_session.py",
-    "tf2onnx": "lm/engines/onnx_graph.py",
-    "onnx": "lm/inference/export_onnx.py",
+    "lm/bench/against_*.py": "torch",
+    "lm/bench/torch_*.py": "torch",
+    "lm/inference/harness*.py": "lm_eval",
+    "lm/engines/onnx_session.py": "onnxruntime",
+    "lm/engines/onnx_graph.py": "tf2onnx",
+    "lm/inference/export_onnx.py": "onnx",
 }
-collect_ignore_glob = [file for name, file in NEEDS.items() if not importlib.util.find_spec(name)]
+collect_ignore_glob = [file for file, name in NEEDS.items() if not importlib.util.find_spec(name)]
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 from keras.src.backend.common import global_state
+from numpy.typing import ArrayLike
 
 from lm.types import Tensor
 from lm.wall import wall
@@ -36,6 +37,15 @@ def give_values(variables: Iterable[Any]) -> None:
     for variable in variables:
         if variable._value is None:
             variable._deferred_initialize()
+
+
+def set_value(variable: Any, value: ArrayLike) -> None:
+    """Assign a value to a variable; if it has none yet, its initializer is not run."""
+    if variable._value is not None:
+        variable.assign(value)
+        return
+    variable._initializer = lambda shape, dtype: ops.convert_to_tensor(value, dtype)
+    variable._deferred_initialize()
 
 
 class _ShapesOnly(keras.StatelessScope):

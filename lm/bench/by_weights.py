@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from lm.bench.measure import Sizes, prompts_of, search_call, synthetic_batch
+from lm.bench.measure import Sizes, prompts_of, search_call
 from lm.bench.peers import alternate
+from lm.bench.synthetic import model_batch
 from lm.decode.kernel_copies import KernelCopies
 from lm.engines import memory
 
@@ -27,7 +28,7 @@ def compare_weights(
         report: is given a line for each call as it is done.
     """
     rows, inputs, targets, new_tokens, beams, windows = sizes
-    batch = synthetic_batch(model, rows=rows, inputs=inputs, targets=targets)
+    batch = model_batch(model, rows=rows, inputs=inputs, targets=targets)
     prompts = prompts_of(batch, new_tokens)
     calls = {
         name: search_call(model, prompts, new_tokens=new_tokens, beams=beams, copies=each)

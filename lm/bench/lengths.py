@@ -62,7 +62,8 @@ def cell(file: str, length: int, tokens: int, windows: int, dtype_policy: str) -
     import keras
 
     from lm import engines
-    from lm.bench.measure import Repeated, synthetic_batch, train_speed
+    from lm.bench.measure import Repeated, train_speed
+    from lm.bench.synthetic import synthetic_batch
     from lm.config import load
     from lm.objectives.token_prediction import TokenPrediction
     from lm.optim import adamw
@@ -70,7 +71,7 @@ def cell(file: str, length: int, tokens: int, windows: int, dtype_policy: str) -
     keras.config.set_dtype_policy(dtype_policy)
     objective = TokenPrediction(model=load([file], roots=["MODEL"]).value("MODEL"))
     rows = max(tokens // length, 1)
-    batch = synthetic_batch(objective.model, rows=rows, inputs=length, targets=length)
+    batch = synthetic_batch(objective, rows=rows, inputs=length, targets=length)
     specs = {name: keras.KerasTensor(x.shape, str(x.dtype)) for name, x in batch.items()}
     engine = engines.get()(objective=objective, optimizer=adamw(learning_rate=1e-4), features=specs)
     speed, _ = train_speed(engine, Repeated(batch), tokens=rows * length, windows=windows)

@@ -10,6 +10,7 @@ import numpy as np
 
 from lm import engines
 from lm.bench.peak import matmul_peak, peak_memory
+from lm.bench.synthetic import synthetic_batch
 from lm.decode.compiled import CompiledByShape
 from lm.decode.decoding import Decoding
 from lm.decode.kernel_copies import KernelCopies
@@ -18,7 +19,6 @@ from lm.engines.flops import TRAINING_PASSES, matmul_flops
 from lm.types import Batch
 
 STEPS_PER_WINDOW = 4
-_FIRST_ID = 3  # 0 to 2 are padding, end and unknown
 
 
 class Speed(NamedTuple):
@@ -35,30 +35,6 @@ class Speed(NamedTuple):
     slowest: float
     fastest: float
     first_call_seconds: float
-
-
-def synthetic_batch(model: Any, *, rows: int, inputs: int, targets: int) -> Batch:
-    """A full-length batch of random tokens with the features that the model reads.
-
-    Args:
-        model: has `vocabulary_size` and `sides`.
-        rows: B.
-        inputs: tokens per row of an encoder.
-        targets: tokens per row of a decoder.
-    """
-    draw = np.random.default_rng(0)
-    lengths = {"encoder": inputs, "decoder": targets}
-    sides = {side: n for side, n in lengths.items() if side in model.sides}
-    batch: Batch = {}
-    for side, length in sides.items():
-        ids = draw.integers(_FIRST_ID, model.vocabulary_size, (2, rows, length), "int32")
-        batch[f"{side}_input_tokens"], batch[f"{side}_target_tokens"] = ids
-        batch[f"{side}_loss_weights"] = np.ones((rows, length), "float32")
-        batch[f"{side}_segment_ids"] = np.ones((rows, length), "int32")
-        batch[f"{side}_positions"] = np.tile(np.arange(length, dtype="int32"), (rows, 1))
-    if len(sides) > 1:  # only the decoder of an encoder-decoder has targets
-        del batch["encoder_target_tokens"], batch["encoder_loss_weights"]
-    return batch
 
 
 def speed(call: Callable[[], Any], *, tokens: int, windows: int) -> Speed:
@@ -138,7 +114,7 @@ def bench(*, objective: Any, optimizer: Any, sizes: Sizes, data: Any = None) -> 
         data: batches to train and score on, with `wait_seconds`; None repeats a synthetic one.
     """
     rows, inputs, targets, new_tokens, beams, windows = sizes
-    synthetic = synthetic_batch(objective.model, rows=rows, inputs=inputs, targets=targets)
+    synthetic = synthetic_batch(objective, rows=rows, inputs=inputs, targets=targets)
     batches = Repeated(synthetic) if data is None else data
     batch = next(batches)
     engine = engines.get()(objective=objective, optimizer=optimizer, features=specs(batch))

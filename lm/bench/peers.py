@@ -16,9 +16,9 @@ from lm.bench.measure import (
     rates,
     search_call,
     specs,
-    synthetic_batch,
     timed,
 )
+from lm.bench.synthetic import synthetic_batch
 from lm.bench.twin_spec import TwinSpec, twin_spec
 from lm.engines import Outcome
 from lm.errors import UserError
@@ -59,9 +59,9 @@ def compare_with_peer(
     """
     peer = load(against)
     rows, inputs, targets, new_tokens, beams, windows = sizes
-    batch = synthetic_batch(objective.model, rows=rows, inputs=inputs, targets=targets)
+    batch = synthetic_batch(objective, rows=rows, inputs=inputs, targets=targets)
     engine = engines.get()(objective=objective, optimizer=optimizer, features=specs(batch))
-    spec = twin_spec(objective.model, batch)
+    spec = twin_spec(objective, batch)
     metrics: dict[str, Any] = {
         "against": against,
         "model_type": spec.model_type,
@@ -185,7 +185,7 @@ def _waited(window: Callable[[], Any], wait: Callable[[], Any]) -> Callable[[], 
 def _trainings(peer: Any, spec: TwinSpec, batch: Batch) -> Calls:
     """Returns the peer's training, eager and compiled."""
     return {
-        name: peer.training(peer.build(spec), batch, compiled=compiled)
+        name: peer.training(spec, batch, compiled=compiled)
         for name, compiled in {"eager": False, "compiled": True}.items()
     }
 

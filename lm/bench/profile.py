@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from lm import engines
 from lm.bench import hlo
 from lm.bench.hlo import Operation
-from lm.bench.measure import Sizes, prompts_of, search_call, specs, synthetic_batch
+from lm.bench.measure import Sizes, prompts_of, search_call, specs
+from lm.bench.synthetic import synthetic_batch
 from lm.bench.trace import Event, Trace, record
 
 PRODUCTS, OTHER = "matrix products", "other passes"
@@ -73,7 +74,7 @@ def profiles(*, objective: Any, optimizer: Any, sizes: Sizes, folder: Path) -> d
         folder: where XLA writes what it compiles, by `hlo.dump_to`.
     """
     rows, inputs, targets, new_tokens, beams, windows = sizes
-    batch = synthetic_batch(objective.model, rows=rows, inputs=inputs, targets=targets)
+    batch = synthetic_batch(objective, rows=rows, inputs=inputs, targets=targets)
     engine = engines.get()(objective=objective, optimizer=optimizer, features=specs(batch))
 
     def step() -> None:

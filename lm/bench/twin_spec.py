@@ -7,13 +7,15 @@ import numpy as np
 
 from lm.errors import UserError
 from lm.interop.bert import TOKENS
+from lm.interop.electra import ELECTRA, ELECTRA_GENERATOR
 from lm.interop.funnel import FUNNEL
-from lm.interop.huggingface import family
-from lm.interop.renaming import Family, to_theirs
-from lm.interop.switch import split_experts
+from lm.interop.huggingface import family, theirs
+from lm.interop.renaming import Family, Rule, linear, same
 from lm.nn.attention import SelfAttention
+from lm.nn.cells import LSTM
 from lm.nn.dropout import Dropout
 from lm.nn.moe import MixtureOfExperts
+from lm.nn.two_stream_attention import TwoStreamAttention
 from lm.types import Batch
 
 Hyperparameters = dict[str, Any]
@@ -24,9 +26,9 @@ class TwinSpec(NamedTuple):
 
     Attributes:
         model_type: one of `TYPES`.
-        weights: tensors under Hugging Face's names.
-        hyperparameters: those that the shapes of weights do not give; always `num_heads`,
-            `head_dim` and `dropout`, the rate in training.
+        weights: tensors under Hugging Face's names, of an LSTM under torch's.
+        hyperparameters: those that the shapes of weights do not give; always `dropout`, the rate in
+            training.
     """
 
     model_type: str
@@ -39,48 +41,58 @@ class Kind(NamedTuple):
 
     Attributes:
         family: names of its weights.
-        read: model and batch -> its own hyperparameters.
+        read: objective and batch -> its own hyperparameters.
     """
 
     family: Family
     read: Callable[[Any, Batch], Hyperparameters]
 
 
-def twin_spec(model: Any, batch: Batch) -> TwinSpec:
-    """Returns what a twin of a built model needs.
+def twin_spec(objective: Any, batch: Batch) -> TwinSpec:
+    """Returns what a twin of a built objective's model needs.
 
     Args:
-        model: of a type in `TYPES`.
+        objective: its model is of a type in `TYPES`.
         batch: what it is measured on.
 
     Raises:
         UserError: no other library has this composition.
     """
-    model_type, weights = _named({_path(w.path): np.asarray(w.value) for w in model.weights})
-    heads = _first(model, "options").options
-    rates = {x.rate for x in _all(model, Dropout)}
-    hyperparameters = {
-        "num_heads": heads.num_heads,
-        "head_dim": heads.head_dim,
-        "dropout": max(rates, default=0.0),
-    }
-    return TwinSpec(model_type, weights, hyperparameters | TYPES[model_type].read(model, batch))
+    weights = {_path(w.path): np.asarray(w.value) for w in objective.trainable_variables}
+    model_type, tensors = _named(weights)
+    rates = {x.rate for x in _all(objective, Dropout)}
+    hyperparameters = TYPES[model_type].read(objective, batch)
+    return TwinSpec(model_type, tensors, {"dropout": max(rates, default=0.0), **hyperparameters})
 
 
-def stacked(model: Any, batch: Batch) -> Hyperparameters:
-    """Returns the layers of each stack."""
+def heads(model: Any) -> Hyperparameters:
+    """Returns how many heads a layer of attention has, and their width."""
+    options = _first(model, "options").options
+    return {"num_heads": options.num_heads, "head_dim": options.head_dim}
+
+
+def stacked(objective: Any, batch: Batch) -> Hyperparameters:
+    """Returns the heads, and the layers of each stack."""
     del batch
-    return {"num_layers": len(_all(model.decoder, SelfAttention))}
+    model = objective.model
+    return {**heads(model), "num_layers": len(_all(model.decoder, SelfAttention))}
 
 
-def sparse(model: Any, batch: Batch) -> Hyperparameters:
+def encoding(objective: Any, batch: Batch) -> Hyperparameters:
+    """Returns the heads and the layers of an encoder."""
+    del batch
+    model = objective.model
+    return {**heads(model), "num_layers": len(_all(model, (SelfAttention, TwoStreamAttention)))}
+
+
+def sparse(objective: Any, batch: Batch) -> Hyperparameters:
     """Returns the layers of each stack, how many have experts, and the settings of the router."""
     sides = ("encoder", "decoder")
     lengths = {side: batch[f"{side}_input_tokens"].shape[1] for side in sides}
-    mixtures = _all(model.decoder, MixtureOfExperts)
+    mixtures = _all(objective.model.decoder, MixtureOfExperts)
     one = mixtures[0]
     return {
-        **stacked(model, batch),
+        **stacked(objective, batch),
         "num_sparse_layers": len(mixtures),
         "num_experts": one.router.num_experts,
         "capacity": {side: one.capacity(n) for side, n in lengths.items()},
@@ -90,38 +102,90 @@ def sparse(model: Any, batch: Batch) -> Hyperparameters:
     }
 
 
-def shortening(model: Any, batch: Batch) -> Hyperparameters:
-    """Returns the layers of each block and of the decoder."""
+def shortening(objective: Any, batch: Batch) -> Hyperparameters:
+    """Returns the heads, and the layers of each block and of the decoder."""
     del batch
+    model = objective.model
     return {
+        **heads(model),
         "block_sizes": [len(block) for block in model.encoder.blocks],
         "block_repeats": list(model.encoder.repeats),
         "num_decoder_layers": len(model.encoder.decoder),
     }
 
 
+def replacing(objective: Any, batch: Batch) -> Hyperparameters:
+    """Returns the heads and layers of both encoders, and how the loss is made."""
+    return {
+        **encoding(objective, batch),
+        "generator_heads": heads(objective.generator)["num_heads"],
+        "max_predictions": objective.max_predictions,
+        "discriminator_weight": objective.discriminator_weight,
+    }
+
+
+def recurring(objective: Any, batch: Batch) -> Hyperparameters:
+    """Returns the layers of an LSTM and what is added to its forget gates."""
+    del batch
+    cells = _all(objective.model, LSTM)
+    return {"num_layers": len(cells), "forget_bias": cells[0].forget_bias}
+
+
+def _under(part: str, family: Family, ours: str) -> tuple[Rule, ...]:
+    """The rules of an encoder that is a part of another module and has another name here."""
+    return tuple(
+        rule._replace(
+            theirs=f"{part}.{rule.theirs}",
+            ours=tuple(path.replace("encoder/", f"{ours}/", 1) for path in rule.ours),
+        )
+        for rule in family.rules
+    )
+
+
+def _alone(*rules: Rule) -> Family:
+    """A family whose weights are never read from a file."""
+    return Family(rules=rules, prefix="", copies={}, unused=())
+
+
 # BERT's head for masked tokens on Funnel, whose own head is the embedding table and a bias.
-FUNNEL_MASKED = Family(
-    rules=(
-        *FUNNEL.rules,
-        *(
-            rule._replace(
-                theirs=rule.theirs.replace("cls.predictions", "lm_head"),
-                ours=tuple(path.replace("encoder/", "funnel/") for path in rule.ours),
-            )
-            for rule in TOKENS
-        ),
+FUNNEL_MASKED = _alone(
+    *FUNNEL.rules,
+    *(
+        rule._replace(
+            theirs=rule.theirs.replace("cls.predictions", "lm_head"),
+            ours=tuple(path.replace("encoder/", "funnel/") for path in rule.ours),
+        )
+        for rule in TOKENS
     ),
-    prefix="",
-    copies={},
-    unused=(),
 )
+CELL = "decoder_only/decoder/layer_{i}_0/branch_recurrent/cell"
+
+
 TYPES = {
     "gpt2": Kind(family("gpt2"), stacked),
     "t5": Kind(family("t5"), stacked),
     "t5_1_1": Kind(family("t5_1_1"), stacked),
     "switch": Kind(family("switch"), sparse),
     "funnel_masked": Kind(FUNNEL_MASKED, shortening),
+    "bert_masked": Kind(family("bert_masked"), encoding),
+    "xlnet_permutation": Kind(family("xlnet_permutation"), encoding),
+    "electra": Kind(
+        _alone(
+            *_under("discriminator", ELECTRA, "encoder"),
+            *_under("generator", ELECTRA_GENERATOR, "generator"),
+        ),
+        replacing,
+    ),
+    # Of a language model made of torch's LSTM; the order of its gates is another.
+    "lstm": Kind(
+        _alone(
+            same("embedding.weight", "decoder_only/embedding/embeddings"),
+            linear("lstm.weight_ih_l{i}", f"{CELL}/inputs/kernel"),
+            same("lstm.bias_ih_l{i}", f"{CELL}/inputs/bias"),
+            linear("lstm.weight_hh_l{i}", f"{CELL}/recurrent/kernel"),
+        ),
+        recurring,
+    ),
 }
 
 
@@ -129,7 +193,7 @@ def _named(ours: dict[str, np.ndarray]) -> tuple[str, dict[str, np.ndarray]]:
     """Returns the first type whose table names every variable, and the weights under its names."""
     for model_type, kind in TYPES.items():
         try:
-            return model_type, split_experts(to_theirs(kind.family, ours))
+            return model_type, theirs(kind.family, ours)
         except (KeyError, UserError):
             continue
     raise UserError(f"--against compares {', '.join(TYPES)}; this model is composed otherwise")
@@ -137,12 +201,12 @@ def _named(ours: dict[str, np.ndarray]) -> tuple[str, dict[str, np.ndarray]]:
 
 def _path(path: str) -> str:
     """Removes what stands before the model's own name."""
-    names = ("decoder_only/", "encoder_decoder/", "funnel/")
+    names = ("decoder_only/", "encoder_decoder/", "funnel/", "xl_net/", "generator/", "encoder/")
     starts = [path.find(name) for name in names if name in path]
     return path[min(starts) :] if starts else path
 
 
-def _all(layer: Any, kind: type) -> list[Any]:
+def _all(layer: Any, kind: type | tuple[type, ...]) -> list[Any]:
     """Returns the layers of a kind inside another, in order."""
     return [x for x in layer._flatten_layers() if isinstance(x, kind)]
 

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from lm.abstract import set_value
 from lm.checkpoint import variable_names
 from lm.checkpoint.folder import CheckpointError, mapped, read, verify
 
@@ -47,7 +48,7 @@ def assign(
         )
     for name, variable in variables.items():
         if name not in allowed:
-            variable.assign(arrays[name])
+            set_value(variable, arrays[name])
     return [differences[name] for name in sorted(allowed)]
 
 

@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, folder: Path) -> int:
     """Measure and print, once the engines may be loaded."""
-    config = flags.load(args, roots=["MODEL"])
+    config = flags.load(args, roots=MACROS)
 
     from lm.bench.measure import Sizes
 

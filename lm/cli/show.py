@@ -93,8 +93,7 @@ def _tokenizer(settings: dict[str, Any], found: "Preview") -> list[str]:
     if "vocabulary" in settings or not found.tokens:
         return []
     return [
-        "This is the task's own tokenizer. If your gin files bind VOCABULARY, pass them to see the "
-        "rows of the training."
+        "This is the task's own tokenizer. If your gin files bind VOCABULARY, pass them here too."
     ]
 
 

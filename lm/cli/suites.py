@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lm.cli import output, run_flags
+from lm.cli import flags, output, run_flags
 
 if TYPE_CHECKING:
     from lm.inference.zero_shot.suite import SetResult
@@ -24,6 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--shots", type=int, metavar="K", help="solved questions before each question (default: 0)"
     )
     parser.add_argument(
+        "--limit",
+        type=flags.above_zero(int),
+        metavar="N",
+        help="ask only the first N questions of each set",
+    )
+    parser.add_argument(
         "--log_samples", action="store_true", help="write every question with all its scores"
     )
 
@@ -33,7 +39,8 @@ def run(args: argparse.Namespace) -> int:
     from lm.inference.zero_shot.suite import write_result
 
     loaded = run_flags.load(args)
-    settings = {} if args.shots is None else {"shots": args.shots}
+    given = {"shots": args.shots, "limit": args.limit}
+    settings = {name: value for name, value in given.items() if value is not None}
     results = []
     for one in loaded.evaluate_suite(args.suite, **settings):
         path = write_result(one, loaded.workdir, samples=args.log_samples)

@@ -3,15 +3,24 @@
 import argparse
 import json
 import os
+from typing import TYPE_CHECKING
 
 from lm.cli import flags
 from lm.errors import ConfigError
+from lm.xla_flags import keras_backend
+
+if TYPE_CHECKING:
+    from lm.config.parse import Config
+    from lm.engines.device_memory import DeviceMemory
+    from lm.types import Features
 
 HELP = "count a model's parameters, FLOPs and memory without allocating it"
 EXAMPLE = """example:
   lm summary --gin_file=models/t5_1_1/xxl.gin --length=512
   lm summary --mesh --gin_file=models/t5_1_1/xxl.gin --gin_file=optim/adafactor.gin \\
     --gin_file=mesh/data_model.gin --gin.DATA_DEVICES=2 --gin.MODEL_DEVICES=8 --device_memory=32"""
+
+_BATCH_SIZE = 32
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--length",
         type=flags.above_zero(int),
         default=512,
-        help="tokens per row, for the FLOPs (default: 512)",
+        help="tokens per row, on each side of an encoder-decoder (default: 512)",
     )
     parser.add_argument(
         "--variables", action="store_true", help="also list the shape of every variable"
@@ -29,13 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mesh",
         action="store_true",
-        help="print the memory per device on MESH (see gin/mesh), with the state of OPTIMIZER",
+        help="print the memory per device of the training step on MESH (see gin/mesh) with "
+        "OPTIMIZER, from the compiler: of the run that the gin files say, or else of predicting "
+        "--length tokens",
     )
     parser.add_argument(
         "--batch_size",
         type=flags.above_zero(int),
-        default=32,
-        help="with --mesh: rows of the whole batch (default: 32)",
+        help=f"with --mesh: rows of the whole batch (default: BATCH_SIZE, else {_BATCH_SIZE})",
     )
     parser.add_argument(
         "--device_memory",
@@ -72,29 +82,66 @@ def run(args: argparse.Namespace) -> int:
 
 def _run_mesh(args: argparse.Namespace) -> int:
     """Print the bytes per device of a training step."""
+    is_on_jax = keras_backend() == "jax"
     # Meshes need JAX; nothing here needs a device.
     os.environ |= {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
-    config = flags.load(args, roots=["MODEL", "MESH", "OPTIMIZER"])
-    if not config.has("MESH"):
-        raise ConfigError(
-            "--mesh needs one: --gin_file=mesh/data_model.gin, or another of gin/mesh"
-        )
+    config = flags.load(args, roots=["MODEL", "MESH", "OPTIMIZER", "OBJECTIVE", "lm.train.train"])
+    for macro, file in (("MESH", "mesh/data_model.gin"), ("OPTIMIZER", "optim/adafactor.gin")):
+        if not config.has(macro):
+            raise ConfigError(f"--mesh needs {macro}: --gin_file={file}, or another of its folder")
 
-    from lm.mesh.device_memory import device_memory, table, verdict
+    from lm.engines.device_memory import table, verdict
 
-    found = device_memory(
-        config.value("MESH")(),
-        model=config.value("MODEL"),
-        optimizer=config.value("OPTIMIZER") if config.has("OPTIMIZER") else None,
-        rows=args.batch_size,
-        length=args.length,
-    )
+    found = _compiled(config, args)
     answer = None if args.device_memory is None else verdict(found, args.device_memory)
     if args.json:
         print(json.dumps({**found._asdict(), "verdict": answer}))
         return 0
-    print(f"{found.devices} devices, {found.rows} of {args.batch_size} rows on each\n")
     print(table(found))
     if answer:
         print(f"\n{answer}")
+    if not is_on_jax:
+        print("\nThis is JAX's step: TensorFlow trains on one device.")
     return 0
+
+
+def _compiled(config: "Config", args: argparse.Namespace) -> "DeviceMemory":
+    """Return the memory of the step that the gin files say, once it is compiled."""
+    from functools import partial
+
+    import keras
+
+    from lm.engines.device_memory import device_memory, simulate
+    from lm.objectives.token_prediction import TokenPrediction
+
+    mesh = config.value("MESH")()
+    simulate(mesh)
+    settings = config.arguments("lm.train.train")
+    keras.config.set_dtype_policy(settings.get("dtype_policy", "float32"))
+    predicts = partial(TokenPrediction, model=config.value("MODEL"))
+    return device_memory(
+        mesh,
+        objective=config.value("OBJECTIVE") if config.has("OBJECTIVE") else predicts,
+        optimizer=config.value("OPTIMIZER"),
+        features=_rows(config, args),
+        microbatches=settings.get("microbatches", 1),
+    )
+
+
+def _rows(config: "Config", args: argparse.Namespace) -> "Features":
+    """Return the shapes of a batch: as the run's converter makes its rows, else --length tokens."""
+    import keras
+
+    from lm.engines.device_memory import token_rows
+
+    batch_size = config.value("BATCH_SIZE") if config.has("BATCH_SIZE") else _BATCH_SIZE
+    rows = args.batch_size or batch_size
+    if not (config.has("FEATURE_CONVERTER") and config.has("TASK_FEATURE_LENGTHS")):
+        return token_rows(rows, args.length)
+
+    from lm.data.rows.converter import row_shapes
+
+    shapes = row_shapes(config.value("FEATURE_CONVERTER"), config.value("TASK_FEATURE_LENGTHS"))
+    return {
+        name: keras.KerasTensor((rows, *shape), dtype) for name, (shape, dtype) in shapes.items()
+    }

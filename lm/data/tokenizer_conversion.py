@@ -1,11 +1,12 @@
 """Writes a vocabulary as `tokenizer.json` and `tokenizer_config.json`, for AutoTokenizer.
 
 A vocabulary read from such a file is written unchanged. Others keep their ids: a SentencePiece
-model becomes Unigram or BPE with its normalizer; bytes and characters become single pieces.
+model becomes Unigram or BPE with its normalizer; bytes and characters become single pieces. The
+SentencePiece model is also written, as `tokenizer.model`, for converters to other runtimes.
 
-Departures: text that spells a special token, such as `</s>`, is encoded as that token; of several
-combining marks on a letter, the library composes none and SentencePiece the first; the unknown id
-is decoded as no text.
+Departures: text that spells a special token, such as `</s>`, is encoded as that token; the unknown
+id is decoded as no text. Where the model normalizes, the library drops a combining mark after a
+letter that is replaced (of two marks after `a`, the second) and does not compose halfwidth Korean.
 """
 
 import functools
@@ -32,6 +33,7 @@ from tokenizers import (
     processors,
 )
 
+MODEL = "tokenizer.model"
 PAD, EOS, UNK = "<pad>", "</s>", "<unk>"
 SPACE = "\u2581"
 ENCODER_TOKENS = {"sep_token": "[SEP]", "cls_token": "[CLS]", "mask_token": "[MASK]"}
@@ -78,6 +80,8 @@ def write_tokenizer(vocabulary: seqio.Vocabulary, folder: Path, template: Templa
     roles |= ENCODER_TOKENS if is_encoder else {}
     roles |= {"bos_token": PAD} if template == CAUSAL else {}  # converters ask for its name
     tokenizer.save(str(folder / TOKENIZER))
+    if isinstance(vocabulary, seqio.SentencePieceVocabulary):
+        (folder / MODEL).write_bytes(vocabulary.sp_model)
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
     (folder / CONFIG).write_text(json.dumps({**config, **roles}, indent=1), encoding="utf-8")
 

@@ -12,6 +12,7 @@ from lm.data.registry import task_registry
 from lm.data.storage import readers
 from lm.data.storage.lines import DefectReport
 from lm.data.tokenizer_options import TrainerOptions
+from lm.errors import UserError
 from lm.parts import value
 
 # Peak of SentencePiece's trainer per byte of text, rounded up from measurements on 2 MB, plus the
@@ -61,7 +62,11 @@ class TaskText:
     features: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[str]:
-        """Yields the texts in the order of the source."""
+        """Yields the texts in the order of the source.
+
+        Raises:
+            UserError: if an example has no text of a name in `features`.
+        """
         provider = task_registry.get(self.mixture_or_task_name)
         for task in getattr(provider, "tasks", [provider]):
             examples = task.source.get_dataset(split=self.split, shuffle=False)
@@ -69,9 +74,14 @@ class TaskText:
                 yield from self._texts(example)
 
     def _texts(self, example: dict) -> Iterator[str]:
-        names = self.features or [name for name, v in example.items() if isinstance(v, bytes)]
-        for name in names:
-            yield example[name].decode("utf-8", "replace")
+        texts = {name: value for name, value in example.items() if isinstance(value, bytes)}
+        for name in self.features or texts:
+            if name not in texts:
+                raise UserError(
+                    f"features: {self.mixture_or_task_name} has no text {name!r} before its "
+                    f"preprocessors, but {', '.join(texts)}"
+                )
+            yield texts[name].decode("utf-8", "replace")
 
 
 Counts = collections.Counter[str]

@@ -14,7 +14,7 @@ import numpy as np
 
 from lm.engines.program import Outcome, Program, Ratios
 from lm.mesh.mesh import Mesh
-from lm.mesh.placement import Placement
+from lm.mesh.placement import Placement, shaped
 from lm.nn.branch import State
 from lm.nn.sparse_table import given_rows
 from lm.objectives.objective import initial_carry
@@ -103,6 +103,20 @@ class Engine:
         """Take the state from the Keras variables, as the next step does anyway."""
         self._owned()
 
+    def lowered(self, features: Features) -> jax.stages.Lowered:
+        """Return the step on a mesh, ready to be compiled, from shapes alone.
+
+        Args:
+            features: of a batch, for each anything with its shape and dtype.
+        """
+        assert self._placement is not None
+        rows = self._placement.rows
+        batch = {
+            name: jax.ShapeDtypeStruct(tuple(x.shape), x.dtype, sharding=rows)
+            for name, x in features.items()
+        }
+        return self._train.lower([shaped(v) for v in self.program.variables], batch)
+
     def _owned(self) -> Arrays:
         """Return the arrays of the state, taken from the variables if they own it."""
         if self._state is None:
@@ -129,7 +143,7 @@ class Engine:
         if self._placement is None:
             return {}
         replicated = self._placement.replicated
-        unchanged = [v.value.sharding for v in self.program.variables]
+        unchanged = [shaped(v).sharding for v in self.program.variables]
         return {"out_shardings": (unchanged, replicated) if state else replicated}
 
     def _train_step(self, state: Arrays, batch: Features) -> tuple[Arrays, Outcome]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import keras
 import ml_dtypes
 import numpy as np
 from numpy.typing import DTypeLike
@@ -17,7 +18,7 @@ from numpy.typing import DTypeLike
 import lm
 from lm import checkpoint as checkpoints
 from lm import disk
-from lm.abstract import give_values, on_shapes
+from lm.abstract import give_values, on_shapes, set_value
 from lm.checkpoint import store
 from lm.checkpoint.variable_names import model_weights
 from lm.config import describe, parse
@@ -135,6 +136,9 @@ def read_source(folder: Path) -> Source:
     found = checkpoints.mapped_weights(folder)
     weights = {name: array for name, array in found.items() if name.startswith(f"{model.name}/")}
     checkpoints.assign(names, weights, source=folder)
+    outputs = outputs_of(model, batch)
+    del model, names
+    gc.collect()  # a Keras model is a cycle; otherwise two models would be in memory below
     vocabulary, labels = text_and_labels(config)
     return Source(
         workdir=workdir,
@@ -144,17 +148,23 @@ def read_source(folder: Path) -> Source:
         vocabulary=vocabulary,
         labels=labels,
         batch=batch,
-        outputs=np.asarray(model(batch, training=False), "float64"),
+        outputs=outputs,
     )
 
 
 def built(config: parse.Config) -> Any:
-    """Returns the model of a configuration, built."""
+    """Returns the model of a configuration, its variables without values."""
     with on_shapes("MODEL"):
         model = config.value("MODEL")()
-        model(probe(model))
-    give_values(model.variables)
+        rows = probe(model).items()
+        model({name: keras.KerasTensor(x.shape, str(x.dtype)) for name, x in rows})
     return model
+
+
+def outputs_of(model: Any, batch: Batch) -> np.ndarray:
+    """Returns the outputs of a model on the probe, once its weights are loaded."""
+    give_values(model.variables)  # seeds of dropout, which the probe does not use
+    return np.asarray(model(batch, training=False), "float64")
 
 
 def text_and_labels(config: parse.Config) -> tuple[Any, tuple[str, ...]]:
@@ -261,13 +271,12 @@ def settings_text(config: parse.Config) -> dict[str, str]:
 def difference(folder: Path, source: Source) -> float:
     """Returns by how much the outputs of a written folder differ from the run's, relatively."""
     found = read_folder(folder)
-    gc.collect()  # of the run's model: two models at once would be twice the memory
     model = rebuilt(found)
     variables = model_weights(model)
     require_fit(found.weights, {p: v.shape for p, v in variables.items()}, found.variant)
     for path, variable in variables.items():
-        variable.assign(np.asarray(found.weights[path], "float32"))
-    outputs = np.asarray(model(source.batch, training=False), "float64")
+        set_value(variable, np.asarray(found.weights[path], "float32"))
+    outputs = outputs_of(model, source.batch)
     if outputs.shape != source.outputs.shape:
         raise UserError(f"its outputs are {outputs.shape}, the run's {source.outputs.shape}")
     largest = max(1.0, float(np.abs(source.outputs).max()))
@@ -275,7 +284,7 @@ def difference(folder: Path, source: Source) -> float:
 
 
 def rebuilt(found: Folder) -> Any:
-    """Returns the model that the importer makes of a folder, with initial values."""
+    """Returns the model that the importer makes of a folder, its variables without values."""
     text = describe.gin_text("The model of a folder.", found.variant.files, found.bindings())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / MODEL

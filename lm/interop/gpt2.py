@@ -39,6 +39,11 @@ def normal(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
+def written(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns `config.json` with `n_ctx`, the older name of `n_positions`, for llama.cpp."""
+    return {**config, "n_ctx": config["n_positions"]}
+
+
 FORMAT = Format(
     settings=(
         Setting("vocab_size", 50257, SIZE, ("VOCABULARY_SIZE",)),
@@ -68,4 +73,5 @@ FORMAT = Format(
     ),
     length="n_positions",
     normal=normal,
+    written=written,
 )

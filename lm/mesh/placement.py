@@ -56,3 +56,10 @@ class Placement:
         """Return one feature as a global array."""
         sharding = self.replicated if len(x) % self.mesh.shards else self.rows
         return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
+
+
+def shaped(variable: Any) -> jax.ShapeDtypeStruct:
+    """Return shape, dtype and sharding of a variable made on a mesh; it need not have a value."""
+    layout = variable._layout  # Keras' own, which holds a sharding, or the sharding itself
+    sharding = getattr(layout, "backend_layout", layout)
+    return jax.ShapeDtypeStruct(tuple(variable.shape), variable.dtype, sharding=sharding)

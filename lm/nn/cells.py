@@ -19,6 +19,8 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.branch import Factory, State, make
 from lm.nn.initializers import Initializer, initializer
+from lm.nn.kernels import matrix
+from lm.nn.lstm_row import Masks, lstm_row
 from lm.nn.projections import built_dense
 from lm.nn.scan import linear_scan, loop
 from lm.parts import part
@@ -100,7 +102,12 @@ class LSTM(keras.layers.Layer):
         self.recurrent = built_dense("recurrent", (units,), 4 * units, self.recurrent_initializer)
 
     def call(self, x: Tensor, flow: Flow, state: State) -> tuple[Tensor, State]:
-        return in_turn(self.step, self.inputs(x), flow, state)
+        x = self.inputs(x)
+        kernel = ops.cast(matrix(self.recurrent.kernel), x.dtype)
+        after = lstm_row(x, kernel, masks_of(flow), state, forget_bias=self.forget_bias)
+        h, c = ops.split(after, 2, axis=-1)
+        h = ops.cast(h, x.dtype)
+        return h, HiddenAndMemory(h[:, -1], c[:, -1])
 
     def step(
         self, x: Tensor, state: HiddenAndMemory, recurrent: Product | None = None
@@ -244,6 +251,12 @@ def in_turn(
         )
 
     return loop(flowing, (inputs, *flow), state)
+
+
+def masks_of(flow: Flow) -> Masks:
+    """Returns the three masks; where no state is cut, one that says so."""
+    cuts = ops.zeros_like(flow.resets) if has_no_cuts(flow) else flow.cuts
+    return Masks(flow.resets, flow.holds, cuts)
 
 
 def stopped(cut: Tensor, state: State) -> State:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 from keras import ops
 
 from lm.types import Tensor
@@ -155,5 +154,5 @@ def noise_scale(total: Total, norm: Tensor, rows: int) -> Tensor:
 def _zeros(shape: Any, dtype: str, name: str, layout: Any = None) -> Any:
     """Return a variable of zeros that no layer owns."""
     return keras.Variable(
-        np.zeros(shape, dtype), trainable=False, dtype=dtype, name=name, layout=layout
+        "zeros", shape=shape, trainable=False, dtype=dtype, name=name, layout=layout
     )

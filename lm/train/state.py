@@ -29,6 +29,8 @@ from lm.mesh import cluster
 from lm.train.metadata import changes, check_unchanged
 from lm.train.progress import log
 
+_SHOWN = 3  # packages whose code has changed
+
 # Changes of the data that leave the saved position valid.
 POSITION_HOLDS = {"seed"}
 
@@ -211,8 +213,9 @@ def _warn(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         # Checkpoints of older versions have no record of the code.
         found = differences(old.get(part, new[part]), new[part])
         if found:
-            changed = "; ".join(f"{name}: {was} -> {now}" for name, (was, now) in found.items())
-            log(f"{warning}: {changed}")
+            lines = [f"{name}: {was} -> {now}" for name, (was, now) in found.items()]
+            more = f"; and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+            log(f"{warning}: {'; '.join(lines[:_SHOWN])}{more}")
 
 
 def start_from_weights(

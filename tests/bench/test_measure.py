@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from lm.bench import measure, peak
+from lm.bench import measure, peak, synthetic
 from lm.cli.main import main
 
 TINY = ["HIDDEN_DIM=32", "INTERMEDIATE_DIM=64", "NUM_LAYERS=1", "NUM_HEADS=2"]
@@ -27,7 +27,7 @@ class Kind:
     [(["decoder"], "decoder"), (["encoder"], "encoder"), (["encoder", "decoder"], "decoder")],
 )
 def test_a_batch_has_what_the_kind_of_model_reads(sides, targets_of):
-    batch = measure.synthetic_batch(Kind(*sides), rows=2, inputs=3, targets=5)
+    batch = synthetic.model_batch(Kind(*sides), rows=2, inputs=3, targets=5)
     lengths = {"encoder": 3, "decoder": 5}
     for side in sides:
         assert batch[f"{side}_input_tokens"].shape == (2, lengths[side])

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from lm.abstract import on_shapes
 from lm.checkpoint import CheckpointError, Store, assign, latest, load_weights
 
 
@@ -48,6 +49,19 @@ def test_a_difference_is_refused_by_name_and_admitted_by_name(variables, arrays,
     admitted = assign(variables, arrays, source="step 3", partial=["^layer/b$", "^c$", "^z$"])
     assert admitted
     assert np.asarray(variables["layer/a"].value).all()
+
+
+def test_what_was_built_on_shapes_gets_no_initial_values(arrays):
+    def refused(shape, dtype):
+        raise AssertionError("an initial value that nothing reads")
+
+    with on_shapes("test"), keras.name_scope("layer"):
+        variables = {
+            f"layer/{n}": keras.Variable(refused, shape=(2, 3), dtype="float32", name=n)
+            for n in ("a", "b")
+        }
+    assign(variables, arrays, source="step 3")
+    assert all(np.asarray(variable.value).all() for variable in variables.values())
 
 
 def test_only_what_is_named_is_admitted(variables, arrays):

@@ -84,6 +84,14 @@ def test_a_converted_vocabulary_has_the_same_ids_and_texts(name, lines, tmp_path
             assert theirs.decode(ids) == ours.decode(ids), text
 
 
+def test_a_sentencepiece_model_goes_beside_its_tokenizer_json(lines, tmp_path):
+    ours = trained(lines, tmp_path)
+    write_tokenizer(ours, tmp_path, ENDED)
+    again = vocabulary.sentencepiece_vocabulary(str(tmp_path / "tokenizer.model"), extra_ids=0)
+    assert again.vocab_size == ours.vocab_size
+    assert [*again.encode(lines[0])] == [*ours.encode(lines[0])]
+
+
 def test_templates_put_the_tokens_around_a_text(tmp_path):
     ours = vocabulary.byte_vocabulary(extra_ids=100)
     for template, before, after in (

@@ -94,6 +94,12 @@ def test_a_sample_depends_on_the_seed_and_keeps_the_order():
     assert select(texts, first, Counts()) == texts[:3]
 
 
+def test_a_feature_that_no_example_has_is_refused():
+    corpus = tokenizer_corpus.TaskText(mixture_or_task_name="tiny", features=("words",))
+    with pytest.raises(UserError, match="'words' before its preprocessors, but text, more"):
+        list(corpus._texts({"text": b"a", "more": b"b", "number": 1}))
+
+
 def test_what_sentencepiece_would_drop_is_counted_and_told(tmp_path):
     path = tmp_path / "mixed.txt"
     path.write_text(TEXT + "x" * 5000 + "\n\nblock \u2585\n" + "last\n")

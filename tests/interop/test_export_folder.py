@@ -58,6 +58,7 @@ def test_a_run_on_bytes_has_a_tokenizer_and_a_card(continues, tmp_path, capsys):
     assert "GPT2LMHeadModel; read back, its outputs differ by 0.0e+00" in capsys.readouterr().out
     config = json.loads((target / "config.json").read_text())
     assert (config["bos_token_id"], config["eos_token_id"], config["pad_token_id"]) == (0, 1, 0)
+    assert config["n_ctx"] == config["n_positions"] == 40
     card = (target / "README.md").read_text()
     assert "library_name: transformers" in card
     assert "| MIXTURE_OR_TASK_NAME | 'tiny_text' |" in card

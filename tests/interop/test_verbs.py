@@ -18,13 +18,14 @@ TEXT = "\n".join(map("".join, LETTERS)) + "\n"
 
 @pytest.fixture
 def run(tmp_path, capfd):
-    """Calls a verb and returns what it printed."""
+    """Calls a verb and returns what it printed, the error where it is to fail."""
 
-    def call(*arguments):
+    def call(*arguments, status=0):
         # A command is a process of its own, which registers one task.
         user_names.free(*(n for n in seqio.TaskRegistry.names() if n.startswith("imported_")))
-        assert main([*map(str, arguments)]) == 0
-        return capfd.readouterr().out
+        assert main([*map(str, arguments)]) == status
+        printed = capfd.readouterr()
+        return printed.err if status else printed.out
 
     return call
 
@@ -53,8 +54,14 @@ def test_a_language_model_is_evaluated_scored_continued_embedded_and_trained(run
     assert np.load(vectors).shape == (2, 16)
     steps = ["--gin.TRAIN_STEPS=2", "--gin.BATCH_SIZE=2", "--gin.EVAL_PERIOD=2"]
     again = f"--workdir={tmp_path / 'again'}"
-    run("train", f"--gin_file={workdir / 'config.gin'}", texts, *steps, again)
+    train = ["train", f"--gin_file={workdir / 'config.gin'}", texts, again]
+    run(*train, *steps)
     assert run("generate", again, "--prompt=ab", "--gin.generate.max_new_tokens=3")
+    longer = ["--gin.TRAIN_STEPS=4", *steps[1:]]
+    # The learning rate of the first two steps would have been another.
+    assert "--allow-change=steps" in run(*train, *longer, status=1)
+    run(*train, *longer, "--allow-change=steps")
+    assert (tmp_path / "again" / "checkpoints" / "4").is_dir()
 
 
 def test_a_classifier_predicts_is_evaluated_and_trained(run, tmp_path):

@@ -18,12 +18,11 @@ import numpy as np
 
 from lm import config
 from lm.engines import get
+from lm.engines.device_memory import device_memory
 from lm.mesh.axes import declared
-from lm.mesh.device_memory import device_memory
 from lm.optim import Optimizer
-from tests.built import find
 from tests.engine import fill
-from tests.mesh.families import LENGTH, MODELS, ROWS, features, objective
+from tests.mesh.families import features, objective
 
 COLLECTIVES = "all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute"
 MICROBATCHES = {"gpt2_short": 2}
@@ -118,11 +117,21 @@ def foretold(name: str, grid: Any) -> dict[str, int]:
     """Returns what `lm summary --mesh` says of the same step."""
     return device_memory(
         grid,
-        model=find(MODELS, name).factory,
+        objective=objective(name),
         optimizer=rule,
-        rows=ROWS,
-        length=LENGTH,
+        features=features(name),
+        microbatches=MICROBATCHES.get(name, 1),
     )._asdict()
+
+
+def analysed(step: Any) -> dict[str, int]:
+    """Returns what the compiler says of a step that was compiled with all its arrays."""
+    found = step.memory_analysis()
+    return {
+        "arguments": found.argument_size_in_bytes,
+        "outputs": found.output_size_in_bytes - found.alias_size_in_bytes,
+        "temporaries": found.temp_size_in_bytes,
+    }
 
 
 def rule() -> Optimizer:
@@ -150,6 +159,7 @@ def run(pairs: Sequence[str]) -> dict[str, Any]:
                 "bytes": state_bytes(made),
                 "one": state_bytes(alone),
                 "foretold": foretold(family, grid) if family in EVALUATED else None,
+                "analysed": analysed(made._train),
             }
     return found
 

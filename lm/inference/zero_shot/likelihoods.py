@@ -22,7 +22,8 @@ from lm.types import Tensor
 
 Tokens = tuple[int, ...]
 
-NARROW, MIDDLE, WIDE = 16, 64, 256  # widths that tokens are padded to
+NARROW = 16  # the least width that tokens are padded to
+STEPS = ((512, 64), (float("inf"), 256))  # up to a length, multiples of a number
 
 
 class Query(NamedTuple):
@@ -200,7 +201,11 @@ def _power_of_two(number: int) -> int:
 
 
 def _width(length: int, most: int | None) -> int:
-    """Returns the padded width of a context or a continuation, of which there are few."""
-    widths = (width for width in (NARROW, MIDDLE) if length <= width)
-    width = next(widths, -(-length // WIDE) * WIDE)
+    """Returns the padded width of a context or a continuation, of which there are few.
+
+    >>> [_width(length, None) for length in (3, 17, 100, 257, 600)]
+    [16, 64, 128, 320, 768]
+    """
+    step = next(step for longest, step in STEPS if length <= longest)
+    width = NARROW if length <= NARROW else -(-length // step) * step
     return width if most is None else min(width, most)

@@ -1,0 +1,66 @@
+"""Requests per second of models that score the same texts, with a prompt in common and without."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from lm.bench.measure import Speed
+from lm.bench.peers import Report, alternate
+from lm.data.evaluation.questions import Choice, Question, find, with_exemplars
+
+Request = tuple[str, str]
+"""A text to read and one to score after it."""
+Scorer = Callable[[Sequence[Request]], Any]
+
+SETS = {"shared prompts": ("commonsense_qa", 3), "prompts of their own": ("lambada", 0)}
+HEADERS = "prompts", "question set", "requests", "requests/s of each", "ours is faster by"
+
+
+def row(
+    kind: str, scorers: Mapping[str, Scorer], *, limit: int, windows: int, report: Report = print
+) -> list[object]:
+    """Measures all scorers on a kind of prompt, in turn, and returns a line for `HEADERS`.
+
+    Args:
+        kind: one of `SETS`.
+        scorers: `ours` and others by name; each scores some requests.
+        limit: questions from the start of the set.
+        windows: timed calls of each, after one that compiles.
+        report: is given a line for each call.
+    """
+    name, shots = SETS[kind]
+    asked = requests(name, shots=shots, limit=limit)
+    calls = {name: partial(score, asked) for name, score in scorers.items()}
+    speeds = alternate(calls, tokens=len(asked), windows=windows, report=report)
+    ours = speeds["ours"].tokens_per_second
+    ratios = [f"{ours / s.tokens_per_second:.2f}" for n, s in speeds.items() if n != "ours"]
+    each = ", ".join(f"{name} {shown(speed)}" for name, speed in speeds.items())
+    return [kind, f"{name}, {shots} solved before", len(asked), each, ", ".join(ratios)]
+
+
+def shown(speed: Speed) -> str:
+    """Returns the median and the range of a speed.
+
+    >>> shown(Speed(4.0, 2.0, 8.25, 10))
+    '4.0 (2.0 to 8.2)'
+    """
+    return f"{speed.tokens_per_second:.1f} ({speed.slowest:.1f} to {speed.fastest:.1f})"
+
+
+def requests(name: str, *, shots: int, limit: int) -> list[Request]:
+    """Returns what is asked for the first questions of a set, each after some solved ones."""
+    whole = list(find(name)[0].questions())
+    asked = with_exemplars(whole[:limit], whole, shots, 0)
+    return [request for question in asked for request in requests_of(question)]
+
+
+def requests_of(question: Question) -> list[Request]:
+    """Returns the requests of a question: one for each answer.
+
+    >>> requests_of(Choice(("Is it?", "Is it?"), ("yes", "no"), (0,)))
+    [('Is it?', ' yes'), ('Is it?', ' no')]
+    """
+    if isinstance(question, Choice):
+        answers = (question.delimiter + answer for answer in question.answers)
+        return list(zip(question.contexts, answers, strict=True))
+    return [(question.context, f" {question.answer}")]  # type: ignore[union-attr]

@@ -1,0 +1,146 @@
+"""An LSTM over a row with a gradient of its own: that of the recurrent matrix is one product.
+
+The gradient of a loop adds to that of U [D, 4D] at every position, which moves far more memory than
+all else. Here a loop from the last position to the first finds the gradients of the gates alone;
+that of U is the product of all states with all of them, after the loop.
+"""
+
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from lm.nn.branch import State
+from lm.nn.scan import loop
+from lm.types import Tensor
+
+
+class Step(NamedTuple):
+    """What a position leaves: h, c and the gates i, f, o, g as one, float32 [B, 6D]; h and c."""
+
+    left: Tensor
+    h: Tensor
+    c: Tensor
+
+
+class Slopes(NamedTuple):
+    """Gradients before a position, float32: of its gates [B, 4D], of h and of c [B, D]."""
+
+    gates: Tensor
+    h: Tensor
+    c: Tensor
+
+
+class Masks(NamedTuple):
+    """bool [B, T, 1]: where the state before counts as zero, stands still, is a constant."""
+
+    resets: Tensor
+    holds: Tensor
+    cuts: Tensor
+
+
+def lstm_row(
+    x: Tensor, kernel: Tensor, masks: Masks, state: State, *, forget_bias: float
+) -> Tensor:
+    """Returns h and c after each position, float32 [B, T, 2D].
+
+    `[i, f, o, g] = x_t + h_{t-1} U`, `c_t = σ(f + forget_bias) ⊙ c_{t-1} + σ(i) ⊙ tanh(g)`,
+    `h_t = σ(o) ⊙ tanh(c_t)`.
+
+    Args:
+        x: projected inputs [B, T, 4D].
+        kernel: U [D, 4D], in the type of x.
+        masks: where a state begins, stands still, is a constant.
+        state: h and c [B, D] before the first position.
+        forget_bias: added to f.
+    """
+
+    @ops.custom_gradient
+    def differentiable(x: Tensor, kernel: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Any]:
+        left = forward(x, kernel, masks, (h, c), forget_bias)  # [B, T, 6D]
+        width = h.shape[-1]
+        after = left[..., : 2 * width]
+
+        def gradient(*args: Tensor, upstream: Tensor = None) -> tuple[Tensor, ...]:
+            upstream = args[0] if upstream is None else upstream
+            first = ops.concatenate([ops.cast(h, "float32"), c], axis=-1)[:, None]
+            before = ops.concatenate([first, after[:, :-1]], axis=1)
+            before = ops.where(masks.resets, 0.0, before)
+            slopes, last = backward(upstream, left[..., 2 * width :], before, kernel, masks)
+            slopes = ops.cast(slopes, x.dtype)
+            rows = ops.reshape(before[..., :width], (-1, width))
+            of_kernel = ops.matmul(
+                ops.transpose(ops.cast(rows, x.dtype)), ops.reshape(slopes, (-1, 4 * width))
+            )
+            return slopes, of_kernel, ops.cast(last.h, h.dtype), last.c
+
+        return after, gradient
+
+    return differentiable(x, kernel, *state)
+
+
+def forward(
+    x: Tensor, kernel: Tensor, masks: Masks, state: tuple[Tensor, Tensor], forget_bias: float
+) -> Tensor:
+    """Returns what each position leaves, float32 [B, T, 6D]."""
+
+    def step(now: tuple[Tensor, Masks], before: Step) -> Step:
+        x, (reset, hold, _) = now
+        h, c = (ops.where(reset, 0.0, s) for s in (before.h, before.c))
+        gates = ops.cast(x + ops.matmul(h, kernel), "float32")
+        i, f, o, g = ops.split(gates, 4, axis=-1)
+        i, f, o, g = ops.sigmoid(i), ops.sigmoid(f + forget_bias), ops.sigmoid(o), ops.tanh(g)
+        after = f * c + i * g
+        c = ops.where(hold, before.c, after)
+        h = ops.where(hold, before.h, ops.cast(o * ops.tanh(after), x.dtype))
+        return Step(ops.concatenate([ops.cast(h, "float32"), c, i, f, o, g], axis=-1), h, c)
+
+    h, c = state
+    nothing = ops.zeros((ops.shape(h)[0], 6 * h.shape[-1]), "float32")
+    return loop(step, (x, masks), Step(nothing, ops.cast(h, x.dtype), c))[0]
+
+
+def backward(
+    upstream: Tensor, gates: Tensor, before: Tensor, kernel: Tensor, masks: Masks
+) -> tuple[Tensor, Slopes]:
+    """Returns the gradients of the gates [B, T, 4D], and those before the first position.
+
+    Args:
+        upstream: of h and c after each position, [B, T, 2D].
+        gates: activated, [B, T, 4D].
+        before: h and c that each position reads, [B, T, 2D].
+        kernel: U [D, 4D].
+        masks: as of `lstm_row`.
+    """
+    transposed = ops.transpose(kernel)
+
+    def step(now: Any, later: Slopes) -> Slopes:
+        upstream, gates, before, (reset, hold, cut) = now
+        from_h, from_c = ops.split(upstream, 2, axis=-1)
+        i, f, o, g = ops.split(gates, 4, axis=-1)
+        memory = ops.split(before, 2, axis=-1)[1]
+        tanh = ops.tanh(f * memory + i * g)
+        h, c = later.h + from_h, later.c + from_c  # after the position
+        own_h, own_c = ops.where(hold, 0.0, h), ops.where(hold, 0.0, c)
+        own_c = own_c + own_h * o * (1 - tanh * tanh)
+        slopes = ops.concatenate(
+            [
+                own_c * g * i * (1 - i),
+                own_c * memory * f * (1 - f),
+                own_h * tanh * o * (1 - o),
+                own_c * i * (1 - g * g),
+            ],
+            axis=-1,
+        )
+        read_h = ops.cast(ops.matmul(ops.cast(slopes, kernel.dtype), transposed), "float32")
+        # Through what the position reads, and through what it leaves as it is.
+        h = ops.where(reset, 0.0, read_h) + ops.where(hold, h, 0.0)
+        c = ops.where(reset, 0.0, own_c * f) + ops.where(hold, c, 0.0)
+        return Slopes(slopes, ops.where(cut, 0.0, h), ops.where(cut, 0.0, c))
+
+    backwards = keras.tree.map_structure(
+        lambda y: ops.flip(y, axis=1), (upstream, gates, before, masks)
+    )
+    zero = ops.zeros_like(before[:, 0, : before.shape[-1] // 2])
+    found, last = loop(step, backwards, Slopes(ops.zeros_like(gates[:, 0]), zero, zero))
+    return ops.flip(found, axis=1), last
