@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from lm.bench.measure import Speed
-from lm.bench.peers import Report, alternate
+from lm.bench.peers import Calls, Report, alternate
 from lm.data.evaluation.questions import Choice, Question, find, with_exemplars
 
 Request = tuple[str, str]
@@ -30,7 +30,7 @@ def row(
     """
     name, shots = SETS[kind]
     asked = requests(name, shots=shots, limit=limit)
-    calls = {name: partial(score, asked) for name, score in scorers.items()}
+    calls: Calls = {name: partial(score, asked) for name, score in scorers.items()}
     speeds = alternate(calls, tokens=len(asked), windows=windows, report=report)
     ours = speeds["ours"].tokens_per_second
     ratios = [f"{ours / s.tokens_per_second:.2f}" for n, s in speeds.items() if n != "ours"]
