@@ -55,6 +55,22 @@ class ParagraphVectors:
         names = [vocabulary.decode([i + SPECIAL_IDS]) for i in range(len(words))]
         return cls(run, KeyedVectors(None, tables.documents), KeyedVectors(names, words))
 
-    def infer_vector(self, doc_words: Sequence[str], **settings: Any) -> np.ndarray:
-        """Returns the vector of the words of a new document; settings as of `Run.embed`."""
-        return self.run.embed([" ".join(doc_words)], **settings)[0]
+    def infer_vector(
+        self,
+        doc_words: Sequence[str],
+        alpha: float | None = None,
+        min_alpha: float | None = None,
+        epochs: int | None = None,
+    ) -> np.ndarray:
+        """Returns the vector of the words of a new document, float32 [D].
+
+        Args:
+            doc_words: the words.
+            alpha: learning rate of the first pass; these three are by default those of the run.
+            min_alpha: that of the last pass.
+            epochs: passes over the words.
+        """
+        given = {"learning_rate": alpha, "final_learning_rate": min_alpha, "epochs": epochs}
+        infer = self.run.config.configured("lm.inference.infer_paragraphs.infer")
+        settings = {name: value for name, value in given.items() if value is not None}
+        return infer(trained=self.run.trained, texts=[" ".join(doc_words)], **settings)[0]

@@ -127,6 +127,8 @@ def test_a_run_is_an_object_with_the_verbs_of_word_vectors(folder, tmp_path):
     assert len(model.dv.most_similar(3, topn=4)) == 4
     words = ["the", "cat"]
     np.testing.assert_array_equal(model.infer_vector(words), model.run.embed(["the cat"])[0])
+    np.testing.assert_array_equal(model.infer_vector(words, epochs=20), model.infer_vector(words))
+    assert not np.array_equal(model.infer_vector(words, alpha=0.5), model.infer_vector(words))
     model.wv.save_word2vec_format(tmp_path / "words.bin", binary=True)
     again = KeyedVectors.load_word2vec_format(tmp_path / "words.bin", binary=True)
     np.testing.assert_array_equal(again["cat"], model.wv["cat"])

@@ -7,7 +7,7 @@ The file has a line for each word, most frequent first: the word, a tab, how oft
 import collections
 import functools
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -63,8 +63,12 @@ class WordVocabulary(ClosedVocabulary):
             )
             return tf.lookup.StaticHashTable(pairs, UNKNOWN_ID)
 
+    @functools.cached_property
+    def _encoder(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        return tf.function(self._encode_tf, input_signature=[tf.TensorSpec([], tf.string)])
+
     def _encode(self, s: str) -> list[int]:
-        return self._encode_tf(tf.constant(s)).numpy().tolist()
+        return self._encoder(tf.constant(s)).numpy().tolist()
 
     def _encode_tf(self, s: tf.Tensor) -> tf.Tensor:
         return self._table.lookup(split(s))
