@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from lm.nn.query_blocks import at_once
 from lm.nn.stack import times
 
 TRAINING_PASSES = 3  # forward, and backward for the activations and for the weights
@@ -22,7 +23,8 @@ def matmul_flops(call: Callable[[Any], Any], specs: Mapping[str, keras.KerasTens
         specs: shape and type of every feature.
     """
     count = {"tensorflow": _tensorflow_flops, "jax": _jax_flops}[keras.backend.backend()]
-    return count(call, specs)
+    with at_once():
+        return count(call, specs)
 
 
 def _tensorflow_flops(call: Callable[[Any], Any], specs: Mapping[str, Any]) -> int:

@@ -154,12 +154,24 @@ def _update_nodes(
             e = math.exp(-abs(z))  # at most 1
             work.gradient[p] = a * (y - (ONE if z > 0 else e) / (ONE + e))
             loss += a * (max(z, ZERO) + math.log(ONE + e) - y * z)
+        _exchange(work, rate, table, node)
+    return loss
+
+
+@_inlined()
+def _exchange(work: Work, rate: np.float32, table: np.ndarray, node: int) -> None:
+    """Fills in G U and adds rate · Gᵀ H to a node; for one vector in one pass over the node."""
+    if len(work.h) == 1 and rate > 0:
+        gradient = work.gradient[0]
+        for d in range(table.shape[1]):
+            u = table[node, d]
+            work.back[0, d] += gradient * u
+            table[node, d] = u + rate * gradient * work.h[0, d]
+    else:
         for p in range(len(work.h)):
             _add(work.gradient[p], table, node, work.back, p)
-        if rate > 0:
-            for p in range(len(work.h)):
-                _add(rate * work.gradient[p], work.h, p, table, node)
-    return loss
+        for p in range(len(work.h) if rate > 0 else 0):
+            _add(rate * work.gradient[p], work.h, p, table, node)
 
 
 @_inlined()

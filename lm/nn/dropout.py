@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from lm.errors import LayerError
-from lm.nn.random import uniform
+from lm.nn.random import hashed, word
 from lm.parts import part
 from lm.ranges import UnitFloat
 from lm.types import Shape, Tensor, Training
@@ -45,7 +45,22 @@ class Dropout(keras.layers.Layer):
     def call(self, x: Tensor, training: Training = None) -> Tensor:
         if not training or self.rate == 0:
             return x
+        return self.dropped(x, word(self.seed.next()))
+
+    def dropped(self, x: Tensor, key: Tensor) -> Tensor:
+        """Returns what a call does in training, from a draw of the seed, uint32 [2]."""
         axes = enumerate(ops.shape(x))
         shape = tuple(1 if axis in self.broadcast_axes else n for axis, n in axes)
-        is_kept = uniform(shape, self.seed) >= self.rate
+        is_kept = hashed(shape, key, ops.arange(shape[0], dtype="int32")) >= self.rate
         return ops.where(is_kept, x / (1 - self.rate), ops.zeros_like(x))
+
+    def keys(self, count: int) -> Tensor:
+        """Returns so many draws of the seed, uint32 [count, 2]; None where a call drops nothing.
+
+        For a loop, inside of which the seed cannot advance.
+        """
+        if not self.built:
+            self.build(())
+        if self.rate == 0 or not self._get_call_context().get_value("training"):
+            return None
+        return word(ops.stack([self.seed.next() for _ in range(count)]))

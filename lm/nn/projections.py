@@ -1,6 +1,6 @@
 """Attention's parts: dense layers, heads, and dot products between them, whole or from a cache."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import keras
@@ -11,6 +11,7 @@ from lm.nn.branch import Factory
 from lm.nn.cache import by_prompt
 from lm.nn.initializers import Initializer, initializer
 from lm.nn.kernels import Dense
+from lm.nn.query_blocks import attend_in_blocks, is_long
 from lm.types import Layer, Shape, Tensor
 
 
@@ -65,8 +66,23 @@ def attend_by_head(
 ) -> Tensor:
     """Returns what `attend` does, from keys and values [B, H, S, K].
 
-    Caches lie by head, as matrix products read them: no step transposes them.
+    Caches lie by head, as matrix products read them: no step transposes them. Many queries attend a
+    block at a time, see `lm.nn.query_blocks`.
     """
+    if is_long(query):
+        return attend_in_blocks(attend_at_once, query, (key, value), mask, bias, dropout)
+    return attend_at_once(query, key, value, mask, bias, dropout)
+
+
+def attend_at_once(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor,
+    bias: Tensor,
+    dropout: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Returns what `attend_by_head` does, from the logits of all queries."""
     logits = ops.cast(dot_products(query, key), "float32")  # [B, H, T, S]
     if bias is not None:
         logits = logits + bias
