@@ -40,6 +40,7 @@ class Engine:
     Raises:
         ConfigError: the optimizer or a setting is not supported.
         UserError: there is not enough memory for a second copy of the tables.
+
     Source: Recht et al. 2011 (https://arxiv.org/abs/1106.5730) for threads without locks.
     """
 
