@@ -1,6 +1,6 @@
-"""What every test and doctest shares: the engine, silence, seeds, the folder of data sets.
+"""Shared by every test and doctest: engine, log level, seeds, the folder of data sets.
 
-It lies at the root because the doctests of `lm/` need it as much as `tests/` does.
+It is in the root because the doctests of `lm/` need it, too.
 """
 
 import importlib.util
@@ -16,7 +16,7 @@ import lm  # noqa: F401 - sets XLA's flags before anything starts JAX
 ROOT = Path(__file__).resolve().parent
 BLOCKED = ("tensorflow", "tensorflow_text", "tensorflow_datasets", "seqio", "t5")
 
-# What works with other libraries imports them; they are the extras `parity`, `eval` and `onnx`.
+# These modules import other libraries, which are the extras `parity`, `eval` and `onnx`.
 NEEDS = {
     "lm/bench/against_*.py": "torch",
     "lm/bench/torch_*.py": "torch",
@@ -33,7 +33,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that takes TensorFlow away."""
+    """Add the option that blocks TensorFlow."""
     parser.addoption(
         "--block-tensorflow",
         action="store_true",
@@ -50,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    """Say which engine runs."""
+    """Report which engine runs."""
     blocked = ", TensorFlow blocked" if config.getoption("--block-tensorflow") else ""
     return f"engine: {os.environ['KERAS_BACKEND']}{blocked}"
 
@@ -68,7 +68,7 @@ def fixed_seed() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="module")
 def compiled_by_one_file() -> Iterator[None]:
-    """Drop what JAX compiled for the tests of a file: gigabytes, which it would keep."""
+    """Drop the programs that JAX compiled for a test file; otherwise it keeps gigabytes."""
     yield
     jax = sys.modules.get("jax")
     if jax:
@@ -88,7 +88,7 @@ def doctest_names(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """The folder of local data sets; a test that needs it is skipped where it is absent."""
+    """The folder of local data sets; tests that need it are skipped if it does not exist."""
     from lm.data.storage.files import data_dir
 
     folder = data_dir()

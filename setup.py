@@ -10,7 +10,7 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).parent
 DATA_FOLDERS = ("gin", "tokenizers")
 
-# `t5` brings `seqio-nightly` and `tfds-nightly`. `seqio` must not stand beside `seqio-nightly`:
+# `t5` requires `seqio-nightly` and `tfds-nightly`. `seqio` must not be installed with the former:
 # both own the folder `seqio` and overwrite each other.
 INSTALL = [
     "babel>=2.14",
@@ -63,8 +63,8 @@ def version() -> str:
 class BuildWithData(build_py):
     """Copy `gin/` and `tokenizers/` into the built package `lm`.
 
-    They are no packages (an `__init__.py` in them would shadow the installed `gin` and
-    `tokenizers`), hence neither `packages` nor `package_data` reaches them. An editable install
+    They are not packages (an `__init__.py` in them would shadow the installed `gin` and
+    `tokenizers`), so neither `packages` nor `package_data` includes them. An editable install
     reads them from the checkout.
     """
 

@@ -1,8 +1,8 @@
-"""Loops compiled by Numba, and what it has no word for: memory asked in advance, users not counted.
+"""Loops compiled by Numba, with two things that Numba lacks: prefetching, uncounted references.
 
-An array that is handed over, or taken from a tuple, is counted by Numba with an atomic operation.
-In a loop over rows of a hundred numbers that takes longer than the work; so functions that take
-tuples of arrays are written out where they are called, and the outermost one is `uncounted`.
+Numba counts references with an atomic operation whenever an array is passed on or taken from a
+tuple. In a loop over rows of a hundred numbers that takes longer than the work itself. So
+functions that take tuples of arrays are inlined, and the outermost one is `uncounted`.
 """
 
 import functools
@@ -17,21 +17,21 @@ from numba.extending import intrinsic
 compiled = functools.partial(numba.njit, cache=True, nogil=True, error_model="numpy")
 inlined = functools.partial(compiled, inline="always")
 
-LINE = 16  # float32 numbers that memory hands over at once
+LINE = 16  # float32 numbers in a cache line
 _INT, _BYTES = ir.IntType(32), ir.IntType(8).as_pointer()
 _FOR_WRITING, _KEEP, _DATA = (ir.Constant(_INT, x) for x in (1, 3, 1))
 
 
 @inlined()
 def prefetch(table: Any, row: int) -> None:
-    """Asks for a row of a float32 table [N, D]; nothing changes but how soon it can be read."""
+    """Prefetches a row of a float32 table [N, D]; affects only speed."""
     for column in range(0, table.shape[1], LINE):
         _prefetch_line(table, row, column)
 
 
 @intrinsic
 def _prefetch_line(typing_context: Any, table: Any, row: Any, column: Any) -> Any:
-    """LLVM's `prefetch` of the line that holds a number."""
+    """LLVM's `prefetch` of the cache line that holds a number."""
     del typing_context
 
     def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
@@ -50,9 +50,9 @@ def _prefetch_line(typing_context: Any, table: Any, row: Any, column: Any) -> An
 
 @intrinsic
 def uncounted(typing_context: Any, given: Any) -> Any:
-    """Returns an array, or a tuple of arrays, whose users are not counted.
+    """Returns an array, or a tuple of arrays, without reference counting.
 
-    The caller must hold the arrays as long as they are used.
+    The caller must keep the arrays alive while they are used.
     """
     del typing_context
 
@@ -63,7 +63,7 @@ def uncounted(typing_context: Any, given: Any) -> Any:
 
 
 def _without_owner(context: Any, builder: Any, kind: Any, value: Any) -> Any:
-    """Returns a value in which no array knows who owns its memory."""
+    """Returns a value whose arrays do not refer to the owner of their memory."""
     if isinstance(kind, BaseTuple):
         parts = [
             _without_owner(context, builder, part, builder.extract_value(value, number))

@@ -1,4 +1,4 @@
-"""ag_news: articles of news, four topics.
+"""ag_news: news articles, four topics.
 
 What: title and description of each article; the official test set of AG News, split again.
 Source: `ag_news/*.tsv[.gz]` below `LM_DATA_DIR`, from github mhjabreel/CharCnn_Keras.

@@ -1,6 +1,6 @@
-"""boolq: is the answer to a question about a passage yes?
+"""boolq: yes-no questions on a passage.
 
-What: naturally asked yes-no questions with passages of Wikipedia, as SuperGLUE has them.
+What: naturally asked questions with passages from Wikipedia, as in SuperGLUE.
 Source: `boolq/*.jsonl.gz`, `fewglue/BoolQ.jsonl` below `LM_DATA_DIR`, from github
 mosaicml/llm-foundry and github timoschick/fewglue.
 Licence: CC BY-SA 3.0.

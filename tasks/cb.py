@@ -1,6 +1,6 @@
-"""cb: does a speaker stand by the clause that a text embeds?
+"""cb: is a speaker committed to the clause embedded in a text?
 
-What: the CommitmentBank, as SuperGLUE has it.
+What: the CommitmentBank, as in SuperGLUE.
 Source: `nli/commitment_bank/*.tsv` below `LM_DATA_DIR`, from github
 felipessalvatore/NLI_datasets.
 Licence: none stated (de Marneffe et al.; SuperGLUE); treat as research use.

@@ -1,8 +1,8 @@
-"""cola: sentences of linguistics, acceptable English or not.
+"""cola: sentences from the linguistics literature, acceptable English or not.
 
 What: the Corpus of Linguistic Acceptability, public part.
 Source: `cola/*.tsv` below `LM_DATA_DIR`, from github nyu-mll/CoLA-baselines.
-Licence: copyright of the publications that the sentences are from; research use.
+Licence: copyright of the publications that the sentences come from; research use.
 Splits: train 8,551, validation 1,043 (in and out of domain, as in GLUE).
 
 Metrics: Matthews' correlation. `cola_text` is text to text. Example:

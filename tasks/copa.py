@@ -3,8 +3,8 @@
 What: the Choice of Plausible Alternatives, its development set.
 Source: `copa_dev/*.jsonl` below `LM_DATA_DIR`, from github.com/drwiner/COPA.
 Licence: BSD 2-Clause.
-Splits: of 500 questions a fifth, by content, is validation, the others are train: SuperGLUE's are
-others of the same 500.
+Splits: of 500 questions a fifth, by content, is validation, the others are train; SuperGLUE splits
+the same 500 differently.
 
 Metrics: accuracy. `copa_text` is text to text. Example:
 

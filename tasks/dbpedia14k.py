@@ -1,4 +1,4 @@
-"""dbpedia14k: first sentences of articles of an encyclopedia, fourteen kinds of things.
+"""dbpedia14k: first sentences of encyclopedia articles, fourteen kinds of things.
 
 What: a balanced sample of the DBpedia ontology set, 1,000 texts of each label, without titles.
 Source: `dbpedia14k/*.tsv[.gz]` below `LM_DATA_DIR`, from github KEAML-JLU/DeepTextClustering.

@@ -1,10 +1,10 @@
 """eutrans_es_en, eutrans_en_es: tourist phrases between Spanish and English.
 
-What: sentences of a hotel desk from a small vocabulary (EuTrans-I), tokenized, half synthetic:
+What: sentences from a hotel desk with a small vocabulary (EuTrans-I), tokenized, half synthetic;
 a translation model learns them within a minute.
 Source: `eutrans_es_en/*.txt` below `LM_DATA_DIR`, from github lvapeab/nmt-keras.
 Licence: the repository is MIT; the corpus states none.
-Splits: train 9,900, validation 100, test 2,996. The corpus repeats sentences, also across them.
+Splits: train 9,900, validation 100, test 2,996. Sentences are repeated, also across splits.
 
 Metrics: BLEU, chrF. Example (eutrans_es_en):
 

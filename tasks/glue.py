@@ -1,10 +1,10 @@
 """glue_cola, glue_sst2, glue_mrpc, …: the GLUE benchmark in full, from TFDS.
 
-What: nine tasks of sentences and pairs; sst, cola, mrpc, rte, wnli, stsb below `LM_DATA_DIR` need
-no TFDS. t5 names the text-to-text form of the same data `glue_sst2_v002`.
+What: nine tasks of sentences and pairs; sst, cola, mrpc, rte, wnli, stsb below `LM_DATA_DIR` do not
+need TFDS. t5 names the text-to-text form of the same data `glue_sst2_v002`.
 Source: TFDS `glue/<task>:1.0.0`; `tfds build` with that name downloads one.
 Licence: by task, see https://gluebenchmark.com.
-Splits: train, validation (mnli: matched, test is mismatched); labels of the tests are not public.
+Splits: train, validation (mnli: matched; test is mismatched); test labels are not public.
 
 Metrics: those of GLUE: Matthews' correlation (cola), F1 and accuracy (mrpc, qqp), Pearson's and
 Spearman's correlation (stsb), accuracy. `glue_<task>_text` is text to text.

@@ -1,4 +1,4 @@
-"""imdb: film reviews, positive or negative; imdb_unsup: 50,000 more of them; imdb_paragraphs: all.
+"""imdb: film reviews, positive or negative; imdb_unsup: 50,000 unlabelled; imdb_paragraphs: all.
 
 What: the Large Movie Review dataset; long texts with `<br />` marks, as published.
 Source: `imdb/*.jsonl.gz`, `imdb_unsup/*.jsonl.gz` below `LM_DATA_DIR`, from github dax44/AMLM and
@@ -6,8 +6,8 @@ github PVidyadhar/Detection-of-Fraud-apps-using-Sentiment-Analysis.
 Licence: none stated (Maas et al. 2011); treat as research use.
 Splits: train 25,000, of which a tenth is the split validation, test 25,000; imdb_unsup: train
 50,000, of which a hundredth is the split validation. The films of train and test are different.
-imdb_paragraphs has the split train alone, 100,000 in order: train, test, unlabelled. Vectors of it
-have seen the texts of the test reviews, not their labels.
+imdb_paragraphs has only the split train, 100,000 in order: train, test, unlabelled. Vectors trained
+on it have seen the texts of the test reviews, but not their labels.
 
 Metrics: accuracy. `imdb_text` is text to text; imdb_unsup is for language models. Example (imdb):
 

@@ -1,4 +1,4 @@
-"""lm1b: the One Billion Word benchmark, shuffled sentences of news.
+"""lm1b: the One Billion Word benchmark, shuffled sentences from news.
 
 What: English sentences, tokenized, one document each.
 Source: TFDS `lm1b:1.1.0`; `tfds build lm1b:1.1.0` downloads it (1.7 GiB).

@@ -1,9 +1,9 @@
-"""mrpc: pairs of sentences of news, paraphrases or not.
+"""mrpc: pairs of sentences from news, paraphrases or not.
 
 What: the Microsoft Research Paraphrase Corpus.
 Source: `mrpc/*.tsv[.gz]` below `LM_DATA_DIR`, from github brmson/dataset-sts.
 Licence: MSR-SSLA, non-commercial use.
-Splits: train 3,576, validation 500 (a cut of the official training set), test 1,725.
+Splits: train 3,576, validation 500 (taken from the official training set), test 1,725.
 
 Metrics: F1, accuracy. `mrpc_text` is text to text. Example:
 

@@ -5,8 +5,8 @@ Source: `multi30k/*.txt[.gz]` below `LM_DATA_DIR`, from github multi30k/dataset.
 Licence: none stated; treat as non-commercial research use (the captions derive from Flickr30K).
 Splits, for every direction: train 29,000, validation 1,014, test 1,000 (test_2016_flickr).
 
-`multi30k_<src><tgt>_prefix` is the same after T5's words `translate English to German: `, and the
-mixture `multi30k_all` has all six of them at equal rates.
+`multi30k_<src><tgt>_prefix` is the same with T5's prefix `translate English to German: `, and the
+mixture `multi30k_all` contains all six of them at equal rates.
 
 Metrics: BLEU (sacrebleu 13a, cased), chrF. Example (multi30k_ende):
 

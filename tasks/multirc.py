@@ -1,12 +1,12 @@
-"""multirc: is a suggested answer to a question about a passage right?
+"""multirc: is a suggested answer to a question on a passage correct?
 
-What: Multi-Sentence Reading Comprehension, as SuperGLUE has it; several answers may be right.
+What: Multi-Sentence Reading Comprehension, as in SuperGLUE; several answers may be correct.
 Source: `fewglue/MultiRC.jsonl` below `LM_DATA_DIR`, from github.com/timoschick/fewglue.
 Licence: none stated (SuperGLUE); treat as research use.
-Splits: a quarter of its 32 lines, by content, is validation, the others are train: enough to try,
-too few to learn from; `super_glue_multirc` is all of it.
+Splits: a quarter of its 32 lines, by content, is validation, the others are train: enough for
+trying out, too few to learn from; `super_glue_multirc` is complete.
 
-Metrics: F1 over all answers, and the share of questions all of whose answers are right.
+Metrics: F1 over all answers, and the share of questions with all answers classified correctly.
 `multirc_text` is text to text. Example:
 
     inputs   [CLS] A stranger in town … [SEP] How does Jason react …? He shots him [SEP]

@@ -1,7 +1,7 @@
-"""novels_dev: thirteen English novels of 1847 to 1911; novels_dev_passages: the same in pieces.
+"""novels_dev: thirteen English novels of 1847 to 1911; novels_dev_passages: the same in passages.
 
-What: whole books, one document each; passages of about 2,000 characters, cut at blank lines, so
-that a mixture changes between books.
+What: whole books, one document each; passages of about 2,000 characters, cut at blank lines, for
+mixtures that alternate between books.
 Source: `novels_dev/{train,valid,test}/*.txt.gz` below `LM_DATA_DIR`, from github
 computationalstylistics/100_english_novels.
 Licence: public domain (every author died in 1936 or earlier).

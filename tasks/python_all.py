@@ -1,8 +1,7 @@
 """python_all: a mixture of `python_docs` and `python_code`, as an example of rates.
 
-The rate of a task grows with the number of its documents, capped at 300 and then flattened by a
-temperature of 2: r = min(documents, 300)^(1/2). A run takes such a mixture wherever it takes a
-task.
+The rate of a task grows with the number of its documents, capped at 300 and flattened by a
+temperature of 2: r = min(documents, 300)^(1/2). A mixture can be used wherever a task can.
 """
 
 from functools import partial

@@ -6,8 +6,8 @@ that `help()` shows, one document each.
 Source: the interpreter's own files, read with `ast`, never imported; no download.
 Licence: Python Software Foundation License 2.0.
 Splits: by module family (`tasks.support.standard_library`); all topics are in train, since they
-quote each other. Of equal docstrings only the first in the order of file names is kept, so no
-docstring is on two sides. Documents and characters:
+quote each other. Of equal docstrings only the first in file order is kept, so no docstring is in
+two splits. Documents and characters:
 
     Python   train               validation     test
     3.11.7   377 / 1,660,629     13 / 94,185    34 / 99,547

@@ -1,10 +1,10 @@
 """record: which entity of a passage fills the gap of a sentence?
 
-What: Reading Comprehension with Commonsense Reasoning, as SuperGLUE has it.
+What: Reading Comprehension with Commonsense Reasoning, as in SuperGLUE.
 Source: `fewglue/ReCoRD.jsonl` below `LM_DATA_DIR`, from github.com/timoschick/fewglue.
 Licence: none stated (SuperGLUE); treat as research use.
-Splits: a quarter of its 32 lines, by content, is validation, the others are train: enough to try,
-too few to learn from; `super_glue_record` is all of it.
+Splits: a quarter of its 32 lines, by content, is validation, the others are train: enough for
+trying out, too few to learn from; `super_glue_record` is complete.
 
 Metrics: exact match and F1 of words. `record_text` is text to text. Example:
 

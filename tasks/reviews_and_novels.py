@@ -1,7 +1,7 @@
 """reviews_and_novels: the texts of `imdb_unsup` and `novels_dev_passages`, one after the other.
 
-What: 49,500 film reviews and 4,400 passages of novels, enough English to compare ways to pre-train
-a small encoder. One task and no mixture, since rows that go on need the documents of one task.
+What: 49,500 film reviews and 4,400 passages of novels, for comparing pre-training methods on a
+small encoder. It is one task, not a mixture, since contiguous rows need documents of one task.
 Source, licence: those of the two; splits: train, validation.
 
 Example (the beginning of a review):

@@ -1,10 +1,10 @@
 """squad_v1, squad_v2: questions answered by a span of a paragraph, or not at all.
 
-What: the Stanford Question Answering Dataset, over Wikipedia; in v2 a third of the questions has
-no answer.
+What: the Stanford Question Answering Dataset, on Wikipedia; in v2 a third of the questions has no
+answer.
 Source: TFDS `squad/v1.1:3.0.0`, `squad/v2.0:3.0.0`; `tfds build` with that name downloads one.
 Licence: CC BY-SA 4.0.
-Splits: train, validation; the tests are not public.
+Splits: train, validation; the test sets are not public.
 
 Metrics: exact match and F1 of words. `squad_v1_text` is text to text. Example (squad_v1):
 
@@ -24,7 +24,7 @@ VERSIONS = {"v1": "v1.1", "v2": "v2.0"}
 
 
 def read(row: Row) -> Iterator[Row]:
-    """Yields a question with its answers and where the first one begins."""
+    """Yields a question with its answers and the position of the first one."""
     answers = row["answers"]
     yield {
         "question": row["question"],

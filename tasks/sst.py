@@ -1,4 +1,4 @@
-"""sst2, sst5: sentences of film reviews, how their author liked the film.
+"""sst2, sst5: sentences from film reviews, labelled with the author's sentiment.
 
 What: the Stanford Sentiment Treebank's sentences; sst2 leaves out the neutral ones of sst5.
 Source: `sst/{sst2,sst5}/*.tsv[.gz]` below `LM_DATA_DIR`, from github munikarmanish/RNTN.

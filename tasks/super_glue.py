@@ -1,15 +1,15 @@
 """super_glue_boolq, super_glue_copa, …: the SuperGLUE benchmark for encoders, from TFDS.
 
-What: yes-no questions to a passage (boolq), entailment (cb, rte), causes and results (copa),
+What: yes-no questions on a passage (boolq), entailment (cb, rte), causes and results (copa),
 suggested answers (multirc), gaps to fill with an entity (record), words in two contexts (wic).
-boolq, cb, copa, multirc, record, rte, wic below `LM_DATA_DIR` need no TFDS, most have few examples.
+boolq, cb, copa, multirc, record, rte, wic below `LM_DATA_DIR` need no TFDS; most are small.
 t5 names the text-to-text form of the same data `super_glue_boolq_v102`.
 Source: TFDS `super_glue/<task>:1.0.2`; `tfds build` with that name downloads one.
 Licence: by task, see https://super.gluebenchmark.com.
-Splits: train, validation; labels of the tests are not public.
+Splits: train, validation; test labels are not public.
 
-Metrics: accuracy; of cb macro F1 too; of multirc F1 and exact match of questions; of record exact
-match and F1 of words. `super_glue_<task>_text` is text to text.
+Metrics: accuracy; for cb also macro F1; for multirc F1 and exact match per question; for record
+exact match and F1 of words. `super_glue_<task>_text` is text to text.
 """
 
 import seqio

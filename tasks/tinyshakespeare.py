@@ -1,15 +1,15 @@
 """tinyshakespeare, tinyshakespeare_char: 40,000 lines of Shakespeare's plays.
 
-What: one unbroken text in ASCII, with no end-of-sequence id.
+What: one continuous text in ASCII, without end-of-sequence ids.
 Source: `tinyshakespeare/input.txt` below `LM_DATA_DIR`, from github karpathy/char-rnn.
 Licence: public domain.
 Splits: the usual one: train, the first 90 % (1,003,854 characters); validation, the last 10 %
 (111,540 characters).
 
-`tinyshakespeare` is read as bytes, or by the vocabulary that a run chooses. `tinyshakespeare_char`
-has one id for each of the text's 65 characters, 3 to 67 in the order of their code points; nanoGPT
-numbers them 0 to 64. Ours keep 0 for padding and the start, 1 for the end, 2 for the unknown: 68
-ids, three of which are never a target, so the losses compare.
+`tinyshakespeare` is read as bytes, or with the vocabulary that a run chooses. In
+`tinyshakespeare_char` each of the text's 65 characters has an id, 3 to 67 in the order of their
+code points; nanoGPT numbers them 0 to 64. Here 0 is padding and start, 1 end of sequence, 2
+unknown: 68 ids, three of which are never targets, so losses are comparable.
 
 Example (the beginning):
 

@@ -1,4 +1,4 @@
-"""trec, trec_fine: what kind of answer a question asks for, 6 labels or 50.
+"""trec, trec_fine: the type of answer that a question asks for, 6 labels or 50.
 
 What: the question types of TREC.
 Source: `trec/*.tsv` below `LM_DATA_DIR`, from github harvardnlp/sent-conv-torch.

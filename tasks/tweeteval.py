@@ -1,6 +1,6 @@
 """tweeteval_emotion, tweeteval_irony, tweeteval_offensive: labels of tweets.
 
-What: three tasks of TweetEval; names of users are masked, some texts are offensive.
+What: three tasks of TweetEval; user names are masked, some texts are offensive.
 Source: `tweeteval/*/*.tsv[.gz]` below `LM_DATA_DIR`, from github cardiffnlp/tweeteval.
 Licence: by task; those of Twitter may apply.
 Splits: emotion train 3,257, validation 374, test 1,421; irony 2,862, 955, 784; offensive 11,916,

@@ -1,10 +1,10 @@
 """wic: does a word mean the same in two sentences?
 
-What: Words in Context, as SuperGLUE has it.
+What: Words in Context, as in SuperGLUE.
 Source: `fewglue/WiC.jsonl` below `LM_DATA_DIR`, from github.com/timoschick/fewglue.
 Licence: none stated (SuperGLUE); treat as research use.
-Splits: a quarter of its 32 lines, by content, is validation, the others are train: enough to try,
-too few to learn from; `super_glue_wic` is all of it.
+Splits: a quarter of its 32 lines, by content, is validation, the others are train: enough for
+trying out, too few to learn from; `super_glue_wic` is complete.
 
 Metrics: accuracy. `wic_text` is text to text. Example:
 

@@ -5,11 +5,11 @@ article, text kept byte for byte.
 Source: `wikitext2_eval/{valid,test}.txt.gz` below `LM_DATA_DIR`, from github
 pytorch/examples.
 Licence: CC BY-SA 3.0 (Merity et al. 2016, https://arxiv.org/abs/1609.07843).
-Splits: validation 60 articles, test 62. There is no train split here: train on other text.
+Splits: validation 60 articles, test 62. There is no train split: train on other text.
 
-Perplexity per word, as published, is exp(nats of the whole split / words), where a word is what
-stands between spaces and every line end counts as one more, `<eos>`: the feature `words` holds
-that number for each document, 217,646 and 245,569 in all. The line end is in the text, so no
+Perplexity per word, as published, is exp(nats of the whole split / words), where words are
+separated by spaces and every line end counts as another word, `<eos>`. The feature `words` has this
+number for each document, 217,646 and 245,569 in all. Line ends are part of the text, so no
 end-of-sequence id is added.
 
 Example (the beginning of a document):
@@ -37,7 +37,7 @@ TITLE = re.compile(r"^(?= = [^=\n]+ = $)", re.MULTILINE)  # before a heading of 
 
 
 def articles(split: str) -> Iterator[dict[str, str | int]]:
-    """The articles of a split with their words; joined they are the file."""
+    """The articles of a split with their word counts; joined, they are the file."""
     (text,) = readers.read_documents(FILES[split]())
     before, first, *others = TITLE.split(text)
     for article in (before + first, *others):

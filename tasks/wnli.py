@@ -3,8 +3,8 @@
 What: Winograd schemas as pairs of sentences, as GLUE has them.
 Source: `nli/wnli/*.tsv[.gz]` below `LM_DATA_DIR`, from github felipessalvatore/NLI_datasets.
 Licence: none stated (Levesque et al.; GLUE); treat as research use.
-Splits: train 635, validation 71. Derived from Winograd schemas: do not train on it and
-report wsc273.
+Splits: train 635, validation 71. Derived from Winograd schemas: do not report wsc273 for a model
+trained on it.
 
 Metrics: accuracy. `wnli_text` is text to text. Example:
 

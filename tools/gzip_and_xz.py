@@ -1,7 +1,7 @@
 """Bits per byte of gzip and xz on a task's held-out text: the baselines for a model.
 
-`gzip -9` compresses that text alone; `xz -9` has the training text too, as the model has: the size
-of both together minus the size of the training text. Arguments: task and split.
+`gzip -9` compresses that text alone; `xz -9` is also given the training text, as the model is: the
+size of both together minus the size of the training text. Arguments: task and split.
 """
 
 import gzip
@@ -13,7 +13,7 @@ from lm import quiet
 
 def main(task: str = "python_docs", split: str = "validation") -> None:
     """Print one line per compressor."""
-    quiet.install()  # before what loads TensorFlow
+    quiet.install()  # before any module loads TensorFlow
     from lm.data.registry import task_registry
     from lm.data.tokenizer_corpus import TaskText
 

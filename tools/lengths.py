@@ -1,4 +1,4 @@
-"""Step time, tokens per second and peak memory of equal models, from short to long rows.
+"""Step time, tokens per second and peak memory of models of equal size, from short to long rows.
 
     python tools/lengths.py --lengths=512,1024,2048,4096,8192
     KERAS_BACKEND=jax python tools/lengths.py --dtype_policy=mixed_bfloat16 --tokens=65536

@@ -1,7 +1,7 @@
-"""Requests per second of a run's scoring beside lm-evaluation-harness with transformers, in turn.
+"""Requests per second of a run's scoring and of lm-evaluation-harness with transformers, in turn.
 
-python tools/scoring_speed.py RUN EXPORT 64: the run, what `lm export` made of it, questions of each
-kind. Needs the extras `eval` and `parity`, and accelerate.
+Usage: python tools/scoring_speed.py RUN EXPORT 64, with a run folder, its folder from `lm export`,
+and the number of questions of each kind. Needs the extras `eval` and `parity`, and accelerate.
 """
 
 import sys

@@ -1,6 +1,6 @@
-"""Writes tasks/index.tsv, by which `lm list tasks` knows the tasks without loading a framework.
+"""Writes tasks/index.tsv, from which `lm list tasks` lists tasks without loading a framework.
 
-A path as the argument names another file to write.
+An optional argument is the path of another file to write.
 """
 
 import sys

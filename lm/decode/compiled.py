@@ -1,4 +1,4 @@
-"""Functions of a model's weights, compiled by Keras for whichever engine runs."""
+"""Functions of a model's weights, compiled by Keras for the current engine."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -14,13 +14,13 @@ from lm.types import Tree
 class CompiledByShape:
     """`function(model, inputs)`, compiled once for each combination of input shapes.
 
-    The weights are arguments of the compiled function, not constants in it: a later call sees
-    changed weights.
+    The weights are arguments of the compiled function, not constants, so later calls see changed
+    weights.
 
     Args:
-        model: whose weights the function reads; already built.
+        model: the built model whose weights the function reads.
         function: `(model, inputs) -> outputs`, trees of tensors.
-        copies: of the model's kernels, to multiply by; None for the model's own.
+        copies: copies of the model's kernels to use in products; None for the model's own.
     """
 
     def __init__(
@@ -32,8 +32,8 @@ class CompiledByShape:
         self.model = model
         self.function = function
         self.copies = copies
-        # One for each shape: Keras would replace a dimension that varies by an unknown one, and
-        # a search cannot allocate its state for an unknown batch size.
+        # One per shape: Keras would replace a varying dimension by an unknown one, and a search
+        # cannot allocate its state for an unknown batch size.
         self._programs: dict[tuple[Any, ...], _Program] = {}
 
     def __call__(self, inputs: Tree) -> Tree:

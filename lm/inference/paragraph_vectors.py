@@ -1,4 +1,4 @@
-"""A run of paragraph vectors as an object with gensim's verbs.
+"""A run of paragraph vectors as an object with gensim's interface.
 
 from lm.inference.paragraph_vectors import ParagraphVectors as Doc2Vec
 
@@ -27,9 +27,9 @@ class ParagraphVectors:
     """A trained model of `lm.models.paragraph_vector`.
 
     Attributes:
-        run: the run that it is of.
-        dv: vectors of the trained documents by their number; none of word vectors.
-        wv: vectors of the words; none where they were not trained.
+        run: the run.
+        dv: vectors of the training documents by number; empty for word vectors.
+        wv: word vectors; empty if words were not trained.
     """
 
     run: Run
@@ -41,7 +41,7 @@ class ParagraphVectors:
         """Loads a run folder.
 
         Raises:
-            UserError: there is none, or its model is another one.
+            UserError: there is none, or its model has no paragraph vectors.
         """
         run = load_run(workdir, checkpoint)
         objective: Any = run.trained.objective
@@ -62,13 +62,13 @@ class ParagraphVectors:
         min_alpha: float | None = None,
         epochs: int | None = None,
     ) -> np.ndarray:
-        """Returns the vector of the words of a new document, float32 [D].
+        """Returns the vector of a new document, float32 [D].
 
         Args:
-            doc_words: the words.
-            alpha: learning rate of the first pass; these three are by default those of the run.
-            min_alpha: that of the last pass.
-            epochs: passes over the words.
+            doc_words: the words of the document.
+            alpha: initial learning rate; the defaults of these three are the run's.
+            min_alpha: final learning rate.
+            epochs: number of passes over the words.
         """
         given = {"learning_rate": alpha, "final_learning_rate": min_alpha, "epochs": epochs}
         infer = self.run.config.configured("lm.inference.infer_paragraphs.infer")

@@ -1,4 +1,4 @@
-"""Plots of what a model predicts: its confusion matrix, its vectors in two dimensions."""
+"""Plots of predictions: a confusion matrix, and vectors in two dimensions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,12 +8,12 @@ import numpy as np
 from lm import disk
 from lm.data.evaluation.label_metrics import Confusion
 
-_MAX_CELLS = 20  # with more labels, neither names nor numbers can be read
+_MAX_CELLS = 20  # with more labels, names and numbers are illegible
 _DARK = 0.5
 
 
 def plot_confusion(found: Confusion, path: Path) -> None:
-    """Writes a confusion matrix as a PNG file: counts, shaded by the share of their row.
+    """Writes a confusion matrix as a PNG file: counts, shaded by their share of the row.
 
     Args:
         found: the counts.
@@ -40,9 +40,9 @@ def plot_confusion(found: Confusion, path: Path) -> None:
 
 
 def principal_components(vectors: np.ndarray, count: int = 2) -> np.ndarray:
-    """Returns vectors [N, D] along their directions of largest variance, [N, count].
+    """Returns vectors [N, D] projected on their directions of largest variance, [N, count].
 
-    The sign is that in which the largest coordinate is positive.
+    The sign is chosen so that the largest coordinate is positive.
     """
     centred = vectors - vectors.mean(axis=0)
     found = centred @ np.linalg.svd(centred, full_matrices=False)[2][:count].T
@@ -51,7 +51,7 @@ def principal_components(vectors: np.ndarray, count: int = 2) -> np.ndarray:
 
 
 def plot_projection(vectors: np.ndarray, names: Sequence[str], path: Path) -> None:
-    """Writes a picture of vectors in two dimensions, each with its name."""
+    """Writes a picture of vectors in two dimensions with their names."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 8), layout="constrained")
@@ -65,7 +65,7 @@ def plot_projection(vectors: np.ndarray, names: Sequence[str], path: Path) -> No
 
 
 def write_projector(vectors: np.ndarray, names: Sequence[str], folder: Path) -> None:
-    """Writes vectors.tsv, names.tsv and the configuration that `tensorboard --logdir` finds."""
+    """Writes vectors.tsv, names.tsv and the configuration for `tensorboard --logdir`."""
     texts = {
         "vectors.tsv": "".join("\t".join(map(str, row)) + "\n" for row in vectors),
         "names.tsv": "".join(" ".join(name.split()) + "\n" for name in names),

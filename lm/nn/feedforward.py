@@ -40,7 +40,7 @@ def squared_relu(x: Tensor) -> Tensor:
 
 @part
 class FeedForward(Branch):
-    """`activation(x W_in + b_in) W_out + b_out`, D → F → D at every position alone.
+    """`activation(x W_in + b_in) W_out + b_out`, D → F → D, at each position separately.
 
     Args:
         intermediate_dim: hidden width F.
@@ -49,7 +49,7 @@ class FeedForward(Branch):
         dropout: rate on the hidden layer.
         inner: factories of layers between the hidden layer and W_out, such as a norm.
         kernel_initializer: name or factory for the initial values of both matrices.
-        output_initializer: the same for W_out, where it differs.
+        output_initializer: the same for W_out, if it differs.
         dense: factory of the dense layers; None is Keras' Dense. Experts: `moe.ExpertDense`.
 
     Source: Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762), section 3.3.
@@ -95,8 +95,8 @@ class FeedForward(Branch):
 class GatedFeedForward(Branch):
     """`(activation(x W_gate) ⊙ x W_in) W_out`: the GLU family, named by its activation.
 
-    Sigmoid gives GLU, ReLU ReGLU, GELU GEGLU, swish SwiGLU. For the parameters of a plain
-    feed-forward of width F take 2F/3.
+    Sigmoid gives GLU, ReLU ReGLU, GELU GEGLU, swish SwiGLU. With 2F/3 it has as many parameters as
+    a plain feed-forward layer of width F.
 
     Args:
         intermediate_dim: hidden width F.

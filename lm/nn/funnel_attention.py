@@ -1,7 +1,7 @@
-"""Relative attention between positions of a row, of which the queries may be pooled once more.
+"""Relative attention within a row; the queries may be pooled more than the keys.
 
-The logit of a distance is computed in one of two forms, which are equal: `shifted` multiplies the
-queries by one vector per distance, `factorised` rotates queries and keys by their own positions.
+The logit of a distance has two equivalent forms: `shifted` multiplies the queries by one vector per
+distance, `factorised` rotates queries and keys by their own positions.
 """
 
 import functools
@@ -40,10 +40,10 @@ class Sinusoids(NamedTuple):
     """`[sin(p · w), cos(p · w)]` of positions and distances p, with D/2 frequencies w.
 
     Attributes:
-        query: [T, D], of the queries' positions.
-        key: [S, D], of the keys' positions.
-        distance: [S + r·T, D] where a query is as long as r keys: row n belongs to every query t
-            and key s with n = s + r · (T - 1 - t).
+        query: [T, D], for the queries' positions.
+        key: [S, D], for the keys' positions.
+        distance: [S + r·T, D] where a query stands for r keys: row n belongs to every query t and
+            key s with n = s + r · (T - 1 - t).
     """
 
     query: Tensor
@@ -52,13 +52,13 @@ class Sinusoids(NamedTuple):
 
 
 class Relative(NamedTuple):
-    """How queries and keys lie to each other, made by the stack for each pair of lengths.
+    """Relative positions and types of queries and keys, computed by the stack per pair of lengths.
 
     Attributes:
         sinusoids: of the positions.
         related: bool [B or 1, 1, T, S], True where position and type count: neither is a [CLS];
-            None where they always do.
-        same_type: bool [B or 1, 1, T, S], or None where all tokens have the same type.
+            None if they always do.
+        same_type: bool [B or 1, 1, T, S], or None if all tokens have the same type.
     """
 
     sinusoids: Sinusoids
@@ -67,7 +67,7 @@ class Relative(NamedTuple):
 
 
 def within_row(x: Tensor) -> Relative:
-    """Returns how the tokens of a row [B, T, D] lie to each other."""
+    """Returns the relative positions of the tokens of a row [B, T, D]."""
     count, width = x.shape[1:]
     sinusoids = relative_sinusoids(count, 1, count, 1, width)
     return Relative(Sinusoids(*(ops.convert_to_tensor(each, x.dtype) for each in sinusoids)))
@@ -77,15 +77,15 @@ def within_row(x: Tensor) -> Relative:
 def relative_sinusoids(
     count: int, stride: int, keys: int, key_stride: int, width: int
 ) -> Sinusoids:
-    """Returns the sinusoids of a row that was pooled to strides, in NumPy.
+    """Returns the sinusoids of a row pooled to strides, in NumPy.
 
-    A vector that stands for `stride` tokens has the position 1 + stride · (i - 1) of its first.
+    A vector that stands for `stride` tokens has the position of its first, 1 + stride · (i - 1).
 
     Args:
         count: number of queries T.
-        stride: tokens that a query stands for.
+        stride: number of tokens per query.
         keys: number of keys S.
-        key_stride: tokens that a key stands for.
+        key_stride: number of tokens per key.
         width: D, even.
     """
     if width % 2:
@@ -125,10 +125,10 @@ def shifted(query: Tensor, kernel: Tensor, sinusoids: Sinusoids) -> Tensor:
 
 
 def by_key(products: Tensor, keys: int) -> Tensor:
-    """Returns one product per key, [B, H, T, S], of one per distance, [B, H, T, S + r·T].
+    """Returns one product per key, [B, H, T, S], given one per distance, [B, H, T, S + r·T].
 
-    Row t begins with its distances r · (T - 1 - t) columns too early. Read as one long line and cut
-    into rows that are r shorter, all rows begin at their own first key.
+    Row t starts r · (T - 1 - t) columns too early. Flattened and cut into rows that are shorter by
+    r, all rows start at their own first key.
     """
     heads, count, size = products.shape[1:]
     ratio = (size - keys) // count
@@ -151,7 +151,7 @@ def factorised(query: Tensor, kernel: Tensor, sinusoids: Sinusoids) -> Tensor:
         sinusoids: R(p) of the positions.
 
     Source: Dai et al. 2020 (https://arxiv.org/abs/2006.03236), appendix A.2.2.
-    Departures: the paper's two products are one, of half the size.
+    Departures: the paper's two products are merged into one of half the size.
     """
     a, b = ops.split(ops.einsum("bthk,dhk->bthd", query, kernel), 2, axis=-1)
     sin, cos = (half[:, None] for half in ops.split(sinusoids.query, 2, axis=-1))  # [T, 1, D/2]
@@ -163,9 +163,9 @@ def factorised(query: Tensor, kernel: Tensor, sinusoids: Sinusoids) -> Tensor:
 class RelativeAttention(Branch):
     """`softmax((q + u)·k + related · ((q + v)·R W + (q + w)·G[same type])) v · W_o`.
 
-    q carries the scale K^-0.5, and so do the biases u, v, w; R are the sinusoids of the distance, G
-    one vector for tokens of different types and one for the same. Where the context has a source
-    (the pooling layer), keys and values come from there.
+    q and the biases u, v, w are scaled by K^-0.5; R are the sinusoids of the distance, G one vector
+    for tokens of different types and one for the same type. If the context has a source (in the
+    pooling layer), keys and values come from it.
 
     Args:
         num_heads: number of heads H.
@@ -176,7 +176,7 @@ class RelativeAttention(Branch):
         kernel_initializer: name or factory for the initial values of all but the dense biases.
 
     Raises:
-        LayerError: if the width does not divide by the heads and `head_dim` is not given.
+        LayerError: the width is not divisible by the number of heads and `head_dim` is not given.
 
     Source: Dai et al. 2020 (https://arxiv.org/abs/2006.03236), appendix A.2.
     """
@@ -251,10 +251,10 @@ def relative_weights(
     """Adds weights of `RELATIVE_WEIGHTS` to an attention: biases [H, K], W [D, H, K], G [2, H, K].
 
     Args:
-        layer: that they belong to.
+        layer: the attention layer.
         initializers: one for each weight to add.
-        x_shape: of its inputs, [..., D].
-        options: sized.
+        x_shape: shape of its inputs, [..., D].
+        options: `sized` options.
     """
     head = (options.num_heads, options.head_dim)
     rows = {"distance_kernel": x_shape[-1], "type_embeddings": 2}
@@ -267,7 +267,7 @@ def relative_weights(
 
 
 def by_type(query: Tensor, embeddings: Tensor, same_type: Tensor) -> Tensor:
-    """Returns `q_t · G[1 if of the same type else 0]`, [B, H, T, S or 1]."""
+    """Returns `q_t · G[1 if types are equal else 0]`, [B, H, T, S or 1]."""
     products = ops.einsum("bthk,ghk->bhtg", query, embeddings)
     if same_type is None:
         return products[..., 1:]

@@ -1,4 +1,4 @@
-"""Normalisation over the width, with statistics in float32 whatever the compute type."""
+"""Normalisation over the width, with float32 statistics in any compute dtype."""
 
 import keras
 from keras import ops

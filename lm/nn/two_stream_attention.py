@@ -3,9 +3,9 @@
     queries   h_0 h_1 h_2 h_3 | g_a g_b     content stream, then the predicted positions a and b
     keys      m_0 m_1 | h_0 h_1 h_2 h_3     memory, then the content stream
 
-Both streams have the same weights, so they are one row of T + P queries with a mask; without a
-query stream P is 0. Beside the letters of `lm.nn.branch`: P predicted positions, Q = T + P queries,
-M inputs in the memory, S = M + T keys.
+Both streams share all weights, so they are one row of T + P queries with a mask; without a query
+stream P is 0. Letters beyond those of `lm.nn.branch`: P predicted positions, Q = T + P queries, M
+inputs in the memory, S = M + T keys.
 """
 
 from typing import ClassVar, NamedTuple
@@ -41,15 +41,15 @@ from lm.types import Shape, Tensor
 
 
 class Streams(NamedTuple):
-    """What queries and keys of a row are, made by the stack.
+    """Properties of the queries and keys of a row, computed by the stack.
 
     Attributes:
         segments: int32 [B, Q], of the queries.
-        types: int32 [B, Q], token types of the queries, of which the first T are the keys' too;
-            None where all tokens have one type.
+        types: int32 [B, Q], token types of the queries, the first T of which are also the keys';
+            None if all tokens have one type.
         remembered: int32 [B, T], segments of the row, 0 for tokens that the next row does not read.
-        direction: int32 [B], 1, or -1 for rows that hold their text from its end to its start;
-            None where there are no such rows.
+        direction: int32 [B], 1, or -1 for rows that hold their text in reverse; None if there are
+            no such rows.
     """
 
     segments: Tensor = None
@@ -62,9 +62,9 @@ class Streams(NamedTuple):
 class TwoStreamAttention(Branch):
     """`softmax(((q + u)·k + (q + v)·R W_r + (q + s)·G[same type]) K^-0.5) v · W_o`.
 
-    k and v are projected from the memory and the first T positions of x, whatever stands behind
-    them. R are the sinusoids of the distance from the query back to the key, on both sides of it, G
-    one vector for tokens of different types and one for the same. Tokens of the memory have type 0.
+    k and v are projected from the memory and the first T positions of x. R are the sinusoids of the
+    query's position minus the key's, G one vector for tokens of different types and one for the
+    same type. Tokens in the memory have type 0.
 
     Args:
         num_heads: number of heads H.
@@ -74,18 +74,18 @@ class TwoStreamAttention(Branch):
         sinusoid_dropout: rate on the sinusoids.
         kernel_initializer: name or factory for the initial values of all weights.
 
-    Carry: `transformer_xl.Memory`, of the content stream alone.
+    Carry: `transformer_xl.Memory` of the content stream.
 
     Reports `memory_length`, the mean number of inputs that a row finds in its memory.
 
     Raises:
-        LayerError: if the width is odd, or does not divide by the heads and `head_dim` is not
-            given; if a carry has another length than the memory.
+        LayerError: the width is odd, or not divisible by the number of heads and `head_dim` is not
+            given; or the length of a carry is not that of the memory.
 
     Source: Yang et al. 2019 (https://arxiv.org/abs/1906.08237), sections 2.3 to 2.5, and its
     release (`untie_r`).
-    Departures: the end of a sequence empties the memory, where the release reads across it; each
-    layer drops sinusoids of its own.
+    Departures: the end of a sequence empties the memory, while the release reads across it; each
+    layer draws its own dropout of the sinusoids.
     """
 
     logical_axes: ClassVar = RELATIVE_AXES
@@ -159,7 +159,7 @@ class TwoStreamAttention(Branch):
     def visible(
         self, read: Tensor, context: Context, streams: Streams, state: State
     ) -> tuple[Tensor, State]:
-        """Returns which query sees which key, bool [B or 1, 1, Q, S], and the memory after."""
+        """Returns the visible keys of each query, bool [B or 1, 1, Q, S], and the new memory."""
         if not state:
             report("memory_length", 0.0, read.shape[0])
             return context.mask, ()
@@ -183,8 +183,7 @@ class TwoStreamAttention(Branch):
 def by_vector(query: Tensor, kernel: Tensor, sinusoids: Tensor, direction: Tensor) -> Tensor:
     """Returns `q · R(n) W` for every distance n, [B, H, Q, S + T].
 
-    In a row from the end of its text to the start the distance is -n: there the sines, the first
-    half of R, change their sign.
+    In a reversed row the distance is -n, so the sines, the first half of R, change their sign.
     """
     halves = zip(ops.split(sinusoids, 2, axis=1), ops.split(kernel, 2, axis=0), strict=True)
     sine, cosine = (ops.einsum("nd,dhk->nhk", half, rows) for half, rows in halves)
@@ -195,12 +194,12 @@ def by_vector(query: Tensor, kernel: Tensor, sinusoids: Tensor, direction: Tenso
 
 
 def by_distance(products: Tensor, positions: Tensor, count: int) -> Tensor:
-    """Returns one product per key, [B, H, Q, S], of one per distance, [B, H, Q, S + T].
+    """Returns one product per key, [B, H, Q, S], given one per distance, [B, H, Q, S + T].
 
     Args:
-        products: as of `by_vector`.
-        positions: int32 [B or 1, Q] of the queries in the row.
-        count: T, the queries that stand at the positions 0, 1, … of the row.
+        products: as in `by_vector`.
+        positions: int32 [B or 1, Q], the queries' positions in the row.
+        count: T, the number of queries at the positions 0, 1, … of the row.
     """
     keys = products.shape[-1] - count
     content = by_key(products[:, :, :count], keys)
@@ -212,7 +211,7 @@ def by_distance(products: Tensor, positions: Tensor, count: int) -> Tensor:
 
 
 def same_type(types: Tensor, count: int, keys: int) -> Tensor:
-    """Returns bool [B, 1, Q, S], or None where all tokens have one type; the memory has type 0."""
+    """Returns bool [B, 1, Q, S], or None if all tokens have one type; the memory has type 0."""
     if types is None:
         return None
     of_keys = ops.pad(types[:, :count], [[0, 0], [keys - count, 0]])  # [B, S]

@@ -5,7 +5,7 @@ from typing import Any
 
 
 def plain(value: Any) -> Any:
-    """Returns bytes as text, arrays as lists, numbers as Python's, in mappings and lists too.
+    """Returns bytes as text, arrays as lists, numbers as Python's, also inside mappings and lists.
 
     Example:
         >>> import numpy as np
