@@ -1,1 +1,1 @@
-"""Data sets, a module each: it registers tasks with SeqIO and reads nothing until one is used."""
+"""Data sets, one module each: importing it registers tasks with SeqIO and reads no data."""

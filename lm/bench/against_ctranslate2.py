@@ -1,4 +1,4 @@
-"""The same model in CTranslate2, converted from its twin in transformers: generation alone."""
+"""Generation by CTranslate2 with the same model, converted from its transformers twin."""
 
 import os
 import tempfile
@@ -21,7 +21,7 @@ KINDS = {
 
 
 class IdTokenizer:
-    """A tokenizer whose tokens are their ids, which is all that a converter needs."""
+    """A tokenizer whose tokens are the ids themselves, which is all that the converter needs."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -41,11 +41,11 @@ def build(spec: TwinSpec, *, compute_type: str) -> Any:
     """Returns a generator or translator with the weights of the model.
 
     Args:
-        spec: what describes the model.
+        spec: description of the model.
         compute_type: "float32" or "int8".
 
     Raises:
-        UserError: CTranslate2 has no such model.
+        UserError: CTranslate2 has no such architecture.
     """
     if spec.model_type not in KINDS:
         raise UserError(
@@ -70,7 +70,7 @@ def build(spec: TwinSpec, *, compute_type: str) -> Any:
 def generation(
     runner: Any, prompts: Mapping[str, np.ndarray], *, new_tokens: int, beams: int
 ) -> Callable[[], np.ndarray]:
-    """Returns a call that generates as many tokens for each prompt; no token ends a sequence."""
+    """Returns a call that generates a fixed number of tokens per prompt; none ends a sequence."""
     settings = {"beam_size": beams, "max_batch_size": 0, "length_penalty": 0.0}
     if "encoder_input_tokens" in prompts:
         sequences = _tokens(prompts["encoder_input_tokens"])

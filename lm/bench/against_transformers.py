@@ -1,4 +1,4 @@
-"""The same model in transformers, with the same weights: training and generation by torch."""
+"""Training and generation by transformers on torch, with the same model and weights."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,15 +16,15 @@ def build(spec: TwinSpec) -> Any:
     """Returns the twin of a model, with its weights.
 
     Raises:
-        RuntimeError: a parameter of either has no counterpart.
+        RuntimeError: a parameter of either side has no counterpart.
     """
     twin = TWINS[spec.model_type]
     model = twin.make(spec)
-    # Some are views with the order of an axis turned round, which torch does not take.
+    # Some are views with a reversed axis, which torch does not accept.
     weights = {name: np.ascontiguousarray(x) for name, x in twin.weights(spec).items()}
     tensors = {name: torch.tensor(array) for name, array in weights.items()}
     _, unknown = model.load_state_dict(tensors, strict=False)
-    named = list(model.named_parameters(remove_duplicate=False))  # tied ones by all their names
+    named = list(model.named_parameters(remove_duplicate=False))  # tied ones under every name
     loaded = {id(parameter) for name, parameter in named if name in tensors}
     absent = [name for name, parameter in named if id(parameter) not in loaded]
     if absent or unknown:
@@ -35,12 +35,12 @@ def build(spec: TwinSpec) -> Any:
 
 
 def training(spec: TwinSpec, batch: Batch, *, compiled: bool) -> Callable[[], Any]:
-    """Returns a step of AdamW of the twin on the batch, which returns its loss.
+    """Returns a training step of the twin with AdamW on the batch; it returns the loss.
 
     Args:
-        spec: what describes the model.
+        spec: description of the model.
         batch: our features.
-        compiled: whether `torch.compile` makes one graph of forward and loss.
+        compiled: whether forward pass and loss are compiled by `torch.compile`.
     """
     model, loss = build(spec), TWINS[spec.model_type].loss
     tensors = {name: torch.tensor(x).long() for name, x in batch.items() if x.dtype.kind == "i"}
@@ -61,7 +61,7 @@ def training(spec: TwinSpec, batch: Batch, *, compiled: bool) -> Callable[[], An
 def generation(
     model: Any, prompts: Batch, *, new_tokens: int, beams: int
 ) -> Callable[[], np.ndarray]:
-    """Returns a call that generates as many tokens for each prompt; no token ends a sequence."""
+    """Returns a call that generates a fixed number of tokens per prompt; none ends a sequence."""
     name = "encoder_input_tokens" if "encoder_input_tokens" in prompts else "decoder_input_tokens"
     tokens = torch.tensor(prompts[name]).long()
     settings = transformers.GenerationConfig(

@@ -1,4 +1,4 @@
-"""Generation with copies of the kernels in several widths, window by window in turn."""
+"""Generation speed with copies of the kernels in several types, in alternating windows."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,13 +19,13 @@ def compare_weights(
     copies: dict[str, KernelCopies | None],
     report: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Returns for each name of copies its speed, its bytes and the share of equal tokens.
+    """Returns, for each kind of copies, speed, size and the fraction of equal tokens.
 
     Args:
-        model: has `start` and `step`; built.
-        sizes: how much.
-        copies: what each side multiplies by; None the model's own. The first is compared with.
-        report: is given a line for each call as it is done.
+        model: built, with `start` and `step`.
+        sizes: batch size and lengths.
+        copies: kernel copies of each side; None for the model's own. The first is the reference.
+        report: receives a line for each timed call.
     """
     rows, inputs, targets, new_tokens, beams, windows = sizes
     batch = model_batch(model, rows=rows, inputs=inputs, targets=targets)

@@ -1,4 +1,4 @@
-"""What each operation of a compiled program computes, read from XLA's own text of it."""
+"""Operations of a compiled program, read from XLA's text form of it."""
 
 import os
 import re
@@ -19,10 +19,10 @@ class Operation(NamedTuple):
     """An operation of a program.
 
     Attributes:
-        opcode: XLA's name of its kind: `dot`, `fusion`, `while`, …
-        scope: path of the layers and functions that asked for it, "" where XLA made it.
-        is_product: whether it is, or is fused with, a product of matrices.
-        is_container: whether its time is that of others: loops and calls.
+        opcode: XLA's opcode: `dot`, `fusion`, `while`, …
+        scope: path of the layers and functions that it comes from, "" if XLA added it.
+        is_product: whether it is a matrix product or a fusion that contains one.
+        is_container: whether its time is that of other operations: loops and calls.
     """
 
     opcode: str
@@ -61,7 +61,7 @@ def operations(text: str) -> dict[str, Operation]:
 
 
 def _operation(line: str, opcode: str, lines: dict[str, list[str]]) -> Operation:
-    """Return one operation; a fusion is described by what it calls."""
+    """Return one operation; a fusion is described by its computation."""
     inner = [*_called(line, lines)] if opcode == "fusion" else []
     scopes = [found[1] for each in [line, *reversed(inner)] if (found := _SCOPE.search(each))]
     is_product = any(_PRODUCT.search(_without_scope(each)) for each in [line, *inner])
@@ -75,24 +75,24 @@ def _called(line: str, lines: dict[str, list[str]]) -> Iterator[str]:
 
 
 def _without_scope(line: str) -> str:
-    """Return a line without what the program calls its operation."""
+    """Return a line without the operation's scope."""
     return line.split("metadata=")[0]
 
 
 def dump_to(folder: Path) -> None:
-    """Lets XLA write what it compiles to a folder; it reads its flags when the engine starts."""
+    """Makes XLA dump compiled programs to a folder; to be called before the engine starts."""
     flags = os.environ.get("XLA_FLAGS", "")
     dump = f"--xla_dump_to={folder} --xla_dump_hlo_as_text"
     os.environ["XLA_FLAGS"] = f"{flags} {dump}".strip()
 
 
 def dumped(folder: Path) -> set[Path]:
-    """Returns the texts of the programs that were compiled so far."""
+    """Returns the text files of the programs compiled so far."""
     return set(folder.glob(_DUMPED))
 
 
 def read(paths: Iterable[Path]) -> dict[str, Operation]:
-    """Returns the operations of programs; a name that several share is that of the largest."""
+    """Returns the operations of programs; if a name occurs in several, the largest file wins."""
     found: dict[str, Operation] = {}
     for path in sorted(paths, key=lambda path: path.stat().st_size):
         found |= operations(path.read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
 """A training step of several models at several lengths, with constant tokens per batch.
 
-Every cell runs in its own process, so that the peak memory is the cell's. A process inherits the
-peak of its parent, so heavy modules are imported in the child only.
+Every cell runs in its own process, so that the peak memory is its own. A process inherits its
+parent's peak, so heavy modules are imported only in the child.
 """
 
 import math
@@ -15,16 +15,16 @@ HEADERS = ("model", "parameters", "rows x length", "step s", "tokens/s", "peak M
 
 
 class Cell(NamedTuple):
-    """A model at a length.
+    """A measurement of one model at one length.
 
     Attributes:
         model: gin file.
         parameters: number of trainable parameters.
         length: tokens per row.
-        rows: of the batch.
-        step_seconds: of a training step, median of the windows.
+        rows: batch size.
+        step_seconds: time of a training step, median over the windows.
         tokens_per_second: of training.
-        peak_memory_bytes: of the accelerator if it reports them, else of the process.
+        peak_memory_bytes: of the accelerator if it reports it, else of the process.
     """
 
     model: str
@@ -39,13 +39,13 @@ class Cell(NamedTuple):
 def cells(
     files: Sequence[str], lengths: Sequence[int], *, tokens: int, windows: int, dtype_policy: str
 ) -> Iterator[Cell | None]:
-    """Yields the cells in order, length by length; None where a process ran out of memory.
+    """Yields the cells in order, length by length; None if a process ran out of memory.
 
     Args:
         files: gin files of models.
         lengths: tokens per row, none above `tokens`.
-        tokens: of a batch, at every length.
-        windows: timed windows of a cell.
+        tokens: tokens per batch, the same at every length.
+        windows: timed windows per cell.
         dtype_policy: Keras' name of the precision.
     """
     for length in lengths:
@@ -87,7 +87,7 @@ def cell(file: str, length: int, tokens: int, windows: int, dtype_policy: str) -
 
 
 def row(cell: Cell) -> list[str]:
-    """Returns a row of the table under `HEADERS`."""
+    """Returns a table row under `HEADERS`."""
     return [
         cell.model.rpartition("/")[2].removesuffix(".gin"),
         f"{cell.parameters:,}",

@@ -22,13 +22,13 @@ STEPS_PER_WINDOW = 4
 
 
 class Speed(NamedTuple):
-    """Tokens per second of a kind of work.
+    """Throughput of a kind of work, in tokens per second.
 
     Attributes:
         tokens_per_second: median over the windows.
-        slowest: of all windows.
-        fastest: of all windows.
-        first_call_seconds: the first call, which compiles.
+        slowest: minimum over the windows.
+        fastest: maximum over the windows.
+        first_call_seconds: duration of the first call, which compiles.
     """
 
     tokens_per_second: float
@@ -49,20 +49,20 @@ def speed(call: Callable[[], Any], *, tokens: int, windows: int) -> Speed:
 
 
 def rates(seconds: Sequence[float], tokens: int) -> Speed:
-    """Returns the speed from the seconds of the windows, the first left out."""
+    """Returns the speed, given the seconds of each window; the first is excluded."""
     found = sorted(tokens / s for s in seconds[1:])
     return Speed(statistics.median(found), found[0], found[-1], seconds[0])
 
 
 def timed(call: Callable[[], Any]) -> float:
-    """Returns the seconds of a call."""
+    """Returns the duration of a call in seconds."""
     started = time.perf_counter()
     call()
     return time.perf_counter() - started
 
 
 class Repeated:
-    """One batch again and again, as a pipeline without waiting.
+    """One batch repeated endlessly, as a pipeline without input wait.
 
     Args:
         batch: what to repeat.
@@ -81,15 +81,15 @@ class Repeated:
 
 
 class Sizes(NamedTuple):
-    """How much is measured.
+    """Batch size, lengths and number of windows of a measurement.
 
     Attributes:
         rows: batch size B.
-        inputs: tokens per row of an encoder.
-        targets: tokens per row of a decoder.
-        new_tokens: to generate for each prompt.
-        beams: width of the search; 1 is greedy.
-        windows: timed windows; in training and scoring of `STEPS_PER_WINDOW` steps each.
+        inputs: encoder tokens per row.
+        targets: decoder tokens per row.
+        new_tokens: tokens to generate per prompt.
+        beams: beam size; 1 is greedy search.
+        windows: timed windows; in training and scoring each has `STEPS_PER_WINDOW` steps.
     """
 
     rows: int
@@ -101,17 +101,17 @@ class Sizes(NamedTuple):
 
 
 def bench(*, objective: Any, optimizer: Any, sizes: Sizes, data: Any = None) -> dict[str, Any]:
-    """Measures an objective and returns the metrics by name.
+    """Measures an objective and returns metrics by name.
 
     FLOPs are those of the matrix products of a forward pass, 2 per multiply-add; training counts
     three forward passes. `share_of_matmul_peak` is relative to the fastest matrix product in this
     process.
 
     Args:
-        objective: has `model`.
-        optimizer: its update rule.
-        sizes: how much.
-        data: batches to train and score on, with `wait_seconds`; None repeats a synthetic one.
+        objective: an objective with a `model`.
+        optimizer: the optimizer.
+        sizes: batch size, lengths and number of windows.
+        data: batches to train and score on, with `wait_seconds`; None repeats a synthetic batch.
     """
     rows, inputs, targets, new_tokens, beams, windows = sizes
     synthetic = synthetic_batch(objective, rows=rows, inputs=inputs, targets=targets)
@@ -148,8 +148,8 @@ def bench(*, objective: Any, optimizer: Any, sizes: Sizes, data: Any = None) -> 
 def train_speed(engine: Any, batches: Any, *, tokens: int, windows: int) -> tuple[Speed, float]:
     """Speed of training steps, and the fraction of their time spent waiting for batches.
 
-    Compilation is the time of the first step alone. The fraction is the median over the windows of
-    what `lm train` logs as `timing/input_wait`.
+    Compilation time is that of the first step. The fraction is the median over the windows of the
+    value that `lm train` logs as `timing/input_wait`.
     """
     compiling = timed(lambda: (engine.step(next(batches)), engine.logs()))
     fractions = []
@@ -169,7 +169,7 @@ def train_speed(engine: Any, batches: Any, *, tokens: int, windows: int) -> tupl
 
 
 def score_speed(engine: Any, batch: Batch, *, tokens: int, windows: int) -> Speed:
-    """Speed of the loss without its gradient."""
+    """Speed of computing the loss without gradients."""
 
     def window() -> list[float]:
         terms = next(engine.evaluations([batch]))
@@ -181,7 +181,7 @@ def score_speed(engine: Any, batch: Batch, *, tokens: int, windows: int) -> Spee
 def generate_speed(
     model: Any, batch: Batch, *, new_tokens: int, beams: int, windows: int
 ) -> Speed | None:
-    """Speed of a search over the batch, prefill included; None if the model cannot generate."""
+    """Speed of generation for the batch, prefill included; None if the model cannot generate."""
     if "decoder" not in model.sides:
         return None
     rows = len(next(iter(batch.values())))
@@ -197,7 +197,7 @@ def search_call(
     beams: int,
     copies: KernelCopies | None = None,
 ) -> Callable[[], Decoded]:
-    """Returns a call that generates as many tokens for each prompt; no token ends a sequence."""
+    """Returns a call that generates a fixed number of tokens per prompt; none ends a sequence."""
     search = Decoding(max_new_tokens=new_tokens, beam_size=beams).search(eos_id=-1)
     compiled = CompiledByShape(model, search, copies)
     rows = len(next(iter(prompts.values())))
@@ -206,7 +206,7 @@ def search_call(
 
 
 def prompts_of(batch: Batch, new_tokens: int) -> Batch:
-    """The encoder's input, or the decoder's without the last `new_tokens` positions."""
+    """The encoder's inputs, or the decoder's without the last `new_tokens` positions."""
     side = "encoder" if "encoder_input_tokens" in batch else "decoder"
     width = batch[f"{side}_input_tokens"].shape[1]
     width -= new_tokens if side == "decoder" else 0
@@ -215,5 +215,5 @@ def prompts_of(batch: Batch, new_tokens: int) -> Batch:
 
 
 def specs(batch: Mapping[str, np.ndarray]) -> dict[str, keras.KerasTensor]:
-    """Returns the shapes and types of a batch."""
+    """Returns the shapes and dtypes of a batch."""
     return {name: keras.KerasTensor(x.shape, str(x.dtype)) for name, x in batch.items()}

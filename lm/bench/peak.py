@@ -1,4 +1,4 @@
-"""The machine's fastest matrix product, and the peak memory of this process."""
+"""Peak matrix-product throughput of the machine, and peak memory of this process."""
 
 import importlib
 import resource
@@ -15,14 +15,14 @@ _TYPES = {"numpy": ("float32",)}  # NumPy has no bfloat16
 
 
 def matmul_peak(dtype: str, sizes: tuple[int, ...] = SIZES) -> dict[str, float]:
-    """FLOP/s of the fastest square product of each library that is installed.
+    """FLOP/s of the fastest square matrix product in each installed library.
 
     Args:
-        dtype: type that the model computes in; float32 is tried too.
-        sizes: n of the [n, n] products, 2·n³ operations each.
+        dtype: compute dtype of the model; float32 is measured too.
+        sizes: n of the [n, n] products, 2·n³ FLOPs each.
 
     Returns:
-        "numpy", "tensorflow", "jax" -> operations per second.
+        "numpy", "tensorflow", "jax" -> FLOP/s.
     """
     builders = {"numpy": _numpy_product, "tensorflow": _tensorflow_product, "jax": _jax_product}
     peaks = {}
@@ -34,7 +34,7 @@ def matmul_peak(dtype: str, sizes: tuple[int, ...] = SIZES) -> dict[str, float]:
 
 
 def _rate(product: Callable[[], Any], size: int) -> float:
-    """Operations per second of the fastest of a few products, after a first one."""
+    """FLOP/s of the fastest of a few products, after a warm-up."""
     product()
     seconds = []
     for _ in range(_REPEATS):

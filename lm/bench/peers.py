@@ -1,4 +1,4 @@
-"""Speed against another library: the same work in alternating windows, in one process."""
+"""Speed compared with another library: the same work in alternating windows of one process."""
 
 import importlib
 import time
@@ -27,7 +27,7 @@ from lm.types import Batch
 
 PEERS = ("transformers", "ctranslate2")
 WORKS = ("training", "generation")
-PAUSE = 0.3  # seconds, until the other library's spinning threads sleep
+PAUSE = 0.3  # seconds, until the other library's spinning threads go to sleep
 
 Calls = dict[str, Callable[[], Any]]
 Report = Callable[[str], None]
@@ -43,19 +43,19 @@ def compare_with_peer(
     weights: str = "float32",
     report: Report = print,
 ) -> dict[str, Any]:
-    """Measures us and a peer on the same shapes and weights; returns metrics by kind of work.
+    """Measures our model and a peer's on the same shapes and weights; returns metrics by work.
 
     Args:
-        objective: has `model`, of a type that `lm.interop` names.
-        optimizer: its update rule.
-        sizes: how much.
+        objective: its `model` is of a type that `lm.interop` supports.
+        optimizer: the optimizer.
+        sizes: batch size, lengths and number of windows.
         against: one of `PEERS`.
-        only: one of `WORKS`, or None for all that the peer can do.
-        weights: what our search multiplies by, as `own_weights.copies_of` has it.
-        report: is given a line for each call as it is done.
+        only: one of `WORKS`, or None for everything that the peer supports.
+        weights: types of the kernel copies in our search, as in `own_weights.copies_of`.
+        report: receives a line for each timed call.
 
     Raises:
-        UserError: the peer is not installed, or cannot run this model or kind of work.
+        UserError: the peer is not installed, or does not support this model or kind of work.
     """
     peer = load(against)
     rows, inputs, targets, new_tokens, beams, windows = sizes
@@ -97,7 +97,7 @@ def load(against: str) -> Any:
     """Returns the module that runs a peer.
 
     Raises:
-        UserError: the extra is not installed.
+        UserError: the peer is not installed.
     """
     try:
         return importlib.import_module(f"lm.bench.against_{against}")
@@ -111,13 +111,13 @@ def load(against: str) -> Any:
 def alternate(
     calls: Calls, *, tokens: int, windows: int, report: Report = print
 ) -> dict[str, Speed]:
-    """Times calls in turn, so that other load on the machine affects all of them.
+    """Times calls in alternation, so that other load on the machine affects all of them alike.
 
     Args:
-        calls: name -> one window, which does its work before it returns.
-        tokens: processed in a window.
-        windows: of each, after the first, which compiles.
-        report: is given a line for each call as it is done.
+        calls: name -> one window, which finishes its work before it returns.
+        tokens: tokens processed per window.
+        windows: timed windows of each call, after a first one that compiles.
+        report: receives a line for each timed call.
     """
     seconds: dict[str, list[float]] = {}
     for name, call in calls.items():
@@ -134,14 +134,14 @@ def alternate(
 
 
 def _ratios(speeds: Mapping[str, Speed], tokens: int) -> dict[str, Any]:
-    """Returns the speeds, how many times as fast as each peer we are, and what compiling took."""
+    """Returns the speeds, our speed relative to each peer, and compilation times."""
     ours = speeds["ours"].tokens_per_second
     return {
         "speeds": {name: speed._asdict() for name, speed in speeds.items()},
         "ratios": {
             name: ours / speed.tokens_per_second for name, speed in speeds.items() if name != "ours"
         },
-        # The first window does the same work as the others besides.
+        # The first window also does the work of an ordinary window.
         "compile_seconds": {
             name: max(0.0, speed.first_call_seconds - tokens / speed.tokens_per_second)
             for name, speed in speeds.items()
@@ -150,20 +150,20 @@ def _ratios(speeds: Mapping[str, Speed], tokens: int) -> dict[str, Any]:
 
 
 def _agreement(calls: Calls) -> dict[str, float]:
-    """Returns the fraction of tokens in which each peer agrees with us."""
+    """Returns the fraction of tokens on which each peer agrees with us."""
     found = {name: np.asarray(call()) for name, call in calls.items()}
     ours = found.pop("ours")
     return {name: float(np.mean(tokens == ours)) for name, tokens in found.items()}
 
 
 def _loss(outcome: Any) -> float:
-    """Returns the mean loss of a step; ours comes as a sum and a weight."""
+    """Returns the mean loss of a step; ours is a pair of sum and weight."""
     total, weight = outcome.terms["loss"] if isinstance(outcome, Outcome) else (outcome, 1.0)
     return float(total) / float(weight)
 
 
 def _window(step: Callable[[], Any], outcomes: list[Any]) -> Callable[[], None]:
-    """Returns one window of training, which collects what its steps return."""
+    """Returns one window of training, which collects the results of its steps."""
 
     def window() -> None:
         for _ in range(STEPS_PER_WINDOW):
@@ -173,7 +173,7 @@ def _window(step: Callable[[], Any], outcomes: list[Any]) -> Callable[[], None]:
 
 
 def _waited(window: Callable[[], Any], wait: Callable[[], Any]) -> Callable[[], None]:
-    """Returns the window with a wait for the device at its end."""
+    """Returns the window followed by a wait for the device."""
 
     def waited() -> None:
         window()
@@ -183,7 +183,7 @@ def _waited(window: Callable[[], Any], wait: Callable[[], Any]) -> Callable[[], 
 
 
 def _trainings(peer: Any, spec: TwinSpec, batch: Batch) -> Calls:
-    """Returns the peer's training, eager and compiled."""
+    """Returns the peer's training steps, eager and compiled."""
     return {
         name: peer.training(spec, batch, compiled=compiled)
         for name, compiled in {"eager": False, "compiled": True}.items()
@@ -193,7 +193,7 @@ def _trainings(peer: Any, spec: TwinSpec, batch: Batch) -> Calls:
 def _searches(
     peer: Any, against: str, spec: TwinSpec, prompts: Batch, *, new_tokens: int, beams: int
 ) -> Calls:
-    """Returns the peer's searches by the type they compute in."""
+    """Returns the peer's generation calls by compute type."""
     settings = {"new_tokens": new_tokens, "beams": beams}
     if against == "transformers":
         return {"float32": peer.generation(peer.build(spec), prompts, **settings)}

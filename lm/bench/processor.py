@@ -1,4 +1,4 @@
-"""The processor of a measurement: its name, its vector instructions, the libraries' versions."""
+"""Description of the processor: its name, vector instructions and the libraries' versions."""
 
 import os
 import platform
@@ -6,7 +6,7 @@ from importlib import metadata
 from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
-# Each library reads its limit when it is loaded, so `limit` comes before any import of them.
+# Each library reads its limit when it is loaded, so `limit` must be called before any import.
 LIMITS = {
     "avx2": {
         "ATEN_CPU_CAPABILITY": "avx2",  # PyTorch
@@ -28,10 +28,10 @@ LIBRARIES = ("tensorflow", "jax", "keras", "numpy", "torch", "transformers", "ct
 
 
 def limit(isa: str) -> None:
-    """Make the engines and their peers compute as on a processor without newer instructions.
+    """Restrict the engines and their peers to the instructions of an older processor.
 
-    Generated code and the libraries of products are limited; what a library chooses by looking at
-    the processor itself, as JAX's own small products, is not.
+    This limits generated code and the BLAS libraries, but not code that checks the processor
+    itself, such as JAX's small matrix products.
 
     Args:
         isa: a name in `LIMITS`.
@@ -42,10 +42,10 @@ def limit(isa: str) -> None:
 
 
 def description(cpuinfo: str | None = None) -> str:
-    r"""Return the processor's name, the number of its cores and its vector instructions.
+    r"""Return the processor's name, its number of cores and its vector instructions.
 
     Args:
-        cpuinfo: text of /proc/cpuinfo; that of this machine when None.
+        cpuinfo: text of /proc/cpuinfo; None for this machine's.
 
     Example:
         >>> description("model name : AMD EPYC\nflags : sse avx2 fma\n").split(", ", 1)[1]
@@ -60,18 +60,18 @@ def description(cpuinfo: str | None = None) -> str:
 
 
 def instructions(cpuinfo: str | None = None) -> list[str]:
-    r"""Return all instruction sets of the processor, sorted; arguments as for `description`.
+    r"""Return all instruction sets of the processor, sorted; argument as in `description`.
 
     Example:
         >>> instructions("model name : AMD EPYC\nflags : sse avx2 fma\n")
         ['avx2', 'fma', 'sse']
     """
     fields = _fields(cpuinfo)
-    return sorted(fields.get("flags", fields.get("Features", "")).split())  # of x86, of ARM
+    return sorted(fields.get("flags", fields.get("Features", "")).split())  # x86, ARM
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the engines and of the peers that are installed."""
+    """Return the versions of the installed engines and peers."""
     found = {}
     for name in LIBRARIES:
         try:
@@ -82,7 +82,7 @@ def versions() -> dict[str, str]:
 
 
 def _fields(cpuinfo: str | None) -> dict[str, str]:
-    """Return what a text of /proc/cpuinfo, or that of this machine, says of its last core."""
+    """Return the fields of the last core in a text of /proc/cpuinfo, by default this machine's."""
     if cpuinfo is None:
         cpuinfo = CPUINFO.read_text(encoding="utf-8") if CPUINFO.exists() else ""
     lines = [line.partition(":") for line in cpuinfo.splitlines()]

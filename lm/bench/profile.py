@@ -1,4 +1,4 @@
-"""Where the time of a training step and of a token goes: products, each kind of pass, waiting."""
+"""Where the time of a training step and of generation goes: products, other kinds, idle time."""
 
 import re
 from collections import defaultdict
@@ -14,7 +14,7 @@ from lm.bench.synthetic import synthetic_batch
 from lm.bench.trace import Event, Trace, record
 
 PRODUCTS, OTHER = "matrix products", "other passes"
-# What an operation that is no product is a part of: the first that its scope matches.
+# Kinds of operations other than products, with the scopes that they match; the first match wins.
 KINDS = {
     "optimizer": r"optimizer|adam|adafactor|conditional_update|global_norm",
     "dropout": r"dropout|threefry",
@@ -27,13 +27,13 @@ KINDS = {
 
 
 class Row(NamedTuple):
-    """A line of the table.
+    """A row of the table.
 
     Attributes:
         name: kind of work.
-        seconds: of one call, of all threads together.
-        share: of all that ran in the call.
-        largest: the operations with the most time, name and where in the model.
+        seconds: time per call, summed over all threads.
+        share: fraction of the time of all operations.
+        largest: the operations that take longest, with their places in the model.
     """
 
     name: str
@@ -46,11 +46,11 @@ class Profile(NamedTuple):
     """The profile of a call.
 
     Attributes:
-        seconds: of one call, by the clock.
+        seconds: wall time of one call.
         rows: kinds of work, the largest first.
-        waiting: seconds of the call in which no operation ran on any thread.
-        faults: pages that the kernel gave.
-        system_seconds: of the kernel.
+        waiting: seconds per call in which no thread runs an operation.
+        faults: page faults.
+        system_seconds: time in the kernel.
     """
 
     seconds: float
@@ -60,18 +60,18 @@ class Profile(NamedTuple):
     system_seconds: float
 
     def record(self) -> dict[str, Any]:
-        """Returns it as names and values alone."""
+        """Returns it as plain names and values."""
         return {**self._asdict(), "rows": [row._asdict() for row in self.rows]}
 
 
 def profiles(*, objective: Any, optimizer: Any, sizes: Sizes, folder: Path) -> dict[str, Profile]:
-    """Returns the profiles of a training step and of a search.
+    """Returns the profiles of a training step and of generation.
 
     Args:
-        objective: has `model`.
-        optimizer: its update rule.
-        sizes: how much; each window is a call that is recorded.
-        folder: where XLA writes what it compiles, by `hlo.dump_to`.
+        objective: an objective with a `model`.
+        optimizer: the optimizer.
+        sizes: batch size, lengths and number of windows; each window is one recorded call.
+        folder: where XLA dumps compiled programs, see `hlo.dump_to`.
     """
     rows, inputs, targets, new_tokens, beams, windows = sizes
     batch = synthetic_batch(objective, rows=rows, inputs=inputs, targets=targets)
@@ -91,12 +91,12 @@ def profiles(*, objective: Any, optimizer: Any, sizes: Sizes, folder: Path) -> d
 
 
 def profile(call: Callable[[], Any], folder: Path, calls: int) -> Profile:
-    """Returns the profile of a call that waits for its results; the first one compiles.
+    """Returns the profile of a call that waits for its results; the first call compiles.
 
     Args:
         call: one step, or one search.
-        folder: where XLA writes what it compiles.
-        calls: how often it is recorded.
+        folder: where XLA dumps compiled programs.
+        calls: number of recorded calls.
     """
     before = hlo.dumped(folder)
     call()
@@ -105,7 +105,7 @@ def profile(call: Callable[[], Any], folder: Path, calls: int) -> Profile:
 
 
 def summary(trace: Trace, programs: Mapping[str, Operation], calls: int) -> Profile:
-    """Returns the profile of one of several calls."""
+    """Returns the profile per call, given a trace of several calls."""
     leaves = [e for e in trace.events if not is_container(programs.get(e.name))]
     seconds: dict[str, dict[str, float]] = {}
     for event in leaves:
@@ -125,7 +125,7 @@ def summary(trace: Trace, programs: Mapping[str, Operation], calls: int) -> Prof
 
 
 def kind_of(operation: Operation | None) -> str:
-    """Returns the kind of work that an operation is."""
+    """Returns the kind of work of an operation."""
     if operation is None:
         return OTHER
     if operation.is_product:
@@ -135,24 +135,24 @@ def kind_of(operation: Operation | None) -> str:
 
 
 def is_container(operation: Operation | None) -> bool:
-    """Returns whether the time of an operation is that of others."""
+    """Returns whether the time of an operation is that of others inside it."""
     return operation is not None and operation.is_container
 
 
 def described(name: str, operation: Operation | None) -> str:
-    """Returns an operation's name without its number, and the end of its scope."""
+    """Returns an operation's name without its number, and the last part of its scope."""
     scope = operation.scope if operation else ""
     return f"{re.sub(r'[.][0-9]+$', '', name)} ({'/'.join(scope.split('/')[-3:])})"
 
 
 def top(kind: Mapping[str, float], count: int = 3) -> list[str]:
-    """Returns the largest with their milliseconds."""
+    """Returns the operations that take longest, with their milliseconds."""
     names = sorted(kind, key=lambda name: -kind[name])[:count]
     return [f"{name} {1e3 * kind[name]:.2f} ms" for name in names]
 
 
 def covered(events: Iterable[Event]) -> float:
-    """Returns the seconds in which at least one event runs.
+    """Returns the seconds in which at least one event is running.
 
     >>> covered([Event("a", 0, 2), Event("b", 1, 3), Event("c", 5, 6)])
     4.0

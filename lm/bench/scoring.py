@@ -1,4 +1,4 @@
-"""Requests per second of models that score the same texts, with a prompt in common and without."""
+"""Requests per second of models that score the same texts, with and without a shared prompt."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -9,7 +9,7 @@ from lm.bench.peers import Calls, Report, alternate
 from lm.data.evaluation.questions import Choice, Question, find, with_exemplars
 
 Request = tuple[str, str]
-"""A text to read and one to score after it."""
+"""A context and a continuation to score."""
 Scorer = Callable[[Sequence[Request]], Any]
 
 SETS = {"shared prompts": ("commonsense_qa", 3), "prompts of their own": ("lambada", 0)}
@@ -19,14 +19,14 @@ HEADERS = "prompts", "question set", "requests", "requests/s of each", "ours is 
 def row(
     kind: str, scorers: Mapping[str, Scorer], *, limit: int, windows: int, report: Report = print
 ) -> list[object]:
-    """Measures all scorers on a kind of prompt, in turn, and returns a line for `HEADERS`.
+    """Measures all scorers in turn on a kind of prompt and returns a row for `HEADERS`.
 
     Args:
         kind: one of `SETS`.
-        scorers: `ours` and others by name; each scores some requests.
-        limit: questions from the start of the set.
-        windows: timed calls of each, after one that compiles.
-        report: is given a line for each call.
+        scorers: `ours` and others by name; each scores a list of requests.
+        limit: number of questions from the start of the set.
+        windows: timed calls of each, after a first one that compiles.
+        report: receives a line for each timed call.
     """
     name, shots = SETS[kind]
     asked = requests(name, shots=shots, limit=limit)
@@ -39,7 +39,7 @@ def row(
 
 
 def shown(speed: Speed) -> str:
-    """Returns the median and the range of a speed.
+    """Returns the median and the range of a speed as text.
 
     >>> shown(Speed(4.0, 2.0, 8.25, 10))
     '4.0 (2.0 to 8.2)'
@@ -48,14 +48,14 @@ def shown(speed: Speed) -> str:
 
 
 def requests(name: str, *, shots: int, limit: int) -> list[Request]:
-    """Returns what is asked for the first questions of a set, each after some solved ones."""
+    """Returns the requests for the first questions of a set, each after some solved examples."""
     whole = list(find(name)[0].questions())
     asked = with_exemplars(whole[:limit], whole, shots, 0)
     return [request for question in asked for request in requests_of(question)]
 
 
 def requests_of(question: Question) -> list[Request]:
-    """Returns the requests of a question: one for each answer.
+    """Returns the requests of a question, one per answer.
 
     >>> requests_of(Choice(("Is it?", "Is it?"), ("yes", "no"), (0,)))
     [('Is it?', ' yes'), ('Is it?', ' no')]

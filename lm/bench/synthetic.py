@@ -1,4 +1,4 @@
-"""Batches of random tokens of full length, with all that an objective reads."""
+"""Batches of full-length random tokens with all features that an objective reads."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,16 +17,16 @@ def synthetic_batch(objective: Any, *, rows: int, inputs: int, targets: int) -> 
 
     Args:
         objective: its model has `vocabulary_size` and `sides`.
-        rows: B.
-        inputs: tokens per row of an encoder.
-        targets: tokens per row of a decoder.
+        rows: batch size B.
+        inputs: encoder tokens per row.
+        targets: decoder tokens per row.
     """
     batch = model_batch(objective.model, rows=rows, inputs=inputs, targets=targets)
     return FEATURES.get(type(objective), dict)(batch)
 
 
 def model_batch(model: Any, *, rows: int, inputs: int, targets: int) -> Batch:
-    """Returns a batch with the features of a model and a target for every token."""
+    """Returns a batch with the features of a model and a target at every position."""
     draw = np.random.default_rng(0)
     lengths = {"encoder": inputs, "decoder": targets}
     sides = {side: n for side, n in lengths.items() if side in model.sides}
@@ -37,13 +37,13 @@ def model_batch(model: Any, *, rows: int, inputs: int, targets: int) -> Batch:
         batch[f"{side}_loss_weights"] = np.ones((rows, length), "float32")
         batch[f"{side}_segment_ids"] = np.ones((rows, length), "int32")
         batch[f"{side}_positions"] = np.tile(np.arange(length, dtype="int32"), (rows, 1))
-    if len(sides) > 1:  # only the decoder of an encoder-decoder has targets
+    if len(sides) > 1:  # in an encoder-decoder only the decoder has targets
         del batch["encoder_target_tokens"], batch["encoder_loss_weights"]
     return batch
 
 
 def permuted(batch: Batch) -> Batch:
-    """Returns the batch with some tokens to predict in a random order, in place of all.
+    """Returns the batch with only some tokens predicted, in a random order.
 
     >>> tokens = {"encoder_input_tokens": np.arange(12, dtype="int32")[None]}
     >>> found = permuted(tokens)
@@ -66,5 +66,5 @@ def permuted(batch: Batch) -> Batch:
     }
 
 
-# Objective -> its features from those of its model.
+# Objective -> its features, computed from those of its model.
 FEATURES: dict[type, Callable[[Batch], Batch]] = {Permutation: permuted}

@@ -1,4 +1,4 @@
-"""Models in torch that transformers does not have, or does not train as one."""
+"""Models in torch that transformers lacks, or cannot train as a whole."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -8,12 +8,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 
 class Electra(torch.nn.Module):
-    """ELECTRA's two models with one table of embeddings.
+    """ELECTRA's generator and discriminator with shared embeddings.
 
     Args:
         discriminator: `ElectraForPreTraining`.
-        generator: `ElectraForMaskedLM`, which takes over the embeddings of the other.
-        max_predictions: P, the tokens of a row that are predicted: its first ones.
+        generator: `ElectraForMaskedLM`, which uses the embeddings of the discriminator.
+        max_predictions: P, the number of predicted tokens, the first of each row.
         discriminator_weight: λ.
     """
 
@@ -33,7 +33,7 @@ class Electra(torch.nn.Module):
         generator.generator_lm_head.weight = generator.electra.embeddings.word_embeddings.weight
 
     def loss(self, tensors: Any) -> Any:
-        """Returns the loss of both; the generator has logits of the predicted tokens alone."""
+        """Returns the loss of both; the generator computes logits only at predicted tokens."""
         original, count = tensors["encoder_target_tokens"], self.max_predictions
         hidden = self.generator.electra(tensors["encoder_input_tokens"])[0][:, :count]
         predicted = self.generator.generator_predictions(hidden)
@@ -49,12 +49,12 @@ class Electra(torch.nn.Module):
 
 
 class LstmLanguageModel(torch.nn.Module):
-    """`logits = LSTM(E[tokens]) Eᵀ`, called and asked for text as models of transformers are.
+    """`logits = LSTM(E[tokens]) Eᵀ`, with the interface of a model of transformers.
 
     Args:
         vocabulary: number of tokens.
-        width: of the table E and of the states.
-        layers: of the LSTM.
+        width: width of the table E and of the states.
+        layers: number of LSTM layers.
         dropout: rate before, between and after the layers.
     """
 
@@ -70,7 +70,7 @@ class LstmLanguageModel(torch.nn.Module):
         return SimpleNamespace(logits=self.dropout(hidden) @ self.embedding.weight.T, state=state)
 
     def generate(self, tokens: Any, *, attention_mask: Any, generation_config: Any) -> Any:
-        """Returns the tokens and as many more as asked for, each the most probable one."""
+        """Returns the prompt with new tokens, chosen greedily."""
         del attention_mask
         found, written = self(tokens), [tokens]
         for _ in range(generation_config.max_new_tokens):

@@ -17,17 +17,17 @@ Tensors = Mapping[str, Any]
 
 
 def own_weights(spec: TwinSpec) -> Mapping[str, np.ndarray]:
-    """Returns the weights as they are described."""
+    """Returns the weights unchanged."""
     return spec.weights
 
 
 class Twin(NamedTuple):
-    """How torch has a type of model.
+    """How to build and train a type of model in torch.
 
     Attributes:
-        make: description of a model -> the model, with any weights.
-        loss: model and the integer features of a batch of ours -> what a step minimises.
-        weights: description of a model -> its weights as the twin has them.
+        make: description of a model -> the model, its weights not yet loaded.
+        loss: model and integer features of one of our batches -> the loss to minimise.
+        weights: description of a model -> its weights in the twin's layout.
     """
 
     make: Callable[[TwinSpec], Any]
@@ -64,13 +64,13 @@ def _t5(spec: TwinSpec) -> Any:
     )
     model = transformers.T5ForConditionalGeneration(config)
     if not tied:
-        # A new model is tied whatever its configuration says.
+        # A new model is tied regardless of its configuration.
         model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.lm_head.weight))
     return model
 
 
 def _switch(spec: TwinSpec) -> Any:
-    """Switch, with the expert capacity that ours has for such rows."""
+    """Switch, with our expert capacity for rows of this length."""
     hyperparameters = spec.hyperparameters
     config = transformers.SwitchTransformersConfig(
         **_encoder_decoder(spec),
@@ -80,7 +80,7 @@ def _switch(spec: TwinSpec) -> Any:
         num_sparse_decoder_layers=hyperparameters["num_sparse_layers"],
         num_experts=hyperparameters["num_experts"],
         router_jitter_noise=hyperparameters["jitter"],
-        # There the losses are over all sparse layers of a stack together, here over each.
+        # There the router losses are over all sparse layers of a stack together, here per layer.
         router_aux_loss_coef=hyperparameters["balance_loss"] * hyperparameters["num_sparse_layers"],
         router_z_loss_coef=hyperparameters["z_loss"] * hyperparameters["num_sparse_layers"],
     )
@@ -108,7 +108,7 @@ def _encoder_decoder(spec: TwinSpec) -> dict[str, Any]:
 
 
 def _funnel(spec: TwinSpec) -> Any:
-    """Funnel with BERT's head in place of its own, which has no layer before the table."""
+    """Funnel with BERT's head, since its own head lacks the layer before the output table."""
     hyperparameters, table = (
         spec.hyperparameters,
         spec.weights["funnel.embeddings.word_embeddings.weight"],
@@ -151,7 +151,7 @@ def _electra(spec: TwinSpec) -> Any:
 
 
 def _encoder(spec: TwinSpec, body: str) -> dict[str, Any]:
-    """Returns the settings that BERT and ELECTRA share; of tables, where the body has its own."""
+    """Returns the settings that BERT and ELECTRA share; table sizes only if the body has tables."""
     rates = ("hidden_dropout_prob", "attention_probs_dropout_prob")
     inner = spec.weights[f"{body}.encoder.layer.0.intermediate.dense.weight"]
     settings = {
@@ -193,9 +193,9 @@ def _lstm(spec: TwinSpec) -> Any:
 
 
 def lstm_weights(spec: TwinSpec) -> dict[str, np.ndarray]:
-    """Returns the weights with the gates [i, f, g, o] for ours, [i, f, o, g].
+    """Returns the weights with the gates in torch's order [i, f, g, o]; ours is [i, f, o, g].
 
-    Torch's second bias is what is added to the forget gates here.
+    Torch's second bias holds our forget bias.
     """
     found = dict(spec.weights)
     for name, tensor in spec.weights.items():
@@ -210,12 +210,12 @@ def lstm_weights(spec: TwinSpec) -> dict[str, np.ndarray]:
 
 
 def token_loss(model: Any, tensors: Tensors, **settings: Any) -> Any:
-    """Returns the cross entropy of all targets."""
+    """Returns the cross entropy over all targets."""
     return _of_tokens(_called(model, tensors, **settings), tensors)
 
 
 def routed_loss(model: Any, tensors: Tensors) -> Any:
-    """Returns the same and the weighted losses of the routers of both stacks."""
+    """Returns the same plus the weighted router losses of both stacks."""
     found = _called(model, tensors, output_router_logits=True, use_cache=False)
     z_loss = found.encoder_z_loss + found.decoder_z_loss
     aux_loss = found.encoder_aux_loss + found.decoder_aux_loss
@@ -224,7 +224,7 @@ def routed_loss(model: Any, tensors: Tensors) -> Any:
 
 
 def permuted_loss(model: Any, tensors: Tensors) -> Any:
-    """Returns the cross entropy of the predicted tokens, each from those of a lower rank."""
+    """Returns the cross entropy of the predicted tokens, each given those of lower rank."""
     ranks, tokens = tensors["encoder_ranks"], tensors["encoder_input_tokens"]
     query, key = ranks[:, :, None], ranks[:, None]
     # The token itself is left out: the content stream of transformers adds it.
@@ -240,7 +240,7 @@ def permuted_loss(model: Any, tensors: Tensors) -> Any:
 
 
 def _called(model: Any, tensors: Tensors, **settings: Any) -> Any:
-    """Returns what a model makes of its inputs: the first are the encoder's, if it has one."""
+    """Returns the outputs of a model; the first inputs are the encoder's, if it has one."""
     sides = [side for side in ("encoder", "decoder") if f"{side}_input_tokens" in tensors]
     names = ("input_ids", "decoder_input_ids")
     inputs = {n: tensors[f"{side}_input_tokens"] for n, side in zip(names, sides, strict=False)}

@@ -1,4 +1,4 @@
-"""The engine's own trace of a call: when each operation of a program ran, on which thread."""
+"""The engine's own trace of a call: when and on which thread each operation ran."""
 
 import importlib
 import resource
@@ -14,7 +14,7 @@ _OPERATION = "hlo_op"
 
 
 class Event(NamedTuple):
-    """One operation that ran, in seconds from the beginning of the trace."""
+    """One executed operation, in seconds from the start of the trace."""
 
     name: str
     start: float
@@ -22,13 +22,13 @@ class Event(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What was recorded.
+    """The recording of a trace.
 
     Attributes:
         events: operations of all threads.
-        seconds: of the calls.
-        faults: pages that the kernel had to give.
-        system_seconds: of the kernel, on all cores.
+        seconds: wall time of the calls.
+        faults: page faults.
+        system_seconds: time in the kernel, over all cores.
     """
 
     events: list[Event]
@@ -38,7 +38,7 @@ class Trace(NamedTuple):
 
 
 def record(call: Callable[[], Any], times: int) -> Trace:
-    """Calls several times and returns the trace."""
+    """Calls a function several times and returns the trace."""
     start, stop, read = {"jax": _jax, "tensorflow": _tensorflow}[keras.backend.backend()]()
     with tempfile.TemporaryDirectory() as folder:
         before = resource.getrusage(resource.RUSAGE_SELF)
@@ -56,7 +56,7 @@ def record(call: Callable[[], Any], times: int) -> Trace:
 
 
 def _jax() -> tuple[Callable[[str], Any], Callable[[], Any], Callable[[Path], Iterator[Event]]]:
-    """Return how JAX begins and ends a trace, and how it is read."""
+    """Return JAX's functions that start, stop and read a trace."""
     from jax import profiler
 
     def read(file: Path) -> Iterator[Event]:
@@ -73,7 +73,7 @@ def _jax() -> tuple[Callable[[str], Any], Callable[[], Any], Callable[[Path], It
 def _tensorflow() -> tuple[
     Callable[[str], Any], Callable[[], Any], Callable[[Path], Iterator[Event]]
 ]:
-    """Return how TensorFlow begins and ends a trace, and how it is read."""
+    """Return TensorFlow's functions that start, stop and read a trace."""
     profiler = importlib.import_module("tensorflow").profiler.experimental
     format_of_it = importlib.import_module("tensorflow.tsl.profiler.protobuf.xplane_pb2")
 

@@ -1,4 +1,4 @@
-"""What another library needs to build the same model: type, hyperparameters and weights."""
+"""What another library needs to build the same model: type, hyperparameters, weights."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -22,13 +22,13 @@ Hyperparameters = dict[str, Any]
 
 
 class TwinSpec(NamedTuple):
-    """A model of a type that other libraries have too.
+    """Description of a model whose type other libraries have too.
 
     Attributes:
         model_type: one of `TYPES`.
-        weights: tensors under Hugging Face's names, of an LSTM under torch's.
-        hyperparameters: those that the shapes of weights do not give; always `dropout`, the rate in
-            training.
+        weights: tensors under Hugging Face's names; for an LSTM under torch's.
+        hyperparameters: those that do not follow from weight shapes; always with `dropout`, the
+            rate in training.
     """
 
     model_type: str
@@ -41,7 +41,7 @@ class Kind(NamedTuple):
 
     Attributes:
         family: names of its weights.
-        read: objective and batch -> its own hyperparameters.
+        read: objective and batch -> hyperparameters specific to the type.
     """
 
     family: Family
@@ -49,14 +49,14 @@ class Kind(NamedTuple):
 
 
 def twin_spec(objective: Any, batch: Batch) -> TwinSpec:
-    """Returns what a twin of a built objective's model needs.
+    """Returns the description of a built objective's model.
 
     Args:
-        objective: its model is of a type in `TYPES`.
-        batch: what it is measured on.
+        objective: an objective whose model is of a type in `TYPES`.
+        batch: the batch that is measured.
 
     Raises:
-        UserError: no other library has this composition.
+        UserError: no other library has this architecture.
     """
     weights = {_path(w.path): np.asarray(w.value) for w in objective.trainable_variables}
     model_type, tensors = _named(weights)
@@ -66,27 +66,27 @@ def twin_spec(objective: Any, batch: Batch) -> TwinSpec:
 
 
 def heads(model: Any) -> Hyperparameters:
-    """Returns how many heads a layer of attention has, and their width."""
+    """Returns the number of attention heads and their width."""
     options = _first(model, "options").options
     return {"num_heads": options.num_heads, "head_dim": options.head_dim}
 
 
 def stacked(objective: Any, batch: Batch) -> Hyperparameters:
-    """Returns the heads, and the layers of each stack."""
+    """Returns the heads, and the number of layers of each stack."""
     del batch
     model = objective.model
     return {**heads(model), "num_layers": len(_all(model.decoder, SelfAttention))}
 
 
 def encoding(objective: Any, batch: Batch) -> Hyperparameters:
-    """Returns the heads and the layers of an encoder."""
+    """Returns the heads and the number of layers of an encoder."""
     del batch
     model = objective.model
     return {**heads(model), "num_layers": len(_all(model, (SelfAttention, TwoStreamAttention)))}
 
 
 def sparse(objective: Any, batch: Batch) -> Hyperparameters:
-    """Returns the layers of each stack, how many have experts, and the settings of the router."""
+    """Returns the layers of each stack, how many are sparse, and the router's settings."""
     sides = ("encoder", "decoder")
     lengths = {side: batch[f"{side}_input_tokens"].shape[1] for side in sides}
     mixtures = _all(objective.model.decoder, MixtureOfExperts)
@@ -103,7 +103,7 @@ def sparse(objective: Any, batch: Batch) -> Hyperparameters:
 
 
 def shortening(objective: Any, batch: Batch) -> Hyperparameters:
-    """Returns the heads, and the layers of each block and of the decoder."""
+    """Returns the heads, and the number of layers of each block and of the decoder."""
     del batch
     model = objective.model
     return {
@@ -115,7 +115,7 @@ def shortening(objective: Any, batch: Batch) -> Hyperparameters:
 
 
 def replacing(objective: Any, batch: Batch) -> Hyperparameters:
-    """Returns the heads and layers of both encoders, and how the loss is made."""
+    """Returns the heads and layers of both encoders, and the settings of the loss."""
     return {
         **encoding(objective, batch),
         "generator_heads": heads(objective.generator)["num_heads"],
@@ -125,14 +125,14 @@ def replacing(objective: Any, batch: Batch) -> Hyperparameters:
 
 
 def recurring(objective: Any, batch: Batch) -> Hyperparameters:
-    """Returns the layers of an LSTM and what is added to its forget gates."""
+    """Returns the number of LSTM layers and the forget bias."""
     del batch
     cells = _all(objective.model, LSTM)
     return {"num_layers": len(cells), "forget_bias": cells[0].forget_bias}
 
 
 def _under(part: str, family: Family, ours: str) -> tuple[Rule, ...]:
-    """The rules of an encoder that is a part of another module and has another name here."""
+    """The rules of an encoder that is part of another module and has a different name here."""
     return tuple(
         rule._replace(
             theirs=f"{part}.{rule.theirs}",
@@ -143,11 +143,11 @@ def _under(part: str, family: Family, ours: str) -> tuple[Rule, ...]:
 
 
 def _alone(*rules: Rule) -> Family:
-    """A family whose weights are never read from a file."""
+    """A family whose weights are never read from files."""
     return Family(rules=rules, prefix="", copies={}, unused=())
 
 
-# BERT's head for masked tokens on Funnel, whose own head is the embedding table and a bias.
+# Funnel with BERT's masked-token head, since its own is only the embedding table and a bias.
 FUNNEL_MASKED = _alone(
     *FUNNEL.rules,
     *(
@@ -176,7 +176,7 @@ TYPES = {
         ),
         replacing,
     ),
-    # Of a language model made of torch's LSTM; the order of its gates is another.
+    # A language model built on torch's LSTM, whose gates are in another order.
     "lstm": Kind(
         _alone(
             same("embedding.weight", "decoder_only/embedding/embeddings"),
@@ -190,7 +190,7 @@ TYPES = {
 
 
 def _named(ours: dict[str, np.ndarray]) -> tuple[str, dict[str, np.ndarray]]:
-    """Returns the first type whose table names every variable, and the weights under its names."""
+    """Returns the first type with a name for every variable, and the weights under its names."""
     for model_type, kind in TYPES.items():
         try:
             return model_type, theirs(kind.family, ours)
@@ -200,17 +200,17 @@ def _named(ours: dict[str, np.ndarray]) -> tuple[str, dict[str, np.ndarray]]:
 
 
 def _path(path: str) -> str:
-    """Removes what stands before the model's own name."""
+    """Removes the part of a path before the model's own name."""
     names = ("decoder_only/", "encoder_decoder/", "funnel/", "xl_net/", "generator/", "encoder/")
     starts = [path.find(name) for name in names if name in path]
     return path[min(starts) :] if starts else path
 
 
 def _all(layer: Any, kind: type | tuple[type, ...]) -> list[Any]:
-    """Returns the layers of a kind inside another, in order."""
+    """Returns the sublayers of a kind, in order."""
     return [x for x in layer._flatten_layers() if isinstance(x, kind)]
 
 
 def _first(layer: Any, attribute: str) -> Any:
-    """Returns the first layer that has an attribute."""
+    """Returns the first sublayer that has an attribute."""
     return next(x for x in layer._flatten_layers() if hasattr(x, attribute))

@@ -1,7 +1,7 @@
-"""The memory that a training step takes on each device of a mesh, as JAX's compiler reports it.
+"""The memory of a training step on each device of a mesh, as reported by JAX's compiler.
 
-The step is the one that trains, traced on shapes alone and compiled for as many devices of the CPU
-as the mesh has; nothing is allocated, and no other device is needed.
+The actual training step is traced on shapes alone and compiled for as many CPU devices as the mesh
+has; nothing is allocated, and no accelerator is needed.
 """
 
 import math
@@ -20,22 +20,22 @@ from lm.types import Features
 from lm.wall import wall
 
 _MEBIBYTE = 2**20
-# The compiler for CPUs drops the barriers that keep what is rematerialised apart, and computes it
-# once after all. Accelerators' compilers keep them.
+# The CPU compiler drops the barriers that keep rematerialised code separate, and then computes it
+# only once. Compilers for accelerators keep them.
 _WITH_REMAT = {"xla_disable_hlo_passes": "cse_barrier_expander"}
 
 
 class DeviceMemory(NamedTuple):
-    """Bytes on one device.
+    """Bytes per device.
 
     Attributes:
         devices: number of devices.
         weights: all variables of the objective, trainable or not.
-        slots: those of the optimizer, averages included.
-        carry: state that is handed from one batch to the next.
+        slots: optimizer state, averages included.
+        carry: state passed from one batch to the next.
         arguments: the whole training state and the batch.
-        outputs: what is not written in place of an argument.
-        temporaries: gradients, activations and the compiler's copies, at their largest.
+        outputs: those that are not written in place of an argument.
+        temporaries: peak of gradients, activations and the compiler's copies.
     """
 
     devices: int
@@ -48,18 +48,18 @@ class DeviceMemory(NamedTuple):
 
     @property
     def total(self) -> int:
-        """What a step needs."""
+        """Memory that a step needs."""
         return self.arguments + self.outputs + self.temporaries
 
 
 def simulate(mesh: Mesh) -> None:
-    """Have the CPU pass for as many devices as a mesh has, before anything else that uses JAX.
+    """Make the CPU appear as many devices as a mesh has; to be called before any use of JAX.
 
     Args:
-        mesh: it joins no cluster.
+        mesh: a mesh of one process.
 
     Raises:
-        ConfigError: its shape leaves the number open.
+        ConfigError: the mesh's shape leaves the number of devices open.
     """
     unknown = [f"{name.upper()}_DEVICES" for name, n in mesh.shape.items() if n == REMAINING]
     if unknown:
@@ -75,13 +75,13 @@ def device_memory(
     features: Features,
     microbatches: int = 1,
 ) -> DeviceMemory:
-    """Compile a training step and return what it needs.
+    """Compile a training step and return the memory it needs.
 
     Args:
-        mesh: whose devices there are, be they real or simulated.
+        mesh: a mesh whose devices exist, real or simulated.
         objective: factory of the objective.
         optimizer: factory of the optimizer.
-        features: of the global batch, for each anything with its shape and dtype.
+        features: those of the global batch: anything with a shape and dtype for each.
         microbatches: parts of a batch whose gradients are summed before the update.
 
     Raises:
@@ -107,7 +107,7 @@ def device_memory(
 
 
 def token_rows(rows: int, length: int) -> Features:
-    """Return the shapes of a batch of tokens, inputs and targets on both sides."""
+    """Return the shapes of a batch of tokens for encoder and decoder, inputs and targets."""
     tokens = keras.KerasTensor((rows, length), "int32")
     weights = keras.KerasTensor((rows, length), "float32")
     names = ("encoder_input_tokens", "decoder_input_tokens", "decoder_target_tokens")
@@ -115,7 +115,7 @@ def token_rows(rows: int, length: int) -> Features:
 
 
 def _on_shapes(make: Callable[[], Engine]) -> Engine:
-    """Return an engine whose variables have shapes and layouts, and no values."""
+    """Return an engine whose variables have shapes and layouts, but no values."""
     made: list[Engine] = []
     with memory.unlimited():
         jax.eval_shape(lambda: made.append(make()))
@@ -123,7 +123,7 @@ def _on_shapes(make: Callable[[], Engine]) -> Engine:
 
 
 def _on_one_device(variables: Iterable[Any]) -> int:
-    """Return the bytes of variables on each device."""
+    """Return the bytes that variables take on each device."""
     return sum(
         math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize
         for x in map(shaped, variables)
@@ -131,7 +131,7 @@ def _on_one_device(variables: Iterable[Any]) -> int:
 
 
 def table(found: DeviceMemory) -> str:
-    """Return the bytes as a table, in MiB."""
+    """Return the sizes as a table, in MiB."""
     rows = {
         "arguments": found.arguments,
         "  weights": found.weights,
@@ -148,7 +148,7 @@ def table(found: DeviceMemory) -> str:
 
 
 def verdict(found: DeviceMemory, gigabytes: float) -> str:
-    """Return whether a step fits on devices of so many GB (10^9 bytes).
+    """Return whether a step fits on devices of the given GB (10^9 bytes).
 
     Example:
         >>> verdict(DeviceMemory(16, 5, 1, 0, 6, 0, 30), 32)

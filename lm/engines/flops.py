@@ -1,4 +1,4 @@
-"""Counts the FLOPs of a forward pass from the engine's graph, without running it."""
+"""FLOPs of a forward pass, counted in the engine's graph without running it."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -13,14 +13,14 @@ TRAINING_PASSES = 3  # forward, and backward for the activations and for the wei
 
 
 def matmul_flops(call: Callable[[Any], Any], specs: Mapping[str, keras.KerasTensor]) -> int:
-    """Returns the floating-point operations of all matrix products and convolutions of a call.
+    """Returns the FLOPs of all matrix products and convolutions of a call.
 
     A multiply-add counts as 2. The call is only traced: nothing is allocated or run, so it works
     inside `lm.abstract.on_shapes` on models of any size.
 
     Args:
         call: function of the features, such as a model.
-        specs: shape and type of every feature.
+        specs: shape and dtype of every feature.
     """
     count = {"tensorflow": _tensorflow_flops, "jax": _jax_flops}[keras.backend.backend()]
     with at_once():
@@ -77,7 +77,7 @@ def _jax_flops(call: Callable[[Any], Any], specs: Mapping[str, Any]) -> int:
 
 
 def _jax_equations(jaxpr: Any, repeats: int) -> Iterator[tuple[int, Any]]:
-    """Yields the equations of a program and of its inner ones with how often each is run."""
+    """Yields the equations of a program and its subprograms, with how often each is executed."""
     from jax.extend.core import jaxprs_in_params
 
     for equation in jaxpr.eqns:

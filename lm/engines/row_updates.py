@@ -1,13 +1,13 @@
-"""One row of paragraph vectors as an update of its own, compiled for a processor's core.
+"""Training of paragraph vectors with one update per row, compiled for one CPU core.
 
     H = inputs;  G = a w (y − σ(H Uᵀ));  inputs += rate · G U;  U += rate · Gᵀ H
 
-A row has I inputs, rows of the tables of documents and of words, of width q. Input i adds to part
-`part[i]` of H [P, D], whose parts are so many numbers: a part is a whole vector in a bag of words,
-one for each input, and in a mean, one for all; in a concatenation it is a piece of the one vector.
+The I inputs of a row are rows of the document and word tables, of width q. Input i is added to part
+`part[i]` of H [P, D]. In a bag of words every input is a vector of its own, in a mean all inputs
+share one vector, and in a concatenation each input fills its own part of one vector.
 
-The tables are larger than a core's cache, so most of the time of a row is that of waiting for its
-nodes: those of the next row are asked for before this one is worked on.
+The tables do not fit in a core's cache, so most of the time is spent waiting for memory: the nodes
+of the next row are prefetched before the current one is updated.
 """
 
 import functools
@@ -18,22 +18,22 @@ import numpy as np
 
 from lm.numba_loops import compiled, prefetch, uncounted
 
-# Sums in any order, so that they use vector units; NaN and infinity stay what they are.
+# Sums may be reordered, so that they are vectorised; NaN and infinity are still respected.
 _loop = functools.partial(compiled, fastmath={"reassoc", "contract"})
 _inlined = functools.partial(_loop, inline="always")
 ZERO, ONE = np.float32(0), np.float32(1)
 
 
 class Plan(NamedTuple):
-    """How the inputs of a row make its vectors.
+    """How the vectors H are computed from the inputs of a row.
 
     Attributes:
-        part: int64 [I], which part of H an input adds to.
+        part: int64 [I], the part of H to which each input is added.
         num_vectors: P.
-        has_document: 1 if input 0 is the document, 0 if all are words.
+        has_document: 1 if input 0 is the document, 0 if all inputs are words.
         is_mean: 1 if the vector is the mean of its inputs, with the gradient of their sum; 0 if it
             is the sum.
-        skips: 1 if a word without a weight is padding, 0 if it is the NULL word.
+        skips: 1 if a word of weight 0 is padding, 0 if it is the NULL word.
     """
 
     part: np.ndarray
@@ -44,7 +44,7 @@ class Plan(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """Float32 tables: documents [N, q], words [V, q], nodes [V, D]; no rows where there is none."""
+    """Float32 tables: documents [N, q], words [V, q], nodes [V, D]; an unused table has no rows."""
 
     documents: np.ndarray
     words: np.ndarray
@@ -52,7 +52,7 @@ class Tables(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """Learning rates of the tables; with 0 nothing of a table is written, bit for bit."""
+    """Learning rates of the tables; a table with rate 0 is not written and stays bit for bit."""
 
     documents: float
     words: float
@@ -60,9 +60,9 @@ class Rates(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """The features of a batch: documents [B], context and its weights [B, C], the others [B, M].
+    """Features of a batch: documents [B], context and context weights [B, C], the others [B, M].
 
-    The nodes of a row are different ones, where their weights are not 0.
+    The nodes of a row with non-zero weights are distinct.
     """
 
     documents: np.ndarray
@@ -74,15 +74,15 @@ class Columns(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What a row needs besides: float32.
+    """Float32 buffers for one row.
 
     Attributes:
         share: [I], 1 for each input, 0 for padding.
         h: H [P, D].
-        parts: the same numbers, [P D / q, q].
-        gradient: [P], of G the column of one node.
+        parts: the same memory as [P D / q, q].
+        gradient: [P], the column of G for one node.
         back: G U [P, D].
-        back_parts: the same numbers, [P D / q, q].
+        back_parts: the same memory as [P D / q, q].
     """
 
     share: np.ndarray
@@ -94,7 +94,7 @@ class Work(NamedTuple):
 
 
 def update_rows(tables: Tables, plan: Plan, rates: Rates, batch: Columns) -> float:
-    """Makes an update of every row, one after the other; returns the sum of their losses."""
+    """Updates the tables for every row in turn and returns the sum of the losses."""
     h = np.zeros((plan.num_vectors, tables.nodes.shape[1]), np.float32)
     width = max(tables.documents.shape[1], tables.words.shape[1])
     back, parts = np.zeros_like(h), (h.size // width, width)
@@ -105,7 +105,7 @@ def update_rows(tables: Tables, plan: Plan, rates: Rates, batch: Columns) -> flo
 
 @_loop()
 def _update_rows(tables: Tables, plan: Plan, rates: Rates, batch: Columns, work: Work) -> float:
-    """Does so; all arrays are the caller's."""
+    """Updates the tables, using the buffers of the caller."""
     tables, plan = uncounted(tables), uncounted(plan)
     batch, work = uncounted(batch), uncounted(work)
     loss, last = 0.0, len(batch.nodes) - 1
@@ -120,7 +120,7 @@ def _update_rows(tables: Tables, plan: Plan, rates: Rates, batch: Columns, work:
 
 @_inlined()
 def _read(tables: Tables, plan: Plan, batch: Columns, row: int, work: Work) -> None:
-    """Fills in the shares and the vectors H."""
+    """Computes the shares and the vectors H."""
     work.h[:] = 0
     total = ZERO
     for i in range(len(work.share)):

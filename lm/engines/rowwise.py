@@ -1,4 +1,4 @@
-"""The step of paragraph vectors on a CPU: each row of a batch is an update of its own."""
+"""Training step of paragraph vectors on a CPU: one update per row of a batch."""
 
 import inspect
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,22 +23,23 @@ from lm.types import Features, Tree
 
 @part
 class Engine:
-    """Trains a `NodePrediction` by gradient descent; with batches of one row, as the other engines.
+    """Trains a `NodePrediction` by gradient descent; equals the other engines at batch size 1.
 
-    The loss is the sum over rows of a batch divided by their number; the rate is that of a row. The
-    norm of the gradient is not computed and logged as 0.
+    The loss is the mean over the rows of a batch; the learning rate applies to each row. The norm
+    of the gradient is not computed and is logged as 0.
 
     Args:
         objective: a `node_prediction.NodePrediction`.
         optimizer: `sgd.sgd` without momentum, clipping and average.
-        features: a batch, or for each feature anything with its shape and dtype.
+        features: a batch, or anything with a shape and dtype for each feature.
         microbatches: 1.
-        threads: parts of a batch that are worked on at the same time. With more than 1 two threads
-            may write a row at once: runs are no longer equal bit for bit, nor are resumed ones.
+        threads: parts of a batch that are processed in parallel. With more than 1, two threads may
+            write the same table row at once, so that runs, resumed ones too, are not reproducible
+            bit for bit.
 
     Raises:
-        ConfigError: the update is another one.
-        UserError: there is no memory for the tables twice.
+        ConfigError: the optimizer or a setting is not supported.
+        UserError: there is not enough memory for a second copy of the tables.
 
     Source: Recht et al. 2011 (https://arxiv.org/abs/1106.5730) for threads without locks.
     """
@@ -75,7 +76,7 @@ class Engine:
         self._tables: Tables | None = None
 
     def step(self, batch: Features) -> Outcome:
-        """Make an update for each row."""
+        """Make one update per row."""
         tables, program = self._owned(), self.program
         rate = program.optimizer.learning_rate
         rates = Rates(*[float(rate)] * 3)
@@ -92,24 +93,24 @@ class Engine:
         return Outcome(accepted, {"loss": total}, np.full(len(program.paths), accepted))
 
     def evaluations(self, batches: Iterable[Features]) -> Iterator[Ratios]:
-        """Yield the terms of every batch."""
+        """Yield the loss terms of every batch."""
         self.pull()
         for batch in batches:
             terms, _ = self.program.forward(batch, (), training=False)
             yield {name: (x[0], x[1]) for name, x in terms.items()}
 
     def predictions(self, batches: Iterable[Features]) -> Iterator[tuple[Ratios, Tree]]:
-        """Yield the terms of every batch; there is nothing to predict."""
+        """Yield the loss terms of every batch; there are no predictions."""
         return ((terms, ()) for terms in self.evaluations(batches))
 
     def logs(self) -> dict[str, float]:
-        """Return the means of the log window and start a new one."""
+        """Return the means over the log window and start a new window."""
         logs = self.program.meter.read()
         self.program.meter.reset()
         return logs
 
     def pull(self) -> None:
-        """Give the tables to the Keras variables."""
+        """Copy the tables to the Keras variables."""
         if self._tables is None:
             return
         for layer in self.program.tables.layers:
@@ -117,25 +118,25 @@ class Engine:
         self._tables = None
 
     def push(self) -> None:
-        """Take the tables from the Keras variables, as the next step does by itself."""
+        """Copy the tables from the Keras variables; the next step does so anyway."""
         self._tables = None
 
     def _owned(self) -> Tables:
-        """Return the tables as arrays of this engine."""
+        """Return the tables as arrays owned by this engine."""
         if self._tables is None:
             self._tables = tables_of(self.program.objective)
         return self._tables
 
 
 def _require_copies(tables: Sequence[Any]) -> None:
-    """Say what the tables take, and check that it is there once more for this engine's arrays."""
+    """Log the size of the tables, and check that memory suffices for a second copy."""
     size = memory.size(tables)
     logging.info("tables of %s, twice: as variables and as arrays", memory.gibibytes(size))
     memory.require(memory.Need(size, 0, 0, 0))
 
 
 def columns(batch: Features) -> Columns:
-    """Return the features of a batch; where there is no context, one of no words."""
+    """Return the features of a batch; without a context, a context of width 0."""
     rows = len(batch["nodes"])
     none = {"context": np.zeros((rows, 0), "int32"), "context_weights": np.zeros((rows, 0), "f4")}
     return Columns(**(none | dict(batch)))
@@ -149,14 +150,14 @@ def tables_of(objective: Any) -> Tables:
 
 
 def plan_of(model: Any, num_words: int) -> Plan:
-    """Return how a model makes vectors of the inputs of a row.
+    """Return how a model computes vectors from the inputs of a row.
 
     Args:
-        model: of `lm.models.paragraph_vector`.
-        num_words: context words of a row.
+        model: a model of `lm.models.paragraph_vector`.
+        num_words: context words per row.
 
     Raises:
-        ConfigError: documents and words have two widths.
+        ConfigError: documents and words have different widths.
     """
     tables = [x for x in (model.documents, model.words) if x is not None]
     if len({x.dim for x in tables}) > 1:

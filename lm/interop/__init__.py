@@ -1,1 +1,1 @@
-"""Folders of other libraries, read and written: Hugging Face by family, word2vec files."""
+"""Reading and writing other libraries' files: Hugging Face folders by family, word2vec files."""

@@ -1,4 +1,4 @@
-"""Names of Hugging Face's BERT, with its pooler, its head for masked tokens, or one that labels."""
+"""Hugging Face's names for BERT, with its pooler, its masked-token head or a classifier."""
 
 from lm.interop.config_json import FUNCTION, LAYERS, NUMBER, RATE, SIZE, Format, Setting, Variant
 from lm.interop.purposes import LABELS, MASKED
@@ -24,7 +24,7 @@ SPAN_ENDS = (*dense("qa_outputs", "encoder/head/scores"),)
 
 
 def body(name: str) -> tuple[Rule, ...]:
-    """Embeddings and layers, whose names begin with that of the model."""
+    """Rules of the embeddings and layers, whose names start with that of the model."""
     embeddings, block = f"{name}.embeddings", f"{name}.encoder.layer.{{i}}"
     return (
         same(f"{embeddings}.word_embeddings.weight", f"{EMBEDDER}/embedding/embeddings"),
@@ -43,7 +43,7 @@ def body(name: str) -> tuple[Rule, ...]:
 
 
 def bert(head: tuple[Rule, ...], other: tuple[Rule, ...] = ()) -> Family:
-    """BERT with one head; a release may hold the other one too."""
+    """BERT with one head; tensors of the other head are ignored if a release has them."""
     return Family(
         rules=(*body("bert"), *head),
         prefix="bert.",

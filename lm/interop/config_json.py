@@ -1,7 +1,8 @@
-"""What `config.json` says and what gin says: one table for both directions.
+"""Settings of `config.json` and their gin names: one table for both directions.
 
-A setting is a key of `config.json` and the gin names that take its value. A `Format` is all that
-one `model_type` may say; a `Variant` is one class of `transformers` and the gin files of its model.
+A `Setting` is a key of `config.json` and the gin names that take its value. A `Format` describes
+the `config.json` of one `model_type`; a `Variant` is one class of `transformers` with the gin files
+of its model.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,11 +18,11 @@ ORIGIN = Origin("config.json", 0)
 
 
 class Kind(NamedTuple):
-    """The values of a setting.
+    """The type of a setting's values.
 
     Attributes:
-        what: for messages.
-        fits: whether a JSON value is one of them.
+        what: description for messages.
+        fits: whether a JSON value is of this type.
         to_gin: JSON value -> gin value.
         to_json: the inverse.
     """
@@ -77,11 +78,11 @@ class Setting(NamedTuple):
     """A key of `config.json` and the gin names that take its value.
 
     Attributes:
-        key: of `config.json`.
-        default: of `transformers`, for files that do not say it.
-        kind: of its values.
-        names: macros, or `scope/full.path.Name.parameter`; the first is what is written back.
-        fallback: what is written back where nothing binds the first.
+        key: key of `config.json`.
+        default: default of `transformers`, for files without the key.
+        kind: type of its values.
+        names: macros, or `scope/full.path.Name.parameter`; an export reads the first.
+        fallback: value that an export writes if nothing binds the first name.
     """
 
     key: str
@@ -92,14 +93,14 @@ class Setting(NamedTuple):
 
 
 class Purpose(NamedTuple):
-    """What the verbs do with a model, as gin files and bindings.
+    """How commands use a model, as gin files and bindings.
 
     Attributes:
         files: objective, features and data.
         task: gin name of the function that makes the task.
-        features: of the task that have a length.
+        features: features of the task that have a length.
         bindings: gin name -> value.
-        values: gin name -> function of `config.json` and of the ids of the tokenizer's roles.
+        values: gin name -> function of `config.json` and of the token ids by role.
         sizes: gin name of a size of the head -> function of `config.json`.
     """
 
@@ -115,14 +116,14 @@ class Variant(NamedTuple):
     """One class of `transformers`.
 
     Attributes:
-        architecture: its name.
-        family: the names of its tensors.
+        architecture: name of the class.
+        family: names of its tensors.
         files: gin files of the model.
-        purpose: what it is used for; none where it has no head.
-        when: key of `config.json` -> value that it must have, for variants of one class.
-        head: whether it has logits of its own, where a variant has not.
-        settings: what its head takes beside the model's settings.
-        bindings: gin name -> value, after the files.
+        purpose: how it is used; None without a head.
+        when: key of `config.json` -> required value, to tell variants of one class apart.
+        head: tensor of separate output logits, which tells variants apart that differ in having it.
+        settings: settings of its head, beside the model's settings.
+        bindings: gin name -> value, applied after the files.
     """
 
     architecture: str
@@ -136,15 +137,15 @@ class Variant(NamedTuple):
 
 
 class Format(NamedTuple):
-    """What the `config.json` of one `model_type` may say.
+    """The `config.json` of one `model_type`.
 
     Attributes:
-        settings: what varies.
-        fixed: key -> the one value that is known here; also the default of a missing key.
-        variants: classes of `transformers`; the first is that of a file that names none.
-        length: gin name or key of the longest row; a number where there is no limit.
-        normal: `config.json` -> the same with what it leaves unsaid.
-        written: the inverse, for what is written.
+        settings: the keys that may vary.
+        fixed: key -> the only supported value; also the default of a missing key.
+        variants: classes of `transformers`; the first is the default for files that name none.
+        length: gin name or key of the maximum row length; a number if there is no limit.
+        normal: `config.json` -> the same with defaults that depend on other keys filled in.
+        written: the inverse, applied to what an export writes.
     """
 
     settings: tuple[Setting, ...]
@@ -156,10 +157,10 @@ class Format(NamedTuple):
 
 
 def check_fixed(config: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
-    """Checks that a file says nothing that is unknown here.
+    """Checks that a file holds no unsupported value.
 
     Raises:
-        UserError: naming the key.
+        UserError: it does; the message names the key.
     """
     for key, only in fixed.items():
         if config.get(key, only) != only:
@@ -170,10 +171,10 @@ def check_fixed(config: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
 
 
 def bindings(config: Mapping[str, Any], settings: Sequence[Setting]) -> list[Binding]:
-    """Returns gin's bindings of what a file says.
+    """Returns the gin bindings of the settings in a file.
 
     Raises:
-        UserError: naming the key whose value is none of its kind.
+        UserError: a value is not of the setting's type; the message names the key.
     """
     found = []
     for key, default, kind, names, _ in settings:
@@ -194,10 +195,10 @@ def binding(name: str, value: Any) -> Binding:
 
 
 def described(given: Sequence[Binding], settings: Sequence[Setting]) -> dict[str, Any]:
-    """Returns what a configuration says, as `config.json` has it.
+    """Returns the settings of a configuration as `config.json` has them.
 
     Raises:
-        UserError: naming the binding that has no value of this kind.
+        UserError: a value has no JSON counterpart; the message names the binding.
     """
     table = macros.table(given)
     values = {one.key: macros.expanded(one.value, table) for one in given}

@@ -1,4 +1,4 @@
-"""Names of Hugging Face's ELECTRA: the discriminator, and the generator as a model of its own."""
+"""Hugging Face's names for ELECTRA: the discriminator, and the generator as a separate model."""
 
 from lm.config.syntax import Reference
 from lm.interop.bert import FIXED, SETTINGS, TOKEN_HEAD, body

@@ -1,7 +1,8 @@
-"""A run folder becomes a Hugging Face folder: the function of `lm export`.
+"""Export of a run folder as a Hugging Face folder: the function of `lm export`.
 
-The folder is read back before it gets its name: the importer's model must have the run's outputs
-on a fixed probe, or nothing is written. Of several classes it is the first that has.
+The folder is read back before it gets its final name: the imported model must reproduce the run's
+outputs on a fixed probe batch, or nothing is written. If several classes are possible, the first
+one that does so is taken.
 """
 
 import gc
@@ -42,7 +43,7 @@ DTYPES: dict[str, DTypeLike] = {
     "bfloat16": ml_dtypes.bfloat16,
     "float16": np.float16,
 }
-# Relative to the largest output, or 1: the same program on the same numbers, or on rounded ones.
+# Bounds of `Exported.difference`: float32 weights are unchanged, others are rounded.
 BOUNDS = {"float32": 1e-5, "bfloat16": 0.1, "float16": 0.01}
 PROBE_ROWS, PROBE_LENGTH = 2, 12
 CONFIG, MODEL = "config.gin", "model.gin"
@@ -50,12 +51,13 @@ TASK, VOCABULARY, START = "MIXTURE_OR_TASK_NAME", "VOCABULARY", "START_TOKEN"
 
 
 class Exported(NamedTuple):
-    """What an export wrote.
+    """The result of an export.
 
     Attributes:
         folder: the Hugging Face folder.
         architecture: class of `transformers`.
-        difference: largest difference of an output on the probe, relative to the largest or 1.
+        difference: largest difference of an output on the probe, relative to the largest output
+            or 1.
     """
 
     folder: Path
@@ -64,17 +66,17 @@ class Exported(NamedTuple):
 
 
 class Source(NamedTuple):
-    """The run that is exported.
+    """The exported run.
 
     Attributes:
         workdir: the run folder.
-        step: of the checkpoint.
-        weights: path -> array, mapped into memory.
-        config: of the run.
-        vocabulary: of its text.
-        labels: their names, none where it does not label.
+        step: step of the checkpoint.
+        weights: path -> array, memory-mapped.
+        config: configuration of the run.
+        vocabulary: vocabulary of its text.
+        labels: names of its labels, empty if it is no classifier.
         batch: the probe.
-        outputs: what the model makes of it, float64.
+        outputs: the model's outputs on the probe, float64.
     """
 
     workdir: Path
@@ -90,16 +92,16 @@ class Source(NamedTuple):
 def export_folder(
     workdir: str | Path, target: str | Path, *, checkpoint: str = "latest", dtype: str = "float32"
 ) -> Exported:
-    """Writes the folder of a run's model; whatever happens, it is whole or absent.
+    """Exports the model of a run; on any failure no folder is left.
 
     Args:
         workdir: the run folder.
-        target: the folder to write, which must not be there yet.
+        target: the folder to write; it must not exist.
         checkpoint: `latest`, `best` or a step.
-        dtype: of the tensors, one of `DTYPES`.
+        dtype: dtype of the tensors, one of `DTYPES`.
 
     Raises:
-        UserError: no class of `transformers` known here is this model, or has its outputs.
+        UserError: no supported class of `transformers` has the model's weights and outputs.
     """
     target = store.local(target).resolve()
     if target.exists():
@@ -125,20 +127,20 @@ def export_folder(
 
 
 def read_source(folder: Path) -> Source:
-    """Returns the run of a checkpoint folder, with what its model makes of the probe."""
+    """Returns the run of a checkpoint folder, with its outputs on the probe."""
     workdir = folder.parents[1]
     if not (workdir / CONFIG).is_file():
         raise ConfigError(f"{workdir} has no {CONFIG}: is it the --workdir of a run?")
     config = parse.load([str(workdir / CONFIG)], roots=["MODEL"])
     model = built(config)
     batch, names = probe(model), model_weights(model)
-    # Of an objective with two models, the one that is kept.
+    # Of an objective with two models, the one that is kept after pre-training.
     found = checkpoints.mapped_weights(folder)
     weights = {name: array for name, array in found.items() if name.startswith(f"{model.name}/")}
     checkpoints.assign(names, weights, source=folder)
     outputs = outputs_of(model, batch)
     del model, names
-    gc.collect()  # a Keras model is a cycle; otherwise two models would be in memory below
+    gc.collect()  # a Keras model is a reference cycle; otherwise two models would be in memory
     vocabulary, labels = text_and_labels(config)
     return Source(
         workdir=workdir,
@@ -153,7 +155,7 @@ def read_source(folder: Path) -> Source:
 
 
 def built(config: parse.Config) -> Any:
-    """Returns the model of a configuration, its variables without values."""
+    """Returns the model of a configuration; its variables have no values."""
     with on_shapes("MODEL"):
         model = config.value("MODEL")()
         rows = probe(model).items()
@@ -162,8 +164,8 @@ def built(config: parse.Config) -> Any:
 
 
 def outputs_of(model: Any, batch: Batch) -> np.ndarray:
-    """Returns the outputs of a model on the probe, once its weights are loaded."""
-    give_values(model.variables)  # seeds of dropout, which the probe does not use
+    """Returns the outputs of a model on the probe, after its weights are loaded."""
+    give_values(model.variables)  # dropout seeds, which the probe does not use
     return np.asarray(model(batch, training=False), "float64")
 
 
@@ -178,7 +180,7 @@ def text_and_labels(config: parse.Config) -> tuple[Any, tuple[str, ...]]:
 
 
 def probe(model: Any) -> Batch:
-    """Returns rows of random tokens for every side of a model, always the same."""
+    """Returns a batch of random tokens for every side of a model; always the same batch."""
     noise = np.random.default_rng(0)
     shape = (PROBE_ROWS, PROBE_LENGTH)
     draws = {side: noise.integers(0, model.vocabulary_size, shape) for side in model.sides}
@@ -186,7 +188,7 @@ def probe(model: Any) -> Batch:
 
 
 def candidates(weights: Tensors) -> Iterator[tuple[str, Variant]]:
-    """Yields model type and class of every variant that has names for all variables."""
+    """Yields model type and class of every variant that has a name for every variable."""
     for model_type, given in FORMATS.items():
         for variant in given.variants:
             if variant.head is not None and variant.head not in weights:
@@ -204,7 +206,7 @@ def write(
     """Writes all files of a folder.
 
     Raises:
-        UserError: a setting or the vocabulary has no counterpart.
+        UserError: a setting or the vocabulary has no counterpart in `transformers`.
     """
     values = config_json(source, FORMATS[model_type], variant)
     head = {"model_type": model_type, "architectures": [variant.architecture], "dtype": dtype}
@@ -225,7 +227,7 @@ def write(
 
 
 def named(variant: Variant, weights: Tensors) -> dict[str, np.ndarray]:
-    """Returns the tensors under the names of a class; one without a head has bare names."""
+    """Returns the tensors under the names of a class; without the prefix if it has no head."""
     has_head = not variant.architecture.endswith("Model") or variant.architecture.endswith(
         "HeadModel"
     )
@@ -235,10 +237,10 @@ def named(variant: Variant, weights: Tensors) -> dict[str, np.ndarray]:
 
 
 def config_json(source: Source, given: Format, variant: Variant) -> dict[str, Any]:
-    """Returns what `config.json` says beside type and class.
+    """Returns the keys of `config.json` other than type and class.
 
     Raises:
-        UserError: a binding of the run has no counterpart.
+        UserError: a binding of the run has no counterpart in `transformers`.
     """
     said = described(source.config.bindings, (*given.settings, *variant.settings))
     values = given.written({**given.fixed, **said, **variant.when})
@@ -259,17 +261,17 @@ def config_json(source: Source, given: Format, variant: Variant) -> dict[str, An
 
 
 def start_token(config: parse.Config) -> int:
-    """Returns the token that begins a text of a language model."""
+    """Returns the token that a language model reads first."""
     return config.value(START) if config.has(START) else 0
 
 
 def settings_text(config: parse.Config) -> dict[str, str]:
-    """Returns the macros that a card shows, as gin text."""
+    """Returns the macros that a model card shows, as gin text."""
     return {one.scope: repr(one.value) for one in config.bindings if one.scope in SETTINGS}
 
 
 def difference(folder: Path, source: Source) -> float:
-    """Returns by how much the outputs of a written folder differ from the run's, relatively."""
+    """Returns the relative difference between a written folder's outputs and the run's."""
     found = read_folder(folder)
     model = rebuilt(found)
     variables = model_weights(model)
@@ -284,7 +286,7 @@ def difference(folder: Path, source: Source) -> float:
 
 
 def rebuilt(found: Folder) -> Any:
-    """Returns the model that the importer makes of a folder, its variables without values."""
+    """Returns the model that an import of a folder builds; its variables have no values."""
     text = describe.gin_text("The model of a folder.", found.variant.files, found.bindings())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / MODEL

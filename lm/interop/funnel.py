@@ -1,4 +1,4 @@
-"""Names of Hugging Face's Funnel-Transformer, with or without its decoder and its heads."""
+"""Hugging Face's names for Funnel-Transformer, with or without its decoder and heads."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -47,7 +47,7 @@ def layer(theirs: str, ours: str) -> Iterator[Rule]:
 
 
 def blocks() -> Iterator[Rule]:
-    """The rules of all layers; a block has one number and a layer in it another."""
+    """The rules of all layers, which are numbered by block and by layer within the block."""
     for block in range(MAX_BLOCKS):
         theirs = f"funnel.encoder.blocks.{block}.{{i}}"
         yield from layer(theirs, f"funnel/stack/layer_{block}_{{i}}")
@@ -69,7 +69,7 @@ LABELLED = (
 
 
 def funnel(*head: Rule) -> Family:
-    """Funnel with one head; of others a release may hold tensors too."""
+    """Funnel with one head; tensors of other heads are ignored."""
     own = {rule.theirs for rule in head}
     return Family(
         rules=(
@@ -103,7 +103,7 @@ def normal(config: dict[str, Any]) -> dict[str, Any]:
 def written(config: dict[str, Any]) -> dict[str, Any]:
     """Returns `config.json` with the width of a head and the number of repeats."""
     width = config["d_head"] or config["d_model"] // config["n_head"]
-    # Of a padding token transformers makes a row of zeros, tied logits too.
+    # transformers zeroes the embedding of a padding token, and its tied logit with it.
     return normal({**config, "d_head": width, "pad_token_id": None})
 
 

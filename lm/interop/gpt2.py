@@ -1,4 +1,4 @@
-"""Names of Hugging Face's GPT-2; its Conv1D kernels are [in, out] as ours, q, k, v concatenated."""
+"""Hugging Face's names for GPT-2; Conv1D kernels are [in, out] like ours, q, k, v concatenated."""
 
 from typing import Any
 
@@ -33,14 +33,14 @@ GPT2 = Family(
 
 
 def normal(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns `config.json` with the width of the feed-forward, four times that of the stack."""
+    """Returns `config.json` with the feed-forward width, by default four times the model width."""
     if config.get("n_inner") is None and isinstance(config.get("n_embd"), int):
         return {**config, "n_inner": 4 * config["n_embd"]}
     return config
 
 
 def written(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns `config.json` with `n_ctx`, the older name of `n_positions`, for llama.cpp."""
+    """Returns `config.json` with `n_ctx`, the old name of `n_positions`, which llama.cpp reads."""
     return {**config, "n_ctx": config["n_positions"]}
 
 

@@ -1,4 +1,4 @@
-"""Weights from and to Hugging Face's names, as NumPy arrays: no torch, no download."""
+"""Conversion of weights from and to Hugging Face's names, as NumPy arrays, without torch."""
 
 import numpy as np
 
@@ -44,17 +44,17 @@ FORMATS = {
 
 
 def weights_from(model_type: str, state_dict: Tensors) -> dict[str, np.ndarray]:
-    """Returns the tensors of a checkpoint under the paths of our variables.
+    """Returns the tensors of a checkpoint under our variable paths.
 
     Args:
         model_type: "gpt2", "t5", "t5_1_1", "bert" (with pooler), "bert_masked" (token head),
             "bert_classifier" (rows, and multiple choice), "bert_tokens", "bert_spans" (labels),
             "electra" (discriminator), "electra_generator", "funnel", "funnel_base" (without its
             decoder), "switch", "xlnet", "xlnet_permutation" (with its head), "xlnet_classifier".
-        state_dict: tensors by their names, as a safetensors file holds them.
+        state_dict: tensors by name, as in a safetensors file.
 
     Raises:
-        UserError: if the type is unknown or a tensor belongs to no variable of it.
+        UserError: the type is unknown, or a tensor has no corresponding variable.
 
     Example:
         >>> weights_from("gpt2", {"h.3.ln_1.weight": np.ones(2, "float32")})
@@ -64,22 +64,22 @@ def weights_from(model_type: str, state_dict: Tensors) -> dict[str, np.ndarray]:
 
 
 def weights_to(model_type: str, weights: Tensors) -> dict[str, np.ndarray]:
-    """Returns our variables, by path, as a checkpoint with their names; the inverse."""
+    """Returns our variables under Hugging Face's names; the inverse of `weights_from`."""
     return theirs(family(model_type), weights)
 
 
 def ours(family: Family, tensors: Tensors) -> dict[str, np.ndarray]:
-    """Returns their tensors under our paths, by a family's table."""
+    """Returns Hugging Face's tensors under our paths, by the table of a family."""
     return to_ours(family, join_heads(stack_experts(tensors)))
 
 
 def theirs(family: Family, weights: Tensors) -> dict[str, np.ndarray]:
-    """Returns our variables under their names, by a family's table."""
+    """Returns our variables under Hugging Face's names, by the table of a family."""
     return split_heads(split_experts(to_theirs(family, weights)))
 
 
 def family(model_type: str) -> Family:
-    """Returns the table of a model type."""
+    """Returns the table of names of a model type."""
     if model_type not in FAMILIES:
         raise UserError(f"unknown model type {model_type!r}: known are {', '.join(FAMILIES)}")
     return FAMILIES[model_type]

@@ -1,7 +1,7 @@
-"""A Hugging Face folder becomes a run folder: the function of `lm import`.
+"""Import of a Hugging Face folder as a run folder: the function of `lm import`.
 
-workdir/model.gin          the family with the folder's sizes, and its tokenizer: for new heads
-        config.gin         the whole configuration of a run, as training writes it
+workdir/model.gin          the family with the folder's sizes and tokenizer, to train new heads
+        config.gin         the complete configuration of a run, as training writes it
         checkpoints/0/     the weights
         tokenizer/         the tokenizer
         huggingface.json   the folder's config.json
@@ -36,13 +36,13 @@ _USUAL_LENGTH = 512
 
 
 class Imported(NamedTuple):
-    """What an import made.
+    """The result of an import.
 
     Attributes:
         workdir: the run folder.
         architecture: class of `transformers`.
         parameters: number of weights.
-        left_out: tensors of the folder that the model has no variable for.
+        left_out: tensors of the folder without a variable in the model.
     """
 
     workdir: Path
@@ -52,14 +52,14 @@ class Imported(NamedTuple):
 
 
 def import_folder(source: str | Path, workdir: str | Path) -> Imported:
-    """Makes a run folder of a Hugging Face folder; whatever happens, it is whole or absent.
+    """Imports a Hugging Face folder; on any failure no run folder is left.
 
     Args:
-        source: `config.json`, `model.safetensors` or its shards, and the tokenizer.
-        workdir: the run folder, which must not be there yet.
+        source: folder with `config.json`, `model.safetensors` or its shards, and the tokenizer.
+        workdir: the run folder; it must not exist.
 
     Raises:
-        UserError: naming the file, key or tensor that is missing, damaged or unknown.
+        UserError: a file, key or tensor is missing, damaged or unknown; the message names it.
     """
     source, workdir = Path(source), store.local(workdir).resolve()
     if workdir.exists():
@@ -86,7 +86,7 @@ def import_folder(source: str | Path, workdir: str | Path) -> Imported:
 def _write_configuration(
     folder: Folder, source: Path, temporary: Path, workdir: Path
 ) -> dict[str, Any]:
-    """Writes the gin files; returns path -> shape of the variables of the model."""
+    """Writes the gin files; returns path -> shape of the model's variables."""
     variant, purpose = folder.variant, folder.variant.purpose
     vocabulary = vocabulary_bindings(temporary / TOKENIZER, f"{HERE}/{TOKENIZER}")
     title = f"{variant.architecture} of {source.resolve().name!r}, imported."
@@ -99,20 +99,20 @@ def _write_configuration(
         (temporary / CONFIG).write_text(run, encoding="utf-8")
         files = [FINETUNE, MODEL, *purpose.files, CONFIG]
     loaded = parse.load(files, search_paths=[str(temporary)], roots=["MODEL"])
-    # The run may be moved: its files name each other by the folder that they lie in.
+    # The run folder may be moved, so its files refer to each other relative to their own folder.
     text = loaded.text().replace(str(temporary.absolute()), HERE)
     (temporary / CONFIG).write_text(text, encoding="utf-8")
     return summarise(loaded.value("MODEL"), length=16).shapes
 
 
 def _run_bindings(folder: Folder, workdir: Path, roles: Mapping[str, int]) -> list[Binding]:
-    """Returns the bindings of a run that goes on from the weights."""
+    """Returns the bindings of a run that starts from the imported weights."""
     purpose, config = folder.variant.purpose, folder.config
     length = min(folder.row_length(), _USUAL_LENGTH)
     values = {
         "INITIAL_CHECKPOINT_PATH": HERE,
         "TASK_FEATURE_LENGTHS": dict.fromkeys(purpose.features, length),
-        # One process may load several runs, whose labels differ.
+        # One process may load several runs with different labels.
         f"{purpose.task}.name": f"imported_{zlib.crc32(str(workdir).encode()):08x}",
         **purpose.bindings,
         **{name: value(config, roles) for name, value in purpose.values.items()},

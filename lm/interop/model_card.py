@@ -1,4 +1,4 @@
-"""The model card of an exported folder, written from what the run itself recorded."""
+"""The model card of an exported folder, written from the run's own records."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ ENDINGS = {
     "ForMaskedLM": "fill-mask",
     "ForSequenceClassification": "text-classification",
 }
-# What of a run's configuration a reader looks for first.
+# The settings of a run that a reader looks for first.
 SETTINGS = (
     "MIXTURE_OR_TASK_NAME",
     "TASK_FEATURE_LENGTHS",
@@ -32,16 +32,16 @@ SETTINGS = (
 
 
 class Card(NamedTuple):
-    """What a card says.
+    """The contents of a model card.
 
     Attributes:
-        name: of the folder.
+        name: name of the folder.
         architecture: class of `transformers`.
         parameters: number of weights.
         workdir: the run folder, for its metrics.
-        step: of the checkpoint.
+        step: step of the checkpoint.
         settings: macro -> gin text.
-        version: of `lm`.
+        version: version of `lm`.
     """
 
     name: str
@@ -86,7 +86,7 @@ def model_card(card: Card) -> str:
 
 
 def evaluations(workdir: Path) -> list[dict[str, Any]]:
-    """Returns the newest result of every task that the run was evaluated on."""
+    """Returns the latest result of every task on which the run was evaluated."""
     files = sorted((workdir / RESULTS).glob("*/*-metrics.jsonl"))
     return [rows[-1] for file in files if (rows := read_lines(file))]
 
@@ -96,7 +96,7 @@ def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _index(name: str, results: list[dict[str, Any]]) -> list[str]:
-    """Returns `model-index` of the front matter; JSON is YAML."""
+    """Returns `model-index` for the front matter, as JSON, which is valid YAML."""
     entries = [
         {
             "task": {"type": "evaluation"},
@@ -110,7 +110,7 @@ def _index(name: str, results: list[dict[str, Any]]) -> list[str]:
 
 
 def _result(row: Mapping[str, Any]) -> str:
-    """Returns a table of one evaluation, and what it is a result of."""
+    """Returns one evaluation as a table, with its signature."""
     numbers = _numbers(row)
     others = {k: x for k, x in row.items() if k not in numbers}
     signature = json.dumps(others, ensure_ascii=False, sort_keys=True)
@@ -119,7 +119,7 @@ def _result(row: Mapping[str, Any]) -> str:
 
 
 def _last_validation(workdir: Path) -> list[str]:
-    """Returns the newest line of the metrics that training wrote, if there is one."""
+    """Returns the last validation metrics logged in training, if there are any."""
     rows = [row for row in read_lines(workdir / METRICS) if any("eval" in key for key in row)]
     cells = [(name, f"{number:.6g}") for name, number in _numbers(rows[-1]).items()] if rows else []
     return ["While it was trained:", _table(("metric", "value"), cells)] if cells else []

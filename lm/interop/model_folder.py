@@ -1,4 +1,4 @@
-"""A Hugging Face folder as a model of ours: which one it is, its bindings and its weights."""
+"""Reading a Hugging Face folder: which model it holds, its gin bindings and its weights."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,14 +22,14 @@ _MOST_SHOWN = 8
 
 
 class Folder(NamedTuple):
-    """What a folder holds.
+    """The contents of a folder.
 
     Attributes:
-        config: `config.json` with what it leaves unsaid.
-        format: of its `model_type`.
-        variant: of its class.
-        weights: path of our variable -> tensor, mapped into memory.
-        left_out: tensors that no model here has, such as a second head.
+        config: `config.json` with missing keys filled in.
+        format: format of its `model_type`.
+        variant: variant of its class.
+        weights: path of our variable -> tensor, memory-mapped.
+        left_out: tensors without a variable in the model, such as a second head.
     """
 
     config: dict[str, Any]
@@ -39,26 +39,26 @@ class Folder(NamedTuple):
     left_out: list[str]
 
     def bindings(self) -> list[Binding]:
-        """Returns the sizes and choices of the model."""
+        """Returns the bindings of the model's settings."""
         settings = (*self.format.settings, *self.variant.settings)
         sizes = self.variant.purpose.sizes.items()
         own = {name: value(self.config) for name, value in sizes} | {**self.variant.bindings}
         chosen = [binding(name, value) for name, value in own.items()]
-        # A variant's own bindings come last: a model without a decoder has none, whatever it says.
+        # A variant's own bindings come last, to override what the file says of missing parts.
         found = {one.key: one for one in [*bindings(self.config, settings), *chosen]}
         return list(found.values())
 
     def row_length(self) -> int:
-        """Returns the longest row of a model with learned positions, else what is usual."""
+        """Returns the maximum length of a model with learned positions, else a usual length."""
         length = self.format.length
         return self.config[length] if isinstance(length, str) else length
 
 
 def read_folder(folder: Path) -> Folder:
-    """Returns what a folder holds; no tensor is read before it is used.
+    """Returns the contents of a folder; tensors are read when they are used.
 
     Raises:
-        UserError: naming the file, key or tensor that is missing, damaged or unknown.
+        UserError: a file, key or tensor is missing, damaged or unknown; the message names it.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
@@ -75,7 +75,7 @@ def format_of(config: Mapping[str, Any]) -> Format:
     """Returns the format of a file's model type.
 
     Raises:
-        UserError: it is none of those known.
+        UserError: the type is not supported.
     """
     model_type = config.get("model_type")
     if not isinstance(model_type, str) or model_type not in FORMATS:
@@ -85,10 +85,10 @@ def format_of(config: Mapping[str, Any]) -> Format:
 
 
 def chosen(config: dict[str, Any], given: Format, tensors: Tensors) -> Folder:
-    """Returns the folder as the first variant whose names are those of the tensors.
+    """Returns the folder as the first variant whose names match the tensors.
 
     Raises:
-        UserError: no variant has its class, its settings, or its tensors.
+        UserError: no variant matches its class, settings or tensors.
     """
     refusal = None
     for variant in variants(config, given):
@@ -104,7 +104,7 @@ def chosen(config: dict[str, Any], given: Format, tensors: Tensors) -> Folder:
 
 
 def variants(config: Mapping[str, Any], given: Format) -> Sequence[Variant]:
-    """Returns the variants of a file's class that have its settings.
+    """Returns the variants of a file's class whose required settings match.
 
     Raises:
         UserError: there are none.
@@ -126,7 +126,7 @@ def require_numbers(weights: Tensors, variant: Variant) -> None:
     """Checks that weights are floating-point numbers.
 
     Raises:
-        UserError: naming the first tensor that is not.
+        UserError: a tensor is not; the message names the first one.
     """
     for path, tensor in weights.items():
         if tensor.dtype not in FLOATS:
@@ -135,7 +135,7 @@ def require_numbers(weights: Tensors, variant: Variant) -> None:
 
 
 def left_out(tensors: Tensors, variant: Variant) -> list[str]:
-    """Returns the tensors of a folder that the model has no variable for."""
+    """Returns the tensors of a folder without a variable in the model."""
     family = variant.family
     return [
         name
@@ -145,7 +145,7 @@ def left_out(tensors: Tensors, variant: Variant) -> list[str]:
 
 
 def require_fit(weights: Tensors, shapes: Mapping[str, Shape], variant: Variant) -> None:
-    """Checks that the weights are those of the model that `config.json` describes.
+    """Checks that the weights match the model that `config.json` describes.
 
     Args:
         weights: path -> tensor.
@@ -153,7 +153,7 @@ def require_fit(weights: Tensors, shapes: Mapping[str, Shape], variant: Variant)
         variant: for the names in the message.
 
     Raises:
-        UserError: naming the tensors that are missing, left over, or of another shape.
+        UserError: tensors are missing, left over or of another shape; the message names them.
     """
     faults = []
     for path in sorted({*weights, *shapes}):

@@ -1,6 +1,6 @@
-"""What the verbs do with an imported model: objective, features and the user's own files as data.
+"""How commands use an imported model: objective, features, and data from the user's own files.
 
-The data are placeholders until a user names them: `--gin.TEXT_FILES='corpus/*.txt'`.
+The data files are placeholders until a user sets them: `--gin.TEXT_FILES='corpus/*.txt'`.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ LABELS_BY_DEFAULT = {"0": "LABEL_0", "1": "LABEL_1"}
 
 
 def start_token(config: Mapping[str, Any], roles: Mapping[str, int]) -> int:
-    """Returns the token that begins a text of a language model: GPT-2's `<|endoftext|>`."""
+    """Returns the token that a language model reads first: GPT-2's `<|endoftext|>`."""
     del config
     return roles.get("bos", 0)
 
@@ -53,7 +53,7 @@ ANSWER = Purpose(
     "lm.data.user_tasks.user.tsv_task",
     ("inputs", "targets"),
 )
-"""An encoder-decoder: the same on pairs of texts."""
+"""An encoder-decoder: the same commands on pairs of texts."""
 
 MASKED = Purpose(
     (PREDICTION, "features/masked_rows.gin", TEXTS, "optim/adamw_linear.gin"),
@@ -61,7 +61,7 @@ MASKED = Purpose(
     ("inputs",),
     {f"{TEXT_TASK}.add_eos": False},
 )
-"""A model of masked tokens: `lm eval` on texts."""
+"""A masked language model: `lm eval` on texts."""
 
 PERMUTED = Purpose(
     (
@@ -92,6 +92,6 @@ LABELS = Purpose(
 
 
 def joined_by(purpose: Purpose, join: str) -> Purpose:
-    """Returns a purpose whose texts are joined in another way, a function of `text_pairs`."""
+    """Returns a purpose that joins texts with another function of `text_pairs`."""
     path = Reference("", f"lm.data.preprocessing.text_pairs.{join}", is_call=False)
     return purpose._replace(bindings={**purpose.bindings, f"{TABLE_TASK}.join": path})

@@ -1,4 +1,4 @@
-"""Tables of names: their name of a tensor, ours, and the order of its axes."""
+"""Tables of tensor names: their name, ours, and the order of axes."""
 
 import functools
 import re
@@ -13,12 +13,13 @@ Tensors = Mapping[str, np.ndarray]
 
 
 class Rule(NamedTuple):
-    """One tensor of theirs and our variables, which are concatenated in it.
+    """One of their tensors, and our variables that it holds, concatenated.
 
     Attributes:
-        theirs: name; `{i}` is the number of a layer.
-        ours: variable paths with the same `{i}`; several are concatenated along the last axis.
-        order: permutation of the axes, () for the same order.
+        theirs: their name; `{i}` is the number of a layer.
+        ours: paths of our variables with the same `{i}`; several are concatenated along the last
+            axis.
+        order: permutation of the axes, () for none.
     """
 
     theirs: str
@@ -27,12 +28,12 @@ class Rule(NamedTuple):
 
 
 class Family(NamedTuple):
-    """The names of one model type.
+    """The tensor names of one model type.
 
     Attributes:
         rules: one per tensor.
-        prefix: of names, missing in models without a head.
-        copies: tied tensor -> its original; dropped where the two are equal.
+        prefix: prefix of names, missing in models without a head.
+        copies: tied tensor -> its original; dropped if the two are equal.
         unused: tensors without a counterpart here, e.g. buffers.
     """
 
@@ -80,7 +81,7 @@ def to_ours(family: Family, tensors: Tensors) -> dict[str, np.ndarray]:
 
 
 def to_theirs(family: Family, weights: Tensors) -> dict[str, np.ndarray]:
-    """Returns our weights under their names; tied tensors are written once.
+    """Returns our weights under their names; tied tensors are written only once.
 
     Raises:
         UserError: if a variable has no rule.
@@ -90,7 +91,7 @@ def to_theirs(family: Family, weights: Tensors) -> dict[str, np.ndarray]:
     for rule in family.rules:
         for layer in layers(rule.ours[0], weights):
             parts = [remaining.pop(path.replace("{i}", layer)) for path in rule.ours]
-            # One part is written as it lies, without a copy.
+            # A single variable is written without a copy.
             tensor = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
             theirs[rule.theirs.replace("{i}", layer)] = transposed(tensor, rule)
     if remaining:
@@ -99,13 +100,13 @@ def to_theirs(family: Family, weights: Tensors) -> dict[str, np.ndarray]:
 
 
 def has_rank(tensor: np.ndarray, rule: Rule) -> bool:
-    """Tells whether a tensor can be permuted and split as the rule says."""
+    """Returns whether a tensor can be permuted and split as a rule says."""
     rank = len(rule.order) or tensor.ndim
     return tensor.ndim == rank > 0 and tensor.shape[-1] % len(rule.ours) == 0
 
 
 def their_name(family: Family, path: str) -> str:
-    """Returns the name of the tensor that holds a variable, the path where none does."""
+    """Returns the name of the tensor that holds a variable, or the path if none does."""
     for rule in family.rules:
         for ours in rule.ours:
             if found := match(ours, path):
@@ -119,7 +120,7 @@ def transposed(tensor: np.ndarray, rule: Rule) -> np.ndarray:
 
 
 def distinct(family: Family, tensors: Tensors) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields the tensors under full names, without buffers and copies of tied tensors."""
+    """Yields the tensors under full names, without buffers and tied copies."""
     full = {full_name(family, name): tensor for name, tensor in tensors.items()}
     if len(full) < len(tensors):
         raise UserError("the file has a tensor twice, with and without a prefix")
@@ -131,7 +132,7 @@ def distinct(family: Family, tensors: Tensors) -> Iterator[tuple[str, np.ndarray
 
 
 def full_name(family: Family, name: str) -> str:
-    """Returns the name with the prefix that models without a head lack, without `model.`."""
+    """Returns the name with the prefix that models without a head lack, and without `model.`."""
     known = [rule.theirs for rule in family.rules] + [*family.unused, *family.copies]
     bare = name.removeprefix("model.")
     spelled = (name, family.prefix + name, bare, family.prefix + bare)
@@ -140,7 +141,7 @@ def full_name(family: Family, name: str) -> str:
 
 
 def find(family: Family, name: str) -> tuple[Rule, str]:
-    """Returns the rule of a tensor and the number of its layer as text."""
+    """Returns the rule of a tensor, and the number of its layer as text."""
     for rule in family.rules:
         if found := match(rule.theirs, name):
             return rule, "".join(found.groups())
@@ -148,16 +149,16 @@ def find(family: Family, name: str) -> tuple[Rule, str]:
 
 
 def layers(pattern: str, names: Tensors) -> list[str]:
-    """Returns the layer numbers, as text, at which a pattern occurs among names."""
+    """Returns the layer numbers, as text, for which a pattern occurs among names."""
     return ["".join(found.groups()) for name in names if (found := match(pattern, name))]
 
 
 def match(pattern: str, name: str) -> re.Match[str] | None:
-    """Matches a name with a pattern; the group is the number of the layer."""
+    """Matches a name against a pattern; the group is the layer number."""
     return _compiled(pattern).fullmatch(name)
 
 
 @functools.cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """Returns the expression of a pattern: a table of experts has thousands."""
+    """Returns the regular expression of a pattern, cached: a table of experts has thousands."""
     return re.compile(re.escape(pattern).replace(r"\{i\}", r"(\d+)"))

@@ -1,4 +1,4 @@
-"""Names of Hugging Face's Switch Transformers: a tensor for each expert, a number for each layer.
+"""Hugging Face's names for Switch Transformers, with one tensor per expert.
 
 Here the experts of a layer are one tensor, and a dense and a sparse layer share a number.
 """
@@ -25,7 +25,7 @@ BRANCHES = {
 
 
 def stack_experts(tensors: Tensors) -> dict[str, np.ndarray]:
-    """Returns the tensors with the experts of a layer stacked under one name.
+    """Returns the tensors with the experts of each layer stacked under one name.
 
     >>> experts = {f"a.experts.expert_{i}.wi": np.ones(2) for i in range(2)}
     >>> sorted(stack_experts({**experts, "b": np.ones(1)}))
@@ -42,7 +42,7 @@ def stack_experts(tensors: Tensors) -> dict[str, np.ndarray]:
 
 
 def split_experts(tensors: Tensors) -> dict[str, np.ndarray]:
-    """Returns the tensors with a name for each expert; the inverse."""
+    """Returns the tensors with one name per expert; the inverse of `stack_experts`."""
     found: dict[str, np.ndarray] = {}
     for name, tensor in tensors.items():
         before, experts, after = name.partition(".experts.")
@@ -79,7 +79,7 @@ def dense(theirs: str, ours: str) -> Iterator[Rule]:
 
 
 def sparse(theirs: str, ours: str) -> Iterator[Rule]:
-    """The rules of a mixture of experts; there the kernels are [E, out, in] once stacked."""
+    """The rules of a mixture of experts; the stacked kernels are [E, out, in]."""
     ours = f"{ours}/mixture_of_experts"
     yield linear(f"{theirs}.router.classifier.weight", f"{ours}/router/scores/kernel")
     yield Rule(f"{theirs}.experts.wi.weight", (f"{ours}/experts/hidden/kernel",), (0, 2, 1))
@@ -101,10 +101,10 @@ SWITCH = Family(
 
 
 def normal(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns `config.json` with its layers in pairs, a dense and a sparse one.
+    """Returns `config.json` with layers counted in pairs of a dense and a sparse one.
 
     Raises:
-        UserError: every second layer is not sparse.
+        UserError: the sparse layers are not every second one.
     """
     found = dict(config)
     for side, layers in (("encoder", "num_layers"), ("decoder", "num_decoder_layers")):
@@ -121,7 +121,7 @@ def normal(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def written(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns `config.json` with its layers counted one by one."""
+    """Returns `config.json` with layers counted one by one."""
     encoder, decoder = config.pop("encoder_pairs"), config.pop("decoder_pairs")
     return {
         **config,

@@ -1,4 +1,4 @@
-"""Names of Hugging Face's T5, 1.0 and 1.1."""
+"""Hugging Face's names for T5 1.0 and 1.1."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -32,7 +32,7 @@ def side(name: str, branches: dict[str, dict[str, str]]) -> Iterator[Rule]:
 
 
 def t5(feed_forward: dict[str, str], *head: Rule) -> Family:
-    """T5 with the names of its feed-forward kernels, and of its head where it is not tied."""
+    """T5, given the names of its feed-forward kernels and of its head if that is not tied."""
     own = {letter: f"self_attention/heads/{name}" for letter, name in LETTERS.items()}
     cross = {letter: f"cross_attention/heads/{name}" for letter, name in LETTERS.items()}
     encoder = {"SelfAttention": own, "DenseReluDense": feed_forward}
@@ -47,7 +47,7 @@ def t5(feed_forward: dict[str, str], *head: Rule) -> Family:
         ),
         prefix="",
         copies=dict.fromkeys(tables, SHARED),
-        # The first releases have this unused tensor.
+        # The first releases contain this unused tensor.
         unused=("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",),
     )
 
@@ -58,9 +58,9 @@ T5_1_1 = t5(GATED, linear("lm_head.weight", LOGITS))
 
 
 def normal(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns `config.json` with the layers of the decoder, and whether logits are scaled.
+    """Returns `config.json` with the decoder's layers, and with whether logits are scaled.
 
-    Before transformers 5 an untied table said that they are not; since then a key says so.
+    Before transformers 5 an untied head implied that they are not; since then a key says so.
     """
     layers = config.get("num_decoder_layers")
     scales = config.get("scale_decoder_outputs", config.get("tie_word_embeddings") is not False)
@@ -70,7 +70,7 @@ def normal(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def written(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns `config.json` in the older words, which every version reads."""
+    """Returns `config.json` with the older keys, which every version reads."""
     scales = config.pop("scale_decoder_outputs")
     return {**config, "tie_word_embeddings": scales}
 
@@ -84,7 +84,7 @@ UNTIED = Reference("", "lm.nn.heads.Logits", is_call=False)
 
 
 def variants(names: dict[str, str], files: tuple[str, ...], activation: str) -> Iterator[Variant]:
-    """The three ways to the logits: a table of their own, the shared one, the same scaled."""
+    """The three kinds of output logits: from a table of their own, the shared one, or it scaled."""
     same_words = {"feed_forward_proj": activation}
     plain, scaled = ({**same_words, "scale_decoder_outputs": scales} for scales in (False, True))
     base = Variant("T5ForConditionalGeneration", t5(names), files, ANSWER)

@@ -1,7 +1,7 @@
-"""The tensors of a Hugging Face folder, mapped into memory: a tensor is read when it is used.
+"""The tensors of a Hugging Face folder, memory-mapped: each is read when it is used.
 
-`model.safetensors`, or the shards that `model.safetensors.index.json` lists. Other formats are
-pickles, which run code when they are read, and are refused.
+They are in `model.safetensors` or in the shards listed in `model.safetensors.index.json`. Other
+formats are pickles, which can run code when they are loaded, and are refused.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ def read_tensors(folder: Path) -> dict[str, np.ndarray]:
     """Returns name -> array of all tensors of a folder.
 
     Raises:
-        UserError: naming the file or tensor that is missing, damaged, or elsewhere.
+        UserError: a file or tensor is missing, damaged or outside the folder.
     """
     if (folder / INDEX).is_file():
         return _sharded(folder)
@@ -54,10 +54,10 @@ def _sharded(folder: Path) -> dict[str, np.ndarray]:
 
 
 def _weight_map(index: Path) -> dict[str, str]:
-    """Returns name of a tensor -> file beside the index.
+    """Returns tensor name -> file in the folder of the index.
 
     Raises:
-        UserError: the index has none, or names a file elsewhere.
+        UserError: the index has no such map, or names a file outside the folder.
     """
     listed = read_object(index).get("weight_map")
     if not isinstance(listed, dict) or not listed:

@@ -1,6 +1,6 @@
-"""The tokenizer of a Hugging Face folder, copied into a run folder, and the vocabulary of gin.
+"""The tokenizer of a Hugging Face folder, copied into a run folder, and its gin bindings.
 
-`tokenizer.json` is taken as it is. Older folders have the parts that it is made of: `vocab.txt`
+`tokenizer.json` is copied. Older folders have files from which it can be built: `vocab.txt`
 (WordPiece), `vocab.json` and `merges.txt` (byte-level BPE), or a SentencePiece model.
 """
 
@@ -22,7 +22,7 @@ MAP = "special_tokens_map.json"
 MODELS = ("spiece.model", "tokenizer.model", "sentencepiece.bpe.model")
 BRACKETED = {role: f"[{role.upper()}]" for role in ("pad", "unk", "cls", "sep", "mask")}
 ANGLED = {role: f"<{role}>" for role in BRACKETED}
-# What the classes of `transformers` fill in where a folder names no tokens.
+# Defaults of the classes of `transformers` for special tokens that a folder does not name.
 TOKENS: dict[str, dict[str, str]] = {
     "bert": BRACKETED,
     "electra": BRACKETED,
@@ -36,12 +36,12 @@ _MOST_SENTINELS = 1000
 
 
 def copy_tokenizer(source: Path, target: Path, model_type: str) -> None:
-    """Writes the tokenizer of a folder into a new one, whole: nothing else is needed to read it.
+    """Writes the tokenizer of a folder into a new, self-contained folder.
 
     Args:
         source: the Hugging Face folder.
-        target: a folder that is made.
-        model_type: whose usual tokens count where the folder names none.
+        target: the folder to create.
+        model_type: its default special tokens are used if the folder names none.
 
     Raises:
         UserError: there is no tokenizer, or it is damaged.
@@ -67,7 +67,7 @@ def copy_tokenizer(source: Path, target: Path, model_type: str) -> None:
 
 
 def token_roles(folder: Path) -> dict[str, int]:
-    """Returns the ids of the tokens of a folder that `copy_tokenizer` wrote, by their roles."""
+    """Returns the ids of special tokens by role, from a folder written by `copy_tokenizer`."""
     return TokenizerVocabulary(folder).roles if (folder / TOKENIZER).is_file() else {}
 
 
@@ -75,8 +75,8 @@ def vocabulary_bindings(folder: Path, final: str) -> list[Binding]:
     """Returns the bindings of VOCABULARY to the tokenizer of a folder.
 
     Args:
-        folder: where `copy_tokenizer` wrote.
-        final: what the folder will be called, for gin.
+        folder: the folder written by `copy_tokenizer`.
+        final: the path that the folder will have, for gin.
     """
     if (folder / TOKENIZER).is_file():
         call = "lm.data.tokenizer_json.tokenizer_vocabulary"
@@ -90,7 +90,7 @@ def vocabulary_bindings(folder: Path, final: str) -> list[Binding]:
 
 
 def _sentinels(path: Path) -> int:
-    """Returns the number of sentinels beside a SentencePiece model."""
+    """Returns the number of sentinels that extend a SentencePiece model."""
     number = _read(path).get("extra_ids", SENTINELS)
     if type(number) is not int or not 0 <= number <= _MOST_SENTINELS:
         raise UserError(f"{path}: extra_ids = {number!r:.40} is no number of sentinels")
@@ -102,7 +102,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _tokenizer_json(source: Path, model_type: str) -> bytes:
-    """Returns `tokenizer.json`, made of its parts where a folder has only these."""
+    """Returns `tokenizer.json`, built from older files if a folder has only those."""
     if (source / TOKENIZER).is_file():
         return read_bounded(source / TOKENIZER)
     lowercase = _read(source / CONFIG).get("do_lower_case", True)
@@ -114,7 +114,7 @@ def _tokenizer_json(source: Path, model_type: str) -> bytes:
             return made.to_str().encode()
         if (source / "merges.txt").is_file():
             return _byte_level(source).to_str().encode()
-    except Exception as error:  # the library raises its errors as plain exceptions
+    except Exception as error:  # the library raises plain exceptions
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"the tokenizer of {source} cannot be read: {reason}") from error
     raise UserError(f"{source} has no {TOKENIZER}; write it with save_pretrained of AutoTokenizer")

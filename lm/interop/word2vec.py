@@ -1,6 +1,6 @@
-"""Word vectors in word2vec's files: text, a word and its numbers a line, and binary, float32.
+"""Word vectors in word2vec's formats: text, one word and its numbers per line, and binary float32.
 
-Both begin with a line `count width`. Names are UTF-8 without spaces.
+Both start with a line `count width`. Words are UTF-8 without spaces.
 """
 
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ _NUMBER = 4  # bytes of a float32
 
 
 class NamedVectors(NamedTuple):
-    """Names, each once, and their vectors float32 [V, D]."""
+    """Unique names and their vectors, float32 [V, D]."""
 
     names: list[str]
     vectors: np.ndarray
 
 
 def write_text(path: str | Path, names: Sequence[str], vectors: np.ndarray) -> None:
-    """Write the text format; float32 values come back as they were.
+    """Write the text format; float32 values are read back exactly.
 
     Raises:
         UserError: a name has white space or NUL, or the file cannot be written.
@@ -51,7 +51,7 @@ def read_text(path: str | Path) -> NamedVectors:
     """Read the text format.
 
     Raises:
-        UserError: in one line, with the line of the file that is not as the header says.
+        UserError: the file is malformed; the message names the line.
     """
     with open(path, "rb") as file:
         count, width = _header(file, path, smallest=2)
@@ -70,7 +70,7 @@ def read_binary(path: str | Path) -> NamedVectors:
     """Read the binary format.
 
     Raises:
-        UserError: in one line, with the number of the word that is not as the header says.
+        UserError: the file is malformed; the message gives the number of the word.
     """
     with open(path, "rb") as file:
         count, width = _header(file, path, smallest=_NUMBER)
@@ -88,10 +88,10 @@ def read_binary(path: str | Path) -> NamedVectors:
 
 
 class Names:
-    """Names as they are read, each once.
+    """Unique names, collected while reading.
 
     Args:
-        path: of the file.
+        path: the file.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -102,7 +102,7 @@ class Names:
         """Take the next name.
 
         Raises:
-            UserError: it is empty, no UTF-8, has a NUL, or was there before.
+            UserError: it is empty, not UTF-8, contains NUL, or is a duplicate.
         """
         try:
             name = raw.decode()
@@ -116,10 +116,10 @@ class Names:
 
 
 def _header(file: IO[bytes], path: str | Path, *, smallest: int) -> tuple[int, int]:
-    """Return count and width, which the size of the file must allow.
+    """Return count and width, checked against the size of the file.
 
     Raises:
-        UserError: the first line is another one.
+        UserError: the first line is no header, or the file is too short for it.
     """
     line = file.readline(_LONGEST)
     cells = line.split()
@@ -136,11 +136,11 @@ def _word(file: IO[bytes], where: str) -> bytes:
     """Return the bytes up to the next space.
 
     Raises:
-        UserError: there are too many of them, or the file ends.
+        UserError: the word is too long, or the file ends.
     """
     found = bytearray()
     while (byte := file.read(1)) not in (b" ", b""):
-        if byte != b"\n" or found:  # the line end of the vector before
+        if byte != b"\n" or found:  # skips the newline after the previous vector
             found += byte
         if len(found) > _LONGEST:
             raise UserError(f"{where}: no space after {_LONGEST} bytes; is it a text file?")
@@ -150,10 +150,10 @@ def _word(file: IO[bytes], where: str) -> bytes:
 
 
 def _numbers(cells: Sequence[bytes], where: str) -> np.ndarray:
-    """Return finite numbers.
+    """Return numbers, checked to be finite.
 
     Raises:
-        UserError: one is none.
+        UserError: one is malformed or not finite.
     """
     try:
         found = np.array([float(x) for x in cells], np.float32)
@@ -165,10 +165,10 @@ def _numbers(cells: Sequence[bytes], where: str) -> np.ndarray:
 
 
 def _ended(file: IO[bytes], path: str | Path, names: Names, vectors: np.ndarray) -> NamedVectors:
-    """Return what was read, if nothing follows it.
+    """Return the vectors, after checking that the file ends here.
 
     Raises:
-        UserError: something does.
+        UserError: more data follows.
     """
     if file.read(_LONGEST).strip():
         raise UserError(f"{path}: more follows the {len(vectors)} words that its header promises")
@@ -176,7 +176,7 @@ def _ended(file: IO[bytes], path: str | Path, names: Names, vectors: np.ndarray)
 
 
 def _checked(path: str | Path, names: Sequence[str]) -> Sequence[str]:
-    """Return names that can be written.
+    """Return names, checked to be writable.
 
     Raises:
         UserError: one has white space or NUL.

@@ -1,4 +1,4 @@
-"""Names of Hugging Face's XLNet, with or without one of its heads."""
+"""Hugging Face's names for XLNet, with or without one of its heads."""
 
 from typing import Any
 
@@ -52,10 +52,10 @@ XLNET = Family(
 
 
 def join_heads(tensors: Tensors) -> dict[str, np.ndarray]:
-    """Returns the tensors with projections [D, H, K] as matrices [D, H·K].
+    """Returns the tensors with projections [D, H, K] reshaped to matrices [D, H·K].
 
-    The vector of predicted positions, [1, 1, D], becomes [D], and of a layer's two types the one
-    for tokens that differ comes first.
+    The mask embedding of predicted positions, [1, 1, D], becomes [D], and of a layer's two segment
+    embeddings the one for different segments comes first.
     """
     joined = dict(tensors)
     for name, tensor in tensors.items():
@@ -69,7 +69,7 @@ def join_heads(tensors: Tensors) -> dict[str, np.ndarray]:
 
 
 def split_heads(tensors: Tensors) -> dict[str, np.ndarray]:
-    """Returns the tensors as XLNet has them; the inverse."""
+    """Returns the tensors in XLNet's shapes; the inverse of `join_heads`."""
     split = dict(tensors)
     for name, tensor in tensors.items():
         if name.endswith(PROJECTIONS):
@@ -83,7 +83,7 @@ def split_heads(tensors: Tensors) -> dict[str, np.ndarray]:
 
 
 def normal(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns `config.json` with a number for no memory."""
+    """Returns `config.json` with 0 where the memory length is missing."""
     return {**config, "mem_len": config.get("mem_len", 512) or 0}
 
 

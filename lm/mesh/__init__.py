@@ -1,4 +1,4 @@
-"""Many devices: a grid of them, what is split over it, and the processes of a cluster.
+"""Training on many devices: the device mesh, sharding rules and multi-process clusters.
 
 A gin file of `gin/mesh` binds `train.train.mesh`. JAX only.
 """

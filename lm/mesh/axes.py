@@ -1,13 +1,13 @@
-"""The logical axes of every variable, as its layer declares them, and the rules that split them.
+"""Logical axes of variables, as their layers declare them, and the rules that shard them.
 
-A layer says `logical_axes = {"kernel": ("embed", "mlp")}`: the path of a variable inside the layer,
-as a regular expression, and a name for each dimension. What the axes of a part mean may depend on
-the owner; so what an owner says goes before what its parts say.
+A layer declares `logical_axes = {"kernel": ("embed", "mlp")}`: a regular expression for the path of
+a variable inside the layer, and a name for each dimension. The meaning of an axis may depend on the
+owner of a layer, so what an owner declares overrides what its sublayers declare.
 
 The names are T5X's: vocab, embed, mlp, heads, kv, joined_kv (heads times kv), relpos_buckets,
 abspos_buckets, expert, expert_mlp, expert_replicas (groups of tokens), unmodeled; `batch` is the
-rows of a batch. A rule maps a logical axis to a mesh axis; a split is the mesh axis of each
-dimension of an array, None where it is not split.
+batch axis of activations. A rule maps a logical axis to a mesh axis; a split is the mesh axis of
+each dimension of an array, None for a replicated dimension.
 """
 
 import re
@@ -26,7 +26,7 @@ NAMES = frozenset(
     "vocab embed mlp heads kv joined_kv relpos_buckets abspos_buckets "
     "expert expert_mlp expert_replicas unmodeled".split()
 )
-# The macro to change where a size does not divide.
+# The macro to change when a size is not divisible.
 MACROS = {
     "batch": "BATCH_SIZE",
     "vocab": "VOCABULARY_SIZE",
@@ -44,7 +44,7 @@ class Layout(NamedTuple):
 
     Attributes:
         shape: global shape of the variable.
-        axes: its logical axes; empty where it has none.
+        axes: its logical axes; empty if none are declared.
         split: the mesh axis of each dimension.
     """
 
@@ -54,13 +54,13 @@ class Layout(NamedTuple):
 
 
 def declared(model: Any) -> dict[str, Axes]:
-    """Return path -> logical axes of the variables of a built model that have any.
+    """Return path -> logical axes of the variables of a built model for which axes are declared.
 
     Raises:
-        ConfigError: a variable that two patterns of one layer match.
+        ConfigError: two patterns of one layer match the same variable.
     """
     found: dict[str, Axes] = {}
-    for layer in model._flatten_layers():  # an owner comes before its parts
+    for layer in model._flatten_layers():  # owners come before their sublayers
         if table := getattr(layer, "logical_axes", None):
             inside = {v.path: v.path.removeprefix(f"{layer.path}/") for v in layer.variables}
             names = {path: _matching(end, table, layer.path) for path, end in inside.items()}
@@ -69,7 +69,7 @@ def declared(model: Any) -> dict[str, Axes]:
 
 
 def bound(paths: Iterable[str], table: Mapping[str, Axes]) -> dict[str, Axes]:
-    """Return path -> logical axes of the variables whose paths end in a pattern of a table.
+    """Return path -> logical axes of the variables whose paths end with a pattern of a table.
 
     Example:
         >>> bound(["gpt/head/kernel", "gpt/ahead/kernel"], {"head/kernel": ("embed", "vocab")})
@@ -81,7 +81,7 @@ def bound(paths: Iterable[str], table: Mapping[str, Axes]) -> dict[str, Axes]:
 
 
 def outputs(model: Any) -> dict[str, Axes]:
-    """Return path -> logical axes of what layers return, where their owner's `output_axes` say."""
+    """Return path -> logical axes of layer outputs for which an owner declares `output_axes`."""
     return {
         f"{layer.path}/{name}": names
         for layer in model._flatten_layers()
@@ -90,7 +90,7 @@ def outputs(model: Any) -> dict[str, Axes]:
 
 
 def _matching(path: str, table: Mapping[str, Axes], owner: str) -> Axes:
-    """Return the axes of the one pattern of a table that a path matches, () where none does."""
+    """Return the axes of the only pattern of a table that matches a path, () if none does."""
     found = [pattern for pattern in table if re.fullmatch(pattern, path)]
     if len(found) > 1:
         raise ConfigError(f"{path}: {' and '.join(found)} of {owner} both match; keep one")
@@ -98,7 +98,7 @@ def _matching(path: str, table: Mapping[str, Axes], owner: str) -> Axes:
 
 
 def split(axes: Axes, rules: Rules) -> Split:
-    """Return the mesh axis of each logical axis: the first rule wins, a mesh axis is used once.
+    """Return the mesh axis of each logical axis: the first rule wins; a mesh axis is used once.
 
     Example:
         >>> rules = [("heads", "model"), ("embed", "model"), ("embed", "data"), ("vocab", "model")]
@@ -129,13 +129,13 @@ def lay_out(
 
     Args:
         shapes: path -> shape.
-        axes: path -> logical axes, of vectors where they have any.
+        axes: path -> logical axes; optional for vectors.
         rules: logical axis -> mesh axis.
         sizes: mesh axis -> number of devices.
 
     Raises:
-        ConfigError: a matrix without axes, or a dimension that a rule splits and that does not
-            divide: what a rule splits is never silently replicated.
+        ConfigError: a matrix has no axes, or a dimension that a rule splits is not divisible: it is
+            never silently replicated.
     """
     return {
         path: _layout(path, tuple(shape), axes.get(path, ()), rules, sizes)
@@ -158,7 +158,7 @@ def _layout(path: str, shape: Shape, axes: Axes, rules: Rules, sizes: Mapping[st
 
 
 def _check_rank(path: str, shape: Shape, axes: Axes) -> None:
-    """Refuse axes that are not those of the shape; a vector may have none."""
+    """Refuse axes that do not match the shape; a vector may have none."""
     if axes and len(axes) != len(shape):
         raise ConfigError(f"{path} {list(shape)}: its logical axes are {len(axes)}, {axes}")
     if not axes and len(shape) > 1:
@@ -171,7 +171,7 @@ def _check_rank(path: str, shape: Shape, axes: Axes) -> None:
 
 
 def refuse_split_heads(model: Any, layouts: Mapping[str, Layout], sizes: Mapping[str, int]) -> None:
-    """Refuse a mesh that would split a head over devices: H·K divides, but H does not.
+    """Refuse a mesh that would split a head over devices: H·K is divisible, but H is not.
 
     Args:
         model: a built model or objective.
@@ -182,7 +182,7 @@ def refuse_split_heads(model: Any, layouts: Mapping[str, Layout], sizes: Mapping
         ConfigError: naming the layer and the bindings.
     """
     for layer in model._flatten_layers():
-        # Of projections in their `HeadOptions`, of other layers in the layer itself.
+        # Projections have them in their `HeadOptions`, other layers in the layer itself.
         heads: Any = getattr(getattr(layer, "options", layer), "num_heads", None)
         for axis in () if heads is None else _mesh_axes_of_heads(layer, layouts):
             if heads % sizes[axis]:

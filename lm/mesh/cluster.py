@@ -1,7 +1,7 @@
-"""Several processes of one run: how they join, synchronise, and gather arrays.
+"""Several processes in one run: joining, synchronising, gathering arrays.
 
-Each process drives its own devices and runs the same program over the same global batches; a step
-begins on all of them or on none.
+Each process drives its own devices and runs the same program on the same global batches; either all
+of them begin a step or none does.
 """
 
 import atexit
@@ -31,10 +31,10 @@ _CONNECTION_ERRORS = (
 
 @part
 def addressed() -> None:
-    """Join the processes that Keras' three environment variables name.
+    """Join the cluster described by Keras' three environment variables.
 
     `KERAS_DISTRIBUTION_JOB_ADDRESSES` is host:port of process 0, `KERAS_DISTRIBUTION_NUM_PROCESSES`
-    the number of processes, `KERAS_DISTRIBUTION_PROCESS_ID` which of them this is.
+    the number of processes, `KERAS_DISTRIBUTION_PROCESS_ID` the index of this process.
 
     Raises:
         ConfigError: one of them is not set.
@@ -50,7 +50,7 @@ def addressed() -> None:
 
 @part
 def detected() -> None:
-    """Join the processes that JAX finds by itself: a TPU pod, Slurm, Open MPI, Kubernetes."""
+    """Join the cluster that JAX detects: a TPU pod, Slurm, Open MPI, Kubernetes."""
     _join(None, None, None)
 
 
@@ -62,14 +62,14 @@ def count() -> int:
 
 
 def index() -> int:
-    """Return the index of this process; process 0 writes."""
+    """Return the index of this process; only process 0 writes files."""
     import jax
 
     return jax.process_index()
 
 
 def max_over_processes(*numbers: int) -> list[int]:
-    """Return for each number the largest that any process gives; all must call it."""
+    """Return the maximum of each number over all processes; every process must call it."""
     from jax.experimental import multihost_utils
 
     given = multihost_utils.process_allgather(np.array([numbers], np.int32), tiled=True)
@@ -77,10 +77,10 @@ def max_over_processes(*numbers: int) -> list[int]:
 
 
 def barrier(reason: str) -> None:
-    """Return when all processes have called it.
+    """Wait until all processes have called it.
 
     Args:
-        reason: a name for the barrier, the same in all processes.
+        reason: name of the barrier, the same in all processes.
     """
     from jax.experimental import multihost_utils
 
@@ -88,7 +88,7 @@ def barrier(reason: str) -> None:
 
 
 def is_lost(error: BaseException) -> bool:
-    """Return whether an error of the engine means that another process cannot be reached.
+    """Return whether an error of the engine means that another process is unreachable.
 
     >>> is_lost(RuntimeError("UNKNOWN: Gloo all-to-all failed: Connection reset by peer"))
     True
@@ -99,9 +99,9 @@ def is_lost(error: BaseException) -> bool:
 
 
 def exit_without_peers() -> None:
-    """Have this process end with exit code 1 after its own exit handlers.
+    """Make this process end with exit code 1 after its own exit handlers.
 
-    JAX would wait at exit for the heartbeat of a process that has died, and then abort.
+    At exit JAX would wait for the heartbeat of a process that has died, and then abort.
     """
 
     def end() -> None:
@@ -113,10 +113,10 @@ def exit_without_peers() -> None:
 
 
 def host_copy(array: Tensor) -> np.ndarray:
-    """Return a copy of a global array on the host; if processes share it, all must call this.
+    """Return a copy of a global array on the host; all processes that share it must call this.
 
     Args:
-        array: of any engine.
+        array: an array of any engine.
     """
     if getattr(array, "is_fully_addressable", True):
         return np.asarray(array).copy()

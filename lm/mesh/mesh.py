@@ -1,4 +1,4 @@
-"""A grid of devices over which batches and weights are split, by rules on logical axes."""
+"""A device mesh over which batches and weights are sharded, by rules on logical axes."""
 
 import contextlib
 import math
@@ -30,19 +30,19 @@ REMAINING = -1
 
 @part
 class Mesh:
-    """Devices in a grid with named axes, and the rules of what is split over which axis.
+    """Devices in a grid with named axes, and rules that say what is split over which axis.
 
-    The batch is split over the mesh axes of the rule `batch`; every variable over those of its
-    logical axes, the first rule winning and a mesh axis being used once per array. What no rule
-    splits is replicated. XLA adds the communication; results do not depend on the mesh.
+    The batch is split over the mesh axes of the rule `batch`, every variable over those of its
+    logical axes; the first rule wins, and a mesh axis is used once per array. Everything else is
+    replicated. XLA adds the communication; results do not depend on the mesh.
 
     Args:
-        shape: mesh axis -> number of devices; one may be -1: all that remain.
+        shape: mesh axis -> number of devices; one of them may be -1, for all remaining devices.
         rules: pairs of a logical axis and a mesh axis or None; `batch` may name several.
-        axes: logical axes of variables, in place of those that their layers declare: the end of a
-            path, a regular expression -> one name per dimension.
-        cluster: joins the processes of a cluster, called once before the devices are counted;
-            None is one process. See `lm.mesh.cluster`.
+        axes: logical axes of variables, overriding those that their layers declare: a regular
+            expression for the end of a path -> one name per dimension.
+        cluster: function that joins a cluster, called once before the devices are counted; None for
+            a single process. See `lm.mesh.cluster`.
 
     Raises:
         ConfigError: the engine is not JAX, or a rule names an axis that does not exist.
@@ -73,7 +73,7 @@ class Mesh:
 
     @property
     def batch_axes(self) -> tuple[str, ...]:
-        """The mesh axes over which the rows of a batch are split, those of one device too."""
+        """The mesh axes over which the rows of a batch are split, including axes of size 1."""
         found = [axes for name, axes in self.rules if name == BATCH and axes is not None]
         return () if not found else _names(found[0])
 
@@ -84,7 +84,7 @@ class Mesh:
 
     @property
     def grid(self) -> Any:
-        """The devices as `keras.distribution.DeviceMesh`, ordered by what connects them."""
+        """The devices as `keras.distribution.DeviceMesh`, ordered by their interconnect."""
         if self._grid is None:
             import jax
             from jax.experimental import mesh_utils
@@ -95,10 +95,10 @@ class Mesh:
         return self._grid
 
     def start(self) -> None:
-        """Join the cluster and count its devices; before anything else that uses JAX.
+        """Join the cluster and count its devices; to be called before anything else that uses JAX.
 
         Raises:
-            ConfigError: the shape is not that of so many devices.
+            ConfigError: the shape does not match the number of devices.
         """
         import jax
 
@@ -107,13 +107,13 @@ class Mesh:
         self.resolve(jax.device_count())
 
     def resolve(self, devices: int) -> None:
-        """Replace the size -1 by the number of devices that remain.
+        """Replace the size -1 by the number of remaining devices.
 
         Args:
-            devices: how many there are.
+            devices: total number of devices.
 
         Raises:
-            ConfigError: the shape is not that of so many devices.
+            ConfigError: the shape does not match the number of devices.
         """
         known = math.prod(size for size in self.shape.values() if size != REMAINING)
         if REMAINING in self.shape.values() and devices % known == 0:
@@ -131,7 +131,7 @@ class Mesh:
         """Return path -> logical axes of the variables of a built model or objective.
 
         Raises:
-            ConfigError: axes were bound that belong to no variable.
+            ConfigError: `axes` names a variable that does not exist.
         """
         paths = [v.path for v in model.variables]
         for end, names in self.extra_axes.items():
@@ -143,9 +143,8 @@ class Mesh:
         """Return path -> layout of every variable of a built model or objective.
 
         Raises:
-            ConfigError: naming a variable that cannot be split as the rules say, a rule that
-                matches nothing, a mesh axis that splits nothing, or a head that would lie on
-                several devices.
+            ConfigError: a variable cannot be split as the rules say, a rule matches nothing, a mesh
+                axis splits nothing, or a head would be split over several devices.
         """
         shapes = {v.path: tuple(v.shape) for v in model.variables}
         if not self._splits_variables():
@@ -165,7 +164,7 @@ class Mesh:
         """Refuse a batch that cannot be split evenly.
 
         Raises:
-            ConfigError: naming the bindings.
+            ConfigError: it is not divisible; the message names the bindings.
         """
         if rows // microbatches % self.shards:
             parts = f" in {microbatches} microbatches" if microbatches > 1 else ""
@@ -179,15 +178,15 @@ class Mesh:
     def over(
         self, *, objective: Callable[[], Any], features: Features, microbatches: int = 1
     ) -> Iterator[None]:
-        """Check everything from shapes alone, then let Keras lay out the variables that are made.
+        """Check everything from shapes alone, then have Keras shard the variables made inside.
 
         Args:
-            objective: factory of the objective; one is built without allocating it.
-            features: a batch, or for each feature anything with its shape and dtype.
-            microbatches: parts into which a batch is split.
+            objective: factory of the objective; it is built once without allocating anything.
+            features: a batch, or anything with a shape and dtype for each feature.
+            microbatches: number of parts into which a batch is split.
 
         Raises:
-            ConfigError: what does not fit, before a device holds anything.
+            ConfigError: something does not fit; raised before any device memory is allocated.
         """
         self.check_rows(next(iter(features.values())).shape[0], microbatches)
         distribution = self.distribution(_shaped(objective, features))
@@ -210,18 +209,18 @@ class Mesh:
                 layout_map[path] = layout.split
         for path, names in outputs(model).items():
             if any(mesh_axes := split(names, self.rules)):
-                # Where Keras looks for the layout of what a layer returns.
+                # Keras looks up the layouts of layer outputs under these keys.
                 layout_map[f"{path}/output"] = mesh_axes
         first = next(iter(self.shape))
         return keras.distribution.ModelParallel(layout_map=layout_map, batch_dim_name=first)
 
     def _splits_variables(self) -> bool:
-        """Whether a rule splits anything beside the batch over more than one device."""
+        """Whether a rule splits anything but the batch over more than one device."""
         mesh_axes = [axis for name, axis in self.rules if name != BATCH and isinstance(axis, str)]
         return any(self.shape[axis] > 1 for axis in mesh_axes)
 
     def _check_names(self) -> None:
-        """Refuse rules over axes that do not exist."""
+        """Refuse rules that name unknown axes."""
         known = {BATCH, *NAMES, *(name for names in self.extra_axes.values() for name in names)}
         for name, mesh_axes in self.rules:
             if name not in known:
@@ -238,15 +237,15 @@ class Mesh:
 
 
 class ByPath(keras.distribution.LayoutMap):
-    """Layouts by the whole path; Keras alone would try every key as a regular expression."""
+    """Layouts looked up by the full path; Keras alone would try every key as a regex."""
 
     def __getitem__(self, key: str) -> Any:
-        """Return the layout of a variable or output, None where it has none."""
+        """Return the layout of a variable or output, None if it has none."""
         return self._layout_map.get(key)
 
 
 def _shaped(objective: Callable[[], Any], features: Features) -> Any:
-    """Return an objective whose variables have paths and shapes; nothing is allocated."""
+    """Return an objective whose variables have only paths and shapes; nothing is allocated."""
     with on_shapes("OBJECTIVE"):
         built = objective()
         built(
@@ -259,7 +258,7 @@ def _shaped(objective: Callable[[], Any], features: Features) -> Any:
 
 
 def _names(mesh_axes: Any) -> tuple[str, ...]:
-    """Return the mesh axes of a rule, which names none, one or several."""
+    """Return the mesh axes of a rule as a tuple of none, one or several."""
     if mesh_axes is None:
         return ()
     return (mesh_axes,) if isinstance(mesh_axes, str) else tuple(mesh_axes)

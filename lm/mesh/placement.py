@@ -1,4 +1,4 @@
-"""Batches and states as arrays over the devices of a mesh, in one process or several."""
+"""Batches and training states as arrays on the devices of a mesh, in one or several processes."""
 
 from typing import Any
 
@@ -11,15 +11,15 @@ from lm.types import Features, Tensor
 
 
 class Placement:
-    """How the arrays of a step are laid out.
+    """The shardings of the arrays of a training step.
 
     Args:
         mesh: the mesh; its devices must exist.
-        objective: what is trained, built.
+        objective: the built objective that is trained.
 
     Attributes:
-        distribution: Keras' layouts of variables and of what layers return.
-        replicated: sharding of an array that every device holds completely.
+        distribution: Keras' layouts of variables and of layer outputs.
+        replicated: sharding of an array of which every device holds a full copy.
         rows: sharding of an array whose first axis is the batch.
     """
 
@@ -32,19 +32,19 @@ class Placement:
         self._microbatches = NamedSharding(devices, PartitionSpec(None, mesh.batch_axes))
 
     def batch(self, batch: Features) -> dict[str, Tensor]:
-        """Return the global batch, of which this process copies the rows of its own devices.
+        """Return the global batch; this process copies only the rows of its own devices.
 
-        A batch that does not divide, as the last one of an evaluation may, is replicated.
+        A batch that is not divisible, such as the last one of an evaluation, is replicated.
         """
         return {name: self._placed(np.asarray(x)) for name, x in batch.items()}
 
     def microbatches(self, parts: Any) -> Any:
-        """Return [microbatches, B', ...] with the rows of each microbatch split."""
+        """Return [microbatches, B', ...], with the rows of each microbatch split over devices."""
         constrain = jax.lax.with_sharding_constraint
         return jax.tree.map(lambda x: constrain(x, self._microbatches), parts)
 
     def copied(self, tree: Any) -> Any:
-        """Return a tree of arrays that are whole on every device."""
+        """Return a tree of arrays replicated on every device."""
 
         def copy(x: Any) -> Any:
             x = np.asarray(x)
@@ -59,7 +59,7 @@ class Placement:
 
 
 def shaped(variable: Any) -> jax.ShapeDtypeStruct:
-    """Return shape, dtype and sharding of a variable made on a mesh; it need not have a value."""
-    layout = variable._layout  # Keras' own, which holds a sharding, or the sharding itself
+    """Return shape, dtype and sharding of a variable made on a mesh; it may have no value yet."""
+    layout = variable._layout  # Keras' layout, which holds a sharding, or the sharding itself
     sharding = getattr(layout, "backend_layout", layout)
     return jax.ShapeDtypeStruct(tuple(variable.shape), variable.dtype, sharding=sharding)

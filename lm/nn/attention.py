@@ -17,9 +17,9 @@ from lm.types import Shape, Tensor
 
 
 class SelfAttentionState(NamedTuple):
-    """`KeyValue` of [B, H, L, K] so far, and the states of what follows the projections.
+    """`KeyValue` of [B, H, L, K] so far, and the states of the branches after the projections.
 
-    In a carry the cache is `()`: attention reads only its own row.
+    In a carry the cache is `()`: attention looks only at its own row.
     """
 
     cache: Cache | tuple[()]
@@ -30,8 +30,8 @@ class SelfAttentionState(NamedTuple):
 class SelfAttention(Branch):
     """`softmax(q·kᵀ·scale + bias) v · W_o` with q, k, v projected from x, H heads side by side.
 
-    Where the context has a source, k and v are projected from that: the longer row that x was
-    pooled from, or the first of two streams.
+    If the context has a source, k and v are projected from it: the unpooled sequence of Funnel, or
+    the first of two streams.
 
     Args:
         num_heads: number of heads H.
@@ -42,16 +42,16 @@ class SelfAttention(Branch):
         rotary: factory of a layer that rotates queries and keys by their positions, or None.
         heads: factory of the projections, given `HeadOptions`; None means `Heads`. Primer's
             `SharedHeads` makes query and key from one projection.
-        after_projection: factory of a branch that follows each projection, over [B, T, H, K], or
-            None. Primer: `CausalConvolution`.
+        after_projection: factory of a branch applied to each projection [B, T, H, K], or None.
+            Primer: `CausalConvolution`.
         kernel_initializer: name or factory for the initial values of the four matrices.
-        query_initializer, output_initializer: the same for one of them, where it differs.
+        query_initializer, output_initializer: the same for one of them, if it differs.
 
-    State: `SelfAttentionState`: keys and values of the positions so far. Carry: that of what
-    follows the projections.
+    State: `SelfAttentionState`: keys and values of the positions so far. Carry: that of the
+    branches after the projections.
 
     Raises:
-        LayerError: if the stack's position bias has another number of heads.
+        LayerError: the stack's position bias has a different number of heads.
 
     Source: Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762), section 3.2.
     """
@@ -100,9 +100,9 @@ class SelfAttention(Branch):
     def projected(
         self, x: Tensor, context: Context, state: State
     ) -> tuple[tuple[Tensor, Tensor, Tensor], tuple[State, ...]]:
-        """Returns query [B, T, H, K], key and value [B, H, S, K], and the states after."""
+        """Returns query [B, T, H, K], key and value [B, H, S, K], and the new states."""
         x = ops.cast(x, self.compute_dtype)
-        source, its_context = x, context  # of keys and values
+        source, its_context = x, context  # for keys and values
         if context.source:
             source = ops.cast(context.source.x, self.compute_dtype)
             its_context = context._replace(
@@ -119,11 +119,11 @@ class SelfAttention(Branch):
     def follow(
         self, projected: tuple[Tensor, ...], contexts: tuple[Context, ...], state: State
     ) -> tuple[Sequence[Tensor], tuple[State, ...]]:
-        """Returns each projection after its branch, and the states of those branches."""
+        """Returns each projection after its branch, and the new states of the branches."""
         if not self.after:
             return projected, ()
         before = state.projections if state else [None] * len(self.after)
-        # Shared projections are fewer than the contexts: query and key are one.
+        # A shared projection serves as query and key, so there may be fewer than contexts.
         each = zip(self.after, projected, contexts, before, strict=False)
         outputs, states = zip(*(f(x, c, state=s) for f, x, c, s in each), strict=True)
         return outputs, states
@@ -149,13 +149,13 @@ class CrossAttention(Branch):
         scale: factor on the query; None means K^-0.5; T5 uses 1 and a smaller initial query.
         dropout: rate on the attention weights.
         kernel_initializer: name or factory for the initial values of the four matrices.
-        query_initializer, output_initializer: the same for one of them, where it differs.
+        query_initializer, output_initializer: the same for one of them, if it differs.
 
     Raises:
-        LayerError: if the stack has no memory.
+        LayerError: the stack has no memory.
 
-    State: keys and values of the memory, `Shared` `KeyValue` of [B, H, S, K]: made by the call
-    that is given the memory, read by all later ones.
+    State: keys and values of the memory, `Shared` `KeyValue` of [B, H, S, K], computed by the call
+    that is given the memory and reused by all later ones.
 
     Source: Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762), section 3.2.3.
     """
@@ -178,7 +178,7 @@ class CrossAttention(Branch):
         self.heads = Heads(HeadOptions(num_heads, head_dim, use_bias, scale, *drawn))
         self.dropout = Dropout(rate=dropout, name="dropout")
 
-    # Keras passes the shapes of the arguments that the signature names.
+    # Keras passes the shapes of the arguments named in the signature.
     def build(self, x_shape: Shape, context_shape: Context) -> None:  # type: ignore[override]
         if context_shape.memory is None:
             raise LayerError("CrossAttention reads a memory, and this stack is given none")
@@ -196,7 +196,7 @@ class CrossAttention(Branch):
 
 
 def check_bias(bias: Tensor, num_heads: int) -> None:
-    """Raises unless a bias, [.., heads, T, S] or None, has a head for each of attention's."""
+    """Raises unless a bias [.., heads, T, S] has as many heads as attention; None is accepted."""
     if bias is not None and bias.shape[1] not in (1, num_heads):
         raise LayerError(
             f"SelfAttention.num_heads = {num_heads} and a bias of {bias.shape[1]} heads: "

@@ -1,13 +1,13 @@
 """Recurrent cells.
 
-A cell is a layer `(x [B, T, D], flow, state) -> (h [B, T, D], state after)` with the width of x.
-The inputs of all positions are projected in one product, before the loop. States that accumulate
-over the length are float32 for any compute dtype. On a mesh no matrix is split along its gates,
+A cell is a layer `(x [B, T, D], flow, state) -> (h [B, T, D], state after)` that keeps the width of
+x. The inputs of all positions are projected in one product before the loop. States that accumulate
+over the length are float32 in any compute dtype. On a mesh no matrix is split along its gates,
 since the next position needs all of h.
 
-A cell that works with `stepping` has, once built, `inputs(x)`, the projections of any number of
-positions; `recurrent(h)`, the product with U; and `step(inputs of a position, state, recurrent)`,
-where another function may replace the product.
+A cell for `stepping` has, once built, `inputs(x)`, the projections of any number of positions;
+`recurrent(h)`, the product with U; and `step(inputs of a position, state, recurrent)`, which takes
+another function in place of that product.
 """
 
 from collections.abc import Callable
@@ -34,9 +34,9 @@ class Flow(NamedTuple):
     """Where a state is reset and where it is held.
 
     Attributes:
-        resets: bool [B, T, 1], True where the state before a position counts as zero.
-        holds: bool [B, T, 1], True where a position does not change the state: padding.
-        cuts: bool [B, T, 1], True where no gradient passes through the state before a position;
+        resets: bool [B, T, 1], True where the previous state is replaced by zeros.
+        holds: bool [B, T, 1], True where the state is not updated: padding.
+        cuts: bool [B, T, 1], True where no gradient passes through the previous state;
             `()` for nowhere.
     """
 
@@ -46,13 +46,13 @@ class Flow(NamedTuple):
 
 
 class Hidden(NamedTuple):
-    """State of a cell that keeps only its output, float32 [B, D]."""
+    """State of a cell whose state is its output, float32 [B, D]."""
 
     h: Tensor
 
 
 class HiddenAndMemory(NamedTuple):
-    """State of an LSTM, [B, D] each: output, in the compute type, and memory, float32."""
+    """State of an LSTM, [B, D] each: output in the compute dtype, and memory cell in float32."""
 
     h: Tensor
     c: Tensor
@@ -66,9 +66,9 @@ class LSTM(keras.layers.Layer):
 
     Args:
         forget_bias: added to f, so that the cell remembers from the start (1; Sutskever: 0).
-        use_bias: whether there is a b.
-        kernel_initializer: name or factory of the initial values of W.
-        recurrent_initializer: the same of U.
+        use_bias: whether to add b.
+        kernel_initializer: name or factory for the initial values of W.
+        recurrent_initializer: the same for U.
 
     State: `HiddenAndMemory`.
 
@@ -94,7 +94,7 @@ class LSTM(keras.layers.Layer):
         self.recurrent_initializer = initializer(recurrent_initializer)
 
     def build(self, x_shape: Shape, units: int | None = None) -> None:
-        """Creates the variables for x [..., D] and states of `units`, by default D."""
+        """Creates the variables for x [..., D] and states of width `units`, by default D."""
         units = units or x_shape[-1]
         self.inputs = built_dense(
             "inputs", x_shape, 4 * units, self.kernel_initializer, use_bias=self.use_bias
@@ -130,8 +130,8 @@ class GRU(keras.layers.Layer):
     The gates are `[r, z] = σ(x_t W + h_{t-1} U + b)`.
 
     Args:
-        kernel_initializer: name or factory of the initial values of `[W, W_h]`.
-        recurrent_initializer: the same of U and U_h.
+        kernel_initializer: name or factory for the initial values of `[W, W_h]`.
+        recurrent_initializer: the same for U and U_h.
 
     State: `Hidden`.
 
@@ -178,10 +178,10 @@ class GRU(keras.layers.Layer):
 class MinGRU(keras.layers.Layer):
     """`h_t = (1 - z) ⊙ h_{t-1} + z ⊙ (x_t W_h + b_h)` with `z = σ(x_t W_z + b_z)`.
 
-    No gate reads h, so that all positions are computed in parallel.
+    No gate depends on h, so all positions are computed in parallel.
 
     Args:
-        kernel_initializer: name or factory of the initial values of `[W_z, W_h]`.
+        kernel_initializer: name or factory for the initial values of `[W_z, W_h]`.
 
     State: `Hidden`.
 
@@ -215,7 +215,7 @@ def stepping(factory: Factory, name: str = "cell") -> Layer:
     """Makes a cell that can be stepped position by position.
 
     Raises:
-        LayerError: the cell cannot.
+        LayerError: the cell has no `step`.
     """
     cell = make(factory, name)
     if not hasattr(cell, "step"):
@@ -230,13 +230,13 @@ def stepping(factory: Factory, name: str = "cell") -> Layer:
 def in_turn(
     step: Callable[[Any, State], State], inputs: Tree, flow: Flow, state: State
 ) -> tuple[Tensor, State]:
-    """Applies a step at each position in turn.
+    """Applies a step at each position in order.
 
     Args:
         step: `(inputs of a position [B, ...], state) -> state`, h its first field.
-        inputs: projected x, a tree of [B, T, ...].
+        inputs: projections of x, a tree of [B, T, ...].
         flow: where the state is reset and held.
-        state: before the first position.
+        state: state before the first position.
 
     Returns:
         h after each position, [B, T, D], and the last state.
@@ -254,18 +254,18 @@ def in_turn(
 
 
 def masks_of(flow: Flow) -> Masks:
-    """Returns the three masks; where no state is cut, one that says so."""
+    """Returns the three masks; without cuts, the third is False everywhere."""
     cuts = ops.zeros_like(flow.resets) if has_no_cuts(flow) else flow.cuts
     return Masks(flow.resets, flow.holds, cuts)
 
 
 def stopped(cut: Tensor, state: State) -> State:
-    """Stops the gradient through the state in the rows that are cut, bool [B, 1]."""
+    """Stops the gradient through the state in the rows of a mask, bool [B, 1]."""
     return keras.tree.map_structure(lambda s: ops.where(cut, ops.stop_gradient(s), s), state)
 
 
 def has_no_cuts(flow: Flow) -> bool:
-    """Whether gradients pass through all states."""
+    """Returns whether gradients pass through all states."""
     return isinstance(flow.cuts, tuple)
 
 
@@ -273,7 +273,7 @@ def refuse_cuts(cell: Layer, flow: Flow) -> None:
     """Refuses truncation for a cell that processes all positions in parallel.
 
     Raises:
-        LayerError: naming the cell.
+        LayerError: gradients are to be cut; the message names the cell.
     """
     if not has_no_cuts(flow):
         raise LayerError(

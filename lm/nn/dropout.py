@@ -22,7 +22,7 @@ class Dropout(keras.layers.Layer):
             every position of a sequence (as in Mesh TensorFlow and T5X).
 
     Raises:
-        LayerError: if `rate` lies outside [0, 1).
+        LayerError: `rate` is not in [0, 1).
 
     Source: Srivastava et al. 2014 (https://jmlr.org/papers/v15/srivastava14a.html).
     """
@@ -39,7 +39,7 @@ class Dropout(keras.layers.Layer):
     def build(self, input_shape: Shape) -> None:
         del input_shape
         if self.rate > 0:
-            # Keras' own dropout numbers the name of its state globally ("seed_generator_12").
+            # Keras' own dropout numbers its state's name globally ("seed_generator_12").
             self.seed = keras.random.SeedGenerator(name="seed")
 
     def call(self, x: Tensor, training: Training = None) -> Tensor:
@@ -48,16 +48,16 @@ class Dropout(keras.layers.Layer):
         return self.dropped(x, word(self.seed.next()))
 
     def dropped(self, x: Tensor, key: Tensor) -> Tensor:
-        """Returns what a call does in training, from a draw of the seed, uint32 [2]."""
+        """Returns the result of a training call, given a draw of the seed, uint32 [2]."""
         axes = enumerate(ops.shape(x))
         shape = tuple(1 if axis in self.broadcast_axes else n for axis, n in axes)
         is_kept = hashed(shape, key, ops.arange(shape[0], dtype="int32")) >= self.rate
         return ops.where(is_kept, x / (1 - self.rate), ops.zeros_like(x))
 
     def keys(self, count: int) -> Tensor:
-        """Returns so many draws of the seed, uint32 [count, 2]; None where a call drops nothing.
+        """Returns draws of the seed, uint32 [count, 2]; None if nothing is dropped.
 
-        For a loop, inside of which the seed cannot advance.
+        For loops, inside which the seed cannot advance.
         """
         if not self.built:
             self.build(())

@@ -1,8 +1,8 @@
-"""An LSTM over a row with a gradient of its own: that of the recurrent matrix is one product.
+"""An LSTM over a sequence with a custom gradient: one product for the recurrent matrix.
 
-The gradient of a loop adds to that of U [D, 4D] at every position, which moves far more memory than
-all else. Here a loop from the last position to the first finds the gradients of the gates alone;
-that of U is the product of all states with all of them, after the loop.
+The automatic gradient of a loop adds to the gradient of U [D, 4D] at every position, which moves
+far more memory than everything else. Here the backward loop computes only the gradients of the
+gates; the gradient of U is one product of all states with all of them, after the loop.
 """
 
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from lm.types import Tensor
 
 
 class Step(NamedTuple):
-    """What a position leaves: h, c and the gates i, f, o, g as one, float32 [B, 6D]; h and c."""
+    """Result of a position: h, c and the gates i, f, o, g, float32 [B, 6D]; h and c."""
 
     left: Tensor
     h: Tensor
@@ -32,7 +32,7 @@ class Slopes(NamedTuple):
 
 
 class Masks(NamedTuple):
-    """bool [B, T, 1]: where the state before counts as zero, stands still, is a constant."""
+    """bool [B, T, 1]: where the previous state is reset, is kept, or is a constant."""
 
     resets: Tensor
     holds: Tensor
@@ -50,7 +50,7 @@ def lstm_row(
     Args:
         x: projected inputs [B, T, 4D].
         kernel: U [D, 4D], in the type of x.
-        masks: where a state begins, stands still, is a constant.
+        masks: where the previous state is reset, is kept, or is a constant.
         state: h and c [B, D] before the first position.
         forget_bias: added to f.
     """
@@ -82,7 +82,7 @@ def lstm_row(
 def forward(
     x: Tensor, kernel: Tensor, masks: Masks, state: tuple[Tensor, Tensor], forget_bias: float
 ) -> Tensor:
-    """Returns what each position leaves, float32 [B, T, 6D]."""
+    """Returns the results of all positions, float32 [B, T, 6D]."""
 
     def step(now: tuple[Tensor, Masks], before: Step) -> Step:
         x, (reset, hold, _) = now
@@ -106,11 +106,11 @@ def backward(
     """Returns the gradients of the gates [B, T, 4D], and those before the first position.
 
     Args:
-        upstream: of h and c after each position, [B, T, 2D].
-        gates: activated, [B, T, 4D].
-        before: h and c that each position reads, [B, T, 2D].
+        upstream: gradients of h and c after each position, [B, T, 2D].
+        gates: activated gates, [B, T, 4D].
+        before: h and c before each position, [B, T, 2D].
         kernel: U [D, 4D].
-        masks: as of `lstm_row`.
+        masks: as in `lstm_row`.
     """
     transposed = ops.transpose(kernel)
 
@@ -133,7 +133,7 @@ def backward(
             axis=-1,
         )
         read_h = ops.cast(ops.matmul(ops.cast(slopes, kernel.dtype), transposed), "float32")
-        # Through what the position reads, and through what it leaves as it is.
+        # Through the gates of the position, and through the state where it is kept.
         h = ops.where(reset, 0.0, read_h) + ops.where(hold, h, 0.0)
         c = ops.where(reset, 0.0, own_c * f) + ops.where(hold, c, 0.0)
         return Slopes(slopes, ops.where(cut, 0.0, h), ops.where(cut, 0.0, c))

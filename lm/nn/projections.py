@@ -1,4 +1,4 @@
-"""Attention's parts: dense layers, heads, and dot products between them, whole or from a cache."""
+"""Building blocks of attention: dense layers, heads, dot products, with or without a cache."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
@@ -23,7 +23,7 @@ def make_dense(
     use_bias: bool,
     factory: Factory | None = None,
 ) -> Layer:
-    """Returns a dense layer, or one that another factory makes of the same arguments."""
+    """Returns a dense layer, or the layer that another factory makes from the same arguments."""
     return (factory or Dense)(
         units, use_bias=use_bias, kernel_initializer=kernel_initializer, name=name
     )
@@ -32,14 +32,14 @@ def make_dense(
 def built_dense(
     name: str, input_shape: Shape, units: int, kernel_initializer: Any, *, use_bias: bool = False
 ) -> Layer:
-    """Returns a dense layer that has its variables already, for inputs of a shape."""
+    """Returns a dense layer with its variables already built for an input shape."""
     layer = make_dense(name, units, kernel_initializer, use_bias=use_bias)
     layer.build(input_shape)
     return layer
 
 
 class KeyValue(NamedTuple):
-    """Keys and values, [B, S, H, K] each, or by head [B, H, S, K]."""
+    """Keys and values, [B, S, H, K] each, or head-first [B, H, S, K]."""
 
     key: Tensor
     value: Tensor
@@ -54,7 +54,7 @@ def attend(
         query: [B, T, H, K], already scaled.
         key: [B, S, H, K].
         value: [B, S, H, K].
-        mask: bool [B or 1, 1, T, S] or None; what it hides weighs exactly zero.
+        mask: bool [B or 1, 1, T, S] or None; masked positions get weight exactly zero.
         bias: float32 [B or 1, H, T, S] or None.
         dropout: layer applied to the attention weights.
     """
@@ -64,10 +64,10 @@ def attend(
 def attend_by_head(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor, bias: Tensor, dropout: Layer
 ) -> Tensor:
-    """Returns what `attend` does, from keys and values [B, H, S, K].
+    """Returns the result of `attend` for head-first keys and values [B, H, S, K].
 
-    Caches lie by head, as matrix products read them: no step transposes them. Many queries attend a
-    block at a time, see `lm.nn.query_blocks`.
+    Caches are head-first, as matrix products read them, so no step transposes them. Long sequences
+    of queries are processed in blocks, see `lm.nn.query_blocks`.
     """
     if is_long(query):
         return attend_in_blocks(attend_at_once, query, (key, value), mask, bias, dropout)
@@ -82,7 +82,7 @@ def attend_at_once(
     bias: Tensor,
     dropout: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """Returns what `attend_by_head` does, from the logits of all queries."""
+    """Returns the result of `attend_by_head`, with the logits of all queries in memory."""
     logits = ops.cast(dot_products(query, key), "float32")  # [B, H, T, S]
     if bias is not None:
         logits = logits + bias
@@ -95,7 +95,7 @@ def attend_at_once(
 def attend_shared(
     query: Tensor, cached: KeyValue, mask: Tensor, bias: Tensor, dropout: Layer
 ) -> Tensor:
-    """Returns what the N sequences of every prompt read in its cache, [B·N, T, H, K].
+    """Returns the attention of the N sequences of every prompt to its cache, [B·N, T, H, K].
 
     Args:
         query: [B·N, T, H, K], already scaled.
@@ -116,8 +116,8 @@ def attend_shared(
 def dot_products(query: Tensor, key: Tensor) -> Tensor:
     """Returns `q·kᵀ`, [B, H, T, S], of queries [B, T, H, K] and keys [B, H, S, K].
 
-    For one query it is a product of matrix and vector that reads the keys as they lie. With the
-    query first, XLA on a CPU would transpose all keys at every step of a search.
+    For one query this is a matrix-vector product that reads the keys without a transposition. In
+    the other order, XLA on a CPU would transpose all keys at every decoding step.
     """
     if query.shape[1] == 1:
         return ops.einsum("bhsk,bhk->bhs", key, query[:, 0])[:, :, None]
@@ -135,7 +135,7 @@ def by_head(x: Tensor) -> Tensor:
 
 
 class HeadOptions(NamedTuple):
-    """The options of attention's projections.
+    """Options of attention's projections.
 
     Attributes:
         num_heads: number of heads H.
@@ -143,7 +143,7 @@ class HeadOptions(NamedTuple):
         use_bias: whether the projections add a bias (GPT-2 and BERT do, T5 does not).
         scale: factor on the query; None means K^-0.5; T5 and Primer use 1.
         kernel_initializer: name or factory for the initial values of the matrices.
-        query_initializer, output_initializer: the same for one of them, where it differs.
+        query_initializer, output_initializer: the same for one of them, if it differs.
     """
 
     num_heads: int
@@ -156,14 +156,14 @@ class HeadOptions(NamedTuple):
 
     @property
     def inner_dim(self) -> int:
-        """H·K, once the options are `sized`."""
+        """H·K; valid once the options are `sized`."""
         return self.num_heads * (self.head_dim or 0)
 
     def sized(self, width: int) -> "HeadOptions":
-        """Returns the options with `head_dim` and `scale` given, where they follow from D.
+        """Returns the options with defaults of `head_dim` and `scale` filled in for a width D.
 
         Raises:
-            LayerError: if D does not divide by the heads and `head_dim` is not given.
+            LayerError: D is not divisible by the number of heads and `head_dim` is not given.
         """
         head_dim = self.head_dim or head_width(width, self.num_heads)
         return self._replace(
@@ -171,7 +171,7 @@ class HeadOptions(NamedTuple):
         )
 
     def initializers(self, *names: str) -> dict[str, Any]:
-        """Returns the initializer of each matrix, in the order of the names."""
+        """Returns the initializer of each named matrix, in order."""
         special = {"query": self.query_initializer, "output": self.output_initializer}
         return {name: initializer(special.get(name) or self.kernel_initializer) for name in names}
 
@@ -179,14 +179,14 @@ class HeadOptions(NamedTuple):
 class Heads(keras.layers.Layer):
     """`q = x W_q · scale`, `k = s W_k`, `v = s W_v`, each D → H·K, and `y W_o` back.
 
-    Self-attention takes the three projections apart (`project`), may let a branch follow each of
-    them, and then asks which is query, key and value (`roles`).
+    Self-attention takes the three projections apart (`project`), may apply a branch to each, and
+    then asks which of them are query, key and value (`roles`).
 
     Args:
-        options: numbers and initializers.
+        options: sizes and initializers.
 
     Raises:
-        LayerError: if the width does not divide by the heads and `head_dim` is not given.
+        LayerError: the width is not divisible by the number of heads and `head_dim` is not given.
     """
 
     logical_axes: ClassVar = {
@@ -220,11 +220,11 @@ class Heads(keras.layers.Layer):
         return self.split(self.query_dense(x)) * self.options.scale
 
     def key_value(self, source: Tensor) -> KeyValue:
-        """[B, S, D] → two of [B, S, H, K]."""
+        """[B, S, D] → keys and values [B, S, H, K]."""
         return KeyValue(self.split(self.key_dense(source)), self.split(self.value_dense(source)))
 
     def project(self, x: Tensor, source: Tensor) -> tuple[Tensor, ...]:
-        """[B, T, D] and [B, S, D] → [B, T or S, H, K] for each of `projections`, not yet scaled."""
+        """[B, T, D] and [B, S, D] → [B, T or S, H, K] for each of `projections`, unscaled."""
         return self.split(self.query_dense(x)), *self.key_value(source)
 
     def roles(self, projected: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
@@ -251,7 +251,7 @@ def join_heads(x: Tensor) -> Tensor:
 
 
 def head_width(width: int, num_heads: int) -> int:
-    """Returns D / H, or refuses what does not divide."""
+    """Returns D / H; raises if it is not an integer."""
     if width % num_heads:
         raise LayerError(
             f"a width of {width} does not divide into num_heads = {num_heads}: "

@@ -1,10 +1,10 @@
-"""Attention over long rows, a block of queries at a time.
+"""Attention over long sequences, in blocks of queries.
 
     y_t = softmax(q_t·Kᵀ + b_t) V
 
-needs no query but t. So a loop over blocks of queries, each with all keys, computes what is
-computed at once, and the logits [B, H, T, S] never exist as a whole: the backward pass computes
-those of a block again. No softmax is cut, so that none has to be put together from parts.
+depends on no query but q_t. So a loop over blocks of queries, each with all keys, gives the same
+result without ever holding the full logits [B, H, T, S]: the backward pass recomputes those of a
+block. Each softmax still sees all keys, so no partial results need to be combined.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,14 +17,14 @@ from keras import ops
 
 from lm.types import Layer, Tensor
 
-LONGEST_AT_ONCE = 4096  # up to here blocks are slower on a CPU
+LONGEST_AT_ONCE = 4096  # up to this length, blocks are slower on a CPU
 BLOCK = 512
 _AT_ONCE: ContextVar[bool] = ContextVar("at_once", default=False)
 
 
 @contextmanager
 def at_once() -> Iterator[None]:
-    """Lets rows of any length attend at once: for models that are traced and counted, not run."""
+    """Disables blocks at any length: for models that are traced for counting, not run."""
     token = _AT_ONCE.set(True)
     try:
         yield
@@ -33,7 +33,7 @@ def at_once() -> Iterator[None]:
 
 
 def is_long(query: Tensor) -> bool:
-    """Tells whether queries [B, T, H, K] are so many that they attend in blocks."""
+    """Returns whether queries [B, T, H, K] are long enough to be processed in blocks."""
     return query.shape[1] > LONGEST_AT_ONCE and not _AT_ONCE.get()
 
 
@@ -45,14 +45,14 @@ def attend_in_blocks(
     bias: Tensor,
     dropout: Layer,
 ) -> Tensor:
-    """Returns what `attend(query, *key_value, mask, bias, dropout)` does, [B, T, H, K].
+    """Returns the result of `attend(query, *key_value, mask, bias, dropout)`, [B, T, H, K].
 
-    Dropout draws anew for every block.
+    Dropout is drawn separately for each block.
 
     Args:
-        attend: called with queries, mask and bias of a block, and a function in place of dropout.
+        attend: called with query, mask and bias of a block, and a function in place of dropout.
         query: [B, T, H, K].
-        key_value: what all blocks read.
+        key_value: keys and values, used by all blocks.
         mask: bool [B or 1, 1, T or 1, S] or None.
         bias: float32 [B or 1, H, T, S] or None.
         dropout: layer applied to the attention weights.
@@ -81,7 +81,7 @@ def attend_in_blocks(
 
 
 def in_blocks(x: Tensor, count: int, *, axis: int) -> Tensor:
-    """Cuts an axis into blocks of one size, which become the first axis; zeros fill the last one.
+    """Splits an axis into equal blocks, which become the first axis; the last is zero-padded.
 
     >>> print(np.asarray(in_blocks(ops.arange(1, 6)[None], 2, axis=1)))
     [[[1 2 3]]
@@ -98,5 +98,5 @@ def in_blocks(x: Tensor, count: int, *, axis: int) -> Tensor:
 
 
 def _unchanged(x: Tensor) -> Tensor:
-    """Returns x: nothing is dropped."""
+    """Returns x: no dropout."""
     return x

@@ -1,7 +1,7 @@
-"""The examples of a data set written as prompts: zero-shot, few-shot, or for ranking.
+"""Examples of a data set as prompts: zero-shot, few-shot, or for ranking.
 
-Everything is decided by the examples and by hashes of them: the same files give the same prompts on
-every machine.
+All choices depend only on the examples and on hashes of them, so the same files give the same
+prompts on every machine.
 """
 
 import random
@@ -17,16 +17,16 @@ from tasks.flan.names import BARE, NAMED, Prompt
 from tasks.flan.origin import Origin, key
 from tasks.flan.template import Example, Template, render
 
-# Of exemplars, kept for `few_shot`, which counts tokens: about as much as its budget ever holds.
+# Maximum length of exemplars given to `few_shot`, which counts tokens: about what its budget holds.
 MOST_CHARACTERS = 6 * 960
 
 
 def records(data_set: DataSet, prompt: Prompt, origin: Origin, split: str) -> Iterator[Record]:
-    """Yields the records of a split: what a prompt makes of its examples.
+    """Yields the prompts of a split as records.
 
     A record has `inputs`, `targets`, the index of its `template`, the `references`, and for a
-    few-shot prompt the inputs and targets of its exemplars. For ranking, each possible answer makes
-    a record with the number of its `example`, of the `choice`, and whether it `is_correct`.
+    few-shot prompt the inputs and targets of its exemplars. For ranking there is a record for each
+    possible answer, with the number of its `example`, of the `choice`, and whether it `is_correct`.
     """
     examples = origin.examples(split)
     pool = _pool(examples, origin, split) if prompt.shots else []
@@ -48,7 +48,7 @@ def records(data_set: DataSet, prompt: Prompt, origin: Origin, split: str) -> It
 
 
 def written(data_set: DataSet, prompt: Prompt, index: int, example: Example) -> tuple[str, str]:
-    """Returns the input and the target of an example in the form of a prompt."""
+    """Returns the input and the target of an example in a given form of prompt."""
     if prompt.form in (BARE, NAMED):
         fields = [f"{{{name}}}" for name in example.texts if name != "answer"]
         name = f"[{data_set.name}] " if prompt.form == NAMED else ""
@@ -58,7 +58,7 @@ def written(data_set: DataSet, prompt: Prompt, index: int, example: Example) -> 
 
 
 def source(data_set: DataSet, prompt: Prompt) -> CachedSource:
-    """Returns the SeqIO source of a data set in the form of a prompt."""
+    """Returns the SeqIO source of a data set in a given form of prompt."""
     origin = Origin(data_set)
     return sources.examples_source(
         f"flan_{data_set.name}",
@@ -74,7 +74,7 @@ def _fingerprint(prompt: Prompt, origin: Origin) -> Mapping[str, Any]:
 
 
 def _pool(examples: list[Example], origin: Origin, split: str) -> list[Example]:
-    """Returns what exemplars are drawn from: the training examples, else the split's own."""
+    """Returns the examples that exemplars are drawn from: train if there is one, else the split."""
     is_own = split == "train" or "train" not in origin.splits
     return examples if is_own else origin.examples("train")
 
@@ -85,7 +85,7 @@ def _exemplars(
     shots: int,
     write: Callable[[Example], tuple[str, str]],
 ) -> dict[str, list[str]]:
-    """Returns the inputs and targets of exemplars drawn by a hash of the query, never the query."""
+    """Returns inputs and targets of exemplars, drawn by a hash of the query and excluding it."""
     if not shots:
         return {}
     drawn = random.Random(key(query)).sample(pool, min(shots + 1, len(pool)))

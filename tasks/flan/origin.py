@@ -1,7 +1,7 @@
-"""Where the examples of a data set come from: local files, or TFDS; ordered, capped and cut.
+"""The examples of a data set, from local files or TFDS: ordered, limited and truncated.
 
-The order is that of a hash of the examples, whatever the order of the file: neither its beginning
-nor its alternation of classes decides which 30,000 are kept or which template one gets.
+They are ordered by a hash, not by their order in the file. So neither the beginning of the file nor
+alternating classes decide which 30,000 are kept or which template an example gets.
 """
 
 import json
@@ -23,15 +23,15 @@ from tasks.support import local_data
 
 MOST_EXAMPLES = 30_000
 HELD_OUT = 200
-MOST_CHARACTERS = 3_000  # of a field: what is asked often follows it, and a row is cut at its end
+MOST_CHARACTERS = 3_000  # of a field: the question often follows it, and rows are cut at the end
 
 
 class Rows(Protocol):
-    """The rows of a data set as a source holds them.
+    """The rows of a data set in a source.
 
     Attributes:
-        splits: the splits it has.
-        layout: which of its columns is what.
+        splits: names of the splits.
+        layout: the meaning of the columns.
     """
 
     splits: tuple[str, ...]
@@ -44,11 +44,11 @@ class Rows(Protocol):
         """Checks that the data are on this machine; raises UserError if not."""
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """Returns what decides the rows."""
+        """Returns everything that determines the rows."""
 
 
 class LocalRows:
-    """Rows of files below the folder of data; `{}` in a name is a language, a column of its own."""
+    """Rows of local files; `{}` in a file name stands for a language, which becomes a column."""
 
     def __init__(self, data_set: DataSet):
         self.data_set = data_set
@@ -57,7 +57,7 @@ class LocalRows:
         self.layout = Layout(columns, data_set.local_label, data_set.labels)
 
     def read(self, split: str) -> Iterator[Row]:
-        """Yields the rows of a table, of JSON lines, or of a file for each language."""
+        """Yields the rows of a table, of JSON lines, or of one file per language."""
         paths = self._paths(split)
         if len(paths) > 1:
             return readers.read_parallel(paths)
@@ -65,7 +65,7 @@ class LocalRows:
         return (readers.read_jsonl if ".jsonl" in path else readers.read_tsv)(path)
 
     def require(self, split: str) -> None:
-        """Checks that the files of a split are there."""
+        """Checks that the files of a split exist."""
         self._paths(split)
 
     def fingerprint(self) -> Mapping[str, Any]:
@@ -74,7 +74,7 @@ class LocalRows:
         return {"files": files.fingerprint(paths)}
 
     def _paths(self, split: str) -> dict[str, str]:
-        """Returns the path of a split's file, or of the file of each language."""
+        """Returns the path of a split's file, or of each language's file."""
         name = self.data_set.local[split]
         folder, _, rest = name.partition("/")
         home = local_data.DataSet(folder, origin="its publisher")
@@ -107,17 +107,17 @@ class TfdsRows:
 
 
 class Origin:
-    """The examples of a data set: of local files where their folders are there, else of TFDS.
+    """The examples of a data set: from local files if their folders exist, else from TFDS.
 
-    Where `train` is given and `validation` is not, a tenth of train, at most 200, becomes it.
+    If there is `train` but no `validation`, a tenth of train, at most 200, becomes validation.
 
     Args:
         data_set: the data set.
 
     Attributes:
         data_set: the argument.
-        rows: where the rows come from.
-        splits: the splits there are.
+        rows: the source of the rows.
+        splits: the available splits.
     """
 
     def __init__(self, data_set: DataSet):
@@ -128,7 +128,7 @@ class Origin:
         self.splits = (*given, "validation") if self._cuts_train else given
 
     def examples(self, split: str) -> list[Example]:
-        """Returns the examples of a split in the order of their hashes, 30,000 at most."""
+        """Returns the examples of a split, ordered by hash, at most 30,000."""
         if not self._cuts_train or split not in ("train", "validation"):
             return self._ordered(split)
         both = self._ordered("train")
@@ -141,7 +141,7 @@ class Origin:
         self.rows.require("train" if is_cut else split)
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """Returns what decides the examples: the rows and the code that reads them."""
+        """Returns what determines the examples: the rows and the code that reads them."""
         reading = readings.find(self.data_set.read)
         code = fingerprints.describe([Origin, flat_rows, reading])
         return {"rows": self.rows.fingerprint(), "set": repr(self.data_set), "code": code}
@@ -157,7 +157,7 @@ class Origin:
 
 
 def key(example: Example) -> str:
-    """Returns the whole content of an example as one text."""
+    """Returns the complete content of an example as one text."""
     return json.dumps(example, sort_keys=True, ensure_ascii=False)
 
 
@@ -167,7 +167,7 @@ def _order(example: Example) -> tuple[float, str]:
 
 
 def _example(fields: Fields, options: tuple[str, ...]) -> Example:
-    """Returns an example with its answer in words."""
+    """Returns an example with its answer as text."""
     options = fields.pop("options", options)
     if "label" in fields:
         fields["answer"] = options[int(fields.pop("label"))]
@@ -178,7 +178,7 @@ def _example(fields: Fields, options: tuple[str, ...]) -> Example:
 
 
 def cut(text: str, most: int = MOST_CHARACTERS) -> str:
-    """Returns a text of so many characters at most, cut between words.
+    """Returns a text truncated to a number of characters, between words.
 
     Example:
         >>> cut("one two three", 9), cut("one", 9)
@@ -188,14 +188,14 @@ def cut(text: str, most: int = MOST_CHARACTERS) -> str:
 
 
 def _is_local(data_set: DataSet) -> bool:
-    """Tells whether the folders of a data set are there, or it has no other source."""
+    """Returns whether the folders of a data set exist, or it has no other source."""
     folders = {name.partition("/")[0] for name in data_set.local.values()}
     held = all((files.data_dir() / folder).is_dir() for folder in folders)
     return bool(folders) and (held or not data_set.tfds)
 
 
 def _fields(data_set: DataSet) -> dict[str, str]:
-    """Returns the fields that the templates ask for, as columns of the same names."""
+    """Returns the fields that the templates use, as columns of the same names."""
     patterns = [pattern for template in data_set.templates for pattern in template]
     names = [name for pattern in patterns for _, name, _, _ in string.Formatter().parse(pattern)]
     return {name: name for name in dict.fromkeys(names) if name and name != "answer"}

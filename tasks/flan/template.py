@@ -1,7 +1,7 @@
-"""A template: how the fields of an example become an input text and a target text.
+"""Templates, which make an input and a target text of an example's fields.
 
-A template is written `"{premise} Does it follow that {hypothesis}"`; its target is the answer. One
-that asks for a field and gives the answer is turned around, a pair: `[input, target]`.
+A template is written `"{premise} Does it follow that {hypothesis}"`; its target is the answer. An
+inverted template, which asks for a field given the answer, is a pair `[input, target]`.
 """
 
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ ANSWER = "{answer}"
 
 
 class Example(NamedTuple):
-    """What is known of one example of a data set.
+    """An example of a data set.
 
     Attributes:
-        texts: its fields by name, with the `answer`.
-        options: the possible answers; none if it is a text of any kind.
-        references: the right answers.
+        texts: its fields by name, including the `answer`.
+        options: the possible answers; empty if the answer is free text.
+        references: the correct answers.
     """
 
     texts: Mapping[str, str]
@@ -34,20 +34,20 @@ class Template(NamedTuple):
 
     @property
     def is_turned_around(self) -> bool:
-        """Whether it asks for something else than the answer."""
+        """Whether it asks for something other than the answer."""
         return self.targets != ANSWER
 
 
 def render(template: Template, example: Example, *, options: bool) -> tuple[str, str]:
     r"""Returns the input and the target.
 
-    The options stand at the end, or before a last line that only leads to the answer. A template
-    that is turned around has none.
+    The options are listed at the end, or before a last line that only introduces the answer. An
+    inverted template has none.
 
     Args:
         template: the template.
-        example: what to fill in.
-        options: whether to list the possible answers, if there are.
+        example: the example.
+        options: whether to list the possible answers, if there are any.
 
     Example:
         >>> example = Example({"text": "So good.", "answer": "yes"}, ("no", "yes"), ("yes",))
@@ -72,7 +72,7 @@ def render(template: Template, example: Example, *, options: bool) -> tuple[str,
 
 
 def _with_slot(pattern: str) -> str:
-    """Returns the pattern with the place of the options."""
+    """Returns the pattern with a placeholder for the options."""
     before, newline, last = pattern.rpartition("\n")
     if newline and last.endswith(":") and "{" not in last:
         return f"{before.rstrip()}{{options}}\n{last}"

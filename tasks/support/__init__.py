@@ -1,1 +1,1 @@
-"""What the modules of data sets share: tables with labels, translations, texts, local files."""
+"""Code shared by the task modules: labelled tables, translation, running text, local files."""

@@ -1,7 +1,7 @@
 """Classification tasks from tables: `<name>` for encoders, `<name>_text` for text to text.
 
-Both forms of a task have one definition, see `lm.data.preprocessing.classification_task`. Their
-vocabulary is bytes; a run sets another one with its macro VOCABULARY.
+Both forms of a task share one definition, see `lm.data.preprocessing.classification_task`. Their
+vocabulary is bytes; a run chooses another one with the macro VOCABULARY.
 """
 
 import functools
@@ -45,9 +45,9 @@ def add_classification(
         texts: name of each text in the text-to-text form -> its column, in the order of the pair:
             `{"premise": "premise", "hypothesis": "hypothesis"}`.
         answer: labels or a score.
-        column: the column of the answer.
+        column: the column with the answer.
         metrics: metric functions of ids or scores.
-        benchmark: the first word of the text-to-text form, if it is not the name.
+        benchmark: first word of the text-to-text form, by default the name.
     """
     task = Classification(source, texts, column, answer, metrics)
     class_form(name, task)
@@ -68,7 +68,7 @@ def add_table(  # noqa: PLR0913 - keyword-only settings of one task
     splits: Callable[[CachedSource], CachedSource] = lambda source: source,
     more_columns: Sequence[str] = (),
 ) -> None:
-    """Registers both forms of a task of tab-separated files; reports bad rows with file and line.
+    """Registers both forms of a task from tab-separated files; errors name file and line.
 
     Args:
         name: as in `add_classification`, likewise below.
@@ -78,8 +78,8 @@ def add_table(  # noqa: PLR0913 - keyword-only settings of one task
         column: as there.
         metrics: as there.
         benchmark: as there.
-        splits: makes further splits of the source, such as `by_fold`.
-        more_columns: columns to keep besides, for `splits`.
+        splits: function that makes the splits of the source, such as `by_fold`.
+        more_columns: further columns to read, for `splits`.
     """
     check = RowCheck(tuple(texts.values()), column, answer)
     columns = (*texts.values(), column, *more_columns)

@@ -1,7 +1,7 @@
-"""Translation pairs out of CLDR: dates, times, amounts, measures, names and lists of them.
+"""Translation pairs from CLDR: dates, times, amounts, measures, names and lists of them.
 
-A phrase is a function of the locale alone, so one phrase said in two locales is a pair. Chance
-comes from generators with fixed seeds: the same release of Babel gives the same pairs everywhere.
+A phrase is a function of a locale, so the same phrase in two locales is a pair. All random draws
+have fixed seeds: the same release of Babel gives the same pairs everywhere.
 """
 
 import random
@@ -12,9 +12,9 @@ from typing import NamedTuple, Protocol
 
 from babel import Locale, dates, lists, numbers, units
 
-RULES = 1  # to be raised when anything below changes the pairs
+RULES = 1  # to be increased when a change below changes the pairs
 
-# CLDR's narrow, thin and no-break spaces say how to break lines, not what is meant.
+# CLDR's narrow, thin and no-break spaces only control line breaks.
 SPACES = str.maketrans(dict.fromkeys("\u00a0\u2009\u202f", " "))
 EPOCH = date(1900, 1, 1)
 DAYS = 73_000  # about two centuries
@@ -41,10 +41,10 @@ TABLES = ("territories", "languages", "currencies", "scripts")
 
 
 class Phrase(Protocol):
-    """What can be said in any locale."""
+    """A phrase that can be written in any locale."""
 
     def __call__(self, locale: Locale) -> str:
-        """Return the text in that locale's language."""
+        """Return the phrase in the locale's language."""
 
 
 class Name(NamedTuple):
@@ -65,28 +65,28 @@ class Measure(NamedTuple):
     unit: str
 
     def __call__(self, locale: Locale) -> str:
-        """Return the measure in that locale's language; where it has no pattern, a KeyError."""
+        """Return the measure in the locale's language; raise KeyError if it has no pattern."""
         for length in ("long", "short"):  # CLDR's long form falls back to the short one
             text = units.format_unit(self.value, self.unit, length, locale=locale)
-            if self.unit not in text:  # else Babel found no pattern and wrote the unit's code
+            if self.unit not in text:  # without a pattern, Babel writes the unit's code
                 return text
         raise KeyError(self.unit)
 
 
 class Listing(NamedTuple):
-    """Several phrases as one enumeration: `a, b, and c`."""
+    """A list of phrases: `a, b, and c`."""
 
     phrases: tuple[Phrase, ...]
     style: str
 
     def __call__(self, locale: Locale) -> str:
-        """Return the enumeration in that locale's language."""
+        """Return the list in the locale's language."""
         texts = [phrase(locale=locale) for phrase in self.phrases]
         return lists.format_list(texts, self.style, locale)
 
 
 def pairs(language: str) -> Iterator[tuple[str, str]]:
-    """English phrases and their translations; no English and no foreign phrase comes twice.
+    """English phrases and their translations; every phrase of either language occurs once.
 
     Args:
         language: code of a language that CLDR covers, such as `de`.
@@ -101,7 +101,7 @@ def pairs(language: str) -> Iterator[tuple[str, str]]:
     for phrase in phrases():
         try:
             pair = say(phrase, english), say(phrase, foreign)
-        except KeyError:  # a name or pattern that one of the two locales lacks
+        except KeyError:  # one of the locales lacks a name or pattern
             continue
         if pair[0] not in seen[0] and pair[1] not in seen[1]:
             seen[0].add(pair[0])
@@ -110,7 +110,7 @@ def pairs(language: str) -> Iterator[tuple[str, str]]:
 
 
 def say(phrase: Phrase, locale: Locale) -> str:
-    """A phrase in a locale's language, with plain spaces.
+    """A phrase in the language of a locale, with plain spaces.
 
     Example:
         >>> say(Measure(2.5, "length-mile"), Locale("fr"))
@@ -120,7 +120,7 @@ def say(phrase: Phrase, locale: Locale) -> str:
 
 
 def phrases() -> Iterator[Phrase]:
-    """All phrases, kind by kind; each kind has its own generator, so one may change alone."""
+    """All phrases, kind by kind; each kind has its own generator and can change separately."""
     kinds: dict[Callable[[random.Random], Phrase], int] = {
         day: 9000,
         clock_time: 1500,
@@ -141,7 +141,7 @@ def phrases() -> Iterator[Phrase]:
 
 
 def names() -> Iterator[Phrase]:
-    """Every name of a territory, language, currency or script."""
+    """All names of territories, languages, currencies and scripts."""
     english = Locale("en")
     for table in TABLES:
         yield from (Name(table, code) for code in sorted(getattr(english, table)))
@@ -170,7 +170,7 @@ def moment(chance: random.Random) -> Phrase:
 
 
 def interval(chance: random.Random) -> Phrase:
-    """From one date or time to another: `Mar 4 - 9, 2031`."""
+    """An interval of dates or times: `Mar 4 - 9, 2031`."""
     start = datetime.combine(EPOCH, time()) + timedelta(minutes=chance.randrange(DAYS * 24 * 60))
     form, longest = chance.choice([("yMMMd", 400 * 1440), ("yMMMEd", 30 * 1440), ("Hm", 1000)])
     end = start + timedelta(minutes=chance.randrange(1, longest))
@@ -178,7 +178,7 @@ def interval(chance: random.Random) -> Phrase:
 
 
 def distance_in_time(chance: random.Random) -> Phrase:
-    """A time seen from now, or its length: `in 3 hours`, `5 weeks ago`, `2 days`."""
+    """A time relative to now, or its length: `in 3 hours`, `5 weeks ago`, `2 days`."""
     unit = chance.choice(["seconds", "minutes", "hours", "days", "weeks"])
     delta = timedelta(**{unit: chance.choice([-1, 1]) * chance.randrange(1, 200)})
     with_direction = chance.choice([True, True, False])
@@ -186,7 +186,7 @@ def distance_in_time(chance: random.Random) -> Phrase:
 
 
 def stretch(chance: random.Random) -> Phrase:
-    """A length of time in two or three units: `3 hours, 20 minutes, and 5 seconds`."""
+    """A duration in two or three units: `3 hours, 20 minutes, and 5 seconds`."""
     first = chance.randrange(len(SPANS) - 1)
     spans = SPANS[first : first + chance.choice([2, 3])]
     return Listing(tuple(Measure(chance.randrange(1, 60), span) for span in spans), "standard")
@@ -218,7 +218,7 @@ def number(chance: random.Random) -> Phrase:
 
 
 def enumeration(chance: random.Random) -> Phrase:
-    """Two to four names or other phrases: `Chad, Peru, or 3 liters`."""
+    """A list of two to four names or other phrases: `Chad, Peru, or 3 liters`."""
     table = chance.choice(["territories", "territories", "languages"])
     codes = [code for code in sorted(getattr(Locale("en"), table)) if code.isalpha()]
     named: list[Phrase] = [

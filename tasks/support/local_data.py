@@ -1,4 +1,4 @@
-"""Data sets whose files a user gets once: folders below `LM_DATA_DIR`."""
+"""Data sets in files that a user downloads: folders below `LM_DATA_DIR`."""
 
 import glob
 from collections.abc import Callable
@@ -12,22 +12,22 @@ class DataSet(NamedTuple):
     """A folder of files.
 
     Attributes:
-        name: of the folder, below `LM_DATA_DIR`.
-        origin: where the files come from.
+        name: name of the folder below `LM_DATA_DIR`.
+        origin: where to download the files.
     """
 
     name: str
     origin: str
 
     def file(self, name: str) -> Callable[[], str]:
-        """Returns a function that finds a file, or the files of a glob, when it is called."""
+        """Returns a function that finds a file, or the files of a glob, when called."""
         return lambda: self._find(name)
 
     def _find(self, name: str) -> str:
         """Returns the path.
 
         Raises:
-            UserError: there is no such file; the line says where to get it and where to put it.
+            UserError: the file does not exist; the message says where to get it and put it.
         """
         path = str(files.data_dir() / self.name / name)
         if not glob.glob(path):

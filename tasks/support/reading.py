@@ -1,4 +1,4 @@
-"""Sources whose rows one Python function makes of those of TFDS, or of the lines of JSON files."""
+"""Sources whose examples a Python function computes from rows of TFDS or lines of JSON files."""
 
 import functools
 import json
@@ -14,18 +14,18 @@ from lm.data.storage.readers import Row
 from lm.data.storage.record_cache import CachedSource
 
 Reading: TypeAlias = Callable[[Row], Iterable[Row]]
-"""A row of a source, of TFDS or of a file -> the rows that it holds."""
+"""A row of TFDS or of a file -> the examples in it."""
 
 Lazy = sources.Lazy
 
 
 def tfds_source(name: str, data_set: str, splits: Mapping[str, str], read: Reading) -> CachedSource:
-    """Returns the source of what a reading makes of a TFDS data set.
+    """Returns a source of the examples that a reading makes of a TFDS data set.
 
     Args:
-        name: of the task, for errors and the cache.
+        name: name of the task, for errors and the cache.
         data_set: its name and version, such as `squad/v2.0:3.0.0`.
-        splits: TFDS's split by our name.
+        splits: our name of a split -> TFDS's.
         read: the reading.
     """
     source = seqio.TfdsDataSource(data_set, splits=dict(splits))
@@ -41,10 +41,10 @@ def tfds_source(name: str, data_set: str, splits: Mapping[str, str], read: Readi
 def jsonl_source(
     name: str, splits: Mapping[str, Lazy], read: Reading, *, held_out: float = 0.0
 ) -> CachedSource:
-    """Returns the source of what a reading makes of JSON lines.
+    """Returns a source of the examples that a reading makes of JSON lines.
 
     Args:
-        name: of the task, for the cache.
+        name: name of the task, for the cache.
         splits: files of each split.
         read: the reading.
         held_out: share of the lines of `train`, chosen by content, that becomes `validation`.

@@ -1,7 +1,7 @@
-"""The standard library of the running interpreter as text: read from its files, never imported.
+"""The standard library of the running interpreter as text, read from its files without importing.
 
-Modules are split by family (their top-level name without the marks of a pure-Python twin: `_pyio`
-goes with `io`), so that near-duplicates stay on one side.
+Modules are split by family, i.e. by top-level name without the marks of a pure-Python twin (`_pyio`
+goes with `io`), so that near-duplicates are in the same split.
 """
 
 import ast
@@ -15,21 +15,21 @@ from typing import NamedTuple
 
 from lm.errors import UserError
 
-RULES = 1  # to be raised when anything below changes the texts or the splits
+RULES = 1  # to be increased when a change below changes the texts or the splits
 SPLITS = ("train", "validation", "test")
-# Packages that some distributions leave out, tests, and tables that are hardly text.
+# Packages that some distributions leave out, tests, and tables with little text.
 LEFT_OUT = frozenset(
     "__pycache__ distutils encodings ensurepip idlelib idle_test lib-dynload lib2to3 pydoc_data "
     "site-packages dist-packages test tests tkinter turtledemo venv".split()
 )
 MACHINE_MADE = ("_sysconfigdata", "config-")  # differ from build to build
-# The salt whose two small splits have about equal sizes on Python 3.11, 3.12 and 3.13.
+# The salt for which the two small splits have similar sizes on Python 3.11, 3.12 and 3.13.
 SALT = "17"
-SHARES = 20  # families are dealt into this many shares: one validation, one test, the rest train
+SHARES = 20  # families are divided into 20 shares: one validation, one test, the others train
 
 
 class Module(NamedTuple):
-    """A source file of the library and its path below the library's root, with slashes."""
+    """A source file of the library and its path relative to the library's root, with slashes."""
 
     name: str
     path: Path
@@ -39,7 +39,7 @@ def root() -> Path:
     """Folder of the running interpreter's standard library.
 
     Raises:
-        UserError: if the interpreter comes without its source files.
+        UserError: the interpreter has no source files.
     """
     folder = Path(sysconfig.get_paths()["stdlib"])
     if not (folder / "heapq.py").is_file():
@@ -51,7 +51,7 @@ def root() -> Path:
 
 
 def fingerprint() -> dict[str, str | int]:
-    """What decides the texts: the interpreter's version, the rules here, and the files' sizes."""
+    """Everything that determines the texts: the interpreter's version, RULES and file sizes."""
     found = list(modules(root()))
     sizes = "".join(f"{module.name} {module.path.stat().st_size}\n" for module in found)
     return {
@@ -62,7 +62,7 @@ def fingerprint() -> dict[str, str | int]:
 
 
 def modules(folder: Path) -> Iterator[Module]:
-    """Every Python file of the library that is text worth reading, in the order of its names."""
+    """All Python files of the library except tests, tables and the like, sorted by name."""
     paths = []
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not is_left_out(name)]
@@ -83,7 +83,7 @@ def is_left_out(name: str) -> bool:
 
 
 def family(name: str) -> str:
-    """Name that near-duplicates share: the top level without a twin's marks.
+    """The name that near-duplicates share: the top level without the marks of a twin.
 
     Example:
         >>> family("_pyio.py"), family("io.py"), family("_collections_abc.py")
@@ -94,7 +94,7 @@ def family(name: str) -> str:
 
 
 def split_of(name: str) -> str:
-    """The split of a module's family, by hash: the same on every machine.
+    """The split of a module's family, by hash; the same on every machine.
 
     Example:
         >>> split_of("json/decoder.py") == split_of("json/encoder.py")
@@ -106,7 +106,7 @@ def split_of(name: str) -> str:
 
 
 def docstrings(source: str) -> list[str]:
-    """Docstrings of a module, its classes and functions, cleaned of indentation, in file order."""
+    """Docstrings of a module, its classes and functions, without indentation, in file order."""
     documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, documented)]
     nodes.sort(key=lambda node: getattr(node, "lineno", 0))
@@ -115,7 +115,7 @@ def docstrings(source: str) -> list[str]:
 
 
 def topics(folder: Path) -> dict[str, str]:
-    """The language reference's topics that come with `help()`: title to text."""
+    """The topics of the language reference that `help()` shows: title -> text."""
     source = (folder / "pydoc_data" / "topics.py").read_text("utf-8")
     (table,) = [
         node.value
@@ -126,13 +126,13 @@ def topics(folder: Path) -> dict[str, str]:
 
 
 class Unseen:
-    """Remembers texts by content hash, to keep one of several equal ones."""
+    """Remembers texts by content hash, to keep only the first of equal ones."""
 
     def __init__(self) -> None:
         self._hashes: set[bytes] = set()
 
     def __call__(self, text: str) -> bool:
-        """Whether this text is met for the first time."""
+        """Returns whether the text is new."""
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
         if digest in self._hashes:
             return False

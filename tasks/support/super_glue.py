@@ -1,6 +1,6 @@
-"""Tasks of SuperGLUE, each in its two forms from one reading of TFDS's rows or of local files.
+"""SuperGLUE tasks in both forms, from one reading of TFDS's rows or of local files.
 
-A row of a local file may hold several questions to its passage.
+A row of a local file may hold several questions on one passage.
 """
 
 import re
@@ -23,7 +23,7 @@ SQUAD = (answer_metrics.squad,)
 
 
 def boolq(row: Row) -> Iterator[Row]:
-    """Yields a question to a passage, answered by no or yes."""
+    """Yields a question on a passage, with the answer no or yes."""
     if "query" in row:
         passage, question = row["query"].removeprefix("Passage: ").rsplit("\nQuestion: ", 1)
         row = {"passage": passage, "question": question.rstrip("?"), "label": row["gold"]}
@@ -31,14 +31,14 @@ def boolq(row: Row) -> Iterator[Row]:
 
 
 def wic(row: Row) -> Iterator[Row]:
-    """Yields a word in two sentences, and the first sentence after the word."""
+    """Yields a word with two sentences, and the first sentence with the word before it."""
     texts = {name: row[name] for name in ("word", "sentence1", "sentence2")}
     marked = f"{row['word']}: {row['sentence1']}"
     yield texts | {"marked": marked, "label": int(row["label"])}
 
 
 def copa(row: Row) -> Iterator[Row]:
-    """Yields a premise with two choices, and the premise before the question for encoders."""
+    """Yields a premise with two choices; for encoders the premise is followed by the question."""
     asked = row.get("question") or row["asks_for"]
     texts = {name: row[name] for name in ("premise", "choice1", "choice2")}
     yield texts | {
@@ -50,7 +50,7 @@ def copa(row: Row) -> Iterator[Row]:
 
 
 def multirc(row: Row) -> Iterator[Row]:
-    """Yields one suggested answer to a question; `group` numbers the questions."""
+    """Yields one suggested answer to a question; `group` is the number of the question."""
     for passage, question, answer, number in _suggested(row):
         yield {
             "paragraph": " ".join(re.sub(r"<[^>]+>", " ", passage).split()),
@@ -76,9 +76,9 @@ def _suggested(row: Row) -> Iterator[tuple[str, str, Mapping[str, Any], str]]:
 
 
 def record(row: Row) -> Iterator[Row]:
-    """Yields a query with a gap, and the query with each entity of the passage in it.
+    """Yields a query with a gap, and the query filled with each entity of the passage.
 
-    The label is the number of the first entity that is right.
+    The label is the index of the first correct entity.
     """
     for passage, query, entities, answers in _gaps(row):
         names = list(dict.fromkeys(entities))
@@ -97,7 +97,7 @@ def record(row: Row) -> Iterator[Row]:
 
 
 def _gaps(row: Row) -> Iterator[tuple[str, str, list[str], list[str]]]:
-    """Yields passage, query, entities and right answers."""
+    """Yields passage, query, entities and correct answers."""
     passage = row["passage"]
     if isinstance(passage, str):
         yield passage, row["query"], row["entities"], row["answers"]
@@ -109,7 +109,7 @@ def _gaps(row: Row) -> Iterator[tuple[str, str, list[str], list[str]]]:
 
 
 def _with_sentences(passage: str) -> str:
-    """Returns the passage with its highlights as sentences, as T5's release has them."""
+    """Returns the passage with its highlights as sentences, as in T5's release."""
     ended = re.sub(r"([.?!\"'])\n@highlight\n", r"\1 ", passage)
     return ended.replace("\n@highlight\n", ". ")
 
@@ -130,7 +130,7 @@ def add_wic(name: str, source: seqio.DataSource) -> None:
 
 
 def add_copa(name: str, source: seqio.DataSource) -> None:
-    """Registers both forms; an encoder reads each choice beside the premise."""
+    """Registers both forms; an encoder reads each choice together with the premise."""
     texts = {text: text for text in ("choice1", "choice2", "premise", "question")}
     answer = numbered("choice1", "choice2")
     choice_task.choice_form(name, choice_task.Choices(source, "asked", "choices", [accuracy]))
@@ -151,13 +151,13 @@ def add_multirc(name: str, source: seqio.DataSource) -> None:
 def in_group(
     label: int, *, example: Mapping[str, Any], is_target: bool = False, **unused: Any
 ) -> Any:
-    """Returns a target with the number of its question; a prediction as it is."""
+    """Returns a target with the number of its question; a prediction unchanged."""
     del unused
     return (example["group"].decode(), label) if is_target else label
 
 
 def add_record(name: str, source: seqio.DataSource) -> None:
-    """Registers both forms; an encoder reads the query with each entity beside the passage."""
+    """Registers both forms; an encoder reads the passage with the query for each entity."""
     task = choice_task.Choices(
         source,
         "passage",
@@ -174,7 +174,7 @@ def add_record(name: str, source: seqio.DataSource) -> None:
 def entity(
     number: int, *, example: Mapping[str, Any], is_target: bool = False, **unused: Any
 ) -> str | list[str]:
-    """Returns the right answers in place of a target, the entity of a predicted number."""
+    """Returns the correct answers for a target, the predicted entity for a prediction."""
     del unused
     if is_target:
         return [answer.decode() for answer in example["answers"]]

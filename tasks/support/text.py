@@ -1,6 +1,6 @@
 """Tasks of running text for language models.
 
-Registered with bytes; a run takes another vocabulary by its macro VOCABULARY, see
+They are registered with bytes; a run chooses another vocabulary with the macro VOCABULARY, see
 `lm.data.registry.task_registry.with_vocabulary`.
 """
 
@@ -14,9 +14,9 @@ from lm.data.vocabulary import byte_vocabulary
 
 Steps = Sequence[Callable[..., Any]]
 
-# Tokens of a set too large to keep, made anew whenever it is read.
+# For data sets too large to cache: tokenized again whenever they are read.
 STREAMED: Steps = (seqio.preprocessors.tokenize, seqio.preprocessors.append_eos)
-# Tokens made once: what stands before SeqIO's mark is kept.
+# Tokenized once: the output of the steps before SeqIO's placeholder is cached.
 KEPT: Steps = (*STREAMED, seqio.CacheDatasetPlaceholder())
 
 
@@ -29,15 +29,15 @@ def add_language_model(
     add_eos: bool = True,
     steps: Steps = KEPT,
 ) -> seqio.Task:
-    """Register a task whose `targets` are whole documents; converters cut them to rows.
+    """Register a task whose `targets` are whole documents; feature converters split them into rows.
 
     Args:
         name: the task's name.
-        source: examples with one feature of text.
-        keys: the source's features by the task's names: `{"targets": "text"}`. A feature
-            `words` counts the words of a document where its spaces do not tell them.
+        source: examples with a text feature.
+        keys: name in the task -> the source's feature: `{"targets": "text"}`. A feature `words`
+            is the number of words of a document, if it cannot be counted by spaces.
         vocabulary: a vocabulary other than bytes.
-        add_eos: whether a document ends with the end-of-sequence id; no for an unbroken stream.
+        add_eos: whether a document ends with the end-of-sequence id; False for an unbroken text.
         steps: `KEPT` or `STREAMED`.
     """
     feature = seqio.Feature(vocabulary or byte_vocabulary(), add_eos=add_eos)

@@ -1,6 +1,6 @@
 """Tasks of translation pairs, scored by BLEU and chrF.
 
-Registered with bytes; a run takes another vocabulary by its macro VOCABULARY, see
+They are registered with bytes; a run chooses another vocabulary with the macro VOCABULARY, see
 `lm.data.registry.task_registry.with_vocabulary`.
 """
 
@@ -28,16 +28,16 @@ def add_translation(
 ) -> seqio.Task:
     """Register a task from `inputs` to `targets`, scored by BLEU and chrF.
 
-    BLEU's tokenizer is that of the target language.
+    BLEU uses the tokenizer of the target language.
 
     Args:
         name: the task's name.
-        source: examples with a feature of text for each language.
-        keys: the source's features, named by language, by the task's names:
+        source: examples with a text feature for each language.
+        keys: name in the task -> the source's feature, a language:
             `{"inputs": "en", "targets": "de"}`.
-        prefix: text before every input, such as `translate English to German: `, which tells a
-            model that learns several directions which one is meant.
-        more_metrics: SeqIO metric functions besides BLEU and chrF.
+        prefix: text before every input, such as `translate English to German: `, for models that
+            learn several directions.
+        more_metrics: SeqIO metric functions in addition to BLEU and chrF.
         steps: `KEPT` or `STREAMED`.
     """
     rekey = partial(seqio.preprocessors.rekey, key_map=dict(keys))

@@ -1,7 +1,7 @@
-"""Functions learned in context: lists of numbers, and strings of bits.
+"""In-context learning of functions on lists of numbers and on bit strings.
 
-`held` reads BIG-bench's list functions and the simple Turing concepts from the folder of data,
-which are for evaluation only. `made` are functions and examples of our own, of the same kinds.
+`held` reads BIG-bench's list functions and simple Turing concepts, which are for evaluation only,
+from the data folder. `made` has functions and examples of our own, of the same kinds.
 """
 
 import random
@@ -22,7 +22,7 @@ FILES = {
         "turing_concepts_a", origin="github.com/gonzalojaimovitch/think-big-teach-small"
     ).file("concepts.jsonl.gz"),
 }
-MOST_INSTRUCTIONS = 3  # of a Turing concept, as the paper chose them
+MOST_INSTRUCTIONS = 3  # of a Turing concept, as in the paper
 
 LIST_FUNCTIONS: Mapping[str, Callable[[list[int]], list[int]]] = {
     "drop the last": lambda x: x[:-1],
@@ -55,7 +55,7 @@ BIT_FUNCTIONS: Mapping[str, Callable[[str], str]] = {
 
 
 def held(name: str) -> Iterator[dict[str, str]]:
-    """Yields the prompts of the files: of a function its first pairs, then each pair to predict."""
+    """Yields the prompts of the files: the first pairs of a function, then each pair to predict."""
     for row in readers.read_jsonl(FILES[name]()):
         if "program" not in row:
             yield from _asked(row["train"][:SHOTS], row["test"])
@@ -65,7 +65,7 @@ def held(name: str) -> Iterator[dict[str, str]]:
 
 
 def made(name: str) -> Iterator[dict[str, str]]:
-    """Yields prompts of our own functions, of the same form."""
+    """Yields prompts of our own functions in the same form."""
     chance = random.Random(name)
     draw, functions = {
         "list_functions": (_numbers, LIST_FUNCTIONS),
@@ -80,7 +80,7 @@ def made(name: str) -> Iterator[dict[str, str]]:
 def _asked(
     shown: Sequence[Sequence[str]], asked: Sequence[Sequence[str]]
 ) -> Iterator[dict[str, str]]:
-    r"""Yields a prompt for each pair that is asked.
+    r"""Yields a prompt for each queried pair.
 
     Example:
         >>> next(_asked([("[1, 2]", "[1]")], [("[3, 4]", "[3]")]))["inputs"]

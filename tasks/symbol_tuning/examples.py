@@ -1,4 +1,4 @@
-"""The examples of symbol tuning and of its evaluation, from the data sets of `tasks.flan`."""
+"""Training and evaluation examples of symbol tuning, from the data sets of `tasks.flan`."""
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,13 +18,13 @@ from tasks.symbol_tuning.tables import INSTRUCTIONS, SETTINGS
 
 MOST_PROMPTS = 25_000
 MOST_QUERIES = 100
-FEWEST, MOST = 2, 10  # exemplars a class in training
+FEWEST, MOST = 2, 10  # exemplars per class in training
 EVALUATION_SHOTS = 4
 BINARY = 2
 
 
 def training(origin: Origin) -> Iterator[Record]:
-    """Yields a prompt for each training example: 2 to 10 exemplars a class, tuning symbols."""
+    """Yields a prompt for each training example, with 2 to 10 exemplars per class and symbols."""
     items = [
         prompts.item(origin.data_set, example)
         for example in origin.examples("train")[:MOST_PROMPTS]
@@ -40,7 +40,7 @@ def training(origin: Origin) -> Iterator[Record]:
 
 
 def evaluation(origin: Origin, setting: str, *, rank: bool) -> Iterator[Record]:
-    """Yields the prompts of a setting, four exemplars a class; for ranking one for each label."""
+    """Yields the prompts of a setting, four exemplars per class; for ranking, one per label."""
     examples = origin.examples(_query_split(origin))[:MOST_QUERIES]
     classes = prompts.by_class(_pool(origin))
     for number, example in enumerate(examples):
@@ -106,10 +106,10 @@ def _pool(origin: Origin) -> Sequence[Item]:
 def _labels(
     data_set: DataSet, names: Sequence[str], setting: str, chance: random.Random
 ) -> list[str]:
-    """Returns what stands for each class.
+    """Returns the label text of each class.
 
     Raises:
-        UserError: if labels are to be flipped and there are not two.
+        UserError: labels are to be flipped and there are not two classes.
     """
     kind = SETTINGS[setting][1]
     if kind == "symbols":

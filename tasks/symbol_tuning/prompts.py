@@ -1,6 +1,6 @@
-"""Prompts of exemplars and a query: balanced, shuffled, in one format, with labels of its own.
+"""In-context prompts: balanced and shuffled exemplars and a query, in one format with given labels.
 
-All chance comes from a hash of the query, so the same data make the same prompts everywhere.
+All random choices come from a hash of the query, so the same data give the same prompts everywhere.
 """
 
 import random
@@ -14,14 +14,14 @@ MOST_CHARACTERS = 6_000
 
 
 class Format(NamedTuple):
-    """What stands before an input, before a label, and between exemplars."""
+    """The text before an input, before a label, and between exemplars."""
 
     before_input: str
     before_label: str
     between: str = "\n\n"
 
     def pair(self, text: str, label: str = "") -> str:
-        """Returns an input with its label; without one, what leads to it."""
+        """Returns an input with its label; without a label, the text that leads to it."""
         return f"{self.before_input}{text}{self.before_label}{label}"
 
 
@@ -42,14 +42,14 @@ Classes = Mapping[int, Sequence[str]]
 
 
 class Item(NamedTuple):
-    """A text, and the number of its class."""
+    """A text, and the index of its class."""
 
     text: str
     label: int
 
 
 def item(data_set: DataSet, example: Example) -> Item:
-    r"""Returns an example as an item; answers of its own become part of the text.
+    r"""Returns an example as an item; answers that belong to the example become part of the text.
 
     Example:
         >>> own = {"goal": "Open it.", "answer": "Pull."}
@@ -81,15 +81,15 @@ def prompt(
     instruction: str = "",
     chance: random.Random,
 ) -> str:
-    """Returns the exemplars of all classes in random order, then the query.
+    """Returns the exemplars of all classes in random order, followed by the query.
 
     Args:
-        query: what is asked for; never among the exemplars.
-        classes: the texts to draw exemplars from.
-        labels: what stands for each class.
-        shots: exemplars a class; fewer of every class where they would be too long.
-        instruction: what to do, before all.
-        chance: decides format, exemplars and order.
+        query: the query; never among the exemplars.
+        classes: for each class, the texts to draw exemplars from.
+        labels: label text of each class.
+        shots: exemplars per class; fewer, the same for every class, if they would be too long.
+        instruction: text before everything else.
+        chance: random source for format, exemplars and order.
     """
     form = chance.choice(FORMATS)
     drawn = {label: _drawn(texts, query.text, shots, chance) for label, texts in classes.items()}

@@ -1,7 +1,7 @@
-"""The documents of a split as tokens: written once to the disk, and read from there as they come.
+"""The documents of a split as tokens, written to disk once and memory-mapped from there.
 
-A corpus may be larger than memory. Its tokens are a file of the cache that is mapped, not loaded;
-of each document memory holds where it starts, 8 bytes.
+A corpus may be larger than memory. Its tokens are a memory-mapped file of the cache; memory holds
+only the start of each document, 8 bytes.
 """
 
 from collections.abc import Iterable
@@ -21,10 +21,10 @@ _UNLIMITED = 2**62
 
 
 def documents(task: seqio.Task, split: str) -> Documents:
-    """Returns the documents of a split, tokenized once.
+    """Returns the documents of a split; they are tokenized only once.
 
     Raises:
-        UserError: the task makes its tokens anew in every epoch, or has none.
+        UserError: the task tokenizes anew in every epoch, or has no such feature.
     """
     if not task.supports_caching or FEATURE not in task.output_features:
         raise UserError(
@@ -33,7 +33,7 @@ def documents(task: seqio.Task, split: str) -> Documents:
         )
     size = int(task.output_features[FEATURE].vocabulary.vocab_size)
     folder = token_store.folder_of("documents", task, split)
-    if folder is None:  # nobody knows whether the source is still the same
+    if folder is None:  # the source has no fingerprint
         store: Any = token_store.open_store(task, split, limit=_UNLIMITED)
         column = store.columns[FEATURE]
         return Documents(column.values, column.offsets, size)
@@ -44,14 +44,14 @@ def documents(task: seqio.Task, split: str) -> Documents:
 
 
 def write(folder: Path, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Writes documents as they come.
+    """Writes documents one batch at a time.
 
     Args:
-        folder: where to.
-        batches: the tokens of several documents one after the other, and the length of each.
+        folder: folder to write.
+        batches: concatenated tokens of several documents, and the length of each document.
 
     Raises:
-        UserError: there is no token, or the disk is full.
+        UserError: there are no tokens, or the disk is full.
     """
     sizes = [np.zeros(1, np.int64)]
     with files.publish(folder, {}) as temporary:
@@ -66,11 +66,11 @@ def write(folder: Path, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Non
 
 
 def read(folder: Path, size: int) -> Documents:
-    """Returns documents that were written; `size` is that of the vocabulary."""
+    """Returns documents from a folder; `size` is the number of ids of the vocabulary."""
     tokens = np.memmap(folder / _TOKENS, np.int32, mode="r")
     return Documents(np.asarray(tokens), np.load(folder / _OFFSETS), size)
 
 
 def _cut(texts: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the tokens and lengths of a batch of TensorFlow's."""
+    """Returns tokens and lengths of a batch of TensorFlow's ragged tensors."""
     return texts.flat_values.numpy(), texts.row_lengths().numpy()

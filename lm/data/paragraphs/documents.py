@@ -1,11 +1,11 @@
-"""The documents of a split, as tokens: what paragraph vectors are trained on."""
+"""The tokenized documents of a split, on which paragraph vectors are trained."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 FEATURE = "targets"
-_CHUNK = 2**20  # tokens that are counted together
+_CHUNK = 2**20  # tokens counted at a time
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Documents:
         return self.tokens[self.offsets[number] : self.offsets[number + 1]]
 
     def counts(self) -> np.ndarray:
-        """Returns how often each id is there, int64 [V]."""
+        """Returns the count of each id, int64 [V]."""
         total = np.zeros(self.size, np.int64)
         for start in range(0, len(self.tokens), _CHUNK):
             total += np.bincount(self.tokens[start : start + _CHUNK], minlength=self.size)

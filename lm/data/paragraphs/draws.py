@@ -1,7 +1,7 @@
-"""The rows of documents: their windows and all that is drawn for them, compiled.
+"""Training rows of documents: their windows and random draws, compiled.
 
-What is drawn for a row depends on the seed, the epoch, the document and the row's place in it, and
-on nothing that was drawn before: any row can be made alone. So does the order of the documents.
+The draws of a row depend only on the seed, the epoch, the document and the position in it, not on
+earlier draws, so any row can be computed alone. The same holds for the order of documents.
 
 Source: Steele, Lea and Flood 2014, "Fast Splittable Pseudorandom Number Generators", splitmix64.
 """
@@ -26,11 +26,11 @@ class Settings(NamedTuple):
     Attributes:
         before: most context words before a word.
         after: most context words after it.
-        least: fewest on either side: the reach is drawn evenly from here to the most.
-        negatives: words drawn against the word that is there.
-        keep: float32 [V], the probability that an occurrence of a word is kept; 0 where the id is
-            no word.
-        paths: int32 [V, L], see `lm.data.paragraphs.nodes.Nodes`, like the following.
+        least: fewest on either side: window sizes are drawn uniformly from here to the maximum.
+        negatives: number of negative samples per word.
+        keep: float32 [V], the probability that an occurrence of a word is kept; 0 for ids that are
+            no words.
+        paths: int32 [V, L]; this and the following as in `lm.data.paragraphs.nodes.Nodes`.
         labels: float32 [V, L].
         sizes: int32 [V].
         accept: float32 [V].
@@ -53,14 +53,14 @@ class Rows(NamedTuple):
     """R rows, C = before + after, M = L + negatives.
 
     Attributes:
-        documents: int32 [R], which document each is of.
-        context: int32 [R, C], slot c the word so many positions before or after; 0 beyond the
-            border or the reach.
-        context_weights: float32 [R, C], 1 where there is a word.
+        documents: int32 [R], the document of each row.
+        context: int32 [R, C], the words around the predicted one, a slot for each relative
+            position; 0 outside the document or the window.
+        context_weights: float32 [R, C], 1 for words.
         nodes: int32 [R, M].
         labels: float32 [R, M].
-        node_weights: float32 [R, M]: 0 for padding and for a word drawn that is there; a word
-            drawn twice counts twice at its first place.
+        node_weights: float32 [R, M]: 0 for padding and for negatives equal to the word; a negative
+            drawn twice counts twice at its first position.
     """
 
     documents: np.ndarray
@@ -72,11 +72,11 @@ class Rows(NamedTuple):
 
 
 class Corpus(NamedTuple):
-    """Documents, in an order and with draws that a seed decides.
+    """Documents with the seed that decides their order and all draws.
 
     Attributes:
         tokens: int32 [total], document after document.
-        offsets: int64 [N + 1], where each starts.
+        offsets: int64 [N + 1], the start of each document.
         seed: the seed.
     """
 
@@ -86,7 +86,7 @@ class Corpus(NamedTuple):
 
 
 def empty_rows(count: int, s: Settings) -> Rows:
-    """Returns rows to be filled in."""
+    """Returns rows of zeros, to be filled in."""
     context, nodes = (count, s.before + s.after), (count, s.paths.shape[1] + s.negatives)
     return Rows(
         documents=np.zeros(count, np.int32),
@@ -99,14 +99,14 @@ def empty_rows(count: int, s: Settings) -> Rows:
 
 
 def rows_of(tokens: np.ndarray, key: np.uint64, s: Settings) -> Rows:
-    """Returns the rows of one document, of number 0.
+    """Returns the rows of one document, numbered 0.
 
     Args:
-        tokens: int32 [n], its ids.
-        key: of `key_of`.
+        tokens: int32 [n], ids of the document.
+        key: key from `key_of`.
         s: the settings.
     """
-    key = np.uint64(key)  # what is compiled returns an int
+    key = np.uint64(key)  # compiled functions return an int
     kept = kept_words(tokens, key, s.keep)
     rows = empty_rows(len(kept), s)
     _fill(rows, kept, key, s)
@@ -124,16 +124,16 @@ def fill(
     corpus: Corpus,
     s: Settings,
 ) -> tuple[np.ndarray, int]:
-    """Fills in rows from first to last; returns the words of the last document, and what is begun.
+    """Fills in rows first to last; returns the last document's words and the documents begun.
 
     Args:
         rows: the rows.
-        first: the first of them.
-        last: the one after the last.
-        place: int64 [2], which document, counted over all epochs, and the row of it that comes
-            next; it is moved on.
+        first: first row to fill in.
+        last: one past the last row.
+        place: int64 [2], the document, counted over all epochs, and its next row; updated in
+            place.
         kept: the words of that document.
-        begun: documents begun in all epochs.
+        begun: number of documents begun in all epochs.
         corpus: the documents.
         s: the settings.
     """
@@ -155,14 +155,14 @@ def fill(
 
 @compiled()
 def words_at(place: np.ndarray, corpus: Corpus, s: Settings) -> np.ndarray:
-    """Returns the kept words of the document of a place."""
+    """Returns the kept words of the document at a position of the stream."""
     key, document = _document(place[0], corpus)
     return kept_words(_tokens(corpus, document), key, s.keep)
 
 
 @compiled()
 def kept_words(tokens: np.ndarray, key: np.uint64, keep: np.ndarray) -> np.ndarray:
-    """Returns the tokens that are words and are kept."""
+    """Returns the tokens that are words and survive sub-sampling."""
     state = np.full(1, key, np.uint64)
     kept, count = np.empty(len(tokens), np.int32), 0
     for token in tokens:
@@ -183,10 +183,10 @@ def key_of(seed: int, epoch: int, document: int) -> np.uint64:
 
 @compiled()
 def shuffled(index: int, count: int, key: np.uint64) -> np.int64:
-    """Returns which of `count` documents comes at an index of the order that a key decides.
+    """Returns the document at an index of the random order of `count` documents.
 
-    A Feistel network on the numbers below a power of 4; what it sends beyond `count`, it sends
-    on: so each document comes once, and no list of them is made.
+    A Feistel network permutes the numbers below a power of 4; a result that is not below `count` is
+    permuted again. So each document occurs once, and no permutation is stored.
 
     Source: Black and Rogaway 2002, "Ciphers with Arbitrary Finite Domains", section 4.
     """
@@ -205,7 +205,7 @@ def shuffled(index: int, count: int, key: np.uint64) -> np.int64:
 
 @inlined()
 def _document(place: int, corpus: Corpus) -> tuple[np.uint64, np.int64]:
-    """Returns key and number of a document that is counted over all epochs."""
+    """Returns key and number of a document, given its number over all epochs."""
     count = len(corpus.offsets) - 1
     epoch, index = place // count, place % count
     document = shuffled(index, count, key_of(corpus.seed, epoch, count))
@@ -229,7 +229,7 @@ def _fill(rows: Rows, kept: np.ndarray, key: np.uint64, s: Settings) -> None:
 
 @compiled()
 def _key_of_row(key: np.uint64, position: int) -> np.uint64:
-    """Returns the key of the row of a position."""
+    """Returns the key of the row at a position."""
     return _mixed(key ^ _mixed(_STEP + np.uint64(position)))
 
 
@@ -237,7 +237,7 @@ def _key_of_row(key: np.uint64, position: int) -> np.uint64:
 def _write(
     rows: Rows, row: int, kept: np.ndarray, position: int, state: np.ndarray, s: Settings
 ) -> None:
-    """Fills in the row of the word at a position, drawn from the state of a generator."""
+    """Fills in the row of the word at a position."""
     _write_window(rows, row, kept, position, state, s)
     word, length = kept[position], s.paths.shape[1]
     for k in range(s.sizes[word]):
@@ -268,7 +268,7 @@ def _write_window(
 
 @inlined()
 def _drawn(state: np.ndarray, s: Settings) -> np.int64:
-    """Returns a word drawn from the alias table."""
+    """Returns a word sampled with the alias table."""
     bits = _next(state)
     word = _below(bits & _LOW, len(s.accept))
     return word if np.float32(bits >> _32) * _UNIT < s.accept[word] else np.int64(s.alias[word])
@@ -276,20 +276,20 @@ def _drawn(state: np.ndarray, s: Settings) -> np.int64:
 
 @compiled()
 def _below(bits: np.uint64, limit: int) -> np.int64:
-    """Returns 32 bits as a number drawn evenly from 0 to limit - 1."""
+    """Returns a uniform number from 0 to limit - 1, computed from 32 random bits."""
     return np.int64(bits * np.uint64(limit) >> _32)
 
 
 @compiled()
 def _next(state: np.ndarray) -> np.uint64:
-    """Returns the next 64 bits."""
+    """Returns the generator's next 64 bits."""
     state[0] += _STEP
     return _mixed(state[0])
 
 
 @compiled()
 def _mixed(z: np.uint64) -> np.uint64:
-    """Returns 64 bits that each depend on all of z."""
+    """Returns 64 bits that all depend on every bit of z."""
     z = (z ^ (z >> _30)) * _FIRST
     z = (z ^ (z >> _27)) * _SECOND
     return z ^ (z >> _31)

@@ -1,7 +1,7 @@
-"""The nodes at which a word is predicted: itself among words drawn, or its path in a tree.
+"""The output nodes that predict a word: the word and negative samples, or its path in a tree.
 
-negative_sampling       z of the word → 1, of k words drawn from counts^(3/4) → 0
-hierarchical_softmax    z of every inner node on the word's path → 1 left, 0 right
+negative_sampling       the word → 1, k words drawn from counts^(3/4) → 0
+hierarchical_softmax    every inner node on the word's path → 1 for left, 0 for right
 """
 
 import heapq
@@ -18,13 +18,13 @@ MIN_WORDS = 2
 
 
 class Nodes(NamedTuple):
-    """Where each of V words is predicted.
+    """The output nodes of each of V words.
 
     Attributes:
-        paths: int32 [V, L], the nodes of each word, its sizes[v] first ones.
-        labels: float32 [V, L], 1 or 0 at each.
+        paths: int32 [V, L], the nodes of each word v, the first sizes[v] of the row.
+        labels: float32 [V, L], 1 or 0 for each.
         sizes: int32 [V].
-        negatives: words drawn against one that is there.
+        negatives: number of negative samples per word.
         accept: float32 [V], see `alias_table`.
         alias: int32 [V].
     """
@@ -38,17 +38,17 @@ class Nodes(NamedTuple):
 
 
 NodesOf: TypeAlias = Callable[[np.ndarray], Nodes]
-"""Counts of the words, int64 [V], 0 for ids that are no words -> their nodes."""
+"""Counts of the words, int64 [V], 0 for ids that are not words -> their nodes."""
 
 
 @part
 def negative_sampling(
     counts: np.ndarray, *, negatives: PositiveInt = 5, power: NonNegativeFloat = 0.75
 ) -> Nodes:
-    """Returns each word as its own node, and the draws of others: p(v) ~ counts^power.
+    """Returns each word as its own node, with negative samples from p(v) ~ counts^power.
 
     Args:
-        counts: of the words.
+        counts: counts of the words.
         negatives: k, 5 to 20 for small corpora.
         power: 3/4 in the paper.
 
@@ -88,9 +88,9 @@ def hierarchical_softmax(counts: np.ndarray) -> Nodes:
 
 
 def huffman(counts: np.ndarray) -> list[list[tuple[int, int]]]:
-    """Returns the inner nodes from the root to each word, with 0 where the way goes left, else 1.
+    """Returns the inner nodes from the root to each word, each with 0 for left or 1 for right.
 
-    Words that are never there have no path.
+    Words with count 0 have no path.
 
     Example:
         >>> huffman(np.array([0, 5, 2, 1]))
@@ -107,7 +107,7 @@ def huffman(counts: np.ndarray) -> list[list[tuple[int, int]]]:
         parents[left], parents[right] = (node, 0), (node, 1)
         heapq.heappush(heap, (least + more, first + node))
     ways: dict[int, list[tuple[int, int]]] = {}
-    for node in range(len(parents) // 2 - 1, -1, -1):  # a parent has a higher number
+    for node in range(len(parents) // 2 - 1, -1, -1):  # parents have higher numbers
         parent = parents.get(first + node)
         ways[node] = [] if parent is None else [*ways[parent[0]], parent]
     found = [parents.get(word) for word in range(first)]
@@ -115,9 +115,9 @@ def huffman(counts: np.ndarray) -> list[list[tuple[int, int]]]:
 
 
 def alias_table(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns accept [V] and alias [V], from which a word is drawn in constant time.
+    """Returns accept [V] and alias [V], for sampling a word in constant time.
 
-    Draw v evenly; keep it with probability accept[v], else take alias[v].
+    Draw v uniformly; keep it with probability accept[v], else take alias[v].
 
     Example:
         >>> [x.tolist() for x in alias_table(np.array([0.0, 1.0, 3.0, 0.0]))]

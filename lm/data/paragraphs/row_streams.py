@@ -1,4 +1,4 @@
-"""Rows of documents in a new order every epoch, and where their reading stands."""
+"""Streams of training rows over documents in a new order every epoch, with a saved position."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,13 +14,13 @@ _NO_WORDS = np.zeros(0, np.int32)
 
 
 class RowStreams:
-    """Rows of documents in a new order every epoch, several documents side by side.
+    """Training rows of documents, shuffled every epoch, from several documents side by side.
 
     Args:
         found: the documents.
         settings: how a document becomes rows.
-        count: number of streams, each of which reads a document to its end.
-        seed: decides orders and draws.
+        count: number of streams, each of which reads one document at a time.
+        seed: decides order and draws.
     """
 
     def __init__(
@@ -28,12 +28,12 @@ class RowStreams:
     ) -> None:
         self.corpus = draws.Corpus(found.tokens, found.offsets, seed)
         self.settings = settings
-        self.begun = 0  # documents in all epochs
+        self.begun = 0  # documents begun in all epochs
         self.places = np.tile([_NOT_BEGUN, 0], (count, 1))  # see `draws.fill`
         self._kept = [_NO_WORDS] * count
 
     def take(self, each: int) -> draws.Rows:
-        """Returns so many rows of each stream, those of the first before those of the second."""
+        """Returns a number of rows from each stream, stream after stream."""
         rows = draws.empty_rows(each * len(self.places), self.settings)
         for stream, place in enumerate(self.places):
             first, kept = stream * each, self._kept[stream]
@@ -47,7 +47,7 @@ class RowStreams:
         return {"begun": self.begun, "places": self.places.tolist()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Goes to a position."""
+        """Restores a position."""
         self.begun, self.places = state["begun"], np.array(state["places"])
         self._kept = [
             _NO_WORDS
@@ -58,5 +58,5 @@ class RowStreams:
 
 
 def batch_of(rows: draws.Rows) -> Batch:
-    """Returns rows as a batch; without a context its features are left out."""
+    """Returns rows as a batch; without context words, the context features are left out."""
     return {name: x for name, x in rows._asdict().items() if x.ndim == 1 or x.shape[1]}

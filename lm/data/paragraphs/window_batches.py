@@ -2,10 +2,9 @@
 
     tokens of a document → kept words → rows: context, nodes, labels → batches
 
-A row predicts a word from the words around it and from its document, whose number is its position
-in the split. The batches are made by their own arithmetic, not by tf.data: the position is the
-number of documents begun, and where each stream stands in its own. A thread draws the next batch
-while a step works on this one.
+A row predicts a word from the words around it and from its document, identified by its position in
+the split. The batches do not come from tf.data: the saved position is the number of documents begun
+and the position of each stream in its document. A thread prepares the next batch during a step.
 """
 
 import json
@@ -38,7 +37,7 @@ _NO_EPOCH = 2**32
 
 
 def word_counts(task: seqio.Task, split: str) -> np.ndarray:
-    """Returns how often each id is there: as a vocabulary of words knows it, else in the split."""
+    """Returns the counts of all ids: from a vocabulary with word counts, else from the split."""
     vocabulary = task.output_features[FEATURE].vocabulary
     known = getattr(vocabulary, "counts", None)
     return documents(task, split).counts() if known is None else known
@@ -46,7 +45,7 @@ def word_counts(task: seqio.Task, split: str) -> np.ndarray:
 
 @part
 class WindowBatches:
-    """Endless batches of windows over the documents of a split; see `batches.Batches`.
+    """Infinite batches of windows over the documents of a split; see `batches.Batches`.
 
     Features: `documents` int32 [B]; if there is a context, `context` int32 [B, C] and
     `context_weights` [B, C]; `nodes` int32 [B, M], `labels` and `node_weights` [B, M].
@@ -56,14 +55,14 @@ class WindowBatches:
         split: name of the split.
         windows: factory of the windows.
         batch_size: rows of a batch.
-        seed: decides the order of the documents and what is drawn.
-        streams: documents read side by side, a divisor of `batch_size`. A batch that is one update
-            needs many; one whose rows are updates of their own, 1.
-        vocabulary: replaces the task's own, if given.
-        num_documents: rows of the model's table of documents, to be compared; None has none.
+        seed: decides the order of documents and all draws.
+        streams: documents read side by side, a divisor of `batch_size`: many if a batch is one
+            update, 1 if each row is an update.
+        vocabulary: replaces the task's vocabulary, if given.
+        num_documents: rows of the model's document table, to be checked; None if it has none.
 
     Raises:
-        UserError: the split has another number of documents, or no words.
+        UserError: the split has a different number of documents, or no words.
     """
 
     def __init__(
@@ -110,7 +109,7 @@ class WindowBatches:
         return batch
 
     def fingerprint(self) -> dict[str, Any]:
-        """Returns all that decides the batches."""
+        """Returns everything that determines the batches."""
         return dict(self._fingerprint)
 
     def state(self) -> bytes:
@@ -119,7 +118,7 @@ class WindowBatches:
         return json.dumps(saved).encode()
 
     def restore(self, state: bytes, *, allow_changes: Collection[str] = ()) -> None:
-        """Goes to a saved position; arguments and errors as in `batches.Batches`."""
+        """Restores a saved position; arguments and errors as in `batches.Batches`."""
         try:
             saved = json.loads(state)
             old, position = saved["fingerprint"], saved["position"]
@@ -148,9 +147,9 @@ def evaluation_windows(
     vocabulary: seqio.Vocabulary | None = None,
     num_documents: PositiveInt | None = None,
 ) -> Iterator[Batch]:
-    """Yields the windows of every document of a split once, drawn as those of no epoch.
+    """Yields the windows of every document of a split once, with draws that no epoch uses.
 
-    Arguments as in `WindowBatches`; `lengths` are not looked at.
+    Arguments as in `WindowBatches`; `lengths` is ignored.
     """
     del lengths
     task = task_registry.task(mixture_or_task_name, split, vocabulary)
@@ -171,18 +170,18 @@ def steps(
     batch_size: PositiveInt,
     epochs: NonNegativeFloat,
 ) -> int:
-    """Returns the batches of so many passes over the corpus whose words were counted.
+    """Returns the number of batches in some epochs over the corpus whose words were counted.
 
-    It is the expected number: sub-sampling is random.
+    It is the expected number, since sub-sampling is random.
 
     Args:
-        vocabulary: of words, with their counts.
+        vocabulary: words with their counts.
         windows: factory of the windows.
         batch_size: rows of a batch.
-        epochs: passes.
+        epochs: number of epochs.
 
     Raises:
-        ConfigError: another vocabulary has no counts.
+        ConfigError: the vocabulary has no counts.
     """
     if not isinstance(vocabulary, WordVocabulary):
         raise ConfigError("VOCABULARY does not know how often its words are there: set TRAIN_STEPS")
@@ -191,14 +190,14 @@ def steps(
 
 
 class RowSpec(NamedTuple):
-    """Shape and type of a feature of a batch."""
+    """Shape and dtype of a feature of a batch."""
 
     shape: tuple[int, ...]
     dtype: str
 
 
 def _specs(settings: draws.Settings, batch_size: int) -> dict[str, RowSpec]:
-    """Returns shape and type of every feature of a batch."""
+    """Returns shape and dtype of every feature of a batch."""
     rows = draws.empty_rows(0, settings)
     return {
         name: RowSpec((batch_size, *x.shape[1:]), x.dtype.name)
@@ -207,10 +206,10 @@ def _specs(settings: draws.Settings, batch_size: int) -> dict[str, RowSpec]:
 
 
 def _check(found: Documents, name: str, split: str, num_documents: int | None) -> None:
-    """Compares the documents with the model's table.
+    """Checks the documents against the model's table.
 
     Raises:
-        UserError: there are more or fewer, or there is no word in them.
+        UserError: the number of documents differs, or they contain no words.
     """
     if num_documents not in (None, len(found)):
         raise UserError(

@@ -1,4 +1,4 @@
-"""What a row of paragraph and word vectors holds: the words around a word, and its nodes."""
+"""Rows for paragraph and word vectors: the words around a word, and its output nodes."""
 
 from collections.abc import Mapping
 
@@ -14,19 +14,19 @@ from lm.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 @part
 class WordWindows:
-    """What a row holds: C = before + after context words, and the M nodes of a word.
+    """Contents of a row: C = before + after context words and the M output nodes of a word.
 
     Args:
         nodes: `nodes.negative_sampling` or `nodes.hierarchical_softmax`.
-        before: most context words before a word; 0 on both sides for documents alone.
-        after: most context words after it; the paper's distributed memory has 0.
-        least: fewest on a side that is not at a border. 1 draws the reach of every window, as
-            word2vec; as many as `before` keeps all windows full.
+        before: maximum context words before a word; 0 on both sides for documents alone.
+        after: maximum context words after it; 0 in the paper's distributed memory.
+        least: minimum on a side, except at the ends of a document. 1 draws every window's size, as
+            word2vec does; equal to `before`, windows are always full.
         sample: t of sub-sampling: a word of frequency f is kept with probability
-            √(t/f) + t/f; 0 keeps all.
+            √(t/f) + t/f; 0 keeps all words.
 
-    Source: Mikolov et al. 2013 (https://arxiv.org/abs/1310.4546), section 2.3, and its code, from
-    which the formula of sub-sampling is.
+    Source: Mikolov et al. 2013 (https://arxiv.org/abs/1310.4546), section 2.3; the formula of
+    sub-sampling is that of its code.
     """
 
     task_features = (FEATURE,)
@@ -44,10 +44,10 @@ class WordWindows:
         self.before, self.after, self.least = before, after, least
 
     def settings(self, counts: np.ndarray) -> draws.Settings:
-        """Returns all that decides the rows of a document.
+        """Returns everything that determines the rows of a document.
 
         Args:
-            counts: of the words in the corpus, int64 [V].
+            counts: counts of the words in the corpus, int64 [V].
         """
         counts = counts.copy()
         counts[:SPECIAL_IDS] = 0
@@ -66,7 +66,7 @@ class WordWindows:
         )
 
     def row_shapes(self, lengths: Mapping[str, int]) -> dict[str, tuple[tuple[int, ...], str]]:
-        """Returns name → (shape, type) of one row; how many nodes it has, the counts decide."""
+        """Returns name → (shape, dtype) of one row; the number of nodes depends on the counts."""
         del lengths
         context = (self.before + self.after,)
         words = {"context": (context, "int32"), "context_weights": (context, "float32")}
@@ -80,7 +80,7 @@ class WordWindows:
 
 
 def keep_probabilities(counts: np.ndarray, sample: float) -> np.ndarray:
-    """Returns min(1, √(t/f) + t/f) for words of frequency f, 0 for those that are never there.
+    """Returns min(1, √(t/f) + t/f) for words of frequency f, 0 for words that do not occur.
 
     Example:
         >>> [round(float(p), 3) for p in keep_probabilities(np.array([0, 9900, 100]), 0.01)]

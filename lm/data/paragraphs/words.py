@@ -1,7 +1,7 @@
-"""Words as a vocabulary: a documented splitter, and a file of the words of a corpus with counts.
+"""Words as a vocabulary: a simple word splitter, and a file of the words of a corpus with counts.
 
-The file has a line for each word, most frequent first: the word, a tab, how often it was there.
-`lm tokenizer words` writes it.
+The file has one line per word, most frequent first: the word, a tab, its count. `lm tokenizer
+words` writes it.
 """
 
 import collections
@@ -24,9 +24,9 @@ _BATCH = 1024
 
 
 def split(texts: tf.Tensor) -> tf.Tensor:
-    r"""Returns the words of lower-cased texts: runs of letters, digits, ' and -, or one other mark.
+    r"""Returns the words of lower-cased text: runs of letters, digits, ' and -, or a single mark.
 
-    `<br />` is a space.
+    `<br />` counts as a space.
 
     Example:
         >>> split(tf.constant(["Don't go!<br />A 2-hour bore..."])).to_list()[0]
@@ -38,10 +38,10 @@ def split(texts: tf.Tensor) -> tf.Tensor:
 
 
 class WordVocabulary(ClosedVocabulary):
-    """The words of a corpus: id = 3 + rank; 0 padding, 1 end, 2 unknown.
+    """The words of a corpus: id = 3 + rank; 0 is padding, 1 end of sequence, 2 unknown.
 
     Args:
-        counts: word → how often it was there, most frequent first.
+        counts: word → count, most frequent first.
 
     Example:
         >>> vocabulary = WordVocabulary({"film": 5, "good": 2, "!": 1})
@@ -93,22 +93,22 @@ def _(vocabulary: WordVocabulary) -> bytes:
 
 @value
 def word_vocabulary(path: str) -> WordVocabulary:
-    """The words of a file that `lm tokenizer words` wrote.
+    """Returns the vocabulary of a file that `lm tokenizer words` wrote.
 
     Raises:
-        UserError: naming file and line of what is no word with its count.
+        UserError: a line is malformed; the message names file and line.
     """
     return WordVocabulary(read_counts(path))
 
 
 @value
 def vocabulary_size(*, vocabulary: seqio.Vocabulary) -> int:
-    """The number of ids of a vocabulary, such as `%VOCABULARY`."""
+    """Returns the number of ids of a vocabulary, such as `%VOCABULARY`."""
     return int(vocabulary.vocab_size)
 
 
 def count(texts: Iterable[str], *, min_count: int) -> dict[str, int]:
-    """Returns the words that are there so often or more, most frequent first, then by spelling."""
+    """Returns the words with at least `min_count` occurrences, by count, then by spelling."""
     counts: collections.Counter[str] = collections.Counter()
     remaining = iter(texts)
     while batch := list(itertools.islice(remaining, _BATCH)):
@@ -147,5 +147,5 @@ def _cells(line: str) -> tuple[str, str]:
 
 
 def lines(counts: Mapping[str, int]) -> Iterator[str]:
-    """Yields the lines of the file."""
+    """Yields the lines of a word file."""
     return (f"{word}\t{number}\n" for word, number in counts.items())

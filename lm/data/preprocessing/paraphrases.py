@@ -1,8 +1,8 @@
-"""Back-translation: copies of texts that `lm generate` wrote, sentence by sentence.
+"""Back-translated copies of texts, read from files that `lm generate` wrote, per sentence.
 
     sentences of the texts → lm generate --json → in another language → lm generate --json → back
 
-`sentences` makes the lines that the first of them reads, `Paraphrases` reads what both wrote.
+`sentences` writes the input of the first command, `Paraphrases` reads the output of both.
 
 """
 
@@ -22,17 +22,17 @@ _MOST_CHANGE = 0.5
 
 @part
 class Paraphrases:
-    """The copy of a text is made of its sentences, each replaced by what a model wrote for it.
+    """Copies of texts in which each sentence is replaced by its back-translation.
 
-    A file has lines of `lm generate --json`; its prompts are sentences of the texts, those of the
-    next file are what the first one answers. A copy stays the text itself where either has less
-    than 10 characters, or where their lengths differ by more than half.
+    Each file has lines of `lm generate --json`. The prompts of the first file are sentences of the
+    texts; those of the next file are the outputs of the first. A text is kept unchanged if it or
+    its copy has fewer than 10 characters, or if their lengths differ by more than half.
 
     Args:
-        files: written by `lm generate --json`, in the order in which they were.
+        files: files written by `lm generate --json`, in the order in which they were written.
 
     Raises:
-        UserError: a file has no line for a sentence, or a line is none of `lm generate --json`.
+        UserError: a file has no line for a sentence, or a line is not from `lm generate --json`.
 
     Source: Xie et al. 2020 (https://arxiv.org/abs/1904.12848), section 2.3, and its release.
     """
@@ -47,7 +47,7 @@ class Paraphrases:
             yield fitting(text, " ".join(self.answer(s, answers) for s in sentences(text)))
 
     def answer(self, sentence: str, answers: Sequence[dict[str, str]]) -> str:
-        """Returns what the last file has for a sentence."""
+        """Returns the last file's output for a sentence."""
         for path, found in zip(self.files, answers, strict=True):
             if sentence not in found:
                 raise UserError(
@@ -59,10 +59,10 @@ class Paraphrases:
 
 
 def answers_of(path: str) -> dict[str, str]:
-    """Returns the best text, in one line, for each prompt of a file of `lm generate --json`.
+    """Returns the best output, on one line, for each prompt of a file of `lm generate --json`.
 
     Raises:
-        UserError: naming file and line of what is none.
+        UserError: a line is malformed; the message names file and line.
     """
     found = {}
     for number, row in enumerate(readers.read_jsonl(path), 1):
@@ -74,7 +74,7 @@ def answers_of(path: str) -> dict[str, str]:
 
 
 def fitting(text: str, copy: str) -> str:
-    """Returns the copy, or the text itself where the copy is far from its length.
+    """Returns the copy, or the text itself if their lengths differ too much.
 
     Example:
         >>> fitting("a very good film", "a truly good film"), fitting("a very good film", "films")
@@ -85,7 +85,7 @@ def fitting(text: str, copy: str) -> str:
 
 
 def sentences(text: str) -> list[str]:
-    """Returns the sentences of a text, in one line each.
+    """Returns the sentences of a text, each on one line.
 
     Example:
         >>> sentences("A film.  It has an end! Good")

@@ -1,4 +1,4 @@
-"""UDA's augmentation of texts that needs no model: words that say little give way to others."""
+"""UDA's text augmentation without a model: uninformative words are replaced by others."""
 
 import collections
 import hashlib
@@ -20,19 +20,19 @@ _WORD = re.compile(r"\w+")
 
 @part
 class WordReplacement:
-    """Replaces words of small TF-IDF by words that are no key words of the whole corpus.
+    """Replaces words of low TF-IDF by words that are uninformative in the whole corpus.
 
     With `TF(w) = count of w in the text / its words`, `IDF(w) = ln(texts / texts with w)` and
-    `C = max over the text's words of TF·IDF`, a word w of a text is replaced with the probability
+    `C = max over the text's words of TF·IDF`, a word w of a text is replaced with probability
 
         min(p · (C - TF(w)·IDF(w)) / Z, 1),  Z = mean over its words of C - TF·IDF
 
-    by a word v drawn in proportion to `max S - S(v)`, `S(v) = frequency of v · IDF(v)`. What stands
-    between words stays. A text has the same copy in every run.
+    by a word v drawn in proportion to `max S - S(v)`, `S(v) = frequency of v · IDF(v)`. Text
+    between words is unchanged. A text has the same copy in every run.
 
     Args:
-        rate: p, the expected share of words that are replaced (paper: 0.7 to 0.9).
-        seed: other numbers make other copies.
+        rate: p, the expected share of replaced words (paper: 0.7 to 0.9).
+        seed: another seed gives other copies.
 
     Example:
         >>> texts = ["a good film , a film", "a bad film", "a dull evening"]
@@ -47,10 +47,10 @@ class WordReplacement:
         self.seed = seed
 
     def __call__(self, texts: Texts) -> Iterator[str]:
-        """Yields a copy of each text; they are read twice.
+        """Yields a copy of each text; the texts are read twice.
 
         Raises:
-            UserError: if no text has a word.
+            UserError: no text contains a word.
         """
         corpus = counted(texts())
         for text in texts():
@@ -74,12 +74,12 @@ class WordReplacement:
 
 
 class Corpus(NamedTuple):
-    """What the texts of a corpus say of its words.
+    """Word statistics of a corpus.
 
     Attributes:
         idf: ln(texts / texts with the word), by word.
-        words: all words, in the order of the alphabet.
-        cumulative: float64 [words], how often up to each word one is drawn as a replacement.
+        words: all words, in alphabetical order.
+        cumulative: float64 [words], cumulative probabilities of the words as replacements.
     """
 
     idf: dict[str, float]
@@ -87,16 +87,16 @@ class Corpus(NamedTuple):
     cumulative: np.ndarray
 
     def drawn(self, u: np.ndarray) -> list[str]:
-        """Returns a word for each number of U(0, 1)."""
+        """Returns a word for each number, drawn from U(0, 1)."""
         index = np.searchsorted(self.cumulative, u * self.cumulative[-1], side="right")
         return [self.words[i] for i in np.minimum(index, len(self.words) - 1)]
 
 
 def counted(texts: Iterable[str]) -> Corpus:
-    """Returns the corpus of some texts.
+    """Returns the word statistics of texts.
 
     Raises:
-        UserError: if none has a word.
+        UserError: no text contains a word.
     """
     counts: collections.Counter[str] = collections.Counter()
     holding: collections.Counter[str] = collections.Counter()
@@ -113,15 +113,15 @@ def counted(texts: Iterable[str]) -> Corpus:
     total = counts.total()
     scores = np.array([counts[word] / total * idf[word] for word in words])
     weights = scores.max() - scores
-    # Words that all say as little or as much are drawn alike.
+    # If all words are equally informative, they are drawn uniformly.
     weights = weights if weights.any() else np.ones_like(weights)
     return Corpus(idf, words, np.cumsum(weights))
 
 
 def probabilities(words: Sequence[str], idf: dict[str, float], rate: float) -> np.ndarray:
-    """Returns how probably each word of a text is replaced, [words].
+    """Returns the replacement probability of each word of a text, [words].
 
-    Where all words have the same TF-IDF each is replaced at the rate.
+    If all words have the same TF-IDF, each is replaced with probability `rate`.
 
     Example:
         >>> idf = {"the": 0.0, "film": 1.0, "dull": 3.0}

@@ -1,15 +1,15 @@
-r"""Conversations of a user's own, JSON lines: each turn is a response to those before it.
+r"""Tasks from a user's own conversations in JSON lines, where each turn responds to those before.
 
     from lm.data.user_tasks import dialog
     MIXTURE_OR_TASK_NAME = @dialog.dialog_task()
     dialog.dialog_task.train = 'talks.jsonl'
 
 A line holds the turns of one conversation, {"turns": ["Hi!", "Hello, who is there?", "A friend."]}.
-The inputs are up to seven turns before a response, one a line.
+The inputs are up to seven turns before a response, one per line.
 
-Source: Adiwardana et al. 2020 (https://arxiv.org/abs/2001.09977), section 3.1. Departures: words
-stand for word pieces in the length of a message; a line says nothing of authors, safety or how
-often a message occurs elsewhere, so these filters are the user's.
+Source: Adiwardana et al. 2020 (https://arxiv.org/abs/2001.09977), section 3.1. Departures: the
+length of a message is counted in words, not word pieces; the filters by author, safety and repeated
+messages are left to the user, since the files lack that information.
 """
 
 import itertools
@@ -27,7 +27,7 @@ from lm.parts import part, value
 
 FEWEST, MOST = 2, 128  # words of a message
 ALPHABETIC = 0.7
-REPEATED = 0.5  # of a message's word pairs, in the one before it
+REPEATED = 0.5  # maximum share of a message's word pairs found in the previous message
 _URL = re.compile(r"https?://|www\.", re.IGNORECASE)
 
 Write = Callable[[Sequence[str]], str]
@@ -36,7 +36,7 @@ Write = Callable[[Sequence[str]], str]
 
 @part
 def one_a_line(turns: Sequence[str]) -> str:
-    r"""Returns turns as text, one a line.
+    r"""Returns turns as text, one per line.
 
     Example:
         >>> one_a_line(["Hi!", "Who is\nthere?"])
@@ -47,9 +47,9 @@ def one_a_line(turns: Sequence[str]) -> str:
 
 @part
 def by_name(turns: Sequence[str]) -> str:
-    r"""Returns turns after the names of their roles, the user's the last, and the assistant's name.
+    r"""Returns turns with the names of their roles, the last being the user's, then `assistant:`.
 
-    So `user_instructions` writes a chat.
+    This is the form in which `user_instructions` writes chats.
 
     Example:
         >>> by_name(["Hi!", "Hello.", "Bye!"])
@@ -62,13 +62,14 @@ def by_name(turns: Sequence[str]) -> str:
 
 @part
 def is_message(text: str, before: Sequence[str]) -> bool:
-    """Tells whether a turn is worth learning: the filters of the paper that look at text.
+    """Returns whether a turn is worth learning, by the paper's text filters.
 
-    It has 2 to 128 words, mostly letters, no address, and does not repeat the turn before it.
+    It has 2 to 128 words, consists mostly of letters, has no address, and does not repeat the
+    previous turn.
 
     Args:
         text: the turn.
-        before: those before it.
+        before: the turns before it.
 
     Example:
         >>> [is_message(text, ["How are you?"]) for text in ("I am fine.", "ok", "How are you? :)")]
@@ -82,7 +83,7 @@ def is_message(text: str, before: Sequence[str]) -> bool:
 
 
 def overlap(text: str, other: str) -> float:
-    """Returns the share of a text's pairs of words that another has."""
+    """Returns the share of a text's word pairs that occur in another text."""
     pairs, others = (set(itertools.pairwise(w)) for w in (text.split(), other.split()))
     return len(pairs & others) / max(len(pairs), 1)
 
@@ -105,19 +106,19 @@ def dialog_task(  # noqa: PLR0913 - the settings of a user's task and of a conve
     """Registers a task of conversations and returns its name.
 
     Args:
-        name: what the task will be called.
+        name: name of the task.
         train: path or glob of the training file.
         validation: the same for the split `validation`.
         test: the same for the split `test`.
         held_out: without validation files, the share of the training examples that becomes the
             split `validation`; chosen by content.
-        max_turns: turns before a response.
-        write: how they are written, `dialog.one_a_line` or `dialog.by_name`.
-        keep: which turns may be a response or stand before one; what follows another is left out,
-            too. None keeps all.
+        max_turns: maximum number of turns before a response.
+        write: how these are written, `dialog.one_a_line` or `dialog.by_name`.
+        keep: predicate of turns that may be responses or part of the inputs; everything after a
+            rejected turn is left out, too. None keeps all turns.
         vocabulary: byte level by default.
         metrics: metric functions of `lm.data.evaluation.metrics` for the evaluation.
-        on_error: "raise" stops at the first bad line, naming it; "skip" counts and leaves out.
+        on_error: "raise" stops at the first bad line, naming it; "skip" counts and skips them.
     """
     files = user.given_files(train=train, validation=validation, test=test)
     options = {"max_turns": max_turns, "write": write, "keep": keep}
@@ -135,10 +136,10 @@ def read_dialogs(
     on_error: str = "raise",
     report: DefectReport | None = None,
 ) -> Iterator[dict[str, str]]:
-    """Yields `inputs` and `targets` of every response; arguments as in `dialog_task`.
+    """Yields `inputs` and `targets` for every response; arguments as in `dialog_task`.
 
     Raises:
-        UserError: naming file and line of a defect.
+        UserError: a line is malformed; the message names file and line.
     """
     for row in readers.read_jsonl(paths, check=TurnsCheck(), on_error=on_error, report=report):
         turns = row["turns"]
@@ -151,7 +152,7 @@ def read_dialogs(
 
 
 class TurnsCheck:
-    """Finds what is wrong with a line: no turns, or one that is not text."""
+    """Checks that a line has at least two turns and that all of them are text."""
 
     def __call__(self, row: readers.Row) -> tuple[str, str]:
         """Returns kind and detail of the defect, or two empty strings."""
@@ -163,7 +164,7 @@ class TurnsCheck:
         return "", ""
 
     def describe(self) -> Any:
-        """Returns the field that is looked at."""
+        """Returns the field that is checked."""
         return ["turns"]
 
 

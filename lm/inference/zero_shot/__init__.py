@@ -1,1 +1,1 @@
-"""Evaluation of a model on tasks that it was not trained on, by its probabilities and texts."""
+"""Zero-shot evaluation of a model by its probabilities and generated texts."""

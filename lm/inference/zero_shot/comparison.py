@@ -1,4 +1,4 @@
-"""Two runs side by side: the same questions, or a refusal that names what differs."""
+"""Comparison of two evaluated runs, refused if their results are not comparable."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,17 +12,17 @@ from lm.data.storage import readers
 from lm.errors import UserError
 from lm.inference.zero_shot.suite import FOLDER, RESULTS
 
-EXPECTED = ("checkpoint",)  # what two runs differ in
+EXPECTED = ("checkpoint",)  # differs between any two runs
 
 
 class Compared(NamedTuple):
-    """One metric of a question set, of both runs.
+    """A metric of a question set for both runs.
 
     Attributes:
-        task: name of the set.
+        task: name of the question set.
         metric: name of the metric.
-        a, b: value, standard error, low and high by name.
-        difference: b − a on the same questions; None without the samples of both.
+        a, b: value, standard error, low and high, by name.
+        difference: b − a over the same questions; None unless both runs saved samples.
     """
 
     task: str
@@ -33,15 +33,15 @@ class Compared(NamedTuple):
 
 
 def compare(a: str | Path, b: str | Path, *, allow: Sequence[str] = ()) -> list[Compared]:
-    """Returns the metrics of the question sets that both runs have answered.
+    """Returns the metrics of the question sets on which both runs were evaluated.
 
     Args:
-        a: run folder, or file of results; the newest result on each set counts.
-        b: another.
-        allow: parts of the signatures that may differ, beside the checkpoint.
+        a: a run folder or a file of results; the latest result on each set counts.
+        b: the other one.
+        allow: parts of the signatures that may differ, in addition to the checkpoint.
 
     Raises:
-        UserError: the signatures differ, or there is no common set.
+        UserError: the signatures differ, or the runs have no question set in common.
     """
     first, second = read(a), read(b)
     common = [task for task in first if task in second]
@@ -53,7 +53,7 @@ def compare(a: str | Path, b: str | Path, *, allow: Sequence[str] = ()) -> list[
 
 
 def read(place: str | Path) -> dict[str, dict[str, Any]]:
-    """Returns the newest result on each question set of a run.
+    """Returns the latest result of a run on each question set.
 
     Raises:
         UserError: there are no results.
@@ -67,10 +67,10 @@ def read(place: str | Path) -> dict[str, dict[str, Any]]:
 
 
 def refuse_unlike(a: Mapping[str, Any], b: Mapping[str, Any], allow: Sequence[str] = ()) -> None:
-    """Refuses two results that are not of the same thing.
+    """Refuses two results that are not comparable.
 
     Raises:
-        UserError: naming what differs, with both values.
+        UserError: the signatures differ; the message gives both values.
     """
     one, other = a["signature"], b["signature"]
     names = [name for name in one | other if name not in (*EXPECTED, *allow)]
@@ -86,7 +86,7 @@ def refuse_unlike(a: Mapping[str, Any], b: Mapping[str, Any], allow: Sequence[st
 
 
 def rows(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Compared]:
-    """Returns the metrics that two results on one set have in common."""
+    """Returns the metrics that two results on a question set have in common."""
     first, second = values(a), values(b)
     found = []
     for name in a["metrics"]:
@@ -99,7 +99,7 @@ def rows(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Compared]:
 
 
 def values(result: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Returns the numbers of the single questions by metric; none without samples."""
+    """Returns the values of single questions by metric; empty without samples."""
     if not result["samples"]:
         return {}
     samples = list(readers.read_jsonl(str(result["folder"] / result["samples"])))

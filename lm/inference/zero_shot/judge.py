@@ -1,4 +1,4 @@
-"""From questions to numbers: what is asked for a kind of question, and how answers are judged."""
+"""Scoring of question sets: the requests for each kind of question, and the metrics."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -20,37 +20,37 @@ from lm.inference.zero_shot.respondent import LogLikelihood, Request, Respondent
 from lm.likelihood import bits
 
 Samples: TypeAlias = list[dict[str, Any]]
-CORPUS = frozenset({"bleu", "chrf"})  # not a mean over examples
+CORPUS = frozenset({"bleu", "chrf"})  # not means over examples
 FEW_RESAMPLES = 100
 
 
 class Metric(NamedTuple):
-    """A measure, and how often its examples are drawn anew to find its error."""
+    """A metric, and the number of bootstrap samples for its standard error."""
 
     measure: Measure
     resamples: int = 1000
 
 
 class Judged(NamedTuple):
-    """Metrics by name, and one record a question; `values` there are the example's own metrics."""
+    """Metrics by name, and one record per question, with the question's own metrics in `values`."""
 
     metrics: dict[str, Metric]
     samples: Samples
 
 
 def judge(respondent: Respondent, asked: QuestionSet, questions: Sequence[Question]) -> Judged:
-    """Asks the questions of a set, all of one kind, and judges the answers."""
+    """Asks the questions of a set, which are all of one kind, and scores the answers."""
     return KINDS[type(questions[0])](respondent, asked, questions)
 
 
 def judge_choices(
     respondent: Respondent, asked: QuestionSet, questions: Sequence[Choice]
 ) -> Judged:
-    """Takes the likeliest answer of each question, by each of the normalisations.
+    """Picks the most probable answer to each question under each normalisation.
 
     sum               Σ log p(token)
-    per token         the sum / number of tokens; per character and per byte of the answer likewise
-    unconditional     the sum - Σ log p(token) of the same answer after the premise (PMI)
+    per token         the sum / number of tokens; likewise per character and byte of the answer
+    unconditional     the sum - Σ log p(token) of the same answer after the neutral premise (PMI)
     """
     del asked
     after = [
@@ -79,7 +79,7 @@ def judge_choices(
 def normalised(
     answers: Sequence[str], given: Sequence[LogLikelihood], alone: Sequence[LogLikelihood]
 ) -> dict[str, list[float]]:
-    """Returns the scores of some answers by each normalisation."""
+    """Returns the scores of some answers under each normalisation."""
     rows = list(zip(answers, given, alone, strict=True))
     return {
         "accuracy": [one.value for _, one, _ in rows],
@@ -91,7 +91,7 @@ def normalised(
 
 
 def judge_clozes(respondent: Respondent, asked: QuestionSet, questions: Sequence[Cloze]) -> Judged:
-    """Looks whether the answer is the most probable one, token by token, and how probable it is."""
+    """Computes how probable each answer is, and whether each of its tokens is the most probable."""
     del asked
     found = respondent.log_likelihoods(
         [Request(context, f" {answer}") for context, answer in questions]
@@ -105,7 +105,7 @@ def judge_clozes(respondent: Respondent, asked: QuestionSet, questions: Sequence
 
 
 def judge_open(respondent: Respondent, asked: QuestionSet, questions: Sequence[Open]) -> Judged:
-    """Compares generated texts with the references, as the set's metrics do."""
+    """Compares generated texts with the references, using the set's metrics."""
     texts = respondent.generate(
         [question.context for question in questions],
         stop=asked.stop,
@@ -127,7 +127,7 @@ def judge_open(respondent: Respondent, asked: QuestionSet, questions: Sequence[O
 def corpus_measure(
     asked: QuestionSet, name: str, references: Sequence[list[str]], made: Sequence[str]
 ) -> Measure:
-    """Returns the measure of a metric that is computed on all texts together."""
+    """Returns a corpus-level metric, computed on all texts together."""
 
     def measure(indices: np.ndarray) -> float:
         return float(
@@ -140,7 +140,7 @@ def corpus_measure(
 def judge_passages(
     respondent: Respondent, asked: QuestionSet, questions: Sequence[Passage]
 ) -> Judged:
-    """Returns perplexities and bits of texts: sums over all of them, divided once."""
+    """Returns perplexities and bits of texts: sums over all texts, divided once."""
     del asked
     nats = -np.array(respondent.rolling([question.text for question in questions]))
     sizes = [text_sizes([question.text]) for question in questions]
@@ -164,10 +164,10 @@ def judge_passages(
 def judge_decisions(
     respondent: Respondent, asked: QuestionSet, questions: Sequence[Decision]
 ) -> Judged:
-    """Looks whether the word that decides is one of the special ones.
+    """Checks whether the decisive word is one of the special words.
 
-    It has the largest ratio p(word | right context) / p(word | wrong context), the words before it
-    read in both.
+    It is the word with the largest ratio p(word | right context) / p(word | wrong context), given
+    the words before it.
 
     Source: Trinh, Le 2018 (https://arxiv.org/abs/1806.02847), section 5.2.
     """
@@ -190,7 +190,7 @@ def judge_decisions(
 
 
 def means(samples: Samples) -> dict[str, Metric]:
-    """Returns the means of the values that the samples have."""
+    """Returns the means of the samples' values."""
     names = samples[0]["values"]
     columns = {name: np.array([sample["values"][name] for sample in samples]) for name in names}
     return {name: Metric(mean(column)) for name, column in columns.items()}

@@ -1,7 +1,7 @@
-"""How probable each token of a continuation is, where many continuations may share a context.
+"""Log-probabilities of the tokens of continuations, with shared contexts read only once.
 
-A context is read once: its state is repeated for every continuation of it, and each reads its own
-tokens in one call.
+The state after a context is repeated for each of its continuations, and each continuation is scored
+in one call.
 
 Shapes by letter: B contexts, N continuations of each, T tokens of a continuation.
 """
@@ -22,17 +22,17 @@ from lm.types import Tensor
 
 Tokens = tuple[int, ...]
 
-NARROW = 16  # the least width that tokens are padded to
-STEPS = ((512, 64), (float("inf"), 256))  # up to a length, multiples of a number
+NARROW = 16  # minimum padded length
+STEPS = ((512, 64), (float("inf"), 256))  # up to a length, pad to multiples of a number
 
 
 class Query(NamedTuple):
-    """Tokens to score after others.
+    """Tokens to score after a context.
 
     Attributes:
-        context: what is only read.
-        continuation: what is scored.
-        first: what a decoder reads before both.
+        context: tokens that are read but not scored.
+        continuation: tokens that are scored.
+        first: start token of the decoder.
     """
 
     context: Tokens
@@ -41,7 +41,7 @@ class Query(NamedTuple):
 
 
 class TokenScores(NamedTuple):
-    """Of each token of a continuation its log-probability, and whether none is more probable."""
+    """Log-probability of each token of a continuation, and whether it is the most probable one."""
 
     log_probs: np.ndarray
     is_greedy: np.ndarray
@@ -56,17 +56,17 @@ class Group(NamedTuple):
 
     @property
     def sequences(self) -> int:
-        """The next power of two from the number of continuations on: N of its batch."""
+        """Number of continuations, rounded up to a power of two: N of its batch."""
         return _power_of_two(len(self.continuations))
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest continuation."""
+        """Length of the longest continuation."""
         return max(map(len, self.continuations))
 
 
 class Sizes(NamedTuple):
-    """The shape of a batch: contexts, continuations of each, padded lengths of both."""
+    """Shape of a batch: contexts, continuations per context, padded lengths of both."""
 
     contexts: int
     sequences: int
@@ -77,12 +77,12 @@ class Sizes(NamedTuple):
 def token_scores(
     trained: Trained, queries: Sequence[Query], *, batch_size: int
 ) -> list[TokenScores]:
-    """Returns the scores of each query; equal queries are asked once.
+    """Returns the scores of each query; duplicate queries are scored once.
 
     Args:
         trained: the model.
         queries: contexts and continuations.
-        batch_size: most continuations in a batch; changes nothing but speed.
+        batch_size: maximum number of continuations in a batch; affects only speed.
 
     Raises:
         UserError: a query is too long for the model.
@@ -101,7 +101,7 @@ def token_scores(
 
 
 def continuation_scores(objective: Any, given: tuple[Any, Tensor]) -> tuple[Tensor, Tensor]:
-    """Returns log p(token), and whether no token is more probable, float32 [B, N, T] each.
+    """Returns log p(token), and whether each token is the most probable, float32 [B, N, T] each.
 
     Args:
         objective: the objective.
@@ -118,9 +118,9 @@ def continuation_scores(objective: Any, given: tuple[Any, Tensor]) -> tuple[Tens
 
 
 def grouped(queries: Sequence[Query], most: int) -> list[Group]:
-    """Returns the queries by context, the largest groups first; at most so many to a group.
+    """Returns the queries grouped by context, the largest groups first, each with a maximum size.
 
-    A context of no tokens is not worth sharing.
+    Empty contexts are not shared.
     """
     found: dict[Any, list[Tokens]] = {}
     for number, query in enumerate(dict.fromkeys(queries)):
@@ -135,7 +135,7 @@ def grouped(queries: Sequence[Query], most: int) -> list[Group]:
 
 
 def batches(groups: Sequence[Group], batch_size: int, trained: Trained) -> Iterator[list[Group]]:
-    """Yields groups with as many continuations each, as many as fit a batch and the positions."""
+    """Yields batches of groups of equal padded size that fit the batch size and positions."""
     batch: list[Group] = []
     for group in groups:
         more = [*batch, group]
@@ -150,19 +150,19 @@ def batches(groups: Sequence[Group], batch_size: int, trained: Trained) -> Itera
 
 
 def positions(batch: Sequence[Group]) -> int:
-    """Returns the decoder positions that a batch takes."""
+    """Returns the number of decoder positions that a batch needs."""
     return max(len(group.context) for group in batch) + max(group.longest for group in batch)
 
 
 def limit(trained: Trained) -> float:
-    """Returns the decoder positions that a batch may take."""
+    """Returns the maximum number of decoder positions of a batch."""
     if trained.input_format.prompt_side == "encoder":
         return float("inf")
     return trained.model.decoder.max_sequence_length or float("inf")
 
 
 def batch_sizes(batch: Sequence[Group], batch_size: int, trained: Trained) -> Sizes:
-    """Returns the shape of a batch: few shapes, since each is compiled.
+    """Returns the padded shape of a batch; there are few shapes, since each is compiled.
 
     Raises:
         UserError: a query is too long for the model.
@@ -173,7 +173,7 @@ def batch_sizes(batch: Sequence[Group], batch_size: int, trained: Trained) -> Si
     most = trained.model.decoder.max_sequence_length
     if trained.input_format.prompt_side == "encoder":
         encoder_most = trained.model.encoder.max_sequence_length
-        padded_width(context, encoder_most)  # refuses what is too long
+        padded_width(context, encoder_most)  # raises if it is too long
         padded_width(longest, most)
         return Sizes(contexts, sequences, _width(context, encoder_most), _width(longest, most))
     padded_width(context + longest, most)
@@ -183,7 +183,7 @@ def batch_sizes(batch: Sequence[Group], batch_size: int, trained: Trained) -> Si
 
 
 def packed(trained: Trained, batch: Sequence[Group], sizes: Sizes) -> tuple[Any, np.ndarray]:
-    """Returns the features of the contexts and the continuations, int32 [B, N, T]."""
+    """Returns the features of the contexts, and the continuations as int32 [B, N, T]."""
     filled = [*batch, *[batch[0]] * (sizes.contexts - len(batch))]
     contexts = [group.context for group in filled]
     features = dict(trained.input_format.pack_prompts(contexts, sizes.context_width))
@@ -201,7 +201,7 @@ def _power_of_two(number: int) -> int:
 
 
 def _width(length: int, most: int | None) -> int:
-    """Returns the padded width of a context or a continuation, of which there are few.
+    """Returns the padded length of a context or continuation, one of few values.
 
     >>> [_width(length, None) for length in (3, 17, 100, 257, 600)]
     [16, 64, 128, 320, 768]

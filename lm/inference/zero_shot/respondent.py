@@ -1,6 +1,6 @@
-"""The three requests of an evaluation: log-likelihood, the same of a whole text, and generation.
+"""The three requests of an evaluation: log-likelihood, rolling log-likelihood and generation.
 
-A suite and lm-evaluation-harness ask the same object, so that they see the same numbers.
+Suites and lm-evaluation-harness use the same object, so they get the same numbers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,19 +17,19 @@ from lm.inference.zero_shot.likelihoods import Query, TokenScores, token_scores
 
 
 class Request(NamedTuple):
-    """A text to read and a text to score after it."""
+    """A context, and a continuation to score."""
 
     context: str
     continuation: str
 
 
 class LogLikelihood(NamedTuple):
-    """How probable a continuation is.
+    """The log-likelihood of a continuation.
 
     Attributes:
         value: Σ log p(token), in nats.
-        is_greedy: whether no token is more probable, at every position.
-        tokens: how many.
+        is_greedy: whether every token is the most probable one.
+        tokens: number of tokens.
     """
 
     value: float
@@ -42,8 +42,8 @@ class Respondent:
     """A model that answers requests.
 
     Attributes:
-        trained: the model, or the mean of several.
-        batch_size: continuations or prompts in a batch; changes nothing but speed.
+        trained: a model, or an average of several.
+        batch_size: continuations or prompts per batch; affects only speed.
     """
 
     trained: Trained
@@ -52,7 +52,7 @@ class Respondent:
     def log_likelihoods(self, requests: Sequence[Request]) -> list[LogLikelihood]:
         """Returns the log-likelihood of each continuation after its context.
 
-        A context that is too long loses its beginning.
+        A context that is too long is truncated on the left.
         """
         scores = self.scores([query(self.trained, request) for request in requests])
         return [
@@ -69,10 +69,10 @@ class Respondent:
         return token_scores(self.trained, queries, batch_size=self.batch_size)
 
     def rolling(self, texts: Sequence[str]) -> list[float]:
-        """Returns the log-likelihood of each text, read in windows where it is long.
+        """Returns the log-likelihood of each text; long texts are read in windows.
 
-        A model with a carry reads it as one. An encoder or prefix has nothing to read: each window
-        of targets stands alone.
+        A model with a carry reads a text as a whole. With an encoder or a prefix, inputs are empty
+        and each window of targets is scored independently.
         """
         ids = [self.trained.ids(text, "targets", add_eos=False) for text in texts]
         if self.trained.is_carried:
@@ -88,12 +88,12 @@ class Respondent:
     def generate(
         self, prompts: Sequence[str], *, stop: Sequence[str], **settings: Any
     ) -> list[str]:
-        """Returns a text for each prompt, up to the first of the stop texts.
+        """Returns a text for each prompt, up to the first stop text.
 
         Args:
-            prompts: one that is too long loses its beginning.
-            stop: texts that end it.
-            settings: of `generate.generate`.
+            prompts: prompts; one that is too long is truncated on the left.
+            stop: texts that end generation.
+            settings: settings of `generate.generate`.
         """
         new = settings.setdefault("max_new_tokens", 256)
         most = self.trained.lengths["targets"] // (1 if self.trained.input_format.has_inputs else 2)
@@ -104,11 +104,11 @@ class Respondent:
 
 
 def query(run: Trained, request: Request) -> Query:
-    """Returns a request as ids.
+    """Returns a request as token ids.
 
-    A language model reads one text: spaces at the end of the context belong to the continuation,
-    and both are encoded together and cut where the context alone would end. Another model encodes
-    inputs and targets apart, with their end tokens, as in training.
+    For a language model, spaces at the end of the context belong to the continuation; both are
+    encoded as one text, which is split at the length of the encoded context. Other models encode
+    inputs and targets separately, with their end tokens, as in training.
     """
     context, continuation = request
     if run.input_format.has_inputs:
@@ -123,7 +123,7 @@ def query(run: Trained, request: Request) -> Query:
 
 
 def shortened(run: Trained, context: list[int], more: int) -> list[int]:
-    """Returns the end of a context that fits the length of training, beside so many tokens more."""
+    """Returns a context truncated on the left, to leave room for `more` tokens."""
     if run.input_format.has_inputs:
         return context[-run.lengths["inputs"] :]
     if run.is_carried:
@@ -132,19 +132,19 @@ def shortened(run: Trained, context: list[int], more: int) -> list[int]:
 
 
 def _windows(run: Trained, tokens: Sequence[int]) -> Iterator[Query]:
-    """Yields the windows of a text as the run reads them."""
+    """Yields the windows of a text in the form in which the model reads them."""
     for context, continuation in windows(tokens, run.lengths["targets"]):
         if run.input_format.has_inputs:
             yield Query(tuple(run.prompt_ids("")), tuple(continuation))
-        else:  # a token of the context stands where a decoder reads its start token
+        else:  # a token of the context takes the place of the decoder's start token
             first, *rest = [*context] or [START]
             yield Query(tuple(rest), tuple(continuation), first)
 
 
 def windows(tokens: Sequence[int], length: int) -> Iterator[tuple[Sequence[int], Sequence[int]]]:
-    """Yields contexts and continuations that score every token once and read `length` at a time.
+    """Yields pairs of context and continuation that score every token once, `length` at a time.
 
-    The last window is as long as the others and scores what is left.
+    The last window has full length and scores only the remaining tokens.
 
     Example:
         >>> list(windows(range(10), 4))
@@ -157,7 +157,7 @@ def windows(tokens: Sequence[int], length: int) -> Iterator[tuple[Sequence[int],
 
 
 def until(text: str, stop: Sequence[str]) -> str:
-    r"""Returns a text up to the first of some texts.
+    r"""Returns a text up to the first occurrence of a stop text.
 
     Example:
         >>> until("4\nInput: 3", ["Input", "\n"])

@@ -1,9 +1,9 @@
-"""Suites of questions: the entry function of `lm eval --suite`, `suite.evaluate_suite` in gin.
+"""Evaluation on a suite of question sets: `lm eval --suite`, `suite.evaluate_suite` in gin.
 
-Results lie in the run folder:
+Results are in the run folder:
 
-zero_shot/results.jsonl                        one line for each question set and evaluation
-zero_shot/<set>-<hash of signature>.jsonl      one line a question
+zero_shot/results.jsonl                        one line per question set and evaluation
+zero_shot/<set>-<hash of signature>.jsonl      one line per question
 """
 
 import json
@@ -27,21 +27,21 @@ from lm.parts import entry
 from lm.ranges import NonNegativeInt, PositiveInt, Seed
 
 FOLDER, RESULTS = "zero_shot", "results.jsonl"
-# What makes the numbers: the files of these are the code of a signature.
+# The modules that determine the numbers: their source files are the code in a signature.
 CODE = (judge, Respondent, token_scores, QuestionSet)
 
 
 class SetResult(NamedTuple):
-    """The result on one question set.
+    """The result on a question set.
 
     Attributes:
         task: name of the set.
-        group: sets of one group differ in wording alone.
-        num_questions: how many were asked.
+        group: sets of a group differ only in wording.
+        num_questions: number of questions.
         metrics: name → value, standard error, interval.
-        signature: what it is a result of.
-        step: of the checkpoint.
-        samples: one record a question: the texts, all scores, the example's own metrics.
+        signature: everything that determines the result.
+        step: step of the checkpoint.
+        samples: one record per question: the texts, all scores, the question's own metrics.
     """
 
     task: str
@@ -53,12 +53,12 @@ class SetResult(NamedTuple):
     samples: Samples
 
     def row(self) -> dict[str, Any]:
-        """Returns all but the samples as one record."""
+        """Returns everything but the samples as one record."""
         metrics = {name: found._asdict() for name, found in self.metrics.items()}
         return {**self._asdict(), "metrics": metrics, "samples": None}
 
     def file_name(self) -> str:
-        """Returns the name of the file of the samples."""
+        """Returns the name of the file with the samples."""
         return f"{self.task}-{short_hash(self.signature)}.jsonl"
 
 
@@ -72,18 +72,18 @@ def evaluate_suite(
     limit: PositiveInt | None = None,
     batch_size: PositiveInt = 16,
 ) -> Iterator[SetResult]:
-    """Yields the result on each question set of a suite, as soon as it is there.
+    """Yields the result on each question set of a suite as soon as it is finished.
 
     Args:
         trained: the model.
-        suite: name of a suite, or of one question set.
-        shots: solved questions before each.
-        seed: which they are.
+        suite: name of a suite or of one question set.
+        shots: solved examples before each question.
+        seed: seed of their choice.
         limit: number of questions from the start of each set; all by default.
-        batch_size: texts in a batch; changes nothing but speed.
+        batch_size: texts per batch; affects only speed.
 
     Raises:
-        UserError: naming what is unknown or not on this machine.
+        UserError: a name is unknown, or data are missing; the message says which.
     """
     respondent = Respondent(trained=trained, batch_size=batch_size)
     for asked in questions.find(suite):
@@ -115,7 +115,7 @@ def signed(
     whole: Sequence[Question],
     read: Sequence[Question],
 ) -> dict[str, Any]:
-    """Returns what decides a number: questions, prompts, tokenizer, checkpoint, code."""
+    """Returns everything that determines a number: questions, prompts, tokenizer, weights, code."""
     metadata = respondent.trained.metadata
     return {
         "task": asked.name,
@@ -133,15 +133,15 @@ def signed(
 
 
 def write_result(result: SetResult, workdir: Path, *, samples: bool) -> Path:
-    """Appends a result to those of the run, and returns their file.
+    """Appends a result to the run's results, and returns their file.
 
     Args:
-        result: on a question set.
+        result: result on a question set.
         workdir: the run folder.
-        samples: whether to write a file of its samples, too.
+        samples: whether to also write a file of samples.
 
     Raises:
-        UserError: the folder of results holds a link.
+        UserError: the folder of results contains a link.
     """
     folder, name = workdir / FOLDER, result.file_name()
     lock.refuse_links(folder)

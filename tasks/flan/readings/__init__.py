@@ -5,7 +5,7 @@ from tasks.flan.readings.layout import Reading
 
 
 def find(name: str) -> Reading:
-    """Returns the reading that a data set's description names.
+    """Returns the reading named in a data set's description.
 
     Example:
         >>> find("squad").__module__

@@ -1,4 +1,4 @@
-"""Readings of data sets whose possible answers differ from row to row."""
+"""Readings of data sets whose possible answers differ between rows."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ def copa(row: Row, layout: Layout) -> Fields:
 
 
 def hellaswag(row: Row, layout: Layout) -> Fields:
-    """Removes the bracketed marks that WikiHow's texts carry."""
+    """Removes the bracketed markers in WikiHow's texts."""
     unmarked = [_without_marks(text) for text in (row["context"], *row["endings"])]
     return {"context": unmarked[0], "options": tuple(unmarked[1:]), "label": row["label"]}
 
@@ -38,7 +38,7 @@ def story_cloze(row: Row, layout: Layout) -> Fields:
 
 
 def _from_one(label: int, number: int) -> int:
-    """Returns a label counted from 1 as one from 0; TFDS keeps the file's own numbers."""
+    """Returns a label counted from 1 as one counted from 0; TFDS keeps the file's own numbers."""
     return label - 1 if 1 <= label <= number else label
 
 
@@ -51,7 +51,7 @@ def piqa(row: Row, layout: Layout) -> Fields:
 
 
 def choices(row: Row, layout: Layout) -> Fields | None:
-    """Chooses one of four answers; questions with another number are left out."""
+    """Chooses one of four answers; questions with another number of answers are left out."""
     question, options, label = _choices(row)
     if len(options) != 4:  # noqa: PLR2004
         return None
@@ -68,7 +68,7 @@ def _choices(row: Row) -> tuple[str, tuple[str, ...], int]:
 
 
 def lettered_choices(row: Row, layout: Layout) -> Fields:
-    """Finds the answers behind the letters of a ready-made prompt."""
+    """Finds the answers listed by letter in a ready-made prompt."""
     question, listed = row["query"].removeprefix("Question: ").split("\nChoices:\n")
     options = re.findall(r"^[A-Z]\. (.*)$", listed, re.MULTILINE)
     return {"question": question, "options": tuple(options), "label": row["gold"]}
@@ -82,7 +82,7 @@ def cosmos_qa(row: Row, layout: Layout) -> Fields:
 
 
 def record(row: Row, layout: Layout) -> Fields | None:
-    """Cuts the query at its gap; each option is an entity with all that follows the gap."""
+    """Splits the query at its gap; each option is an entity and the text after the gap."""
     left, gap, right = row["query"].partition("@placeholder")
     if not gap or not row["answers"]:
         return None
@@ -106,7 +106,7 @@ def pronoun(row: Row, layout: Layout) -> Fields:
 
 
 def winogrande(row: Row, layout: Layout) -> Fields:
-    """Cuts the sentence at its gap; each option is a candidate with all that follows."""
+    """Splits the sentence at its gap; each option is a candidate and the text after the gap."""
     if "context_options" in row:
         left, candidates = _split_candidates(row["context_options"])
         right, label = " " + row["continuation"], row["gold"]
@@ -118,7 +118,7 @@ def winogrande(row: Row, layout: Layout) -> Fields:
 
 
 def _split_candidates(texts: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """Splits texts that differ in their last words: what they share, and the rest of each."""
+    """Splits texts that differ in their last words into the common part and the rest of each."""
     words = [text.split(" ") for text in texts]
     shared = 0
     while len({tuple(one[: shared + 1]) for one in words}) == 1 and shared + 1 < len(words[0]):
@@ -127,7 +127,7 @@ def _split_candidates(texts: Sequence[str]) -> tuple[str, tuple[str, ...]]:
 
 
 def wsc273(row: Row, layout: Layout) -> Fields:
-    """Cuts the text at the pronoun; each option is a candidate with all that follows."""
+    """Splits the text at the pronoun; each option is a candidate and the text after it."""
     if "candidates" in row:
         left, right = row["text"].split(row["pronoun"], 1)
         candidates = row["candidates"]

@@ -1,9 +1,9 @@
-"""What a row of a source says, and where.
+"""The layout of a source's rows.
 
-A reading gets a row and the layout of its source. It returns the fields by name and among them
-`answer`, or `label`, the number of the class; with `options` where these differ from row to row,
-and `references` where several answers are right. None leaves the row out. Rows of TFDS and of local
-files differ in places; one reading serves both.
+A reading is given a row and the layout of its source. It returns the fields by name, among them
+`answer`, or `label`, the index of the class; `options` if they differ between rows; and
+`references` if several answers are correct. None leaves the row out. One reading serves rows of
+TFDS and of local files, which differ slightly.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,12 +14,12 @@ Fields = dict[str, Any]
 
 
 class Layout(NamedTuple):
-    """Where a row has what.
+    """The meaning of a row's columns.
 
     Attributes:
         columns: our name of a field -> the row's.
         label: the column of the class.
-        labels: what is written there for each class, if text.
+        labels: the text in that column for each class, if it is text.
     """
 
     columns: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""Rows that hold a passage with several questions, as FewGLUE's files do."""
+"""Rows that contain a passage with several questions, as in FewGLUE's files."""
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -7,7 +7,7 @@ from tasks.flan.readings.layout import Row
 
 
 def flat_rows(name: str, row: Row) -> Iterator[Row]:
-    """Yields the rows of one that holds several questions on a passage, as some files do."""
+    """Yields a row for each question of a row with several questions on a passage."""
     passage = row.get("passage")
     if not isinstance(passage, Mapping):
         yield row
@@ -27,5 +27,5 @@ def flat_rows(name: str, row: Row) -> Iterator[Row]:
 
 
 def _span(text: str, span: Mapping[str, int]) -> str:
-    """Returns the words of a span whose end is included."""
+    """Returns the words of a span, whose end is inclusive."""
     return text[span["start"] : span["end"] + 1]

@@ -1,4 +1,4 @@
-"""Readings of data sets whose answer is a text."""
+"""Readings of data sets whose answer is free text."""
 
 import re
 import string
@@ -20,7 +20,7 @@ LANGUAGES = {
 
 
 def open_answer(row: Row, layout: Layout) -> Fields:
-    """Answers in free text, of which several may be right."""
+    """Answers in free text; several answers may be correct."""
     answer = row["answer"]
     right = [answer["value"], *answer["aliases"]] if isinstance(answer, Mapping) else answer
     return {"question": row["question"], "answer": right[0], "references": tuple(right)}
@@ -32,24 +32,24 @@ def common_gen(row: Row, layout: Layout) -> Fields:
 
 
 def dart(row: Row, layout: Layout) -> Fields:
-    """Writes each triple on a line."""
+    """Writes each triple on its own line."""
     return {"triples": "\n".join(row["tripleset"]), **_text(row)}
 
 
 def e2e_nlg(row: Row, layout: Layout) -> Fields:
-    """Writes the attributes as they are."""
+    """Writes the attributes unchanged."""
     return {"attributes": row["meaning_representation"], **_text(row)}
 
 
 def web_nlg(row: Row, layout: Layout) -> Fields:
-    """Writes each triple on a line, its underscores as spaces."""
+    """Writes each triple on its own line, with spaces for underscores."""
     triples = row.get("input") or row["triples"]
     lines = "\n".join(triples).replace("_", " ")
     return {"triples": lines, **(_text(row) if "target" in row else _first(row["texts"]))}
 
 
 def _text(row: Row) -> Fields:
-    """Returns the target, and all references of an evaluation set."""
+    """Returns the target, and all references if it is an evaluation set."""
     return {"answer": row["target"], "references": tuple(row["references"]) or (row["target"],)}
 
 
@@ -87,17 +87,17 @@ def quac(row: Row, layout: Layout) -> Fields:
 
 
 def fix_punct(row: Row, layout: Layout) -> Fields | None:
-    """Takes the punctuation away."""
+    """Removes the punctuation."""
     return _damaged(row["en"], row["en"].translate(str.maketrans("", "", string.punctuation)))
 
 
 def true_case(row: Row, layout: Layout) -> Fields | None:
-    """Makes every letter small."""
+    """Lower-cases the text."""
     return _damaged(row["en"], row["en"].lower())
 
 
 def word_segment(row: Row, layout: Layout) -> Fields | None:
-    """Takes the spaces away."""
+    """Removes the spaces."""
     return _damaged(row["en"], row["en"].replace(" ", ""))
 
 
@@ -106,7 +106,7 @@ def _damaged(text: str, damaged: str) -> Fields | None:
 
 
 def gigaword(row: Row, layout: Layout) -> Fields | None:
-    """Leaves out texts with unknown words or digits that were replaced."""
+    """Leaves out texts with unknown words or replaced digits."""
     if "UNK" in row["document"] or "#" in row["document"]:
         return None
     return {"document": row["document"], "answer": row["summary"]}
@@ -119,13 +119,13 @@ def idebate(row: Row, layout: Layout) -> Fields:
 
 
 def movie_opinions(row: Row, layout: Layout) -> Fields:
-    """Joins the critics' lines on a film."""
+    """Joins the critics' comments on a film."""
     reviews = " ".join(row["_critics"]["value"])
     return {"movie": row["_movie_name"], "reviews": reviews, "answer": row["_critic_consensus"]}
 
 
 def translation(row: Row, layout: Layout) -> Fields:
-    """Translates from the language of `source` to that of `answer`."""
+    """Translates from the language of `source` into that of `answer`."""
     source, answer = layout.columns["source"], layout.columns["answer"]
     return {
         "source": row[source],
@@ -144,8 +144,8 @@ def lambada(row: Row, layout: Layout) -> Fields:
 
 
 def gsm8k(row: Row, layout: Layout) -> Fields | None:
-    """Asks for a number; the steps to it are the rationale."""
-    if "rationale" in row:  # one of several sets in a file
+    """Asks for a number; the solution steps are the rationale."""
+    if "rationale" in row:  # from one of several data sets in a file
         question, rationale, answer = row["input"], row["rationale"], row["target"]
         if row["dataset"] != "gsm8k":
             return None
