@@ -139,7 +139,7 @@ def test_positions_that_end_are_refused_where_sequences_do_not():
     layers = [part(CausalConvolution)]
     made = stack.Stack(num_layers=1, layers=layers, mask=masks.causal, position=table, name="s")
     made(noise(1, 2, LENGTH))
-    with pytest.raises(LayerError, match=r"LearnedPosition.max_sequence_length = 12 bounds"):
+    with pytest.raises(LayerError, match=r"LearnedPosition.max_sequence_length = 12 limits"):
         made.initial_carry(2)
 
 
