@@ -1,7 +1,9 @@
 """Description of the processor: its name, vector instructions and the libraries' versions."""
 
+import getpass
 import os
 import platform
+import tempfile
 from importlib import metadata
 from pathlib import Path
 
@@ -37,6 +39,9 @@ def limit(isa: str) -> None:
         isa: a name in `LIMITS`.
     """
     os.environ.update(LIMITS[isa])
+    # What torch.compile kept for all of the processor's instructions aborts here, and vice versa.
+    kernels = Path(tempfile.gettempdir()) / f"torchinductor_{getpass.getuser()}_{isa}"
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(kernels))
     flags = os.environ.get("XLA_FLAGS", "")
     os.environ["XLA_FLAGS"] = f"{flags} {XLA_LIMIT}={isa.upper()}".strip()
 

@@ -9,9 +9,12 @@ def test_the_limit_reaches_every_library(monkeypatch):
     for name in (*processor.LIMITS["avx2"], "XLA_FLAGS"):
         monkeypatch.setenv(name, "")
     monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=x")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "restored after the test")
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
     processor.limit("avx2")
     assert os.environ["XLA_FLAGS"] == "--xla_dump_to=x --xla_cpu_max_isa=AVX2"
     assert os.environ["ATEN_CPU_CAPABILITY"] == "avx2"
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"].endswith("_avx2")
 
 
 def test_the_newest_instructions_are_named():
