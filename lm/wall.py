@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 from lm.data.storage.files import cache_dir
 from lm.errors import ConfigError
+from lm.scoped import scoped
 
 _STARTS = ("system", "exec", "fork", "forkpty", "posix_spawn", "spawn", "startfile")
 _CHANGES = ("remove", "rename", "rmdir", "mkdir", "link", "symlink", "truncate", "chmod", "chown")
@@ -73,11 +74,8 @@ def wall(binding: str) -> Iterator[None]:
         raise ConfigError(
             f"{work.outermost} is made of more than {_MOST_PARTS:,} parts; take fewer layers"
         )
-    before = _WORK.set(work)
-    try:
+    with scoped(_WORK, value=work):
         yield
-    finally:
-        _WORK.reset(before)
 
 
 def trust(modules: Iterable[str]) -> None:

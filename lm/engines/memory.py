@@ -3,8 +3,8 @@
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from lm.abstract import on_shapes
 from lm.errors import UserError
 from lm.nn.stack import abridged, unabridged
 from lm.optim.optimizer import Optimizer
+from lm.scoped import scoped
 from lm.types import Features
 
 _GIBIBYTE = 2**30
@@ -122,14 +123,9 @@ def peak_share() -> float | None:
     return stats["peak_bytes_in_use"] / stats["bytes_limit"] if known else None
 
 
-@contextmanager
-def unlimited() -> Iterator[None]:
+def unlimited() -> AbstractContextManager[None]:
     """Let `require` pass in the body, which only traces: nothing is allocated."""
-    token = _UNLIMITED_HERE.set(True)
-    try:
-        yield
-    finally:
-        _UNLIMITED_HERE.reset(token)
+    return scoped(_UNLIMITED_HERE, value=True)
 
 
 def require(needed: Need) -> None:

@@ -14,6 +14,7 @@ from lm.engines.state_variables import Carry, Meter, Tables
 from lm.errors import UserError
 from lm.nn.branch import State
 from lm.nn.reports import collect
+from lm.nn.sparse_table import learned
 from lm.objectives.objective import Ratio, outputs_and_carry
 from lm.optim.optimizer import Optimizer, global_norm, squares
 from lm.optim.sparse import Touched
@@ -72,6 +73,7 @@ class Program:
             memory.require(memory.at_least(objective, optimizer, features, self.carry.variables))
         give_values([*objective.variables, *self.carry.variables])
         self.weights = objective.trainable_variables
+        self.learned = learned(objective)
         self.tables = Tables(objective, optimizer)
         in_tables = {id(variable) for variable in self.tables.variables}
         self.others = [v for v in objective.non_trainable_variables if id(v) not in in_tables]
@@ -93,11 +95,6 @@ class Program:
     def variables(self) -> list[Any]:
         """The whole training state."""
         return [*self.guarded, *self.meter.variables, *self.tables.variables]
-
-    @property
-    def learned(self) -> list[Any]:
-        """All that has a gradient: the weights, and the sparse tables."""
-        return [*self.weights, *(x.table for x in self.tables.layers)]
 
     @property
     def paths(self) -> list[str]:

@@ -20,7 +20,7 @@ from lm.errors import LayerError
 from lm.nn.branch import Factory, State, make
 from lm.nn.initializers import Initializer, initializer
 from lm.nn.kernels import matrix
-from lm.nn.lstm_row import Masks, lstm_row
+from lm.nn.lstm_row import Masks, activated, lstm_row
 from lm.nn.projections import built_dense
 from lm.nn.scan import linear_scan, loop
 from lm.parts import part
@@ -114,9 +114,9 @@ class LSTM(keras.layers.Layer):
     ) -> HiddenAndMemory:
         """Returns the state after a position, given `x_t W + b`."""
         gates = ops.cast(x + (recurrent or self.recurrent)(state.h), "float32")
-        i, f, o, g = ops.split(gates, 4, axis=-1)
-        c = ops.sigmoid(f + self.forget_bias) * state.c + ops.sigmoid(i) * ops.tanh(g)
-        return HiddenAndMemory(ops.cast(ops.sigmoid(o) * ops.tanh(c), x.dtype), c)
+        i, f, o, g = activated(ops.split(gates, 4, axis=-1), self.forget_bias)
+        c = f * state.c + i * g
+        return HiddenAndMemory(ops.cast(o * ops.tanh(c), x.dtype), c)
 
     def initial_state(self, batch: int, width: int) -> HiddenAndMemory:
         h, c = (ops.zeros((batch, width), dtype) for dtype in (self.compute_dtype, "float32"))

@@ -11,6 +11,7 @@ from lm.nn.branch import Factory, State, make
 from lm.nn.cells import Flow, HiddenAndMemory, Product, in_turn
 from lm.nn.initializers import Initializer, initializer
 from lm.nn.kernels import Dense
+from lm.nn.lstm_row import activated
 from lm.nn.norm import LayerNorm
 from lm.nn.projections import built_dense, make_dense
 from lm.parts import part
@@ -214,6 +215,6 @@ def normalized_lstm(
     """Returns h and c, float32, of four gates before their norms; None leaves the norms out."""
     if norms:
         gates = [norms[name](gate) for name, gate in zip(GATES, gates, strict=True)]
-    i, f, o, g = (ops.cast(gate, "float32") for gate in gates)
-    c = ops.sigmoid(f + forget_bias) * c + ops.sigmoid(i) * ops.tanh(g)
-    return ops.sigmoid(o) * ops.tanh(norms["memory"](c) if norms else c), c
+    i, f, o, g = activated([ops.cast(gate, "float32") for gate in gates], forget_bias)
+    c = f * c + i * g
+    return o * ops.tanh(norms["memory"](c) if norms else c), c

@@ -3,14 +3,15 @@
 A copy has a faster memory layout or narrower numbers. Layers call `product` and need not know.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
 import keras
 from keras import ops
 
+from lm.scoped import scoped
 from lm.types import Tensor, Training
 
 
@@ -75,14 +76,9 @@ class Dense(keras.layers.Dense):
         return x if self.activation is None else self.activation(x)
 
 
-@contextmanager
-def given_copies(copies: Mapping[int, KernelCopy]) -> Iterator[None]:
+def given_copies(copies: Mapping[int, KernelCopy]) -> AbstractContextManager[None]:
     """Makes layers use copies of their kernels: `id` of a variable -> its copy."""
-    token = _COPIES.set(copies)
-    try:
-        yield
-    finally:
-        _COPIES.reset(token)
+    return scoped(_COPIES, value=copies)
 
 
 def _copy(variable: Any) -> KernelCopy | None:

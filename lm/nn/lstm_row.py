@@ -5,6 +5,7 @@ far more memory than everything else. Here the backward loop computes only the g
 gates; the gradient of U is one product of all states with all of them, after the loop.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -37,6 +38,12 @@ class Masks(NamedTuple):
     resets: Tensor
     holds: Tensor
     cuts: Tensor
+
+
+def activated(gates: Sequence[Tensor], forget_bias: float) -> tuple[Tensor, ...]:
+    """Returns `σ(i), σ(f + forget_bias), σ(o), tanh(g)` of the gates i, f, o, g, [B, D] each."""
+    i, f, o, g = gates
+    return ops.sigmoid(i), ops.sigmoid(f + forget_bias), ops.sigmoid(o), ops.tanh(g)
 
 
 def lstm_row(
@@ -88,8 +95,7 @@ def forward(
         x, (reset, hold, _) = now
         h, c = (ops.where(reset, 0.0, s) for s in (before.h, before.c))
         gates = ops.cast(x + ops.matmul(h, kernel), "float32")
-        i, f, o, g = ops.split(gates, 4, axis=-1)
-        i, f, o, g = ops.sigmoid(i), ops.sigmoid(f + forget_bias), ops.sigmoid(o), ops.tanh(g)
+        i, f, o, g = activated(ops.split(gates, 4, axis=-1), forget_bias)
         after = f * c + i * g
         c = ops.where(hold, before.c, after)
         h = ops.where(hold, before.h, ops.cast(o * ops.tanh(after), x.dtype))

@@ -7,14 +7,15 @@ result without ever holding the full logits [B, H, T, S]: the backward pass reco
 block. Each softmax still sees all keys, so no partial results need to be combined.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from functools import partial
 
 import keras
 from keras import ops
 
+from lm.scoped import scoped
 from lm.types import Layer, Tensor
 
 LONGEST_AT_ONCE = 4096  # up to this length, blocks are slower on a CPU
@@ -22,14 +23,9 @@ BLOCK = 512
 _AT_ONCE: ContextVar[bool] = ContextVar("at_once", default=False)
 
 
-@contextmanager
-def at_once() -> Iterator[None]:
+def at_once() -> AbstractContextManager[None]:
     """Disables blocks at any length: for models that are traced for counting, not run."""
-    token = _AT_ONCE.set(True)
-    try:
-        yield
-    finally:
-        _AT_ONCE.reset(token)
+    return scoped(_AT_ONCE, value=True)
 
 
 def is_long(query: Tensor) -> bool:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from keras import ops
 
+from lm.scoped import scoped
 from lm.types import Tensor
 
 
@@ -79,11 +80,8 @@ def collect() -> Iterator[Reports]:
         [4.0, 8.0]
     """
     reports = Reports()
-    token = _COLLECTING.set(reports)
-    try:
+    with scoped(_COLLECTING, value=reports):
         yield reports
-    finally:
-        _COLLECTING.reset(token)
 
 
 def report(name: str, total: Tensor, weight: Tensor, *, loss: float = 0.0) -> None:

@@ -1,7 +1,7 @@
 """A large table of vectors, of which a training step reads and updates only a few rows."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any, ClassVar
 
@@ -11,6 +11,7 @@ from keras import ops
 from lm.nn.initializers import Initializer, initializer
 from lm.parts import part
 from lm.ranges import PositiveInt
+from lm.scoped import scoped
 from lm.types import Shape, Tensor
 
 _ROWS: ContextVar[Mapping[str, Tensor] | None] = ContextVar("rows", default=None)
@@ -67,11 +68,6 @@ def learned(model: Any) -> list[Any]:
     return [*model.trainable_variables, *tables]
 
 
-@contextmanager
-def given_rows(rows: Mapping[str, Tensor]) -> Iterator[None]:
+def given_rows(rows: Mapping[str, Tensor]) -> AbstractContextManager[None]:
     """Makes tables return these rows, path -> [B, ..., D], so that gradients flow to them."""
-    token = _ROWS.set(rows)
-    try:
-        yield
-    finally:
-        _ROWS.reset(token)
+    return scoped(_ROWS, value=rows)

@@ -6,7 +6,7 @@ When only shapes are counted (`abridged`), one layer stands for all repeated one
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from itertools import groupby
 from typing import Any
@@ -20,6 +20,7 @@ from lm.nn.masks import Mask, both, sees_ahead
 from lm.nn.stack_state import Rows, StackState, Standalone, stack_carry
 from lm.parts import part
 from lm.ranges import PositiveInt
+from lm.scoped import scoped
 from lm.types import Layer, Tensor
 
 NO_MORE = Rows()
@@ -186,14 +187,9 @@ def repeat(numbers: range, factories: Sequence[Factory], name: str) -> list[list
     ]
 
 
-@contextmanager
-def abridged() -> Iterator[None]:
+def abridged() -> AbstractContextManager[None]:
     """Makes `repeat` build only one list, for models that are traced and counted, not run."""
-    token = _ABRIDGED.set(True)
-    try:
-        yield
-    finally:
-        _ABRIDGED.reset(token)
+    return scoped(_ABRIDGED, value=True)
 
 
 def times(path: str) -> int:
