@@ -1,6 +1,6 @@
 """What another library needs to build the same model: type, hyperparameters, weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -131,15 +131,11 @@ def recurring(objective: Any, batch: Batch) -> Hyperparameters:
     return {"num_layers": len(cells), "forget_bias": cells[0].forget_bias}
 
 
-def _under(part: str, family: Family, ours: str) -> tuple[Rule, ...]:
-    """The rules of an encoder that is part of another module and has a different name here."""
-    return tuple(
-        rule._replace(
-            theirs=f"{part}.{rule.theirs}",
-            ours=tuple(path.replace("encoder/", f"{ours}/", 1) for path in rule.ours),
-        )
-        for rule in family.rules
-    )
+def _renamed(rules: Iterable[Rule], ours: str, theirs: Callable[[str], str]) -> Iterator[Rule]:
+    """Yields the rules of an encoder called `ours` here, with `theirs` applied to their names."""
+    for rule in rules:
+        paths = tuple(path.replace("encoder/", f"{ours}/", 1) for path in rule.ours)
+        yield rule._replace(theirs=theirs(rule.theirs), ours=paths)
 
 
 def _alone(*rules: Rule) -> Family:
@@ -150,13 +146,7 @@ def _alone(*rules: Rule) -> Family:
 # Funnel with BERT's masked-token head, since its own is only the embedding table and a bias.
 FUNNEL_MASKED = _alone(
     *FUNNEL.rules,
-    *(
-        rule._replace(
-            theirs=rule.theirs.replace("cls.predictions", "lm_head"),
-            ours=tuple(path.replace("encoder/", "funnel/") for path in rule.ours),
-        )
-        for rule in TOKENS
-    ),
+    *_renamed(TOKENS, "funnel", lambda name: name.replace("cls.predictions", "lm_head")),
 )
 CELL = "decoder_only/decoder/layer_{i}_0/branch_recurrent/cell"
 
@@ -171,8 +161,8 @@ TYPES = {
     "xlnet_permutation": Kind(family("xlnet_permutation"), encoding),
     "electra": Kind(
         _alone(
-            *_under("discriminator", ELECTRA, "encoder"),
-            *_under("generator", ELECTRA_GENERATOR, "generator"),
+            *_renamed(ELECTRA.rules, "encoder", "discriminator.{}".format),
+            *_renamed(ELECTRA_GENERATOR.rules, "generator", "generator.{}".format),
         ),
         replacing,
     ),

@@ -20,29 +20,14 @@ from lm.errors import LayerError
 from lm.nn.branch import Factory, State, make
 from lm.nn.initializers import Initializer, initializer
 from lm.nn.kernels import matrix
-from lm.nn.lstm_row import Masks, activated, lstm_row
+from lm.nn.lstm_row import activated, lstm_row
 from lm.nn.projections import built_dense
-from lm.nn.scan import linear_scan, loop
+from lm.nn.scan import Flow, linear_scan, loop
 from lm.parts import part
 from lm.types import Layer, Shape, Tensor, Tree
 
 Product: TypeAlias = Callable[[Tensor], Tensor]
 """h [B, D] -> h U, [B, …]."""
-
-
-class Flow(NamedTuple):
-    """Where a state is reset and where it is held.
-
-    Attributes:
-        resets: bool [B, T, 1], True where the previous state is replaced by zeros.
-        holds: bool [B, T, 1], True where the state is not updated: padding.
-        cuts: bool [B, T, 1], True where no gradient passes through the previous state;
-            `()` for nowhere.
-    """
-
-    resets: Tensor
-    holds: Tensor
-    cuts: Tensor = ()
 
 
 class Hidden(NamedTuple):
@@ -104,7 +89,7 @@ class LSTM(keras.layers.Layer):
     def call(self, x: Tensor, flow: Flow, state: State) -> tuple[Tensor, State]:
         x = self.inputs(x)
         kernel = ops.cast(matrix(self.recurrent.kernel), x.dtype)
-        after = lstm_row(x, kernel, masks_of(flow), state, forget_bias=self.forget_bias)
+        after = lstm_row(x, kernel, with_cuts(flow), state, forget_bias=self.forget_bias)
         h, c = ops.split(after, 2, axis=-1)
         h = ops.cast(h, x.dtype)
         return h, HiddenAndMemory(h[:, -1], c[:, -1])
@@ -253,10 +238,9 @@ def in_turn(
     return loop(flowing, (inputs, *flow), state)
 
 
-def masks_of(flow: Flow) -> Masks:
-    """Returns the three masks; without cuts, the third is False everywhere."""
-    cuts = ops.zeros_like(flow.resets) if has_no_cuts(flow) else flow.cuts
-    return Masks(flow.resets, flow.holds, cuts)
+def with_cuts(flow: Flow) -> Flow:
+    """Returns a flow whose cuts are a mask, False everywhere if there were none."""
+    return flow._replace(cuts=ops.zeros_like(flow.resets)) if has_no_cuts(flow) else flow
 
 
 def stopped(cut: Tensor, state: State) -> State:

@@ -8,9 +8,10 @@ from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.branch import State
-from lm.nn.cells import Flow, Hidden, Product, in_turn
+from lm.nn.cells import Hidden, Product, in_turn
 from lm.nn.initializers import Initializer, initializer
 from lm.nn.projections import built_dense
+from lm.nn.scan import Flow
 from lm.parts import part
 from lm.types import Shape, Tensor
 

@@ -8,12 +8,13 @@ import keras
 from keras import ops
 
 from lm.nn.branch import Factory, State, make
-from lm.nn.cells import Flow, HiddenAndMemory, Product, in_turn
+from lm.nn.cells import HiddenAndMemory, Product, in_turn
 from lm.nn.initializers import Initializer, initializer
 from lm.nn.kernels import Dense
 from lm.nn.lstm_row import activated
 from lm.nn.norm import LayerNorm
 from lm.nn.projections import built_dense, make_dense
+from lm.nn.scan import Flow
 from lm.parts import part
 from lm.ranges import PositiveInt
 from lm.types import Layer, Shape, Tensor

@@ -12,7 +12,7 @@ import keras
 from keras import ops
 
 from lm.nn.branch import State
-from lm.nn.scan import loop
+from lm.nn.scan import Flow, loop
 from lm.types import Tensor
 
 
@@ -32,23 +32,13 @@ class Slopes(NamedTuple):
     c: Tensor
 
 
-class Masks(NamedTuple):
-    """bool [B, T, 1]: where the previous state is reset, is kept, or is a constant."""
-
-    resets: Tensor
-    holds: Tensor
-    cuts: Tensor
-
-
 def activated(gates: Sequence[Tensor], forget_bias: float) -> tuple[Tensor, ...]:
     """Returns `σ(i), σ(f + forget_bias), σ(o), tanh(g)` of the gates i, f, o, g, [B, D] each."""
     i, f, o, g = gates
     return ops.sigmoid(i), ops.sigmoid(f + forget_bias), ops.sigmoid(o), ops.tanh(g)
 
 
-def lstm_row(
-    x: Tensor, kernel: Tensor, masks: Masks, state: State, *, forget_bias: float
-) -> Tensor:
+def lstm_row(x: Tensor, kernel: Tensor, flow: Flow, state: State, *, forget_bias: float) -> Tensor:
     """Returns h and c after each position, float32 [B, T, 2D].
 
     `[i, f, o, g] = x_t + h_{t-1} U`, `c_t = σ(f + forget_bias) ⊙ c_{t-1} + σ(i) ⊙ tanh(g)`,
@@ -57,14 +47,14 @@ def lstm_row(
     Args:
         x: projected inputs [B, T, 4D].
         kernel: U [D, 4D], in the type of x.
-        masks: where the previous state is reset, is kept, or is a constant.
+        flow: where the previous state is reset, is kept, or is a constant.
         state: h and c [B, D] before the first position.
         forget_bias: added to f.
     """
 
     @ops.custom_gradient
     def differentiable(x: Tensor, kernel: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Any]:
-        left = forward(x, kernel, masks, (h, c), forget_bias)  # [B, T, 6D]
+        left = forward(x, kernel, flow, (h, c), forget_bias)  # [B, T, 6D]
         width = h.shape[-1]
         after = left[..., : 2 * width]
 
@@ -72,8 +62,8 @@ def lstm_row(
             upstream = args[0] if upstream is None else upstream
             first = ops.concatenate([ops.cast(h, "float32"), c], axis=-1)[:, None]
             before = ops.concatenate([first, after[:, :-1]], axis=1)
-            before = ops.where(masks.resets, 0.0, before)
-            slopes, last = backward(upstream, left[..., 2 * width :], before, kernel, masks)
+            before = ops.where(flow.resets, 0.0, before)
+            slopes, last = backward(upstream, left[..., 2 * width :], before, kernel, flow)
             slopes = ops.cast(slopes, x.dtype)
             rows = ops.reshape(before[..., :width], (-1, width))
             of_kernel = ops.matmul(
@@ -87,11 +77,11 @@ def lstm_row(
 
 
 def forward(
-    x: Tensor, kernel: Tensor, masks: Masks, state: tuple[Tensor, Tensor], forget_bias: float
+    x: Tensor, kernel: Tensor, flow: Flow, state: tuple[Tensor, Tensor], forget_bias: float
 ) -> Tensor:
     """Returns the results of all positions, float32 [B, T, 6D]."""
 
-    def step(now: tuple[Tensor, Masks], before: Step) -> Step:
+    def step(now: tuple[Tensor, Flow], before: Step) -> Step:
         x, (reset, hold, _) = now
         h, c = (ops.where(reset, 0.0, s) for s in (before.h, before.c))
         gates = ops.cast(x + ops.matmul(h, kernel), "float32")
@@ -103,11 +93,11 @@ def forward(
 
     h, c = state
     nothing = ops.zeros((ops.shape(h)[0], 6 * h.shape[-1]), "float32")
-    return loop(step, (x, masks), Step(nothing, ops.cast(h, x.dtype), c))[0]
+    return loop(step, (x, flow), Step(nothing, ops.cast(h, x.dtype), c))[0]
 
 
 def backward(
-    upstream: Tensor, gates: Tensor, before: Tensor, kernel: Tensor, masks: Masks
+    upstream: Tensor, gates: Tensor, before: Tensor, kernel: Tensor, flow: Flow
 ) -> tuple[Tensor, Slopes]:
     """Returns the gradients of the gates [B, T, 4D], and those before the first position.
 
@@ -116,7 +106,7 @@ def backward(
         gates: activated gates, [B, T, 4D].
         before: h and c before each position, [B, T, 2D].
         kernel: U [D, 4D].
-        masks: as in `lstm_row`.
+        flow: as in `lstm_row`.
     """
     transposed = ops.transpose(kernel)
 
@@ -145,7 +135,7 @@ def backward(
         return Slopes(slopes, ops.where(cut, 0.0, h), ops.where(cut, 0.0, c))
 
     backwards = keras.tree.map_structure(
-        lambda y: ops.flip(y, axis=1), (upstream, gates, before, masks)
+        lambda y: ops.flip(y, axis=1), (upstream, gates, before, flow)
     )
     zero = ops.zeros_like(before[:, 0, : before.shape[-1] // 2])
     found, last = loop(step, backwards, Slopes(ops.zeros_like(gates[:, 0]), zero, zero))

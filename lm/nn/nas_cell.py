@@ -6,9 +6,10 @@ import keras
 from keras import ops
 
 from lm.nn.branch import State
-from lm.nn.cells import Flow, HiddenAndMemory, Product, in_turn
+from lm.nn.cells import HiddenAndMemory, Product, in_turn
 from lm.nn.initializers import Initializer, initializer
 from lm.nn.projections import built_dense
+from lm.nn.scan import Flow
 from lm.parts import part
 from lm.types import Shape, Tensor
 

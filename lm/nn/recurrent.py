@@ -3,7 +3,7 @@
 from keras import ops
 
 from lm.nn.branch import Branch, Context, Factory, State, make, refuse_source
-from lm.nn.cells import Flow
+from lm.nn.scan import Flow
 from lm.parts import part
 from lm.ranges import PositiveInt
 from lm.types import Shape, Tensor

@@ -13,8 +13,9 @@ from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.branch import Factory, State
-from lm.nn.cells import Flow, in_turn, stepping
+from lm.nn.cells import in_turn, stepping
 from lm.nn.dropout import Dropout
+from lm.nn.scan import Flow
 from lm.parts import part
 from lm.ranges import UnitFloat
 from lm.types import Shape, Tensor, Tree

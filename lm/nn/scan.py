@@ -1,6 +1,7 @@
 """Recurrences over the length: linear ones in parallel, others as a loop."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import keras
 from keras import ops
@@ -8,6 +9,21 @@ from keras.src.backend import rnn
 
 from lm.nn.branch import State
 from lm.types import Tensor, Tree
+
+
+class Flow(NamedTuple):
+    """Where a state is reset and where it is held.
+
+    Attributes:
+        resets: bool [B, T, 1], True where the previous state is replaced by zeros.
+        holds: bool [B, T, 1], True where the state is not updated: padding.
+        cuts: bool [B, T, 1], True where no gradient passes through the previous state;
+            `()` for nowhere.
+    """
+
+    resets: Tensor
+    holds: Tensor
+    cuts: Tensor = ()
 
 
 def linear_scan(decay: Tensor, new: Tensor, initial: Tensor) -> Tensor:

@@ -6,10 +6,10 @@ import keras
 from keras import ops
 
 from lm.nn.branch import State
-from lm.nn.cells import Flow, refuse_cuts
+from lm.nn.cells import refuse_cuts
 from lm.nn.initializers import Initializer, initializer
 from lm.nn.projections import built_dense
-from lm.nn.scan import linear_scan
+from lm.nn.scan import Flow, linear_scan
 from lm.parts import part
 from lm.types import Shape, Tensor
 

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from lm.nn.cells import LSTM, Flow, HiddenAndMemory, in_turn
+from lm.nn.cells import LSTM, HiddenAndMemory, in_turn
+from lm.nn.scan import Flow
 from tests.engine import assert_near, differentiate, fill, jit
 
 B, T, D = 3, 7, 4
