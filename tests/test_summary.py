@@ -1,10 +1,12 @@
 """`summarise` makes layers that repeat once, and counts what the whole model has."""
 
+import json
 from typing import Any
 
 import keras
 import pytest
 
+from lm.cli.main import main
 from lm.config import load, macros
 from lm.engines import memory
 from lm.engines.flops import matmul_flops
@@ -37,6 +39,11 @@ def test_counts_what_the_whole_model_has(family):
     assert list(counted.shapes.items()) == [(v.path, tuple(v.shape)) for v in variables]
     assert counted.weights_bytes == memory.size(variables)
     assert counted.flops_per_token == flops // LENGTH
+
+
+def test_counts_rows_as_long_as_the_run_s(capsys):
+    assert main(["summary", "--json", "--gin_file=papers/pretraining/mlm.gin"]) == 0
+    assert json.loads(capsys.readouterr().out)["length"] == 128
 
 
 @pytest.mark.parametrize("name", ["adafactor", "adam_noam"])

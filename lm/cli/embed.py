@@ -93,7 +93,7 @@ def _texts(path: str) -> list[str]:
     """Return the texts of a file; called before the model is loaded."""
     from lm.data.storage import readers
 
-    if Path(path).suffix != ".jsonl":
+    if not readers.is_jsonl(path):
         return list(readers.read_text_lines(path))
     texts = [row["text"] for row in readers.read_jsonl(path, fields=("text",))]
     for number, text in enumerate(texts, 1):

@@ -25,8 +25,6 @@ fields, or any other file with one text per line. The output has one line for ea
 label and the probabilities of all labels, in the order of the header. Texts that are too long are
 truncated (text_pairs.join.cut and .keep), and their number is reported."""
 
-_HEADERS = {".tsv": 1}
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's flags."""
@@ -75,11 +73,8 @@ def _rows(path: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Return the rows of a table, of JSON lines or of plain text."""
     from lm.data.storage import readers
 
-    suffix = Path(path).suffix
-    if suffix == ".tsv":
-        return readers.read_tsv(path, columns=columns)
-    if suffix == ".jsonl":
-        return readers.read_jsonl(path, fields=columns)
+    if _is_table(path) or readers.is_jsonl(path):
+        return readers.read_rows(path, columns=columns)
     if len(columns) > 1:
         wanted = " and ".join(columns)
         raise ConfigError(f"--input={path}: the task reads {wanted}; give a .tsv or .jsonl of them")
@@ -88,7 +83,12 @@ def _rows(path: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 def _line(path: str, number: int) -> str:
     """Return file and line of a row, counted from 0."""
-    return f"{path}:{number + 1 + _HEADERS.get(Path(path).suffix, 0)}"
+    return f"{path}:{number + 1 + _is_table(path)}"
+
+
+def _is_table(path: str) -> bool:
+    """Return whether a file is named as a table, whose first line is a header."""
+    return ".tsv" in Path(path).suffixes
 
 
 def _records(texts: Sequence[Mapping[str, str]], found: Sequence["Prediction"]) -> Iterator[str]:

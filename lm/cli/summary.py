@@ -20,7 +20,7 @@ EXAMPLE = """example:
   lm summary --mesh --gin_file=models/t5_1_1/xxl.gin --gin_file=optim/adafactor.gin \\
     --gin_file=mesh/data_model.gin --gin.DATA_DEVICES=2 --gin.MODEL_DEVICES=8 --device_memory=32"""
 
-_BATCH_SIZE = 32
+_BATCH_SIZE, _LENGTH = 32, 512
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--length",
         type=flags.above_zero(int),
-        default=512,
-        help="tokens per row, on each side of an encoder-decoder (default: 512)",
+        help="tokens per row, on each side of an encoder-decoder (default: the longest of "
+        f"TASK_FEATURE_LENGTHS, else {_LENGTH})",
     )
     parser.add_argument(
         "--variables", action="store_true", help="also list the shape of every variable"
@@ -60,11 +60,12 @@ def run(args: argparse.Namespace) -> int:
     """Print the summary of the macro MODEL."""
     if args.mesh:
         return _run_mesh(args)
-    model = flags.load(args, roots=["MODEL"]).value("MODEL")
+    config = flags.load(args, roots=["MODEL"])
+    model = config.value("MODEL")
 
     from lm.summary import summarise, table
 
-    summary = summarise(model, length=args.length)
+    summary = summarise(model, length=_length(config, args))
     record = summary._asdict()
     shapes = record.pop("shapes")
     if args.json:
@@ -137,7 +138,7 @@ def _rows(config: "Config", args: argparse.Namespace) -> "Features":
     batch_size = config.value("BATCH_SIZE") if config.has("BATCH_SIZE") else _BATCH_SIZE
     rows = args.batch_size or batch_size
     if not (config.has("FEATURE_CONVERTER") and config.has("TASK_FEATURE_LENGTHS")):
-        return token_rows(rows, args.length)
+        return token_rows(rows, _length(config, args))
 
     from lm.data.rows.converter import row_shapes
 
@@ -145,3 +146,11 @@ def _rows(config: "Config", args: argparse.Namespace) -> "Features":
     return {
         name: keras.KerasTensor((rows, *shape), dtype) for name, (shape, dtype) in shapes.items()
     }
+
+
+def _length(config: "Config", args: argparse.Namespace) -> int:
+    """Return the tokens per row: --length, else what the gin files' rows hold."""
+    is_run = config.has("TASK_FEATURE_LENGTHS")
+    return args.length or (
+        max(config.value("TASK_FEATURE_LENGTHS").values()) if is_run else _LENGTH
+    )

@@ -182,9 +182,7 @@ def _labels(path: str, name: str) -> list[str]:
     """Return the labels of a file of documents."""
     from lm.data.storage import readers
 
-    if ".jsonl" in Path(path).suffixes:
-        return [row[name] for row in readers.read_jsonl(path, fields=[name], as_text=[name])]
-    return [row[name] for row in readers.read_tsv(path, columns=[name])]
+    return [row[name] for row in readers.read_rows(path, columns=[name], as_text=[name])]
 
 
 def _command(

@@ -209,6 +209,26 @@ def read_jsonl(
             yield {name: row[name] for name in fields} if fields else row
 
 
+def read_rows(
+    path: Path | str, *, columns: Sequence[str], as_text: Sequence[str] = ()
+) -> Iterator[Row]:
+    """Yields the columns of a file of JSON lines or, by any other name, of a table.
+
+    Args:
+        path: the file.
+        columns: names of columns or fields; each row must have all.
+        as_text: those that may be numbers in JSON; they become text.
+    """
+    if is_jsonl(path):
+        return read_jsonl(path, fields=columns, as_text=as_text)
+    return read_tsv(path, columns=columns)
+
+
+def is_jsonl(path: Path | str) -> bool:
+    """Returns whether a name is that of JSON lines: `.jsonl` or `.json`, also before `.gz`."""
+    return not {".jsonl", ".json"}.isdisjoint(Path(path).suffixes)
+
+
 def _passed(
     path: Path, rows: Iterator[tuple[int, Row]], check: Check | None, report: DefectReport
 ) -> Iterator[Row]:

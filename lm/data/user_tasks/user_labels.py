@@ -232,7 +232,7 @@ def _table(
     Raises:
         UserError: some files are JSON lines and others are not.
     """
-    kinds = {_is_jsonl(path) for paths in files.values() for path in _each(paths)}
+    kinds = {readers.is_jsonl(path) for paths in files.values() for path in _each(paths)}
     if len(kinds) > 1:
         raise UserError("some of the tables are .jsonl and some are not; take one kind")
     if kinds == {True}:
@@ -244,10 +244,6 @@ def _table(
 
 def _each(paths: Paths) -> Sequence[Any]:
     return [paths] if isinstance(paths, str | Path) else paths
-
-
-def _is_jsonl(path: str | Path) -> bool:
-    return bool({".jsonl", ".json"} & set(Path(path).suffixes))
 
 
 def _one(written: str) -> list[str]:

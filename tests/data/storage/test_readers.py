@@ -99,6 +99,15 @@ def test_a_cut_gzip_file_is_never_read_as_a_shorter_one(tmp_path, kept):
         list(readers.read_text_lines(path, on_error="skip"))
 
 
+@pytest.mark.parametrize("name", ["rows.tsv.gz", "rows.jsonl.gz", "rows.json", "rows.table"])
+def test_rows_are_json_lines_or_a_table_by_the_name(tmp_path, name):
+    text = '{"text": "a film", "id": 1}\n' if ".json" in name else "id\ttext\n1\ta film\n"
+    content = gzip.compress(text.encode()) if name.endswith(".gz") else text.encode()
+    (tmp_path / name).write_bytes(content)
+    rows = readers.read_rows(tmp_path / name, columns=["text", "id"], as_text=["id"])
+    assert list(rows) == [{"text": "a film", "id": "1"}]
+
+
 def test_missing_file_and_wrong_choice():
     """Both are errors of one line."""
     with pytest.raises(UserError, match="no file matches 'nowhere"):
