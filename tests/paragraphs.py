@@ -95,8 +95,8 @@ def batch(kind: str, coder: Any = SAMPLING, count: int = 8) -> dict[str, np.ndar
     return next(batches(kind, coder, count))
 
 
-def batches(kind: str, coder: Any = SAMPLING, count: int = 1) -> Any:
+def batches(kind: str, coder: Any = SAMPLING, count: int = 1, **more: Any) -> Any:
     """Yields rows without end."""
-    rows = row_streams.RowStreams(corpus(), settings(kind, coder), count=1, seed=3)
+    rows = row_streams.RowStreams(corpus(), settings(kind, coder, **more), count=1, seed=3)
     while True:
         yield row_streams.batch_of(rows.take(count))

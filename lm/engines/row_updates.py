@@ -12,7 +12,8 @@ of the next row are prefetched before the current one is updated.
 
 import functools
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -100,11 +101,30 @@ def update_rows(tables: Tables, plan: Plan, rates: Rates, batch: Columns) -> flo
     back, parts = np.zeros_like(h), (h.size // width, width)
     share, gradient = np.zeros(len(plan.part), np.float32), np.zeros(len(h), np.float32)
     work = Work(share, h, h.reshape(parts), gradient, back, back.reshape(parts))
-    return _update_rows(tables, plan, rates, batch, work)
+    return _compiled_for(width, h.shape[1])(tables, plan, rates, batch, work)
 
 
-@_loop()
-def _update_rows(tables: Tables, plan: Plan, rates: Rates, batch: Columns, work: Work) -> float:
+@functools.cache
+def _compiled_for(width: int, node_width: int) -> Callable[..., float]:
+    """Returns `_update_rows` compiled for these widths: loops of known length are faster."""
+
+    @_loop()
+    def update(tables: Tables, plan: Plan, rates: Rates, batch: Columns, work: Work) -> float:
+        return _update_rows(tables, plan, rates, batch, work, width, node_width)
+
+    return cast(Callable[..., float], update)
+
+
+@_inlined()
+def _update_rows(
+    tables: Tables,
+    plan: Plan,
+    rates: Rates,
+    batch: Columns,
+    work: Work,
+    width: int,
+    node_width: int,
+) -> float:
     """Updates the tables, using the buffers of the caller."""
     tables, plan = uncounted(tables), uncounted(plan)
     batch, work = uncounted(batch), uncounted(work)
@@ -112,14 +132,14 @@ def _update_rows(tables: Tables, plan: Plan, rates: Rates, batch: Columns, work:
     for row in range(len(batch.nodes)):
         for m in range(batch.nodes.shape[1]):
             prefetch(tables.nodes, batch.nodes[min(row + 1, last), m])
-        _read(tables, plan, batch, row, work)
-        loss += _update_nodes(tables.nodes, batch, row, work, np.float32(rates.nodes))
-        _update_inputs(tables, plan, rates, batch, row, work)
+        _read(tables, plan, batch, row, work, width)
+        loss += _update_nodes(tables.nodes, batch, row, work, np.float32(rates.nodes), node_width)
+        _update_inputs(tables, plan, rates, batch, row, work, width)
     return loss
 
 
 @_inlined()
-def _read(tables: Tables, plan: Plan, batch: Columns, row: int, work: Work) -> None:
+def _read(tables: Tables, plan: Plan, batch: Columns, row: int, work: Work, width: int) -> None:
     """Computes the shares and the vectors H."""
     work.h[:] = 0
     total = ZERO
@@ -129,17 +149,17 @@ def _read(tables: Tables, plan: Plan, batch: Columns, row: int, work: Work) -> N
         work.share[i] = share
         total += share
         if slot < 0:
-            _add(share, tables.documents, batch.documents[row], work.parts, plan.part[i])
+            _add(share, tables.documents, batch.documents[row], work.parts, plan.part[i], width)
         elif share > 0:
-            _add(share, tables.words, batch.context[row, slot], work.parts, plan.part[i])
+            _add(share, tables.words, batch.context[row, slot], work.parts, plan.part[i], width)
     if plan.is_mean:
-        for d in range(work.h.shape[1]):
+        for d in range(width):
             work.h[0, d] /= max(total, ONE)
 
 
 @_inlined()
 def _update_nodes(
-    table: np.ndarray, batch: Columns, row: int, work: Work, rate: np.float32
+    table: np.ndarray, batch: Columns, row: int, work: Work, rate: np.float32, width: int
 ) -> float:
     """Adds rate · Gᵀ H to the nodes and fills in G U, node by node; returns the loss."""
     loss = 0.0
@@ -150,55 +170,55 @@ def _update_nodes(
             continue
         for p in range(len(work.h)):
             a = w * work.share[p] if len(work.h) > 1 else w
-            z = _dot(work.h, p, table, node)
+            z = _dot(work.h, p, table, node, width)
             e = math.exp(-abs(z))  # at most 1
             work.gradient[p] = a * (y - (ONE if z > 0 else e) / (ONE + e))
             loss += a * (max(z, ZERO) + math.log(ONE + e) - y * z)
-        _exchange(work, rate, table, node)
+        _exchange(work, rate, table, node, width)
     return loss
 
 
 @_inlined()
-def _exchange(work: Work, rate: np.float32, table: np.ndarray, node: int) -> None:
+def _exchange(work: Work, rate: np.float32, table: np.ndarray, node: int, width: int) -> None:
     """Fills in G U and adds rate · Gᵀ H to a node; for one vector in one pass over the node."""
     if len(work.h) == 1 and rate > 0:
         gradient = work.gradient[0]
-        for d in range(table.shape[1]):
+        for d in range(width):
             u = table[node, d]
             work.back[0, d] += gradient * u
             table[node, d] = u + rate * gradient * work.h[0, d]
     else:
         for p in range(len(work.h)):
-            _add(work.gradient[p], table, node, work.back, p)
+            _add(work.gradient[p], table, node, work.back, p, width)
         for p in range(len(work.h) if rate > 0 else 0):
-            _add(rate * work.gradient[p], work.h, p, table, node)
+            _add(rate * work.gradient[p], work.h, p, table, node, width)
 
 
 @_inlined()
 def _update_inputs(
-    tables: Tables, plan: Plan, rates: Rates, batch: Columns, row: int, work: Work
+    tables: Tables, plan: Plan, rates: Rates, batch: Columns, row: int, work: Work, width: int
 ) -> None:
     """Adds rate · G U to the inputs, to each its part."""
     for i in range(len(work.share)):
         slot = i - plan.has_document
         rate = work.share[i] * np.float32(rates.documents if slot < 0 else rates.words)
         if rate > 0 and slot < 0:
-            _add(rate, work.back_parts, plan.part[i], tables.documents, batch.documents[row])
+            _add(rate, work.back_parts, plan.part[i], tables.documents, batch.documents[row], width)
         elif rate > 0:
-            _add(rate, work.back_parts, plan.part[i], tables.words, batch.context[row, slot])
+            _add(rate, work.back_parts, plan.part[i], tables.words, batch.context[row, slot], width)
 
 
 @_inlined()
-def _dot(x: np.ndarray, i: int, y: np.ndarray, j: int) -> np.float32:
+def _dot(x: np.ndarray, i: int, y: np.ndarray, j: int, width: int) -> np.float32:
     """Returns x_i · y_j."""
     total = ZERO
-    for d in range(x.shape[1]):
+    for d in range(width):
         total += x[i, d] * y[j, d]
     return total
 
 
 @_inlined()
-def _add(a: np.float32, x: np.ndarray, i: int, y: np.ndarray, j: int) -> None:
+def _add(a: np.float32, x: np.ndarray, i: int, y: np.ndarray, j: int, width: int) -> None:
     """Adds a x_i to y_j."""
-    for d in range(x.shape[1]):
+    for d in range(width):
         y[j, d] += a * x[i, d]

@@ -20,6 +20,8 @@ from lm.parts import part
 from lm.ranges import PositiveInt
 from lm.types import Features, Tree
 
+_PIECES = 4  # of a batch for each thread, so that none waits long for the last
+
 
 @part
 class Engine:
@@ -33,9 +35,8 @@ class Engine:
         optimizer: `sgd.sgd` without momentum, clipping and average.
         features: a batch, or anything with a shape and dtype for each feature.
         microbatches: 1.
-        threads: parts of a batch that are processed in parallel. With more than 1, two threads may
-            write the same table row at once, so that runs, resumed ones too, are not reproducible
-            bit for bit.
+        threads: number of threads. With more than 1, two may write the same table row at once, so
+            that runs, resumed ones too, are not reproducible bit for bit.
 
     Raises:
         ConfigError: the optimizer or a setting is not supported.
@@ -80,7 +81,8 @@ class Engine:
         tables, program = self._owned(), self.program
         rate = program.optimizer.learning_rate
         rates = Rates(*[float(rate)] * 3)
-        blocks = zip(*(np.array_split(x, self.threads) for x in columns(batch)), strict=True)
+        pieces = self.threads * _PIECES
+        blocks = zip(*(np.array_split(x, pieces) for x in columns(batch)), strict=True)
         losses = self.pool.map(
             lambda block: update_rows(tables, self._plan, rates, Columns(*block)), blocks
         )

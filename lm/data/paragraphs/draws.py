@@ -18,16 +18,18 @@ _30, _27, _31, _32 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(32)
 _LOW = np.uint64(0xFFFFFFFF)
 _UNIT = np.float32(2.0**-32)
 _ROUNDS = 6
+ZERO, ONE = np.float32(0), np.float32(1)
 
 
 class Settings(NamedTuple):
     """How a document becomes rows.
 
     Attributes:
-        before: most context words before a word.
-        after: most context words after it.
+        predicted: n, consecutive words that a row predicts, fewer at the end of a document.
+        before: most context words before them.
+        after: most context words after them.
         least: fewest on either side: window sizes are drawn uniformly from here to the maximum.
-        negatives: number of negative samples per word.
+        negatives: k, number of negative samples per row.
         keep: float32 [V], the probability that an occurrence of a word is kept; 0 for ids that are
             no words.
         paths: int32 [V, L]; this and the following as in `lm.data.paragraphs.nodes.Nodes`.
@@ -37,6 +39,7 @@ class Settings(NamedTuple):
         alias: int32 [V].
     """
 
+    predicted: int
     before: int
     after: int
     least: int
@@ -50,17 +53,18 @@ class Settings(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """R rows, C = before + after, M = L + negatives.
+    """R rows, C = before + after, M = n L + k.
 
     Attributes:
         documents: int32 [R], the document of each row.
-        context: int32 [R, C], the words around the predicted one, a slot for each relative
+        context: int32 [R, C], the words around the predicted ones, a slot for each relative
             position; 0 outside the document or the window.
         context_weights: float32 [R, C], 1 for words.
         nodes: int32 [R, M].
         labels: float32 [R, M].
-        node_weights: float32 [R, M]: 0 for padding and for negatives equal to the word; a negative
-            drawn twice counts twice at its first position.
+        node_weights: float32 [R, M], for how many predictions a node counts: a negative for each
+            predicted word that is another, padding for none. A node that is there twice counts at
+            its first position for both, with the mean of the labels.
     """
 
     documents: np.ndarray
@@ -87,7 +91,8 @@ class Corpus(NamedTuple):
 
 def empty_rows(count: int, s: Settings) -> Rows:
     """Returns rows of zeros, to be filled in."""
-    context, nodes = (count, s.before + s.after), (count, s.paths.shape[1] + s.negatives)
+    context = (count, s.before + s.after)
+    nodes = (count, s.predicted * s.paths.shape[1] + s.negatives)
     return Rows(
         documents=np.zeros(count, np.int32),
         context=np.zeros(context, np.int32),
@@ -108,7 +113,7 @@ def rows_of(tokens: np.ndarray, key: np.uint64, s: Settings) -> Rows:
     """
     key = np.uint64(key)  # compiled functions return an int
     kept = kept_words(tokens, key, s.keep)
-    rows = empty_rows(len(kept), s)
+    rows = empty_rows(-(-len(kept) // s.predicted), s)
     _fill(rows, kept, key, s)
     return rows
 
@@ -130,7 +135,7 @@ def fill(
         rows: the rows.
         first: first row to fill in.
         last: one past the last row.
-        place: int64 [2], the document, counted over all epochs, and its next row; updated in
+        place: int64 [2], the document, counted over all epochs, and its next word; updated in
             place.
         kept: the words of that document.
         begun: number of documents begun in all epochs.
@@ -149,7 +154,7 @@ def fill(
         rows.documents[row] = document
         state[0] = _key_of_row(key, place[1])
         _write(rows, row, kept, place[1], state, s)
-        place[1] += 1
+        place[1] += s.predicted
     return kept, begun
 
 
@@ -222,9 +227,9 @@ def _tokens(corpus: Corpus, document: np.int64) -> np.ndarray:
 def _fill(rows: Rows, kept: np.ndarray, key: np.uint64, s: Settings) -> None:
     """Fills in the rows of one document."""
     state = np.empty(1, np.uint64)
-    for row in range(len(kept)):
-        state[0] = _key_of_row(key, row)
-        _write(rows, row, kept, row, state, s)
+    for row in range(len(rows.nodes)):
+        state[0] = _key_of_row(key, row * s.predicted)
+        _write(rows, row, kept, row * s.predicted, state, s)
 
 
 @compiled()
@@ -237,33 +242,54 @@ def _key_of_row(key: np.uint64, position: int) -> np.uint64:
 def _write(
     rows: Rows, row: int, kept: np.ndarray, position: int, state: np.ndarray, s: Settings
 ) -> None:
-    """Fills in the row of the word at a position."""
-    _write_window(rows, row, kept, position, state, s)
-    word, length = kept[position], s.paths.shape[1]
-    for k in range(s.sizes[word]):
-        rows.nodes[row, k], rows.labels[row, k] = s.paths[word, k], s.labels[word, k]
-        rows.node_weights[row, k] = 1
-    for k in range(length, length + s.negatives):
-        drawn = _drawn(state, s)
-        weight = np.float32(drawn != word)
-        for other in range(length, k):
-            if rows.nodes[row, other] == drawn:
-                rows.node_weights[row, other] += weight
-                weight = np.float32(0)
-        rows.nodes[row, k], rows.node_weights[row, k] = drawn, weight
+    """Fills in the row of the words from a position on."""
+    end, length = min(position + s.predicted, len(kept)), s.paths.shape[1]
+    _write_window(rows, row, kept, position, end, state, s)
+    for place in range(position, end):
+        word, first = kept[place], (place - position) * length
+        for k in range(s.sizes[word]):
+            _write_node(rows, row, first + k, first, s.paths[word, k], s.labels[word, k], ONE)
+    for slot in range(s.predicted * length, s.predicted * length + s.negatives):
+        drawn, weight = _drawn(state, s), ZERO
+        for place in range(position, end):
+            weight += np.float32(kept[place] != drawn)
+        _write_node(rows, row, slot, slot, drawn, ZERO, weight)
+
+
+@inlined()
+def _write_node(
+    rows: Rows, row: int, slot: int, known: int, node: int, label: np.float32, weight: np.float32
+) -> None:
+    """Fills in a node, or adds its weight to the one of the known slots that has this node."""
+    for other in range(known):
+        there = rows.node_weights[row, other]
+        if rows.nodes[row, other] == node and there > 0:
+            share = weight / (there + weight)
+            rows.labels[row, other] += share * (label - rows.labels[row, other])
+            rows.node_weights[row, other] += weight
+            weight = ZERO
+    rows.nodes[row, slot], rows.labels[row, slot] = node, label
+    rows.node_weights[row, slot] = weight
 
 
 @inlined()
 def _write_window(
-    rows: Rows, row: int, kept: np.ndarray, position: int, state: np.ndarray, s: Settings
+    rows: Rows,
+    row: int,
+    kept: np.ndarray,
+    position: int,
+    end: int,
+    state: np.ndarray,
+    s: Settings,
 ) -> None:
-    """Fills in the words around a position."""
+    """Fills in the words before a position and from an end on."""
     reach = s.least + _below(_next(state) & _LOW, max(s.before, s.after) - s.least + 1)
-    for slot in range(s.before + s.after):
-        offset = slot - s.before + (slot >= s.before)
-        if 0 <= position + offset < len(kept) and abs(offset) <= reach:
-            rows.context[row, slot] = kept[position + offset]
-            rows.context_weights[row, slot] = 1
+    for back in range(min(reach, s.before, position)):
+        rows.context[row, s.before - 1 - back] = kept[position - 1 - back]
+        rows.context_weights[row, s.before - 1 - back] = 1
+    for ahead in range(min(reach, s.after, len(kept) - end)):
+        rows.context[row, s.before + ahead] = kept[end + ahead]
+        rows.context_weights[row, s.before + ahead] = 1
 
 
 @inlined()

@@ -24,7 +24,7 @@ class Nodes(NamedTuple):
         paths: int32 [V, L], the nodes of each word v, the first sizes[v] of the row.
         labels: float32 [V, L], 1 or 0 for each.
         sizes: int32 [V].
-        negatives: number of negative samples per word.
+        negatives: number of negative samples per row.
         accept: float32 [V], see `alias_table`.
         alias: int32 [V].
     """

@@ -172,7 +172,8 @@ def steps(
 ) -> int:
     """Returns the number of batches in some epochs over the corpus whose words were counted.
 
-    It is the expected number, since sub-sampling is random.
+    It is the expected number, since sub-sampling is random, for documents that are long beside the
+    words that a row predicts.
 
     Args:
         vocabulary: words with their counts.
@@ -185,8 +186,9 @@ def steps(
     """
     if not isinstance(vocabulary, WordVocabulary):
         raise ConfigError("VOCABULARY does not know how often its words are there: set TRAIN_STEPS")
-    kept = keep_probabilities(vocabulary.counts, windows().sample)
-    return max(1, math.ceil(epochs * float(kept @ vocabulary.counts) / batch_size))
+    made = windows()
+    kept = float(keep_probabilities(vocabulary.counts, made.sample) @ vocabulary.counts)
+    return max(1, math.ceil(epochs * kept / (made.predicted * batch_size)))
 
 
 class RowSpec(NamedTuple):

@@ -14,12 +14,16 @@ from lm.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 @part
 class WordWindows:
-    """Contents of a row: C = before + after context words and the M output nodes of a word.
+    """Contents of a row: C = before + after context words and the M output nodes of n words.
+
+    With n > 1, consecutive words are predicted together, from the words around all of them and
+    against the same negatives, so that fewer vectors are read and written for each.
 
     Args:
         nodes: `nodes.negative_sampling` or `nodes.hierarchical_softmax`.
-        before: maximum context words before a word; 0 on both sides for documents alone.
-        after: maximum context words after it; 0 in the paper's distributed memory.
+        predicted: n, 1 in the paper; the loss of a row is the sum over its words.
+        before: maximum context words before them; 0 on both sides for documents alone.
+        after: maximum context words after them; 0 in the paper's distributed memory.
         least: minimum on a side, except at the ends of a document. 1 draws every window's size, as
             word2vec does; equal to `before`, windows are always full.
         sample: t of sub-sampling: a word of frequency f is kept with probability
@@ -35,12 +39,13 @@ class WordWindows:
         self,
         *,
         nodes: NodesOf,
+        predicted: PositiveInt = 1,
         before: NonNegativeInt = 0,
         after: NonNegativeInt = 0,
         least: PositiveInt = 1,
         sample: NonNegativeFloat = 0.0,
     ) -> None:
-        self.nodes, self.sample = nodes, sample
+        self.nodes, self.predicted, self.sample = nodes, predicted, sample
         self.before, self.after, self.least = before, after, least
 
     def settings(self, counts: np.ndarray) -> draws.Settings:
@@ -53,6 +58,7 @@ class WordWindows:
         counts[:SPECIAL_IDS] = 0
         found = self.nodes(counts)
         return draws.Settings(
+            predicted=self.predicted,
             before=self.before,
             after=self.after,
             least=min(self.least, max(self.before, self.after)),

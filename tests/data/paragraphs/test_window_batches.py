@@ -51,6 +51,46 @@ def test_a_window_has_the_words_beside_its_target():
     np.testing.assert_array_equal(found.context_weights, found.context > 0)
 
 
+def test_a_row_of_several_words_has_the_words_around_all_of_them():
+    tokens = np.array([3, 4, 5, 6, 7], np.int32)
+    s = paragraphs.settings("dm_concat", predicted=2)
+    found = draws.rows_of(tokens, draws.key_of(0, 0, 0), s)
+    assert found.nodes[:, :2].tolist() == [[3, 4], [5, 6], [7, 0]]
+    assert found.context.tolist() == [[0, 0, 5, 6], [3, 4, 7, 0], [5, 6, 0, 0]]
+    assert found.node_weights[2, 1] == 0
+
+
+@pytest.mark.parametrize("predicted", [1, 2, 3])
+def test_every_word_has_its_own_nodes_in_a_row_of_several(predicted):
+    """A row says as much as rows of one word each, against the same negatives."""
+    tokens, s = paragraphs.corpus()[0], paragraphs.settings("dbow", predicted=predicted)
+    tree = paragraphs.settings("dbow", paragraphs.TREE, predicted=predicted)
+    single = paragraphs.settings("dbow", paragraphs.TREE)
+    key = draws.key_of(0, 0, 0)
+    words = draws.rows_of(tokens, key, single)
+    for number, rows in enumerate(zip(*draws.rows_of(tokens, key, tree), strict=True)):
+        first = number * predicted
+        each = [totals(*(x[i] for x in words)) for i in range(first, min(first + predicted, 20))]
+        np.testing.assert_allclose(totals(*rows), sum(each), atol=1e-6)
+    for number, rows in enumerate(zip(*draws.rows_of(tokens, key, s), strict=True)):
+        there = tokens[number * predicted : (number + 1) * predicted]
+        one, zero = totals(*rows)
+        np.testing.assert_allclose(one, np.bincount(there, minlength=12), atol=1e-6)
+        others = len(there) - np.bincount(there, minlength=12)
+        drawn = np.round(zero / np.maximum(others, 1))
+        np.testing.assert_allclose(zero, drawn * others, atol=1e-6)
+        assert drawn.sum() <= 3
+
+
+def totals(document, context, context_weights, nodes, labels, weights):
+    """Returns how often each node of a row is a 1, and how often a 0: [2, V]."""
+    del document, context, context_weights
+    known = nodes[weights > 0]
+    assert len(np.unique(known)) == len(known)
+    both = np.stack([weights * labels, weights * (1 - labels)])
+    return np.stack([np.bincount(nodes, x, minlength=12) for x in both])
+
+
 def test_the_reach_of_windows_is_drawn_evenly():
     tokens = np.full(3000, 3, np.int32)
     found = draws.rows_of(tokens, draws.key_of(0, 0, 0), paragraphs.settings("dm_mean"))
@@ -98,9 +138,9 @@ def test_steps_of_an_epoch_are_those_of_its_words():
     vocabulary = words.WordVocabulary({"a": 70, "b": 30})
     made = steps(
         vocabulary=vocabulary,
-        windows=lambda: WordWindows(nodes=paragraphs.SAMPLING, before=1),
+        windows=lambda: WordWindows(nodes=paragraphs.SAMPLING, predicted=2, before=1),
         batch_size=8,
-        epochs=2,
+        epochs=4,
     )
     assert made == 25
 
