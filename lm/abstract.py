@@ -1,10 +1,11 @@
 """Building models from shapes: variables get a path, a shape and a dtype, but no value yet."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 from keras.src.backend.common import global_state
 from numpy.typing import ArrayLike
@@ -26,7 +27,7 @@ def on_shapes(binding: str) -> Iterator[None]:
     # the next scope.
     waiting = list(global_state.get_global_attribute(_WAITING, []))
     try:
-        with wall(binding), _ShapesOnly(initialize_variables=False):
+        with wall(binding), _Values({}):
             yield
     finally:
         global_state.set_global_attribute(_WAITING, waiting)
@@ -48,13 +49,34 @@ def set_value(variable: Any, value: ArrayLike) -> None:
     variable._deferred_initialize()
 
 
-class _ShapesOnly(keras.StatelessScope):
-    """A scope in which variables without a value read as zeros.
+def reading(arrays: Mapping[str, np.ndarray]) -> AbstractContextManager[Any]:
+    """Let models without values compute in the body: every variable reads as the array of its path.
 
-    Keras would trace the initializer at every read; in a mixture of experts once per expert.
+    An array is converted at each read and not kept, so that of memory-mapped ones no more is in
+    memory than the operation at hand needs.
+
+    Args:
+        arrays: path of a variable -> array; variables that are not among them read as zeros.
+    """
+    return _Values(arrays)
+
+
+class _Values(keras.StatelessScope):
+    """A scope in which variables read as arrays, by path, else as zeros.
+
+    Without it Keras would trace the initializer at every read; in a mixture of experts once per
+    expert.
     """
 
+    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
+        super().__init__(initialize_variables=False)
+        self.arrays = arrays
+
     def get_current_value(self, variable: Any) -> Tensor:
-        """Return the value assigned to a variable in this scope, else zeros."""
+        """Return the value assigned to a variable in this scope, else its array, else zeros."""
         value = super().get_current_value(variable)
-        return ops.zeros(variable.shape, variable.dtype) if value is None else value
+        if value is not None:
+            return value
+        if variable.path in self.arrays:
+            return ops.cast(ops.convert_to_tensor(self.arrays[variable.path]), variable.dtype)
+        return ops.zeros(variable.shape, variable.dtype)

@@ -17,7 +17,7 @@ from lm.checkpoint.folder import (
     verify,
     write,
 )
-from lm.checkpoint.restore import assign, load_weights, mapped_weights
+from lm.checkpoint.restore import assign, load_weights, mapped_weights, require_fit
 from lm.checkpoint.store import Store, best, find, latest
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "manifest_of",
     "mapped_weights",
     "read",
+    "require_fit",
     "verify",
     "write",
 ]

@@ -147,8 +147,15 @@ def read(folder: Path, kind: str) -> dict[str, np.ndarray]:
 
 
 def mapped(folder: Path, kind: str) -> dict[str, np.ndarray]:
-    """Return name -> memory-mapped array of one kind."""
-    return read_file(folder / f"{kind}.safetensors")
+    """Return name -> memory-mapped array of one kind; call `verify` first.
+
+    Raises:
+        DamagedError: the file is not valid safetensors, although its hash matches.
+    """
+    try:
+        return read_file(folder / f"{kind}.safetensors")
+    except UserError as error:
+        raise DamagedError(str(error)) from error
 
 
 def _checked(manifest: Manifest) -> Manifest:

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from lm.abstract import set_value
+from lm.abstract import give_values, set_value
 from lm.checkpoint import variable_names
-from lm.checkpoint.folder import CheckpointError, mapped, read, verify
+from lm.checkpoint.folder import CheckpointError, mapped, verify
 
 _MAX_SHOWN = 8
 
@@ -36,6 +36,25 @@ def assign(
     Raises:
         CheckpointError: listing the differences; no variable was changed.
     """
+    allowed = require_fit(variables, arrays, source=source, partial=partial)
+    for name, variable in variables.items():
+        if name not in allowed:
+            set_value(variable, arrays[name])
+    return list(allowed.values())
+
+
+def require_fit(
+    variables: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    *,
+    source: object,
+    partial: Collection[str] = (),
+) -> dict[str, str]:
+    """Return name -> allowed difference; arguments as for `assign`.
+
+    Raises:
+        CheckpointError: listing the other differences.
+    """
     differences = _differences(variables, arrays)
     allowed = {n for n in differences if any(re.search(pattern, n) for pattern in partial)}
     problems = [text for name, text in differences.items() if name not in allowed]
@@ -46,25 +65,17 @@ def assign(
             f"{source} does not fit this model: {shown}{more}. "
             "Load it into the model it was made with, or allow differences with --partial=REGEX"
         )
-    for name, variable in variables.items():
-        if name not in allowed:
-            set_value(variable, arrays[name])
-    return [differences[name] for name in sorted(allowed)]
+    return differences
 
 
-def load_weights(
-    model: keras.Model,
-    folder: Path,
-    *,
-    averaged: bool = True,
-    partial: Collection[str] = (),
-) -> list[str]:
-    """Load the weights of a checkpoint into a built objective, or into its model.
+def load_weights(model: keras.Model, folder: Path, *, partial: Collection[str] = ()) -> list[str]:
+    """Load the weights of a checkpoint, averages if it has them; one tensor is read at a time.
+
+    Variables without a value that are no weights, such as seeds, are initialized afterwards.
 
     Args:
-        model: the objective or the model.
+        model: the built objective, or its model.
         folder: a checkpoint folder.
-        averaged: whether to prefer averaged weights, if there are any.
         partial: regular expressions of names that may differ; see `assign`.
 
     Returns:
@@ -73,14 +84,13 @@ def load_weights(
     Raises:
         CheckpointError: the checkpoint is damaged or does not fit.
     """
-    manifest = verify(folder)
-    arrays = read(folder, "weights")
-    if averaged and "averages" in manifest.tensors:
-        arrays |= read(folder, "averages")
+    arrays = mapped_weights(folder)
     variables = variable_names.weights(model)
     if not variables.keys() & arrays.keys():
         variables = variable_names.model_weights(model)
-    return assign(variables, arrays, source=folder, partial=partial)
+    allowed = assign(variables, arrays, source=folder, partial=partial)
+    give_values(model.variables)
+    return allowed
 
 
 def mapped_weights(folder: Path) -> dict[str, np.ndarray]:

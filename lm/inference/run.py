@@ -12,7 +12,7 @@ import numpy as np
 import lm
 from lm import checkpoint as checkpoints
 from lm import resources
-from lm.abstract import give_values, on_shapes
+from lm.abstract import on_shapes
 from lm.config import parse
 from lm.config.names import INFERENCE
 from lm.data.registry import task_registry
@@ -181,7 +181,7 @@ def load(
 
 
 def build(config: parse.Config) -> trained.Trained:
-    """Returns the model of a configuration with initial weights.
+    """Returns the model of a configuration; its variables have no values yet.
 
     Raises:
         ConfigError: a macro is not defined.
@@ -203,7 +203,7 @@ def build(config: parse.Config) -> trained.Trained:
 
 
 def objective(config: parse.Config, rows: Mapping[str, Any]) -> Any:
-    """Returns the objective of a configuration, its variables made for rows of these shapes."""
+    """Returns the objective of a configuration, on shapes: its variables have no values yet."""
     before = keras.config.dtype_policy()
     try:
         if config.has(DTYPE_POLICY):
@@ -214,7 +214,6 @@ def objective(config: parse.Config, rows: Mapping[str, Any]) -> Any:
             made = config.value(OBJECTIVE)()
             made(row)
             memory.require(memory.Need(memory.size(made.variables), 0, 0, 0))
-        give_values(made.variables)
     finally:
         keras.config.set_dtype_policy(before)
     return made

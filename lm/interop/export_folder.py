@@ -5,7 +5,6 @@ outputs on a fixed probe batch, or nothing is written. If several classes are po
 one that does so is taken.
 """
 
-import gc
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from numpy.typing import DTypeLike
 import lm
 from lm import checkpoint as checkpoints
 from lm import disk
-from lm.abstract import give_values, on_shapes, set_value
+from lm.abstract import on_shapes, reading
 from lm.checkpoint import store
 from lm.checkpoint.variable_names import model_weights
 from lm.config import describe, parse
@@ -133,14 +132,11 @@ def read_source(folder: Path) -> Source:
         raise ConfigError(f"{workdir} has no {CONFIG}: is it the --workdir of a run?")
     config = parse.load([str(workdir / CONFIG)], roots=["MODEL"])
     model = built(config)
-    batch, names = probe(model), model_weights(model)
     # Of an objective with two models, the one that is kept after pre-training.
     found = checkpoints.mapped_weights(folder)
     weights = {name: array for name, array in found.items() if name.startswith(f"{model.name}/")}
-    checkpoints.assign(names, weights, source=folder)
-    outputs = outputs_of(model, batch)
-    del model, names
-    gc.collect()  # a Keras model is a reference cycle; otherwise two models would be in memory
+    checkpoints.require_fit(model_weights(model), weights, source=folder)
+    batch = probe(model)
     vocabulary, labels = text_and_labels(config)
     return Source(
         workdir=workdir,
@@ -150,7 +146,7 @@ def read_source(folder: Path) -> Source:
         vocabulary=vocabulary,
         labels=labels,
         batch=batch,
-        outputs=outputs,
+        outputs=outputs_of(model, weights, batch),
     )
 
 
@@ -163,10 +159,11 @@ def built(config: parse.Config) -> Any:
     return model
 
 
-def outputs_of(model: Any, batch: Batch) -> np.ndarray:
-    """Returns the outputs of a model on the probe, after its weights are loaded."""
-    give_values(model.variables)  # dropout seeds, which the probe does not use
-    return np.asarray(model(batch, training=False), "float64")
+def outputs_of(model: Any, weights: Tensors, batch: Batch) -> np.ndarray:
+    """Returns the outputs of a model without values, whose weights are read as they are used."""
+    arrays = {variable.path: weights[name] for name, variable in model_weights(model).items()}
+    with reading(arrays):
+        return np.asarray(model(batch, training=False), "float64")
 
 
 def text_and_labels(config: parse.Config) -> tuple[Any, tuple[str, ...]]:
@@ -274,11 +271,9 @@ def difference(folder: Path, source: Source) -> float:
     """Returns the relative difference between a written folder's outputs and the run's."""
     found = read_folder(folder)
     model = rebuilt(found)
-    variables = model_weights(model)
-    require_fit(found.weights, {p: v.shape for p, v in variables.items()}, found.variant)
-    for path, variable in variables.items():
-        set_value(variable, np.asarray(found.weights[path], "float32"))
-    outputs = outputs_of(model, source.batch)
+    shapes = {path: variable.shape for path, variable in model_weights(model).items()}
+    require_fit(found.weights, shapes, found.variant)
+    outputs = outputs_of(model, found.weights, source.batch)
     if outputs.shape != source.outputs.shape:
         raise UserError(f"its outputs are {outputs.shape}, the run's {source.outputs.shape}")
     largest = max(1.0, float(np.abs(source.outputs).max()))

@@ -78,7 +78,7 @@ def model_card(card: Card) -> str:
         *(_result(row) for row in results),
         *_last_validation(card.workdir),
         "## Use",
-        "```python\nfrom transformers import AutoConfig, AutoTokenizer\nimport transformers\n\n"
+        "```python\nimport transformers\nfrom transformers import AutoTokenizer\n\n"
         f'tokenizer = AutoTokenizer.from_pretrained("{card.name}")\n'
         f'model = transformers.{card.architecture}.from_pretrained("{card.name}")\n```',
     ]

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from lm.abstract import on_shapes
+from lm.abstract import on_shapes, reading
 from lm.checkpoint import CheckpointError, Store, assign, latest, load_weights
 
 
@@ -62,6 +62,19 @@ def test_what_was_built_on_shapes_gets_no_initial_values(arrays):
         }
     assign(variables, arrays, source="step 3")
     assert all(np.asarray(variable.value).all() for variable in variables.values())
+
+
+def test_what_was_built_on_shapes_computes_from_arrays_that_are_read_as_they_are_used(arrays):
+    with on_shapes("test"):
+        model = Model()
+        model(keras.KerasTensor((1, 3)))
+    kernel, bias = model.dense.kernel, model.dense.bias
+    noise = np.random.default_rng(0)
+    kernel_array, x = noise.normal(size=(3, 2)).astype("float16"), np.ones((1, 3), "float32")
+    with reading({kernel.path: kernel_array}):
+        found = np.asarray(model(x))
+    np.testing.assert_allclose(found, x @ kernel_array.astype("float32"), rtol=1e-6)
+    assert kernel._value is bias._value is None
 
 
 def test_only_what_is_named_is_admitted(variables, arrays):

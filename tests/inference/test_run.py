@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import lm
+from lm import checkpoint
 from lm.data.batching.windows import window_batches
 from lm.errors import UserError
 from lm.inference import own_weights
@@ -32,6 +33,18 @@ def run(kind, tmp_path_factory):
 
 
 PROMPTS = ["ab", "cab", "b"]
+
+
+def test_weights_are_read_into_a_model_without_initial_values(tmp_path, monkeypatch):
+    def recorded(model, folder):
+        valued.extend(v.path for v in model.variables if v._value is not None)
+        return load_weights(model, folder)
+
+    valued, load_weights = [], checkpoint.load_weights
+    monkeypatch.setattr(checkpoint, "load_weights", recorded)
+    run = lm.load(tiny_run.make("continues", tmp_path))
+    assert not valued
+    assert all(v._value is not None for v in run.trained.objective.variables)
 
 
 def test_prompts_together_equal_prompts_alone(run):
