@@ -6,7 +6,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from lm.abstract import give_values, on_shapes
 from lm.nn import masks, stack
 from lm.nn.stack_state import Rows
 from tests.batches import batch, example
@@ -20,7 +19,7 @@ from tests.catalogue import (
     Case,
     part,
 )
-from tests.engine import fill, quick
+from tests.engine import filled, quick
 
 KINDS = {"branch": BRANCHES, "model": MODELS, "objective": [*OBJECTIVES, *OTHER_OBJECTIVES]}
 LENGTH = 12
@@ -57,15 +56,6 @@ def fresh_model(case: Case) -> Any:
 def objective(name: str) -> Any:
     made = find(KINDS["objective"], name).factory()
     return filled(made, shapes(batch(made.model, ROWS, LENGTH)))
-
-
-def filled(made: Any, *inputs: Any) -> Any:
-    """Returns it built on the shapes of its inputs, as training builds, and filled."""
-    with on_shapes("a factory of the catalogue"):
-        made(*inputs)
-    give_values(made.variables)
-    fill(made)
-    return made
 
 
 def shapes(features: Any) -> dict[str, keras.KerasTensor]:

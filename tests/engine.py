@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from lm.abstract import give_values, on_shapes, set_value
+
 BACKEND = keras.backend.backend()
 
 
@@ -130,7 +132,21 @@ def fill(layer: Any) -> None:
         noise = np.random.default_rng(zlib.crc32(variable.path.encode()))
         deviation = variable.shape[0] ** -0.5 if len(variable.shape) > 1 else 0.2
         centre = 1.0 if variable.path.endswith("/scale") else 0.0
-        variable.assign(centre + deviation * noise.standard_normal(variable.shape))
+        set_value(variable, centre + deviation * noise.standard_normal(variable.shape))
+
+
+def filled(layer: Any, *inputs: Any) -> Any:
+    """Returns the layer built on the shapes of its inputs, as training builds, and filled."""
+    with on_shapes("a layer of a test"):
+        layer(*keras.tree.map_structure(_shape_of, inputs))
+    fill(layer)  # first, so that no initializer of a weight is run
+    give_values(layer.variables)
+    return layer
+
+
+def _shape_of(x: Any) -> Any:
+    is_array = hasattr(x, "shape") and not isinstance(x, keras.KerasTensor)
+    return keras.KerasTensor(x.shape, keras.backend.standardize_dtype(x.dtype)) if is_array else x
 
 
 def assert_near(actual: Any, expected: Any, tolerance: float) -> None:

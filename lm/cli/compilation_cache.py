@@ -14,6 +14,7 @@ from lm.data.storage.files import cache_dir
 
 SWITCH = "LM_COMPILATION_CACHE"
 JAX, TENSORFLOW = "JAX_COMPILATION_CACHE_DIR", "TF_XLA_FLAGS"
+SHORTEST = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
 
 
 def start() -> None:
@@ -24,6 +25,8 @@ def start() -> None:
     flags = os.environ.get(TENSORFLOW, "")
     if xla_flags.keras_backend() == "jax":
         os.environ.setdefault(JAX, str(folder))
+        # By default JAX keeps what took a second; initial weights need many small programs.
+        os.environ.setdefault(SHORTEST, "0")
     elif xla_flags.CACHE not in flags:
         os.environ[TENSORFLOW] = f"{flags} {xla_flags.CACHE}={folder}".strip()
 

@@ -169,7 +169,8 @@ class Program:
         gradients = [g * ops.cast(scale, g.dtype) for g in total.gradients]
         touched = [x._replace(gradient=x.gradient * scale).summed() for x in touched]
         every = [*gradients, *(x.distinct() for x in touched)]
-        norm = global_norm(every)
+        sums = squares(every)
+        norm = global_norm(sums)
         accepted = ops.logical_and(ops.isfinite(terms["loss"][0]), ops.isfinite(norm))
         rate = self.optimizer.learning_rate
         with conditional_update(
@@ -182,7 +183,7 @@ class Program:
             accumulation.keep(total)
         found = {**terms, **accumulation.terms(total, norm, self.rows)}
         self.meter.add(found, norm=norm, learning_rate=rate, accepted=accepted)
-        finite = ops.stack([ops.isfinite(square) for square in squares(every)])
+        finite = ops.isfinite(ops.stack(sums))
         after = [
             [
                 ops.where(accepted, new, old)

@@ -191,9 +191,9 @@ class Optimizer:
             weight.assign(old + ops.cast(rate, weight.dtype) * (weight - old))
 
 
-def global_norm(gradients: Sequence[Tensor]) -> Tensor:
-    """Return the square root of the sum of all squares, in float32."""
-    return ops.sqrt(sum(squares(gradients)))
+def global_norm(squares: Sequence[Tensor]) -> Tensor:
+    """Return the global norm of gradients from their sums of squares."""
+    return ops.sqrt(sum(squares))
 
 
 def squares(gradients: Sequence[Tensor]) -> list[Tensor]:

@@ -6,14 +6,14 @@ import pytest
 
 from lm.bench import processor
 from lm.cli import compilation_cache
-from lm.cli.compilation_cache import JAX, SWITCH, TENSORFLOW
+from lm.cli.compilation_cache import JAX, SHORTEST, SWITCH, TENSORFLOW
 from lm.train import metadata
 from lm.xla_flags import CACHE
 
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch, tmp_path):
-    for name in (SWITCH, JAX, TENSORFLOW, "XLA_FLAGS"):
+    for name in (SWITCH, JAX, SHORTEST, TENSORFLOW, "XLA_FLAGS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LM_CACHE_DIR", str(tmp_path))
 
@@ -22,6 +22,7 @@ def test_each_engine_is_told_by_its_own_variable(monkeypatch, tmp_path):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     compilation_cache.start()
     assert os.environ[JAX].startswith(f"{tmp_path}/compiled/jax-")
+    assert os.environ[SHORTEST] == "0"  # small programs too
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     monkeypatch.setenv(TENSORFLOW, "--tf_xla_auto_jit=0")
     compilation_cache.start()

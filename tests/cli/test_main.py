@@ -100,6 +100,12 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"lm {lm.__version__}\n"
 
 
+def test_a_command_rarely_searches_for_garbage() -> None:
+    code = "import gc; from lm.cli.main import main; main(); print(gc.get_threshold()[0])"
+    found = python(f"import sys; sys.argv = ['lm', '--version']; {code}")
+    assert found.stdout.split()[-1] == str(frame.GARBAGE_THRESHOLD)
+
+
 def test_python_m_lm_is_the_command() -> None:
     command = [sys.executable, "-m", "lm", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)

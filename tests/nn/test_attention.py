@@ -9,7 +9,7 @@ from lm.nn.branch import Context
 from lm.nn.position import RotaryPosition
 from tests.built import noise
 from tests.catalogue import WIDTH, part
-from tests.engine import assert_near, fill
+from tests.engine import assert_near, filled
 from tests.nn import reference
 
 B, T, S, H, K = 2, 7, 5, 2, 6
@@ -22,8 +22,7 @@ POSITIONS = np.array([range(T), [0, 1, 2, 0, 1, 2, 3]], "int32")
 
 def made(factory, context, **arguments):
     layer = factory(num_heads=H, name="attention", **arguments)
-    layer(X, context)
-    fill(layer)
+    filled(layer, X, context)
     return layer
 
 

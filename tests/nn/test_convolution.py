@@ -9,7 +9,7 @@ from lm.nn.branch import Context
 from lm.nn.convolution import CausalConvolution, Convolution, SeparableConvolution, around
 from tests.built import noise
 from tests.catalogue import WIDTH
-from tests.engine import assert_near, fill, numpy
+from tests.engine import assert_near, filled, numpy
 from tests.nn import reference
 
 B, T = 2, 9
@@ -30,8 +30,7 @@ def near(x, offset, segments):
 @functools.cache
 def causal(kernel_size):
     layer = CausalConvolution(kernel_size=kernel_size, name="convolution")
-    layer(X, Context())
-    fill(layer)
+    filled(layer, X, Context())
     return layer
 
 
@@ -61,8 +60,7 @@ def test_split_into_heads_or_not_is_the_same():
 
 def test_a_convolution_mixes_its_neighbours():
     layer = Convolution(filters=5, name="convolution")
-    layer(around(X, 3, None))
-    fill(layer)
+    filled(layer, around(X, 3, None))
     w = reference.weights(layer)
     kernel, bias = w["convolution/kernel"], w["convolution/bias"]
     wanted = sum(near(X, j - 1, SEGMENTS) @ kernel[j] for j in range(3)) + bias
@@ -71,8 +69,7 @@ def test_a_convolution_mixes_its_neighbours():
 
 def test_a_separable_convolution_filters_then_mixes():
     layer = SeparableConvolution(filters=5, name="convolution")
-    layer(around(X, 5, None))
-    fill(layer)
+    filled(layer, around(X, 5, None))
     w = reference.weights(layer)
     filtered = sum(w["convolution/taps"][j, :, 0] * near(X, j - 2, SEGMENTS) for j in range(5))
     wanted = filtered @ w["pointwise/kernel"] + w["pointwise/bias"]

@@ -9,7 +9,7 @@ from lm.nn.norm import LayerNorm
 from lm.nn.stack_state import Rows
 from tests.built import model, noise
 from tests.catalogue import WIDTH, part
-from tests.engine import assert_near, fill, numpy
+from tests.engine import assert_near, filled, numpy
 from tests.nn import reference
 
 B, T, S, HEADS = 2, 7, 6, 2
@@ -83,8 +83,7 @@ def tree(layer):
 )
 def test_convolution_block(factory, wanted):
     layer, x, context = factory(norm=NORM, name="block"), noise(1, B, T), Context(segments=REAL)
-    layer(x, context)
-    fill(layer)
+    filled(layer, x, context)
     real = REAL[..., None]
     assert_near(numpy(layer(x, context)[0]) * real, wanted(x, tree(layer), real) * real, 1e-6)
 
@@ -160,8 +159,7 @@ def test_decoder_cell():
 def test_reach(factory, reach):
     """A changed position moves the outputs from reach[0] to reach[1] after it, and no others."""
     layer, x, position = factory(norm=NORM, name="block"), noise(5, 1, 40), 20
-    layer(x, Context())
-    fill(layer)
+    filled(layer, x, Context())
     other = x.copy()
     other[:, position] = noise(6, 1)
     moved = numpy(layer(x, Context())[0]) != numpy(layer(other, Context())[0])

@@ -7,7 +7,7 @@ from keras import activations
 from lm.nn.branch import Context
 from lm.nn.feedforward import FeedForward, GatedFeedForward, gelu_erf, gelu_tanh
 from tests.built import noise
-from tests.engine import assert_near, fill, numpy
+from tests.engine import assert_near, filled, numpy
 from tests.nn import reference
 
 X = noise(1, 2, 7)
@@ -23,8 +23,7 @@ every = pytest.mark.parametrize("name", ACTIVATIONS)
 
 def made(factory, activation, **arguments):
     layer = factory(intermediate_dim=24, activation=activation, name="ff", **arguments)
-    layer(X, Context())
-    fill(layer)
+    filled(layer, X, Context())
     return layer, reference.weights(layer)
 
 

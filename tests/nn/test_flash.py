@@ -9,7 +9,7 @@ from lm.nn.flash import MixedChunkAttention
 from lm.nn.relative import ToeplitzBias
 from tests.built import noise
 from tests.catalogue import part
-from tests.engine import assert_near, fill, numpy, quick
+from tests.engine import assert_near, filled, numpy, quick
 from tests.nn import reference
 from tests.nn.test_gau import UNIT, split, squared_relu
 
@@ -33,8 +33,7 @@ def made(mask, normalizer=flash.tokens_read, chunk_size=C, **arguments):
         name="flash",
         **arguments,
     )
-    layer(X, Context(positions=POSITIONS, segments=SEGMENTS))
-    fill(layer)
+    filled(layer, X, Context(positions=POSITIONS, segments=SEGMENTS))
     return layer
 
 
@@ -130,6 +129,7 @@ def test_a_later_token_of_the_own_chunk_or_of_another_changes_nothing():
 def test_a_state_goes_on_from_any_place(splits):
     layer, position = made(masks.causal), np.arange(T, dtype="int32")[None]
     whole = numpy(layer(X, Context(positions=position))[0])
+    goes_on = quick(lambda x, context, state: layer(x, context, state=state))
     state, first = layer.initial_state(1, T), 0
     sizes = [leaf.shape for leaf in state]
     for count in splits:
@@ -139,7 +139,7 @@ def test_a_state_goes_on_from_any_place(splits):
             index=np.array([first], "int32"),
             carried=np.ones(1, "int32"),
         )
-        y, state = layer(X[:, new], context, state=state)
+        y, state = goes_on(X[:, new], context, state)
         assert_near(y, whole[:, new], 1e-6)
         first += count
     assert [leaf.shape for leaf in state] == sizes

@@ -13,7 +13,7 @@ from lm.nn.position import RotaryPosition, ScaledSinusoidalPosition
 from lm.nn.relative import RotaryBias, ToeplitzBias
 from tests.built import noise
 from tests.catalogue import WIDTH, part
-from tests.engine import assert_near, fill, numpy
+from tests.engine import assert_near, filled, numpy
 from tests.nn import reference
 
 B, T, F, K, N = 2, 7, 24, 6, 32
@@ -31,8 +31,7 @@ def made(kernel=gau.squared_relu_kernel, unit=UNIT, **arguments):
     layer = GatedAttentionUnit(
         unit=unit, kernel=kernel, max_sequence_length=N, name="gau", **arguments
     )
-    layer(X, CONTEXT)
-    fill(layer)
+    filled(layer, X, CONTEXT)
     return layer
 
 
@@ -119,8 +118,7 @@ def test_scaled_sinusoidal_positions_begin_small():
 
 def test_rotary_bias_is_the_product_of_two_turned_vectors():
     layer = RotaryBias(dim=K, name="bias")
-    layer(ROW_POSITIONS, ROW_POSITIONS)
-    fill(layer)
+    filled(layer, ROW_POSITIONS, ROW_POSITIONS)
     w = reference.weights(layer)
     rotated = [
         reference.rotate(np.tile(w[f"bias/{side}_bias"], (1, 1, T, 1)), ROW_POSITIONS)[0, 0]

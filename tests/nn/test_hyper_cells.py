@@ -15,7 +15,7 @@ from lm.nn.norm import LayerNorm
 from lm.nn.recurrent import Recurrent
 from tests.built import noise
 from tests.catalogue import part
-from tests.engine import assert_near, fill, numpy
+from tests.engine import assert_near, filled, numpy
 from tests.nn.reference import layer_norm, sigmoid
 
 NORM = part(LayerNorm, epsilon=1e-3)
@@ -65,8 +65,7 @@ def hyper_lstm(x, w, h, c, small_h, small_c):
 @functools.cache
 def branch(name):
     made = Recurrent(cell=HYPER[name], name="recurrent")
-    made(X, Context())
-    fill(made)
+    filled(made, X, Context())
     return made
 
 

@@ -11,9 +11,9 @@ from lm.nn.branch import Context
 from lm.nn.input_feeding import InputFeeding, last_state
 from lm.nn.luong import AdditiveScore, DotScore, LuongAttention
 from tests.batches import batch
-from tests.built import A, C, filled, noise, shapes
+from tests.built import A, C, noise, shapes
 from tests.catalogue import EMBEDDING, WIDTH, part
-from tests.engine import assert_near, fill, numpy, quick
+from tests.engine import assert_near, filled, numpy, quick
 from tests.nn import reference
 from tests.nn.reference import sigmoid
 
@@ -30,8 +30,7 @@ def fed():
     made = InputFeeding(
         cells=[part(cells.LSTM), part(cells.LSTM)], attention=ATTENTION, name="feeding"
     )
-    made(X, CONTEXT)
-    fill(made)
+    filled(made, X, CONTEXT)
     return made
 
 
@@ -102,8 +101,7 @@ def test_the_cells_begin_with_the_states_of_the_encoder():
 
 def test_bahdanaus_decoder_is_its_equations():
     made = BahdanauDecoder(cell=part(cells.GRU), score=part(AdditiveScore), name="decoder")
-    made(X, CONTEXT)
-    fill(made)
+    filled(made, X, CONTEXT)
     w, y = by_path(made), numpy(quick(lambda x: made(x, CONTEXT)[0])(X))
     for found, row, memory, seen in zip(y, X, MEMORY.astype("float64"), SEEN, strict=True):
         s, memory = ZEROS, memory[seen]

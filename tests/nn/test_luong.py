@@ -10,7 +10,7 @@ from lm.nn.branch import Context
 from lm.nn.luong import AdditiveScore, DotScore, GeneralScore, LuongAttention
 from tests.built import noise
 from tests.catalogue import part
-from tests.engine import assert_near, fill, numpy
+from tests.engine import assert_near, filled, numpy
 from tests.nn import reference
 
 X, MEMORY = noise(1, 2, 4), noise(2, 2, 6)
@@ -36,8 +36,7 @@ SCORES = {DotScore: dot, GeneralScore: general, AdditiveScore: additive}
 @functools.cache
 def branch(score):
     made = LuongAttention(score=part(score), name="attention")
-    made(X, Context(memory=MEMORY))
-    fill(made)
+    filled(made, X, Context(memory=MEMORY))
     return made
 
 

@@ -17,7 +17,7 @@ from lm.nn.routing import Choices, report_load
 from lm.nn.stack import Stack
 from tests.built import WIDTH, noise
 from tests.catalogue import EXPERT_CHOICE, FEED, SWITCH, TOP_TWO, mixture, part
-from tests.engine import assert_all_near, assert_near, differentiate, fill, numpy, quick
+from tests.engine import assert_all_near, assert_near, differentiate, filled, numpy, quick
 from tests.nn import reference
 
 E, S = 4, 12
@@ -33,8 +33,7 @@ routers = pytest.mark.parametrize("router", [STILL, BOTH, EXPERT_CHOICE], ids=la
 
 def made(factory, **changes):
     layer = part(factory, **changes)(name="mixture")
-    layer(X, Context(segments=SEGMENTS))
-    fill(layer)
+    filled(layer, X, Context(segments=SEGMENTS))
     return layer
 
 

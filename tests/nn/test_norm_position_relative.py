@@ -9,7 +9,7 @@ from lm.nn.position import LearnedPosition, RotaryPosition, SinusoidalPosition
 from lm.nn.relative import RelativeBias, bucket
 from tests.built import noise
 from tests.catalogue import WIDTH
-from tests.engine import assert_near, fill, numpy
+from tests.engine import assert_near, filled, numpy
 from tests.nn import reference
 
 X = noise(1, 2, 7)
@@ -17,8 +17,7 @@ POSITIONS = np.array([range(7), [0, 1, 2, 0, 1, 2, 3]], "int32")
 
 
 def built(layer, *inputs):
-    layer(*inputs)
-    fill(layer)
+    filled(layer, *inputs)
     return layer, {name.split("/")[-1]: a for name, a in reference.weights(layer).items()}
 
 

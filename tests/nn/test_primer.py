@@ -13,7 +13,7 @@ from lm.nn.norm import LayerNorm
 from lm.nn.primer import PrimerNorm, SharedHeads
 from tests.built import noise
 from tests.catalogue import WIDTH
-from tests.engine import assert_near, differentiate, fill, numpy
+from tests.engine import assert_near, differentiate, filled, numpy
 from tests.nn import reference
 
 B, T, H, K = 2, 7, 2, 6
@@ -32,8 +32,7 @@ def attention(**arguments):
         name="attention",
         **arguments,
     )
-    layer(X, CONTEXT)
-    fill(layer)
+    filled(layer, X, CONTEXT)
     return layer, reference.weights(layer)
 
 

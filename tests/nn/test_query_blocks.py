@@ -11,7 +11,7 @@ from lm.nn.attention import SelfAttention
 from lm.nn.branch import Context
 from lm.nn.dropout import Dropout
 from tests.built import noise
-from tests.engine import assert_all_near, assert_near, differentiate, fill, jit, numpy, quick
+from tests.engine import assert_all_near, assert_near, differentiate, filled, jit, numpy, quick
 
 B, T, H, RATE = 2, 10, 2, 0.25
 X = noise(0, B, T)
@@ -31,8 +31,7 @@ def cut(monkeypatch):
 
 def layer(dropout=0.0):
     made = SelfAttention(num_heads=H, dropout=dropout, name="attention")
-    made(X, Context())
-    fill(made)
+    filled(made, X, Context())
     return made
 
 

@@ -15,7 +15,7 @@ from lm.nn.recurrent import Recurrent
 from lm.nn.sru import SRU
 from tests.built import noise
 from tests.catalogue import part
-from tests.engine import assert_near, fill, numpy
+from tests.engine import assert_near, filled, numpy
 from tests.nn import reference
 from tests.nn.reference import sigmoid
 
@@ -95,8 +95,7 @@ every = pytest.mark.parametrize("cell", CELLS)
 @functools.cache
 def branch(cell):
     made = Recurrent(cell=part(cell), name="recurrent")
-    made(X, Context())
-    fill(made)
+    filled(made, X, Context())
     return made
 
 

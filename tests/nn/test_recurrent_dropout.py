@@ -16,7 +16,7 @@ from lm.nn.recurrent_dropout import RecurrentDropout, WeightDrop, Zoneout
 from lm.nn.reports import collect
 from tests.built import noise
 from tests.catalogue import WIDTH, part
-from tests.engine import assert_near, fill, numpy, quick
+from tests.engine import assert_near, filled, numpy, quick
 from tests.nn import reference
 from tests.nn.test_recurrent import SEGMENTS, lstm
 
@@ -30,8 +30,7 @@ ZEROS = np.zeros(WIDTH), np.zeros(WIDTH)
 def branch(kind, **arguments):
     arguments = {k: list(v) if isinstance(v, tuple) else v for k, v in arguments.items()}
     made = Recurrent(cell=part(kind, cell=CELL, **arguments), name="recurrent")
-    made(X, Context())
-    fill(made)
+    filled(made, X, Context())
     return made
 
 

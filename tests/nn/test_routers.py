@@ -14,7 +14,7 @@ from lm.nn.reports import collect
 from lm.nn.routers import ExpertChoiceRouter, SwitchRouter, TopTwoRouter
 from lm.nn.routing import Competition
 from tests.built import WIDTH, noise
-from tests.engine import assert_near, fill, numpy
+from tests.engine import assert_near, filled, numpy
 from tests.nn import reference
 
 E, S = 4, 12
@@ -32,8 +32,7 @@ every = pytest.mark.parametrize("kind", SETTINGS)
 
 def made(kind, **changes):
     router = kind(**SETTINGS[kind] | changes, name="router")
-    router(X, competition(S))
-    fill(router)
+    filled(router, X, competition(S))
     return router
 
 

@@ -12,7 +12,7 @@ from lm.nn.stack import Stack
 from lm.nn.stack_state import Rows
 from tests.built import MEMORY, noise
 from tests.catalogue import BRANCHES, RELATIVE, SELF, having
-from tests.engine import assert_near, fill, numpy, quick
+from tests.engine import assert_near, filled, numpy, quick
 
 CUT, LENGTH = 5, 12
 SEGMENTS = np.array([[1] * CUT + [2] * (LENGTH - CUT)], "int32")
@@ -20,8 +20,7 @@ MEMORY_SEGMENTS = np.array([[1, 1, 2, 2, 2]], "int32")
 
 
 def made(stack, *inputs):
-    stack(*inputs)
-    fill(stack)
+    filled(stack, *inputs)
     return quick(stack)
 
 
@@ -89,8 +88,7 @@ def test_two_streams_read_the_same_keys(branch):
     mask = masks.causal(positions, positions)[:, None]
     content = Context(positions=positions, mask=mask)
     query = content._replace(source=Source(x, positions, None))
-    layer(x, content)
-    fill(layer)
+    filled(layer, x, content)
     y = numpy(layer(x, content)[0])
     assert_near(layer(x, query)[0], y, 1e-6)
     other = noise(2, 1, LENGTH)

@@ -8,7 +8,7 @@ from lm.nn import masks, stack
 from lm.nn.stack_state import Rows
 from lm.nn.transformer_xl import MemoryAttention
 from tests.catalogue import WIDTH, part
-from tests.engine import assert_near, fill, numpy
+from tests.engine import assert_near, filled, numpy
 from tests.nn import reference
 
 B, T, M, H, K = 2, 5, 4, 2, 6
@@ -43,8 +43,7 @@ def attend(w, x, memory):
 @pytest.fixture(scope="module")
 def made():
     made = stack.Stack(num_layers=1, layers=[LAYER], mask=masks.causal, name="stack")
-    made(X)
-    fill(made)
+    filled(made, X)
     return made
 
 

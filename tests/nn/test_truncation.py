@@ -14,7 +14,7 @@ from lm.nn.recurrent import Recurrent
 from lm.nn.sru import SRU
 from tests.built import noise
 from tests.catalogue import part
-from tests.engine import differentiate, fill, numpy
+from tests.engine import differentiate, filled, numpy
 
 T = 8
 SEGMENTS = np.array([[1] * 5 + [2] * 3, [1] * 7 + [0]], "int32")
@@ -25,8 +25,7 @@ def gradients(truncation):
     """Returns y, and |d y_last / d x_t| summed over the width, [B, T], of each row's segment 1."""
     x = keras.Variable(noise(1, 2, T), name="x")
     made = Recurrent(cell=part(LSTM), truncation=truncation, name="recurrent")
-    made(x, Context(segments=SEGMENTS))
-    fill(made)
+    filled(made, x, Context(segments=SEGMENTS))
     last = np.array([4, 6])
 
     def loss():

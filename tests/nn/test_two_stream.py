@@ -11,7 +11,7 @@ from lm.nn.two_stream_attention import TwoStreamAttention
 from lm.nn.two_stream_stack import Extras, Predicted, TwoStreamStack
 from lm.objectives.permutation import attention_masks
 from tests.catalogue import WIDTH, part
-from tests.engine import assert_near, fill, numpy, quick
+from tests.engine import assert_near, filled, numpy, quick
 from tests.nn import reference
 
 B, T, M, H, K = 2, 6, 4, 2, 6
@@ -74,8 +74,7 @@ def deep():
 
 def stack(layers, num_layers):
     made = TwoStreamStack(num_layers=num_layers, layers=layers, name="stack")
-    made(X, Rows(), Extras(Predicted(POSITIONS), TYPES))
-    fill(made)
+    filled(made, X, Rows(), Extras(Predicted(POSITIONS), TYPES))
     return made
 
 

@@ -13,9 +13,8 @@ from lm.objectives.auxiliary import Auxiliary
 from lm.objectives.labels import Labels
 from lm.objectives.linear_gain import LinearGain
 from lm.objectives.token_prediction import TokenPrediction
-from tests.built import filled
 from tests.catalogue import WIDTH, family, part
-from tests.engine import assert_near, numpy, quick
+from tests.engine import assert_near, filled, numpy, quick
 from tests.nn.reference import sigmoid
 
 TOKENS = np.array([[3, 5, 2, 7, 4], [6, 1, 9, 0, 0]], "int32")

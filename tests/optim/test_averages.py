@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lm.optim.averages import NonMonotonic, Uniform
-from lm.optim.optimizer import Optimizer, global_norm
+from lm.optim.optimizer import Optimizer, global_norm, squares
 
 
 def descent(variable, average):
@@ -16,7 +16,7 @@ def descent(variable, average):
 
     def update(gradient):
         gradients = [keras.ops.full((1,), float(gradient))]
-        optimizer.apply(gradients, global_norm(gradients))
+        optimizer.apply(gradients, global_norm(squares(gradients)))
         return float(weight[0]), float(optimizer.averages[0][0])
 
     return optimizer, update

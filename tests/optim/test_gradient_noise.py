@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lm.optim.gradient_noise import GradientNoise, noisy
-from lm.optim.optimizer import Optimizer, global_norm
+from lm.optim.optimizer import Optimizer, global_norm, squares
 
 SIZE = 4000
 
@@ -40,7 +40,7 @@ def moves(variable, seed, updates=2):
     for _ in range(updates):
         before = [np.asarray(w.value).copy() for w in weights]
         gradients = [keras.ops.full(w.shape, 1e3) for w in weights]
-        optimizer.apply(gradients, global_norm(gradients))
+        optimizer.apply(gradients, global_norm(squares(gradients)))
         found += [np.ravel(b - w.value) for b, w in zip(before, weights, strict=True)]
     return np.stack(found)
 

@@ -7,7 +7,7 @@ import pytest
 from lm.errors import UserError
 from lm.optim import adamw
 from lm.optim.layer_rates import ByDepth, depths
-from lm.optim.optimizer import global_norm
+from lm.optim.optimizer import global_norm, squares
 from tests.golden import trees
 from tests.optim.test_optimizer import apply, numpy, reference
 
@@ -81,7 +81,7 @@ def test_a_frozen_weight_is_not_trained(variable):
     trained = [weight for weight in weights if weight.trainable]
     optimizer.build(trained)
     assert sum("layer" in slot.path or "head" in slot.path for slot in optimizer.slots) == 4
-    optimizer.apply([keras.ops.ones(1)] * 2, global_norm([keras.ops.ones(1)] * 2))
+    optimizer.apply([keras.ops.ones(1)] * 2, global_norm(squares([keras.ops.ones(1)] * 2)))
     assert [float(weight[0]) == 1.0 for weight in weights] == [True, True, False, False]
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lm.optim import Optimizer, adafactor, adamw
-from lm.optim.optimizer import UNDECAYED, global_norm
+from lm.optim.optimizer import UNDECAYED, global_norm, squares
 
 
 def numpy(x):
@@ -14,7 +14,7 @@ def numpy(x):
 
 def apply(optimizer, *gradients):
     tensors = [keras.ops.convert_to_tensor(g, "float32") for g in gradients]
-    optimizer.apply(tensors, global_norm(tensors))
+    optimizer.apply(tensors, global_norm(squares(tensors)))
 
 
 def reference(weight, gradients, *, rate, decay, epsilon=1e-8):
