@@ -9,6 +9,7 @@ import functools
 from typing import Any
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.types.containers import BaseTuple
@@ -17,6 +18,7 @@ from numba.extending import intrinsic
 compiled = functools.partial(numba.njit, cache=True, nogil=True, error_model="numpy")
 inlined = functools.partial(compiled, inline="always")
 
+ZERO, ONE = np.float32(0), np.float32(1)  # Python's own numbers would widen sums to float64
 LINE = 16  # float32 numbers in a cache line
 _INT, _BYTES = ir.IntType(32), ir.IntType(8).as_pointer()
 _FOR_WRITING, _KEEP, _DATA = (ir.Constant(_INT, x) for x in (1, 3, 1))

@@ -41,9 +41,13 @@ def test_counts_what_the_whole_model_has(family):
     assert counted.flops_per_token == flops // LENGTH
 
 
-def test_counts_rows_as_long_as_the_run_s(capsys):
-    assert main(["summary", "--json", "--gin_file=papers/pretraining/mlm.gin"]) == 0
-    assert json.loads(capsys.readouterr().out)["length"] == 128
+UNSAID = ("--gin.TASK_FEATURE_LENGTHS={}", "--gin.MAX_SEQUENCE_LENGTH=512")
+
+
+@pytest.mark.parametrize(("given", "length"), [((), 128), (UNSAID, 512)])
+def test_counts_rows_as_long_as_the_run_s(capsys, given, length):
+    assert main(["summary", "--json", "--gin_file=papers/pretraining/mlm.gin", *given]) == 0
+    assert json.loads(capsys.readouterr().out)["length"] == length
 
 
 @pytest.mark.parametrize("name", ["adafactor", "adam_noam"])

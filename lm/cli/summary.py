@@ -151,6 +151,5 @@ def _rows(config: "Config", args: argparse.Namespace) -> "Features":
 def _length(config: "Config", args: argparse.Namespace) -> int:
     """Return the tokens per row: --length, else what the gin files' rows hold."""
     is_run = config.has("TASK_FEATURE_LENGTHS")
-    return args.length or (
-        max(config.value("TASK_FEATURE_LENGTHS").values()) if is_run else _LENGTH
-    )
+    lengths = config.value("TASK_FEATURE_LENGTHS").values() if is_run else ()
+    return args.length or max(lengths, default=_LENGTH)

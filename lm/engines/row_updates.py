@@ -17,12 +17,11 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from lm.numba_loops import compiled, prefetch, uncounted
+from lm.numba_loops import ONE, ZERO, compiled, prefetch, uncounted
 
 # Sums may be reordered, so that they are vectorised; NaN and infinity are still respected.
 _loop = functools.partial(compiled, fastmath={"reassoc", "contract"})
 _inlined = functools.partial(_loop, inline="always")
-ZERO, ONE = np.float32(0), np.float32(1)
 
 
 class Plan(NamedTuple):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lm.numba_loops import compiled, inlined, uncounted
+from lm.numba_loops import ONE, ZERO, compiled, inlined, uncounted
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -18,7 +18,6 @@ _30, _27, _31, _32 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(32)
 _LOW = np.uint64(0xFFFFFFFF)
 _UNIT = np.float32(2.0**-32)
 _ROUNDS = 6
-ZERO, ONE = np.float32(0), np.float32(1)
 
 
 class Settings(NamedTuple):
@@ -240,19 +239,19 @@ def _key_of_row(key: np.uint64, position: int) -> np.uint64:
 
 @inlined()
 def _write(
-    rows: Rows, row: int, kept: np.ndarray, position: int, state: np.ndarray, s: Settings
+    rows: Rows, row: int, kept: np.ndarray, start: int, state: np.ndarray, s: Settings
 ) -> None:
     """Fills in the row of the words from a position on."""
-    end, length = min(position + s.predicted, len(kept)), s.paths.shape[1]
-    _write_window(rows, row, kept, position, end, state, s)
-    for place in range(position, end):
-        word, first = kept[place], (place - position) * length
+    end, length = min(start + s.predicted, len(kept)), s.paths.shape[1]
+    _write_window(rows, row, kept, start, end, state, s)
+    for position in range(start, end):
+        word, first = kept[position], (position - start) * length
         for k in range(s.sizes[word]):
             _write_node(rows, row, first + k, first, s.paths[word, k], s.labels[word, k], ONE)
     for slot in range(s.predicted * length, s.predicted * length + s.negatives):
         drawn, weight = _drawn(state, s), ZERO
-        for place in range(position, end):
-            weight += np.float32(kept[place] != drawn)
+        for position in range(start, end):
+            weight += np.float32(kept[position] != drawn)
         _write_node(rows, row, slot, slot, drawn, ZERO, weight)
 
 
@@ -277,15 +276,15 @@ def _write_window(
     rows: Rows,
     row: int,
     kept: np.ndarray,
-    position: int,
+    start: int,
     end: int,
     state: np.ndarray,
     s: Settings,
 ) -> None:
-    """Fills in the words before a position and from an end on."""
+    """Fills in the words before a start and from an end on."""
     reach = s.least + _below(_next(state) & _LOW, max(s.before, s.after) - s.least + 1)
-    for back in range(min(reach, s.before, position)):
-        rows.context[row, s.before - 1 - back] = kept[position - 1 - back]
+    for back in range(min(reach, s.before, start)):
+        rows.context[row, s.before - 1 - back] = kept[start - 1 - back]
         rows.context_weights[row, s.before - 1 - back] = 1
     for ahead in range(min(reach, s.after, len(kept) - end)):
         rows.context[row, s.before + ahead] = kept[end + ahead]
