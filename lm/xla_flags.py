@@ -7,8 +7,9 @@ flag is set only if Keras runs on JAX: TensorFlow's own XLA is correct, and 4 % 
 
 import json
 import os
-from importlib import metadata
 from pathlib import Path
+
+from lm.installed import version
 
 WRONG_SUMS = "0.10.2"
 FUSIONS = "--xla_cpu_experimental_ynn_fusion_type"
@@ -21,7 +22,7 @@ def guard() -> None:
 
     No other release gets the flag: XLA aborts the process on a flag it does not know.
     """
-    if keras_backend() == "jax" and _jaxlib() == WRONG_SUMS:
+    if keras_backend() == "jax" and version("jaxlib") == WRONG_SUMS:
         os.environ["XLA_FLAGS"] = guarded(os.environ.get("XLA_FLAGS", ""))
 
 
@@ -69,11 +70,3 @@ def published_case() -> tuple[float, float]:
     eye = jnp.eye(3)
     squares = jax.jit(jax.vmap(lambda row: jnp.sum((eye @ row) ** 2)))(x)  # [N]
     return float(squares[-1]), float((_ROWS - 1) ** 2)
-
-
-def _jaxlib() -> str | None:
-    """Return the version of jaxlib."""
-    try:
-        return metadata.version("jaxlib")
-    except metadata.PackageNotFoundError:
-        return None

@@ -4,8 +4,9 @@ import getpass
 import os
 import platform
 import tempfile
-from importlib import metadata
 from pathlib import Path
+
+from lm.installed import version
 
 CPUINFO = Path("/proc/cpuinfo")
 # Each library reads its limit when it is loaded, so `limit` must be called before any import.
@@ -77,13 +78,7 @@ def instructions(cpuinfo: str | None = None) -> list[str]:
 
 def versions() -> dict[str, str]:
     """Return the versions of the installed engines and peers."""
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    return {name: found for name in LIBRARIES if (found := version(name))}
 
 
 def _fields(cpuinfo: str | None) -> dict[str, str]:

@@ -6,11 +6,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lm.errors import UserError
-from lm.interop.bert import TOKENS
+from lm.interop.bert import BERT_MASKED, TOKENS
 from lm.interop.electra import ELECTRA, ELECTRA_GENERATOR
 from lm.interop.funnel import FUNNEL
-from lm.interop.huggingface import family, theirs
+from lm.interop.gpt2 import GPT2
+from lm.interop.huggingface import theirs
 from lm.interop.renaming import Family, Rule, linear, same
+from lm.interop.switch import SWITCH
+from lm.interop.t5 import T5, T5_1_1
+from lm.interop.xlnet import XLNET
 from lm.nn.attention import SelfAttention
 from lm.nn.cells import LSTM
 from lm.nn.dropout import Dropout
@@ -152,13 +156,13 @@ CELL = "decoder_only/decoder/layer_{i}_0/branch_recurrent/cell"
 
 
 TYPES = {
-    "gpt2": Kind(family("gpt2"), stacked),
-    "t5": Kind(family("t5"), stacked),
-    "t5_1_1": Kind(family("t5_1_1"), stacked),
-    "switch": Kind(family("switch"), sparse),
+    "gpt2": Kind(GPT2, stacked),
+    "t5": Kind(T5, stacked),
+    "t5_1_1": Kind(T5_1_1, stacked),
+    "switch": Kind(SWITCH, sparse),
     "funnel_masked": Kind(FUNNEL_MASKED, shortening),
-    "bert_masked": Kind(family("bert_masked"), encoding),
-    "xlnet_permutation": Kind(family("xlnet_permutation"), encoding),
+    "bert_masked": Kind(BERT_MASKED, encoding),
+    "xlnet_permutation": Kind(XLNET, encoding),
     "electra": Kind(
         _alone(
             *_renamed(ELECTRA.rules, "encoder", "discriminator.{}".format),

@@ -7,15 +7,14 @@ its six admitted packages define, from the user's modules what they define thems
 import importlib
 import inspect
 import os
-import pkgutil
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lm.config.names import KERAS_ROOTS, OWN_ROOTS, REFUSED, did_you_mean, lies_in
-from lm.config.syntax import Binding, Import, Origin, Reference, leaves
+from lm.config import outline
+from lm.config.names import KERAS_ROOTS, OWN_ROOTS, did_you_mean, lies_in
+from lm.config.syntax import Binding, Import, Origin, Reference, named, references
 from lm.errors import ConfigError
 from lm.parts import Use, use_of
 from lm.wall import trust
@@ -54,39 +53,14 @@ def import_module(statement: Import) -> ModuleType:
             raise ConfigError(
                 f"{statement.origin}: importing '{statement.module}' fails: {error}"
             ) from error
-        raise ConfigError(f"{statement.origin}: {_unknown_module(statement.module)}") from error
+        raise ConfigError(
+            f"{statement.origin}: {outline.unknown_module(statement.module)}"
+        ) from error
     except Exception as error:
         raise ConfigError(
             f"{statement.origin}: importing '{statement.module}' fails: "
             f"{type(error).__name__}: {error}"
         ) from error
-
-
-def _unknown_module(module: str) -> str:
-    """Return the message for a module that does not exist."""
-    parent, _, name = module.rpartition(".")
-    found = sys.modules.get(parent)
-    if hasattr(found, name):
-        above, _, last = parent.rpartition(".")
-        wanted = f"from {above} import {last}" if above else f"import {last}"
-        return f"'{module}' is not a module; write `{wanted}` and then @{last}.{name}"
-    below = _below(parent, name)
-    siblings = [f"{parent}.{item.name}" for item in pkgutil.iter_modules(_paths(found))]
-    hint = f"; did you mean '{below[0]}'?" if below else did_you_mean(module, siblings)
-    return f"no module '{module}'{hint}"
-
-
-def _below(parent: str, name: str) -> list[str]:
-    """Return the modules of a name in the packages of a package, as `lm.data.rows.packing`."""
-    paths = _paths(sys.modules.get(parent))
-    files = [file for path in paths for file in sorted(Path(path).glob(f"*/{name}.py"))]
-    found = [f"{parent}.{file.parent.name}.{name}" for file in files]
-    return [module for module in found if not lies_in(module, REFUSED)]
-
-
-def _paths(package: ModuleType | None) -> Iterable[str]:
-    """Return the folders of a package's modules."""
-    return list(getattr(package, "__path__", []))
 
 
 def objects(
@@ -99,14 +73,10 @@ def objects(
     """
     found = {root: load_object(root, root, Origin(root, 0), modules) for root in roots}
     for binding in bindings:
-        named = [leaf for leaf in leaves(binding.value) if isinstance(leaf, Reference)]
-        paths = {leaf.target: f"@{leaf.target}" for leaf in named}
-        if not binding.is_macro:
-            paths[binding.target] = binding.written
-        for path, written in paths.items():
+        for path, written in named(binding).items():
             if path not in found:
                 found[path] = load_object(path, written, binding.origin, modules)
-        for leaf in named:
+        for leaf in references(binding.value):
             _refuse_use(leaf, _use_of(found[leaf.target], modules), binding.origin)
     return found
 

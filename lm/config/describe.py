@@ -53,10 +53,7 @@ def gin_text(
 
 def _homes(bindings: Iterable[Binding]) -> set[str]:
     """Return the modules of everything that is configured or referenced."""
-    paths = {binding.target for binding in bindings}
-    for binding in bindings:
-        found = syntax.leaves(binding.value)
-        paths |= {leaf.target for leaf in found if isinstance(leaf, Reference)}
+    paths = {path for binding in bindings for path in syntax.named(binding)}
     return {path.rpartition(".")[0] for path in paths} - {"gin"}
 
 

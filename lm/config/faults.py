@@ -6,7 +6,7 @@ from typing import Any
 from lm.config import macros, outline, parameters, reachability, shipped, syntax
 from lm.config.names import ENTRIES, did_you_mean
 from lm.config.scanner import Scan, effective, scan
-from lm.config.syntax import Binding, Import, Reference
+from lm.config.syntax import Binding, Import
 from lm.errors import ConfigError
 
 
@@ -146,12 +146,12 @@ def _unknown_modules(imports: Iterable[Import]) -> Iterator[ConfigError]:
     """Yield an error for every import of a module of `lm` or `tasks` that does not exist."""
     for statement in imports:
         if outline.is_judged(statement.module) and not outline.exists(statement.module):
-            yield ConfigError(f"{statement.origin}: {_unknown_module(statement)}")
+            yield ConfigError(f"{statement.origin}: {outline.unknown_module(statement.module)}")
 
 
 def _look_up(binding: Binding, found: dict[str, outline.Outline]) -> Iterator[ConfigError]:
     """Add the outlines of what a binding names; yield an error for names that do not exist."""
-    for path, written in _paths(binding).items():
+    for path, written in syntax.named(binding).items():
         module, _, name = path.rpartition(".")
         if path in found or not (outline.is_judged(path) and outline.exists(module)):
             continue
@@ -167,25 +167,3 @@ def _look_up(binding: Binding, found: dict[str, outline.Outline]) -> Iterator[Co
                 f"{binding.origin}: {written} is not admitted: not a part that gin files may name; "
                 f"{module} has {there}"
             )
-
-
-def _paths(binding: Binding) -> dict[str, str]:
-    """Return full path -> name as written, for everything that a binding names."""
-    leaves = [leaf for leaf in syntax.leaves(binding.value) if isinstance(leaf, Reference)]
-    paths = {leaf.target: f"@{leaf.target}" for leaf in leaves}
-    return paths if binding.is_macro else {binding.target: binding.written, **paths}
-
-
-def _unknown_module(statement: Import) -> str:
-    """Return the message for a module of `lm` or `tasks` that does not exist."""
-    module, _, name = statement.module.rpartition(".")
-    if name in outline.parts(module):
-        above, _, last = module.rpartition(".")
-        return (
-            f"'{statement.module}' is not a module; write `from {above} import {last}` and then "
-            f"@{last}.{name}"
-        )
-    near = did_you_mean(statement.module, outline.siblings(statement.module))
-    below = outline.below(statement.module)
-    hint = f"; did you mean '{below[0]}'?" if below else near
-    return f"no module '{statement.module}'{hint}"

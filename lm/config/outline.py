@@ -9,13 +9,14 @@ import collections.abc
 import functools
 import importlib.util
 import inspect
+import sys
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lm import ranges
-from lm.config.names import OWN_ROOTS, REFUSED, lies_in
+from lm.config.names import OWN_ROOTS, REFUSED, did_you_mean, lies_in
 
 _PLAIN = {
     "int": int,
@@ -73,24 +74,34 @@ def exists(module: str) -> bool:
     return _file(module) is not None
 
 
-def below(module: str) -> list[str]:
-    """Return modules of the same name in sibling packages, such as `lm.data.rows.packing`."""
+def unknown_module(module: str) -> str:
+    """Return the message for a module that does not exist."""
     parent, _, name = module.rpartition(".")
-    folder = _file(parent)
+    if name in parts(parent) or hasattr(sys.modules.get(parent), name):
+        above, _, last = parent.rpartition(".")
+        wanted = f"from {above} import {last}" if above else f"import {last}"
+        return f"'{module}' is not a module; write `{wanted}` and then @{last}.{name}"
+    below = _below(parent, name)
+    hint = f"; did you mean '{below[0]}'?" if below else did_you_mean(module, _modules(parent))
+    return f"no module '{module}'{hint}"
+
+
+def _below(package: str, name: str) -> list[str]:
+    """Return the modules of a name in the packages of a package, as `lm.data.rows.packing`."""
+    folder = _file(package)
     files = sorted(folder.parent.glob(f"*/{name}.py")) if folder else []
-    found = [f"{parent}.{file.parent.name}.{name}" for file in files]
-    return [other for other in found if not lies_in(other, REFUSED)]
+    found = [f"{package}.{file.parent.name}.{name}" for file in files]
+    return [module for module in found if not lies_in(module, REFUSED)]
 
 
-def siblings(module: str) -> list[str]:
-    """Return the modules beside another."""
-    parent = module.rpartition(".")[0]
-    folder = _file(parent)
+def _modules(package: str) -> list[str]:
+    """Return the modules of a package."""
+    folder = _file(package)
     if folder is None or folder.name != "__init__.py":
         return []
     names = {path.stem for path in folder.parent.glob("*.py")}
     names |= {path.parent.name for path in folder.parent.glob("*/__init__.py")}
-    return sorted(f"{parent}.{name}" for name in names - {"__init__"})
+    return sorted(f"{package}.{name}" for name in names - {"__init__"})
 
 
 def outline(path: str) -> Outline:

@@ -51,8 +51,8 @@ class Scan:
     def known(self) -> list[str]:
         """The full paths that the bindings name."""
         targets = [binding.target for binding in self.bindings]
-        values = [leaf for binding in self.bindings for leaf in syntax.leaves(binding.value)]
-        return targets + [leaf.target for leaf in values if isinstance(leaf, Reference)]
+        references = [leaf for b in self.bindings for leaf in syntax.references(b.value)]
+        return targets + [leaf.target for leaf in references]
 
 
 def label(path: Path) -> str:

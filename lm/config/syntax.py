@@ -268,6 +268,17 @@ def leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
+def references(value: Any) -> list[Reference]:
+    """Return the references in a nested value."""
+    return [leaf for leaf in leaves(value) if isinstance(leaf, Reference)]
+
+
+def named(binding: Binding) -> dict[str, str]:
+    """Return target -> name as written, for everything that a binding names."""
+    paths = {leaf.target: f"@{leaf.target}" for leaf in references(binding.value)}
+    return paths if binding.is_macro else {**paths, binding.target: binding.written}
+
+
 def renamed(binding: Binding, names: Mapping[str, str]) -> Binding:
     """Return the binding with its target and references renamed."""
 

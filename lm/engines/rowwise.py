@@ -15,7 +15,7 @@ from lm.errors import ConfigError
 from lm.mesh.cluster import host_copy
 from lm.models.paragraph_vector import BagOfWords, concatenate
 from lm.optim.optimizer import Optimizer
-from lm.optim.sparse import SparseDescent
+from lm.optim.sgd import SparseDescent
 from lm.parts import part
 from lm.ranges import PositiveInt
 from lm.types import Features, Tree

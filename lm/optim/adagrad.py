@@ -1,14 +1,16 @@
 """Adagrad: Keras' rule, dense and for sparse tables."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
 from lm.optim.averages import Average
 from lm.optim.optimizer import Optimizer
-from lm.optim.sparse import SparseAdagrad
 from lm.parts import part
 from lm.ranges import NonNegativeFloat
+from lm.types import Tensor
 
 
 @part
@@ -39,3 +41,23 @@ def adagrad(
     )
     sparse = SparseAdagrad(initial=initial_accumulator_value, epsilon=epsilon)
     return Optimizer(rule=rule, sparse=sparse, clip_norm=clip_norm, average=average)
+
+
+class SparseAdagrad:
+    """a <- a + g^2; w <- w - rate * g / sqrt(a + epsilon).
+
+    Args:
+        initial: value of a before the first update.
+        epsilon: added to a under the root.
+    """
+
+    def __init__(self, *, initial: float, epsilon: float) -> None:
+        self.slots: Mapping[str, float] = {"accumulator": initial}
+        self.epsilon = epsilon
+
+    def __call__(
+        self, rows: Tensor, slots: Sequence[Tensor], gradient: Tensor, rate: Tensor
+    ) -> list[Tensor]:
+        """Return the new rows and accumulators."""
+        accumulator = slots[0] + ops.square(gradient)
+        return [rows - rate * gradient * ops.rsqrt(accumulator + self.epsilon), accumulator]

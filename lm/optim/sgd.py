@@ -1,14 +1,15 @@
-"""Gradient descent: Keras' rule, with clipping and averaging."""
+"""Gradient descent: Keras' rule, and the same for sparse tables; with clipping and averaging."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 
 from lm.optim.averages import Average
 from lm.optim.optimizer import NOTHING, Optimizer
-from lm.optim.sparse import SparseDescent
 from lm.parts import part
 from lm.ranges import NonNegativeFloat, UnitFloat
+from lm.types import Tensor
 
 
 @part
@@ -38,3 +39,16 @@ def sgd(
     return Optimizer(
         rule=rule, sparse=sparse, clip_norm=clip_norm, average=average, undecayed=NOTHING
     )
+
+
+class SparseDescent:
+    """w <- w - rate * g."""
+
+    slots: Mapping[str, float] = {}
+
+    def __call__(
+        self, rows: Tensor, slots: Sequence[Tensor], gradient: Tensor, rate: Tensor
+    ) -> list[Tensor]:
+        """Return the new rows."""
+        del slots
+        return [rows - rate * gradient]

@@ -23,39 +23,6 @@ class SparseRule(Protocol):
         """Return the new rows and slots, [K, D] each."""
 
 
-class SparseDescent:
-    """w <- w - rate * g."""
-
-    slots: Mapping[str, float] = {}
-
-    def __call__(
-        self, rows: Tensor, slots: Sequence[Tensor], gradient: Tensor, rate: Tensor
-    ) -> list[Tensor]:
-        """Return the new rows."""
-        del slots
-        return [rows - rate * gradient]
-
-
-class SparseAdagrad:
-    """a <- a + g^2; w <- w - rate * g / sqrt(a + epsilon).
-
-    Args:
-        initial: value of a before the first update.
-        epsilon: added to a under the root.
-    """
-
-    def __init__(self, *, initial: float, epsilon: float) -> None:
-        self.slots: Mapping[str, float] = {"accumulator": initial}
-        self.epsilon = epsilon
-
-    def __call__(
-        self, rows: Tensor, slots: Sequence[Tensor], gradient: Tensor, rate: Tensor
-    ) -> list[Tensor]:
-        """Return the new rows and accumulators."""
-        accumulator = slots[0] + ops.square(gradient)
-        return [rows - rate * gradient * ops.rsqrt(accumulator + self.epsilon), accumulator]
-
-
 class Touched(NamedTuple):
     """The rows of a table that a batch reads, with repetitions.
 

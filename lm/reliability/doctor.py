@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lm.data.storage import files
+from lm.installed import version
 
 GOOD, NOTE, BAD = "good", "note", "BAD"
 # Distributions that install the same folder: the one installed last has overwritten the other.
@@ -82,7 +83,7 @@ def packages() -> Iterator[Finding]:
         needed = Requirement(text)
         if needed.marker is not None and not needed.marker.evaluate({"extra": ""}):
             continue
-        found = _version(needed.name)
+        found = version(needed.name)
         if found is None or not needed.specifier.contains(found, prereleases=True):
             advice = f"pip install '{needed}' (with -c constraints/pyXYZ.txt of the checkout)"
             yield Finding(needed.name, BAD, found or "not installed", advice)
@@ -93,7 +94,7 @@ def packages() -> Iterator[Finding]:
 def rivals() -> Iterator[Finding]:
     """Check distributions that install the same files: which ones are on disk?"""
     for group in RIVALS:
-        present = [name for name in group if _version(name)]
+        present = [name for name in group if version(name)]
         for left, right in combinations(present, 2):
             yield _rivalry(left, right)
 
@@ -137,7 +138,7 @@ def devices() -> Iterator[Finding]:
         advice = "" if is_used else "pip install '.[jax-gpu]' and set KERAS_BACKEND=jax"
         yield Finding("NVIDIA GPU", GOOD if is_used else NOTE, str(len(graphics)), advice)
     if list(Path("/dev").glob("accel[0-9]*")):
-        is_used = engine == "jax" and _version("libtpu") is not None
+        is_used = engine == "jax" and version("libtpu") is not None
         advice = "" if is_used else "pip install '.[jax-tpu]' and set KERAS_BACKEND=jax"
         yield Finding("TPU", GOOD if is_used else NOTE, "present", advice)
 
@@ -210,14 +211,6 @@ def _existing(folder: Path) -> Path:
     """Return the folder, or its nearest existing parent."""
     folder = folder.expanduser().absolute()
     return next(path for path in (folder, *folder.parents) if path.is_dir())
-
-
-def _version(name: str) -> str | None:
-    """Return the version of an installed distribution."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _distributions() -> list[str]:

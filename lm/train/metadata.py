@@ -6,7 +6,6 @@ files of the run folder.
 
 import fnmatch
 import hashlib
-import importlib.metadata
 import json
 import os
 import platform
@@ -26,6 +25,7 @@ from lm.config import describe
 from lm.differences import ABSENT, with_differences
 from lm.engines import Program
 from lm.errors import ConfigError, UserError
+from lm.installed import version
 from lm.xla_flags import without_cache
 
 PACKAGES = ("keras", "numpy", "tensorflow", "jax", "seqio-nightly", "safetensors")
@@ -86,7 +86,7 @@ def machine() -> dict[str, Any]:
     return {
         "engine": keras.backend.backend(),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": {name: version(name) for name in PACKAGES},
         "architecture": platform.machine(),
         "instructions": sorted({*processor.instructions()} & {*ISA}, key=ISA.index),
         "cores": len(os.sched_getaffinity(0)),
@@ -213,14 +213,6 @@ def write_model_info(workdir: Path, program: Program) -> None:
     ]
     text = "\n".join([*lines, f"Total number of parameters: {sum(sizes)}"]) + "\n"
     disk.replace(workdir / "model-info.txt", text.encode(), what="the sizes of the model")
-
-
-def _version(name: str) -> str | None:
-    """Return the version of an installed distribution."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def code() -> dict[str, str]:

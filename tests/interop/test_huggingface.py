@@ -8,8 +8,8 @@ import pytest
 from keras import ops
 
 from lm.errors import UserError
-from lm.interop.huggingface import family as family_of
-from lm.interop.huggingface import weights_from, weights_to
+from lm.interop import bert, electra, funnel, gpt2, switch, t5, xlnet
+from lm.interop.huggingface import ours, theirs
 from lm.nn.stack_state import StackCarry
 from lm.nn.transformer_xl import Memory
 from tests.catalogue import family
@@ -68,8 +68,25 @@ MODELS = {
     "xlnet_permutation": family(*XLNET, **TINY),
     "xlnet_memory": family(*XLNET, MEMORY_LENGTH=5, **TINY),
 }
-# Two references of one model type.
-MODEL_TYPES = {name: name for name in MODELS} | {"xlnet_memory": "xlnet_permutation"}
+FAMILIES = {
+    "gpt2": gpt2.GPT2,
+    "bert": bert.BERT,
+    "bert_masked": bert.BERT_MASKED,
+    "bert_classifier": bert.BERT_CLASSIFIER,
+    "bert_tokens": bert.BERT_TOKENS,
+    "bert_spans": bert.BERT_SPANS,
+    "electra": electra.ELECTRA,
+    "electra_generator": electra.ELECTRA_GENERATOR,
+    "funnel": funnel.FUNNEL,
+    "funnel_base": funnel.FUNNEL,
+    "switch": switch.SWITCH,
+    "t5": t5.T5,
+    "t5_1_1": t5.T5_1_1,
+    "xlnet": xlnet.XLNET,
+    "xlnet_classifier": xlnet.XLNET,
+    "xlnet_permutation": xlnet.XLNET,
+    "xlnet_memory": xlnet.XLNET,
+}
 GOES_ON = {"encoder_continues": np.ones(2, "int32")}
 every = pytest.mark.parametrize("name", MODELS)
 
@@ -88,7 +105,7 @@ def check(name, reference):
     features, cotangent = group(reference, "features/"), reference["cotangent"]
     model, carry = MODELS[name](), None
     model(features)
-    weights = weights_from(MODEL_TYPES[name], group(reference, "weights/"))
+    weights = ours(FAMILIES[name], group(reference, "weights/"))
     assert weights.keys() == {v.path for v in model.trainable_variables}
     for variable in model.trainable_variables:
         variable.assign(weights[variable.path])
@@ -106,7 +123,7 @@ def check(name, reference):
     outputs, gradients = differentiate(loss, model.trainable_variables)()
     real = np.abs(cotangent).sum(-1, keepdims=True) > 0
     assert_near(outputs * real, reference["outputs"] * real, 2e-5)
-    expected = weights_from(MODEL_TYPES[name], group(reference, "gradients/"))
+    expected = ours(FAMILIES[name], group(reference, "gradients/"))
     assert_all_near(gradients, expected, 2e-5)
 
 
@@ -130,13 +147,12 @@ def test_live_outputs_and_gradients(name):
 
 @every
 def test_there_and_back_again(name):
-    theirs = group(read(name), "weights/")
-    model_type = MODEL_TYPES[name]
-    again = weights_to(model_type, weights_from(model_type, theirs))
+    before, names = group(read(name), "weights/"), FAMILIES[name]
+    again = theirs(names, ours(names, before))
     # The names of BertModel and FunnelModel are bare.
-    prefix = "" if again.keys() == theirs.keys() else family_of(model_type).prefix
-    assert again.keys() == {prefix + tensor for tensor in theirs}
-    for tensor, array in theirs.items():
+    prefix = "" if again.keys() == before.keys() else names.prefix
+    assert again.keys() == {prefix + tensor for tensor in before}
+    for tensor, array in before.items():
         np.testing.assert_array_equal(again[prefix + tensor], array, err_msg=tensor)
 
 
@@ -144,23 +160,22 @@ def test_bare_names_copies_and_buffers_are_understood():
     full = group(read("gpt2"), "weights/")
     bare = {tensor.removeprefix("transformer."): array for tensor, array in full.items()}
     bare |= {"lm_head.weight": full["transformer.wte.weight"], "h.0.attn.bias": np.ones((1, 1))}
-    ours = weights_from("gpt2", full)
-    assert weights_from("gpt2", bare).keys() == ours.keys()
+    assert ours(gpt2.GPT2, bare).keys() == ours(gpt2.GPT2, full).keys()
 
 
 @pytest.mark.parametrize(
-    ("model_type", "tensor", "words"),
+    ("names", "tensor", "words"),
     [
-        ("gpt3", "wte.weight", "unknown model type 'gpt3'"),
-        ("gpt2", "h.0.attn.rotary", "transformer.h.0.attn.rotary"),
-        ("t5", "lm_head.weight", "lm_head.weight"),
+        (gpt2.GPT2, "h.0.attn.rotary", "transformer.h.0.attn.rotary"),
+        (t5.T5, "lm_head.weight", "lm_head.weight"),
     ],
+    ids=["gpt2", "t5"],
 )
-def test_what_has_no_place_is_refused(model_type, tensor, words):
+def test_what_has_no_place_is_refused(names, tensor, words):
     with pytest.raises(UserError, match=words):
-        weights_from(model_type, {tensor: np.zeros((2, 2), "float32")})
+        ours(names, {tensor: np.zeros((2, 2), "float32")})
 
 
 def test_a_variable_without_a_name_is_refused():
     with pytest.raises(UserError, match="decoder_only/adapter"):
-        weights_to("gpt2", {"decoder_only/adapter": np.zeros(2, "float32")})
+        theirs(gpt2.GPT2, {"decoder_only/adapter": np.zeros(2, "float32")})

@@ -4,7 +4,6 @@ import functools
 import hashlib
 import inspect
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import seqio
 from lm import disk
 from lm.data.storage import files
 from lm.data.vocabulary import fingerprint as vocabulary_fingerprint
+from lm.installed import version
 
 _SIMPLE = (str, int, float, bool, type(None))
 
@@ -78,14 +78,7 @@ def settings(thing: Any) -> Any:
 def versions() -> dict[str, str]:
     """Returns the versions of the tokenization libraries."""
     names = ("seqio-nightly", "seqio", "t5", "tensorflow-text", "sentencepiece")
-    return {name: version for name in names if (version := _version(name))}
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+    return {name: found for name in names if (found := version(name))}
 
 
 def _code(function: Any) -> list[Any]:

@@ -1,0 +1,11 @@
+"""The versions of installed packages."""
+
+from importlib import metadata
+
+
+def version(package: str) -> str | None:
+    """Return the version of a package; None if it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
