@@ -102,14 +102,20 @@ def _(vocabulary: TokenizerVocabulary) -> Sequence[int]:
     return [i for i, text in enumerate(is_text(vocabulary)) if text]
 
 
-def require_sentinels(vocabulary: seqio.Vocabulary) -> None:
-    """Checks that a vocabulary has sentinels.
+def require_sentinels(vocabulary: seqio.Vocabulary, count: int = 1) -> None:
+    """Checks that a vocabulary has as many sentinels as one text needs.
 
     Raises:
-        UserError: it has none; says how to get them.
+        UserError: it has fewer; says how to get them.
     """
     if not vocabulary.extra_ids:
         raise UserError(
             "denoising needs a vocabulary with sentinels: give it extra_ids, e.g. "
             "VOCABULARY = @vocabulary.byte_vocabulary() with byte_vocabulary.extra_ids = 100"
+        )
+    if vocabulary.extra_ids < count:
+        raise UserError(
+            f"these inputs hold {count} spans, and the vocabulary has {vocabulary.extra_ids} "
+            "sentinels to replace them: give it more extra_ids, or shorten the inputs in "
+            "TASK_FEATURE_LENGTHS"
         )

@@ -56,14 +56,14 @@ def span_corruption(
         mean_span_length: mean number of tokens of a span; the paper's is 3.
 
     Raises:
-        UserError: the targets' length is too small, or the vocabulary has no sentinels.
+        UserError: the targets' length is too small, or the vocabulary has too few sentinels.
 
     Source: Raffel et al. 2020 (https://arxiv.org/abs/1910.10683), section 3.1.4 and 3.3.4.
     Departures: a text of more than 65,536 tokens is used completely, not one chunk per epoch.
     """
     vocabulary = output_features["targets"].vocabulary
-    require_sentinels(vocabulary)
     length, needed = text_length(sequence_length["inputs"], noise_density, mean_span_length)
+    require_sentinels(vocabulary, noise_sizes(length, noise_density, mean_span_length)[1])
     if sequence_length["targets"] < needed:
         raise UserError(
             f"TASK_FEATURE_LENGTHS = {dict(sequence_length)}: span corruption of these inputs "
@@ -87,9 +87,9 @@ def span_corruption(
 def text_length(inputs: int, noise_density: float, mean_span_length: float) -> tuple[int, int]:
     """Returns the length of text that fills inputs of a length, and the length of its targets.
 
-    A text of L tokens with n = round(L · density) noise tokens in s = round(n / mean) spans has
-    L − n + s + 1 inputs and n + s + 1 targets, including EOS. At a density of one half, inputs
-    and targets have equal length.
+    A text of L tokens with n noise tokens in s spans, see `noise_sizes`, has L − n + s + 1 inputs
+    and n + s + 1 targets, including EOS. At a density of one half, inputs and targets have equal
+    length.
 
     Example:
         >>> text_length(512, 0.15, 3.0)
@@ -97,8 +97,7 @@ def text_length(inputs: int, noise_density: float, mean_span_length: float) -> t
     """
 
     def sizes(length: int) -> tuple[int, int]:
-        noise = round(length * noise_density)
-        spans = round(noise / mean_span_length)
+        noise, spans = noise_sizes(length, noise_density, mean_span_length)
         return length - noise + spans + 1, noise + spans + 1
 
     fits = itertools.takewhile(lambda n: sizes(n)[0] <= inputs, itertools.count(inputs - 1))
@@ -109,18 +108,32 @@ def text_length(inputs: int, noise_density: float, mean_span_length: float) -> t
     return length, targets
 
 
+def noise_sizes(length: int, noise_density: float, mean_span_length: float) -> tuple[int, int]:
+    """Returns the numbers of noise tokens and of spans in a text of at least two tokens.
+
+    They are n = round(L · density) and s = round(n / mean), but at least 1 each, and at most so
+    many that another token stands before every span.
+
+    Example:
+        >>> noise_sizes(568, 0.15, 3.0), noise_sizes(3, 0.15, 3.0)
+        ((85, 28), (1, 1))
+    """
+    noise = min(max(round(length * noise_density), 1), length - 1)
+    return noise, min(max(round(noise / mean_span_length), 1), noise, length - noise)
+
+
 def noise_mask(
     size: tf.Tensor, noise_density: float, mean_span_length: float, seeds: tf.Tensor
 ) -> tf.Tensor:
     """Returns which tokens are noise, bool [size]: spans of noise after spans of other tokens.
 
-    The size determines the numbers of noise tokens and of spans; all partitions of both kinds of
+    Their numbers are those of `noise_sizes`, in float64 as there; all partitions of both kinds of
     tokens into that many non-empty spans are equally likely.
     """
     total = tf.maximum(size, 2)
-    noise = tf.cast(tf.round(tf.cast(total, tf.float32) * noise_density), tf.int32)
+    noise = tf.cast(tf.round(tf.cast(total, tf.float64) * noise_density), tf.int32)
     noise = tf.clip_by_value(noise, 1, total - 1)
-    spans = tf.cast(tf.round(tf.cast(noise, tf.float32) / mean_span_length), tf.int32)
+    spans = tf.cast(tf.round(tf.cast(noise, tf.float64) / mean_span_length), tf.int32)
     spans = tf.clip_by_value(spans, 1, tf.minimum(noise, total - noise))
     kept = _partition(total - noise, spans, seeds[0])
     hidden = _partition(noise, spans, seeds[1])
@@ -169,8 +182,8 @@ def prefix(
 ) -> tf.data.Dataset:
     """Splits each text at a random position into `inputs` and the `targets` that continue it.
 
-    Texts are first truncated to the larger of both lengths; then all splits that fit both are
-    equally likely. A text of one token becomes the target.
+    Texts are first split into parts of the larger of both lengths; then all borders that fit both
+    are equally likely. A text of one token becomes the target.
 
     Source: Raffel et al. 2020 (https://arxiv.org/abs/1910.10683), section 3.2.3, prefix LM.
     """

@@ -80,7 +80,7 @@ def mask_tokens(  # noqa: PLR0913 - SeqIO's arguments, and the settings of one o
 
     Of n tokens max(1, round(rate · n)) are chosen, in random units; the last unit may exceed the
     number. Of the chosen tokens, a share is replaced by the mask token, the vocabulary's last id; a
-    share by random tokens; the others are unchanged. Longer texts are first truncated to
+    share by random tokens; the others are unchanged. Longer texts are first split into parts of
     `sequence_length["inputs"]`. Results: `inputs`, `targets` (the text) and `loss_weights` (1 at
     the chosen positions). Sentinels such as [CLS] and [SEP] are never chosen.
 

@@ -62,6 +62,7 @@ def test_span_corruption_restores_fills_and_counts():
         (1024, 0.15, (1137, 229)),
         (128, 0.5, (190, 128)),
         (512, 0.5, (766, 512)),
+        (4, 0.15, (3, 3)),
     ],
 )
 def test_text_length_golden(inputs, density, expected):
@@ -69,7 +70,7 @@ def test_text_length_golden(inputs, density, expected):
     assert denoising.text_length(inputs, density, 3.0) == expected
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 10, 100, 568])
+@pytest.mark.parametrize("size", [1, 2, 3, 10, 100, 190, 568])
 def test_noise_masks_have_the_right_numbers_and_begin_with_kept_tokens(size):
     """round(0.15 n) tokens in round(that / 3) spans, at least one of each."""
     seeds = tf.constant([[1, 2], [3, 4]])
@@ -89,6 +90,8 @@ def test_span_corruption_needs_room_and_sentinels():
     plain = {"targets": seqio.Feature(byte_vocabulary())}
     with pytest.raises(UserError, match="give it extra_ids"):
         examples(denoising.span_corruption, [[3]], {"inputs": 9, "targets": 9}, features=plain)
+    with pytest.raises(UserError, match="hold 114 spans, and the vocabulary has 100 sentinels"):
+        examples(denoising.span_corruption, [[3]], {"inputs": 2048, "targets": 512})
 
 
 def test_prefix_splits_at_random_within_both_lengths():
