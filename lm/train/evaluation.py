@@ -45,7 +45,7 @@ class Evaluation:
         data: factory of one pass over a task, called with `mixture_or_task_name` and `split`.
         split: name of the split.
         steps: number of batches; the whole split by default. Bits per byte are reported only for a
-            whole split and an objective that predicts every token.
+            whole split, an objective that predicts every token, and targets that fit their rows.
     """
 
     def __init__(
@@ -260,8 +260,13 @@ def means(sums: Mapping[str, tuple[float, float]]) -> dict[str, float]:
 
 
 def text_bytes(batches: Any) -> int | None:
-    """Return the size of the targets' text in bytes; None if the task does not keep the text."""
+    """Return the size of the targets' text in bytes.
+
+    None if the task does not keep the text, or if a target is truncated: then the cross entropy is
+    that of a part of the text.
+    """
     try:
-        return sum(len(text.encode()) for text in batches.texts())
+        size = sum(len(text.encode()) for text in batches.texts())
+        return None if batches.is_truncated() else size
     except (AttributeError, KeyError):
         return None

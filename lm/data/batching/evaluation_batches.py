@@ -28,6 +28,7 @@ class EvaluationBatches:
         rows: their rows, each of fixed shape.
         batch_size: rows of a batch.
         num_rows: function from an example to its number of rows.
+        is_truncated: returns whether a target is longer than its row and was truncated.
 
     Attributes:
         features: shapes and dtypes of a batch, as a dict of `tf.TensorSpec`.
@@ -40,9 +41,11 @@ class EvaluationBatches:
         rows: tf.data.Dataset,
         batch_size: PositiveInt,
         num_rows: Callable[[Example], int],
+        is_truncated: Callable[[], bool] = lambda: False,
     ):
         self._examples = examples
         self._num_rows = num_rows
+        self.is_truncated = functools.cache(is_truncated)
         self._rows = rows
         self.batch_size = batch_size
         self.features = {
@@ -117,12 +120,22 @@ def evaluation_batches(  # noqa: PLR0913 - keyword-only settings of one evaluati
     task = task_registry.task(mixture_or_task_name, split, vocabulary)
     converting = converter()
     steps = stream.Steps(lengths, converting.trims, preprocessors, seed)
-    examples = stream.one_pass(task, split, steps).take(-1 if limit is None else limit)
+    count = -1 if limit is None else limit
+    examples = stream.one_pass(task, split, steps).take(count)
+
+    def is_truncated() -> bool:
+        if "targets" not in converting.trims:
+            return False
+        whole = stream.one_pass(task, split, steps._replace(trims=())).take(count)
+        sizes = (len(example["targets"]) for example in whole.as_numpy_iterator())
+        return any(size > lengths["targets"] for size in sizes)
+
     return EvaluationBatches(
         examples=examples,
         rows=to_rows(converting, examples, lengths),
         batch_size=batch_size,
         num_rows=lambda example: num_rows(converting, example, lengths),
+        is_truncated=is_truncated,
     )
 
 

@@ -7,6 +7,7 @@ import seqio
 from lm.data.batching import evaluation_batches
 from lm.data.rows import features, packing
 from lm.errors import UserError
+from lm.train.evaluation import text_bytes
 from tests.data import toy
 
 LENGTHS = {"inputs": 16, "targets": 16}
@@ -49,6 +50,15 @@ def test_rows_of_a_split_text_belong_to_it():
     made = batches_of(task.name, 2, features.LanguageModel)
     assert made.row_examples.tolist() == [0, 0, 0, 2]
     assert sum(batch["decoder_loss_weights"].sum() for batch in made) == 41
+
+
+def test_the_size_of_truncated_targets_is_unknown():
+    """Their text holds more bytes than the rows predict, so that bits per byte would be too few."""
+    rows = [{"inputs": "q", "targets": "abc"}, {"inputs": "q", "targets": "x" * 15}]
+    name = toy.task("evaluation_truncated", {"validation": rows}).name
+    assert text_bytes(batches_of(name, 2)) == 18
+    assert text_bytes(batches_of(name, 2, lengths={"inputs": 16, "targets": 15})) is None
+    assert text_bytes(batches_of(name, 2, lengths={"inputs": 16, "targets": 15}, limit=1)) == 3
 
 
 def test_packed_rows_belong_to_nobody():
