@@ -164,7 +164,7 @@ def load(
         )
     made = build(config)
     checkpoints.load_weights(made.objective, folder)
-    manifest = checkpoints.verify(folder)
+    manifest = checkpoints.manifest_of(folder)
     step = manifest.step
     metadata = {"step": step, "checkpoint": short_hash(folder / "MANIFEST.json")}
     metadata |= {

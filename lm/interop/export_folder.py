@@ -140,7 +140,7 @@ def read_source(folder: Path) -> Source:
     vocabulary, labels = text_and_labels(config)
     return Source(
         workdir=workdir,
-        step=checkpoints.verify(folder).step,
+        step=checkpoints.manifest_of(folder).step,
         weights=weights,
         config=config,
         vocabulary=vocabulary,
