@@ -15,7 +15,6 @@ from lm.bench.measure import (
     prompts_of,
     rates,
     search_call,
-    specs,
     timed,
 )
 from lm.bench.synthetic import synthetic_batch
@@ -60,7 +59,7 @@ def compare_with_peer(
     peer = load(against)
     rows, inputs, targets, new_tokens, beams, windows = sizes
     batch = synthetic_batch(objective, rows=rows, inputs=inputs, targets=targets)
-    engine = engines.get()(objective=objective, optimizer=optimizer, features=specs(batch))
+    engine = engines.get()(objective=objective, optimizer=optimizer, features=batch)
     spec = twin_spec(objective, batch)
     metrics: dict[str, Any] = {
         "against": against,

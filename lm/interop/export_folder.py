@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import keras
 import ml_dtypes
 import numpy as np
 from numpy.typing import DTypeLike
@@ -18,7 +17,7 @@ from numpy.typing import DTypeLike
 import lm
 from lm import checkpoint as checkpoints
 from lm import disk
-from lm.abstract import on_shapes, reading
+from lm.abstract import on_shapes, reading, specs
 from lm.checkpoint import store
 from lm.checkpoint.variable_names import model_weights
 from lm.config import describe, parse
@@ -154,8 +153,7 @@ def built(config: parse.Config) -> Any:
     """Returns the model of a configuration; its variables have no values."""
     with on_shapes("MODEL"):
         model = config.value("MODEL")()
-        rows = probe(model).items()
-        model({name: keras.KerasTensor(x.shape, str(x.dtype)) for name, x in rows})
+        model(specs(probe(model)))
     return model
 
 
