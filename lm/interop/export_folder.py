@@ -166,7 +166,7 @@ def outputs_of(model: Any, weights: Tensors, batch: Batch) -> np.ndarray:
 
 def text_and_labels(config: parse.Config) -> tuple[Any, tuple[str, ...]]:
     """Returns the vocabulary of a run's text and the names of its labels."""
-    own = config.value(VOCABULARY) if config.has(VOCABULARY) else None
+    own = config.get(VOCABULARY)
     if not config.has(TASK):
         return own, ()
     features = task_registry.find(config.value(TASK)).output_features
@@ -257,7 +257,7 @@ def config_json(source: Source, given: Format, variant: Variant) -> dict[str, An
 
 def start_token(config: parse.Config) -> int:
     """Returns the token that a language model reads first."""
-    return config.value(START) if config.has(START) else 0
+    return config.get(START, 0)
 
 
 def settings_text(config: parse.Config) -> dict[str, str]:
