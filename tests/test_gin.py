@@ -76,6 +76,9 @@ LABELLING = {
     **{f"gin/objectives/{name}.gin": [*PARAGRAPHS.values()] for name in AT_NODES},
     "gin/runs/rowwise.gin": [*PARAGRAPHS.values()],
     "gin/features/labelled.gin": [*LABELLED.values()],
+    "gin/features/replaced_tokens.gin": [
+        *(RUN | {"features": "gin/features/masked_tokens.gin"}).values()
+    ],
     "gin/data/self_training.gin": [*LABELLED.values(), "gin/data/sst2.gin"],
     "gin/models/lstm_lm/classifier.gin": [*RECURRENT.values()],
     "gin/objectives/auxiliary.gin": WITH_RECURRENT_HEAD,

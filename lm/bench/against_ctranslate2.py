@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import ctranslate2
@@ -12,12 +12,14 @@ from ctranslate2.converters import transformers as converters
 from lm.bench import against_transformers
 from lm.bench.twin_spec import TwinSpec
 from lm.errors import UserError
+from lm.types import Batch
 
 KINDS = {
     "gpt2": ("GPT2Config", ctranslate2.Generator),
     "t5": ("T5Config", ctranslate2.Translator),
     "t5_1_1": ("T5Config", ctranslate2.Translator),
 }
+SEARCH = {"max_batch_size": 0, "length_penalty": 0.0}
 
 
 class IdTokenizer:
@@ -68,29 +70,44 @@ def build(spec: TwinSpec, *, compute_type: str) -> Any:
 
 
 def generation(
-    runner: Any, prompts: Mapping[str, np.ndarray], *, new_tokens: int, beams: int
+    spec: TwinSpec, prompts: Batch, *, new_tokens: int, beams: int
+) -> dict[str, Callable[[], np.ndarray]]:
+    """Returns calls that generate a fixed number of tokens per prompt; none ends a sequence."""
+    search = _translation if "encoder_input_tokens" in prompts else _continuation
+    return {
+        kind: search(build(spec, compute_type=kind), prompts, new_tokens, beam_size=beams)
+        for kind in ("float32", "int8")
+    }
+
+
+def _translation(
+    runner: Any, prompts: Batch, new_tokens: int, *, beam_size: int
 ) -> Callable[[], np.ndarray]:
-    """Returns a call that generates a fixed number of tokens per prompt; none ends a sequence."""
-    settings = {"beam_size": beams, "max_batch_size": 0, "length_penalty": 0.0}
-    if "encoder_input_tokens" in prompts:
-        sequences = _tokens(prompts["encoder_input_tokens"])
-        settings |= {"max_decoding_length": new_tokens, "min_decoding_length": new_tokens}
+    """Returns the search of an encoder-decoder."""
+    sources = _tokens(prompts["encoder_input_tokens"])
+    lengths = {"max_decoding_length": new_tokens, "min_decoding_length": new_tokens}
 
-        def search() -> np.ndarray:
-            found = runner.translate_batch(sequences, **settings)
-            return np.array([[int(t) for t in x.hypotheses[0]] for x in found], "int32")
+    def search() -> np.ndarray:
+        found = runner.translate_batch(sources, beam_size=beam_size, **lengths, **SEARCH)
+        return np.array([[int(t) for t in x.hypotheses[0]] for x in found], "int32")
 
-        return search
+    return search
+
+
+def _continuation(
+    runner: Any, prompts: Batch, new_tokens: int, *, beam_size: int
+) -> Callable[[], np.ndarray]:
+    """Returns the search of a decoder."""
     sequences = _tokens(prompts["decoder_input_tokens"])
-    settings |= {"max_length": new_tokens, "min_length": new_tokens}
+    settings = {"max_length": new_tokens, "min_length": new_tokens, "sampling_topk": 1, **SEARCH}
 
-    def generate() -> np.ndarray:
+    def search() -> np.ndarray:
         found = runner.generate_batch(
-            sequences, include_prompt_in_result=False, sampling_topk=1, **settings
+            sequences, beam_size=beam_size, include_prompt_in_result=False, **settings
         )
         return np.array([x.sequences_ids[0] for x in found], "int32")
 
-    return generate
+    return search
 
 
 def _tokens(tokens: np.ndarray) -> list[list[str]]:

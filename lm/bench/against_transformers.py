@@ -1,4 +1,4 @@
-"""Training and generation by transformers on torch, with the same model and weights."""
+"""Training, scoring and generation by transformers on torch, with the same model and weights."""
 
 from collections.abc import Callable
 from typing import Any
@@ -34,23 +34,29 @@ def build(spec: TwinSpec) -> Any:
     return model
 
 
-def training(spec: TwinSpec, batch: Batch, *, compiled: bool) -> Callable[[], Any]:
-    """Returns a training step of the twin with AdamW on the batch; it returns the loss.
+def training(spec: TwinSpec, batch: Batch) -> dict[str, Callable[[], Any]]:
+    """Returns training steps of the twin with AdamW on the batch, eager and compiled by torch.
 
     Args:
         spec: description of the model.
         batch: our features.
-        compiled: whether forward pass and loss are compiled by `torch.compile`.
     """
-    model, loss = build(spec), TWINS[spec.model_type].loss
-    tensors = {name: torch.tensor(x).long() for name, x in batch.items() if x.dtype.kind == "i"}
+    loss = TWINS[spec.model_type].loss
+    return {
+        "eager": _training_step(build(spec), loss, batch),
+        "compiled": _training_step(build(spec), torch.compile(loss), batch),
+    }
+
+
+def _training_step(model: Any, loss: Callable[..., Any], batch: Batch) -> Callable[[], Any]:
+    """Returns a step that returns the loss."""
+    tensors = _tensors(batch)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.01)
-    forward = torch.compile(loss) if compiled else loss
 
     def step() -> Any:
         model.train()
         optimizer.zero_grad(set_to_none=True)
-        found = forward(model, tensors)
+        found = loss(model, tensors)
         found.backward()
         optimizer.step()
         return found.detach()
@@ -58,10 +64,27 @@ def training(spec: TwinSpec, batch: Batch, *, compiled: bool) -> Callable[[], An
     return step
 
 
+def scoring(spec: TwinSpec, batch: Batch) -> dict[str, Callable[[], Any]]:
+    """Returns a call that computes the loss of the batch without gradients, eagerly."""
+    model, loss, tensors = build(spec).eval(), TWINS[spec.model_type].loss, _tensors(batch)
+
+    def score() -> Any:
+        with torch.inference_mode():
+            return loss(model, tensors)
+
+    return {"eager": score}
+
+
+def _tensors(batch: Batch) -> dict[str, Any]:
+    """Returns the integer features."""
+    return {name: torch.tensor(x).long() for name, x in batch.items() if x.dtype.kind == "i"}
+
+
 def generation(
-    model: Any, prompts: Batch, *, new_tokens: int, beams: int
-) -> Callable[[], np.ndarray]:
+    spec: TwinSpec, prompts: Batch, *, new_tokens: int, beams: int
+) -> dict[str, Callable[[], np.ndarray]]:
     """Returns a call that generates a fixed number of tokens per prompt; none ends a sequence."""
+    model = build(spec).eval()
     name = "encoder_input_tokens" if "encoder_input_tokens" in prompts else "decoder_input_tokens"
     tokens = torch.tensor(prompts[name]).long()
     settings = transformers.GenerationConfig(
@@ -76,11 +99,10 @@ def generation(
     )
 
     def search() -> np.ndarray:
-        model.eval()
         with torch.inference_mode():
             found = model.generate(
                 tokens, attention_mask=torch.ones_like(tokens), generation_config=settings
             )
         return found[:, -new_tokens:].numpy()
 
-    return search
+    return {"float32": search}

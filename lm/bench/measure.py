@@ -89,7 +89,7 @@ class Sizes(NamedTuple):
         targets: decoder tokens per row.
         new_tokens: tokens to generate per prompt.
         beams: beam size; 1 is greedy search.
-        windows: timed windows; in training and scoring each has `STEPS_PER_WINDOW` steps.
+        windows: timed windows; one of training has `STEPS_PER_WINDOW` steps.
     """
 
     rows: int

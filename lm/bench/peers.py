@@ -3,7 +3,7 @@
 import importlib
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,11 +25,34 @@ from lm.inference.own_weights import copies_of
 from lm.types import Batch
 
 PEERS = ("transformers", "ctranslate2")
-WORKS = ("training", "generation")
 PAUSE = 0.3  # seconds, until the other library's spinning threads go to sleep
 
 Calls = dict[str, Callable[[], Any]]
 Report = Callable[[str], None]
+
+
+class Comparison(NamedTuple):
+    """What our model and a peer's do side by side.
+
+    Attributes:
+        model: ours.
+        engine: trains and scores it.
+        peer: the module of the other library.
+        spec: description of our model for the peer.
+        batch: synthetic rows of full length.
+        sizes: batch size, lengths and number of windows.
+        weights: types of the kernel copies in our search, as in `own_weights.copies_of`.
+        report: receives a line for each timed call.
+    """
+
+    model: Any
+    engine: Any
+    peer: Any
+    spec: TwinSpec
+    batch: Batch
+    sizes: Sizes
+    weights: str
+    report: Report
 
 
 def compare_with_peer(
@@ -49,7 +72,7 @@ def compare_with_peer(
         optimizer: the optimizer.
         sizes: batch size, lengths and number of windows.
         against: one of `PEERS`.
-        only: one of `WORKS`, or None for everything that the peer supports.
+        only: one of `WORKS`, or None for everything that model and peer support.
         weights: types of the kernel copies in our search, as in `own_weights.copies_of`.
         report: receives a line for each timed call.
 
@@ -57,39 +80,60 @@ def compare_with_peer(
         UserError: the peer is not installed, or does not support this model or kind of work.
     """
     peer = load(against)
-    rows, inputs, targets, new_tokens, beams, windows = sizes
-    batch = synthetic_batch(objective, rows=rows, inputs=inputs, targets=targets)
+    works = _possible(objective.model, peer, against, only)
+    batch = synthetic_batch(objective, rows=sizes.rows, inputs=sizes.inputs, targets=sizes.targets)
     engine = engines.get()(objective=objective, optimizer=optimizer, features=batch)
     spec = twin_spec(objective, batch)
-    metrics: dict[str, Any] = {
+    side_by_side = Comparison(objective.model, engine, peer, spec, batch, sizes, weights, report)
+    return {
         "against": against,
         "model_type": spec.model_type,
-        "rows": rows,
+        "rows": sizes.rows,
         "parameters": sum(tensor.size for tensor in spec.weights.values()),
+        **{work: WORKS[work](side_by_side) for work in works},
     }
-    if only != "training" and "decoder" in objective.model.sides:
-        prompts = prompts_of(batch, new_tokens)
-        copies = copies_of(objective.model, weights)
-        ours = search_call(
-            objective.model, prompts, new_tokens=new_tokens, beams=beams, copies=copies
-        )
-        calls = {"ours": lambda: ours().tokens[:, 0]}
-        calls |= _searches(peer, against, spec, prompts, new_tokens=new_tokens, beams=beams)
-        tokens = rows * new_tokens
-        speeds = alternate(calls, tokens=tokens, windows=windows, report=report)
-        settings = {"new_tokens": new_tokens, "beams": beams, "same_tokens": _agreement(calls)}
-        metrics["generation"] = {**settings, **_ratios(speeds, tokens)}
-    if only != "generation" and hasattr(peer, "training"):
-        length = targets if "decoder" in objective.model.sides else inputs
-        steps = {"ours": lambda: engine.step(batch), **_trainings(peer, spec, batch)}
-        outcomes: dict[str, list[Any]] = {name: [] for name in steps}
-        calls = {name: _window(step, outcomes[name]) for name, step in steps.items()}
-        calls["ours"] = _waited(calls["ours"], engine.logs)
-        tokens = STEPS_PER_WINDOW * rows * length
-        speeds = alternate(calls, tokens=tokens, windows=windows, report=report)
-        losses = {name: _loss(each[0]) for name, each in outcomes.items()}
-        metrics["training"] = {"first_loss": losses, **_ratios(speeds, tokens)}
-    return metrics
+
+
+def _possible(model: Any, peer: Any, against: str, only: str | None) -> list[str]:
+    """Returns the kinds of work that both the model and the peer can do, or the one asked for."""
+    works = [work for work in WORKS if hasattr(peer, work)]
+    if "decoder" not in model.sides:
+        works.remove("generation")
+    if not works or only not in (None, *works):
+        known = ", ".join(works) or "nothing"
+        raise UserError(f"--against={against} measures {known} of this model, not {only or 'that'}")
+    return [only] if only else works
+
+
+def generation(x: Comparison) -> dict[str, Any]:
+    """Compares the search for a fixed number of tokens per prompt, prefill included."""
+    settings = {"new_tokens": x.sizes.new_tokens, "beams": x.sizes.beams}
+    prompts, copies = prompts_of(x.batch, x.sizes.new_tokens), copies_of(x.model, x.weights)
+    ours = search_call(x.model, prompts, copies=copies, **settings)
+    calls = {"ours": lambda: ours().tokens[:, 0], **x.peer.generation(x.spec, prompts, **settings)}
+    tokens = x.sizes.rows * x.sizes.new_tokens
+    speeds = alternate(calls, tokens=tokens, windows=x.sizes.windows, report=x.report)
+    return {**settings, "same_tokens": _agreement(calls), **_ratios(speeds, tokens)}
+
+
+def scoring(x: Comparison) -> dict[str, Any]:
+    """Compares the loss of the rows, without gradients."""
+
+    def ours() -> float:
+        total, weight = next(x.engine.evaluations([x.batch]))["loss"]
+        return float(total) / float(weight)
+
+    return _losses(x, {"ours": ours, **x.peer.scoring(x.spec, x.batch)})
+
+
+def training(x: Comparison) -> dict[str, Any]:
+    """Compares training steps with AdamW."""
+    steps = {"ours": lambda: x.engine.step(x.batch), **x.peer.training(x.spec, x.batch)}
+    return _losses(x, steps, wait=x.engine.logs)
+
+
+# Training is last: it changes the weights.
+WORKS = {"generation": generation, "scoring": scoring, "training": training}
 
 
 def load(against: str) -> Any:
@@ -155,6 +199,18 @@ def _agreement(calls: Calls) -> dict[str, float]:
     return {name: float(np.mean(tokens == ours)) for name, tokens in found.items()}
 
 
+def _losses(x: Comparison, steps: Calls, wait: Callable[[], Any] = lambda: None) -> dict[str, Any]:
+    """Times windows of steps that return a loss; ours end with a wait for the device."""
+    outcomes: dict[str, list[Any]] = {name: [] for name in steps}
+    calls = {name: _window(step, outcomes[name]) for name, step in steps.items()}
+    calls["ours"] = _waited(calls["ours"], wait)
+    length = x.sizes.targets if "decoder" in x.model.sides else x.sizes.inputs
+    tokens = STEPS_PER_WINDOW * x.sizes.rows * length
+    speeds = alternate(calls, tokens=tokens, windows=x.sizes.windows, report=x.report)
+    losses = {name: _loss(each[0]) for name, each in outcomes.items()}
+    return {"first_loss": losses, **_ratios(speeds, tokens)}
+
+
 def _loss(outcome: Any) -> float:
     """Returns the mean loss of a step; ours is a pair of sum and weight."""
     total, weight = outcome.terms["loss"] if isinstance(outcome, Outcome) else (outcome, 1.0)
@@ -162,7 +218,7 @@ def _loss(outcome: Any) -> float:
 
 
 def _window(step: Callable[[], Any], outcomes: list[Any]) -> Callable[[], None]:
-    """Returns one window of training, which collects the results of its steps."""
+    """Returns one window, which collects the results of its steps."""
 
     def window() -> None:
         for _ in range(STEPS_PER_WINDOW):
@@ -179,24 +235,3 @@ def _waited(window: Callable[[], Any], wait: Callable[[], Any]) -> Callable[[], 
         wait()
 
     return waited
-
-
-def _trainings(peer: Any, spec: TwinSpec, batch: Batch) -> Calls:
-    """Returns the peer's training steps, eager and compiled."""
-    return {
-        name: peer.training(spec, batch, compiled=compiled)
-        for name, compiled in {"eager": False, "compiled": True}.items()
-    }
-
-
-def _searches(
-    peer: Any, against: str, spec: TwinSpec, prompts: Batch, *, new_tokens: int, beams: int
-) -> Calls:
-    """Returns the peer's generation calls by compute type."""
-    settings = {"new_tokens": new_tokens, "beams": beams}
-    if against == "transformers":
-        return {"float32": peer.generation(peer.build(spec), prompts, **settings)}
-    return {
-        kind: peer.generation(peer.build(spec, compute_type=kind), prompts, **settings)
-        for kind in ("float32", "int8")
-    }

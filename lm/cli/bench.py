@@ -56,7 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(needs the extra `parity`)",
     )
     parser.add_argument(
-        "--only", choices=("training", "generation"), help="with --against: measure only this"
+        "--only",
+        choices=("training", "scoring", "generation"),
+        help="with --against: measure only this",
     )
     parser.add_argument(
         "--weights",
@@ -272,7 +274,7 @@ def _rate(speed: dict[str, float]) -> str:
 def _compared(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     """Return one line for our speed and for each of the peer's."""
     lines = [("parameters of each", f"{metrics['parameters']:,}")]
-    for work in ("training", "generation"):
+    for work in ("training", "scoring", "generation"):
         found = metrics.get(work, {"speeds": {}})
         for name, speed in found["speeds"].items():
             who = name if name == "ours" else f"{metrics['against']} {name}"

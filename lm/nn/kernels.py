@@ -1,12 +1,13 @@
-"""Products of layers with their kernels; a search may substitute copies of the kernels.
+"""Products of layers with their kernels, for which copies may be substituted.
 
-A copy has a faster memory layout or narrower numbers. Layers call `product` and need not know.
+A search has copies with a faster memory layout or narrower numbers; weight drop has one whose
+entries are dropped. Layers call `product` and need not know.
 """
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import keras
 from keras import ops
@@ -23,6 +24,18 @@ class KernelCopy(Protocol):
 
     def matrix(self) -> Tensor:
         """Returns the copy in the shape of the variable."""
+
+
+class Matrix(NamedTuple):
+    """A copy that is another matrix of the same shape."""
+
+    values: Tensor
+
+    def product(self, x: Tensor) -> Tensor:
+        return ops.matmul(x, self.values)
+
+    def matrix(self) -> Tensor:
+        return self.values
 
 
 _COPIES: ContextVar[Mapping[int, KernelCopy] | None] = ContextVar("copies", default=None)
@@ -77,8 +90,8 @@ class Dense(keras.layers.Dense):
 
 
 def given_copies(copies: Mapping[int, KernelCopy]) -> AbstractContextManager[None]:
-    """Makes layers use copies of their kernels: `id` of a variable -> its copy."""
-    return scoped(_COPIES, value=copies)
+    """Makes layers use copies of these kernels, too: `id` of a variable -> its copy."""
+    return scoped(_COPIES, value={**(_COPIES.get() or {}), **copies})
 
 
 def _copy(variable: Any) -> KernelCopy | None:

@@ -15,6 +15,7 @@ from lm.errors import LayerError
 from lm.nn.branch import Factory, State
 from lm.nn.cells import in_turn, stepping
 from lm.nn.dropout import Dropout
+from lm.nn.kernels import Matrix, given_copies, matrix
 from lm.nn.scan import Flow
 from lm.parts import part
 from lm.ranges import UnitFloat
@@ -44,14 +45,10 @@ class WeightDrop(keras.layers.Layer):
         self.cell.build(x_shape)
 
     def call(self, x: Tensor, flow: Flow, state: State) -> tuple[Tensor, State]:
-        kernel = self.dropout(ops.convert_to_tensor(self.cell.recurrent.kernel))
-        kernel = ops.cast(kernel, self.compute_dtype)
-
-        def recurrent(h: Tensor) -> Tensor:
-            return ops.matmul(ops.cast(h, kernel.dtype), kernel)
-
-        step = functools.partial(self.cell.step, recurrent=recurrent)
-        return in_turn(step, self.cell.inputs(x), flow, state)
+        kernel = self.cell.recurrent.kernel
+        dropped = ops.cast(self.dropout(matrix(kernel)), self.compute_dtype)
+        with given_copies({id(kernel): Matrix(dropped)}):
+            return self.cell(x, flow, state)
 
     def initial_state(self, batch: int, width: int) -> State:
         return self.cell.initial_state(batch, width)

@@ -53,6 +53,7 @@ class Padding:
         """Count a batch."""
         for name, x in batch.items():
             if name.endswith(_SEGMENTS) and x.ndim > 1:
+                x = x.reshape(-1, x.shape[-1])  # a row may have several texts, [B, n, T]
                 used, segments = np.count_nonzero(x, axis=1), x.max(axis=1)
                 rows = np.stack([np.full_like(used, x.shape[1]), used, segments], axis=1)
                 self.sizes.setdefault(name.removesuffix(_SEGMENTS), []).append(rows)

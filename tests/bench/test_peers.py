@@ -36,6 +36,7 @@ BINDINGS = {
     "lstm_lm": [*NARROW, "NUM_LAYERS=2"],
 }
 SAMPLED = {"electra": 1e-2}  # Each draws samples of its own.
+SCORED = {**SAMPLED, "switch": 1e-3}  # Without capacity here, which is a departure of ours.
 SIZES = ["--batch_size=2", "--length=16", "--new_tokens=4", "--windows=1", "--json"]
 
 
@@ -54,15 +55,15 @@ class Twin:
     def __init__(self):
         self.spec = None
 
-    def build(self, spec):
-        self.spec = spec
+    def generation(self, spec, prompts, *, new_tokens, beams):
+        return {"float32": lambda: np.full((2, new_tokens), beams, "int32")}
 
-    def generation(self, model, prompts, *, new_tokens, beams):
-        return lambda: np.full((2, new_tokens), beams, "int32")
+    def scoring(self, spec, batch):
+        return {"eager": lambda: 2.5}
 
-    def training(self, spec, batch, *, compiled):
+    def training(self, spec, batch):
         self.spec = spec
-        return lambda: 2.5
+        return dict.fromkeys(["eager", "compiled"], lambda: 2.5)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +100,7 @@ def test_a_peer_is_told_sizes_and_weights(monkeypatch, capsys, name, model_type,
     assert set(found["training"]["ratios"]) == {"eager", "compiled"}
     assert found["training"]["first_loss"]["eager"] == 2.5
     assert 3 < found["training"]["first_loss"]["ours"] < 12
+    assert set(found["scoring"]["ratios"]) == {"eager"}
     # A Funnel writes no text.
     assert ("generation" in found) == (name != "funnel")
 
@@ -170,6 +172,12 @@ def test_a_missing_extra_is_one_line(monkeypatch, capsys):
     assert error.count("\n") == 1 and "extra `parity`" in error
 
 
+def test_work_that_a_peer_or_the_model_lacks_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(peers, "load", lambda against: Twin())
+    assert main(["bench", *flags("bert"), "--against=transformers", "--only=generation"]) == 1
+    assert "measures scoring, training of this model, not generation" in capsys.readouterr().err
+
+
 @pytest.mark.parity
 @pytest.mark.parametrize(
     ("against", "name"),
@@ -185,13 +193,18 @@ def test_a_peer_with_the_same_weights_writes_the_same(capsys, name, against):
 
 
 @pytest.mark.parity
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # by torch.compile itself
 @pytest.mark.parametrize("name", BINDINGS)
 def test_a_twin_has_our_loss_and_trains(name):
     torch_side = pytest.importorskip("lm.bench.against_transformers", reason="extra `parity`")
     objective = objective_of(name)
     batch = synthetic_batch(objective, rows=2, inputs=16, targets=16)
     engine = engines.get()(objective=objective, optimizer=adamw(learning_rate=1e-4), features=batch)
-    step = torch_side.training(twin_spec(objective, batch), batch, compiled=False)
+    spec = twin_spec(objective, batch)
+    total, weight = next(engine.evaluations([batch]))["loss"]
+    scored = peers._loss(torch_side.scoring(spec, batch)["eager"]())
+    assert scored == pytest.approx(float(total / weight), rel=SCORED.get(name, 1e-5))
+    step = torch_side.training(spec, batch)["eager"]
     ours, theirs = peers._loss(engine.step(batch)), peers._loss(step())
     # Where a stack has one sparse layer the losses of the routers are the same, too.
     assert theirs == pytest.approx(ours, rel=SAMPLED.get(name, 1e-5))

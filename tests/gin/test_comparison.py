@@ -46,3 +46,16 @@ def test_a_pretraining_and_its_fine_tuning_have_one_tokenizer(row):
         loaded = config.load([file], roots=["lm.train.train"])
         vocabulary = loaded.value("VOCABULARY")
         assert vocabulary.vocab_size == loaded.value("VOCABULARY_SIZE") == 4096
+
+
+@pytest.mark.parametrize("row", [row for row in PRETRAININGS if row != "xlnet"])
+def test_a_row_of_masked_tokens_is_one_text_as_in_fine_tuning(row):
+    loaded = config.load([f"papers/pretraining/{row}.gin"], roots=["lm.train.train"])
+    found = {f"{x.target}.{x.parameter}": x.value for x in loaded.bindings}
+    assert found.get("lm.data.rows.features.Encoder.pack") is None
+    for reader in ("Pipeline", "evaluation_batches"):
+        steps = found[f"lm.data.batching.pipeline.{reader}.preprocessors"]
+        assert [step.target.rpartition(".")[2] for step in steps] == [
+            "with_separators",
+            "mask_tokens",
+        ]

@@ -5,6 +5,7 @@ import functools
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.activation_penalty import ActivationPenalty
@@ -16,7 +17,7 @@ from lm.nn.recurrent_dropout import RecurrentDropout, WeightDrop, Zoneout
 from lm.nn.reports import collect
 from tests.built import noise
 from tests.catalogue import WIDTH, part
-from tests.engine import assert_near, filled, numpy, quick
+from tests.engine import assert_near, differentiate, filled, numpy, quick
 from tests.nn import reference
 from tests.nn.test_recurrent import SEGMENTS, lstm
 
@@ -67,6 +68,20 @@ def test_weight_drop_is_an_lstm_of_the_weights_that_are_left():
     assert 0.3 < np.mean(dropped == 0) < 0.5
     for found, row in zip(y, X, strict=True):
         assert_near(found, plain(row, w | {"recurrent/kernel": dropped}, last), 1e-6)
+
+
+def test_a_dropped_weight_has_no_gradient():
+    made = Recurrent(cell=part(WeightDrop, cell=CELL, rate=0.4), name="recurrent")
+    filled(made, X, Context())
+    kernel = made.cell.cell.recurrent.kernel
+
+    def loss(x):
+        y, _ = made(x, Context(), training=True)
+        return ops.sum(ops.square(y)), y
+
+    seeds = [v for v in made.non_trainable_variables if "seed" in v.path]
+    _, gradients = differentiate(loss, [kernel], seeds)(X)
+    assert 0.3 < np.mean(gradients[kernel.path] == 0) < 0.5
 
 
 def test_recurrent_dropout_is_an_lstm_that_sees_a_part_of_h():

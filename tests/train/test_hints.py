@@ -50,6 +50,10 @@ def test_padding_of_packed_rows_is_one_of_lengths():
     assert "length_buckets" not in found
 
 
+def test_padding_of_rows_of_several_texts_is_counted_text_by_text():
+    assert taken(rows(*[[60]] * 8).reshape(4, 2, 256)) == taken(rows(*[[60]] * 8)) != ""
+
+
 @pytest.mark.parametrize(
     ("policy", "machine", "wanted"),
     [
