@@ -39,7 +39,7 @@ def blocks(name: str, kind: str) -> list[str]:
 
 
 def write_files(folder: Path, name: str) -> None:
-    """Write the files that a guide shows, whose first line names them, and those it takes along."""
+    """Writes the files that a guide shows, named in their first lines, and those it takes along."""
     for block in [*blocks(name, ""), *blocks(name, "python")]:
         if shown := re.match(r"# (\w+\.(?:gin|py))\b", block):
             (folder / shown[1]).write_text(block, encoding="utf-8")

@@ -57,7 +57,7 @@ def write(
     metadata: Mapping[str, Any],
     dtype: DTypeLike | None = None,
 ) -> Path:
-    """Write a checkpoint atomically: `folder` is complete or does not exist.
+    """Writes a checkpoint atomically: `folder` is complete or does not exist.
 
     Args:
         folder: `.../checkpoints/<step>`; an existing one is replaced.
@@ -86,7 +86,7 @@ def write(
 
 
 def verify(folder: Path) -> Manifest:
-    """Return the manifest of a checkpoint after verifying the hashes of all its files.
+    """Returns the manifest of a checkpoint after verifying the hashes of all its files.
 
     Raises:
         DamagedError: naming the first file that is missing, truncated or changed.
@@ -105,7 +105,7 @@ def verify(folder: Path) -> Manifest:
 
 
 def manifest_of(folder: Path) -> Manifest:
-    """Return the manifest of a checkpoint after verifying it; the other files are not read.
+    """Returns the manifest of a checkpoint after verifying it; the other files are not read.
 
     Raises:
         DamagedError: the manifest is missing or changed.
@@ -132,7 +132,7 @@ def manifest_of(folder: Path) -> Manifest:
 
 
 def read(folder: Path, kind: str) -> dict[str, np.ndarray]:
-    """Return name -> memory-mapped array of one kind; call `verify` first.
+    """Returns name -> memory-mapped array of one kind; call `verify` first.
 
     Raises:
         DamagedError: the file is not valid safetensors, although its hash matches.
@@ -144,7 +144,7 @@ def read(folder: Path, kind: str) -> dict[str, np.ndarray]:
 
 
 def _checked(manifest: Manifest) -> Manifest:
-    """Return a manifest from an untrusted file after checking the types of its fields.
+    """Returns a manifest from an untrusted file after checking the types of its fields.
 
     Raises:
         TypeError: a field has the wrong type, or a file lies outside the folder.
@@ -158,7 +158,7 @@ def _checked(manifest: Manifest) -> Manifest:
 
 
 def _seal(folder: Path, *, step: int, kinds: Sequence[str], metadata: Mapping[str, Any]) -> None:
-    """Write the manifest of the files in a folder, then its hash."""
+    """Writes the manifest of the files in a folder, then its hash."""
     files = sorted(folder.iterdir())
     manifest = Manifest(
         step=step,
@@ -174,7 +174,7 @@ def _seal(folder: Path, *, step: int, kinds: Sequence[str], metadata: Mapping[st
 
 
 def _tensors(path: Path) -> dict[str, dict[str, Any]]:
-    """Return name -> shape and dtype of the tensors in a file."""
+    """Returns name -> shape and dtype of the tensors in a file."""
     return {
         name: {"shape": list(entry.shape), "dtype": np.dtype(DTYPES[entry.dtype]).name}
         for name, entry in entries(path).items()

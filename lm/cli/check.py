@@ -15,7 +15,7 @@ LENGTHS = "TASK_FEATURE_LENGTHS"
 
 
 def check_run(args: argparse.Namespace, *, root: str, handed: Sequence[str]) -> int:
-    """Print a description of the run, or raise one error that lists everything wrong with it.
+    """Prints a description of the run, or raises one error that lists everything wrong with it.
 
     Args:
         args: the parsed flags of `lm train`.
@@ -40,7 +40,7 @@ def check_run(args: argparse.Namespace, *, root: str, handed: Sequence[str]) -> 
 
 
 def _of_metrics(config: "Config") -> list[Exception]:
-    """Return errors of the task's own metrics, which `lm eval` would raise later."""
+    """Returns errors of the task's own metrics, which `lm eval` would raise later."""
     from lm.data.evaluation.evaluation_task import try_metrics
     from lm.data.registry import task_registry
 
@@ -56,7 +56,7 @@ def _of_metrics(config: "Config") -> list[Exception]:
 
 
 def refuse(faults: Sequence[Exception]) -> None:
-    """Raise one error with a note for each fault, if there are any.
+    """Raises one error with a note for each fault, if there are any.
 
     Raises:
         ConfigError: naming them.

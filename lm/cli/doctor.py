@@ -25,7 +25,7 @@ _LENGTH = 512
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's flags."""
+    """Adds the verb's flags."""
     flags.add_gin(parser)
     parser.add_argument(
         "--workdir",
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a row per check."""
+    """Prints a row per check."""
     from lm.reliability import doctor
 
     findings = list(doctor.examine(args.workdir))
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _of_a_run(args: argparse.Namespace) -> Iterator["Finding"]:
-    """Yield the findings on memory, disk and task of a configured run."""
+    """Yields the findings on memory, disk and task of a configured run."""
     bindings = flags.scan(args).bindings
     macros = {binding.written for binding in bindings} & {"MODEL", "OPTIMIZER"}
     is_run = any(binding.target == "lm.train.train" for binding in bindings)
@@ -85,7 +85,7 @@ def _of_a_run(args: argparse.Namespace) -> Iterator["Finding"]:
 
 
 def _task(config: "Config") -> "Finding":
-    """Check that the task is known, its data are available and each feature has a length."""
+    """Checks that the task is known, its data are available and each feature has a length."""
     from lm.data.registry import task_registry
     from lm.data.rows.converter import row_shapes
     from lm.reliability import doctor
@@ -101,7 +101,7 @@ def _task(config: "Config") -> "Finding":
 
 
 def _features(config: "Config") -> "Features":
-    """Return the shapes of a batch according to the macros, or of one row."""
+    """Returns the shapes of a batch according to the macros, or of one row."""
     import keras
 
     from lm.models.model import token_features

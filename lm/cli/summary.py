@@ -30,7 +30,7 @@ _FEATURES = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of the verb."""
+    """Adds the flags of the verb."""
     flags.add_gin(parser)
     parser.add_argument(
         "--length",
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the summary of the macro MODEL."""
+    """Prints the summary of the macro MODEL."""
     if args.mesh:
         return _run_mesh(args)
     config = flags.load(args, roots=["MODEL"])
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run_mesh(args: argparse.Namespace) -> int:
-    """Print the bytes per device of a training step."""
+    """Prints the bytes per device of a training step."""
     is_on_jax = keras_backend() == "jax"
     # Meshes need JAX; nothing here needs a device.
     os.environ |= {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
@@ -113,7 +113,7 @@ def _run_mesh(args: argparse.Namespace) -> int:
 
 
 def _compiled(config: "Config", args: argparse.Namespace) -> "DeviceMemory":
-    """Return the memory of the step that the gin files say, once it is compiled."""
+    """Returns the memory of the step that the gin files say, once it is compiled."""
     from functools import partial
 
     import keras
@@ -136,7 +136,7 @@ def _compiled(config: "Config", args: argparse.Namespace) -> "DeviceMemory":
 
 
 def _rows(config: "Config", args: argparse.Namespace) -> "Features":
-    """Return the shapes of a batch: as the run's converter makes its rows, else --length tokens."""
+    """Returns the shapes of a batch: rows of the run's converter, else of --length tokens."""
     import keras
 
     length = _length(config, args)
@@ -154,6 +154,6 @@ def _rows(config: "Config", args: argparse.Namespace) -> "Features":
 
 
 def _length(config: "Config", args: argparse.Namespace) -> int:
-    """Return the tokens per row: --length, else what the gin files' rows hold."""
+    """Returns the tokens per row: --length, else what the gin files' rows hold."""
     lengths = config.get("TASK_FEATURE_LENGTHS", {}).values()
     return args.length or max(lengths, default=_LENGTH)

@@ -78,7 +78,7 @@ def _(vocabulary: seqio.SentencePieceVocabulary, token: int) -> bool:
 
 
 def measure(vocabulary: seqio.Vocabulary, texts: Iterable[str]) -> TokenizerReport:
-    """Tokenize the texts and count.
+    """Tokenizes the texts and counts.
 
     Raises:
         UserError: there is no text.

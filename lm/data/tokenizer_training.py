@@ -60,7 +60,7 @@ def train(
     output_dir: str = "tokenizers",
     built_with: Mapping[str, str] | None = None,
 ) -> Trained:
-    """Train a tokenizer and write `<output_dir>/<name>/{recipe.gin,*.model,*.vocab,SHA256SUMS}`.
+    """Trains a tokenizer and writes `<output_dir>/<name>/{recipe.gin,*.model,*.vocab,SHA256SUMS}`.
 
     WordPiece has `tokenizer.json` and `tokenizer_config.json` in place of the model.
 
@@ -223,7 +223,7 @@ def _warn_of_losses(counts: Counts) -> None:
 
 
 def _write(folder: Path, contents: dict[str, bytes]) -> None:
-    """Write the files of a tokenizer, each whole or not at all, and their sums."""
+    """Writes the files of a tokenizer, each whole or not at all, and their sums."""
     sums = [f"{hashlib.sha256(contents[file]).hexdigest()}  {file}\n" for file in sorted(contents)]
     contents[vocabulary.SUMS_FILE] = "".join(sums).encode()
     with disk.writing(folder, "the tokenizer"):

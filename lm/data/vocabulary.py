@@ -117,7 +117,7 @@ def tokenizer_names() -> list[str]:
 
 
 def verify_sums(model: Path) -> None:
-    """Compare a model with the SHA256SUMS beside it, when there is one that lists it.
+    """Compares a model with the SHA256SUMS beside it, when there is one that lists it.
 
     Raises:
         UserError: the file's hash differs.
@@ -137,7 +137,7 @@ def verify_sums(model: Path) -> None:
 
 
 def open_model(path: Path) -> sentencepiece.SentencePieceProcessor:
-    """Open a model with the SentencePiece library, which refuses damaged files cleanly.
+    """Opens a model with the SentencePiece library, which refuses damaged files cleanly.
 
     Raises:
         UserError: the model is damaged, or its special ids are not 0, 1 and 2.

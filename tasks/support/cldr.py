@@ -44,7 +44,7 @@ class Phrase(Protocol):
     """A phrase that can be written in any locale."""
 
     def __call__(self, locale: Locale) -> str:
-        """Return the phrase in the locale's language."""
+        """Returns the phrase in the locale's language."""
 
 
 class Name(NamedTuple):
@@ -54,7 +54,7 @@ class Name(NamedTuple):
     code: str
 
     def __call__(self, locale: Locale) -> str:
-        """Return the name in that locale's language."""
+        """Returns the name in that locale's language."""
         return getattr(locale, self.table)[self.code]
 
 
@@ -65,7 +65,7 @@ class Measure(NamedTuple):
     unit: str
 
     def __call__(self, locale: Locale) -> str:
-        """Return the measure in the locale's language; raise KeyError if it has no pattern."""
+        """Returns the measure in the locale's language; raises KeyError if it has no pattern."""
         for length in ("long", "short"):  # CLDR's long form falls back to the short one
             text = units.format_unit(self.value, self.unit, length, locale=locale)
             if self.unit not in text:  # without a pattern, Babel writes the unit's code
@@ -80,7 +80,7 @@ class Listing(NamedTuple):
     style: str
 
     def __call__(self, locale: Locale) -> str:
-        """Return the list in the locale's language."""
+        """Returns the list in the locale's language."""
         texts = [phrase(locale=locale) for phrase in self.phrases]
         return lists.format_list(texts, self.style, locale)
 

@@ -79,7 +79,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def forget_parts() -> None:
-    """Take the previous test's `parts` out of gin's registry: its classes are other objects."""
+    """Takes the previous test's `parts` out of gin's registry: its classes are other objects."""
     from gin import config as gin_config
 
     stale = [c for c in gin_config._INVERSE_REGISTRY.values() if c.selector.startswith("parts.")]

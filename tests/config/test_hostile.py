@@ -121,7 +121,7 @@ OWN = {
 
 
 def macros(levels: int, width: int) -> str:
-    """Return macros of lists of macros, each `width` times the one below."""
+    """Returns macros of lists of macros, each `width` times the one below."""
     lines = [f"M{n} = [{', '.join([f'%M{n + 1}'] * width)}]" for n in range(levels)]
     return "\n".join([*lines, f"M{levels} = 1", "import parts", "parts.train.steps = %M0"])
 
@@ -162,7 +162,7 @@ def trap(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def refused(text: str, trap: Path, modules: list[str]) -> str:
-    """Load the text, which must be refused, and return why."""
+    """Loads the text, which must be refused, and returns why."""
     (trap / "run.gin").write_text(HEAD * ("without" not in text) + text + "\n")
     before = set(sys.modules)
     with pytest.raises(ConfigError) as error:

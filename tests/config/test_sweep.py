@@ -28,7 +28,7 @@ LEFT = {"file", "folder", "folder/file", "lure.py"}
 
 
 def swept(place: Path, *roots: str) -> dict[str, Any]:
-    """Sweep in a process of its own: tasks are registered, signals and modules changed."""
+    """Sweeps in a process of its own: tasks are registered, signals and modules changed."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.config.sweep", *roots],
         cwd=place,
@@ -43,7 +43,7 @@ def swept(place: Path, *roots: str) -> dict[str, Any]:
 
 
 def changed(place: Path) -> set[str]:
-    """Return what is not as the lures were laid out, the cache aside."""
+    """Returns what is not as the lures were laid out, the cache aside."""
     found = {str(path.relative_to(place)) for path in place.rglob("*")}
     found = {path for path in found if path.split("/")[0] not in ("cache", "__pycache__")}
     spoilt = {

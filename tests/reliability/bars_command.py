@@ -62,7 +62,7 @@ ENDINGS = (
 
 
 def endings(trials: int, folder: Path) -> Result:
-    """End commands in every way: the documented exit code, at once, and no process is left."""
+    """Ends commands in every way: the documented exit code, at once, and no process is left."""
     failures = []
     slowest = 0.0
     for ending in ENDINGS[:trials]:
@@ -83,7 +83,7 @@ def endings(trials: int, folder: Path) -> Result:
 
 
 def _ended(ending: Ending, words: list[str]) -> tuple[int, float, bool, str]:
-    """Return exit status, seconds to end after the signal, whether a process is left, its words."""
+    """Returns exit status, seconds from signal to end, whether a process is left, its output."""
     process = subprocess.Popen(
         [sys.executable, "-c", COMMAND, *words],
         cwd=ROOT,
@@ -116,7 +116,7 @@ def _ended(ending: Ending, words: list[str]) -> tuple[int, float, bool, str]:
 
 
 def _wait_for_imports(process: int) -> None:
-    """Wait until a process has used a second of its processor: imports are under way."""
+    """Waits until a process has used a second of its processor: imports are under way."""
     ticks = os.sysconf("SC_CLK_TCK")
     for _ in range(600):
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
@@ -126,7 +126,7 @@ def _wait_for_imports(process: int) -> None:
 
 
 def double_launch(trials: int, folder: Path) -> Result:
-    """Train in a folder that another holds: refused by its number; killed, it is free again."""
+    """Trains in a folder that another holds: refused by its number; killed, it is free again."""
     failures = []
     slowest = 0.0
     words = ["train", "--gin_file=quickstart.gin", f"--workdir={folder}/run"]

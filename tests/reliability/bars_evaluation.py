@@ -16,7 +16,7 @@ MUST_SAY = ("task_version", "data", "prompts", "checkpoint", "config", "tokenize
 
 
 def repeated(trials: int, folder: Path) -> Result:
-    """Evaluate again and again, in batches of several sizes, a generating and a scoring model."""
+    """Evaluates again and again, in batches of several sizes, a generating and a scoring model."""
     os.environ["LM_CACHE_DIR"] = str(folder / "cache")
     failures = []
     for kind in ("answers", "continues"):
@@ -36,13 +36,13 @@ def repeated(trials: int, folder: Path) -> Result:
 
 
 def texts(run: lm.inference.run.Run, batch_size: int) -> list[str]:
-    """Return what the model writes greedily for all texts of the task, so many at a time."""
+    """Returns what the model writes greedily for all texts of the task, so many at a time."""
     made = run.generate(tiny_run.TEXTS, batch_size=batch_size, max_new_tokens=8)
     return [found[0].text for found in made.candidates]
 
 
 def differing(first: EvaluationResult, found: EvaluationResult, *, is_same_size: bool) -> list[str]:
-    """Return what differs; scores may by 1e-5 where the batches had other sizes."""
+    """Returns what differs; scores may by 1e-5 where the batches had other sizes."""
     told = [] if found.metadata == first.metadata else ["other metadata"]
     for name, column in first.columns.items():
         if name != "score" and found.columns[name] != column:

@@ -16,7 +16,7 @@ FLAGS = (f"--gin.train.train.save_period={SAVE}", "--gin.train.train.log_period=
 
 
 def useful(trials: int, folder: Path) -> Result:
-    """Make so many steps, killed after 200 on average: nearly all that is executed is kept."""
+    """Makes so many steps, killed after 200 on average: nearly all that is executed is kept."""
     file = experiment.write(folder / "experiment", steps=trials)
     words = ["train", f"--gin_file={file}", f"--gin.EVAL_PERIOD={trials}", *FLAGS]
     statuses = _ended(words, folder)
@@ -32,7 +32,7 @@ def useful(trials: int, folder: Path) -> Result:
 
 
 def _ended(words: list[str], folder: Path) -> list[int]:
-    """Run the command until it is not killed; return all exit statuses."""
+    """Runs the command until it is not killed; returns all exit statuses."""
     rng = random.Random(EVERY)
     statuses = [-int(signal.SIGKILL)]
     with Nursery("jax", folder / "cache") as nursery:

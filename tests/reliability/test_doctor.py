@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def installed(site: Path, name: str, contents: dict[str, str], version: str = "1.0") -> None:
-    """Install a distribution of Python files, over whatever is there, as pip does."""
+    """Installs a distribution of Python files, over whatever is there, as pip does."""
     lines = []
     for path, text in contents.items():
         (site / path).parent.mkdir(exist_ok=True)

@@ -48,7 +48,7 @@ def poisoned(at, **changes):
 
 
 def figures(folder):
-    """Return the rows of metrics.jsonl without the times."""
+    """Returns the rows of metrics.jsonl without the times."""
     return [
         {name: value for name, value in row.items() if not name.startswith("timing/")}
         for row in rows(folder / "metrics.jsonl")
@@ -56,7 +56,7 @@ def figures(folder):
 
 
 def tensors(checkpoint):
-    """Return (kind, name) -> array of a verified checkpoint."""
+    """Returns (kind, name) -> array of a verified checkpoint."""
     return {
         (kind, name): array
         for kind in verify(checkpoint).tensors
@@ -81,7 +81,7 @@ def assert_same_run(left, right, step=20):
 
 @pytest.fixture(scope="module")
 def rolled_back(tmp_path_factory):
-    """Return the folder of a run that was rolled back once and finished."""
+    """Returns the folder of a run that was rolled back once and finished."""
     folder = tmp_path_factory.mktemp("rolled_back")
     run(folder, stream=poisoned(IN_A_ROW), max_skipped=4, max_rollbacks=1)
     return folder

@@ -48,14 +48,14 @@ train.train.samples = None
 
 @pytest.fixture
 def command(tmp_path):
-    """Return the words of the command without its run folder."""
+    """Returns the words of the command without its run folder."""
     config = tmp_path / "tiny.gin"
     config.write_text(TINY)
     return [sys.executable, "-m", "lm", "train", f"--gin_file={config}"]
 
 
 def figures(folder):
-    """Return the rows of metrics.jsonl without the times."""
+    """Returns the rows of metrics.jsonl without the times."""
     return [
         {name: value for name, value in row.items() if not name.startswith("timing/")}
         for row in rows(folder / "metrics.jsonl")

@@ -25,14 +25,14 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """Return the folder of a run that nothing interrupted."""
+    """Returns the folder of a run that nothing interrupted."""
     folder = tmp_path_factory.mktemp("whole")
     run(folder)
     return folder
 
 
 def figures(folder):
-    """Return the rows of metrics.jsonl without the times."""
+    """Returns the rows of metrics.jsonl without the times."""
     return [
         {name: value for name, value in row.items() if not name.startswith("timing/")}
         for row in rows(folder / "metrics.jsonl")
