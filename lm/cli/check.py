@@ -28,7 +28,9 @@ def check_run(args: argparse.Namespace, *, root: str, handed: Sequence[str]) -> 
     """
     refuse(flags.faults(args, roots=[root], handed=handed))
     config = flags.load(args, roots=[root])
-    settings: dict[str, Any] = {**config.arguments(root), "allow_change": args.allow_change or ()}
+    settings: dict[str, Any] = {"allow_change": (), **config.arguments(root)}
+    if args.allow_change is not None:
+        settings["allow_change"] = args.allow_change
 
     from lm.train.root import rehearse
 

@@ -94,7 +94,7 @@ def test_one_message_names_step_terms_tensors_and_file(tmp_path):
     assert "\n" not in text
     assert stop.value.exit_code == 1
     assert text.startswith("step 15: loss or gradient not finite in the last 4 steps")
-    assert "loss nan, accuracy nan" in text
+    assert "loss nan" in text and "accuracy nan" in text
     assert "features decoder_loss_weights" in text
     assert "gradients toy/embedding/embeddings, toy/logits/kernel, toy/logits/bias" in text
     assert f"--replay_batch={tmp_path}/refused/15.safetensors" in text

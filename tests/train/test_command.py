@@ -99,3 +99,7 @@ def test_interrupted_and_whole_runs_are_equal_bit_for_bit(command, tmp_path):
     assert error.startswith("lm: error: ") and error.endswith("other settings; 1 differ")
     assert change.endswith("Cosine.peak was 0.0006, is 0.5")
     assert ways[1].endswith("--allow-change=peak")
+    allowed = [*command, f"--workdir={parts}", "--gin.LEARNING_RATE=0.5", "--check"]
+    allowed += ["--gin.train.train.allow_change=['peak']"]
+    checked = subprocess.run(allowed, check=False, capture_output=True, text=True)
+    assert (checked.returncode, "from step 12 on" in checked.stdout) == (0, True)
