@@ -10,7 +10,7 @@ from keras import ops
 from keras.src.backend.common import global_state
 from numpy.typing import ArrayLike
 
-from lm.types import Tensor
+from lm.types import Features, Tensor
 from lm.wall import wall
 
 _WAITING = "uninitialized_variables"
@@ -31,6 +31,14 @@ def on_shapes(binding: str) -> Iterator[None]:
             yield
     finally:
         global_state.set_global_attribute(_WAITING, waiting)
+
+
+def specs(features: Features) -> dict[str, keras.KerasTensor]:
+    """Returns shape and dtype of each feature, to call a model on shapes."""
+    return {
+        name: keras.KerasTensor(tuple(x.shape), keras.backend.standardize_dtype(x.dtype))
+        for name, x in features.items()
+    }
 
 
 def give_values(variables: Iterable[Any]) -> None:

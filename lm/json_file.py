@@ -1,7 +1,7 @@
-"""Reading JSON files from other programs, with a bound on their size and one-line errors."""
+"""JSON files: read from other programs, with a bound on their size and one-line errors; written."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,11 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in read_bounded(path).splitlines() if line.strip()]
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} holds a line that is not JSON") from error
+
+
+def as_lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Returns objects as the text of a file of JSON lines."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def write_object(path: Path, values: Mapping[str, Any]) -> None:

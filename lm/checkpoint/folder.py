@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 from safetensors import SafetensorError
-from safetensors import numpy as safetensors
 
 from lm import disk
 from lm.errors import UserError
@@ -133,20 +132,6 @@ def manifest_of(folder: Path) -> Manifest:
 
 
 def read(folder: Path, kind: str) -> dict[str, np.ndarray]:
-    """Returns name -> array of one kind; call `verify` first.
-
-    Raises:
-        DamagedError: the file is not valid safetensors, although its hash matches.
-    """
-    path = folder / f"{kind}.safetensors"
-    try:
-        return safetensors.load_file(path)
-    except (OSError, SafetensorError, ValueError, KeyError, OverflowError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DamagedError(f"{path} is not a safetensors file: {reason}") from error
-
-
-def mapped(folder: Path, kind: str) -> dict[str, np.ndarray]:
     """Returns name -> memory-mapped array of one kind; call `verify` first.
 
     Raises:

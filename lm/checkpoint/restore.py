@@ -10,7 +10,7 @@ import numpy as np
 
 from lm.abstract import give_values, set_value
 from lm.checkpoint import variable_names
-from lm.checkpoint.folder import CheckpointError, mapped, verify
+from lm.checkpoint.folder import CheckpointError, read, verify
 
 _MAX_SHOWN = 8
 
@@ -99,8 +99,9 @@ def mapped_weights(folder: Path) -> dict[str, np.ndarray]:
     Raises:
         DamagedError: the checkpoint is damaged.
     """
-    kinds = [kind for kind in ("weights", "averages") if kind in verify(folder).tensors]
-    return {name: x for kind in kinds for name, x in mapped(folder, kind).items()}
+    held = verify(folder).tensors
+    kinds = [kind for kind in ("weights", "averages") if kind in held]
+    return {name: x for kind in kinds for name, x in read(folder, kind).items()}
 
 
 def _differences(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, str]:

@@ -98,7 +98,7 @@ def _run(args: argparse.Namespace, folder: Path) -> int:
 
     lengths = _lengths(args, config)
     sizes = Sizes(
-        rows=args.batch_size or _value(config, "BATCH_SIZE", DEFAULT_BATCH_SIZE),
+        rows=args.batch_size or config.get("BATCH_SIZE", DEFAULT_BATCH_SIZE),
         inputs=lengths["inputs"],
         targets=lengths["targets"],
         new_tokens=args.new_tokens or lengths["targets"] // 2,
@@ -193,7 +193,7 @@ def _data(config: Any, sizes: "Sizes") -> Any:
         lengths={feature: getattr(sizes, feature) for feature in lengths},
         converter=converter,
         batch_size=sizes.rows,
-        vocabulary=_value(config, "VOCABULARY", None),
+        vocabulary=config.get("VOCABULARY"),
         seed=0,
     )
 
@@ -219,12 +219,8 @@ def _log(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _value(config: Any, macro: str, default: Any) -> Any:
-    return config.value(macro) if config.has(macro) else default
-
-
 def _lengths(args: argparse.Namespace, config: Any) -> dict[str, int]:
-    stated = _value(config, "TASK_FEATURE_LENGTHS", {})
+    stated = config.get("TASK_FEATURE_LENGTHS", {})
     default = max(stated.values(), default=DEFAULT_LENGTH)
     if args.length:
         return {"inputs": args.length, "targets": args.length}

@@ -96,10 +96,10 @@ def _row(file: str, args: argparse.Namespace) -> "tuple[Row, int]":
     loaded = config.load(
         given, args.gin_bindings, searched, modules, roots=["lm.train.train", "MODEL"]
     )
-    seconds = args.seconds or (loaded.has("TRAIN_SECONDS") and loaded.value("TRAIN_SECONDS"))
+    seconds = args.seconds or loaded.get("TRAIN_SECONDS")
     if not seconds:
         raise ConfigError(f"{file}: TRAIN_SECONDS is not defined; give --seconds=300")
-    seeds = args.seeds or (loaded.value("SEEDS") if loaded.has("SEEDS") else 1)
+    seeds = args.seeds or loaded.get("SEEDS", 1)
     train_flags = [f"--gin_file={file}", *flags.words(args)]
     row = Row(Path(file).stem, tuple(train_flags), float(seconds), seeds)
     length = max(loaded.value("TASK_FEATURE_LENGTHS").values())

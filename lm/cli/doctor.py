@@ -69,7 +69,7 @@ def _of_a_run(args: argparse.Namespace) -> Iterator["Finding"]:
         yield _task(config)
     needed = memory.need(
         model=config.value("MODEL"),
-        optimizer=config.value("OPTIMIZER") if config.has("OPTIMIZER") else None,
+        optimizer=config.get("OPTIMIZER"),
         features=_features(config),
     )
     free = memory.available()
@@ -106,13 +106,7 @@ def _features(config: "Config") -> "Features":
 
     from lm.models.model import token_features
 
-    rows = config.value("BATCH_SIZE") if config.has("BATCH_SIZE") else 1
-    lengths = config.value("TASK_FEATURE_LENGTHS") if config.has("TASK_FEATURE_LENGTHS") else {}
-    length = sum(lengths.values()) or _length(config)
-    return token_features(keras.KerasTensor((rows, length), "int32"))
-
-
-def _length(config: "Config") -> int:
-    """Returns a length that fits the positions of the model."""
-    longest = config.value("MAX_SEQUENCE_LENGTH") if config.has("MAX_SEQUENCE_LENGTH") else _LENGTH
-    return min(longest, _LENGTH)
+    lengths = config.get("TASK_FEATURE_LENGTHS", {})
+    # A length that fits the positions of the model.
+    length = sum(lengths.values()) or min(config.get("MAX_SEQUENCE_LENGTH", _LENGTH), _LENGTH)
+    return token_features(keras.KerasTensor((config.get("BATCH_SIZE", 1), length), "int32"))

@@ -56,8 +56,8 @@ def load(args: argparse.Namespace) -> "Run":
         args.checkpoint,
         gin_files=args.gin_file,
         bindings=args.gin_bindings,
-        search_paths=flags.split(args.gin_search_paths),
-        modules=flags.split(",".join(args.gin_modules)),
+        search_paths=flags.search_paths(args),
+        modules=flags.modules(args),
         ensemble=flags.split(getattr(args, "ensemble", "")),
         weights=getattr(args, "weights", "float32"),
     )

@@ -21,6 +21,12 @@ EXAMPLE = """example:
     --gin_file=mesh/data_model.gin --gin.DATA_DEVICES=2 --gin.MODEL_DEVICES=8 --device_memory=32"""
 
 _BATCH_SIZE, _LENGTH = 32, 512
+_FEATURES = {
+    "encoder_input_tokens": "int32",
+    "decoder_input_tokens": "int32",
+    "decoder_target_tokens": "int32",
+    "decoder_loss_weights": "float32",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -122,7 +128,7 @@ def _compiled(config: "Config", args: argparse.Namespace) -> "DeviceMemory":
     predicts = partial(TokenPrediction, model=config.value("MODEL"))
     return device_memory(
         mesh,
-        objective=config.value("OBJECTIVE") if config.has("OBJECTIVE") else predicts,
+        objective=config.get("OBJECTIVE", predicts),
         optimizer=config.value("OPTIMIZER"),
         features=_rows(config, args),
         microbatches=settings.get("microbatches", 1),
@@ -133,16 +139,15 @@ def _rows(config: "Config", args: argparse.Namespace) -> "Features":
     """Returns the shapes of a batch: rows of the run's converter, else of --length tokens."""
     import keras
 
-    from lm.engines.device_memory import token_rows
+    length = _length(config, args)
+    shapes: dict[str, tuple[tuple[int, ...], str]] = {
+        name: ((length,), dtype) for name, dtype in _FEATURES.items()
+    }
+    if config.has("FEATURE_CONVERTER") and config.has("TASK_FEATURE_LENGTHS"):
+        from lm.data.rows.converter import row_shapes
 
-    batch_size = config.value("BATCH_SIZE") if config.has("BATCH_SIZE") else _BATCH_SIZE
-    rows = args.batch_size or batch_size
-    if not (config.has("FEATURE_CONVERTER") and config.has("TASK_FEATURE_LENGTHS")):
-        return token_rows(rows, _length(config, args))
-
-    from lm.data.rows.converter import row_shapes
-
-    shapes = row_shapes(config.value("FEATURE_CONVERTER"), config.value("TASK_FEATURE_LENGTHS"))
+        shapes = row_shapes(config.value("FEATURE_CONVERTER"), config.value("TASK_FEATURE_LENGTHS"))
+    rows = args.batch_size or config.get("BATCH_SIZE", _BATCH_SIZE)
     return {
         name: keras.KerasTensor((rows, *shape), dtype) for name, (shape, dtype) in shapes.items()
     }
@@ -150,6 +155,5 @@ def _rows(config: "Config", args: argparse.Namespace) -> "Features":
 
 def _length(config: "Config", args: argparse.Namespace) -> int:
     """Returns the tokens per row: --length, else what the gin files' rows hold."""
-    is_run = config.has("TASK_FEATURE_LENGTHS")
-    lengths = config.value("TASK_FEATURE_LENGTHS").values() if is_run else ()
+    lengths = config.get("TASK_FEATURE_LENGTHS", {}).values()
     return args.length or max(lengths, default=_LENGTH)

@@ -58,6 +58,10 @@ class Config:
             raise ConfigError(f"no gin file defines {macro}{near}; give --gin.{macro}=VALUE")
         return _evaluated(macro)
 
+    def get(self, macro: str, default: Any = None) -> Any:
+        """Returns the value of a macro, or the default if nothing defines it."""
+        return self.value(macro) if self.has(macro) else default
+
     def configured(self, path: str) -> Callable[..., Any]:
         """Returns a root (`lm.train.train`) with its bindings as defaults."""
         module, _, name = path.rpartition(".")

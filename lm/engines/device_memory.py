@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
-import keras
 
 from lm.engines import memory
 from lm.engines.jax import Engine
@@ -104,14 +103,6 @@ def device_memory(
         outputs=found.output_size_in_bytes - found.alias_size_in_bytes,
         temporaries=found.temp_size_in_bytes,
     )
-
-
-def token_rows(rows: int, length: int) -> Features:
-    """Returns the shapes of a batch of tokens for encoder and decoder, inputs and targets."""
-    tokens = keras.KerasTensor((rows, length), "int32")
-    weights = keras.KerasTensor((rows, length), "float32")
-    names = ("encoder_input_tokens", "decoder_input_tokens", "decoder_target_tokens")
-    return {**dict.fromkeys(names, tokens), "decoder_loss_weights": weights}
 
 
 def _on_shapes(make: Callable[[], Engine]) -> Engine:

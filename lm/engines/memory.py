@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from lm.abstract import on_shapes
+from lm.abstract import on_shapes, specs
 from lm.errors import UserError
 from lm.nn.stack import abridged, unabridged
 from lm.optim.optimizer import Optimizer
@@ -69,10 +69,7 @@ def need(
         optimizer: factory of the optimizer; None for inference.
         features: for each feature anything with its shape and dtype.
     """
-    shapes = {
-        name: keras.KerasTensor(tuple(x.shape), keras.backend.standardize_dtype(x.dtype))
-        for name, x in features.items()
-    }
+    shapes = specs(features)
     made = None if optimizer is None else optimizer()
     with abridged(), on_shapes("MODEL"):
         built = model()

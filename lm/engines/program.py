@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import keras
 from keras import ops
 
-from lm.abstract import give_values, on_shapes
+from lm.abstract import give_values, on_shapes, specs
 from lm.engines import memory
 from lm.engines.state_variables import Carry, Meter, Tables
 from lm.errors import UserError
@@ -211,10 +211,7 @@ class Program:
 
 def _build(objective: Any, features: Features) -> list[str]:
     """Builds the objective by calling it on shapes; returns the names of all terms."""
-    shapes = {
-        name: keras.KerasTensor(tuple(x.shape), dtype=keras.backend.standardize_dtype(x.dtype))
-        for name, x in features.items()
-    }
+    shapes = specs(features)
     with collect() as reported:
         # In training mode, so that errors of that mode are raised here too.
         terms = objective.terms(shapes, objective(shapes, training=True))

@@ -14,10 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import keras
-
 from lm import checkpoint
-from lm.abstract import on_shapes
+from lm.abstract import on_shapes, specs
 from lm.engines.flops import TRAINING_PASSES, matmul_flops
 from lm.errors import UserError
 from lm.experiments import command
@@ -110,16 +108,13 @@ def step_flops(objective: Callable[[], Any], features: Mapping[str, Any]) -> int
         objective: factory of the objective.
         features: for each feature of a batch anything with its shape and dtype.
     """
-    specs = {
-        name: keras.KerasTensor(x.shape, keras.backend.standardize_dtype(x.dtype))
-        for name, x in features.items()
-    }
+    shapes = specs(features)
     with on_shapes("OBJECTIVE"):
         made = objective()
-        made(specs)  # creates the variables, so that the next call is counted alone
-        carry = initial_carry(made, specs)
+        made(shapes)  # creates the variables, so that the next call is counted alone
+        carry = initial_carry(made, shapes)
         call = functools.partial(made, carry=carry) if carry else made
-        return TRAINING_PASSES * matmul_flops(call, specs)
+        return TRAINING_PASSES * matmul_flops(call, shapes)
 
 
 def _pretrained(row: Row, folder: Path) -> Path | None:

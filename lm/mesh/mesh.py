@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from lm.abstract import on_shapes
+from lm.abstract import on_shapes, specs
 from lm.errors import ConfigError
 from lm.mesh.axes import (
     BATCH,
@@ -248,12 +248,7 @@ def _shaped(objective: Callable[[], Any], features: Features) -> Any:
     """Returns an objective whose variables have only paths and shapes; nothing is allocated."""
     with on_shapes("OBJECTIVE"):
         built = objective()
-        built(
-            {
-                name: keras.KerasTensor(tuple(x.shape), keras.backend.standardize_dtype(x.dtype))
-                for name, x in features.items()
-            }
-        )
+        built(specs(features))
     return built
 
 

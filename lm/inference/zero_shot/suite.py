@@ -6,8 +6,7 @@ zero_shot/results.jsonl                        one line per question set and eva
 zero_shot/<set>-<hash of signature>.jsonl      one line per question
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +22,7 @@ from lm.inference.trained import Trained
 from lm.inference.zero_shot.judge import Samples, judge
 from lm.inference.zero_shot.likelihoods import token_scores
 from lm.inference.zero_shot.respondent import Respondent
+from lm.json_file import as_lines
 from lm.parts import entry
 from lm.ranges import NonNegativeInt, PositiveInt, Seed
 
@@ -148,12 +148,8 @@ def write_result(result: SetResult, workdir: Path, *, samples: bool) -> Path:
     with disk.writing(folder, "the results"):
         folder.mkdir(parents=True, exist_ok=True)
         if samples:
-            lines = "".join(map(_line, result.samples)).encode()
+            lines = as_lines(result.samples).encode()
             disk.replace(folder / name, lines, what="the samples")
         with (folder / RESULTS).open("a", encoding="utf-8") as file:
-            file.write(_line({**result.row(), "samples": name if samples else None}))
+            file.write(as_lines([{**result.row(), "samples": name if samples else None}]))
     return folder / RESULTS
-
-
-def _line(row: Mapping[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False) + "\n"
