@@ -1,7 +1,7 @@
 """Silences the log messages of TensorFlow and JAX, not Python's errors.
 
 TensorFlow's C++ code writes about six lines while it is imported, before any log level applies:
-`without_chatter` filters them out. Log levels silence the rest.
+`without_log_lines` filters them out. Log levels silence the rest.
 """
 
 import contextlib
@@ -56,7 +56,7 @@ class _Loader(importlib.abc.Loader):
         module.__loader__ = self._inner
         if module.__spec__:
             module.__spec__.loader = self._inner
-        with without_chatter():
+        with without_log_lines():
             self._inner.exec_module(module)
             _AFTER[module.__name__](module)
 
@@ -89,18 +89,18 @@ _NOISE = re.compile(
 
 
 @contextlib.contextmanager
-def without_chatter() -> Iterator[None]:
+def without_log_lines() -> Iterator[None]:
     """Captures file descriptor 2 during the body, then writes what was not a log line."""
     sys.stderr.flush()
-    kept = os.dup(2)
+    original = os.dup(2)
     with tempfile.TemporaryFile() as caught:
         os.dup2(caught.fileno(), 2)
         try:
             yield
         finally:
             sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(original, 2)
+            os.close(original)
             caught.seek(0)
             _write_rest(caught.read())
 

@@ -33,7 +33,7 @@ class Row(NamedTuple):
         name: kind of work.
         seconds: time per call, summed over all threads.
         share: fraction of the time of all operations.
-        largest: the operations that take longest, with their places in the model.
+        largest: the operations that take longest, with the layers that run them.
     """
 
     name: str

@@ -45,5 +45,5 @@ def key() -> str:
     """Returns a name for the engine, its versions and flags, and the processor's instructions."""
     backend = xla_flags.keras_backend()
     versions = processor.versions()
-    facts = [backend, versions, os.environ.get("XLA_FLAGS", ""), processor.instructions()]
-    return f"{backend}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:12]}"
+    parts = [backend, versions, os.environ.get("XLA_FLAGS", ""), processor.instructions()]
+    return f"{backend}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}"

@@ -80,8 +80,8 @@ def _of_a_run(args: argparse.Namespace) -> Iterator["Finding"]:
         f"{memory.gibibytes(free)} free, at least {needed} needed",
         "" if fits else "a smaller model, optim/adafactor.gin, a smaller BATCH_SIZE, a mesh",
     )
-    kept = 4 if config.has("OPTIMIZER") else 1  # three, and the one being written
-    yield doctor.disk("this run", Path(args.workdir), kept * needed.checkpoint)
+    copies = 4 if config.has("OPTIMIZER") else 1  # three, and the one being written
+    yield doctor.disk("this run", Path(args.workdir), copies * needed.checkpoint)
 
 
 def _task(config: "Config") -> "Finding":

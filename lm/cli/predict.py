@@ -76,8 +76,8 @@ def _rows(path: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     if _is_table(path) or readers.is_jsonl(path):
         return readers.read_rows(path, columns=columns)
     if len(columns) > 1:
-        wanted = " and ".join(columns)
-        raise ConfigError(f"--input={path}: the task reads {wanted}; give a .tsv or .jsonl of them")
+        needed = " and ".join(columns)
+        raise ConfigError(f"--input={path}: the task reads {needed}; give a .tsv or .jsonl of them")
     return ({columns[0]: line} for line in readers.read_text_lines(path))
 
 

@@ -103,7 +103,7 @@ def of_files(
     if not found:
         found += reachability.useless(given, sketch.roots)
     found += [*sketch.unknown, *misnamed(given, signatures)]
-    if read.is_whole:
+    if read.is_complete:
         found += macros.undefined(effective(given).values(), macros.table(given))
         found += required(given, sketch.roots)
         for root in signatures.keys() & sketch.roots if handed is not None else ():

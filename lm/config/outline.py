@@ -143,8 +143,8 @@ def _file(module: str) -> Path | None:
     origin = Path(spec.origin)
     if not rest:
         return origin
-    place = origin.parent.joinpath(*rest)
-    files = (place / "__init__.py", place.with_suffix(".py"))
+    path = origin.parent.joinpath(*rest)
+    files = (path / "__init__.py", path.with_suffix(".py"))
     is_package = origin.name == "__init__.py"
     return next((file for file in files if is_package and file.is_file()), None)
 

@@ -107,9 +107,9 @@ def load(
     names = {path: _register(item, path) for path, item in objects.items()}
     given = [syntax.renamed(binding, names) for binding in found.bindings]
     by_name = {names[path]: item for path, item in objects.items()}
-    kept = _checked(given, by_name, roots=[_root(root, names) for root in roots])
-    _bind(macros.resolved(kept))
-    config = Config(tuple(kept), tuple(dict.fromkeys(s.module for s in found.imports)))
+    used = _checked(given, by_name, roots=[_root(root, names) for root in roots])
+    _bind(macros.resolved(used))
+    config = Config(tuple(used), tuple(dict.fromkeys(s.module for s in found.imports)))
     _LOADED[:] = [config]
     return config
 

@@ -150,8 +150,8 @@ def usable(bindings: Sequence[Binding], roots: Sequence[str] = ()) -> list[Bindi
     """Returns the last binding of every key that can be used, in order; arguments of `useless`."""
     last = effective(bindings)
     macros = {binding.scope for binding in bindings if binding.is_macro}
-    kept = walk(last.values(), tuple(dict.fromkeys([*ENTRIES, *roots])), macros=macros)
-    return [b for b in last.values() if b.is_macro or b.key in kept.keys]
+    reached = walk(last.values(), tuple(dict.fromkeys([*ENTRIES, *roots])), macros=macros)
+    return [b for b in last.values() if b.is_macro or b.key in reached.keys]
 
 
 def _stray_macro(binding: Binding, sure: Reachable, *, is_flag: bool) -> Iterator[ConfigError]:

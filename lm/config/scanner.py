@@ -40,10 +40,10 @@ class Scan:
     Attributes:
         bindings: every binding, overridden ones included.
         imports: every import.
-        is_whole: False if a file, or the rest of one, could not be read and the scan continued.
+        is_complete: False if a file, or the rest of one, could not be read and the scan continued.
     """
 
-    is_whole: bool = True
+    is_complete: bool = True
     bindings: list[Binding] = field(default_factory=list)
     imports: list[Import] = field(default_factory=list)
     names: Names = field(default_factory=Names)
@@ -158,7 +158,7 @@ def scan(
     roots = (*OWN_ROOTS, *KERAS_ROOTS, *modules)
     reader = _Reader(GinFolders(search_paths), roots, on_error or _raise)
     for name in gin_files:
-        with reader.whole():
+        with reader.incomplete_on_error():
             reader.read(reader.folders.file(name), open_files=())
     for text in bindings:
         reader.read_flag(text)
@@ -190,13 +190,13 @@ class _Reader:
             self._on_error(error)
 
     @contextlib.contextmanager
-    def whole(self) -> Iterator[None]:
+    def incomplete_on_error(self) -> Iterator[None]:
         """Reports an error of the body, after which the scan is incomplete."""
         with self.reported():
             try:
                 yield
             except ConfigError:
-                self.scan.is_whole = False
+                self.scan.is_complete = False
                 raise
 
     def read(self, path: Path, *, open_files: tuple[Path, ...]) -> None:
@@ -204,7 +204,7 @@ class _Reader:
         names = Names()
         mine: dict[tuple[str, str, str], Binding] = {}
         name = label(path)
-        with self.whole():  # a syntax error ends the file
+        with self.incomplete_on_error():  # a syntax error ends the file
             for statement in syntax.statements(syntax.read(path, name), name):
                 with self.reported():
                     if isinstance(statement, Import):
@@ -241,7 +241,7 @@ class _Reader:
 
     def _include(self, statement: Include, open_files: tuple[Path, ...]) -> None:
         """Reads an included file in place of its include."""
-        with self.whole():
+        with self.incomplete_on_error():
             try:
                 path = self.folders.include(statement.name)
             except ConfigError as error:

@@ -127,11 +127,11 @@ def verify_sums(model: Path) -> None:
         return
     lines = sums.read_text("utf-8", errors="replace").splitlines()
     stated = {name.lstrip(" *"): sha for sha, _, name in (line.partition(" ") for line in lines)}
-    wanted = stated.get(model.name)
+    expected = stated.get(model.name)
     actual = hashlib.sha256(model.read_bytes()).hexdigest()
-    if wanted not in (None, actual):
+    if expected not in (None, actual):
         raise UserError(
-            f"{model}: sha256 is {actual[:16]}…, {sums.name} says {wanted[:16]}…; "
+            f"{model}: sha256 is {actual[:16]}…, {sums.name} says {expected[:16]}…; "
             "the file was changed or damaged, restore it or rebuild it by its recipe"
         )
 

@@ -110,7 +110,7 @@ def available() -> int:
 
 
 def peak_share() -> float | None:
-    """Returns the peak use of the accelerator's memory as a share of it; None if unknown."""
+    """Returns the peak use of the accelerator's memory as a fraction of it; None if unknown."""
     if keras.backend.backend() != "jax":
         return None
     import jax

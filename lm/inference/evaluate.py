@@ -278,7 +278,7 @@ def likelihood(trained: Trained, totals: Totals, task: EvaluationTask) -> dict[s
         "loss": nats / max(tokens, 1),
         **(
             likelihood_metrics(nats, tokens, task.sizes())
-            if trained.predicts_whole_texts
+            if trained.predicts_every_token
             else by_token
         ),
         "accuracy": 100 * float(totals.correct) / max(tokens, 1),

@@ -183,5 +183,5 @@ def _checked(path: str | Path, names: Sequence[str]) -> Sequence[str]:
     """
     bad = [name for name in names if not name or "\0" in name or name.split() != [name]]
     if bad:
-        raise UserError(f"{path}: word2vec's formats have no place for the name {bad[0]!r}")
+        raise UserError(f"{path}: word2vec's formats cannot hold the name {bad[0]!r}")
     return names

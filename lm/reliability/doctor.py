@@ -66,12 +66,12 @@ def examine(workdir: str = "runs") -> Iterator[Finding]:
 def python() -> Finding:
     """Checks the interpreter."""
     found = platform.python_version()
-    wanted = str(metadata.metadata("seqlm")["Requires-Python"])
+    required = str(metadata.metadata("seqlm")["Requires-Python"])
     from packaging.specifiers import SpecifierSet
 
-    is_fit = SpecifierSet(wanted).contains(found)
+    is_fit = SpecifierSet(required).contains(found)
     return Finding(
-        "Python", GOOD if is_fit else BAD, found, "" if is_fit else f"take Python {wanted}"
+        "Python", GOOD if is_fit else BAD, found, "" if is_fit else f"take Python {required}"
     )
 
 

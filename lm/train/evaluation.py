@@ -13,7 +13,7 @@ from lm.errors import ConfigError
 from lm.inference.generate import Generated, generate
 from lm.inference.trained import Trained
 from lm.likelihood import bits, perplexity
-from lm.objectives.objective import predicts_whole_texts
+from lm.objectives.objective import predicts_every_token
 from lm.parts import part
 from lm.ranges import PositiveInt
 from lm.types import Batch
@@ -67,8 +67,8 @@ class Evaluation:
         """Yields the metrics of each task with the engine's weights."""
         for task, batches in self.batches.items():
             sums = total(engine, islice(batches, self.steps))
-            is_whole = self.steps is None and predicts_whole_texts(engine.program.objective)
-            size = text_bytes(batches) if is_whole else None
+            covers_split = self.steps is None and predicts_every_token(engine.program.objective)
+            size = text_bytes(batches) if covers_split else None
             yield TaskMetrics(task, self.split, metrics(sums, size))
 
 

@@ -1,4 +1,4 @@
-"""Goodput: the share of a run's time spent in useful steps, over all restarts.
+"""Goodput: the fraction of a run's time spent in useful steps, over all restarts.
 
 `attempts.jsonl` in the run folder has one line per process, overwritten in place after every step,
 so that the counts of a killed process survive. A step is useful if no later process repeated it.
@@ -97,15 +97,15 @@ def _attempt(line: bytes) -> dict[str, Any]:
 
 
 def shares(lines: list[dict[str, Any]]) -> dict[str, float]:
-    """Returns step counts, and shares of the total time of all processes.
+    """Returns step counts, and fractions of the total time of all processes.
 
     Args:
         lines: of `attempts`.
 
     Returns:
-        `executed` and `useful`: numbers of steps. `goodput` and `repeated`: shares of the time
+        `executed` and `useful`: numbers of steps. `goodput` and `repeated`: fractions of the time
         spent in useful and in repeated steps. `start`, `compilation`, `evaluate`, `checkpoint` and
-        `input`: shares of the time outside steps. `down`: seconds between processes, not part of
+        `input`: fractions of the time outside steps. `down`: seconds between processes, not part of
         the total.
 
     Example:

@@ -26,7 +26,7 @@ class Machine(NamedTuple):
     Attributes:
         is_accelerator: whether a GPU or TPU is used.
         has_bfloat16_units: whether it has hardware units for bfloat16.
-        peak_share: peak memory use as a share of its memory; None if unknown.
+        peak_share: peak memory use as a fraction of its memory; None if unknown.
     """
 
     is_accelerator: bool

@@ -100,7 +100,7 @@ def pairs(language: str) -> Iterator[tuple[str, str]]:
     seen: tuple[set[str], set[str]] = (set(), set())
     for phrase in phrases():
         try:
-            pair = say(phrase, english), say(phrase, foreign)
+            pair = verbalized(phrase, english), verbalized(phrase, foreign)
         except KeyError:  # one of the locales lacks a name or pattern
             continue
         if pair[0] not in seen[0] and pair[1] not in seen[1]:
@@ -109,11 +109,11 @@ def pairs(language: str) -> Iterator[tuple[str, str]]:
             yield pair
 
 
-def say(phrase: Phrase, locale: Locale) -> str:
+def verbalized(phrase: Phrase, locale: Locale) -> str:
     """A phrase in the language of a locale, with plain spaces.
 
     Example:
-        >>> say(Measure(2.5, "length-mile"), Locale("fr"))
+        >>> verbalized(Measure(2.5, "length-mile"), Locale("fr"))
         '2,5 miles'
     """
     return phrase(locale=locale).translate(SPACES).strip()

@@ -61,14 +61,14 @@ def named(paths: Sequence[str]) -> dict[str, Callable[..., Any]]:
     return {".".join(pair): getattr(importlib.import_module(pair[0]), pair[1]) for pair in pairs}
 
 
-def lures(place: Path) -> list[Any]:
+def lures(workspace: Path) -> list[Any]:
     """Lays out what could be harmed, and returns arguments that would if something used them."""
-    (place / "folder").mkdir()
+    (workspace / "folder").mkdir()
     for name in ("file", "folder/file"):
-        (place / name).write_text("precious\n")
-    (place / "lure.py").write_text("from pathlib import Path\nPath('trace').touch()\n")
+        (workspace / name).write_text("precious\n")
+    (workspace / "lure.py").write_text("from pathlib import Path\nPath('trace').touch()\n")
     shell = ["/bin/sh", "-c", "touch trace"]
-    paths = [place / name for name in ("file", "folder", "new")]
+    paths = [workspace / name for name in ("file", "folder", "new")]
     texts = [" ".join(shell), *map(str, paths), "lure", "http://127.0.0.1:9/x", ""]
     lists = [shell, [str(path) for path in paths], ["--gin_modules=lure"], [], {}]
     return [
@@ -161,11 +161,11 @@ def _late(number: int, frame: Any) -> None:
 
 def main(roots: Sequence[str]) -> None:
     """Sweeps and prints what was found."""
-    place = Path.cwd()
-    os.environ["LM_CACHE_DIR"] = str(place / "cache")
-    sys.path.insert(0, str(place))
+    workspace = Path.cwd()
+    os.environ["LM_CACHE_DIR"] = str(workspace / "cache")
+    sys.path.insert(0, str(workspace))
     everything = admitted(roots) | named(roots)
-    values = lures(place)
+    values = lures(workspace)
     calls = sum(1 for found in everything.values() for _ in arguments(found, values))
     deeds = {path: deeds_of(found, values) for path, found in everything.items()}
     deeds = {path: found for path, found in deeds.items() if found}

@@ -48,10 +48,10 @@ def bit_flips(trials: int, folder: Path) -> Result:
         intact = path.read_bytes()
         place, bit = rng.randrange(len(intact)), rng.randrange(8)
         path.write_bytes(intact[:place] + bytes([intact[place] ^ 1 << bit]) + intact[place + 1 :])
-        told: list[str] = []
-        found = Store(folder, warn=told.append).newest()
-        if found is None or found[1].step != 1 or path.stem not in "".join(told):
-            failures.append(f"{path.name} byte {place} bit {bit}: used {found}, told {told}")
+        warnings: list[str] = []
+        found = Store(folder, warn=warnings.append).newest()
+        if found is None or found[1].step != 1 or path.stem not in "".join(warnings):
+            failures.append(f"{path.name} byte {place} bit {bit}: used {found}, told {warnings}")
         path.write_bytes(intact)
     return Result(trials, failures)
 
@@ -100,9 +100,13 @@ def full_disk(trials: int, folder: Path) -> Result:
                 save(store, 2, rows=500)
             failures.append(f"trial {trial}: saved in spite of a full disk")
         except CheckpointError as error:
-            told = str(error)
-            if str(store.folder / "2") not in told or "MiB needed" not in told or "\n" in told:
-                failures.append(f"trial {trial}: told {told}")
+            message = str(error)
+            if (
+                str(store.folder / "2") not in message
+                or "MiB needed" not in message
+                or "\n" in message
+            ):
+                failures.append(f"trial {trial}: got {message}")
         found = Store(folder).newest()
         if found is None or found[1].step != 1:
             failures.append(f"trial {trial}: the checkpoint before is not used")
@@ -162,20 +166,20 @@ def power_cuts(trials: int, folder: Path) -> Result:
         for luck in LUCK:
             image = folder / f"image-{trial}-{luck}"
             power.image(workdir, image, random.Random(trial), luck)
-            step, told = newest_of(image / "run")
+            step, warnings = newest_of(image / "run")
             if step < finished:
-                failures.append(f"cut {trial}, {luck}: {finished} was saved, {step} found: {told}")
+                failures.append(f"cut {trial}, {luck}: {finished} saved, {step} found: {warnings}")
     return Result(trials, failures, f"{cuts} cuts during saves, {trials * len(LUCK)} disks")
 
 
 def newest_of(workdir: Path) -> tuple[int, str]:
     """Returns the step of the checkpoint that a run would go on from, 0 if none; and complaints."""
-    told: list[str] = []
+    warnings: list[str] = []
     try:
-        found = Store(workdir, warn=told.append).newest()
+        found = Store(workdir, warn=warnings.append).newest()
     except CheckpointError as error:
         return 0, str(error)
-    return (found[1].step if found else 0), "; ".join(told)
+    return (found[1].step if found else 0), "; ".join(warnings)
 
 
 LUCK = (0.0, 0.5, 1.0)

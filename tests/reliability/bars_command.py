@@ -67,13 +67,13 @@ def endings(trials: int, folder: Path) -> Result:
     slowest = 0.0
     for ending in ENDINGS[:trials]:
         words = [word.format(folder=folder) for word in ending.words]
-        status, seconds, is_left, told = _ended(ending, words)
+        status, seconds, is_left, output = _ended(ending, words)
         slowest = max(slowest, seconds)
         name = f"lm {' '.join(ending.words)}"
         if status != ending.status:
-            failures.append(f"{name}: status {status}, not {ending.status}: {told}")
-        if "Traceback" in told:
-            failures.append(f"{name}: a traceback: {told}")
+            failures.append(f"{name}: status {status}, not {ending.status}: {output}")
+        if "Traceback" in output:
+            failures.append(f"{name}: a traceback: {output}")
         if is_left:
             failures.append(f"{name}: a process is left")
         if ending.signal and seconds > HANG:
@@ -96,14 +96,14 @@ def _ended(ending: Ending, words: list[str]) -> tuple[int, float, bool, str]:
     begin = time.perf_counter()
     if ending.is_pipe_broken:
         process.stdout.close()
-        told = process.stderr.read()
+        output = process.stderr.read()
     elif ending.signal:
         _wait_for_imports(process.pid)
         begin = time.perf_counter()
         process.send_signal(ending.signal)
-        told = process.communicate()[1]
+        output = process.communicate()[1]
     else:
-        told = process.communicate()[1]
+        output = process.communicate()[1]
     status = process.wait()
     seconds = time.perf_counter() - begin if ending.signal else 0.0
     process.stderr.close()
@@ -112,7 +112,7 @@ def _ended(ending: Ending, words: list[str]) -> tuple[int, float, bool, str]:
         is_left = True
     except ProcessLookupError:
         is_left = False
-    return status, seconds, is_left, " ".join(told.split())[-300:]
+    return status, seconds, is_left, " ".join(output.split())[-300:]
 
 
 def _wait_for_imports(process: int) -> None:

@@ -27,8 +27,8 @@ def useful(trials: int, folder: Path) -> Result:
     if statuses[-1] or not kills or found["useful"] != trials:
         log = (folder / "log").read_text()[-500:]
         failures.append(f"{found['useful']:.0f} steps, ended with {statuses}: {log}")
-    told = f"{kills} kills, {found['useful']:.0f} of {found['executed']:.0f} steps useful"
-    return Result(int(found["executed"]), failures, f"{told}: {share:.1%}".replace("%", " %"))
+    summary = f"{kills} kills, {found['useful']:.0f} of {found['executed']:.0f} steps useful"
+    return Result(int(found["executed"]), failures, f"{summary}: {share:.1%}".replace("%", " %"))
 
 
 def _ended(words: list[str], folder: Path) -> list[int]:

@@ -81,7 +81,7 @@ def no_replay(trials: int, folder: Path) -> Result:
             converter=lambda: features.LanguageModel(pack=packing.FirstFit),
         )
 
-    whole, failures, told, sizes = begin(), [], [], []
+    whole, failures, notes, sizes = begin(), [], [], []
     for step in range(1, FAR + 4):
         next(whole)
         if step not in (100, FAR):
@@ -97,10 +97,10 @@ def no_replay(trials: int, folder: Path) -> Result:
             if chained_hash("", found) != expected:
                 failures.append(f"step {step}: another batch follows")
         sizes.append(len(state))
-        told.append(f"{1000 * min(seconds):.0f} ms at {step:,} ({len(state):,} bytes)")
+        notes.append(f"{1000 * min(seconds):.0f} ms at {step:,} ({len(state):,} bytes)")
     if sizes[1] > 2 * sizes[0]:
         failures.append(f"the position grows with the step: {sizes} bytes")
-    return Result(2 * trials, failures, f"to the first batch: {', '.join(told)}")
+    return Result(2 * trials, failures, f"to the first batch: {', '.join(notes)}")
 
 
 def begin_at(data: pipeline.Pipeline, state: bytes) -> tuple[pipeline.Pipeline, bytes]:

@@ -114,10 +114,10 @@ def _end(rng: random.Random, number: int, *, most: int) -> dict[str, Any]:
 
 def _newest(workdir: Path) -> tuple[int, str]:
     """Returns the step of the newest checkpoint, and what is wrong with any newer one."""
-    told: list[str] = []
+    warnings: list[str] = []
     try:
-        found = Store(workdir, warn=told.append).newest() if workdir.exists() else None
+        found = Store(workdir, warn=warnings.append).newest() if workdir.exists() else None
     except CheckpointError as error:
-        told.append(str(error))
+        warnings.append(str(error))
         found = None
-    return (found[1].step if found else -1), "; ".join(told)
+    return (found[1].step if found else -1), "; ".join(warnings)

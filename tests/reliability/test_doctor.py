@@ -154,7 +154,8 @@ def test_it_needs_no_framework():
         "import sys; from lm.cli.main import main; main(['doctor'])\n"
         "assert not {'tensorflow', 'jax', 'keras', 'numpy'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+    done = subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ def poisoned(at, **changes):
     return functools.partial(Poisoned, at=at, **changes)
 
 
-def figures(folder):
+def untimed_rows(folder):
     """Returns the rows of metrics.jsonl without the times."""
     return [
         {name: value for name, value in row.items() if not name.startswith("timing/")}
@@ -76,7 +76,7 @@ def assert_same_run(left, right, step=20):
     for name, array in tensors(a).items():
         np.testing.assert_array_equal(found[name], array, err_msg=str(name))
     assert (a / "data_state").read_bytes() == (b / "data_state").read_bytes()
-    assert figures(left) == figures(right)
+    assert untimed_rows(left) == untimed_rows(right)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_single_bad_batches_are_kept_and_the_run_goes_on(tmp_path, capsys):
     assert kept.batch["decoder_loss_weights"][0, 0] == np.inf
     assert kept.batch["decoder_input_tokens"].dtype == np.int32
     assert "step 9: update skipped: loss " in capsys.readouterr().err
-    last = [row for row in figures(tmp_path) if row["split"] == "train"][-1]
+    last = [row for row in untimed_rows(tmp_path) if row["split"] == "train"][-1]
     assert (last["step"], last["skipped"]) == (20, 3)
 
 
@@ -124,7 +124,7 @@ def test_going_back_takes_the_last_good_state_and_passes_the_data(rolled_back):
     assert back["state", "meter/rollbacks"] == 1
     assert back["state", "meter/skipped"] == 4
     assert (rolled_back / "checkpoints" / "15" / "data_state").read_bytes() == b"15"
-    last = [row for row in figures(rolled_back) if row["split"] == "train"][-1]
+    last = [row for row in untimed_rows(rolled_back) if row["split"] == "train"][-1]
     assert (last["step"], last["rollbacks"], last["skipped"]) == (20, 1, 4)
 
 

@@ -54,7 +54,7 @@ def command(tmp_path):
     return [sys.executable, "-m", "lm", "train", f"--gin_file={config}"]
 
 
-def figures(folder):
+def untimed_rows(folder):
     """Returns the rows of metrics.jsonl without the times."""
     return [
         {name: value for name, value in row.items() if not name.startswith("timing/")}
@@ -79,7 +79,7 @@ def test_interrupted_and_whole_runs_are_equal_bit_for_bit(command, tmp_path):
         [*command, f"--workdir={parts}"], check=True, capture_output=True, text=True
     )
     assert "resumed from step" in done.stderr
-    assert figures(parts) == figures(whole)
+    assert untimed_rows(parts) == untimed_rows(whole)
     a, b = (folder / "checkpoints" / "12" for folder in (whole, parts))
     assert verify(a).tensors == verify(b).tensors
     for kind in verify(a).tensors:

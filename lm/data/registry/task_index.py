@@ -82,8 +82,8 @@ def misspelt(name: str) -> str | None:
 
 def about(module: str) -> str:
     """Returns the first sentence of a task module's docstring, after the names that begin it."""
-    place = _folder().parent.joinpath(*module.split("."))
-    file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+    path = _folder().parent.joinpath(*module.split("."))
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     text = ast.get_docstring(ast.parse(file.read_bytes())) or ""
     head = " ".join(text.partition("\n\n")[0].split())
     return first_sentence(head.partition(": ")[2] or head)

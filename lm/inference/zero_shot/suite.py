@@ -94,17 +94,17 @@ def evaluate_set(
     respondent: Respondent, asked: QuestionSet, *, shots: int, seed: int, limit: int | None
 ) -> SetResult:
     """Returns the result on one question set."""
-    whole = list(asked.questions())
-    if not whole:
+    all_questions = list(asked.questions())
+    if not all_questions:
         raise UserError(f"question set {asked.name} is empty")
-    pool = list(asked.exemplars()) if shots and asked.exemplars else whole
-    read = questions.with_exemplars(whole[:limit], pool, shots, seed)
+    pool = list(asked.exemplars()) if shots and asked.exemplars else all_questions
+    read = questions.with_exemplars(all_questions[:limit], pool, shots, seed)
     judged = judge(respondent, asked, read)
     metrics = {
         name: estimate(metric.measure, len(read), resamples=metric.resamples)
         for name, metric in judged.metrics.items()
     }
-    signature = signed(respondent, asked, whole, read) | {"shots": shots, "seed": seed}
+    signature = signed(respondent, asked, all_questions, read) | {"shots": shots, "seed": seed}
     step = respondent.trained.metadata.get("step", 0)
     return SetResult(asked.name, asked.group, len(read), metrics, signature, step, judged.samples)
 
@@ -112,7 +112,7 @@ def evaluate_set(
 def signed(
     respondent: Respondent,
     asked: QuestionSet,
-    whole: Sequence[Question],
+    all_questions: Sequence[Question],
     read: Sequence[Question],
 ) -> dict[str, Any]:
     """Returns everything that determines a number: questions, prompts, tokenizer, weights, code."""
@@ -120,7 +120,7 @@ def signed(
     return {
         "task": asked.name,
         "task_version": asked.version,
-        "data": short_hash(whole),
+        "data": short_hash(all_questions),
         "prompts": short_hash(read),
         "questions": len(read),
         "normalisation": "answers after one space; lengths without it",
