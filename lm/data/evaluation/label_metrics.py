@@ -48,7 +48,7 @@ def f1(targets: Labels, predictions: Labels) -> Scores:
 
 @part
 def macro_f1(targets: Labels, predictions: Labels) -> Scores:
-    """Mean of F1 over the labels of the targets and predictions, 0 to 100.
+    """Mean of F1 over the labels of the targets and predictions, 0 to 100; 0 if there are none.
 
     Example:
         >>> round(macro_f1([0, 1, 2], [0, 1, 1])["macro_f1"], 4)
@@ -56,7 +56,8 @@ def macro_f1(targets: Labels, predictions: Labels) -> Scores:
     """
     target, guess = np.asarray(targets), np.asarray(predictions)
     labels = [label for label in np.union1d(target, guess) if label >= 0]
-    return {"macro_f1": 100 * float(np.mean([_f1(target, guess, label) for label in labels]))}
+    of_labels = [_f1(target, guess, label) for label in labels]
+    return {"macro_f1": 100 * float(np.mean(of_labels or [0.0]))}
 
 
 @part
@@ -85,7 +86,7 @@ def label_sets_f1(targets: Sequence[Labels], predictions: Sequence[Labels]) -> S
 
 @part
 def matthews(targets: Labels, predictions: Labels) -> Scores:
-    """Matthews' correlation of two labels or more, -100 to 100; 0 if one side is constant.
+    """Matthews' correlation of two labels or more, -100 to 100; 0 if a side is constant or empty.
 
     With the indicators Y and P [N, K] of targets and predictions: cov(Y, P) over the root of
     cov(Y, Y) · cov(P, P), each the sum over the labels of the covariances of their columns.
@@ -97,6 +98,8 @@ def matthews(targets: Labels, predictions: Labels) -> Scores:
     Source: Gorodkin 2004, Comparing two K-category assignments by a K-category correlation
     coefficient, equation 8.
     """
+    if not len(targets):
+        return {"matthews": 0.0}
     labels = np.union1d(targets, predictions)
     y, p = (np.equal.outer(np.asarray(ids), labels) * 1.0 for ids in (targets, predictions))
     y, p = y - y.mean(0), p - p.mean(0)
@@ -131,6 +134,8 @@ def _f1(target: np.ndarray, guess: np.ndarray, label: int) -> float:
 
 
 def _correlation(x: np.ndarray, y: np.ndarray) -> float:
+    if not x.size:
+        return 0.0
     x, y = x - x.mean(), y - y.mean()
     return _ratio(np.sum(x * y), np.sqrt(np.sum(x * x) * np.sum(y * y)))
 

@@ -32,7 +32,7 @@ def choice(output: Any, *, example: Mapping[str, Any], is_target: bool) -> Any:
 
 @part
 def rank_accuracy(targets: Sequence[Choice], scores: Sequence[float]) -> dict[str, float]:
-    """Fraction of the examples whose most probable answer is a right one, 0 to 100.
+    """Fraction of the examples whose most probable answer is a right one, 0 to 100; 0 if none.
 
     Args:
         targets: the choices.
@@ -47,4 +47,5 @@ def rank_accuracy(targets: Sequence[Choice], scores: Sequence[float]) -> dict[st
     for target, score in zip(targets, scores, strict=True):
         rows[target.example].append((score, -target.number, target.is_correct))
     best = [max(choices, key=lambda choice: choice[:2]) for choices in rows.values()]
-    return {"rank_accuracy": 100 * sum(is_correct for *_, is_correct in best) / len(best)}
+    right = sum(is_correct for *_, is_correct in best)
+    return {"rank_accuracy": 100 * right / max(len(best), 1)}

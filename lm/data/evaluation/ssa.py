@@ -47,8 +47,10 @@ def score(paths: Sequence[str]) -> dict[str, float]:
     for path, other in zip(paths, answers, strict=True):
         if other != answers[0] or not other:
             raise UserError(f"{path}: not the answers of {paths[0]}, in their order")
-    sensible = np.array([[row["sensible"] == "1" for row in rows] for rows in sheets])
-    specific = sensible & np.array([[row["specific"] == "1" for row in rows] for rows in sheets])
+    sensible, specific = (
+        np.array([[row[name].strip() == "1" for row in rows] for rows in sheets]) for name in RATED
+    )
+    specific &= sensible
     shares = [100 * float(np.mean(2 * x.sum(axis=0) > len(sheets))) for x in (sensible, specific)]
     return {"sensibleness": shares[0], "specificity": shares[1], "ssa": sum(shares) / 2}
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lm.data.evaluation.label_metrics import f1, macro_f1, matthews, pearson, spearman
+from lm.data.evaluation.rank_classification import rank_accuracy
 
 
 def test_matthews_of_two_labels_is_the_formula_of_counts():
@@ -25,6 +26,13 @@ def test_invalid_predictions_are_wrong():
     assert f1([0, 1, 1], [0, -1, 1])["f1"] == pytest.approx(100 * 2 / 3)
     assert f1([0, 0], [-1, 0])["f1"] == 0.0
     assert macro_f1([0, 1], [-1, 1])["macro_f1"] == 50.0
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("metric", [f1, macro_f1, matthews, pearson, spearman, rank_accuracy])
+def test_metrics_of_no_examples_are_0(metric):
+    """As BLEU and accuracy are; neither NaN nor an error, and no warning."""
+    assert list(metric([], []).values()) == [0.0]
 
 
 def test_equal_values_share_their_rank():

@@ -29,6 +29,12 @@ def test_the_majority_of_the_raters_counts(tmp_path):
     assert found["specificity"] == pytest.approx(200 / 3)  # what makes no sense is not specific
 
 
+def test_spaces_around_a_mark_do_not_matter(tmp_path):
+    """A sheet with them is accepted, and so they must not turn a 1 into a 0."""
+    path = rated(tmp_path / "one.tsv", ("1 ", " 1"), "11", "11")
+    assert ssa.score([path]) == {"sensibleness": 100.0, "specificity": 100.0, "ssa": 100.0}
+
+
 def test_a_sheet_that_is_not_filled_in_is_named(tmp_path):
     path = rated(tmp_path / "one.tsv", "11", "1x", "00")
     with pytest.raises(UserError, match=r"one.tsv:3: not rated \(column 'specific' needs 0 or 1\)"):
