@@ -36,7 +36,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that blocks TensorFlow."""
+    """Adds the option that blocks TensorFlow."""
     parser.addoption(
         "--block-tensorflow",
         action="store_true",
@@ -45,7 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Block TensorFlow before anything imports Keras."""
+    """Blocks TensorFlow before anything imports Keras."""
     if config.getoption("--block-tensorflow"):
         if os.environ["KERAS_BACKEND"] == "tensorflow":
             raise pytest.UsageError("--block-tensorflow needs KERAS_BACKEND=jax")
@@ -53,14 +53,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    """Report which engine runs."""
+    """Reports which engine runs."""
     blocked = ", TensorFlow blocked" if config.getoption("--block-tensorflow") else ""
     return f"engine: {os.environ['KERAS_BACKEND']}{blocked}"
 
 
 @pytest.fixture(autouse=True)
 def fixed_seed() -> Iterator[None]:
-    """Start every test from the same seed and the default dtype, whatever ran before it."""
+    """Starts every test from the same seed and the default dtype, whatever ran before it."""
     keras = sys.modules.get("keras")
     if keras:
         keras.utils.set_random_seed(0)
@@ -71,7 +71,7 @@ def fixed_seed() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="module")
 def compiled_by_one_file() -> Iterator[None]:
-    """Drop the programs that JAX compiled for a test file; otherwise it keeps gigabytes."""
+    """Drops the programs that JAX compiled for a test file; otherwise it keeps gigabytes."""
     yield
     jax = sys.modules.get("jax")
     if jax:
@@ -80,7 +80,7 @@ def compiled_by_one_file() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def doctest_names(request: pytest.FixtureRequest) -> None:
-    """Give doctests the names `keras`, `ops` and `np`."""
+    """Gives doctests the names `keras`, `ops` and `np`."""
     if isinstance(request.node, pytest.DoctestItem):
         import keras
         import numpy as np

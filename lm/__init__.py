@@ -18,7 +18,7 @@ xla_flags.guard()
 
 
 def __getattr__(name: str) -> Any:
-    """Import `load`, which needs a framework, at its first use."""
+    """Imports `load`, which needs a framework, at its first use."""
     if name == "load":
         from lm import quiet
 

@@ -10,7 +10,7 @@ from keras import ops
 from keras.src.backend.common import global_state
 from numpy.typing import ArrayLike
 
-from lm.types import Tensor
+from lm.types import Features, Tensor
 from lm.wall import wall
 
 _WAITING = "uninitialized_variables"
@@ -18,7 +18,7 @@ _WAITING = "uninitialized_variables"
 
 @contextmanager
 def on_shapes(binding: str) -> Iterator[None]:
-    """Build models in the body without allocating anything, whatever their size.
+    """Builds models in the body without allocating anything, whatever their size.
 
     Args:
         binding: what is built, for messages; see `lm.wall`.
@@ -33,15 +33,23 @@ def on_shapes(binding: str) -> Iterator[None]:
         global_state.set_global_attribute(_WAITING, waiting)
 
 
+def specs(features: Features) -> dict[str, keras.KerasTensor]:
+    """Returns shape and dtype of each feature, to call a model on shapes."""
+    return {
+        name: keras.KerasTensor(tuple(x.shape), keras.backend.standardize_dtype(x.dtype))
+        for name, x in features.items()
+    }
+
+
 def give_values(variables: Iterable[Any]) -> None:
-    """Initialize the variables that have no value yet."""
+    """Initializes the variables that have no value yet."""
     for variable in variables:
         if variable._value is None:
             variable._deferred_initialize()
 
 
 def set_value(variable: Any, value: ArrayLike) -> None:
-    """Assign a value to a variable; if it has none yet, its initializer is not run."""
+    """Assigns a value to a variable; if it has none yet, its initializer is not run."""
     if variable._value is not None:
         variable.assign(value)
         return
@@ -50,7 +58,7 @@ def set_value(variable: Any, value: ArrayLike) -> None:
 
 
 def reading(arrays: Mapping[str, np.ndarray]) -> AbstractContextManager[Any]:
-    """Let models without values compute in the body: every variable reads as the array of its path.
+    """Lets models without values compute in the body: a variable reads as the array of its path.
 
     An array is converted at each read and not kept, so that of memory-mapped ones no more is in
     memory than the operation at hand needs.
@@ -73,7 +81,7 @@ class _Values(keras.StatelessScope):
         self.arrays = arrays
 
     def get_current_value(self, variable: Any) -> Tensor:
-        """Return the value assigned to a variable in this scope, else its array, else zeros."""
+        """Returns the value assigned to a variable in this scope, else its array, else zeros."""
         value = super().get_current_value(variable)
         if value is not None:
             return value

@@ -23,7 +23,7 @@ _NOT_OURS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST
 
 @contextlib.contextmanager
 def writing(path: Path, what: str) -> Iterator[None]:
-    """Turn an OSError of the body into a one-line UserError.
+    """Turns an OSError of the body into a one-line UserError.
 
     Args:
         path: what is written.
@@ -39,7 +39,7 @@ def writing(path: Path, what: str) -> Iterator[None]:
 
 
 def format_failure(path: Path, what: str, error: Exception, *, size: int | None = None) -> str:
-    """Return a message with the path, the size, the free space and what to do.
+    """Returns a message with the path, the size, the free space and what to do.
 
     Args:
         path: what could not be written.
@@ -58,7 +58,7 @@ def format_failure(path: Path, what: str, error: Exception, *, size: int | None 
 
 
 def replace(path: Path, content: bytes, *, what: str) -> None:
-    """Write or replace a file atomically.
+    """Writes or replaces a file atomically.
 
     Args:
         path: the file.
@@ -82,7 +82,7 @@ def replace(path: Path, content: bytes, *, what: str) -> None:
 
 
 def append(file: IO[bytes], content: bytes) -> None:
-    """Write to an unbuffered file; a short write, as on a full disk, is an error.
+    """Writes to an unbuffered file; a short write, as on a full disk, is an error.
 
     Raises:
         OSError: the disk is full.
@@ -93,7 +93,7 @@ def append(file: IO[bytes], content: bytes) -> None:
 
 @contextlib.contextmanager
 def filled(folder: Path, rename: Callable[[Path, Path], None]) -> Iterator[Path]:
-    """Give a temporary folder to fill; on a clean exit it is flushed and renamed to `folder`.
+    """Gives a temporary folder to fill; on a clean exit it is flushed and renamed to `folder`.
 
     Args:
         folder: the final name; missing parents are created.
@@ -116,7 +116,7 @@ def filled(folder: Path, rename: Callable[[Path, Path], None]) -> Iterator[Path]
 
 
 def replace_folder(temporary: Path, folder: Path) -> None:
-    """Put a folder in place of another; after a kill in between, `clean` restores the old one."""
+    """Puts a folder in place of another; after a kill in between, `clean` restores the old one."""
     if not folder.exists():
         temporary.rename(folder)
         return
@@ -132,7 +132,7 @@ def replace_folder(temporary: Path, folder: Path) -> None:
 
 
 def keep_folder(temporary: Path, folder: Path) -> None:
-    """Rename a folder unless the name is taken, since another process has then written the same."""
+    """Renames a folder unless the name is taken: another process has then written the same."""
     if folder.exists():
         return
     try:
@@ -143,7 +143,7 @@ def keep_folder(temporary: Path, folder: Path) -> None:
 
 
 def clean(folder: Path) -> None:
-    """Delete what a killed process left half written; only the folder's owner may call this."""
+    """Deletes what a killed process left half written; only the folder's owner may call this."""
     for path in folder.glob(f"{REPLACED}*"):
         original = folder / path.name.removeprefix(REPLACED)
         if not original.exists():
@@ -156,7 +156,7 @@ def clean(folder: Path) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Delete a folder; no half-deleted folder is ever left under its name."""
+    """Deletes a folder; no half-deleted folder is ever left under its name."""
     if folder.exists():
         doomed = _beside(folder)
         folder.rename(doomed)
@@ -166,7 +166,7 @@ def remove(folder: Path) -> None:
 
 
 def make(folder: Path) -> None:
-    """Make a folder and its parents, and flush each new directory entry to disk."""
+    """Makes a folder and its parents, and flushes each new directory entry to disk."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for path in missing:
@@ -174,7 +174,7 @@ def make(folder: Path) -> None:
 
 
 def flush(path: Path) -> None:
-    """Wait until a file's content, or a folder's entries, are on disk."""
+    """Waits until a file's content, or a folder's entries, are on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -183,18 +183,18 @@ def flush(path: Path) -> None:
 
 
 def sha256(path: str | Path) -> str:
-    """Return the hash of a file's bytes, in hexadecimal."""
+    """Returns the hash of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _beside(path: Path) -> Path:
-    """Return a temporary name that is unique among processes and hosts."""
+    """Returns a temporary name that is unique among processes and hosts."""
     return path.with_name(f"{TEMPORARY}{path.name}-{secrets.token_hex(4)}")
 
 
 def _free(path: Path) -> str:
-    """Return the free space on the disk of a path, which need not exist."""
+    """Returns the free space on the disk of a path, which need not exist."""
     try:
         there = next(folder for folder in path.absolute().parents if folder.exists())
         return f"{_mebibytes(shutil.disk_usage(there).free)} free"
@@ -203,5 +203,5 @@ def _free(path: Path) -> str:
 
 
 def _mebibytes(size: int) -> str:
-    """Return a size in MiB."""
+    """Returns a size in MiB."""
     return f"{size / 2**20:.1f} MiB"

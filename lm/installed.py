@@ -4,7 +4,7 @@ from importlib import metadata
 
 
 def version(package: str) -> str | None:
-    """Return the version of a package; None if it is not installed."""
+    """Returns the version of a package; None if it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -1,7 +1,7 @@
-"""Reading JSON files from other programs, with a bound on their size and one-line errors."""
+"""JSON files: read from other programs, with a bound on their size and one-line errors; written."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ _LARGEST = 256 * 2**20
 
 
 def read_bounded(path: Path) -> bytes:
-    """Return the bytes of a file of 256 MiB or less.
+    """Returns the bytes of a file of 256 MiB or less.
 
     Raises:
         UserError: it is missing, is not a file, cannot be read, or is larger.
@@ -27,7 +27,7 @@ def read_bounded(path: Path) -> bytes:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Return the JSON object of a file; its values may be anything.
+    """Returns the JSON object of a file; its values may be anything.
 
     Raises:
         UserError: the file is not valid JSON, or not an object.
@@ -42,7 +42,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the objects of a file of JSON lines; an empty list if there is no file.
+    """Returns the objects of a file of JSON lines; an empty list if there is no file.
 
     Raises:
         UserError: a line is not JSON.
@@ -55,7 +55,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         raise UserError(f"{path} holds a line that is not JSON") from error
 
 
+def as_lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Returns objects as the text of a file of JSON lines."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
 def write_object(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a JSON object, indented."""
+    """Writes a JSON object, indented."""
     text = json.dumps(values, indent=2, ensure_ascii=False, sort_keys=True)
     path.write_text(f"{text}\n", encoding="utf-8")

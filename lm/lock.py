@@ -19,7 +19,7 @@ _RANKS = ("KERAS_DISTRIBUTION_PROCESS_ID", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK
 
 @contextlib.contextmanager
 def lock(workdir: Path) -> Iterator[None]:
-    """Hold the lock of a run folder while the body runs; it is released when the process dies.
+    """Holds the lock of a run folder while the body runs; it is released when the process dies.
 
     Args:
         workdir: the run folder; created if missing.
@@ -42,7 +42,7 @@ def lock(workdir: Path) -> Iterator[None]:
 
 
 def check(workdir: Path) -> None:
-    """Refuse a run folder that another process holds, before anything slow starts.
+    """Refuses a run folder that another process holds, before anything slow starts.
 
     On a cluster only the first process checks: the others share its run.
 
@@ -56,7 +56,7 @@ def check(workdir: Path) -> None:
 
 
 def refuse_links(folder: Path) -> None:
-    """Refuse a folder that contains links: writes would land wherever they point.
+    """Refuses a folder that contains links: writes would land wherever they point.
 
     The folder itself may be a link.
 
@@ -71,12 +71,12 @@ def refuse_links(folder: Path) -> None:
 
 
 def _not_a_link(path: str, flags: int) -> int:
-    """Open or create a file; refuse to follow a link."""
+    """Opens or creates a file; refuses to follow a link."""
     return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def _take(file: IO[bytes], workdir: Path) -> None:
-    """Lock an open file without waiting."""
+    """Locks an open file without waiting."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -88,7 +88,7 @@ def _take(file: IO[bytes], workdir: Path) -> None:
 
 
 def _owner(text: bytes) -> str:
-    """Return who holds the lock, if the file says so."""
+    """Returns who holds the lock, if the file says so."""
     try:
         owner = json.loads(text)
         return f"process {owner['pid']} on {owner['host']}"

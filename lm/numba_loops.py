@@ -38,12 +38,12 @@ def _prefetch_line(typing_context: Any, table: Any, row: Any, column: Any) -> An
 
     def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, given[0])
-        place = cgutils.get_item_pointer(
+        pointer = cgutils.get_item_pointer(
             context, builder, signature.args[0], array, list(given[1:]), wraparound=False
         )
         taken = ir.FunctionType(ir.VoidType(), [_BYTES, _INT, _INT, _INT])
         function = cgutils.get_or_insert_function(builder.module, taken, "llvm.prefetch.p0")
-        address = builder.bitcast(place, _BYTES)
+        address = builder.bitcast(pointer, _BYTES)
         builder.call(function, [address, _FOR_WRITING, _KEEP, _DATA])
         return context.get_dummy_value()
 

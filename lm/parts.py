@@ -27,30 +27,30 @@ _DECLARED: dict[Callable[..., Any], Use] = {}
 
 
 def part(found: _Object) -> _Object:
-    """Declare a factory or function that the library calls, such as a layer, mask or converter."""
+    """Declares a factory or function that the library calls, such as a layer, mask or converter."""
     _DECLARED[found] = Use.PART
     return found
 
 
 def value(found: _Object) -> _Object:
-    """Declare a part that a gin file may also call, such as a schedule, vocabulary or task."""
+    """Declares a part that a gin file may also call, such as a schedule, vocabulary or task."""
     _DECLARED[found] = Use.VALUE
     return found
 
 
 def entry(found: _Object) -> _Object:
-    """Declare the entry function of a command."""
+    """Declares the entry function of a command."""
     _DECLARED[found] = Use.ENTRY
     return found
 
 
 def declared() -> dict[Callable[..., Any], Use]:
-    """Return everything declared by the modules imported so far."""
+    """Returns everything declared by the modules imported so far."""
     return dict(_DECLARED)
 
 
 def use_of(found: Any) -> Use | None:
-    """Return how a gin file may use an object; None if it is not declared.
+    """Returns how a gin file may use an object; None if it is not declared.
 
     Subclasses do not inherit the declaration.
 

@@ -1,7 +1,7 @@
 """Silences the log messages of TensorFlow and JAX, not Python's errors.
 
 TensorFlow's C++ code writes about six lines while it is imported, before any log level applies:
-`without_chatter` filters them out. Log levels silence the rest.
+`without_log_lines` filters them out. Log levels silence the rest.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from types import ModuleType
 
 
 def install() -> None:
-    """Silence TensorFlow and JAX in this process, whenever they are imported."""
+    """Silences TensorFlow and JAX in this process, whenever they are imported."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     logging.getLogger("jax._src.xla_bridge").setLevel(logging.ERROR)
@@ -26,7 +26,7 @@ def install() -> None:
 
 
 def _after_tensorflow(tensorflow: ModuleType) -> None:
-    """Silence TensorFlow's Python loggers; hide the GPUs from it when JAX is the engine."""
+    """Silences TensorFlow's Python loggers; hides the GPUs from it when JAX is the engine."""
     from absl import logging as absl_logging
 
     absl_logging.set_verbosity(absl_logging.ERROR)
@@ -48,15 +48,15 @@ class _Loader(importlib.abc.Loader):
         self._inner = inner
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
-        """Create the module as the wrapped loader does."""
+        """Creates the module as the wrapped loader does."""
         return self._inner.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Execute the module silently, then set its log levels; restore its own loader."""
+        """Executes the module silently, then sets its log levels; restores its own loader."""
         module.__loader__ = self._inner
         if module.__spec__:
             module.__spec__.loader = self._inner
-        with without_chatter():
+        with without_log_lines():
             self._inner.exec_module(module)
             _AFTER[module.__name__](module)
 
@@ -67,7 +67,7 @@ class _Finder(importlib.abc.MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Return the usual spec with a silent loader, for TensorFlow and JAX only."""
+        """Returns the usual spec with a silent loader, for TensorFlow and JAX only."""
         if name not in _AFTER:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
@@ -89,23 +89,23 @@ _NOISE = re.compile(
 
 
 @contextlib.contextmanager
-def without_chatter() -> Iterator[None]:
-    """Capture file descriptor 2 during the body, then write what was not a log line."""
+def without_log_lines() -> Iterator[None]:
+    """Captures file descriptor 2 during the body, then writes what was not a log line."""
     sys.stderr.flush()
-    kept = os.dup(2)
+    original = os.dup(2)
     with tempfile.TemporaryFile() as caught:
         os.dup2(caught.fileno(), 2)
         try:
             yield
         finally:
             sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(original, 2)
+            os.close(original)
             caught.seek(0)
             _write_rest(caught.read())
 
 
 def _write_rest(text: bytes) -> None:
-    """Write the lines that are not log lines."""
+    """Writes the lines that are not log lines."""
     lines = text.decode("utf-8", "replace").splitlines(keepends=True)
     sys.stderr.write("".join(line for line in lines if not _NOISE.match(line)))

@@ -9,7 +9,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def folder(name: str) -> Path:
-    """Return a data folder: the wheel's `lm/<name>`, else the checkout's.
+    """Returns a data folder: the wheel's `lm/<name>`, else the checkout's.
 
     Args:
         name: `gin` or `tokenizers`.
@@ -29,10 +29,10 @@ def folder(name: str) -> Path:
 
 
 def gin_folder() -> Path:
-    """Return the folder of the gin files."""
+    """Returns the folder of the gin files."""
     return folder("gin")
 
 
 def tokenizers_folder() -> Path:
-    """Return the folder of the tokenizer models."""
+    """Returns the folder of the tokenizer models."""
     return folder("tokenizers")

@@ -93,8 +93,8 @@ def write_file(
         file.write(len(text).to_bytes(_HEADER_SIZE, "little"))
         file.write(text)
         for name in order:
-            whole = np.ascontiguousarray(tensors[name], kinds[name])
-            file.write(whole.reshape(-1).view(np.uint8).data)
+            array = np.ascontiguousarray(tensors[name], kinds[name])
+            file.write(array.reshape(-1).view(np.uint8).data)
 
 
 def read_file(path: Path) -> dict[str, np.ndarray]:
@@ -120,7 +120,7 @@ def entries(path: Path) -> dict[str, Entry]:
             header = json.loads(file.read(size))
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path} is no whole safetensors file: {reason}") from error
+        raise UserError(f"{path} is not a complete safetensors file: {reason}") from error
     header.pop("__metadata__", None)
     base, found = _HEADER_SIZE + size, {}
     for name, one in header.items():

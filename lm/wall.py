@@ -56,7 +56,7 @@ _TRUSTED: list[str] = []
 
 @contextmanager
 def wall(binding: str) -> Iterator[None]:
-    """Refuse the side effects listed above while the body runs, and an excessive number of parts.
+    """Refuses the side effects listed above while the body runs, and an excessive number of parts.
 
     Args:
         binding: what is evaluated or built, for the message.
@@ -79,7 +79,7 @@ def wall(binding: str) -> Iterator[None]:
 
 
 def trust(modules: Iterable[str]) -> None:
-    """Let the user's modules (already imported) import their own submodules."""
+    """Lets the user's modules (already imported) import their own submodules."""
     found = [sys.modules[name] for name in modules if name in sys.modules]
     _TRUSTED[:] = [
         str(path)
@@ -90,7 +90,7 @@ def trust(modules: Iterable[str]) -> None:
 
 
 def _watch(event: str, given: tuple[Any, ...]) -> None:
-    """Raise for what the wall refuses; Python calls this before it acts."""
+    """Raises for what the wall refuses; Python calls this before it acts."""
     work = _WORK.get()
     if work and (refused := deed(event, given)):
         raise ConfigError(
@@ -100,7 +100,7 @@ def _watch(event: str, given: tuple[Any, ...]) -> None:
 
 
 def deed(event: str, given: tuple[Any, ...]) -> str | None:
-    """Describe what the wall refuses in an event; None if it is allowed."""
+    """Describes what the wall refuses in an event; None if it is allowed."""
     family, _, name = event.partition(".")
     judge = _JUDGES.get(event) or _JUDGES.get(family)
     return judge(name, given) if judge else None
@@ -123,7 +123,7 @@ def _pickle(name: str, given: tuple[Any, ...]) -> str:
 
 
 def _system(name: str, given: tuple[Any, ...]) -> str | None:
-    """Describe what is refused of a function of `os`."""
+    """Describes what is refused of a function of `os`."""
     if name in _STARTS:
         return _process(name, given)
     if name in ("kill", "killpg"):
@@ -136,7 +136,7 @@ def _system(name: str, given: tuple[Any, ...]) -> str | None:
 
 
 def _opening(name: str, given: tuple[Any, ...]) -> str | None:
-    """Describe what is refused of opening a file."""
+    """Describes what is refused of opening a file."""
     path, mode, flags = given
     if isinstance(path, int):
         return None
@@ -147,13 +147,13 @@ def _opening(name: str, given: tuple[Any, ...]) -> str | None:
 
 
 def _execution(name: str, given: tuple[Any, ...]) -> str | None:
-    """Describe what is refused of executing code; code without a file is already loaded."""
+    """Describes what is refused of executing code; code without a file is already loaded."""
     path = getattr(given[0], "co_filename", "<string>")
     return None if path.startswith("<") or _is_installed(path) else f"import {_shown(path)}"
 
 
 def _extension(name: str, given: tuple[Any, ...]) -> str | None:
-    """Describe what is refused of importing a compiled module; others raise `exec` events."""
+    """Describes what is refused of importing a compiled module; others raise `exec` events."""
     path = given[1]
     return None if path is None or _is_installed(path) else f"import {_shown(path)}"
 
@@ -172,7 +172,7 @@ _JUDGES: Mapping[str, Callable[[str, tuple[Any, ...]], str | None]] = {
 
 
 def _is_cache(path: Any) -> bool:
-    """Return whether a path lies in a cache: of data, JAX's programs or Python's byte code."""
+    """Returns whether a path lies in a cache: of data, JAX's programs or Python's byte code."""
     real = os.path.realpath(os.fsdecode(path))
     if real == os.devnull:
         return True
@@ -183,7 +183,7 @@ def _is_cache(path: Any) -> bool:
 
 
 def _is_installed(path: Any) -> bool:
-    """Return whether code belongs to this package, `tasks`, an installed or a trusted module."""
+    """Returns whether code belongs to this package, `tasks`, an installed or a trusted module."""
     folders = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")]
     folders += [*site.getsitepackages(), site.getusersitepackages()]
     folders += [str(_PACKAGE), str(_PACKAGE.with_name("tasks")), *_TRUSTED]
@@ -191,13 +191,13 @@ def _is_installed(path: Any) -> bool:
 
 
 def _lies_in(real: str, folders: Iterable[str]) -> bool:
-    """Return whether a resolved path is one of the folders or below one."""
+    """Returns whether a resolved path is one of the folders or below one."""
     roots = [os.path.realpath(folder) for folder in folders]
     return any(real == root or real.startswith(f"{root}{os.sep}") for root in roots)
 
 
 def _shown(given: Any) -> str:
-    """Return the argument of an event on one line."""
+    """Returns the argument of an event on one line."""
     words = given if isinstance(given, list | tuple) else [given]
     text = " ".join(os.fsdecode(w) if isinstance(w, bytes) else str(w) for w in words)
     return repr(text if len(text) <= 80 else f"{text[:77]}...")  # noqa: PLR2004 - one line

@@ -18,7 +18,7 @@ _ROWS = 32_769
 
 
 def guard() -> None:
-    """Disable YNNPACK's sums for the affected release; must run before JAX first computes.
+    """Disables YNNPACK's sums for the affected release; must run before JAX first computes.
 
     No other release gets the flag: XLA aborts the process on a flag it does not know.
     """
@@ -27,7 +27,7 @@ def guard() -> None:
 
 
 def keras_backend() -> str:
-    """Return the backend that Keras will use, without importing it."""
+    """Returns the backend that Keras will use, without importing it."""
     if backend := os.environ.get("KERAS_BACKEND"):
         return backend
     folder = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
@@ -38,7 +38,7 @@ def keras_backend() -> str:
 
 
 def guarded(flags: str) -> str:
-    """Return the flags with the guard added, unless they already set YNNPACK's fusions.
+    """Returns the flags with the guard added, unless they already set YNNPACK's fusions.
 
     Example:
         >>> guarded("--xla_dump_to=x")
@@ -48,7 +48,7 @@ def guarded(flags: str) -> str:
 
 
 def without_cache(flags: str) -> str:
-    """Return TensorFlow's flags without the cache folder, which does not affect results.
+    """Returns TensorFlow's flags without the cache folder, which does not affect results.
 
     Example:
         >>> without_cache("--tf_xla_auto_jit=0 --tf_xla_persistent_cache_directory=x")
@@ -58,7 +58,7 @@ def without_cache(flags: str) -> str:
 
 
 def published_case() -> tuple[float, float]:
-    """Return JAX's and the correct value of the last of Σ (I x_i)² with x_i = (i, 0, 0).
+    """Returns JAX's and the correct value of the last of Σ (I x_i)² with x_i = (i, 0, 0).
 
     Without the guard jaxlib 0.10.2 is off by 0.2 to 0.8 %.
     """

@@ -6,7 +6,7 @@ Licence: none stated (SuperGLUE); treat as research use.
 Splits: a quarter of its 32 lines, by content, is validation, the others are train: enough for
 trying out, too few to learn from; `super_glue_multirc` is complete.
 
-Metrics: F1 over all answers, and the share of questions with all answers classified correctly.
+Metrics: F1 over all answers, and the fraction of questions with all answers classified correctly.
 `multirc_text` is text to text. Example:
 
     inputs   [CLS] A stranger in town … [SEP] How does Jason react …? He shots him [SEP]

@@ -39,7 +39,7 @@ def blocks(name: str, kind: str) -> list[str]:
 
 
 def write_files(folder: Path, name: str) -> None:
-    """Write the files that a guide shows, whose first line names them, and those it takes along."""
+    """Writes the files that a guide shows, named in their first lines, and those it takes along."""
     for block in [*blocks(name, ""), *blocks(name, "python")]:
         if shown := re.match(r"# (\w+\.(?:gin|py))\b", block):
             (folder / shown[1]).write_text(block, encoding="utf-8")
@@ -83,13 +83,19 @@ def test_every_command_has_the_flags_that_it_is_shown_with(path: Path) -> None:
     """Also of those that need a download or devices, and are not run here."""
     from lm.cli import flags
     from lm.cli.main import verb_parser
+    from lm.errors import ConfigError
 
     text = path.read_text(encoding="utf-8").replace("\\\n", " ")
     shown = re.findall(r"^```(?:sh)?\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    for line in "".join(shown).splitlines():
-        if line.startswith("lm "):
-            words = shlex.split(re.split(r" [|>] ", line)[0], comments=True)
+    refused = {}
+    commands = [line for line in "".join(shown).splitlines() if line.startswith("lm ")]
+    for line in commands:
+        words = shlex.split(re.split(r" [|>] ", line)[0], comments=True)
+        try:
             verb_parser(words[1]).parse_args(flags.rewritten(words[2:]))
+        except (ConfigError, SystemExit) as error:
+            refused[line] = str(error)
+    assert refused == {}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.stem)

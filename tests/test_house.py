@@ -1,6 +1,6 @@
 """The rules of the house that no linter knows: sizes, data folders, docstrings, words.
 
-Each test lists the places that break its rule, so that a failure says what to mend.
+Each test lists what breaks its rule, so that a failure names what to correct.
 """
 
 import ast
@@ -21,6 +21,7 @@ GIN_FILES = sorted([*(ROOT / "gin").rglob("*.gin"), *(ROOT / "tokenizers").rglob
 UNSAFE_MODULES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 UNSAFE_CALLS = {"eval", "exec", "compile", "__import__"}
 EQUATION = re.compile(r"[=→·]|->")
+IMPERATIVE = re.compile(r"(Add|Check|Make|Print|Read|Refuse|Return|Run|Write|Yield)\b")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -79,6 +80,12 @@ def test_files_have_one_subject() -> None:
 def test_functions_fit_on_a_screen() -> None:
     long = [f"{name}: {length(f)}" for name, f in functions([*LIBRARY, *TOOLS]) if length(f) > 60]
     assert long == []
+
+
+def test_docstrings_describe_in_the_third_person() -> None:
+    """`Returns ...` and `Yields ...`, not `Return ...` and `Yield ...`."""
+    found = functions([*LIBRARY, *TOOLS, *TESTS])
+    assert [name for name, f in found if IMPERATIVE.match(ast.get_docstring(f) or "")] == []
 
 
 def test_tools_only_call_what_is_tested() -> None:

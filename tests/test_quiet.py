@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import lm
-from lm.quiet import without_chatter
+from lm.quiet import without_log_lines
 
 CHATTER = (
     "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n"
@@ -40,7 +40,7 @@ def test_nothing_but_python_speaks(backend: str) -> None:
 
 
 def test_log_lines_are_dropped_and_others_kept(capfd: pytest.CaptureFixture[str]) -> None:
-    with without_chatter():
+    with without_log_lines():
         os.write(2, CHATTER.encode())
         os.write(2, b"F0000 00:00:1.2    1 check.cc:1] a fatal line\nplain words\n")
     shown = capfd.readouterr().err
@@ -49,7 +49,7 @@ def test_log_lines_are_dropped_and_others_kept(capfd: pytest.CaptureFixture[str]
 
 def test_an_exception_passes_and_the_descriptor_returns(capfd: pytest.CaptureFixture[str]) -> None:
     def fail() -> None:
-        with without_chatter():
+        with without_log_lines():
             os.write(2, CHATTER.encode())
             raise ImportError("broken")
 

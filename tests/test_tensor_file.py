@@ -57,5 +57,5 @@ def test_a_tensor_lies_where_its_entry_says(tmp_path):
 def test_a_cut_file_is_refused(tmp_path):
     write_file(tmp_path / "a", TENSORS)
     (tmp_path / "a").write_bytes((tmp_path / "a").read_bytes()[:-1])
-    with pytest.raises(UserError, match="is no whole safetensors file"):
+    with pytest.raises(UserError, match="is not a complete safetensors file"):
         read_file(tmp_path / "a")

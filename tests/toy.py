@@ -39,7 +39,7 @@ class Toy(keras.Model):
 
 
 def batch(seed, rows=4, length=6):
-    """Return a batch whose target is the input plus one, with unequal weights per row."""
+    """Returns a batch whose target is the input plus one, with unequal weights per row."""
     rng = np.random.default_rng(seed)
     tokens = rng.integers(0, VOCABULARY, (rows, length)).astype("int32")
     weights = rng.integers(0, 2, (rows, length)).astype("float32")

@@ -12,7 +12,7 @@ from lm import quiet
 
 
 def main(task: str = "python_docs", split: str = "validation") -> None:
-    """Print one line per compressor."""
+    """Prints one line per compressor."""
     quiet.install()  # before any module loads TensorFlow
     from lm.data.registry import task_registry
     from lm.data.tokenizer_corpus import TaskText

@@ -13,7 +13,7 @@ from tasks.support.registered import entries
 
 
 def main(path: Path) -> None:
-    """Write the index of everything that the modules of `tasks` register."""
+    """Writes the index of everything that the modules of `tasks` register."""
     lines = ["\t".join(entry) for entry in (Entry(*Entry._fields), *entries())]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"{path}: {len(lines) - 1:,} tasks and mixtures")

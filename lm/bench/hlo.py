@@ -61,7 +61,7 @@ def operations(text: str) -> dict[str, Operation]:
 
 
 def _operation(line: str, opcode: str, lines: dict[str, list[str]]) -> Operation:
-    """Return one operation; a fusion is described by its computation."""
+    """Returns one operation; a fusion is described by its computation."""
     inner = [*_called(line, lines)] if opcode == "fusion" else []
     scopes = [found[1] for each in [line, *reversed(inner)] if (found := _SCOPE.search(each))]
     is_product = any(_PRODUCT.search(_without_scope(each)) for each in [line, *inner])
@@ -69,13 +69,13 @@ def _operation(line: str, opcode: str, lines: dict[str, list[str]]) -> Operation
 
 
 def _called(line: str, lines: dict[str, list[str]]) -> Iterator[str]:
-    """Yield the lines of the computations that an operation calls."""
+    """Yields the lines of the computations that an operation calls."""
     for name in _CALLS.findall(line):
         yield from lines.get(name, [])
 
 
 def _without_scope(line: str) -> str:
-    """Return a line without the operation's scope."""
+    """Returns a line without the operation's scope."""
     return line.split("metadata=")[0]
 
 

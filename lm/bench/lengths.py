@@ -72,8 +72,7 @@ def cell(file: str, length: int, tokens: int, windows: int, dtype_policy: str) -
     objective = TokenPrediction(model=load([file], roots=["MODEL"]).value("MODEL"))
     rows = max(tokens // length, 1)
     batch = synthetic_batch(objective, rows=rows, inputs=length, targets=length)
-    specs = {name: keras.KerasTensor(x.shape, str(x.dtype)) for name, x in batch.items()}
-    engine = engines.get()(objective=objective, optimizer=adamw(learning_rate=1e-4), features=specs)
+    engine = engines.get()(objective=objective, optimizer=adamw(learning_rate=1e-4), features=batch)
     speed, _ = train_speed(engine, Repeated(batch), tokens=rows * length, windows=windows)
     return Cell(
         model=file,

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -117,9 +117,9 @@ def bench(*, objective: Any, optimizer: Any, sizes: Sizes, data: Any = None) -> 
     synthetic = synthetic_batch(objective, rows=rows, inputs=inputs, targets=targets)
     batches = Repeated(synthetic) if data is None else data
     batch = next(batches)
-    engine = engines.get()(objective=objective, optimizer=optimizer, features=specs(batch))
+    engine = engines.get()(objective=objective, optimizer=optimizer, features=batch)
     tokens = rows * (targets if "decoder_input_tokens" in batch else inputs)
-    flops = matmul_flops(objective, specs(batch)) // tokens
+    flops = matmul_flops(objective, batch) // tokens
     training, waited = train_speed(engine, batches, tokens=tokens, windows=windows)
     scoring = score_speed(engine, batch, tokens=tokens, windows=windows)
     generation = generate_speed(
@@ -212,8 +212,3 @@ def prompts_of(batch: Batch, new_tokens: int) -> Batch:
     width -= new_tokens if side == "decoder" else 0
     names = (f"{side}_input_tokens", f"{side}_segment_ids")
     return {name: batch[name][:, : max(width, 1)] for name in names}
-
-
-def specs(batch: Mapping[str, np.ndarray]) -> dict[str, keras.KerasTensor]:
-    """Returns the shapes and dtypes of a batch."""
-    return {name: keras.KerasTensor(x.shape, str(x.dtype)) for name, x in batch.items()}

@@ -15,7 +15,6 @@ from lm.bench.measure import (
     prompts_of,
     rates,
     search_call,
-    specs,
     timed,
 )
 from lm.bench.synthetic import synthetic_batch
@@ -83,7 +82,7 @@ def compare_with_peer(
     peer = load(against)
     works = _possible(objective.model, peer, against, only)
     batch = synthetic_batch(objective, rows=sizes.rows, inputs=sizes.inputs, targets=sizes.targets)
-    engine = engines.get()(objective=objective, optimizer=optimizer, features=specs(batch))
+    engine = engines.get()(objective=objective, optimizer=optimizer, features=batch)
     spec = twin_spec(objective, batch)
     side_by_side = Comparison(objective.model, engine, peer, spec, batch, sizes, weights, report)
     return {

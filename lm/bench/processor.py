@@ -31,7 +31,7 @@ LIBRARIES = ("tensorflow", "jax", "keras", "numpy", "torch", "transformers", "ct
 
 
 def limit(isa: str) -> None:
-    """Restrict the engines and their peers to the instructions of an older processor.
+    """Restricts the engines and their peers to the instructions of an older processor.
 
     This limits generated code and the BLAS libraries, but not code that checks the processor
     itself, such as JAX's small matrix products.
@@ -48,7 +48,7 @@ def limit(isa: str) -> None:
 
 
 def description(cpuinfo: str | None = None) -> str:
-    r"""Return the processor's name, its number of cores and its vector instructions.
+    r"""Returns the processor's name, its number of cores and its vector instructions.
 
     Args:
         cpuinfo: text of /proc/cpuinfo; None for this machine's.
@@ -66,7 +66,7 @@ def description(cpuinfo: str | None = None) -> str:
 
 
 def instructions(cpuinfo: str | None = None) -> list[str]:
-    r"""Return all instruction sets of the processor, sorted; argument as in `description`.
+    r"""Returns all instruction sets of the processor, sorted; argument as in `description`.
 
     Example:
         >>> instructions("model name : AMD EPYC\nflags : sse avx2 fma\n")
@@ -77,12 +77,12 @@ def instructions(cpuinfo: str | None = None) -> list[str]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the installed engines and peers."""
+    """Returns the versions of the installed engines and peers."""
     return {name: found for name in LIBRARIES if (found := version(name))}
 
 
 def _fields(cpuinfo: str | None) -> dict[str, str]:
-    """Return the fields of the last core in a text of /proc/cpuinfo, by default this machine's."""
+    """Returns the fields of the last core in a text of /proc/cpuinfo, by default this machine's."""
     if cpuinfo is None:
         cpuinfo = CPUINFO.read_text(encoding="utf-8") if CPUINFO.exists() else ""
     lines = [line.partition(":") for line in cpuinfo.splitlines()]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from lm import engines
 from lm.bench import hlo
 from lm.bench.hlo import Operation
-from lm.bench.measure import Sizes, prompts_of, search_call, specs
+from lm.bench.measure import Sizes, prompts_of, search_call
 from lm.bench.synthetic import synthetic_batch
 from lm.bench.trace import Event, Trace, record
 
@@ -33,7 +33,7 @@ class Row(NamedTuple):
         name: kind of work.
         seconds: time per call, summed over all threads.
         share: fraction of the time of all operations.
-        largest: the operations that take longest, with their places in the model.
+        largest: the operations that take longest, with the layers that run them.
     """
 
     name: str
@@ -75,7 +75,7 @@ def profiles(*, objective: Any, optimizer: Any, sizes: Sizes, folder: Path) -> d
     """
     rows, inputs, targets, new_tokens, beams, windows = sizes
     batch = synthetic_batch(objective, rows=rows, inputs=inputs, targets=targets)
-    engine = engines.get()(objective=objective, optimizer=optimizer, features=specs(batch))
+    engine = engines.get()(objective=objective, optimizer=optimizer, features=batch)
 
     def step() -> None:
         engine.step(batch)

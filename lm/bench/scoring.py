@@ -49,8 +49,8 @@ def shown(speed: Speed) -> str:
 
 def requests(name: str, *, shots: int, limit: int) -> list[Request]:
     """Returns the requests for the first questions of a set, each after some solved examples."""
-    whole = list(find(name)[0].questions())
-    asked = with_exemplars(whole[:limit], whole, shots, 0)
+    all_questions = list(find(name)[0].questions())
+    asked = with_exemplars(all_questions[:limit], all_questions, shots, 0)
     return [request for question in asked for request in requests_of(question)]
 
 

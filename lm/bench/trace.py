@@ -56,7 +56,7 @@ def record(call: Callable[[], Any], times: int) -> Trace:
 
 
 def _jax() -> tuple[Callable[[str], Any], Callable[[], Any], Callable[[Path], Iterator[Event]]]:
-    """Return JAX's functions that start, stop and read a trace."""
+    """Returns JAX's functions that start, stop and read a trace."""
     from jax import profiler
 
     def read(file: Path) -> Iterator[Event]:
@@ -73,7 +73,7 @@ def _jax() -> tuple[Callable[[str], Any], Callable[[], Any], Callable[[Path], It
 def _tensorflow() -> tuple[
     Callable[[str], Any], Callable[[], Any], Callable[[Path], Iterator[Event]]
 ]:
-    """Return TensorFlow's functions that start, stop and read a trace."""
+    """Returns TensorFlow's functions that start, stop and read a trace."""
     profiler = importlib.import_module("tensorflow").profiler.experimental
     format_of_it = importlib.import_module("tensorflow.tsl.profiler.protobuf.xplane_pb2")
 

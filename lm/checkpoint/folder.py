@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 from safetensors import SafetensorError
-from safetensors import numpy as safetensors
 
 from lm import disk
 from lm.errors import UserError
@@ -58,7 +57,7 @@ def write(
     metadata: Mapping[str, Any],
     dtype: DTypeLike | None = None,
 ) -> Path:
-    """Write a checkpoint atomically: `folder` is complete or does not exist.
+    """Writes a checkpoint atomically: `folder` is complete or does not exist.
 
     Args:
         folder: `.../checkpoints/<step>`; an existing one is replaced.
@@ -87,7 +86,7 @@ def write(
 
 
 def verify(folder: Path) -> Manifest:
-    """Return the manifest of a checkpoint after verifying the hashes of all its files.
+    """Returns the manifest of a checkpoint after verifying the hashes of all its files.
 
     Raises:
         DamagedError: naming the first file that is missing, truncated or changed.
@@ -106,7 +105,7 @@ def verify(folder: Path) -> Manifest:
 
 
 def manifest_of(folder: Path) -> Manifest:
-    """Return the manifest of a checkpoint after verifying it; the other files are not read.
+    """Returns the manifest of a checkpoint after verifying it; the other files are not read.
 
     Raises:
         DamagedError: the manifest is missing or changed.
@@ -133,21 +132,7 @@ def manifest_of(folder: Path) -> Manifest:
 
 
 def read(folder: Path, kind: str) -> dict[str, np.ndarray]:
-    """Return name -> array of one kind; call `verify` first.
-
-    Raises:
-        DamagedError: the file is not valid safetensors, although its hash matches.
-    """
-    path = folder / f"{kind}.safetensors"
-    try:
-        return safetensors.load_file(path)
-    except (OSError, SafetensorError, ValueError, KeyError, OverflowError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DamagedError(f"{path} is not a safetensors file: {reason}") from error
-
-
-def mapped(folder: Path, kind: str) -> dict[str, np.ndarray]:
-    """Return name -> memory-mapped array of one kind; call `verify` first.
+    """Returns name -> memory-mapped array of one kind; call `verify` first.
 
     Raises:
         DamagedError: the file is not valid safetensors, although its hash matches.
@@ -159,7 +144,7 @@ def mapped(folder: Path, kind: str) -> dict[str, np.ndarray]:
 
 
 def _checked(manifest: Manifest) -> Manifest:
-    """Return a manifest from an untrusted file after checking the types of its fields.
+    """Returns a manifest from an untrusted file after checking the types of its fields.
 
     Raises:
         TypeError: a field has the wrong type, or a file lies outside the folder.
@@ -173,7 +158,7 @@ def _checked(manifest: Manifest) -> Manifest:
 
 
 def _seal(folder: Path, *, step: int, kinds: Sequence[str], metadata: Mapping[str, Any]) -> None:
-    """Write the manifest of the files in a folder, then its hash."""
+    """Writes the manifest of the files in a folder, then its hash."""
     files = sorted(folder.iterdir())
     manifest = Manifest(
         step=step,
@@ -189,7 +174,7 @@ def _seal(folder: Path, *, step: int, kinds: Sequence[str], metadata: Mapping[st
 
 
 def _tensors(path: Path) -> dict[str, dict[str, Any]]:
-    """Return name -> shape and dtype of the tensors in a file."""
+    """Returns name -> shape and dtype of the tensors in a file."""
     return {
         name: {"shape": list(entry.shape), "dtype": np.dtype(DTYPES[entry.dtype]).name}
         for name, entry in entries(path).items()

@@ -10,7 +10,7 @@ import numpy as np
 
 from lm.abstract import give_values, set_value
 from lm.checkpoint import variable_names
-from lm.checkpoint.folder import CheckpointError, mapped, verify
+from lm.checkpoint.folder import CheckpointError, read, verify
 
 _MAX_SHOWN = 8
 
@@ -22,7 +22,7 @@ def assign(
     source: object,
     partial: Collection[str] = (),
 ) -> list[str]:
-    """Assign to every variable the array of its name.
+    """Assigns to every variable the array of its name.
 
     Args:
         variables: name -> Keras variable.
@@ -50,7 +50,7 @@ def require_fit(
     source: object,
     partial: Collection[str] = (),
 ) -> dict[str, str]:
-    """Return name -> allowed difference; arguments as for `assign`.
+    """Returns name -> allowed difference; arguments as for `assign`.
 
     Raises:
         CheckpointError: listing the other differences.
@@ -69,7 +69,7 @@ def require_fit(
 
 
 def load_weights(model: keras.Model, folder: Path, *, partial: Collection[str] = ()) -> list[str]:
-    """Load the weights of a checkpoint, averages if it has them; one tensor is read at a time.
+    """Loads the weights of a checkpoint, averages if it has them; one tensor is read at a time.
 
     Variables without a value that are no weights, such as seeds, are initialized afterwards.
 
@@ -94,17 +94,18 @@ def load_weights(model: keras.Model, folder: Path, *, partial: Collection[str] =
 
 
 def mapped_weights(folder: Path) -> dict[str, np.ndarray]:
-    """Return the weights that `load_weights` would take, memory-mapped.
+    """Returns the weights that `load_weights` would take, memory-mapped.
 
     Raises:
         DamagedError: the checkpoint is damaged.
     """
-    kinds = [kind for kind in ("weights", "averages") if kind in verify(folder).tensors]
-    return {name: x for kind in kinds for name, x in mapped(folder, kind).items()}
+    held = verify(folder).tensors
+    kinds = [kind for kind in ("weights", "averages") if kind in held]
+    return {name: x for kind in kinds for name, x in read(folder, kind).items()}
 
 
 def _differences(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Return name -> a description of the difference, for every name that differs."""
+    """Returns name -> a description of the difference, for every name that differs."""
     found = {name: f"{name} is not in the checkpoint" for name in variables if name not in arrays}
     found |= {name: f"{name} is only in the checkpoint" for name in arrays if name not in variables}
     for name in variables.keys() & arrays.keys():
@@ -115,5 +116,5 @@ def _differences(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray])
 
 
 def _kind(tensor: Any) -> str:
-    """Return dtype and shape, e.g. `float32 [2, 3]`."""
+    """Returns dtype and shape, e.g. `float32 [2, 3]`."""
     return f"{keras.backend.standardize_dtype(tensor.dtype)} {list(tensor.shape)}"

@@ -48,12 +48,12 @@ class Store:
         self._pending: Future[None] | None = None
 
     def clean(self) -> None:
-        """Delete what a killed process left half written; only the run's owner may call this."""
+        """Deletes what a killed process left half written; only the run's owner may call this."""
         for folder in (self.folder.parent, self.folder):
             disk.clean(folder)
 
     def newest(self, *, before: int | None = None) -> tuple[Path, Manifest] | None:
-        """Return the newest undamaged checkpoint and its manifest; None if there are none.
+        """Returns the newest undamaged checkpoint and its manifest; None if there are none.
 
         Args:
             before: prefer the newest one below this step, else the oldest one.
@@ -65,7 +65,7 @@ class Store:
         return _newest(self.folder, self._warn, before)
 
     def good(self) -> tuple[Path, Manifest] | None:
-        """Return the newest checkpoint that a run may roll back to, or None.
+        """Returns the newest checkpoint that a run may roll back to, or None.
 
         Raises:
             CheckpointError: it is damaged.
@@ -76,7 +76,7 @@ class Store:
     def save(
         self, *, step: int, groups: Groups, data_state: bytes, metadata: Mapping[str, Any]
     ) -> None:
-        """Save a checkpoint in the background; first wait for the previous save.
+        """Saves a checkpoint in the background; first waits for the previous save.
 
         Args:
             step: batches consumed.
@@ -93,25 +93,25 @@ class Store:
         )
 
     def poll(self) -> None:
-        """Raise the error of a failed save, if there is one."""
+        """Raises the error of a failed save, if there is one."""
         if self._pending is not None and self._pending.done():
             self.wait()
 
     def wait(self) -> None:
-        """Wait for the pending save and raise its error."""
+        """Waits for the pending save and raises its error."""
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()
 
     def close(self) -> None:
-        """Wait for the pending save, end the thread and raise the save's error."""
+        """Waits for the pending save, ends the thread and raises the save's error."""
         try:
             self.wait()
         finally:
             self._writer.shutdown()
 
     def _write(self, *, step: int, **contents: Any) -> None:
-        """Write and verify a checkpoint, then delete the ones that are no longer kept."""
+        """Writes and verifies a checkpoint, then deletes the ones that are no longer kept."""
         verify(write(self.folder / str(step), step=step, **contents))
         if self.keep is None:
             return
@@ -123,14 +123,14 @@ class Store:
 
 
 def steps(folder: Path) -> list[int]:
-    """Return the steps of the finished checkpoints in a folder, in ascending order."""
+    """Returns the steps of the finished checkpoints in a folder, in ascending order."""
     if not folder.is_dir():
         return []
     return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
 
 
 def latest(workdir: str | Path) -> Path:
-    """Return the newest undamaged checkpoint of a run.
+    """Returns the newest undamaged checkpoint of a run.
 
     Raises:
         CheckpointError: there is none.
@@ -142,7 +142,7 @@ def latest(workdir: str | Path) -> Path:
 
 
 def best(workdir: str | Path) -> Path:
-    """Return the checkpoint with the lowest validation loss; the newest if none was evaluated.
+    """Returns the checkpoint with the lowest validation loss; the newest if none was evaluated.
 
     Raises:
         CheckpointError: there is none.
@@ -153,7 +153,7 @@ def best(workdir: str | Path) -> Path:
 
 
 def find(path: str | Path, checkpoint: str = "latest") -> Path:
-    """Return a checkpoint folder from a run folder or the folder itself.
+    """Returns a checkpoint folder from a run folder or the folder itself.
 
     Args:
         path: a run folder, or one `checkpoints/<step>` folder.
@@ -176,7 +176,7 @@ def find(path: str | Path, checkpoint: str = "latest") -> Path:
 
 
 def local(path: str | Path) -> Path:
-    """Return a local path; checkpoints rely on atomic renames.
+    """Returns a local path; checkpoints rely on atomic renames.
 
     Raises:
         ConfigError: the path is a URL.
@@ -189,7 +189,7 @@ def local(path: str | Path) -> Path:
 def _newest(
     folder: Path, warn: Callable[[str], None], before: int | None = None
 ) -> tuple[Path, Manifest] | None:
-    """Return the newest undamaged checkpoint, with a warning for each damaged one."""
+    """Returns the newest undamaged checkpoint, with a warning for each damaged one."""
     damage = ""
     found = steps(folder)
     lower = [step for step in found if before is None or step < before]
@@ -209,20 +209,20 @@ def _newest(
 
 
 def _best(folder: Path) -> int | None:
-    """Return the step with the lowest metric; None if no checkpoint has one."""
+    """Returns the step with the lowest metric; None if no checkpoint has one."""
     metrics = _metadata(folder, "metric")
     return min(metrics, key=lambda step: metrics[step]) if metrics else None
 
 
 def _good(folder: Path) -> int | None:
-    """Return the newest step that a run may roll back to; None if there is none."""
+    """Returns the newest step that a run may roll back to; None if there is none."""
     return max(
         (step for step, is_good in _metadata(folder, "good").items() if is_good), default=None
     )
 
 
 def _metadata(folder: Path, key: str) -> dict[int, Any]:
-    """Return step -> metadata[key], for the readable checkpoints that have it."""
+    """Returns step -> metadata[key], for the readable checkpoints that have it."""
     found = {}
     for step in steps(folder):
         try:
@@ -233,5 +233,5 @@ def _metadata(folder: Path, key: str) -> dict[int, Any]:
 
 
 def _print_warning(line: str) -> None:
-    """Print a warning to standard error."""
+    """Prints a warning to standard error."""
     print(f"lm: {line}", file=sys.stderr)

@@ -8,7 +8,7 @@ SEED = "seed_generator_state"
 
 
 def weights(objective: keras.Model) -> dict[str, Any]:
-    """Return name -> variable of an objective, without random seeds.
+    """Returns name -> variable of an objective, without random seeds.
 
     The objective's name is dropped, so that another objective can start from the same weights:
     `decoder_only/embedding/...`, not `token_prediction/decoder_only/...`.
@@ -18,6 +18,6 @@ def weights(objective: keras.Model) -> dict[str, Any]:
 
 
 def model_weights(model: keras.Model) -> dict[str, Any]:
-    """Return the same for a model, built alone or inside an objective."""
+    """Returns the same for a model, built alone or inside an objective."""
     found = [v for v in model.variables if v.name != SEED]
     return {v.path[max(v.path.find(f"{model.name}/"), 0) :]: v for v in found}

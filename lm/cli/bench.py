@@ -24,7 +24,7 @@ DEFAULT_BATCH_SIZE, DEFAULT_LENGTH = 8, 128
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of the verb."""
+    """Adds the flags of the verb."""
     count = flags.above_zero(int)
     flags.add_gin(parser)
     parser.add_argument(
@@ -81,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure and print the metrics."""
+    """Measures and prints the metrics."""
     if args.isa:
         processor.limit(args.isa)
     with tempfile.TemporaryDirectory() as folder:
@@ -91,14 +91,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, folder: Path) -> int:
-    """Measure and print, once the engines may be loaded."""
+    """Measures and prints, once the engines may be loaded."""
     config = flags.load(args, roots=MACROS)
 
     from lm.bench.measure import Sizes
 
     lengths = _lengths(args, config)
     sizes = Sizes(
-        rows=args.batch_size or _value(config, "BATCH_SIZE", DEFAULT_BATCH_SIZE),
+        rows=args.batch_size or config.get("BATCH_SIZE", DEFAULT_BATCH_SIZE),
         inputs=lengths["inputs"],
         targets=lengths["targets"],
         new_tokens=args.new_tokens or lengths["targets"] // 2,
@@ -127,14 +127,14 @@ def _run(args: argparse.Namespace, folder: Path) -> int:
 
 
 def _machine(machine: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the rows that say on what the numbers were measured."""
+    """Returns the rows that say on what the numbers were measured."""
     held = f"; limited to {machine['isa'].upper()}" if machine["isa"] else ""
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     return [("processor", machine["processor"] + held), ("versions", versions)]
 
 
 def _profile(args: argparse.Namespace, settings: dict[str, Any], folder: Path) -> int:
-    """Print where the time of a training step and of a search goes."""
+    """Prints where the time of a training step and of a search goes."""
     from lm.bench.profile import profiles
 
     found = profiles(**settings, folder=folder)
@@ -159,7 +159,7 @@ def _bench(
 
 
 def _by_weights(weights: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """Generate with the model's own weights and with copies, in turn."""
+    """Generates with the model's own weights and with copies, in turn."""
     from lm.bench.by_weights import compare_weights
     from lm.inference.own_weights import copies_of
 
@@ -169,7 +169,7 @@ def _by_weights(weights: str, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _weights_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return a line for each width of the weights."""
+    """Returns a line for each width of the weights."""
     return [
         (
             f"generation, weights {name}",
@@ -193,7 +193,7 @@ def _data(config: Any, sizes: "Sizes") -> Any:
         lengths={feature: getattr(sizes, feature) for feature in lengths},
         converter=converter,
         batch_size=sizes.rows,
-        vocabulary=_value(config, "VOCABULARY", None),
+        vocabulary=config.get("VOCABULARY"),
         seed=0,
     )
 
@@ -215,16 +215,12 @@ def _compare(
 
 
 def _log(line: str) -> None:
-    """Show what is done, beside the results on standard output."""
+    """Shows what is done, beside the results on standard output."""
     print(line, file=sys.stderr, flush=True)
 
 
-def _value(config: Any, macro: str, default: Any) -> Any:
-    return config.value(macro) if config.has(macro) else default
-
-
 def _lengths(args: argparse.Namespace, config: Any) -> dict[str, int]:
-    stated = _value(config, "TASK_FEATURE_LENGTHS", {})
+    stated = config.get("TASK_FEATURE_LENGTHS", {})
     default = max(stated.values(), default=DEFAULT_LENGTH)
     if args.length:
         return {"inputs": args.length, "targets": args.length}
@@ -276,7 +272,7 @@ def _rate(speed: dict[str, float]) -> str:
 
 
 def _compared(metrics: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return one line for our speed and for each of the peer's."""
+    """Returns one line for our speed and for each of the peer's."""
     lines = [("parameters of each", f"{metrics['parameters']:,}")]
     for work in ("training", "scoring", "generation"):
         found = metrics.get(work, {"speeds": {}})

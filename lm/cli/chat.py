@@ -28,7 +28,7 @@ NEW = "/new"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's flags."""
+    """Adds the verb's flags."""
     run_flags.add(parser)
     parser.add_argument("--input", metavar="FILE", help="conversations to answer, JSON lines")
     parser.add_argument(
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Answer every turn."""
+    """Answers every turn."""
     loaded = run_flags.load(args)
     if args.input:
         return _answer(loaded, args)
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _answer(loaded: "Run", args: argparse.Namespace) -> int:
-    """Answer the conversations of a file and write the raters' sheet."""
+    """Answers the conversations of a file and writes the raters' sheet."""
     from lm.data.evaluation import ssa
     from lm.data.storage import readers
 
@@ -65,7 +65,7 @@ def _answer(loaded: "Run", args: argparse.Namespace) -> int:
 
 
 def _lines() -> Iterator[str]:
-    """Yield the non-empty lines of standard input; prompt for them on a terminal."""
+    """Yields the non-empty lines of standard input; prompts for them on a terminal."""
     mark = "> " if sys.stdin.isatty() else ""
     while True:
         print(mark, end="", flush=True)

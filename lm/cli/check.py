@@ -15,7 +15,7 @@ LENGTHS = "TASK_FEATURE_LENGTHS"
 
 
 def check_run(args: argparse.Namespace, *, root: str, handed: Sequence[str]) -> int:
-    """Print a description of the run, or raise one error that lists everything wrong with it.
+    """Prints a description of the run, or raises one error that lists everything wrong with it.
 
     Args:
         args: the parsed flags of `lm train`.
@@ -28,7 +28,9 @@ def check_run(args: argparse.Namespace, *, root: str, handed: Sequence[str]) -> 
     """
     refuse(flags.faults(args, roots=[root], handed=handed))
     config = flags.load(args, roots=[root])
-    settings: dict[str, Any] = {**config.arguments(root), "allow_change": args.allow_change or ()}
+    settings: dict[str, Any] = {"allow_change": (), **config.arguments(root)}
+    if args.allow_change is not None:
+        settings["allow_change"] = args.allow_change
 
     from lm.train.root import rehearse
 
@@ -40,7 +42,7 @@ def check_run(args: argparse.Namespace, *, root: str, handed: Sequence[str]) -> 
 
 
 def _of_metrics(config: "Config") -> list[Exception]:
-    """Return errors of the task's own metrics, which `lm eval` would raise later."""
+    """Returns errors of the task's own metrics, which `lm eval` would raise later."""
     from lm.data.evaluation.evaluation_task import try_metrics
     from lm.data.registry import task_registry
 
@@ -56,7 +58,7 @@ def _of_metrics(config: "Config") -> list[Exception]:
 
 
 def refuse(faults: Sequence[Exception]) -> None:
-    """Raise one error with a note for each fault, if there are any.
+    """Raises one error with a note for each fault, if there are any.
 
     Raises:
         ConfigError: naming them.

@@ -27,7 +27,7 @@ until the first row trains."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of the verb."""
+    """Adds the flags of the verb."""
     parser.add_argument(
         "rows", nargs="+", metavar="ROW", help="a gin file to compare, or a folder of them"
     )
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, then print one line for each row."""
+    """Trains, then prints one line for each row."""
     files = [file for name in args.rows for file in _files(name, flags.search_paths(args))]
     parameters, rows = {}, []
     for file in files:
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _files(name: str, search_paths: list[str]) -> list[str]:
-    """Return the gin file that an argument names, or those of a folder."""
+    """Returns the gin file that an argument names, or those of a folder."""
     from lm.resources import gin_folder
 
     for base in (*map(Path, search_paths), Path(), gin_folder()):
@@ -82,7 +82,7 @@ def _files(name: str, search_paths: list[str]) -> list[str]:
 
 
 def _row(file: str, args: argparse.Namespace) -> "tuple[Row, int]":
-    """Return the row of a gin file and the number of parameters of its model.
+    """Returns the row of a gin file and the number of parameters of its model.
 
     Raises:
         ConfigError: it has no TRAIN_SECONDS.
@@ -96,10 +96,10 @@ def _row(file: str, args: argparse.Namespace) -> "tuple[Row, int]":
     loaded = config.load(
         given, args.gin_bindings, searched, modules, roots=["lm.train.train", "MODEL"]
     )
-    seconds = args.seconds or (loaded.has("TRAIN_SECONDS") and loaded.value("TRAIN_SECONDS"))
+    seconds = args.seconds or loaded.get("TRAIN_SECONDS")
     if not seconds:
         raise ConfigError(f"{file}: TRAIN_SECONDS is not defined; give --seconds=300")
-    seeds = args.seeds or (loaded.value("SEEDS") if loaded.has("SEEDS") else 1)
+    seeds = args.seeds or loaded.get("SEEDS", 1)
     train_flags = [f"--gin_file={file}", *flags.words(args)]
     row = Row(Path(file).stem, tuple(train_flags), float(seconds), seeds)
     length = max(loaded.value("TASK_FEATURE_LENGTHS").values())
@@ -107,7 +107,7 @@ def _row(file: str, args: argparse.Namespace) -> "tuple[Row, int]":
 
 
 def _cells(metrics: dict[str, Any], tasks: list[str]) -> list[str]:
-    """Return one line of the table."""
+    """Returns one line of the table."""
     return [
         metrics["name"],
         f"{metrics['parameters']:,}",
@@ -119,7 +119,7 @@ def _cells(metrics: dict[str, Any], tasks: list[str]) -> list[str]:
 
 
 def _spread(values: list[float]) -> str:
-    """Return the mean, and of several values the range.
+    """Returns the mean, and of several values the range.
 
     Example:
         >>> _spread([2.5]), _spread([1.0, 2.0])

@@ -26,7 +26,7 @@ TASKS = "sst2,cola,rte,trec,imdb"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of the verb."""
+    """Adds the flags of the verb."""
     parser.add_argument(
         "--rows", nargs="+", default=ROWS, metavar="FILE", help="gin files for pre-training"
     )
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, then print one line for each row."""
+    """Trains, then prints one line for each row."""
     from lm.experiments.equal_compute import compare
 
     tasks = flags.split(args.tasks)
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _row(file: str, args: argparse.Namespace) -> "Row":
-    """Return the row of a gin file; count its steps if that has not been done."""
+    """Returns the row of a gin file; counts its steps if that has not been done."""
     from lm.experiments.equal_compute import Row, planned
 
     path, more = Path(file), flags.words(args)
@@ -81,7 +81,7 @@ def _row(file: str, args: argparse.Namespace) -> "Row":
 
 
 def _step_flops(file: str, args: argparse.Namespace) -> int:
-    """Return the operations of a training step of a gin file."""
+    """Returns the operations of a training step of a gin file."""
     from lm import config
     from lm.experiments.equal_compute import step_flops
 
@@ -96,6 +96,6 @@ def _step_flops(file: str, args: argparse.Namespace) -> int:
 
 
 def _cell(scores: list[float]) -> str:
-    """Return mean and deviation, as in `83.10 ± 0.42`; of one seed the score alone."""
+    """Returns mean and deviation, as in `83.10 ± 0.42`; of one seed the score alone."""
     mean = f"{statistics.fmean(scores):.2f}"
     return mean if len(scores) == 1 else f"{mean} ± {statistics.stdev(scores):.2f}"

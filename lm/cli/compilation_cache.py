@@ -18,7 +18,7 @@ SHORTEST = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
 
 
 def start() -> None:
-    """Set the engine's cache variable, unless set already; `LM_COMPILATION_CACHE=off` disables."""
+    """Sets the engine's cache variable, unless set already; `LM_COMPILATION_CACHE=off` disables."""
     folder = cache_dir() / "compiled" / key()
     if os.environ.get(SWITCH) == "off" or not made_private(folder):
         return
@@ -32,7 +32,7 @@ def start() -> None:
 
 
 def made_private(folder: Path) -> bool:
-    """Create the folder if needed; return whether only the user can write to it: it holds code."""
+    """Creates the folder if needed; returns whether only its user can write: it holds code."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.stat()
@@ -42,8 +42,8 @@ def made_private(folder: Path) -> bool:
 
 
 def key() -> str:
-    """Return a name for the engine, its versions and flags, and the processor's instructions."""
+    """Returns a name for the engine, its versions and flags, and the processor's instructions."""
     backend = xla_flags.keras_backend()
     versions = processor.versions()
-    facts = [backend, versions, os.environ.get("XLA_FLAGS", ""), processor.instructions()]
-    return f"{backend}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:12]}"
+    parts = [backend, versions, os.environ.get("XLA_FLAGS", ""), processor.instructions()]
+    return f"{backend}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}"

@@ -27,11 +27,11 @@ complete -o default -o bashdefault -F _lm lm
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add no flags."""
+    """Adds no flags."""
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the script."""
+    """Prints the script."""
     del args
     from lm.cli.main import VERBS, verb_parser
 
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _words(parser: argparse.ArgumentParser) -> Iterator[str]:
-    """Yield the flags and choices of a parser and of its subcommands."""
+    """Yields the flags and choices of a parser and of its subcommands."""
     for action in parser._actions:
         yield from (flag for flag in action.option_strings if flag.startswith("--"))
         if isinstance(action, argparse._SubParsersAction):

@@ -23,7 +23,7 @@ EXAMPLE = """examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the actions and their flags."""
+    """Adds the actions and their flags."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="show|explain|diff")
     show = actions.add_parser("show", help="list the macros: their values and comments")
     show.add_argument("--workdir", metavar="DIR", help="run folder whose config.gin is read first")
@@ -49,12 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the chosen action."""
+    """Runs the chosen action."""
     return {"show": _show, "explain": _explain, "diff": _diff}[args.action](args)
 
 
 def _scanned(args: argparse.Namespace) -> "Scan":
-    """Return the scan of the flags' files; misspelt names are an error."""
+    """Returns the scan of the flags' files; misspelt names are an error."""
     from lm.config.faults import of_names
 
     scanned = flags.scan(args, first=flags.run_config(args.workdir) if args.workdir else [])
@@ -63,7 +63,7 @@ def _scanned(args: argparse.Namespace) -> "Scan":
 
 
 def _show(args: argparse.Namespace) -> int:
-    """Print every macro with its value, the file that binds it and the comment there."""
+    """Prints every macro with its value, the file that binds it and the comment there."""
     from lm.config import macros, syntax
 
     table = macros.table(_scanned(args).bindings)
@@ -86,7 +86,7 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _comment_at(origin: "Origin") -> str:
-    """Return the comment at the end of a statement's line, which gin drops; empty for a flag."""
+    """Returns the comment at the end of a statement's line, which gin drops; empty for a flag."""
     path = Path(origin.label)
     if not origin.line or not path.is_file():
         return ""
@@ -95,7 +95,7 @@ def _comment_at(origin: "Origin") -> str:
 
 
 def _comment(line: str) -> str:
-    """Return the comment of a line; empty if the line is only a part of a statement.
+    """Returns the comment of a line; empty if the line is only a part of a statement.
 
     Example:
         >>> _comment("NAME = '#1'  # the first")
@@ -110,7 +110,7 @@ def _comment(line: str) -> str:
 
 
 def _explain(args: argparse.Namespace) -> int:
-    """Print the value of a name, with the file and line that bind it."""
+    """Prints the value of a name, with the file and line that bind it."""
     from lm.config.describe import explain
 
     found = explain(args.name, _scanned(args).bindings)
@@ -122,7 +122,7 @@ def _explain(args: argparse.Namespace) -> int:
 
 
 def _bindings(source: str, args: argparse.Namespace) -> "list[Binding]":
-    """Return the bindings of a gin file or a run folder."""
+    """Returns the bindings of a gin file or a run folder."""
     from lm.config.scanner import scan
 
     files = flags.run_config(source) if Path(source).is_dir() else [source]
@@ -131,7 +131,7 @@ def _bindings(source: str, args: argparse.Namespace) -> "list[Binding]":
 
 
 def _diff(args: argparse.Namespace) -> int:
-    """Print the bindings that differ."""
+    """Prints the bindings that differ."""
     from lm.config.describe import diff
 
     first, second = (_bindings(source, args) for source in (args.first, args.second))

@@ -25,7 +25,7 @@ _LENGTH = 512
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's flags."""
+    """Adds the verb's flags."""
     flags.add_gin(parser)
     parser.add_argument(
         "--workdir",
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a row per check."""
+    """Prints a row per check."""
     from lm.reliability import doctor
 
     findings = list(doctor.examine(args.workdir))
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _of_a_run(args: argparse.Namespace) -> Iterator["Finding"]:
-    """Yield the findings on memory, disk and task of a configured run."""
+    """Yields the findings on memory, disk and task of a configured run."""
     bindings = flags.scan(args).bindings
     macros = {binding.written for binding in bindings} & {"MODEL", "OPTIMIZER"}
     is_run = any(binding.target == "lm.train.train" for binding in bindings)
@@ -69,7 +69,7 @@ def _of_a_run(args: argparse.Namespace) -> Iterator["Finding"]:
         yield _task(config)
     needed = memory.need(
         model=config.value("MODEL"),
-        optimizer=config.value("OPTIMIZER") if config.has("OPTIMIZER") else None,
+        optimizer=config.get("OPTIMIZER"),
         features=_features(config),
     )
     free = memory.available()
@@ -80,12 +80,12 @@ def _of_a_run(args: argparse.Namespace) -> Iterator["Finding"]:
         f"{memory.gibibytes(free)} free, at least {needed} needed",
         "" if fits else "a smaller model, optim/adafactor.gin, a smaller BATCH_SIZE, a mesh",
     )
-    kept = 4 if config.has("OPTIMIZER") else 1  # three, and the one being written
-    yield doctor.disk("this run", Path(args.workdir), kept * needed.checkpoint)
+    copies = 4 if config.has("OPTIMIZER") else 1  # three, and the one being written
+    yield doctor.disk("this run", Path(args.workdir), copies * needed.checkpoint)
 
 
 def _task(config: "Config") -> "Finding":
-    """Check that the task is known, its data are available and each feature has a length."""
+    """Checks that the task is known, its data are available and each feature has a length."""
     from lm.data.registry import task_registry
     from lm.data.rows.converter import row_shapes
     from lm.reliability import doctor
@@ -101,18 +101,12 @@ def _task(config: "Config") -> "Finding":
 
 
 def _features(config: "Config") -> "Features":
-    """Return the shapes of a batch according to the macros, or of one row."""
+    """Returns the shapes of a batch according to the macros, or of one row."""
     import keras
 
     from lm.models.model import token_features
 
-    rows = config.value("BATCH_SIZE") if config.has("BATCH_SIZE") else 1
-    lengths = config.value("TASK_FEATURE_LENGTHS") if config.has("TASK_FEATURE_LENGTHS") else {}
-    length = sum(lengths.values()) or _length(config)
-    return token_features(keras.KerasTensor((rows, length), "int32"))
-
-
-def _length(config: "Config") -> int:
-    """Return a length that fits the positions of the model."""
-    longest = config.value("MAX_SEQUENCE_LENGTH") if config.has("MAX_SEQUENCE_LENGTH") else _LENGTH
-    return min(longest, _LENGTH)
+    lengths = config.get("TASK_FEATURE_LENGTHS", {})
+    # A length that fits the positions of the model.
+    length = sum(lengths.values()) or min(config.get("MAX_SEQUENCE_LENGTH", _LENGTH), _LENGTH)
+    return token_features(keras.KerasTensor((config.get("BATCH_SIZE", 1), length), "int32"))

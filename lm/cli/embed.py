@@ -26,7 +26,7 @@ the texts whose vectors have the largest cosine with that of TEXT are printed.""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's flags."""
+    """Adds the verb's flags."""
     run_flags.add(parser)
     parser.add_argument(
         "--input", required=True, metavar="FILE", help="texts: .jsonl, or one per line"
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write a vector for each text, or print the nearest texts."""
+    """Writes a vector for each text, or prints the nearest texts."""
     if args.output and Path(args.output).suffix not in (".npy", ".jsonl"):
         raise ConfigError(f"--output={args.output}: give a name ending in .npy or .jsonl")
     texts = _texts(args.input)
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _draw(path: str, texts: Sequence[str], vectors: "np.ndarray") -> None:
-    """Plot the vectors by their two principal components."""
+    """Plots the vectors by their two principal components."""
     from lm.inference.plots import plot_projection
 
     if len(texts) <= 1:
@@ -80,7 +80,7 @@ def _draw(path: str, texts: Sequence[str], vectors: "np.ndarray") -> None:
 def _print_nearest(
     texts: Sequence[str], vectors: "np.ndarray", query: "np.ndarray", count: int
 ) -> None:
-    """Print the texts closest to a query, closest first."""
+    """Prints the texts closest to a query, closest first."""
     from lm.inference.keyed_vectors import KeyedVectors
 
     found = KeyedVectors(None, vectors).most_similar(query, topn=count)
@@ -90,7 +90,7 @@ def _print_nearest(
 
 
 def _texts(path: str) -> list[str]:
-    """Return the texts of a file; called before the model is loaded."""
+    """Returns the texts of a file; called before the model is loaded."""
     from lm.data.storage import readers
 
     if not readers.is_jsonl(path):
@@ -103,14 +103,14 @@ def _texts(path: str) -> list[str]:
 
 
 def _write_npy(path: str, vectors: "np.ndarray") -> None:
-    """Write one array."""
+    """Writes one array."""
     import numpy as np
 
     np.save(path, vectors)
 
 
 def _write_jsonl(path: str | None, texts: Sequence[str], vectors: "np.ndarray") -> None:
-    """Write an object for each text."""
+    """Writes an object for each text."""
     with output.opened(path) as out:
         for text, vector in zip(texts, vectors, strict=True):
             record = {"text": text, "vector": vector.tolist()}

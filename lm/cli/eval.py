@@ -33,7 +33,7 @@ _MAX_LABELS = 20  # a wider table cannot be read; --json prints all
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's flags."""
+    """Adds the verb's flags."""
     run_flags.add(parser)
     run_flags.add_weights(parser)
     parser.add_argument(
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate, write and print."""
+    """Evaluates, writes and prints."""
     if args.suite:
         return suites.run(args)
     flags.refuse_misspelt_task(args, args.task, first=flags.run_config(args.workdir))
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show(found: "EvaluationResult") -> None:
-    """Print the metrics of a task as a table, with the metadata below."""
+    """Prints the metrics of a task as a table, with the metadata below."""
     rows = [
         [name, value] for name, value in found.metrics.items() if isinstance(value, int | float)
     ]
@@ -88,7 +88,7 @@ def _show(found: "EvaluationResult") -> None:
 
 
 def _show_labels(found: "Confusion") -> None:
-    """Print precision, recall and F1 of each label, and the confusion matrix."""
+    """Prints precision, recall and F1 of each label, and the confusion matrix."""
     print()
     output.print_table(
         ["label", "precision", "recall", "f1", "examples"],

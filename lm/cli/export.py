@@ -21,7 +21,7 @@ ONNX = ("float32", "int8")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's flags."""
+    """Adds the verb's flags."""
     run_flags.add_checkpoint(parser)
     parser.add_argument("--to", required=True, metavar="FOLDER", help="the folder to write")
     parser.add_argument(
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Export, and print what was written."""
+    """Exports, and prints what was written."""
     export, dtypes = {
         "huggingface": (_export_folder, HUGGING_FACE),
         "onnx": (_export_onnx, ONNX),
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _export_folder(args: argparse.Namespace) -> None:
-    """Write a Hugging Face folder."""
+    """Writes a Hugging Face folder."""
     from lm.interop.export_folder import export_folder
 
     made = export_folder(args.workdir, args.to, checkpoint=args.checkpoint, dtype=args.dtype)
@@ -70,7 +70,7 @@ def _export_folder(args: argparse.Namespace) -> None:
 
 
 def _export_onnx(args: argparse.Namespace) -> None:
-    """Write ONNX graphs."""
+    """Writes ONNX graphs."""
     try:
         from lm.inference.export_onnx import Shapes, export_onnx
     except ModuleNotFoundError as error:

@@ -36,7 +36,7 @@ def add_command(
     function: Callable[[argparse.Namespace], int],
     text: str,
 ) -> argparse.ArgumentParser:
-    """Add a subcommand to a verb; `args.command` is its function.
+    """Adds a subcommand to a verb; `args.command` is its function.
 
     Args:
         commands: the result of the verb's `add_subparsers`.
@@ -64,7 +64,7 @@ def add_command(
 
 
 def add_gin(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that make a configuration."""
+    """Adds the flags that make a configuration."""
     parser.add_argument(
         "--gin_file",
         action="append",
@@ -84,7 +84,7 @@ def add_gin(parser: argparse.ArgumentParser) -> None:
 
 
 def add_search(parser: argparse.ArgumentParser) -> None:
-    """Add the flags for the folders of gin files and for the modules that they may import."""
+    """Adds the flags for the folders of gin files and for the modules that they may import."""
     parser.add_argument(
         "--gin_search_paths",
         default="",
@@ -102,7 +102,7 @@ def add_search(parser: argparse.ArgumentParser) -> None:
 
 
 def add_workdir(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """Add the flag of the run folder; `--model_dir` is t5's name for it."""
+    """Adds the flag of the run folder; `--model_dir` is t5's name for it."""
     parser.add_argument(
         "--workdir", "--model_dir", required=required, metavar="DIR", help="the run folder"
     )
@@ -111,7 +111,7 @@ def add_workdir(parser: argparse.ArgumentParser, *, required: bool = True) -> No
 def load(
     args: argparse.Namespace, *, roots: Sequence[str] = (), first: Sequence[str] = ()
 ) -> "Config":
-    """Return the configuration of the flags: checked, parsed and locked in gin.
+    """Returns the configuration of the flags: checked, parsed and locked in gin.
 
     Args:
         args: the flags of `add_gin`, parsed.
@@ -129,7 +129,7 @@ def load(
 
 
 def scan(args: argparse.Namespace, *, first: Sequence[str] = ()) -> "Scan":
-    """Return the scan of the flags' gin files, without executing anything.
+    """Returns the scan of the flags' gin files, without executing anything.
 
     Raises:
         ConfigError: a file is missing, has a syntax error or names what is not admitted.
@@ -147,7 +147,7 @@ def scan(args: argparse.Namespace, *, first: Sequence[str] = ()) -> "Scan":
 def faults(
     args: argparse.Namespace, *, roots: Sequence[str] = (), handed: Sequence[str] | None = None
 ) -> list[ConfigError]:
-    """Return all errors in the flags' gin files, without importing anything.
+    """Returns all errors in the flags' gin files, without importing anything.
 
     Args:
         args: the flags of `add_gin`, parsed.
@@ -169,7 +169,7 @@ def faults(
 
 
 def _misspelt_tasks(args: argparse.Namespace) -> list[ConfigError]:
-    """Return an error for each probably misspelt task name in the gin files."""
+    """Returns an error for each probably misspelt task name in the gin files."""
     from lm.config.scanner import effective
     from lm.config.scanner import scan as read
 
@@ -184,14 +184,14 @@ def _misspelt_tasks(args: argparse.Namespace) -> list[ConfigError]:
 
 
 def _made(bindings: Iterable[Any]) -> list[Any]:
-    """Return the names of tasks that bindings make."""
+    """Returns the names of tasks that bindings make."""
     return [b.value for b in bindings if b.parameter == "name"]
 
 
 def refuse_misspelt_task(
     args: argparse.Namespace, name: str | None, *, first: Sequence[str] = ()
 ) -> None:
-    """Refuse the misspelt name of a task, which no gin file makes, before a framework is loaded.
+    """Refuses the misspelt name of a task, which no gin file makes, before a framework is loaded.
 
     Args:
         args: what the parser of `add_gin` read.
@@ -207,7 +207,7 @@ def refuse_misspelt_task(
 
 
 def misspelt_task(name: Any, where: str = "") -> ConfigError | None:
-    """Return an error for a probably misspelt task name; registers no tasks."""
+    """Returns an error for a probably misspelt task name; registers no tasks."""
     from lm.data.registry import task_index
 
     near = task_index.misspelt(name) if isinstance(name, str) else None
@@ -217,7 +217,7 @@ def misspelt_task(name: Any, where: str = "") -> ConfigError | None:
 
 
 def above_zero(kind: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Return the argparse type of a positive number, such as `above_zero(int)`."""
+    """Returns the argparse type of a positive number, such as `above_zero(int)`."""
 
     def read(text: str) -> Any:
         value = kind(text)
@@ -230,7 +230,7 @@ def above_zero(kind: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 def words(args: argparse.Namespace) -> list[str]:
-    """Return the flags of `add_gin` as given, for another `lm` command."""
+    """Returns the flags of `add_gin` as given, for another `lm` command."""
     return [
         *(f"--gin_file={name}" for name in args.gin_file),
         *(f"--gin_bindings={text}" for text in args.gin_bindings),
@@ -240,7 +240,7 @@ def words(args: argparse.Namespace) -> list[str]:
 
 
 def run_config(workdir: str) -> list[str]:
-    """Return a list with the gin file of a run folder.
+    """Returns a list with the gin file of a run folder.
 
     Raises:
         ConfigError: there is none, so it is not a run folder.
@@ -252,17 +252,17 @@ def run_config(workdir: str) -> list[str]:
 
 
 def search_paths(args: argparse.Namespace) -> list[str]:
-    """Return the folders of gin files."""
+    """Returns the folders of gin files."""
     return split(args.gin_search_paths)
 
 
 def modules(args: argparse.Namespace) -> list[str]:
-    """Return the modules of the user that gin files may import."""
+    """Returns the modules of the user that gin files may import."""
     return split(",".join(args.gin_modules))
 
 
 def split(names: str) -> list[str]:
-    """Return the non-empty items of a comma-separated list.
+    """Returns the non-empty items of a comma-separated list.
 
     Example:
         >>> split("a, b,")
@@ -272,7 +272,7 @@ def split(names: str) -> list[str]:
 
 
 def rewritten(words: Iterable[str]) -> list[str]:
-    r"""Replace `--gin.NAME=VALUE` by `--gin_bindings=NAME = VALUE`.
+    r"""Replaces `--gin.NAME=VALUE` by `--gin_bindings=NAME = VALUE`.
 
     T5X's escaped quotes are understood; a bare word or path becomes a string. T5X's macro MODEL_DIR
     becomes the flag `--workdir`.
@@ -287,7 +287,7 @@ def rewritten(words: Iterable[str]) -> list[str]:
 
 
 def _rewritten(word: str) -> str:
-    """Return one word, rewritten if it is a binding."""
+    """Returns one word, rewritten if it is a binding."""
     match = _GIN_FLAG.match(word)
     if not match:
         return word
@@ -301,7 +301,7 @@ def _rewritten(word: str) -> str:
 
 
 def _quoted(value: str) -> str:
-    """Return the value as gin text, quoted if it is a bare word."""
+    """Returns the value as gin text, quoted if it is a bare word."""
     escaped = _ESCAPED_QUOTES.match(value)
     if escaped:
         return f"{escaped[1]}{escaped[2]}{escaped[1]}"
@@ -311,7 +311,7 @@ def _quoted(value: str) -> str:
 
 
 def _is_literal(value: str) -> bool:
-    """Return whether the value is a Python number, True, False or None."""
+    """Returns whether the value is a Python number, True, False or None."""
     try:
         ast.literal_eval(value)
     except (ValueError, SyntaxError):

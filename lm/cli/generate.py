@@ -28,7 +28,7 @@ batch_size."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's flags."""
+    """Adds the verb's flags."""
     run_flags.add(parser)
     run_flags.add_weights(parser)
     run_flags.add_ensemble(parser)
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the texts."""
+    """Writes the texts."""
     prompts = _prompts(args)
     trained = run_flags.load(args)
     with output.opened(args.output) as out:
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _prompts(args: argparse.Namespace) -> list[str]:
-    """Return the prompts; called before the model is loaded."""
+    """Returns the prompts; called before the model is loaded."""
     if args.prompt is not None:
         return [args.prompt]
     try:
@@ -71,7 +71,7 @@ def _prompts(args: argparse.Namespace) -> list[str]:
 
 
 def _write_one(run: "Run", prompt: str, out: IO[str]) -> None:
-    """Write the best text for one prompt; on a terminal, while it is generated."""
+    """Writes the best text for one prompt; on a terminal, while it is generated."""
     pieces = [] if run.trained.input_format.has_inputs else [prompt]
 
     def show(piece: str) -> None:
@@ -91,7 +91,7 @@ def _write_one(run: "Run", prompt: str, out: IO[str]) -> None:
 def _write_lines(
     generated: "Generated", prompts: list[str], out: IO[str], *, as_json: bool
 ) -> None:
-    """Write one line for each prompt."""
+    """Writes one line for each prompt."""
     for prompt, candidates in zip(prompts, generated.candidates, strict=True):
         if as_json:
             found = [

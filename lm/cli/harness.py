@@ -35,7 +35,7 @@ PASSED = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of the run, and those that are passed on to the harness."""
+    """Adds the flags of the run, and those that are passed on to the harness."""
     parser.add_argument(
         "--model_file",
         action="version",
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Register the model and run the harness."""
+    """Registers the model and runs the harness."""
     if importlib.util.find_spec("lm_eval") is None:
         raise ConfigError("lm-evaluation-harness is not installed: pip install 'seqlm[eval]'")
     from lm_eval.__main__ import cli_evaluate
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def words(args: argparse.Namespace) -> list[str]:
-    """Return the arguments of the harness's own command line."""
+    """Returns the arguments of the harness's own command line."""
     model = f"workdir={args.workdir},checkpoint={args.checkpoint}"
     given = [
         word

@@ -17,7 +17,7 @@ FIRST_GLIBC = (2, 35)
 
 
 def restart() -> None:
-    """Replace this process by the same command with huge pages; return if that has no effect.
+    """Replaces this process by the same command with huge pages; returns if that has no effect.
 
     A value that is already set is kept: `GLIBC_TUNABLES=glibc.malloc.hugetlb=0` disables this.
     """
@@ -30,7 +30,7 @@ def restart() -> None:
 
 
 def is_left_to_programs() -> bool:
-    """Return whether the kernel gives huge pages only to programs that request them."""
+    """Returns whether the kernel gives huge pages only to programs that request them."""
     try:
         return "[madvise]" in PAGES.read_text(encoding="ascii")
     except OSError:
@@ -38,7 +38,7 @@ def is_left_to_programs() -> bool:
 
 
 def is_known_to_glibc() -> bool:
-    """Return whether the C library is a glibc that has the tunable."""
+    """Returns whether the C library is a glibc that has the tunable."""
     try:
         version = os.confstr("CS_GNU_LIBC_VERSION") or ""
     except (AttributeError, OSError, ValueError):  # Windows, musl, macOS

@@ -18,7 +18,7 @@ classifier.gin."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's flags."""
+    """Adds the verb's flags."""
     parser.add_argument(
         "--from", required=True, dest="source", metavar="FOLDER", help="Hugging Face folder"
     )
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Import, and print what was made."""
+    """Imports, and prints what was made."""
     from lm.interop.import_folder import import_folder
 
     made = import_folder(args.source, args.workdir)

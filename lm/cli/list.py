@@ -23,14 +23,14 @@ Row = dict[str, str]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the kind of thing to list."""
+    """Adds the kind of thing to list."""
     parser.add_argument("kind", choices=list(_KINDS), help="what to list")
     output.add_json(parser)
     parser.add_argument("--html", metavar="FILE", help="write an HTML page instead of printing")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table, or write its page."""
+    """Prints the table, or writes its page."""
     rows = list(_KINDS[args.kind]())
     if args.html:
         Path(args.html).write_text(output.html_page(args.kind, rows), encoding="utf-8")
@@ -45,19 +45,19 @@ def run(args: argparse.Namespace) -> int:
 
 
 def configs(below: str = "") -> Iterator[Row]:
-    """Yield the gin files below a folder with their first line."""
+    """Yields the gin files below a folder with their first line."""
     root = resources.gin_folder()
     for path in sorted((root / below).rglob("*.gin")):
         yield {"config": str(path.relative_to(root)), "about": _headline(path)}
 
 
 def models() -> Iterator[Row]:
-    """Yield the gin files of the models."""
+    """Yields the gin files of the models."""
     return configs("models")
 
 
 def tokenizers() -> Iterator[Row]:
-    """Yield the tokenizers; the byte vocabulary needs no file."""
+    """Yields the tokenizers; the byte vocabulary needs no file."""
     yield {"tokenizer": "byte", "about": "UTF-8 bytes; the default, needs no file"}
     for folder in sorted(resources.tokenizers_folder().iterdir()):
         if folder.is_dir():
@@ -67,7 +67,7 @@ def tokenizers() -> Iterator[Row]:
 
 
 def _recipe(path: Path) -> str:
-    """Return kind, size and text of a tokenizer that a recipe makes."""
+    """Returns kind, size and text of a tokenizer that a recipe makes."""
     text = path.read_text(encoding="utf-8")
     values = dict(re.findall(r"^tokenizer_\S+\.(\w+) = (.*)$", text, re.MULTILINE))
     kind, size = values.get("model_type", "").strip("'"), values.get("vocab_size")
@@ -76,17 +76,17 @@ def _recipe(path: Path) -> str:
 
 
 def tasks() -> Iterator[Row]:
-    """Yield the tasks of the package `tasks` and whether their data are available."""
+    """Yields the tasks of the package `tasks` and whether their data are available."""
     return _indexed("task")
 
 
 def mixtures() -> Iterator[Row]:
-    """Yield the mixtures of the package `tasks` and whether their data are available."""
+    """Yields the mixtures of the package `tasks` and whether their data are available."""
     return _indexed("mixture")
 
 
 def _indexed(kind: str) -> Iterator[Row]:
-    """Yield the entries of a kind from the index."""
+    """Yields the entries of a kind from the index."""
     from lm.data.registry import task_index
 
     for entry in task_index.entries(kind):
@@ -99,7 +99,7 @@ def _indexed(kind: str) -> Iterator[Row]:
 
 
 def templates() -> Iterator[Row]:
-    """Yield the prompt templates of the tasks."""
+    """Yields the prompt templates of the tasks."""
     from lm.data.registry import on_demand, task_registry
 
     task_registry.import_modules()
@@ -108,7 +108,7 @@ def templates() -> Iterator[Row]:
 
 
 def suites() -> Iterator[Row]:
-    """Yield the suites of zero-shot questions with their question sets."""
+    """Yields the suites of zero-shot questions with their question sets."""
     from lm.data.evaluation import questions
 
     for name, sets in questions.suites().items():
@@ -118,7 +118,7 @@ def suites() -> Iterator[Row]:
 
 
 def _headline(path: Path) -> str:
-    """Return the comment in the first line of a gin file."""
+    """Returns the comment in the first line of a gin file."""
     with path.open(encoding="utf-8") as file:
         return file.readline().lstrip("# ").rstrip()
 

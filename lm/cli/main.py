@@ -69,12 +69,12 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one-line ConfigErrors."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise the error; argparse would print the usage and exit."""
+        """Raises the error; argparse would print the usage and exit."""
         raise ConfigError(f"{message} (see `{self.prog} --help`)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code.
+    """Runs one command and returns its exit code.
 
     Args:
         argv: the words after `lm`; by default those of the process.
@@ -101,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(words: list[str]) -> int:
-    """Parse the words and run the verb that they name."""
+    """Parses the words and runs the verb that they name."""
     verb, *rest = words or ["--help"]
     if verb == "--version":
         print(f"lm {lm.__version__}")
@@ -114,7 +114,7 @@ def _command(words: list[str]) -> int:
 
 
 def verb_parser(verb: str) -> Parser:
-    """Return the parser of a verb; imports only that verb's module."""
+    """Returns the parser of a verb; imports only that verb's module."""
     if verb not in VERBS:
         from lm.config.names import did_you_mean
 
@@ -134,12 +134,12 @@ def verb_parser(verb: str) -> Parser:
 
 
 def _module(verb: str) -> ModuleType:
-    """Import the module of a verb."""
+    """Imports the module of a verb."""
     return importlib.import_module(f"lm.cli.{verb.replace('-', '_')}")
 
 
 def _overview() -> str:
-    """Return the text of `lm --help`."""
+    """Returns the text of `lm --help`."""
     verbs = "\n".join(f"  {verb:<13} {_module(verb).HELP}" for verb in VERBS)
     return (
         "usage: lm [--version] [--help] COMMAND [...] [--debug]\n\n"
@@ -151,7 +151,7 @@ def _overview() -> str:
 
 
 def _guarded(command: Callable[[], int], *, is_debug: bool) -> int:
-    """Run the command and return its exit code; print errors as one line."""
+    """Runs the command and returns its exit code; prints errors as one line."""
     try:
         code = command()
         sys.stdout.flush()
@@ -171,18 +171,18 @@ def _guarded(command: Callable[[], int], *, is_debug: bool) -> int:
 
 
 def _complain(message: str, code: int, notes: Sequence[str] = ()) -> int:
-    """Print the error line and its notes; return the code."""
+    """Prints the error line and its notes; returns the code."""
     print(f"lm: error: {message}", *notes, sep="\n  ", file=sys.stderr)
     return code
 
 
 def _notes(error: Exception) -> Sequence[str]:
-    """Return the notes of a UserError."""
+    """Returns the notes of a UserError."""
     return getattr(error, "__notes__", ()) if isinstance(error, UserError) else ()
 
 
 def one_line(error: Exception) -> str:
-    """Return the message of an error in one line; prefix the type unless it is a UserError."""
+    """Returns the message of an error in one line; prefixes the type unless it is a UserError."""
     message, _, calls = str(error).partition(_GIN_TRAIL)
     text = _KERAS_CALLS.sub("", " ".join(message.split())).strip()
     if isinstance(error, UserError):
@@ -196,7 +196,7 @@ def one_line(error: Exception) -> str:
 
 
 def _abandoned(*streams: TextIO, code: int) -> int:
-    """Redirect streams whose reader is gone to /dev/null, so that the flush at exit cannot fail."""
+    """Redirects streams without a reader to /dev/null, so that the flush at exit cannot fail."""
     for stream in streams:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     return code

@@ -20,13 +20,13 @@ th { position: sticky; top: 0; background: #fff; }
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """Add the flag that asks for JSON."""
+    """Adds the flag that asks for JSON."""
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
 @contextlib.contextmanager
 def opened(path: str | None) -> Iterator[IO[str]]:
-    """Open the file to write to, or give standard output."""
+    """Opens the file to write to, or gives standard output."""
     if path is None:
         yield sys.stdout
         return
@@ -38,24 +38,24 @@ class _Warnings(logging.Handler):
     """Prints a warning as a line on standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print it."""
+        """Prints it."""
         print(f"lm: warning: {record.getMessage()}", file=sys.stderr)
 
 
 def show_warnings() -> None:
-    """Print the package's warnings, such as rows that are truncated or left out."""
+    """Prints the package's warnings, such as rows that are truncated or left out."""
     package = logging.getLogger("lm")
     if not any(isinstance(handler, _Warnings) for handler in package.handlers):
         package.addHandler(_Warnings(logging.WARNING))
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON value."""
+    """Prints one JSON value."""
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print rows under headers in aligned columns.
+    """Prints rows under headers in aligned columns.
 
     Example:
         >>> print_table(["name", "size"], [["tiny", 1], ["base", 12]])
@@ -71,7 +71,7 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
 
 
 def html_page(title: str, rows: Sequence[Mapping[str, str]]) -> str:
-    """Return a table as one HTML page without scripts or other files; cells keep line breaks.
+    """Returns a table as one HTML page without scripts or other files; cells keep line breaks.
 
     Example:
         >>> text = html_page("words", [{"word": "a<b"}])

@@ -18,7 +18,7 @@ _METRICS = "metrics.jsonl"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of the verb."""
+    """Adds the flags of the verb."""
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run folder")
     parser.add_argument(
         "--metric", default="loss", help="metric to plot, as metrics.jsonl names it (default: loss)"
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw the picture and print the last value of each line."""
+    """Draws the picture and prints the last value of each line."""
     files = {name: Path(name) / _METRICS for name in args.runs}
     if missing := [name for name, file in files.items() if not file.is_file()]:
         raise ConfigError(f"{missing[0]} is not a run folder: it has no {_METRICS}")

@@ -27,7 +27,7 @@ truncated (text_pairs.join.cut and .keep), and their number is reported."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's flags."""
+    """Adds the verb's flags."""
     run_flags.add(parser)
     run_flags.add_ensemble(parser)
     parser.add_argument(
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write a label for each line."""
+    """Writes a label for each line."""
     loaded = run_flags.load(args)
     from lm.inference.predict import columns
 
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _texts(path: str, columns: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the rows of a file.
+    """Returns the rows of a file.
 
     Raises:
         UserError: naming file and line of a row without text.
@@ -70,35 +70,35 @@ def _texts(path: str, columns: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _rows(path: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Return the rows of a table, of JSON lines or of plain text."""
+    """Returns the rows of a table, of JSON lines or of plain text."""
     from lm.data.storage import readers
 
     if _is_table(path) or readers.is_jsonl(path):
         return readers.read_rows(path, columns=columns)
     if len(columns) > 1:
-        wanted = " and ".join(columns)
-        raise ConfigError(f"--input={path}: the task reads {wanted}; give a .tsv or .jsonl of them")
+        needed = " and ".join(columns)
+        raise ConfigError(f"--input={path}: the task reads {needed}; give a .tsv or .jsonl of them")
     return ({columns[0]: line} for line in readers.read_text_lines(path))
 
 
 def _line(path: str, number: int) -> str:
-    """Return file and line of a row, counted from 0."""
+    """Returns file and line of a row, counted from 0."""
     return f"{path}:{number + 1 + _is_table(path)}"
 
 
 def _is_table(path: str) -> bool:
-    """Return whether a file is named as a table, whose first line is a header."""
+    """Returns whether a file is named as a table, whose first line is a header."""
     return ".tsv" in Path(path).suffixes
 
 
 def _records(texts: Sequence[Mapping[str, str]], found: Sequence["Prediction"]) -> Iterator[str]:
-    """Yield a JSON object for each row."""
+    """Yields a JSON object for each row."""
     for row, prediction in zip(texts, found, strict=True):
         yield json.dumps({**row, **prediction._asdict()}, ensure_ascii=False)
 
 
 def _table(found: Sequence["Prediction"]) -> Iterator[str]:
-    """Yield a header and a line for each row, separated by tabs."""
+    """Yields a header and a line for each row, separated by tabs."""
     if found:
         yield "\t".join(["answer", *found[0].probabilities])
     for prediction in found:
@@ -107,14 +107,14 @@ def _table(found: Sequence["Prediction"]) -> Iterator[str]:
 
 
 def _cell(answer: Any) -> str:
-    """Return an answer in one cell."""
+    """Returns an answer in one cell."""
     if isinstance(answer, float):
         return f"{answer:.4f}"
     return " ".join(map(str, answer)) if isinstance(answer, list) else str(answer)
 
 
 def _report_cuts(path: str, found: Sequence["Prediction"], length: int) -> None:
-    """Report on standard error how many texts were truncated."""
+    """Reports on standard error how many texts were truncated."""
     cut = [number for number, prediction in enumerate(found) if prediction.is_cut]
     if cut:
         rows = f"{len(cut)} of {len(found)} rows are longer than {length} tokens and truncated"

@@ -21,7 +21,7 @@ COLOURS = (32, 36, 33, 35)
 
 
 def show(found: Preview) -> None:
-    """Print a preview."""
+    """Prints a preview."""
     print("\n".join(lines(found)))
 
 
@@ -78,7 +78,7 @@ def _row(row: Mapping[str, np.ndarray], vocabularies: Mapping[str, Any]) -> Iter
 
 
 def _side(part: str, own: Mapping[str, np.ndarray], vocabularies: Mapping[str, Any]) -> _Side:
-    """Find a half's tokens, vocabulary and, in a prefix language model, the prefix."""
+    """Finds a half's tokens, vocabulary and, in a prefix language model, the prefix."""
     kind = "target" if f"{part}_target_tokens" in own else "input"
     is_read = part == "encoder" and "inputs" in vocabularies
     segments = own[f"{part}_segment_ids"]

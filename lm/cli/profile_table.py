@@ -12,7 +12,7 @@ HEADERS = ["", "ms", "share", "largest"]
 
 
 def show(profiles: Mapping[str, "Profile"]) -> None:
-    """Print a table for each call, under the time it took by the clock."""
+    """Prints a table for each call, under the time it took by the clock."""
     for name, found in profiles.items():
         print(
             f"{name}: {_ms(found.seconds):.1f} ms, in {_ms(found.waiting):.1f} of them nothing "
@@ -28,5 +28,5 @@ def show(profiles: Mapping[str, "Profile"]) -> None:
 
 
 def _ms(seconds: float) -> float:
-    """Return milliseconds."""
+    """Returns milliseconds."""
     return 1e3 * seconds

@@ -23,7 +23,7 @@ an answer is sensible, and whether it is specific."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the action and its files."""
+    """Adds the action and its files."""
     parser.add_argument(
         "action", choices=["compare", "ssa"], help="compare two runs, or compute SSA"
     )
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one line for each metric."""
+    """Prints one line for each metric."""
     if args.action == "ssa":
         return _ssa(args)
     if len(args.paths) != 2:  # noqa: PLR2004
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _ssa(args: argparse.Namespace) -> int:
-    """Print sensibleness, specificity and their mean."""
+    """Prints sensibleness, specificity and their mean."""
     from lm.data.evaluation import ssa
 
     found = ssa.score(args.paths)

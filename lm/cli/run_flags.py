@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Add run folder, checkpoint and the flags that change the run's configuration."""
+    """Adds run folder, checkpoint and the flags that change the run's configuration."""
     add_checkpoint(parser)
     flags.add_gin(parser)
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
-    """Add run folder and checkpoint."""
+    """Adds run folder and checkpoint."""
     flags.add_workdir(parser)
     parser.add_argument(
         "--checkpoint",
@@ -27,7 +27,7 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
 
 
 def add_ensemble(parser: argparse.ArgumentParser) -> None:
-    """Add the flag that names the other runs of an ensemble."""
+    """Adds the flag that names the other runs of an ensemble."""
     parser.add_argument(
         "--ensemble",
         default="",
@@ -37,7 +37,7 @@ def add_ensemble(parser: argparse.ArgumentParser) -> None:
 
 
 def add_weights(parser: argparse.ArgumentParser) -> None:
-    """Add the flag that chooses narrow copies of the weights."""
+    """Adds the flag that chooses narrow copies of the weights."""
     parser.add_argument(
         "--weights",
         choices=("float32", "bfloat16", "int8"),
@@ -48,7 +48,7 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
 
 
 def load(args: argparse.Namespace) -> "Run":
-    """Load the run; gin files and bindings of the command line come after its own."""
+    """Loads the run; gin files and bindings of the command line come after its own."""
     from lm.inference.run import load as load_run
 
     return load_run(
@@ -56,8 +56,8 @@ def load(args: argparse.Namespace) -> "Run":
         args.checkpoint,
         gin_files=args.gin_file,
         bindings=args.gin_bindings,
-        search_paths=flags.split(args.gin_search_paths),
-        modules=flags.split(",".join(args.gin_modules)),
+        search_paths=flags.search_paths(args),
+        modules=flags.modules(args),
         ensemble=flags.split(getattr(args, "ensemble", "")),
         weights=getattr(args, "weights", "float32"),
     )

@@ -30,7 +30,7 @@ _SHOWN = 40
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's flags."""
+    """Adds the verb's flags."""
     run_flags.add(parser)
     run_flags.add_weights(parser)
     run_flags.add_ensemble(parser)
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one score per line."""
+    """Prints one score per line."""
     from lm.data.storage.readers import read_jsonl
 
     examples = list(read_jsonl(args.input))
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _beginning(example: Mapping[str, str]) -> str:
-    """Return the beginning of the scored text, on one line."""
+    """Returns the beginning of the scored text, on one line."""
     text = " ".join(example.get("targets", example.get("text", "")).split())
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
@@ -84,7 +84,7 @@ def _beginning(example: Mapping[str, str]) -> str:
 def _print_best(
     examples: "list[dict[str, Any]]", scores: "list[Score]", args: argparse.Namespace
 ) -> None:
-    """Print the best hypothesis of each input, one per line."""
+    """Prints the best hypothesis of each input, one per line."""
     from lm.inference.rerank import best
 
     for found in best(examples, scores, weight=args.rerank):
@@ -94,6 +94,6 @@ def _print_best(
 
 
 def _number(score: object) -> str:
-    """Return the bits per byte, or a dash."""
+    """Returns the bits per byte, or a dash."""
     bits = getattr(score, "bits_per_byte", None)
     return "-" if bits is None else f"{bits:.4f}"

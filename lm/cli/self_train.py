@@ -19,7 +19,7 @@ resumed."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of the verb."""
+    """Adds the flags of the verb."""
     parser.add_argument("--unlabelled", required=True, metavar="FILE", help="texts to label")
     count = flags.above_zero(int)
     parser.add_argument(
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, then print one line for each round."""
+    """Trains, then prints one line for each round."""
     config = flags.load(args, roots=["lm.train.train"])
 
     from lm.experiments.self_training import MACRO, self_train

@@ -35,7 +35,7 @@ SETTINGS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's flags."""
+    """Adds the verb's flags."""
     parser.add_argument(
         "task",
         metavar="TASK",
@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the task's examples."""
+    """Prints the task's examples."""
     if args.task is None and not _has_gin(args):
         raise ConfigError(_UNNAMED)
     flags.refuse_misspelt_task(args, args.task)
@@ -84,12 +84,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _has_gin(args: argparse.Namespace) -> bool:
-    """Return whether the flags name a configuration."""
+    """Returns whether the flags name a configuration."""
     return bool(args.gin_file or args.gin_bindings)
 
 
 def _tokenizer(settings: dict[str, Any], found: "Preview") -> list[str]:
-    """Return a note on the tokenizer, if training might use another one."""
+    """Returns a note on the tokenizer, if training might use another one."""
     if "vocabulary" in settings or not found.tokens:
         return []
     return [
@@ -98,7 +98,7 @@ def _tokenizer(settings: dict[str, Any], found: "Preview") -> list[str]:
 
 
 def _notes(config: "Config", found: "Preview") -> list[str]:
-    """Return a note if packed examples affect each other in training."""
+    """Returns a note if packed examples affect each other in training."""
     from lm.config import macros
 
     segments = [row[name] for row in found.rows for name in row if name.endswith("_segment_ids")]
@@ -115,7 +115,7 @@ def _notes(config: "Config", found: "Preview") -> list[str]:
 
 
 def _settings(args: argparse.Namespace, config: "Config | None") -> dict[str, Any]:
-    """Return name, lengths, converter and vocabulary, if flags or gin files give them."""
+    """Returns name, lengths, converter and vocabulary, if flags or gin files give them."""
     settings: dict[str, Any] = {}
     if config:
         settings = {k: config.value(macro) for k, macro in SETTINGS.items() if config.has(macro)}
@@ -125,7 +125,7 @@ def _settings(args: argparse.Namespace, config: "Config | None") -> dict[str, An
 
 
 def _vocabulary(name: str) -> Any:
-    """Return the byte vocabulary, or a SentencePiece model."""
+    """Returns the byte vocabulary, or a SentencePiece model."""
     from lm.data import vocabulary
 
     if name == "bytes":
@@ -134,7 +134,7 @@ def _vocabulary(name: str) -> Any:
 
 
 def _record(found: "Preview") -> dict[str, Any]:
-    """Return the preview as JSON values."""
+    """Returns the preview as JSON values."""
     from lm.data.vocabulary import fingerprint
 
     return {

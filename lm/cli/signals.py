@@ -34,7 +34,7 @@ _DEFAULTS = {
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
-    """Handle a signal once; a second one ends the process at once."""
+    """Handles a signal once; a second one ends the process at once."""
     error = ERRORS[signal.Signals(number)]
 
     def remind(number: int, frame: FrameType | None) -> None:
@@ -51,7 +51,7 @@ def _raise(number: int, frame: FrameType | None) -> None:
 
 
 def _loads_extension(frame: FrameType | None) -> bool:
-    """Return whether an extension module is being loaded: TensorFlow's abort on an exception."""
+    """Returns whether an extension module is being loaded: TensorFlow's abort on an exception."""
     while frame:
         if isinstance(frame.f_locals.get("self"), ExtensionFileLoader):
             return True
@@ -61,7 +61,7 @@ def _loads_extension(frame: FrameType | None) -> bool:
 
 @contextlib.contextmanager
 def _no_word_of_lost_errors() -> Iterator[None]:
-    """Keep Python from printing our exceptions when a destructor or a GC hook loses them.
+    """Keeps Python from printing our exceptions when a destructor or a GC hook loses them.
 
     They are raised again a moment later; the first one would only leave a traceback.
     """
@@ -80,7 +80,7 @@ def _no_word_of_lost_errors() -> Iterator[None]:
 
 @contextlib.contextmanager
 def terminated() -> Iterator[None]:
-    """Turn signals into `ERRORS` while the body runs, in the main thread.
+    """Turns signals into `ERRORS` while the body runs, in the main thread.
 
     An exception that gets lost is raised again.
     """

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of a zero-shot evaluation."""
+    """Adds the flags of a zero-shot evaluation."""
     parser.add_argument(
         "--suite",
         metavar="NAME",
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate, write and print."""
+    """Evaluates, writes and prints."""
     from lm.inference.zero_shot.suite import write_result
 
     loaded = run_flags.load(args)
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def show(results: Sequence["SetResult"]) -> None:
-    """Print each metric of each set, and the means over the sets of a group."""
+    """Prints each metric of each set, and the means over the sets of a group."""
     headers = ["set", "questions", "metric", "value", "± error", "95% interval"]
     output.print_table(
         headers,

@@ -21,10 +21,16 @@ EXAMPLE = """example:
     --gin_file=mesh/data_model.gin --gin.DATA_DEVICES=2 --gin.MODEL_DEVICES=8 --device_memory=32"""
 
 _BATCH_SIZE, _LENGTH = 32, 512
+_FEATURES = {
+    "encoder_input_tokens": "int32",
+    "decoder_input_tokens": "int32",
+    "decoder_target_tokens": "int32",
+    "decoder_loss_weights": "float32",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of the verb."""
+    """Adds the flags of the verb."""
     flags.add_gin(parser)
     parser.add_argument(
         "--length",
@@ -57,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the summary of the macro MODEL."""
+    """Prints the summary of the macro MODEL."""
     if args.mesh:
         return _run_mesh(args)
     config = flags.load(args, roots=["MODEL"])
@@ -82,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run_mesh(args: argparse.Namespace) -> int:
-    """Print the bytes per device of a training step."""
+    """Prints the bytes per device of a training step."""
     is_on_jax = keras_backend() == "jax"
     # Meshes need JAX; nothing here needs a device.
     os.environ |= {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
@@ -107,7 +113,7 @@ def _run_mesh(args: argparse.Namespace) -> int:
 
 
 def _compiled(config: "Config", args: argparse.Namespace) -> "DeviceMemory":
-    """Return the memory of the step that the gin files say, once it is compiled."""
+    """Returns the memory of the step that the gin files say, once it is compiled."""
     from functools import partial
 
     import keras
@@ -122,7 +128,7 @@ def _compiled(config: "Config", args: argparse.Namespace) -> "DeviceMemory":
     predicts = partial(TokenPrediction, model=config.value("MODEL"))
     return device_memory(
         mesh,
-        objective=config.value("OBJECTIVE") if config.has("OBJECTIVE") else predicts,
+        objective=config.get("OBJECTIVE", predicts),
         optimizer=config.value("OPTIMIZER"),
         features=_rows(config, args),
         microbatches=settings.get("microbatches", 1),
@@ -130,26 +136,24 @@ def _compiled(config: "Config", args: argparse.Namespace) -> "DeviceMemory":
 
 
 def _rows(config: "Config", args: argparse.Namespace) -> "Features":
-    """Return the shapes of a batch: as the run's converter makes its rows, else --length tokens."""
+    """Returns the shapes of a batch: rows of the run's converter, else of --length tokens."""
     import keras
 
-    from lm.engines.device_memory import token_rows
+    length = _length(config, args)
+    shapes: dict[str, tuple[tuple[int, ...], str]] = {
+        name: ((length,), dtype) for name, dtype in _FEATURES.items()
+    }
+    if config.has("FEATURE_CONVERTER") and config.has("TASK_FEATURE_LENGTHS"):
+        from lm.data.rows.converter import row_shapes
 
-    batch_size = config.value("BATCH_SIZE") if config.has("BATCH_SIZE") else _BATCH_SIZE
-    rows = args.batch_size or batch_size
-    if not (config.has("FEATURE_CONVERTER") and config.has("TASK_FEATURE_LENGTHS")):
-        return token_rows(rows, _length(config, args))
-
-    from lm.data.rows.converter import row_shapes
-
-    shapes = row_shapes(config.value("FEATURE_CONVERTER"), config.value("TASK_FEATURE_LENGTHS"))
+        shapes = row_shapes(config.value("FEATURE_CONVERTER"), config.value("TASK_FEATURE_LENGTHS"))
+    rows = args.batch_size or config.get("BATCH_SIZE", _BATCH_SIZE)
     return {
         name: keras.KerasTensor((rows, *shape), dtype) for name, (shape, dtype) in shapes.items()
     }
 
 
 def _length(config: "Config", args: argparse.Namespace) -> int:
-    """Return the tokens per row: --length, else what the gin files' rows hold."""
-    is_run = config.has("TASK_FEATURE_LENGTHS")
-    lengths = config.value("TASK_FEATURE_LENGTHS").values() if is_run else ()
+    """Returns the tokens per row: --length, else what the gin files' rows hold."""
+    lengths = config.get("TASK_FEATURE_LENGTHS", {}).values()
     return args.length or max(lengths, default=_LENGTH)

@@ -30,7 +30,7 @@ TRAIN = "lm.data.tokenizer_training.train"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the five commands and their flags."""
+    """Adds the five commands and their flags."""
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     add = functools.partial(flags.add_command, commands, EXAMPLE)
     _add_train(add("train", train, "train a model and write its folder"))
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the chosen command; a misspelt task is refused before a framework is loaded."""
+    """Runs the chosen command; a misspelt task is refused before a framework is loaded."""
     if fault := flags.misspelt_task(vars(args).get("task")):
         raise fault
     return args.command(args)
@@ -74,7 +74,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_option(group: Any, field: dataclasses.Field) -> None:
-    """Add the flag of a training option; its default is that of `TrainerOptions`."""
+    """Adds the flag of a training option; its default is that of `TrainerOptions`."""
     given = "required" if field.default is dataclasses.MISSING else f"default: {field.default}"
     text = f"{_explained(field.name)} ({given})".replace("%", "%%")
     keywords: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}
@@ -90,7 +90,7 @@ def _add_option(group: Any, field: dataclasses.Field) -> None:
 
 
 def _explained(option: str) -> str:
-    """Return the description of an option from the docstring of `TrainerOptions`."""
+    """Returns the description of an option from the docstring of `TrainerOptions`."""
     found = re.search(
         rf"^ +{option}: (.*(?:\n {{12,}}.*)*)", TrainerOptions.__doc__ or "", re.MULTILINE
     )
@@ -98,7 +98,7 @@ def _explained(option: str) -> str:
 
 
 def _truth(text: str) -> bool:
-    """Parse a boolean flag as SentencePiece does."""
+    """Parses a boolean flag as SentencePiece does."""
     values = {"true": True, "1": True, "false": False, "0": False}
     if text.lower() not in values:
         raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
@@ -171,7 +171,7 @@ def _add_words(parser: argparse.ArgumentParser) -> None:
 
 
 def train(args: argparse.Namespace) -> int:
-    """Train from a recipe or from flags and print a summary."""
+    """Trains from a recipe or from flags and prints a summary."""
     from lm.data.vocabulary import SENTINELS
 
     with warnings.catch_warnings():
@@ -255,7 +255,7 @@ def _corpus(args: argparse.Namespace, *, default_split: str) -> "TextFiles | Tas
 
 
 def words(args: argparse.Namespace) -> int:
-    """Write the words of a corpus, most frequent first."""
+    """Writes the words of a corpus, most frequent first."""
     from lm import disk
     from lm.data.paragraphs.words import count, lines
     from lm.data.special_ids import SPECIAL_IDS
@@ -270,7 +270,7 @@ def words(args: argparse.Namespace) -> int:
 
 
 def encode(args: argparse.Namespace) -> int:
-    """Print the ids or the pieces of each text."""
+    """Prints the ids or the pieces of each text."""
     from lm.data import tokenizer_report, vocabulary
 
     tokenizer = vocabulary.by_name(args.tokenizer)
@@ -284,7 +284,7 @@ def encode(args: argparse.Namespace) -> int:
 
 
 def decode(args: argparse.Namespace) -> int:
-    """Print the text of each line of ids, up to its first end of sequence."""
+    """Prints the text of each line of ids, up to its first end of sequence."""
     from lm.data import vocabulary
 
     tokenizer = vocabulary.by_name(args.tokenizer)
@@ -304,7 +304,7 @@ def _ids(line: str) -> list[int]:
 
 
 def _texts(args: argparse.Namespace) -> Iterator[str]:
-    """Yield the texts of --text, the lines of --input, or those of standard input."""
+    """Yields the texts of --text, the lines of --input, or those of standard input."""
     if args.text:
         yield from args.text
     elif not args.input:
@@ -325,7 +325,7 @@ def _lines(name: str, file: BinaryIO) -> Iterator[str]:
 
 
 def report(args: argparse.Namespace) -> int:
-    """Print the metrics of the tokenizers side by side."""
+    """Prints the metrics of the tokenizers side by side."""
     from lm.data import tokenizer_report, vocabulary
 
     from_corpus = args.input or args.task

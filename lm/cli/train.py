@@ -24,7 +24,7 @@ SIGTERM, Ctrl-C and a closed terminal (SIGHUP, unless under nohup) save the stat
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of the verb."""
+    """Adds the flags of the verb."""
     flags.add_gin(parser)
     flags.add_workdir(parser, required=False)
     parser.add_argument(
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train with the entry function `lm.train.train`."""
+    """Trains with the entry function `lm.train.train`."""
     if args.check:
         return check_run(args, root=ENTRY, handed=HANDED)
     if args.workdir:

@@ -30,7 +30,7 @@ too."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the commands and their flags."""
+    """Adds the commands and their flags."""
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     near = _command(commands, "nearest", nearest, "words with the largest cosine with a sum")
     near.add_argument("words", nargs="+", metavar="WORD", help="words to add")
@@ -55,19 +55,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the chosen command."""
+    """Runs the chosen command."""
     return args.command(args)
 
 
 def nearest(args: argparse.Namespace) -> int:
-    """Print the nearest words with their cosines."""
+    """Prints the nearest words with their cosines."""
     found = load(args.vectors).most_similar(args.words, args.without, topn=args.count)
     _print(args, ["word", "cosine"], [[str(word), cosine] for word, cosine in found])
     return 0
 
 
 def evaluate(args: argparse.Namespace) -> int:
-    """Print the scores on every table of pairs, and on the analogies."""
+    """Prints the scores on every table of pairs, and on the analogies."""
     from lm.data.storage import files
 
     pairs = files.expand(files.data_dir() / "word_similarity" / "*.tsv")
@@ -86,7 +86,7 @@ def evaluate(args: argparse.Namespace) -> int:
 
 
 def translate(args: argparse.Namespace) -> int:
-    """Learn a linear map from pairs and print its precision on others."""
+    """Learns a linear map from pairs and prints its precision on others."""
     from lm.inference import translation_matrix, word_tables
 
     made = translation_matrix.TranslationMatrix(
@@ -104,7 +104,7 @@ def translate(args: argparse.Namespace) -> int:
 
 
 def classify(args: argparse.Namespace) -> int:
-    """Print the error of logistic regression on vectors of documents."""
+    """Prints the error of logistic regression on vectors of documents."""
     import numpy as np
 
     from lm.inference import linear_classifier
@@ -129,7 +129,7 @@ def classify(args: argparse.Namespace) -> int:
 
 
 def convert(args: argparse.Namespace) -> int:
-    """Write the vectors in the format given by the suffix of the file name."""
+    """Writes the vectors in the format given by the suffix of the file name."""
     vectors = load(args.vectors)
     _by_suffix(
         args.output,
@@ -143,7 +143,7 @@ def convert(args: argparse.Namespace) -> int:
 
 
 def load(path: str) -> "KeyedVectors":
-    """Return the word vectors of a run folder or of a file."""
+    """Returns the word vectors of a run folder or of a file."""
     from lm.inference.keyed_vectors import KeyedVectors
 
     if Path(path).is_dir():
@@ -167,7 +167,7 @@ def load(path: str) -> "KeyedVectors":
 
 
 def load_documents(path: str) -> "KeyedVectors":
-    """Return the vectors of the documents of a run folder, or those of a file."""
+    """Returns the vectors of the documents of a run folder, or those of a file."""
     if not Path(path).is_dir():
         return load(path)
     from lm.inference.paragraph_vectors import ParagraphVectors
@@ -179,7 +179,7 @@ def load_documents(path: str) -> "KeyedVectors":
 
 
 def _labels(path: str, name: str) -> list[str]:
-    """Return the labels of a file of documents."""
+    """Returns the labels of a file of documents."""
     from lm.data.storage import readers
 
     return [row[name] for row in readers.read_rows(path, columns=[name], as_text=[name])]
@@ -193,7 +193,7 @@ def _command(
     *,
     nargs: str | None = None,
 ) -> argparse.ArgumentParser:
-    """Add a subcommand with the common flags."""
+    """Adds a subcommand with the common flags."""
     parser = flags.add_command(commands, EXAMPLE, name, function, text)
     parser.add_argument(
         "--vectors", required=True, nargs=nargs, metavar="VECTORS", help="see below"
@@ -203,7 +203,7 @@ def _command(
 
 
 def _by_suffix(path: str, formats: dict[str, Callable[[str], Any]]) -> Callable[[str], Any]:
-    """Return the value for the suffix of a file name."""
+    """Returns the value for the suffix of a file name."""
     suffix = Path(path).suffix
     if suffix not in formats:
         raise ConfigError(f"{path}: give a name ending in {', '.join(formats)}")
@@ -211,7 +211,7 @@ def _by_suffix(path: str, formats: dict[str, Callable[[str], Any]]) -> Callable[
 
 
 def _print(args: argparse.Namespace, headers: list[str], rows: list[list[Any]]) -> None:
-    """Print rows as a table, or as objects."""
+    """Prints rows as a table, or as objects."""
     if args.json:
         for row in rows:
             print(json.dumps(dict(zip(headers, row, strict=True)), ensure_ascii=False))

@@ -23,7 +23,7 @@ SHOWN = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of the verb."""
+    """Adds the flags of the verb."""
     flags.add_gin(parser)
     flags.add_workdir(parser, required=False)
     parser.add_argument(
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the trial and print the result; return 1 if anything differs."""
+    """Runs the trial and prints the result; returns 1 if anything differs."""
     from lm.reliability.trial import verify_resume
 
     with _folder(args.workdir) as workdir:
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _folder(workdir: str | None) -> Iterator[Path]:
-    """Give the folder of the trial: the user's, or a temporary one."""
+    """Gives the folder of the trial: the user's, or a temporary one."""
     if workdir is not None:
         yield Path(workdir)
         return

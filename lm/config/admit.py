@@ -27,7 +27,7 @@ _KERAS_REFUSED_HOMES = ("keras.src.layers.preprocessing",)
 
 
 def import_roots(modules: Sequence[str]) -> None:
-    """Import the user's own modules (`--gin_modules`), found in the current folder too.
+    """Imports the user's own modules (`--gin_modules`), found in the current folder too.
 
     Raises:
         ConfigError: one of them cannot be imported.
@@ -40,7 +40,7 @@ def import_roots(modules: Sequence[str]) -> None:
 
 
 def import_module(statement: Import) -> ModuleType:
-    """Import an admitted module.
+    """Imports an admitted module.
 
     Raises:
         ConfigError: it does not exist, or importing it fails.
@@ -66,7 +66,7 @@ def import_module(statement: Import) -> ModuleType:
 def objects(
     bindings: Iterable[Binding], roots: Iterable[str], modules: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the class or function of every full path that the bindings and roots name.
+    """Returns the class or function of every full path that the bindings and roots name.
 
     Raises:
         ConfigError: one is missing or not admitted, at the binding that names it.
@@ -82,7 +82,7 @@ def objects(
 
 
 def load_object(path: str, written: str, origin: Origin, modules: Sequence[str] = ()) -> Any:
-    """Return the class or function of a full path.
+    """Returns the class or function of a full path.
 
     Args:
         path: such as `lm.nn.attention.SelfAttention`.
@@ -109,12 +109,12 @@ def load_object(path: str, written: str, origin: Origin, modules: Sequence[str] 
 
 
 def _is_callable_kind(value: Any) -> bool:
-    """Return whether gin can configure the value: a class or function."""
+    """Returns whether gin can configure the value: a class or function."""
     return inspect.isclass(value) or inspect.isroutine(value)
 
 
 def _use_of(found: Any, modules: Sequence[str]) -> Use | None:
-    """Return how a gin file may use an object; None if it may not use it."""
+    """Returns how a gin file may use an object; None if it may not use it."""
     home = _home(found)
     if lies_in(home, modules):
         return Use.VALUE
@@ -124,14 +124,14 @@ def _use_of(found: Any, modules: Sequence[str]) -> Use | None:
 
 
 def _use_of_keras(found: Any, home: str) -> Use | None:
-    """Return how a gin file may use an object of Keras."""
+    """Returns how a gin file may use an object of Keras."""
     if getattr(found, "__name__", "") in _KERAS_REFUSED or lies_in(home, _KERAS_REFUSED_HOMES):
         return None
     return Use.VALUE if inspect.isclass(found) else Use.PART
 
 
 def _refuse_use(leaf: Reference, use: Use | None, origin: Origin) -> None:
-    """Refuse references to entry functions, and calls of parts that must be passed uncalled."""
+    """Refuses references to entry functions, and calls of parts that must be passed uncalled."""
     if use is Use.ENTRY:
         raise ConfigError(
             f"{origin}: @{leaf.target} is called by a command; a gin file can only bind its "
@@ -145,7 +145,7 @@ def _refuse_use(leaf: Reference, use: Use | None, origin: Origin) -> None:
 
 
 def _why_not(found: Any, module: ModuleType, name: str, modules: Sequence[str]) -> str:
-    """Return the message for an object that is not admitted."""
+    """Returns the message for an object that is not admitted."""
     home = _home(found)
     if not lies_in(home, (*OWN_ROOTS, "keras")):
         return (
@@ -159,7 +159,7 @@ def _why_not(found: Any, module: ModuleType, name: str, modules: Sequence[str]) 
 
 
 def parts_of(module: ModuleType, modules: Sequence[str]) -> list[str]:
-    """Return the names in a module that gin files may use."""
+    """Returns the names in a module that gin files may use."""
     return [
         name
         for name, value in vars(module).items()
@@ -168,5 +168,5 @@ def parts_of(module: ModuleType, modules: Sequence[str]) -> list[str]:
 
 
 def _home(found: Any) -> str:
-    """Return the module that defines an object."""
+    """Returns the module that defines an object."""
     return getattr(found, "__module__", None) or "unknown"

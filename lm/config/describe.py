@@ -16,7 +16,7 @@ _WIDTH = 100
 
 
 def config_text(bindings: Sequence[Binding], modules: Iterable[str]) -> str:
-    """Return a whole configuration as gin text: imports, macros, bindings by scope and name.
+    """Returns a whole configuration as gin text: imports, macros, bindings by scope and name.
 
     Args:
         bindings: one per key, full paths, nothing overridden.
@@ -29,7 +29,7 @@ def config_text(bindings: Sequence[Binding], modules: Iterable[str]) -> str:
 def gin_text(
     comment: str, included: Iterable[str], bindings: Sequence[Binding], modules: Iterable[str] = ()
 ) -> str:
-    """Return a gin file: a comment, imports, includes, macros, bindings by scope and name.
+    """Returns a gin file: a comment, imports, includes, macros, bindings by scope and name.
 
     Args:
         comment: the first line.
@@ -52,13 +52,13 @@ def gin_text(
 
 
 def _homes(bindings: Iterable[Binding]) -> set[str]:
-    """Return the modules of everything that is configured or referenced."""
+    """Returns the modules of everything that is configured or referenced."""
     paths = {path for binding in bindings for path in syntax.named(binding)}
     return {path.rpartition(".")[0] for path in paths} - {"gin"}
 
 
 def _aliases(modules: set[str]) -> dict[str, str]:
-    """Return a unique short name for every module: its last part, or more if that is taken."""
+    """Returns a unique short name for every module: its last part, or more if that is taken."""
     aliases: dict[str, str] = {}
     taken = {"gin"}
     for module in sorted(modules, key=lambda name: (name.count("."), name)):
@@ -69,33 +69,33 @@ def _aliases(modules: set[str]) -> dict[str, str]:
 
 
 def _candidates(module: str) -> Iterator[str]:
-    """Yield ever longer short names of a module: `c`, `b_c`, `a_b_c`, `a_b_c_2`, ..."""
+    """Yields ever longer short names of a module: `c`, `b_c`, `a_b_c`, `a_b_c_2`, ..."""
     parts = module.split(".")
     yield from ("_".join(parts[start:]) for start in reversed(range(len(parts))))
     yield from (f"{'_'.join(parts)}_{number}" for number in count(2))
 
 
 def _import(module: str, alias: str) -> str:
-    """Return one import statement."""
+    """Returns one import statement."""
     parent, _, name = module.rpartition(".")
     tail = "" if alias == name else f" as {alias}"
     return f"from {parent} import {name}{tail}" if parent else f"import {module}{tail}"
 
 
 def _left(binding: Binding, aliases: Mapping[str, str]) -> str:
-    """Return `scope/alias.Name.parameter`."""
+    """Returns `scope/alias.Name.parameter`."""
     name = f"{_short(binding.target, aliases)}.{binding.parameter}"
     return f"{binding.scope}/{name}" if binding.scope else name
 
 
 def _short(path: str, aliases: Mapping[str, str]) -> str:
-    """Return a full path abbreviated by the imports."""
+    """Returns a full path abbreviated by the imports."""
     module, _, name = path.rpartition(".")
     return f"{aliases.get(module, module)}.{name}"
 
 
 def _statement(left: str, value: Any, aliases: Mapping[str, str]) -> str:
-    """Return `left = value`, with one element per line if it is long."""
+    """Returns `left = value`, with one element per line if it is long."""
 
     def leaf(item: Any) -> Any:
         if isinstance(item, Reference):
@@ -113,7 +113,7 @@ class _Infinite(float):
     """A float that gin can read back even if it is infinite."""
 
     def __repr__(self) -> str:
-        """Return a literal: `inf` is not one, but a number too large for a float is."""
+        """Returns a literal: `inf` is not one, but a number too large for a float is."""
         return float.__repr__(self).replace("inf", "1e999")
 
 
@@ -134,7 +134,7 @@ class Explanation:
     through: tuple[Binding, ...]
 
     def lines(self) -> list[str]:
-        """Return the text that `lm config explain` prints."""
+        """Returns the text that `lm config explain` prints."""
         binding = self.binding
         head = f"{binding.written} = {self.value!r}"
         return [
@@ -145,7 +145,7 @@ class Explanation:
         ]
 
     def record(self) -> dict[str, Any]:
-        """Return JSON values, each value as gin text."""
+        """Returns JSON values, each value as gin text."""
         return {
             "name": self.binding.written,
             "value": repr(self.value),
@@ -157,7 +157,7 @@ class Explanation:
 
 
 def explain(name: str, bindings: Sequence[Binding]) -> list[Explanation]:
-    """Return the effective bindings of a name, in every scope.
+    """Returns the effective bindings of a name, in every scope.
 
     Args:
         name: a macro (`TRAIN_STEPS`), a parameter (`SelfAttention.num_heads`, any suffix of its
@@ -180,7 +180,7 @@ def explain(name: str, bindings: Sequence[Binding]) -> list[Explanation]:
 
 
 def _explanation(versions: Sequence[Binding], table: dict[str, Binding]) -> Explanation:
-    """Return the origin of a key's value."""
+    """Returns the origin of a key's value."""
     last = versions[-1]
     return Explanation(
         binding=last,
@@ -191,7 +191,7 @@ def _explanation(versions: Sequence[Binding], table: dict[str, Binding]) -> Expl
 
 
 def _through(binding: Binding, table: dict[str, Binding]) -> Iterable[Binding]:
-    """Yield the definitions of the macros in a value, recursively."""
+    """Yields the definitions of the macros in a value, recursively."""
     for name in macros.used(binding.value):
         if name in table:
             yield table[name]
@@ -199,7 +199,7 @@ def _through(binding: Binding, table: dict[str, Binding]) -> Iterable[Binding]:
 
 
 def _is_named(binding: Binding, name: str) -> bool:
-    """Return whether the name refers to the binding."""
+    """Returns whether the name refers to the binding."""
     scope, _, selector = name.rpartition("/")
     if binding.is_macro:
         return binding.scope == name
@@ -210,7 +210,7 @@ def _is_named(binding: Binding, name: str) -> bool:
 
 
 def _record(binding: Binding) -> dict[str, str]:
-    """Return where a binding is and what it binds."""
+    """Returns where a binding is and what it binds."""
     return {
         "name": binding.written,
         "bound": repr(binding.value),
@@ -227,7 +227,7 @@ class Difference(NamedTuple):
 
 
 def diff(first: Sequence[Binding], second: Sequence[Binding]) -> list[Difference]:
-    """Return the bindings whose values differ after replacing macros, by name.
+    """Returns the bindings whose values differ after replacing macros, by name.
 
     A macro itself is compared only if no binding uses it.
 
@@ -242,7 +242,7 @@ def diff(first: Sequence[Binding], second: Sequence[Binding]) -> list[Difference
 
 
 def values(bindings: Sequence[Binding]) -> dict[str, str]:
-    """Return `scope/path.parameter` and its value as gin text, macros replaced."""
+    """Returns `scope/path.parameter` and its value as gin text, macros replaced."""
     table = macros.table(bindings)
     last = effective(bindings).values()
     macros.refuse_endless(last, table)
@@ -255,7 +255,7 @@ def values(bindings: Sequence[Binding]) -> dict[str, str]:
 
 
 def _name(binding: Binding) -> str:
-    """Return a name that does not depend on how a file names its imports."""
+    """Returns a name that does not depend on how a file names its imports."""
     if binding.is_macro:
         return binding.scope
     return "/".join(filter(None, [binding.scope, f"{binding.target}.{binding.parameter}"]))

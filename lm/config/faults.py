@@ -11,7 +11,7 @@ from lm.errors import ConfigError
 
 
 def misnamed(given: Sequence[Binding], objects: Mapping[str, Any]) -> Iterator[ConfigError]:
-    """Yield an error for every unknown parameter and every value of the wrong type.
+    """Yields an error for every unknown parameter and every value of the wrong type.
 
     Args:
         given: bindings of a scan, overridden ones included.
@@ -33,7 +33,7 @@ def misnamed(given: Sequence[Binding], objects: Mapping[str, Any]) -> Iterator[C
 def faults(
     given: Sequence[Binding], objects: Mapping[str, Any], *, roots: Sequence[str]
 ) -> Iterator[ConfigError]:
-    """Yield an error for everything that is misnamed, not set, or unused.
+    """Yields an error for everything that is misnamed, not set, or unused.
 
     Args:
         given: as in `misnamed`.
@@ -47,7 +47,7 @@ def faults(
 
 
 def required(given: Sequence[Binding], roots: Sequence[str]) -> Iterator[ConfigError]:
-    """Yield an error for every required value that is not set; arguments as in `faults`."""
+    """Yields an error for every required value that is not set; arguments as in `faults`."""
     last = list(effective(given).values())
     needed = reachability.walk(last, roots or ENTRIES).keys
     yield from macros.required([binding for binding in last if binding.key in needed])
@@ -56,7 +56,7 @@ def required(given: Sequence[Binding], roots: Sequence[str]) -> Iterator[ConfigE
 def unset(
     target: str, signature: Any, handed: Iterable[str], bindings: Iterable[Binding]
 ) -> Iterator[ConfigError]:
-    """Yield an error that names all unset parameters of a command's function.
+    """Yields an error that names all unset parameters of a command's function.
 
     Args:
         target: full path of the function, `lm.train.train`.
@@ -82,7 +82,7 @@ def of_files(
     roots: Sequence[str] = (),
     handed: Sequence[str] | None = None,
 ) -> list[ConfigError]:
-    """Return all errors of a configuration without importing what it names.
+    """Returns all errors of a configuration without importing what it names.
 
     Args:
         gin_files: as in `lm.config.load`, like the next ones.
@@ -103,7 +103,7 @@ def of_files(
     if not found:
         found += reachability.useless(given, sketch.roots)
     found += [*sketch.unknown, *misnamed(given, signatures)]
-    if read.is_whole:
+    if read.is_complete:
         found += macros.undefined(effective(given).values(), macros.table(given))
         found += required(given, sketch.roots)
         for root in signatures.keys() & sketch.roots if handed is not None else ():
@@ -112,7 +112,7 @@ def of_files(
 
 
 def of_names(read: Scan) -> list[ConfigError]:
-    """Return the misnamed targets and parameters of a scan, which may be incomplete."""
+    """Returns the misnamed targets and parameters of a scan, which may be incomplete."""
     sketch = Sketch(read)
     return [*sketch.unknown, *misnamed(sketch.bindings, sketch.signatures)]
 
@@ -143,14 +143,14 @@ class Sketch:
 
 
 def _unknown_modules(imports: Iterable[Import]) -> Iterator[ConfigError]:
-    """Yield an error for every import of a module of `lm` or `tasks` that does not exist."""
+    """Yields an error for every import of a module of `lm` or `tasks` that does not exist."""
     for statement in imports:
         if outline.is_judged(statement.module) and not outline.exists(statement.module):
             yield ConfigError(f"{statement.origin}: {outline.unknown_module(statement.module)}")
 
 
 def _look_up(binding: Binding, found: dict[str, outline.Outline]) -> Iterator[ConfigError]:
-    """Add the outlines of what a binding names; yield an error for names that do not exist."""
+    """Adds the outlines of what a binding names; yields an error for names that do not exist."""
     for path, written in syntax.named(binding).items():
         module, _, name = path.rpartition(".")
         if path in found or not (outline.is_judged(path) and outline.exists(module)):

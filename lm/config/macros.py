@@ -13,12 +13,12 @@ _MOST_LEVELS = 100
 
 
 def table(bindings: Iterable[Binding]) -> dict[str, Binding]:
-    """Return the last definition of every macro."""
+    """Returns the last definition of every macro."""
     return {binding.scope: binding for binding in bindings if binding.is_macro}
 
 
 def expanded(value: Any, macros: Mapping[str, Binding]) -> Any:
-    """Return a value with its macros replaced; there must be no cycles.
+    """Returns a value with its macros replaced; there must be no cycles.
 
     Example:
         >>> from lm.config.syntax import Origin
@@ -36,7 +36,7 @@ def expanded(value: Any, macros: Mapping[str, Binding]) -> Any:
 
 
 def undefined(bindings: Iterable[Binding], macros: Mapping[str, Binding]) -> Iterator[ConfigError]:
-    """Yield an error for every undefined macro: file, line and what to add."""
+    """Yields an error for every undefined macro: file, line and what to add."""
     users: dict[str, list[Binding]] = {}
     for binding in bindings:
         for name in used(binding.value):
@@ -52,7 +52,7 @@ def undefined(bindings: Iterable[Binding], macros: Mapping[str, Binding]) -> Ite
 
 
 def refuse_endless(bindings: Iterable[Binding], macros: Mapping[str, Binding]) -> None:
-    """Refuse macros that refer to themselves, and values that are too large when expanded.
+    """Refuses macros that refer to themselves, and values that are too large when expanded.
 
     Raises:
         ConfigError: naming the cycle, or the binding.
@@ -65,7 +65,7 @@ def refuse_endless(bindings: Iterable[Binding], macros: Mapping[str, Binding]) -
 
 
 def required(bindings: Iterable[Binding]) -> Iterator[ConfigError]:
-    """Yield an error with the flag to give for every required value that is not set.
+    """Yields an error with the flag to give for every required value that is not set.
 
     Args:
         bindings: those that the run uses.
@@ -79,20 +79,20 @@ def required(bindings: Iterable[Binding]) -> Iterator[ConfigError]:
 
 
 def resolved(bindings: Sequence[Binding]) -> list[Binding]:
-    """Return the bindings whose values contain no `%gin.REQUIRED`."""
+    """Returns the bindings whose values contain no `%gin.REQUIRED`."""
     known = table(bindings)
     return [b for b in bindings if REQUIRED not in used(expanded(b.value, known))]
 
 
 def used(value: Any) -> Sequence[str]:
-    """Return the macros that a value refers to."""
+    """Returns the macros that a value refers to."""
     return [leaf.name for leaf in syntax.leaves(value) if isinstance(leaf, Macro)]
 
 
 def _measure(
     name: str, path: tuple[str, ...], macros: Mapping[str, Binding], sizes: dict[str, int]
 ) -> None:
-    """Record the expanded size of a macro, after those that it refers to."""
+    """Records the expanded size of a macro, after those that it refers to."""
     if name in path:
         cycle = " -> ".join(f"%{step}" for step in (*path[path.index(name) :], name))
         raise ConfigError(f"{macros[name].origin}: the macro {name} refers to itself: {cycle}")
@@ -108,14 +108,14 @@ def _measure(
 
 
 def _size(value: Any, sizes: Mapping[str, int]) -> int:
-    """Return the number of values in a value whose macros are measured."""
+    """Returns the number of values in a value whose macros are measured."""
     return sum(
         sizes.get(leaf.name, 1) if isinstance(leaf, Macro) else 1 for leaf in syntax.leaves(value)
     )
 
 
 def _refuse_large(binding: Binding, size: int) -> None:
-    """Refuse a binding with more values than any setting takes."""
+    """Refuses a binding with more values than any setting takes."""
     if size > _MOST_VALUES:
         raise ConfigError(
             f"{binding.origin}: {binding.written} has {size:,} values with its macros replaced; "

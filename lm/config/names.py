@@ -44,17 +44,17 @@ class Names:
         self.is_strict = False
 
     def add(self, statement: Import) -> None:
-        """Record an import; a later one of the same name wins."""
+        """Records an import; a later one of the same name wins."""
         self._modules[statement.prefix] = statement.module
 
     def joined(self, other: "Names") -> "Names":
-        """Return these imports and those of another text, which take precedence."""
+        """Returns these imports and those of another text, which take precedence."""
         both = Names()
         both._modules = self._modules | other._modules
         return both
 
     def full(self, selector: str, origin: Origin, known: Iterable[str]) -> str:
-        """Return the full path of a selector.
+        """Returns the full path of a selector.
 
         Args:
             selector: as written, without scope.
@@ -75,7 +75,7 @@ class Names:
         raise ConfigError(f"{origin}: no import provides '{selector}'{advice}")
 
     def loose(self, selector: str, origin: Origin, known: Iterable[str]) -> str:
-        """Return the full path of a selector that may be any suffix of a known path.
+        """Returns the full path of a selector that may be any suffix of a known path.
 
         Raises:
             ConfigError: no or more than one known path matches.
@@ -97,7 +97,7 @@ class Names:
         raise ConfigError(f"{origin}: nothing that the files import is called '{selector}'{advice}")
 
     def _imported(self, selector: str) -> str | None:
-        """Return the path by the imports, or None."""
+        """Returns the path by the imports, or None."""
         if selector in _GIN_OWN:
             return selector
         prefix, _, name = selector.rpartition(".")
@@ -105,7 +105,7 @@ class Names:
         return f"{module}.{name}" if module else None
 
     def _refuse_walk(self, selector: str, origin: Origin) -> None:
-        """Refuse an import followed by more than one name."""
+        """Refuses an import followed by more than one name."""
         prefix = selector
         while "." in prefix:
             prefix = prefix.rpartition(".")[0]
@@ -116,14 +116,14 @@ class Names:
                 )
 
     def _spellings(self, selector: str) -> list[str]:
-        """Return the selector with its import replaced by similar ones, for suggestions."""
+        """Returns the selector with its import replaced by similar ones, for suggestions."""
         prefix, _, name = selector.rpartition(".")
         near = nearest(prefix, self._modules)
         return [f"{near}.{name}"] if near else []
 
 
 def _import_to_add(selector: str, known: Iterable[str]) -> str:
-    """Return the import that a file with dynamic registration lacks; empty if none would help."""
+    """Returns the import that a file with dynamic registration lacks; empty if none would help."""
     if "." not in selector:
         return ""
     found = sorted(path for path in known if f".{path}".endswith(f".{selector}"))
@@ -138,18 +138,18 @@ def _import_to_add(selector: str, known: Iterable[str]) -> str:
 
 
 def _short(path: str) -> str:
-    """Return the last two names of a path, as gin files write it."""
+    """Returns the last two names of a path, as gin files write it."""
     return ".".join(path.split(".")[-2:])
 
 
 def _tails(path: str) -> list[str]:
-    """Return `c`, `b.c`, `a.b.c` of `a.b.c`."""
+    """Returns `c`, `b.c`, `a.b.c` of `a.b.c`."""
     parts = path.split(".")
     return [".".join(parts[start:]) for start in range(len(parts))]
 
 
 def refuse_module(statement: Import, roots: Sequence[str]) -> None:
-    """Refuse a module outside the roots.
+    """Refuses a module outside the roots.
 
     Raises:
         ConfigError: it is outside, or internal.
@@ -168,7 +168,7 @@ def refuse_module(statement: Import, roots: Sequence[str]) -> None:
 
 
 def refuse_private(path: str, origin: Origin) -> None:
-    """Refuse a path with a name that begins with an underscore.
+    """Refuses a path with a name that begins with an underscore.
 
     Raises:
         ConfigError: it has one.
@@ -178,7 +178,7 @@ def refuse_private(path: str, origin: Origin) -> None:
 
 
 def lies_in(name: str, roots: Iterable[str]) -> bool:
-    """Return whether a dotted name is one of the roots or below one.
+    """Returns whether a dotted name is one of the roots or below one.
 
     Example:
         >>> lies_in("lm.nn.attention", ["lm"]), lies_in("lmx", ["lm"])
@@ -188,7 +188,7 @@ def lies_in(name: str, roots: Iterable[str]) -> bool:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return the end of an error message that suggests the nearest known name; empty if none.
+    """Returns the end of an error message that suggests the nearest known name; empty if none.
 
     Args:
         name: what was written; case is ignored.
@@ -205,14 +205,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the nearest known name, or None if none is similar; case is ignored."""
+    """Returns the nearest known name, or None if none is similar; case is ignored."""
     folded = {candidate.lower(): candidate for candidate in sorted(set(known), reverse=True)}
     near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
     return folded[near[0]] if near else None
 
 
 def typo_of(name: str, known: Iterable[str]) -> str:
-    """Return the same only if the name is probably a typo of a known one.
+    """Returns the same only if the name is probably a typo of a known one.
 
     A typo is one extra, missing or wrong letter, or swapped letters. Names that differ in digits
     are not typos: `STAGE_1` and `STAGE_2` are two names.
@@ -228,7 +228,7 @@ def typo_of(name: str, known: Iterable[str]) -> str:
 
 
 def _is_typo(name: str, other: str) -> bool:
-    """Return whether two names are one typo apart."""
+    """Returns whether two names are one typo apart."""
     if len(name) == len(other):
         apart = [pair for pair in zip(name, other, strict=True) if pair[0] != pair[1]]
         letters = not any(char.isdigit() for pair in apart for char in pair)

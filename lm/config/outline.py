@@ -60,12 +60,12 @@ class NotDefinedError(LookupError):
 
 
 def is_judged(path: str) -> bool:
-    """Return whether a path can be checked here; Keras' objects are checked on import."""
+    """Returns whether a path can be checked here; Keras' objects are checked on import."""
     return not lies_in(path, ("keras", "gin"))
 
 
 def exists(module: str) -> bool:
-    """Return whether a module has a source file.
+    """Returns whether a module has a source file.
 
     Example:
         >>> exists("lm.config.outline"), exists("lm.config.nothing")
@@ -75,7 +75,7 @@ def exists(module: str) -> bool:
 
 
 def unknown_module(module: str) -> str:
-    """Return the message for a module that does not exist."""
+    """Returns the message for a module that does not exist."""
     parent, _, name = module.rpartition(".")
     if name in parts(parent) or hasattr(sys.modules.get(parent), name):
         above, _, last = parent.rpartition(".")
@@ -87,7 +87,7 @@ def unknown_module(module: str) -> str:
 
 
 def _below(package: str, name: str) -> list[str]:
-    """Return the modules of a name in the packages of a package, as `lm.data.rows.packing`."""
+    """Returns the modules of a name in the packages of a package, as `lm.data.rows.packing`."""
     folder = _file(package)
     files = sorted(folder.parent.glob(f"*/{name}.py")) if folder else []
     found = [f"{package}.{file.parent.name}.{name}" for file in files]
@@ -95,7 +95,7 @@ def _below(package: str, name: str) -> list[str]:
 
 
 def _modules(package: str) -> list[str]:
-    """Return the modules of a package."""
+    """Returns the modules of a package."""
     folder = _file(package)
     if folder is None or folder.name != "__init__.py":
         return []
@@ -105,7 +105,7 @@ def _modules(package: str) -> list[str]:
 
 
 def outline(path: str) -> Outline:
-    """Return the outline of a class or function.
+    """Returns the outline of a class or function.
 
     Args:
         path: its full path, such as `lm.nn.attention.SelfAttention`.
@@ -125,14 +125,14 @@ def outline(path: str) -> Outline:
 
 
 def parts(module: str) -> Iterator[str]:
-    """Yield the names in a module that gin files may use."""
+    """Yields the names in a module that gin files may use."""
     for node in _statements(module):
         if isinstance(node, _FUNCTIONS | ast.ClassDef) and _is_part(module, node):
             yield node.name
 
 
 def _file(module: str) -> Path | None:
-    """Return the source file of a module."""
+    """Returns the source file of a module."""
     root, *rest = module.split(".")
     try:
         spec = importlib.util.find_spec(root)
@@ -143,21 +143,21 @@ def _file(module: str) -> Path | None:
     origin = Path(spec.origin)
     if not rest:
         return origin
-    place = origin.parent.joinpath(*rest)
-    files = (place / "__init__.py", place.with_suffix(".py"))
+    path = origin.parent.joinpath(*rest)
+    files = (path / "__init__.py", path.with_suffix(".py"))
     is_package = origin.name == "__init__.py"
     return next((file for file in files if is_package and file.is_file()), None)
 
 
 def _statements(module: str) -> list[ast.stmt]:
-    """Return the statements of a module; empty without a source file."""
+    """Returns the statements of a module; empty without a source file."""
     file = _file(module)
     return _parsed(file) if file else []
 
 
 @functools.cache
 def _parsed(file: Path) -> list[ast.stmt]:
-    """Return the statements of a file; empty after a syntax error, which its import will raise."""
+    """Returns the statements of a file; empty after a syntax error, which its import will raise."""
     try:
         return ast.parse(file.read_bytes()).body
     except (SyntaxError, ValueError):
@@ -165,13 +165,13 @@ def _parsed(file: Path) -> list[ast.stmt]:
 
 
 def _is_part(module: str, node: _FUNCTIONS | ast.ClassDef) -> bool:
-    """Return whether gin files may name a definition; in this package `lm.parts` declares it."""
+    """Returns whether gin files may name a definition; in this package `lm.parts` declares it."""
     marks = [mark.id for mark in node.decorator_list if isinstance(mark, ast.Name)]
     return not lies_in(module, OWN_ROOTS) or bool({*marks} & {*_DECORATORS})
 
 
 def _signature(module: str, node: _FUNCTIONS | ast.ClassDef) -> Callable[..., Any] | None:
-    """Return an empty function with the same parameters; None if the source does not show all."""
+    """Returns an empty function with the same parameters; None if the source does not show all."""
     function = _constructor(node) if isinstance(node, ast.ClassDef) else node
     if function is None or function.args.kwarg:
         return None
@@ -192,7 +192,7 @@ def _signature(module: str, node: _FUNCTIONS | ast.ClassDef) -> Callable[..., An
 
 
 def _constructor(node: ast.ClassDef) -> ast.FunctionDef | None:
-    """Return a class's own constructor; None if a base class or a decorator provides it."""
+    """Returns a class's own constructor; None if a base class or a decorator provides it."""
     found = (item for item in node.body if isinstance(item, ast.FunctionDef))
     return next((item for item in found if item.name == "__init__"), None)
 
@@ -200,10 +200,10 @@ def _constructor(node: ast.ClassDef) -> ast.FunctionDef | None:
 def _function(
     name: str, annotations: Mapping[str, Any], defaults: Mapping[str, ast.expr | None]
 ) -> Callable[..., Any]:
-    """Return an empty function with these parameters."""
+    """Returns an empty function with these parameters."""
 
     def found() -> None:
-        """Stand in for the real one."""
+        """Stands in for the real one."""
 
     none = inspect.Parameter.empty
     found.__name__ = name
@@ -222,12 +222,12 @@ def _function(
 
 
 def _default(node: ast.expr | None) -> Any:
-    """Return a literal default, or a placeholder for any other default."""
+    """Returns a literal default, or a placeholder for any other default."""
     return node.value if isinstance(node, ast.Constant) else node
 
 
 def _aliases(module: str) -> Mapping[str, Any]:
-    """Return the names that annotations may use: plain types, ranges, the module's aliases."""
+    """Returns the names that annotations may use: plain types, ranges, the module's aliases."""
     names = _PLAIN | _RANGES
     for node in _statements(module):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
@@ -238,7 +238,7 @@ def _aliases(module: str) -> Mapping[str, Any]:
 
 
 def annotation(node: ast.expr | None, names: Mapping[str, Any]) -> Any:
-    """Return the type of an annotation; Any if it is unknown here.
+    """Returns the type of an annotation; Any if it is unknown here.
 
     Example:
         >>> read = lambda text: annotation(ast.parse(text, mode="eval").body, _PLAIN)
@@ -258,7 +258,7 @@ def annotation(node: ast.expr | None, names: Mapping[str, Any]) -> Any:
 
 
 def _generic(kind: Any, inner: ast.expr, names: Mapping[str, Any]) -> Any:
-    """Return `kind[inner]`."""
+    """Returns `kind[inner]`."""
     items = inner.elts if isinstance(inner, ast.Tuple) else [inner]
     if kind is typing.Literal:
         return kind[tuple(item.value for item in items if isinstance(item, ast.Constant))]
@@ -268,5 +268,5 @@ def _generic(kind: Any, inner: ast.expr, names: Mapping[str, Any]) -> Any:
 
 
 def _is_ellipsis(node: ast.expr) -> bool:
-    """Return whether an item is `...`."""
+    """Returns whether an item is `...`."""
     return isinstance(node, ast.Constant) and node.value is ...

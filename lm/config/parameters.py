@@ -29,7 +29,7 @@ _EACH = {
 
 
 def faults(binding: Binding, found: Any, macros: Mapping[str, Binding]) -> Iterator[ConfigError]:
-    """Yield an error if the object has no such parameter or the value does not fit its annotation.
+    """Yields an error if the object has no such parameter or the value does not fit its annotation.
 
     Args:
         binding: not that of a macro.
@@ -56,13 +56,13 @@ def faults(binding: Binding, found: Any, macros: Mapping[str, Binding]) -> Itera
 
 
 def required(found: Any) -> list[str]:
-    """Return the parameters of a function that have no default."""
+    """Returns the parameters of a function that have no default."""
     listed = inspect.signature(found).parameters.values()
     return [p.name for p in listed if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
 
 
 def parameters(found: Any) -> dict[str, Any] | None:
-    """Return parameter names and annotations; None if any name is accepted.
+    """Returns parameter names and annotations; None if any name is accepted.
 
     Keras' constructors pass `**kwargs` to their parents, so the parents' parameters count too.
     """
@@ -82,7 +82,7 @@ def parameters(found: Any) -> dict[str, Any] | None:
 
 
 def _own(function: Any) -> tuple[dict[str, Any], bool]:
-    """Return the names and annotations of a signature, and whether it takes `**kwargs`."""
+    """Returns the names and annotations of a signature, and whether it takes `**kwargs`."""
     function = inspect.unwrap(function)
     try:
         hints = typing.get_type_hints(function, include_extras=True)
@@ -95,19 +95,19 @@ def _own(function: Any) -> tuple[dict[str, Any], bool]:
 
 
 def _with_default(annotation: Any, default: Any) -> Any:
-    """Return the annotation, with None added if that is the default."""
+    """Returns the annotation, with None added if that is the default."""
     return annotation | None if default is None and isinstance(annotation, type) else annotation
 
 
 def _shown(value: Any) -> str:
-    """Return a value in words."""
+    """Returns a value in words."""
     if isinstance(value, Reference):
         return f"the factory {value} (a call ends with `()`)"
     return short(value)
 
 
 def _through(binding: Binding, macros: Mapping[str, Binding]) -> str:
-    """Return where the value comes from, if the binding refers to a macro."""
+    """Returns where the value comes from, if the binding refers to a macro."""
     source = binding.value
     origin = None
     while isinstance(source, Macro) and source.name in macros:
@@ -117,12 +117,12 @@ def _through(binding: Binding, macros: Mapping[str, Binding]) -> str:
 
 
 def _name(found: Any) -> str:
-    """Return the object's own name."""
+    """Returns the object's own name."""
     return getattr(found, "__name__", str(found))
 
 
 def is_valid(value: Any, annotation: Any) -> bool:
-    """Return whether a gin value fits an annotation; True if that cannot be checked.
+    """Returns whether a gin value fits an annotation; True if that cannot be checked.
 
     Example:
         >>> from lm.ranges import PositiveInt
@@ -144,14 +144,14 @@ def is_valid(value: Any, annotation: Any) -> bool:
 
 
 def _is_plain(value: Any, annotation: type) -> bool:
-    """Return whether a literal is of a plain type; True does not count as a number."""
+    """Returns whether a literal is of a plain type; True does not count as a number."""
     if isinstance(value, bool) or annotation is bool:
         return isinstance(value, bool) and annotation is bool
     return isinstance(value, (int, float) if annotation is float else annotation)
 
 
 def _is_valid_kind(value: Any, kind: Any, inner: tuple[Any, ...]) -> bool:
-    """Return whether a value fits a range, a factory, a mapping or a sequence."""
+    """Returns whether a value fits a range, a factory, a mapping or a sequence."""
     if kind is Annotated:
         return is_valid(value, inner[0]) and all(value in limit for limit in inner[1:])
     if kind is collections.abc.Callable:
@@ -172,7 +172,7 @@ def _is_valid_kind(value: Any, kind: Any, inner: tuple[Any, ...]) -> bool:
 
 
 def in_words(annotation: Any) -> str:
-    """Return an annotation in words.
+    """Returns an annotation in words.
 
     Example:
         >>> from lm.ranges import UnitFloat

@@ -39,15 +39,15 @@ class Config:
     modules: tuple[str, ...]
 
     def text(self) -> str:
-        """Return the whole configuration as one equivalent gin file."""
+        """Returns the whole configuration as one equivalent gin file."""
         return config_text(self.bindings, self.modules)
 
     def has(self, macro: str) -> bool:
-        """Return whether the macro is defined."""
+        """Returns whether the macro is defined."""
         return macro in macros.table(self.bindings)
 
     def value(self, macro: str) -> Any:
-        """Return the value of a macro, with references evaluated.
+        """Returns the value of a macro, with references evaluated.
 
         Raises:
             ConfigError: nothing defines it.
@@ -58,14 +58,18 @@ class Config:
             raise ConfigError(f"no gin file defines {macro}{near}; give --gin.{macro}=VALUE")
         return _evaluated(macro)
 
+    def get(self, macro: str, default: Any = None) -> Any:
+        """Returns the value of a macro, or the default if nothing defines it."""
+        return self.value(macro) if self.has(macro) else default
+
     def configured(self, path: str) -> Callable[..., Any]:
-        """Return a root (`lm.train.train`) with its bindings as defaults."""
+        """Returns a root (`lm.train.train`) with its bindings as defaults."""
         module, _, name = path.rpartition(".")
         found = getattr(importlib.import_module(module), name)
         return gin.get_configurable(_register(found, path))
 
     def arguments(self, path: str) -> dict[str, Any]:
-        """Return the arguments that the bindings give to a root, with references evaluated."""
+        """Returns the arguments that the bindings give to a root, with references evaluated."""
         return gin.get_bindings(self.configured(path))
 
 
@@ -80,7 +84,7 @@ def load(
     *,
     roots: Sequence[str] = (),
 ) -> Config:
-    """Scan, check and parse gin files and bindings; lock the result in gin.
+    """Scans, checks and parses gin files and bindings; locks the result in gin.
 
     Args:
         gin_files: in order, later ones win; searched in the search paths, the current folder and
@@ -103,15 +107,15 @@ def load(
     names = {path: _register(item, path) for path, item in objects.items()}
     given = [syntax.renamed(binding, names) for binding in found.bindings]
     by_name = {names[path]: item for path, item in objects.items()}
-    kept = _checked(given, by_name, roots=[_root(root, names) for root in roots])
-    _bind(macros.resolved(kept))
-    config = Config(tuple(kept), tuple(dict.fromkeys(s.module for s in found.imports)))
+    used = _checked(given, by_name, roots=[_root(root, names) for root in roots])
+    _bind(macros.resolved(used))
+    config = Config(tuple(used), tuple(dict.fromkeys(s.module for s in found.imports)))
     _LOADED[:] = [config]
     return config
 
 
 def loaded() -> Config:
-    """Return the configuration that gin holds.
+    """Returns the configuration that gin holds.
 
     Raises:
         ConfigError: none was loaded.
@@ -122,19 +126,19 @@ def loaded() -> Config:
 
 
 def config_str() -> str:
-    """Return the loaded configuration as one gin file."""
+    """Returns the loaded configuration as one gin file."""
     return loaded().text()
 
 
 def operative_config_str() -> str:
-    """Return the values actually used since the configuration was loaded, defaults included."""
+    """Returns the values actually used since the configuration was loaded, defaults included."""
     return gin.operative_config_str()
 
 
 def _checked(
     given: Sequence[Binding], objects: Mapping[str, Any], *, roots: Sequence[str]
 ) -> list[Binding]:
-    """Check the bindings; return those that can be used, one per key."""
+    """Checks the bindings; returns those that can be used, one per key."""
     first = next(faults(given, objects, roots=roots), None)
     if first is not None:
         raise first
@@ -142,20 +146,20 @@ def _checked(
 
 
 def _called(roots: Sequence[str]) -> list[str]:
-    """Return the full paths of roots, and of entry functions whose modules are imported."""
+    """Returns the full paths of roots, and of entry functions whose modules are imported."""
     named = [root.rpartition("/")[2] for root in roots]
     imported = [path for path in ENTRIES if path.rpartition(".")[0] in sys.modules]
     return [path for path in dict.fromkeys([*named, *imported]) if "." in path]
 
 
 def _root(root: str, names: Mapping[str, str]) -> str:
-    """Return a root under gin's name."""
+    """Returns a root under gin's name."""
     scope, slash, path = root.rpartition("/")
     return f"{scope}{slash}{names.get(path, path)}"
 
 
 def _clear() -> None:
-    """Clear all bindings but keep what is registered."""
+    """Clears all bindings but keeps what is registered."""
     gin.clear_config()
     statement = config_parser.ImportStatement(
         module="__gin__.dynamic_registration",
@@ -167,7 +171,7 @@ def _clear() -> None:
 
 
 def _register(found: Any, path: str) -> str:
-    """Register an object with gin, once, and return its name there.
+    """Registers an object with gin, once, and returns its name there.
 
     The object itself is unchanged: references evaluate to a configured copy.
 
@@ -185,7 +189,7 @@ def _register(found: Any, path: str) -> str:
 
 
 def _bind(bindings: Iterable[Binding]) -> None:
-    """Pass the bindings to gin and lock the configuration.
+    """Passes the bindings to gin and locks the configuration.
 
     Raises:
         ConfigError: gin rejects one of them.
@@ -201,7 +205,7 @@ def _bind(bindings: Iterable[Binding]) -> None:
 
 
 def _evaluated(macro: str) -> Any:
-    """Return the value of a macro, with references evaluated."""
+    """Returns the value of a macro, with references evaluated."""
     return deepcopy(_Reference(f"{macro}/{syntax.MACRO}", evaluate=True, origin=macro))
 
 
@@ -213,13 +217,13 @@ class _Reference(gin_config.ConfigurableReference):
         self._origin = origin
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        """Evaluate the reference; gin does so by copying it."""
+        """Evaluates the reference; gin does so by copying it."""
         with wall(self._origin):
             return super().__deepcopy__(memo)
 
 
 def _leaf(leaf: Any, *, origin: str) -> Any:
-    """Return a reference or macro as gin's own object.
+    """Returns a reference or macro as gin's own object.
 
     Args:
         leaf: of a binding's value.

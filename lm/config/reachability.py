@@ -45,7 +45,7 @@ class Walk:
         self._seen: set[tuple[str, str, str]] = set()
 
     def call(self, scope: str, target: str) -> None:
-        """Visit a call of the target in a scope, and everything that its bindings refer to."""
+        """Visits a call of the target in a scope, and everything that its bindings refer to."""
         pending = [(scope, target)]
         while pending:
             call = pending.pop()
@@ -57,23 +57,23 @@ class Walk:
                 pending += self._calls_in(binding, call[0])
 
     def macro(self, name: str, scope: str = "") -> None:
-        """Visit a macro as if something in that scope used it."""
+        """Visits a macro as if something in that scope used it."""
         for call in self._calls_of(Macro(name), inner=scope, outer=scope):
             self.call(*call)
 
     def _visible(self, scope: str, target: str) -> list[Binding]:
-        """Return the bindings visible to a call: those of every prefix of its scope."""
+        """Returns the bindings visible to a call: those of every prefix of its scope."""
         parts = scope.split("/") if scope else []
         prefixes = ["/".join(parts[:count]) for count in range(len(parts) + 1)]
         return [b for prefix in prefixes for b in self._by_call.get((prefix, target), [])]
 
     def _calls_in(self, binding: Binding, scope: str) -> list[Call]:
-        """Return the calls that a binding's value leads to."""
+        """Returns the calls that a binding's value leads to."""
         leaves = syntax.leaves(binding.value)
         return [c for leaf in leaves for c in self._calls_of(leaf, inner=scope, outer=scope)]
 
     def _calls_of(self, leaf: object, *, inner: str, outer: str) -> list[Call]:
-        """Return the calls of one leaf.
+        """Returns the calls of one leaf.
 
         Args:
             leaf: a reference or macro; anything else calls nothing.
@@ -87,7 +87,7 @@ class Walk:
         return []
 
     def _calls_of_macro(self, name: str, outer: str) -> list[Call]:
-        """Return the calls that using a macro leads to."""
+        """Returns the calls that using a macro leads to."""
         if (name, MACRO, outer) in self._seen:
             return []
         self._seen.add((name, MACRO, outer))
@@ -103,7 +103,7 @@ class Walk:
 def walk(
     bindings: Iterable[Binding], roots: Sequence[str], *, macros: Iterable[str] = ()
 ) -> Reachable:
-    """Return what can be reached from the roots.
+    """Returns what can be reached from the roots.
 
     Args:
         bindings: the bindings to follow.
@@ -123,7 +123,7 @@ def walk(
 
 
 def useless(bindings: Sequence[Binding], roots: Sequence[str] = ()) -> Iterator[ConfigError]:
-    """Yield an error for every binding that nothing can use, with the scopes in which it could be.
+    """Yields an error for every binding that nothing can use, with the scopes in which it could be.
 
     A binding in a file may serve an unused macro, or a value that a later file replaced: that is
     not an error. A binding on the command line must be used.
@@ -147,15 +147,15 @@ def useless(bindings: Sequence[Binding], roots: Sequence[str] = ()) -> Iterator[
 
 
 def usable(bindings: Sequence[Binding], roots: Sequence[str] = ()) -> list[Binding]:
-    """Return the last binding of every key that can be used, in order; arguments of `useless`."""
+    """Returns the last binding of every key that can be used, in order; arguments of `useless`."""
     last = effective(bindings)
     macros = {binding.scope for binding in bindings if binding.is_macro}
-    kept = walk(last.values(), tuple(dict.fromkeys([*ENTRIES, *roots])), macros=macros)
-    return [b for b in last.values() if b.is_macro or b.key in kept.keys]
+    reached = walk(last.values(), tuple(dict.fromkeys([*ENTRIES, *roots])), macros=macros)
+    return [b for b in last.values() if b.is_macro or b.key in reached.keys]
 
 
 def _stray_macro(binding: Binding, sure: Reachable, *, is_flag: bool) -> Iterator[ConfigError]:
-    """Yield an error for an unused macro if it is a flag or a probable typo of a used one."""
+    """Yields an error for an unused macro if it is a flag or a probable typo of a used one."""
     name = binding.scope
     near = typo_of(name, sure.macros)
     if name not in sure.macros and (is_flag or near):
@@ -163,7 +163,7 @@ def _stray_macro(binding: Binding, sure: Reachable, *, is_flag: bool) -> Iterato
 
 
 def _reason(binding: Binding, found: Reachable) -> str:
-    """Return the message for a binding that nothing can use."""
+    """Returns the message for a binding that nothing can use."""
     short = binding.written.rpartition("/")[2].rpartition(".")[0]
     scopes = sorted({scope for scope, target in found.calls if target == binding.target})
     if not scopes:

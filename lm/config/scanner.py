@@ -40,10 +40,10 @@ class Scan:
     Attributes:
         bindings: every binding, overridden ones included.
         imports: every import.
-        is_whole: False if a file, or the rest of one, could not be read and the scan continued.
+        is_complete: False if a file, or the rest of one, could not be read and the scan continued.
     """
 
-    is_whole: bool = True
+    is_complete: bool = True
     bindings: list[Binding] = field(default_factory=list)
     imports: list[Import] = field(default_factory=list)
     names: Names = field(default_factory=Names)
@@ -56,7 +56,7 @@ class Scan:
 
 
 def label(path: Path) -> str:
-    """Return the name of a file for messages: relative to the current folder if it is below it."""
+    """Returns the name of a file for messages: relative to the current folder if it is below it."""
     full = path.absolute()
     return str(full.relative_to(Path.cwd()) if full.is_relative_to(Path.cwd()) else full)
 
@@ -69,7 +69,7 @@ class GinFolders:
     """
 
     def __init__(self, search_paths: Sequence[str] = ()) -> None:
-        """Check the search paths.
+        """Checks the search paths.
 
         Raises:
             ConfigError: one of them is not a folder.
@@ -81,7 +81,7 @@ class GinFolders:
         self._folders = [*map(Path, search_paths), Path(), self._own]
 
     def file(self, name: str) -> Path:
-        """Return the file that `--gin_file` names; it may lie anywhere.
+        """Returns the file that `--gin_file` names; it may lie anywhere.
 
         Raises:
             ConfigError: it does not exist; the message suggests a file of the package.
@@ -92,7 +92,7 @@ class GinFolders:
         raise ConfigError(f"--gin_file={name}: {self._missing(name)}")
 
     def include(self, name: str) -> Path:
-        """Return the file that an `include` names; it must lie under one of the folders.
+        """Returns the file that an `include` names; it must lie under one of the folders.
 
         Raises:
             ConfigError: it does not exist, or lies outside.
@@ -109,7 +109,7 @@ class GinFolders:
         )
 
     def _candidates(self, name: str) -> list[Path]:
-        """Return the paths that a name may refer to."""
+        """Returns the paths that a name may refer to."""
         if os.path.isabs(name):
             return [Path(name)]
         candidates = [folder / name for folder in self._folders]
@@ -118,12 +118,12 @@ class GinFolders:
         return candidates
 
     def _is_inside(self, path: Path) -> bool:
-        """Return whether the file, after resolving links, lies under one of the folders."""
+        """Returns whether the file, after resolving links, lies under one of the folders."""
         real = path.resolve()
         return any(real.is_relative_to(folder.resolve()) for folder in self._folders)
 
     def _missing(self, name: str) -> str:
-        """Return the message if no candidate is a file."""
+        """Returns the message if no candidate is a file."""
         if any(candidate.is_dir() for candidate in self._candidates(name)):
             return "is a folder, not a gin file"
         own = [str(path.relative_to(self._own)) for path in self._own.rglob("*.gin")]
@@ -142,7 +142,7 @@ def scan(
     modules: Sequence[str] = (),
     on_error: Callable[[ConfigError], None] | None = None,
 ) -> Scan:
-    """Read the files in order, then the bindings of the command line.
+    """Reads the files in order, then the bindings of the command line.
 
     Args:
         gin_files: names as given to `--gin_file`.
@@ -158,7 +158,7 @@ def scan(
     roots = (*OWN_ROOTS, *KERAS_ROOTS, *modules)
     reader = _Reader(GinFolders(search_paths), roots, on_error or _raise)
     for name in gin_files:
-        with reader.whole():
+        with reader.incomplete_on_error():
             reader.read(reader.folders.file(name), open_files=())
     for text in bindings:
         reader.read_flag(text)
@@ -166,7 +166,7 @@ def scan(
 
 
 def _raise(error: ConfigError) -> None:
-    """Raise the error."""
+    """Raises the error."""
     raise error
 
 
@@ -183,28 +183,28 @@ class _Reader:
 
     @contextlib.contextmanager
     def reported(self) -> Iterator[None]:
-        """Report an error of the body and continue."""
+        """Reports an error of the body and continues."""
         try:
             yield
         except ConfigError as error:
             self._on_error(error)
 
     @contextlib.contextmanager
-    def whole(self) -> Iterator[None]:
-        """Report an error of the body, after which the scan is incomplete."""
+    def incomplete_on_error(self) -> Iterator[None]:
+        """Reports an error of the body, after which the scan is incomplete."""
         with self.reported():
             try:
                 yield
             except ConfigError:
-                self.scan.is_whole = False
+                self.scan.is_complete = False
                 raise
 
     def read(self, path: Path, *, open_files: tuple[Path, ...]) -> None:
-        """Read a file and, in place, its includes."""
+        """Reads a file and, in place, its includes."""
         names = Names()
         mine: dict[tuple[str, str, str], Binding] = {}
         name = label(path)
-        with self.whole():  # a syntax error ends the file
+        with self.incomplete_on_error():  # a syntax error ends the file
             for statement in syntax.statements(syntax.read(path, name), name):
                 with self.reported():
                     if isinstance(statement, Import):
@@ -217,7 +217,7 @@ class _Reader:
                         _refuse_duplicate(mine, binding)
 
     def read_flag(self, text: str) -> None:
-        """Read the binding of a flag, which may use the imports of all files."""
+        """Reads the binding of a flag, which may use the imports of all files."""
         name = _FLAG_NAME.match(text)
         flag = f"--gin.{name[1]}" if name else "--gin_bindings"
         with self.reported():
@@ -230,7 +230,7 @@ class _Reader:
                     self.scan.bindings.append(self._resolved(statement, self.scan.names))
 
     def _import(self, statement: Import, names: Names) -> None:
-        """Record an admitted import; `from __gin__` is a feature switch, not a module."""
+        """Records an admitted import; `from __gin__` is a feature switch, not a module."""
         if statement.module == _DYNAMIC:
             names.is_strict = True
             return
@@ -240,8 +240,8 @@ class _Reader:
         self.scan.imports.append(statement)
 
     def _include(self, statement: Include, open_files: tuple[Path, ...]) -> None:
-        """Read an included file in place of its include."""
-        with self.whole():
+        """Reads an included file in place of its include."""
+        with self.incomplete_on_error():
             try:
                 path = self.folders.include(statement.name)
             except ConfigError as error:
@@ -251,7 +251,7 @@ class _Reader:
             self.read(path, open_files=open_files)
 
     def _resolved(self, binding: Binding, names: Names) -> Binding:
-        """Return the binding with its target and references resolved to full paths.
+        """Returns the binding with its target and references resolved to full paths.
 
         A file without dynamic registration has no imports: like a flag, it sees those of all files
         read before.
@@ -274,7 +274,7 @@ class _Reader:
 
 
 def located(binding: Binding, folder: Path) -> Binding:
-    """Replace `{here}` at the beginning of strings by the folder of the file."""
+    """Replaces `{here}` at the beginning of strings by the folder of the file."""
 
     def leaf(value: Any) -> Any:
         if isinstance(value, str) and value.startswith(HERE):
@@ -285,7 +285,7 @@ def located(binding: Binding, folder: Path) -> Binding:
 
 
 def _refuse_duplicate(mine: dict[tuple[str, str, str], Binding], binding: Binding) -> None:
-    """Refuse a second binding of the same name in a file."""
+    """Refuses a second binding of the same name in a file."""
     before = mine.setdefault(binding.key, binding)
     if before is not binding:
         raise ConfigError(
@@ -295,5 +295,5 @@ def _refuse_duplicate(mine: dict[tuple[str, str, str], Binding], binding: Bindin
 
 
 def effective(bindings: Iterable[Binding]) -> dict[tuple[str, str, str], Binding]:
-    """Return the last binding of every key, in the order of first appearance."""
+    """Returns the last binding of every key, in the order of first appearance."""
     return {binding.key: binding for binding in bindings}

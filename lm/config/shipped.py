@@ -19,7 +19,7 @@ _LAST = ("papers", "bench")  # folders whose files are whole experiments
 
 
 def file_for_macro(name: str) -> str:
-    """Return the end of an error about a macro that every run needs; empty for others.
+    """Returns the end of an error about a macro that every run needs; empty for others.
 
     Example:
         >>> file_for_macro("OBJECTIVE")
@@ -32,7 +32,7 @@ def file_for_macro(name: str) -> str:
 
 
 def file_naming(selector: str) -> str | None:
-    """Return the package's most general gin file that uses a selector; None if there is none.
+    """Returns the package's most general gin file that uses a selector; None if there is none.
 
     Args:
         selector: as written, such as `adamw.adamw`.
@@ -45,7 +45,7 @@ def file_naming(selector: str) -> str | None:
 
 
 def module_of(selector: str) -> str | None:
-    """Return the module that the package's gin files import to name something so.
+    """Returns the module that the package's gin files import to name something so.
 
     Example:
         >>> module_of("adamw.adamw")
@@ -58,7 +58,7 @@ def module_of(selector: str) -> str | None:
 
 
 def _naming(selector: str) -> Iterator[str]:
-    """Yield the gin files that use a selector."""
+    """Yields the gin files that use a selector."""
     name = re.compile(rf"(^|[@/]){re.escape(selector)}\b", re.MULTILINE)
     root = resources.gin_folder()
     for path in root.rglob("*.gin"):
@@ -67,5 +67,5 @@ def _naming(selector: str) -> Iterator[str]:
 
 
 def _rank(file: str) -> tuple[bool, int, int, str]:
-    """Return a key that sorts general files before those of an experiment."""
+    """Returns a key that sorts general files before those of an experiment."""
     return file.startswith(_LAST), len(Path(file).parts), len(file), file

@@ -36,7 +36,7 @@ class Origin:
     line: int
 
     def __str__(self) -> str:
-        """Return `file:line`, or the flag."""
+        """Returns `file:line`, or the flag."""
         return f"{self.label}:{self.line}" if self.line else self.label
 
 
@@ -49,7 +49,7 @@ class Reference:
     is_call: bool
 
     def __repr__(self) -> str:
-        """Return gin's own spelling."""
+        """Returns gin's own spelling."""
         return f"@{_scoped(self.scope, self.target)}{'()' if self.is_call else ''}"
 
 
@@ -60,7 +60,7 @@ class Macro:
     name: str
 
     def __repr__(self) -> str:
-        """Return gin's own spelling."""
+        """Returns gin's own spelling."""
         return f"%{self.name}"
 
 
@@ -113,7 +113,7 @@ Statement = Binding | Import | Include
 
 
 def read(path: Path, label: str) -> str:
-    """Return the text of a gin file.
+    """Returns the text of a gin file.
 
     Raises:
         ConfigError: the file cannot be read, or is not plain UTF-8 text.
@@ -136,7 +136,7 @@ def read(path: Path, label: str) -> str:
 
 
 def statements(text: str, label: str, *, is_flag: bool = False) -> Iterator[Statement]:
-    """Yield the statements of a text, in order.
+    """Yields the statements of a text, in order.
 
     Args:
         text: gin text.
@@ -157,7 +157,7 @@ def statements(text: str, label: str, *, is_flag: bool = False) -> Iterator[Stat
 
 
 def _statements(text: str, label: str, *, is_flag: bool) -> Iterator[Statement]:
-    """Yield the statements; errors are those of the parser."""
+    """Yields the statements; errors are those of the parser."""
     parser = config_parser.ConfigParser(io.StringIO(text), _Delegate())
     while (statement := parser.parse_statement()) is not None:
         origin = Origin(label, 0 if is_flag else statement.location.line_num)
@@ -172,7 +172,7 @@ def _statements(text: str, label: str, *, is_flag: bool) -> Iterator[Statement]:
 
 
 def _binding(statement: config_parser.BindingStatement, origin: Origin) -> Binding:
-    """Return gin's statement as a Binding; without a parameter it defines a macro."""
+    """Returns gin's statement as a Binding; without a parameter it defines a macro."""
     scope, selector, parameter, value, _ = statement
     written = _scoped(scope, f"{selector}.{parameter}" if parameter else selector)
     if parameter:
@@ -181,7 +181,7 @@ def _binding(statement: config_parser.BindingStatement, origin: Origin) -> Bindi
 
 
 def _refuse_huge(binding: Binding) -> None:
-    """Refuse integers too large for any setting or message."""
+    """Refuses integers too large for any setting or message."""
     numbers = [leaf for leaf in leaves(binding.value) if isinstance(leaf, int)]
     if widest := max((n.bit_length() for n in numbers if n.bit_length() > _MOST_BITS), default=0):
         raise ConfigError(
@@ -191,19 +191,19 @@ def _refuse_huge(binding: Binding) -> None:
 
 
 def _prefix(statement: config_parser.ImportStatement) -> str:
-    """Return the prefix of selectors that use an import."""
+    """Returns the prefix of selectors that use an import."""
     if statement.alias or statement.is_from:
         return statement.bound_name()
     return statement.module
 
 
 def _scoped(scope: str, name: str) -> str:
-    """Return `scope/name`."""
+    """Returns `scope/name`."""
     return f"{scope}/{name}" if scope else name
 
 
 def _origin(error: Exception, label: str, *, is_flag: bool) -> Origin:
-    """Return where the parser stopped."""
+    """Returns where the parser stopped."""
     if is_flag:
         return Origin(label, 0)
     line = getattr(error, "lineno", None)
@@ -213,7 +213,7 @@ def _origin(error: Exception, label: str, *, is_flag: bool) -> Origin:
 
 
 def _reason(error: Exception) -> str:
-    """Return the parser's message in one line of plain words."""
+    """Returns the parser's message in one line of plain words."""
     text = str(getattr(error, "msg", None) or error.args[0])
     token = _UNREADABLE.search(text)
     if token:
@@ -229,19 +229,19 @@ class _Delegate(config_parser.ParserDelegate):
         scoped_configurable_name: str,
         evaluate: bool,  # noqa: FBT001 (gin calls it by position)
     ) -> Reference | Macro:
-        """Return the reference; `@NAME/gin.macro()` is the long form of a macro."""
+        """Returns the reference; `@NAME/gin.macro()` is the long form of a macro."""
         scope, _, target = scoped_configurable_name.rpartition("/")
         if target == MACRO and evaluate:
             return Macro(scope)
         return Reference(scope, target, evaluate)
 
     def macro(self, macro_name: str) -> Macro:
-        """Return the macro."""
+        """Returns the macro."""
         return Macro(macro_name)
 
 
 def short(value: Any) -> str:
-    """Return a value as gin text for a message, shortened in the middle.
+    """Returns a value as gin text for a message, shortened in the middle.
 
     Example:
         >>> short([1, "a" * 5000])
@@ -251,7 +251,7 @@ def short(value: Any) -> str:
 
 
 def leaves(value: Any) -> Iterator[Any]:
-    """Yield the leaves of a nested value, including references and macros.
+    """Yields the leaves of a nested value, including references and macros.
 
     Example:
         >>> list(leaves({"a": [1, (Macro("N"),)]}))
@@ -269,18 +269,18 @@ def leaves(value: Any) -> Iterator[Any]:
 
 
 def references(value: Any) -> list[Reference]:
-    """Return the references in a nested value."""
+    """Returns the references in a nested value."""
     return [leaf for leaf in leaves(value) if isinstance(leaf, Reference)]
 
 
 def named(binding: Binding) -> dict[str, str]:
-    """Return target -> name as written, for everything that a binding names."""
+    """Returns target -> name as written, for everything that a binding names."""
     paths = {leaf.target: f"@{leaf.target}" for leaf in references(binding.value)}
     return paths if binding.is_macro else {**paths, binding.target: binding.written}
 
 
 def renamed(binding: Binding, names: Mapping[str, str]) -> Binding:
-    """Return the binding with its target and references renamed."""
+    """Returns the binding with its target and references renamed."""
 
     def leaf(value: Any) -> Any:
         if isinstance(value, Reference):
@@ -292,7 +292,7 @@ def renamed(binding: Binding, names: Mapping[str, str]) -> Binding:
 
 
 def mapped(value: Any, function: Any) -> Any:
-    """Return the nested value with the function applied to every leaf."""
+    """Returns the nested value with the function applied to every leaf."""
     if isinstance(value, dict):
         return {mapped(k, function): mapped(v, function) for k, v in value.items()}
     if isinstance(value, list | tuple):

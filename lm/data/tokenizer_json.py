@@ -52,11 +52,11 @@ class TokenizerVocabulary(seqio.Vocabulary):
         super().__init__(extra_ids=_number_of_sentinels(ids, self._size))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "TokenizerVocabulary":
-        """Return itself: gin copies every value, and this one never changes."""
+        """Returns itself: gin copies every value, and this one never changes."""
         return self
 
     def __reduce__(self) -> tuple[type, tuple[Path]]:
-        """Pickle the folder's name."""
+        """Pickles the folder's name."""
         return type(self), (self.folder,)
 
     @property

@@ -22,7 +22,7 @@ class TrainerOptions:
     Args:
         vocab_size: number of pieces, special ids and bytes included, sentinels not.
         model_type: "unigram", "bpe", "char" or "word"; "wordpiece" is BERT's (`lm.data.wordpiece`).
-        character_coverage: share of the text's characters that get a piece; 1.0 for all.
+        character_coverage: fraction of the text's characters that get a piece; 1.0 for all.
         byte_fallback: spell characters without a piece as UTF-8 bytes, so that nothing is unknown.
         input_sentence_size: number of sentences to train on, drawn from all; 0 takes all.
         shuffle_input_sentence: choose them at random, rather than taking the first.

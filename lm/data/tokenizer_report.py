@@ -1,4 +1,4 @@
-"""Statistics of a tokenizer on a text: fertility, unknowns, share of the vocabulary used."""
+"""Statistics of a tokenizer on a text: fertility, unknowns, fraction of the vocabulary used."""
 
 import collections
 import dataclasses
@@ -25,10 +25,10 @@ class TokenizerReport:
         tokens: ids, without the end of sequence.
         tokens_per_word: fertility.
         tokens_per_byte: its reciprocal is the compression in bytes per token.
-        unknown_rate: share of tokens that are the unknown id.
-        byte_fallback_rate: share of tokens that spell one byte.
+        unknown_rate: fraction of tokens that are the unknown id.
+        byte_fallback_rate: fraction of tokens that spell one byte.
         used_ids: number of different ids.
-        vocabulary_use: their share of all ids except sentinels and special ids.
+        vocabulary_use: their fraction of all ids except sentinels and special ids.
         changed_texts: texts that encoding and decoding do not reproduce.
         longest_text: tokens of the longest text.
         longest_pieces: the longest pieces that occur, with their counts.
@@ -78,7 +78,7 @@ def _(vocabulary: seqio.SentencePieceVocabulary, token: int) -> bool:
 
 
 def measure(vocabulary: seqio.Vocabulary, texts: Iterable[str]) -> TokenizerReport:
-    """Tokenize the texts and count.
+    """Tokenizes the texts and counts.
 
     Raises:
         UserError: there is no text.
@@ -121,7 +121,7 @@ def _specials(vocabulary: seqio.Vocabulary) -> set[int]:
 
 
 def _share(ids: collections.Counter[int], holds: Callable[[int], bool]) -> float:
-    """Share of the tokens that satisfy a condition."""
+    """Fraction of the tokens that satisfy a condition."""
     return sum(count for token, count in ids.items() if holds(token)) / max(ids.total(), 1)
 
 

@@ -60,7 +60,7 @@ def train(
     output_dir: str = "tokenizers",
     built_with: Mapping[str, str] | None = None,
 ) -> Trained:
-    """Train a tokenizer and write `<output_dir>/<name>/{recipe.gin,*.model,*.vocab,SHA256SUMS}`.
+    """Trains a tokenizer and writes `<output_dir>/<name>/{recipe.gin,*.model,*.vocab,SHA256SUMS}`.
 
     WordPiece has `tokenizer.json` and `tokenizer_config.json` in place of the model.
 
@@ -127,15 +127,15 @@ def fit(sentences: list[str], options: TrainerOptions) -> bytes:
     except (RuntimeError, ValueError, OSError) as error:
         # "INTERNAL: src/trainer_interface.cc(744) [condition] reason", the last may be empty
         text = " ".join(str(error).split())
-        told = re.fullmatch(r".*?\[(.*)\] ?(.*)", text)
-        reason = (told[2] or told[1]) if told else text
+        match = re.fullmatch(r".*?\[(.*)\] ?(.*)", text)
+        reason = (match[2] or match[1]) if match else text
         advice = _advice(sentences, options) if "required_chars" in reason else ""
         raise UserError(f"SentencePiece cannot train this model: {reason}{advice}") from error
     return model.getvalue()
 
 
 def _advice(sentences: list[str], options: TrainerOptions) -> str:
-    """Which coverage leaves half of the pieces to longer ones; empty where none that is allowed."""
+    """Returns a coverage that leaves half of the pieces to longer ones; empty if it is too low."""
     half = max(0, options.vocab_size - _BYTES_AND_SPECIAL_IDS) // 2
     counts = collections.Counter(itertools.chain.from_iterable(sentences))
     share = sum(count for _, count in counts.most_common(half)) / counts.total()
@@ -207,10 +207,10 @@ def _check(name: str, options: TrainerOptions) -> None:
 
 
 def _compare(built_with: Mapping[str, str], here: Mapping[str, str]) -> None:
-    for name, wanted in built_with.items():
-        if here.get(name, wanted) != wanted:
+    for name, recorded in built_with.items():
+        if here.get(name, recorded) != recorded:
             warnings.warn(
-                f"the recipe was made with {name} {wanted[:16]}, this is {here[name][:16]}: "
+                f"the recipe was made with {name} {recorded[:16]}, this is {here[name][:16]}: "
                 "the tokenizer may come out different",
                 stacklevel=3,
             )
@@ -223,7 +223,7 @@ def _warn_of_losses(counts: Counts) -> None:
 
 
 def _write(folder: Path, contents: dict[str, bytes]) -> None:
-    """Write the files of a tokenizer, each whole or not at all, and their sums."""
+    """Writes the files of a tokenizer, each whole or not at all, and their sums."""
     sums = [f"{hashlib.sha256(contents[file]).hexdigest()}  {file}\n" for file in sorted(contents)]
     contents[vocabulary.SUMS_FILE] = "".join(sums).encode()
     with disk.writing(folder, "the tokenizer"):

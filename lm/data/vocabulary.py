@@ -117,7 +117,7 @@ def tokenizer_names() -> list[str]:
 
 
 def verify_sums(model: Path) -> None:
-    """Compare a model with the SHA256SUMS beside it, when there is one that lists it.
+    """Compares a model with the SHA256SUMS beside it, when there is one that lists it.
 
     Raises:
         UserError: the file's hash differs.
@@ -127,17 +127,17 @@ def verify_sums(model: Path) -> None:
         return
     lines = sums.read_text("utf-8", errors="replace").splitlines()
     stated = {name.lstrip(" *"): sha for sha, _, name in (line.partition(" ") for line in lines)}
-    wanted = stated.get(model.name)
+    expected = stated.get(model.name)
     actual = hashlib.sha256(model.read_bytes()).hexdigest()
-    if wanted not in (None, actual):
+    if expected not in (None, actual):
         raise UserError(
-            f"{model}: sha256 is {actual[:16]}…, {sums.name} says {wanted[:16]}…; "
+            f"{model}: sha256 is {actual[:16]}…, {sums.name} says {expected[:16]}…; "
             "the file was changed or damaged, restore it or rebuild it by its recipe"
         )
 
 
 def open_model(path: Path) -> sentencepiece.SentencePieceProcessor:
-    """Open a model with the SentencePiece library, which refuses damaged files cleanly.
+    """Opens a model with the SentencePiece library, which refuses damaged files cleanly.
 
     Raises:
         UserError: the model is damaged, or its special ids are not 0, 1 and 2.

@@ -23,26 +23,26 @@ class Engine(Protocol):
     program: Program
 
     def step(self, batch: Features) -> Outcome:
-        """Make one update, or skip it; reading the outcome waits for the step."""
+        """Makes one update, or skips it; reading the outcome waits for the step."""
 
     def evaluations(self, batches: Iterable[Features]) -> Iterator[Ratios]:
-        """Yield the terms of every batch, with averaged weights if kept; the carry is passed on."""
+        """Yields the terms of every batch, with averaged weights if any; the carry is passed on."""
 
     def predictions(self, batches: Iterable[Features]) -> Iterator[tuple[Ratios, Tree]]:
-        """Yield the terms of every batch and what the objective predicts for its rows."""
+        """Yields the terms of every batch and what the objective predicts for its rows."""
 
     def logs(self) -> dict[str, float]:
-        """Return the means of the log window and start a new one; waits for the device."""
+        """Returns the means of the log window and starts a new one; waits for the device."""
 
     def pull(self) -> None:
-        """Copy the state to the Keras variables."""
+        """Copies the state to the Keras variables."""
 
     def push(self) -> None:
-        """Take the state from the Keras variables, as the next step does anyway."""
+        """Takes the state from the Keras variables, as the next step does anyway."""
 
 
 def get() -> Callable[..., Engine]:
-    """Return the engine class of the Keras backend in use.
+    """Returns the engine class of the Keras backend in use.
 
     Raises:
         ValueError: there is no engine for that backend.

@@ -6,7 +6,7 @@ _FIRST_WITH_BFLOAT16 = (8, 0)  # NVIDIA's compute capability: Ampere
 
 
 def is_accelerator() -> bool:
-    """Return whether the engine uses a GPU or a TPU."""
+    """Returns whether the engine uses a GPU or a TPU."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -17,7 +17,7 @@ def is_accelerator() -> bool:
 
 
 def has_bfloat16_units() -> bool:
-    """Return whether the device has bfloat16 units: TPUs and newer GPUs."""
+    """Returns whether the device has bfloat16 units: TPUs and newer GPUs."""
     if keras.backend.backend() == "jax":
         import jax
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
-import keras
 
 from lm.engines import memory
 from lm.engines.jax import Engine
@@ -53,7 +52,7 @@ class DeviceMemory(NamedTuple):
 
 
 def simulate(mesh: Mesh) -> None:
-    """Make the CPU appear as many devices as a mesh has; to be called before any use of JAX.
+    """Makes the CPU appear as many devices as a mesh has; to be called before any use of JAX.
 
     Args:
         mesh: a mesh of one process.
@@ -75,7 +74,7 @@ def device_memory(
     features: Features,
     microbatches: int = 1,
 ) -> DeviceMemory:
-    """Compile a training step and return the memory it needs.
+    """Compiles a training step and returns the memory it needs.
 
     Args:
         mesh: a mesh whose devices exist, real or simulated.
@@ -106,16 +105,8 @@ def device_memory(
     )
 
 
-def token_rows(rows: int, length: int) -> Features:
-    """Return the shapes of a batch of tokens for encoder and decoder, inputs and targets."""
-    tokens = keras.KerasTensor((rows, length), "int32")
-    weights = keras.KerasTensor((rows, length), "float32")
-    names = ("encoder_input_tokens", "decoder_input_tokens", "decoder_target_tokens")
-    return {**dict.fromkeys(names, tokens), "decoder_loss_weights": weights}
-
-
 def _on_shapes(make: Callable[[], Engine]) -> Engine:
-    """Return an engine whose variables have shapes and layouts, but no values."""
+    """Returns an engine whose variables have shapes and layouts, but no values."""
     made: list[Engine] = []
     with memory.unlimited():
         jax.eval_shape(lambda: made.append(make()))
@@ -123,7 +114,7 @@ def _on_shapes(make: Callable[[], Engine]) -> Engine:
 
 
 def _on_one_device(variables: Iterable[Any]) -> int:
-    """Return the bytes that variables take on each device."""
+    """Returns the bytes that variables take on each device."""
     return sum(
         math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize
         for x in map(shaped, variables)
@@ -131,7 +122,7 @@ def _on_one_device(variables: Iterable[Any]) -> int:
 
 
 def table(found: DeviceMemory) -> str:
-    """Return the sizes as a table, in MiB."""
+    """Returns the sizes as a table, in MiB."""
     rows = {
         "arguments": found.arguments,
         "  weights": found.weights,
@@ -148,7 +139,7 @@ def table(found: DeviceMemory) -> str:
 
 
 def verdict(found: DeviceMemory, gigabytes: float) -> str:
-    """Return whether a step fits on devices of the given GB (10^9 bytes).
+    """Returns whether a step fits on devices of the given GB (10^9 bytes).
 
     Example:
         >>> verdict(DeviceMemory(16, 5, 1, 0, 6, 0, 30), 32)

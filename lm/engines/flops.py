@@ -1,18 +1,19 @@
 """FLOPs of a forward pass, counted in the engine's graph without running it."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 
 from lm.nn.query_blocks import at_once
 from lm.nn.stack import times
+from lm.types import Features
 
 TRAINING_PASSES = 3  # forward, and backward for the activations and for the weights
 
 
-def matmul_flops(call: Callable[[Any], Any], specs: Mapping[str, keras.KerasTensor]) -> int:
+def matmul_flops(call: Callable[[Any], Any], features: Features) -> int:
     """Returns the FLOPs of all matrix products and convolutions of a call.
 
     A multiply-add counts as 2. The call is only traced: nothing is allocated or run, so it works
@@ -20,21 +21,19 @@ def matmul_flops(call: Callable[[Any], Any], specs: Mapping[str, keras.KerasTens
 
     Args:
         call: function of the features, such as a model.
-        specs: shape and dtype of every feature.
+        features: for each anything with its shape and dtype.
     """
     count = {"tensorflow": _tensorflow_flops, "jax": _jax_flops}[keras.backend.backend()]
     with at_once():
-        return count(call, specs)
+        return count(call, features)
 
 
-def _tensorflow_flops(call: Callable[[Any], Any], specs: Mapping[str, Any]) -> int:
+def _tensorflow_flops(call: Callable[[Any], Any], features: Features) -> int:
     import tensorflow as tf
 
     graph = tf.__internal__.FuncGraph("count")
     with graph.as_default():
-        call(
-            {name: tf.compat.v1.placeholder(spec.dtype, spec.shape) for name, spec in specs.items()}
-        )
+        call({name: tf.compat.v1.placeholder(x.dtype, x.shape) for name, x in features.items()})
     return sum(times(each.name) * _tensorflow_operation(each) for each in graph.get_operations())
 
 
@@ -66,10 +65,10 @@ def _einsum_size(equation: str, shapes: list[tuple[int, ...]]) -> int:
     return math.prod(sizes.values())
 
 
-def _jax_flops(call: Callable[[Any], Any], specs: Mapping[str, Any]) -> int:
+def _jax_flops(call: Callable[[Any], Any], features: Features) -> int:
     import jax
 
-    shapes = {name: jax.ShapeDtypeStruct(s.shape, s.dtype) for name, s in specs.items()}
+    shapes = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in features.items()}
     return sum(
         repeats * _jax_equation(equation)
         for repeats, equation in _jax_equations(jax.make_jaxpr(call)(shapes).jaxpr, 1)

@@ -61,7 +61,7 @@ class Engine:
         self._predict = jax.jit(self._predict_step, **self._outputs(state=False))
 
     def step(self, batch: Features) -> Outcome:
-        """Start one update from a batch of NumPy arrays.
+        """Starts one update from a batch of NumPy arrays.
 
         Waits only for the update two steps back, which bounds the batches held on the device and
         the time until a signal is answered.
@@ -72,7 +72,7 @@ class Engine:
         return outcome
 
     def evaluations(self, batches: Iterable[Features]) -> Iterator[Ratios]:
-        """Yield the terms of every batch; the carry is passed from each to the next."""
+        """Yields the terms of every batch; the carry is passed from each to the next."""
         carry = None
         for batch in batches:
             carry = self._initial_carry(batch) if carry is None else carry
@@ -80,31 +80,31 @@ class Engine:
             yield {name: (x[0], x[1]) for name, x in terms.items()}
 
     def predictions(self, batches: Iterable[Features]) -> Iterator[tuple[Ratios, Tree]]:
-        """Yield the terms of every batch and what the objective predicts for its rows."""
+        """Yields the terms of every batch and what the objective predicts for its rows."""
         for batch in batches:
             terms, found = self._predict(self._owned(), self._placed(batch))
             yield {name: (x[0], x[1]) for name, x in terms.items()}, found
 
     def logs(self) -> dict[str, float]:
-        """Return the means of the log window and start a new one; waits for the device."""
+        """Returns the means of the log window and starts a new one; waits for the device."""
         self.pull()
         logs = self.program.meter.read()
         self.program.meter.reset()
         return logs
 
     def pull(self) -> None:
-        """Copy the state to the Keras variables."""
+        """Copies the state to the Keras variables."""
         if self._state is not None:
             for variable, value in zip(self.program.variables, self._state, strict=True):
                 variable.assign(value)
             self._state = None
 
     def push(self) -> None:
-        """Take the state from the Keras variables, as the next step does anyway."""
+        """Takes the state from the Keras variables, as the next step does anyway."""
         self._owned()
 
     def lowered(self, features: Features) -> jax.stages.Lowered:
-        """Return the step on a mesh, ready to be compiled, from shapes alone.
+        """Returns the step on a mesh, ready to be compiled, from shapes alone.
 
         Args:
             features: of a batch, for each anything with its shape and dtype.
@@ -118,28 +118,28 @@ class Engine:
         return self._train.lower([shaped(v) for v in self.program.variables], batch)
 
     def _owned(self) -> Arrays:
-        """Return the arrays of the state, taken from the variables if they own it."""
+        """Returns the arrays of the state, taken from the variables if they own it."""
         if self._state is None:
             self._state = [v.value for v in self.program.variables]
         return self._state
 
     def _placed(self, batch: Features) -> Features:
-        """Return the batch as the arrays of a step."""
+        """Returns the batch as the arrays of a step."""
         return dict(batch) if self._placement is None else self._placement.batch(batch)
 
     def _initial_carry(self, batch: Features) -> State:
-        """Return the carry before the first batch of an evaluation."""
+        """Returns the carry before the first batch of an evaluation."""
         carry = initial_carry(self.program.objective, batch)
         return carry if self._placement is None else self._placement.copied(carry)
 
     def _layouts(self) -> contextlib.AbstractContextManager[Any]:
-        """Return a context in which Keras applies the layouts of the mesh to layer outputs."""
+        """Returns a context in which Keras applies the layouts of the mesh to layer outputs."""
         if self._placement is None:
             return contextlib.nullcontext()
         return self._placement.distribution.scope()
 
     def _outputs(self, *, state: bool) -> dict[str, Any]:
-        """Return the layouts of outputs: the state's own, terms and outcome on every device."""
+        """Returns the layouts of outputs: the state's own, terms and outcome on every device."""
         if self._placement is None:
             return {}
         replicated = self._placement.replicated
@@ -147,7 +147,7 @@ class Engine:
         return {"out_shardings": (unchanged, replicated) if state else replicated}
 
     def _train_step(self, state: Arrays, batch: Features) -> tuple[Arrays, Outcome]:
-        """Return the state after one update, and its outcome."""
+        """Returns the state after one update, and its outcome."""
         program = self.program
         weights, others, carry, rest = self._divided(state)
         with keras.StatelessScope(state_mapping=zip(program.variables, state, strict=True)):
@@ -170,7 +170,7 @@ class Engine:
     def _gradients(
         self, given: tuple[Arrays, Arrays], others: Arrays, carry: Arrays, batch: Features
     ) -> tuple:
-        """Return summed gradients and terms of all microbatches, the other state and the carry.
+        """Returns summed gradients and terms of all microbatches, the other state and the carry.
 
         Gradients are those of the weights, and of the rows of sparse tables.
         """
@@ -202,7 +202,7 @@ class Engine:
     def _loss(
         self, given: tuple[Arrays, Arrays], others: Arrays, carry: Arrays, batch: Features
     ) -> tuple:
-        """Return the sum of losses, and as auxiliary output terms, other state and carry."""
+        """Returns the sum of losses, and as auxiliary output terms, other state and carry."""
         program, (weights, rows) = self.program, given
         mapping = zip([*program.weights, *program.others], [*weights, *others], strict=True)
         given_to_tables = given_rows(program.tables.by_path(rows))
@@ -213,24 +213,24 @@ class Engine:
         return terms["loss"][0], (terms, others, jax.tree.leaves(after))
 
     def _evaluate_step(self, state: Arrays, carry: State, batch: Features) -> tuple:
-        """Return terms and carry of one batch; other changes of the state are dropped."""
+        """Returns terms and carry of one batch; other changes of the state are dropped."""
         with self._averaged(state):
             return self.program.forward(batch, carry, training=False)
 
     def _predict_step(self, state: Arrays, batch: Features) -> tuple:
-        """Return terms and predictions of one batch; changes of the state are dropped."""
+        """Returns terms and predictions of one batch; changes of the state are dropped."""
         with self._averaged(state):
             return self.program.predict(batch)
 
     def _averaged(self, state: Arrays) -> keras.StatelessScope:
-        """Return a scope with the state, with averaged weights if kept."""
+        """Returns a scope with the state, with averaged weights if kept."""
         values = list(zip(self.program.variables, state, strict=True))
         with keras.StatelessScope(state_mapping=values):
             averaged = self.program.averaged()
         return keras.StatelessScope(state_mapping=[*values, *averaged])
 
     def _divided(self, state: Arrays) -> tuple[Arrays, Arrays, Arrays, Arrays]:
-        """Return weights, other variables of the objective, the carry, and the rest."""
+        """Returns weights, other variables of the objective, the carry, and the rest."""
         first = len(self.program.weights)
         second = first + len(self.program.others)
         third = second + len(self.program.carry.variables)
@@ -238,15 +238,15 @@ class Engine:
 
 
 def _read(table: Any, ids: jax.Array) -> jax.Array:
-    """Return rows of a variable."""
+    """Returns rows of a variable."""
     return table.value[ids]
 
 
 def _put(table: Any, ids: jax.Array, rows: jax.Array) -> None:
-    """Write rows of a variable, in place if its array was donated."""
+    """Writes rows of a variable, in place if its array was donated."""
     table.assign(table.value.at[ids].set(rows))
 
 
 def _sum(left: Tree, right: Tree) -> Tree:
-    """Return the sums of two trees, leaf by leaf."""
+    """Returns the sums of two trees, leaf by leaf."""
     return jax.tree.map(jax.numpy.add, left, right)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from lm.abstract import on_shapes
+from lm.abstract import on_shapes, specs
 from lm.errors import UserError
 from lm.nn.stack import abridged, unabridged
 from lm.optim.optimizer import Optimizer
@@ -62,17 +62,14 @@ def need(
     optimizer: Callable[[], Optimizer] | None,
     features: Features,
 ) -> Need:
-    """Return what a model needs, without allocating it.
+    """Returns what a model needs, without allocating it.
 
     Args:
         model: factory of the model or objective.
         optimizer: factory of the optimizer; None for inference.
         features: for each feature anything with its shape and dtype.
     """
-    shapes = {
-        name: keras.KerasTensor(tuple(x.shape), keras.backend.standardize_dtype(x.dtype))
-        for name, x in features.items()
-    }
+    shapes = specs(features)
     made = None if optimizer is None else optimizer()
     with abridged(), on_shapes("MODEL"):
         built = model()
@@ -91,7 +88,7 @@ def need(
 def at_least(
     objective: Any, optimizer: Optimizer, features: Features, carry: Iterable[Any] = ()
 ) -> Need:
-    """Return what a built objective needs for training, without the optimizer's slots.
+    """Returns what a built objective needs for training, without the optimizer's slots.
 
     Args:
         objective: built on shapes; its variables need no values.
@@ -107,13 +104,13 @@ def at_least(
 
 
 def available() -> int:
-    """Return the bytes that this process may still allocate: of the accelerator, else the host."""
+    """Returns the bytes that this process may still allocate: of the accelerator, else the host."""
     found = _accelerator()
     return min(_host(), _control_group()) if found is None else found
 
 
 def peak_share() -> float | None:
-    """Return the peak use of the accelerator's memory as a share of it; None if unknown."""
+    """Returns the peak use of the accelerator's memory as a fraction of it; None if unknown."""
     if keras.backend.backend() != "jax":
         return None
     import jax
@@ -124,12 +121,12 @@ def peak_share() -> float | None:
 
 
 def unlimited() -> AbstractContextManager[None]:
-    """Let `require` pass in the body, which only traces: nothing is allocated."""
+    """Lets `require` pass in the body, which only traces: nothing is allocated."""
     return scoped(_UNLIMITED_HERE, value=True)
 
 
 def require(needed: Need) -> None:
-    """Check that enough memory is free, before anything is allocated and compiled.
+    """Checks that enough memory is free, before anything is allocated and compiled.
 
     Raises:
         UserError: with the memory needed and free, and what to change.
@@ -144,19 +141,19 @@ def require(needed: Need) -> None:
 
 
 def size(tensors: Iterable[Any]) -> int:
-    """Return the bytes of variables or of what has a shape and a dtype."""
+    """Returns the bytes of variables or of what has a shape and a dtype."""
     return sum(
         math.prod(x.shape) * _bytes(keras.backend.standardize_dtype(x.dtype)) for x in tensors
     )
 
 
 def _every(variables: Iterable[Any]) -> list[Any]:
-    """Repeat abridged variables as often as they count; a slot's name holds its weight's path."""
+    """Repeats abridged variables as often as they count; a slot's name holds its weight's path."""
     return [variable for _, variable in unabridged((v.path, v) for v in variables)]
 
 
 def gibibytes(number: int) -> str:
-    """Return bytes in GiB.
+    """Returns bytes in GiB.
 
     Example:
         >>> gibibytes(3 * 2**29)
@@ -166,7 +163,7 @@ def gibibytes(number: int) -> str:
 
 
 def _bytes(dtype: str) -> int:
-    """Return the bytes of one number.
+    """Returns the bytes of one number.
 
     Example:
         >>> _bytes("bfloat16"), _bytes("float32"), _bytes("uint32"), _bytes("bool")
@@ -177,7 +174,7 @@ def _bytes(dtype: str) -> int:
 
 
 def _accelerator() -> int | None:
-    """Return the free bytes of all accelerators, None if there are none."""
+    """Returns the free bytes of all accelerators, None if there are none."""
     if keras.backend.backend() != "jax":
         return None
     import jax
@@ -189,7 +186,7 @@ def _accelerator() -> int | None:
 
 
 def _host() -> int:
-    """Return the bytes of memory that are free or can be freed, swap included."""
+    """Returns the bytes of memory that are free or can be freed, swap included."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
@@ -199,7 +196,7 @@ def _host() -> int:
 
 
 def _control_group() -> int:
-    """Return the bytes that the control group of this process may still allocate."""
+    """Returns the bytes that the control group of this process may still allocate."""
     folder = Path("/sys/fs/cgroup")
     try:
         limit, used = ((folder / name).read_text() for name in ("memory.max", "memory.current"))

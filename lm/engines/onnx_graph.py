@@ -66,18 +66,18 @@ def graph_of(
     keep_inputs(model.graph, inputs)
     used = {name for node in nodes(model.graph) for name in node.input}
     model.graph.initializer.extend(
-        external(name, variables[name], place) for name, place in stored.items() if name in used
+        external(name, variables[name], at) for name, at in stored.items() if name in used
     )
     return model
 
 
-def external(name: str, variable: Any, place: Stored) -> TensorProto:
+def external(name: str, variable: Any, location: Stored) -> TensorProto:
     """Returns an initializer whose numbers are in another file."""
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(variable.dtype))
     tensor = TensorProto(name=name, dims=variable.shape, data_type=kind)
     tensor.data_location = TensorProto.EXTERNAL
-    where = {"location": place.file, "offset": place.offset, "length": place.size}
-    for key, value in where.items():
+    placement = {"location": location.file, "offset": location.offset, "length": location.size}
+    for key, value in placement.items():
         tensor.external_data.add(key=key, value=str(value))
     return tensor
 
@@ -117,9 +117,9 @@ def rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
 
 def keep_inputs(graph: onnx.GraphProto, names: Mapping[str, np.ndarray]) -> None:
     """Drops inputs of other names: they are initializers."""
-    kept = [value for value in graph.input if value.name in names]
+    used_inputs = [value for value in graph.input if value.name in names]
     del graph.input[:]
-    graph.input.extend(kept)
+    graph.input.extend(used_inputs)
 
 
 def complementary_error(graph: Any, node: Any, name: str, args: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import keras
 from keras import ops
 
-from lm.abstract import give_values, on_shapes
+from lm.abstract import give_values, on_shapes, specs
 from lm.engines import memory
 from lm.engines.state_variables import Carry, Meter, Tables
 from lm.errors import UserError
@@ -104,7 +104,7 @@ class Program:
     def forward(
         self, features: Features, carry: State, *, training: bool
     ) -> tuple[dict[str, Tensor], State]:
-        """Return name -> float32 [2], total and weight of every term, and the carry after.
+        """Returns name -> float32 [2], total and weight of every term, and the carry after.
 
         The terms are those of the objective and what layers report. Losses reported by layers are
         added to "loss", each as a mean over its own weight.
@@ -115,7 +115,7 @@ class Program:
     def _run(
         self, features: Features, carry: State, *, training: bool
     ) -> tuple[Any, dict[str, Tensor], State]:
-        """Return the objective's outputs, and what `forward` returns."""
+        """Returns the objective's outputs, and what `forward` returns."""
         with collect() as reported:
             outputs, after = outputs_and_carry(self.objective, features, carry, training=training)
             terms = dict(self.objective.terms(features, outputs))
@@ -129,18 +129,18 @@ class Program:
         return outputs, sums, after
 
     def predict(self, features: Features) -> tuple[dict[str, Tensor], Tree]:
-        """Return the terms of a batch as `forward` does, and what the objective predicts."""
+        """Returns the terms of a batch as `forward` does, and what the objective predicts."""
         outputs, sums, _ = self._run(features, (), training=False)
         return sums, self.objective.predictions(features, outputs)
 
     def split(self, tree: Tree) -> Tree:
-        """Split features and carry into microbatches, [B, ...] -> [microbatches, B', ...]."""
+        """Splits features and carry into microbatches, [B, ...] -> [microbatches, B', ...]."""
         return keras.tree.map_structure(
             lambda x: ops.reshape(x, (self.microbatches, -1, *x.shape[1:])), tree
         )
 
     def join(self, tree: Tree) -> Tree:
-        """Undo `split`, [microbatches, B', ...] -> [B, ...]."""
+        """Undoes `split`, [microbatches, B', ...] -> [B, ...]."""
         return keras.tree.map_structure(lambda x: ops.reshape(x, (-1, *x.shape[2:])), tree)
 
     def update(
@@ -151,7 +151,7 @@ class Program:
         before: Sequence[Tensor],
         touched: Sequence[Touched] = (),
     ) -> tuple[Outcome, list[list[Tensor]]]:
-        """Make one update, or leave the state unchanged if loss or gradient is not finite.
+        """Makes one update, or leaves the state unchanged if loss or gradient is not finite.
 
         Args:
             gradients: of the sum of losses, one per weight.
@@ -194,7 +194,7 @@ class Program:
         return Outcome(accepted, dict(terms), finite), after
 
     def _each(self, accepted: Tensor, is_due: Tensor) -> list[Tensor]:
-        """Return for each variable of `guarded` whether its new value is accepted.
+        """Returns for each variable of `guarded` whether its new value is accepted.
 
         Batches between two updates advance seeds, carry and sums, but not weights and moments.
         """
@@ -204,17 +204,14 @@ class Program:
         return [accepted if id(v) in going_on else updated for v in self.guarded]
 
     def averaged(self) -> list[tuple[Any, Any]]:
-        """Return (weight, average) pairs; evaluation uses the averages."""
+        """Returns (weight, average) pairs; evaluation uses the averages."""
         averages = self.optimizer.averages
         return [(w, a.value) for w, a in zip(self.weights, averages, strict=False)]
 
 
 def _build(objective: Any, features: Features) -> list[str]:
-    """Build the objective by calling it on shapes; return the names of all terms."""
-    shapes = {
-        name: keras.KerasTensor(tuple(x.shape), dtype=keras.backend.standardize_dtype(x.dtype))
-        for name, x in features.items()
-    }
+    """Builds the objective by calling it on shapes; returns the names of all terms."""
+    shapes = specs(features)
     with collect() as reported:
         # In training mode, so that errors of that mode are raised here too.
         terms = objective.terms(shapes, objective(shapes, training=True))
@@ -224,7 +221,7 @@ def _build(objective: Any, features: Features) -> list[str]:
 
 
 def _check_tables(tables: Tables, optimizer: Optimizer) -> None:
-    """Refuse sparse tables with an optimizer that updates only after several batches."""
+    """Refuses sparse tables with an optimizer that updates only after several batches."""
     if tables.layers and optimizer.accumulation.copies:
         raise UserError(
             "batch_schedule.scheduled: a sparse table is updated after every batch; bind the "
@@ -233,7 +230,7 @@ def _check_tables(tables: Tables, optimizer: Optimizer) -> None:
 
 
 def _check_unique(variables: Sequence[Any]) -> None:
-    """Refuse two variables with the same path: checkpoints store them by path."""
+    """Refuses two variables with the same path: checkpoints store them by path."""
     twice = [path for path, n in Counter(v.path for v in variables).items() if n > 1]
     if twice:
         raise UserError(f"variables share a path, give their layers names: {', '.join(twice)}")

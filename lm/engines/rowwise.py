@@ -77,7 +77,7 @@ class Engine:
         self._tables: Tables | None = None
 
     def step(self, batch: Features) -> Outcome:
-        """Make one update per row."""
+        """Makes one update per row."""
         tables, program = self._owned(), self.program
         rate = program.optimizer.learning_rate
         rates = Rates(*[float(rate)] * 3)
@@ -95,24 +95,24 @@ class Engine:
         return Outcome(accepted, {"loss": total}, np.full(len(program.paths), accepted))
 
     def evaluations(self, batches: Iterable[Features]) -> Iterator[Ratios]:
-        """Yield the loss terms of every batch."""
+        """Yields the loss terms of every batch."""
         self.pull()
         for batch in batches:
             terms, _ = self.program.forward(batch, (), training=False)
             yield {name: (x[0], x[1]) for name, x in terms.items()}
 
     def predictions(self, batches: Iterable[Features]) -> Iterator[tuple[Ratios, Tree]]:
-        """Yield the loss terms of every batch; there are no predictions."""
+        """Yields the loss terms of every batch; there are no predictions."""
         return ((terms, ()) for terms in self.evaluations(batches))
 
     def logs(self) -> dict[str, float]:
-        """Return the means over the log window and start a new window."""
+        """Returns the means over the log window and starts a new window."""
         logs = self.program.meter.read()
         self.program.meter.reset()
         return logs
 
     def pull(self) -> None:
-        """Copy the tables to the Keras variables."""
+        """Copies the tables to the Keras variables."""
         if self._tables is None:
             return
         for layer in self.program.tables.layers:
@@ -120,39 +120,39 @@ class Engine:
         self._tables = None
 
     def push(self) -> None:
-        """Copy the tables from the Keras variables; the next step does so anyway."""
+        """Copies the tables from the Keras variables; the next step does so anyway."""
         self._tables = None
 
     def _owned(self) -> Tables:
-        """Return the tables as arrays owned by this engine."""
+        """Returns the tables as arrays owned by this engine."""
         if self._tables is None:
             self._tables = tables_of(self.program.objective)
         return self._tables
 
 
 def _require_copies(tables: Sequence[Any]) -> None:
-    """Log the size of the tables, and check that memory suffices for a second copy."""
+    """Logs the size of the tables, and checks that memory suffices for a second copy."""
     size = memory.size(tables)
     logging.info("tables of %s, twice: as variables and as arrays", memory.gibibytes(size))
     memory.require(memory.Need(size, 0, 0, 0))
 
 
 def columns(batch: Features) -> Columns:
-    """Return the features of a batch; without a context, a context of width 0."""
+    """Returns the features of a batch; without a context, a context of width 0."""
     rows = len(batch["nodes"])
     none = {"context": np.zeros((rows, 0), "int32"), "context_weights": np.zeros((rows, 0), "f4")}
     return Columns(**(none | dict(batch)))
 
 
 def tables_of(objective: Any) -> Tables:
-    """Return copies of the tables of a built `NodePrediction`."""
+    """Returns copies of the tables of a built `NodePrediction`."""
     layers = (objective.model.documents, objective.model.words, objective.nodes)
     none = np.zeros((0, 0), np.float32)
     return Tables(*(none if x is None else host_copy(x.table.value) for x in layers))
 
 
 def plan_of(model: Any, num_words: int) -> Plan:
-    """Return how a model computes vectors from the inputs of a row.
+    """Returns how a model computes vectors from the inputs of a row.
 
     Args:
         model: a model of `lm.models.paragraph_vector`.

@@ -47,7 +47,7 @@ class Meter:
     def add(
         self, terms: Mapping[str, Tensor], *, norm: Tensor, learning_rate: Tensor, accepted: Tensor
     ) -> None:
-        """Add the terms of a step, unless its update was skipped.
+        """Adds the terms of a step, unless its update was skipped.
 
         Args:
             terms: name -> float32 [2], the total and the weight.
@@ -65,7 +65,7 @@ class Meter:
         in_row.assign((in_row + skipped) * skipped)
 
     def read(self) -> dict[str, float]:
-        """Return the means of the window, the rate and the counters; wait for the device.
+        """Returns the means of the window, the rate and the counters; waits for the device.
 
         `target_tokens` is the weight per update of the cross entropy, else of the loss.
         """
@@ -77,13 +77,13 @@ class Meter:
         return means | {name: np.asarray(v.value).item() for name, v in scalars.items()}
 
     def reset(self) -> None:
-        """Start a new window; the counters continue."""
+        """Starts a new window; the counters continue."""
         for variable in self.sums.values():
             variable.assign(np.zeros(2, "float32"))
 
 
 def mean(total: float, weight: float) -> float:
-    """Return total / weight; NaN if the weight is 0.
+    """Returns total / weight; NaN if the weight is 0.
 
     Example:
         >>> mean(3.0, 2.0), mean(0.0, 0.0)
@@ -108,20 +108,20 @@ class Carry:
         self.variables = [_variable(path, (rows, *x.shape[1:]), x.dtype) for path, x in leaves]
 
     def packed(self, values: Sequence[Tensor]) -> State:
-        """Return values, in the order of the variables, as the tree that a model takes."""
+        """Returns values, in the order of the variables, as the tree that a model takes."""
         return keras.tree.pack_sequence_as(self._tree, values) if self.variables else ()
 
     def assign(self, values: Sequence[Tensor]) -> None:
-        """Give every variable its value."""
+        """Gives every variable its value."""
         for variable, value in zip(self.variables, values, strict=True):
             variable.assign(value)
 
     def reset(self) -> None:
-        """Set it to zero: every row starts a new sequence."""
+        """Sets it to zero: every row starts a new sequence."""
         self.assign([ops.zeros(v.shape, v.dtype) for v in self.variables])
 
     def lay(self, layout: Any) -> None:
-        """Split the rows over the devices of a mesh; Keras' own layouts depend on paths only."""
+        """Splits the rows over the devices of a mesh; Keras' own layouts depend on paths only."""
         for variable in self.variables:
             variable._layout = layout
         self.reset()
@@ -159,11 +159,11 @@ class Tables:
         return [slot for group in self.groups for slot in group[1:]]
 
     def ids(self, features: Features) -> list[Tensor]:
-        """Return the row indices of each table that a batch reads, int32 [B, ...]."""
+        """Returns the row indices of each table that a batch reads, int32 [B, ...]."""
         return [features[layer.feature] for layer in self.layers]
 
     def rows(self, features: Features, read: Callable[[Any, Tensor], Tensor]) -> list[list[Tensor]]:
-        """Return those rows of every table and of its slots, [B, ..., D] each.
+        """Returns those rows of every table and of its slots, [B, ..., D] each.
 
         Args:
             features: of a batch.
@@ -175,13 +175,13 @@ class Tables:
         ]
 
     def by_path(self, rows: Sequence[Tensor]) -> Mapping[str, Tensor]:
-        """Return path of a layer -> its rows."""
+        """Returns path of a layer -> its rows."""
         return {layer.path: x for layer, x in zip(self.layers, rows, strict=True)}
 
     def touched(
         self, features: Features, rows: Sequence[Sequence[Tensor]], gradients: Sequence[Tensor]
     ) -> list[Touched]:
-        """Return what the updates of the tables need, all positions of a batch in one list."""
+        """Returns what the updates of the tables need, all positions of a batch in one list."""
         return [
             Touched(ops.reshape(ids, (-1,)), [_flat(x) for x in values], _flat(gradient))
             for ids, values, gradient in zip(self.ids(features), rows, gradients, strict=True)
@@ -193,7 +193,7 @@ class Tables:
         after: Sequence[Sequence[Tensor]],
         put: Callable[[Any, Tensor, Tensor], None],
     ) -> None:
-        """Write the rows of every table and slot after an update; rows that repeat are equal.
+        """Writes the rows of every table and slot after an update; rows that repeat are equal.
 
         Args:
             features: of the batch.
@@ -206,7 +206,7 @@ class Tables:
 
 
 def _leaves(tree: Tree, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Tensor]]:
-    """Yield path and value of every tensor, in the order in which Keras flattens the tree."""
+    """Yields path and value of every tensor, in the order in which Keras flattens the tree."""
     if not isinstance(tree, tuple):
         yield path, tree
         return
@@ -216,7 +216,7 @@ def _leaves(tree: Tree, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
 
 
 def _variable(path: tuple[str, ...], shape: Shape, dtype: Any) -> Any:
-    """Return a variable of zeros that no layer owns."""
+    """Returns a variable of zeros that no layer owns."""
     dtype = keras.backend.standardize_dtype(dtype)
     with ExitStack() as scopes:
         for name in path[:-1]:
@@ -230,7 +230,7 @@ def _flat(x: Tensor) -> Tensor:
 
 
 def _slot(table: Any, name: str, value: float) -> Any:
-    """Return a variable shaped like a table that no layer owns."""
+    """Returns a variable shaped like a table that no layer owns."""
     with keras.name_scope("sparse"):
         return keras.Variable(
             keras.initializers.Constant(value),

@@ -40,7 +40,7 @@ class Engine:
         self._predict = tf.function(self._predict_step, jit_compile=True, autograph=False)
 
     def step(self, batch: Features) -> Outcome:
-        """Make one update from a batch; on an accelerator, without waiting for it."""
+        """Makes one update from a batch; on an accelerator, without waiting for it."""
         features, tables = _tensors(batch), self.program.tables
         # Outside of XLA, tables are read and written in place, without a copy.
         outcome, after = self._train(features, tables.rows(features, _read_rows))
@@ -48,7 +48,7 @@ class Engine:
         return outcome
 
     def evaluations(self, batches: Iterable[Features]) -> Iterator[Ratios]:
-        """Yield the terms of every batch; the carry is passed from each to the next."""
+        """Yields the terms of every batch; the carry is passed from each to the next."""
         carry = None
         for batch in batches:
             carry = initial_carry(self.program.objective, batch) if carry is None else carry
@@ -56,13 +56,13 @@ class Engine:
             yield {name: (x[0], x[1]) for name, x in terms.items()}
 
     def predictions(self, batches: Iterable[Features]) -> Iterator[tuple[Ratios, Tree]]:
-        """Yield the terms of every batch and what the objective predicts for its rows."""
+        """Yields the terms of every batch and what the objective predicts for its rows."""
         for batch in batches:
             terms, found = self._predict(_tensors(batch))
             yield {name: (x[0], x[1]) for name, x in terms.items()}, found
 
     def logs(self) -> dict[str, float]:
-        """Return the means of the log window and start a new one; waits for the device."""
+        """Returns the means of the log window and starts a new one; waits for the device."""
         logs = self.program.meter.read()
         self.program.meter.reset()
         return logs
@@ -74,7 +74,7 @@ class Engine:
         """Nothing to do: the Keras variables are the state."""
 
     def _train_step(self, batch: Features, rows: Rows) -> tuple[Outcome, Rows]:
-        """Change the state by one update; return its outcome and the rows of sparse tables."""
+        """Changes the state by one update; returns its outcome and the rows of sparse tables."""
         # Keras' convert_to_tensor returns a variable unread; identity reads its value here.
         before = [tf.identity(v.value) for v in self.program.guarded]
         gradients, by_rows, terms = self._gradients(batch, [group[0] for group in rows])
@@ -82,7 +82,7 @@ class Engine:
         return self.program.update(gradients=gradients, terms=terms, before=before, touched=touched)
 
     def _gradients(self, batch: Features, rows: Tensors) -> tuple[Tensors, Tensors, Terms]:
-        """Return the summed gradients and terms of all microbatches; change the carry.
+        """Returns the summed gradients and terms of all microbatches; changes the carry.
 
         Gradients are those of the weights, and of the rows of sparse tables.
         """
@@ -122,7 +122,7 @@ class Engine:
     def _differentiate(
         self, carry: Tensors, rows: Tensors, batch: Features
     ) -> tuple[Tensors, Tensors, Terms, Tensors]:
-        """Return the gradients of the sum of losses by weights and rows, the terms, the carry."""
+        """Returns the gradients of the sum of losses by weights and rows, the terms, the carry."""
         variables = [w.value for w in self.program.weights]
         given = given_rows(self.program.tables.by_path(rows))
         with tf.GradientTape() as tape, given:
@@ -138,31 +138,31 @@ class Engine:
         return dense[:count], dense[count:], terms, keras.tree.flatten(after)
 
     def _evaluate_step(self, batch: Features, carry: State) -> tuple[dict[str, tf.Tensor], State]:
-        """Return terms and carry of one batch; other changes of the state are dropped."""
+        """Returns terms and carry of one batch; other changes of the state are dropped."""
         with keras.StatelessScope(state_mapping=self.program.averaged()):
             return self.program.forward(batch, carry, training=False)
 
     def _predict_step(self, batch: Features) -> tuple[dict[str, tf.Tensor], Tree]:
-        """Return terms and predictions of one batch; changes of the state are dropped."""
+        """Returns terms and predictions of one batch; changes of the state are dropped."""
         with keras.StatelessScope(state_mapping=self.program.averaged()):
             return self.program.predict(batch)
 
 
 def _read_rows(table: Any, ids: tf.Tensor) -> tf.Tensor:
-    """Return rows of a variable."""
+    """Returns rows of a variable."""
     return tf.gather(table.value, ids)
 
 
 def _put_rows(table: Any, ids: tf.Tensor, rows: tf.Tensor) -> None:
-    """Write rows of a variable in place."""
+    """Writes rows of a variable in place."""
     table.value.scatter_update(tf.IndexedSlices(rows, ids))
 
 
 def _put(x: tf.Tensor, i: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    """Return x [microbatches, B', ...] with other rows in place of microbatch i."""
+    """Returns x [microbatches, B', ...] with other rows in place of microbatch i."""
     return tf.tensor_scatter_nd_update(x, [[i]], rows[None])
 
 
 def _tensors(batch: Features) -> dict[str, tf.Tensor]:
-    """Return the batch as tensors, so that no array becomes a constant of the graph."""
+    """Returns the batch as tensors, so that no array becomes a constant of the graph."""
     return {name: tf.convert_to_tensor(x) for name, x in batch.items()}

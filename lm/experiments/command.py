@@ -7,7 +7,7 @@ from lm.errors import UserError
 
 
 def run(*words: str, what: str) -> None:
-    """Run `lm WORDS` in a child process, which ends when this one does.
+    """Runs `lm WORDS` in a child process, which ends when this one does.
 
     Args:
         words: verb and flags.

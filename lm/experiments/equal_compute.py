@@ -14,10 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import keras
-
 from lm import checkpoint
-from lm.abstract import on_shapes
+from lm.abstract import on_shapes, specs
 from lm.engines.flops import TRAINING_PASSES, matmul_flops
 from lm.errors import UserError
 from lm.experiments import command
@@ -46,7 +44,7 @@ class Row(NamedTuple):
 def compare(
     rows: Sequence[Row], tasks: Sequence[str], seeds: int, workdir: Path
 ) -> list[dict[str, Any]]:
-    """Run what has not been run yet and return the scores of every row.
+    """Runs what has not been run yet and returns the scores of every row.
 
     Args:
         rows: what to compare.
@@ -76,7 +74,7 @@ def compare(
 
 
 def planned(path: Path, flops: float, measure: Callable[[], int]) -> int:
-    """Return the number of steps for the given FLOPs; counted once, then read from the file.
+    """Returns the number of steps for the given FLOPs; counted once, then read from the file.
 
     Args:
         path: the file.
@@ -101,7 +99,7 @@ def planned(path: Path, flops: float, measure: Callable[[], int]) -> int:
 
 
 def step_flops(objective: Callable[[], Any], features: Mapping[str, Any]) -> int:
-    """Return the FLOPs of a training step: 3 times those of the matrix products of a forward pass.
+    """Returns the FLOPs of a training step: 3 times those of the matrix products of a forward pass.
 
     Everything that an objective computes counts: ELECTRA's generator and discriminator, XLNet's two
     streams and their memory. Nothing is allocated.
@@ -110,20 +108,17 @@ def step_flops(objective: Callable[[], Any], features: Mapping[str, Any]) -> int
         objective: factory of the objective.
         features: for each feature of a batch anything with its shape and dtype.
     """
-    specs = {
-        name: keras.KerasTensor(x.shape, keras.backend.standardize_dtype(x.dtype))
-        for name, x in features.items()
-    }
+    shapes = specs(features)
     with on_shapes("OBJECTIVE"):
         made = objective()
-        made(specs)  # creates the variables, so that the next call is counted alone
-        carry = initial_carry(made, specs)
+        made(shapes)  # creates the variables, so that the next call is counted alone
+        carry = initial_carry(made, shapes)
         call = functools.partial(made, carry=carry) if carry else made
-        return TRAINING_PASSES * matmul_flops(call, specs)
+        return TRAINING_PASSES * matmul_flops(call, shapes)
 
 
 def _pretrained(row: Row, folder: Path) -> Path | None:
-    """Return the finished pre-training run of a row; None if it has no pre-training."""
+    """Returns the finished pre-training run of a row; None if it has no pre-training."""
     if not row.pretraining:
         return None
     if not (folder / FINISHED).exists():
@@ -133,7 +128,7 @@ def _pretrained(row: Row, folder: Path) -> Path | None:
 
 
 def _finetuned(row: Row, start: Path | None, task: str, seed: int, folder: Path) -> float:
-    """Return the score of fine-tuning from a run, or from random weights."""
+    """Returns the score of fine-tuning from a run, or from random weights."""
     if not (folder / FINISHED).exists():
         given = [] if start is None else [f"--gin.INITIAL_CHECKPOINT_PATH='{start}'"]
         flags = [*row.finetuning, *given, f"--gin.TASK={task}", f"--gin.RANDOM_SEED={seed}"]

@@ -39,7 +39,7 @@ class Row(NamedTuple):
 
 
 def compare(rows: Sequence[Row], workdir: Path) -> list[dict[str, Any]]:
-    """Run what has not been run yet and return the metrics of every row.
+    """Runs what has not been run yet and returns the metrics of every row.
 
     Args:
         rows: what to compare.
@@ -64,7 +64,7 @@ def compare(rows: Sequence[Row], workdir: Path) -> list[dict[str, Any]]:
 
 
 def planned(row: Row, path: Path) -> dict[str, Any]:
-    """Return the number of steps and the speed; measured once, then read from the file.
+    """Returns the number of steps and the speed; measured once, then read from the file.
 
     Raises:
         UserError: the file was written for another time.
@@ -90,13 +90,13 @@ def planned(row: Row, path: Path) -> dict[str, Any]:
 
 
 def final(run: Path, steps: int) -> list[dict[str, Any]]:
-    """Return the evaluations after the last step, a row per task; empty if it was not reached."""
+    """Returns the evaluations after the last step, a row per task; empty if it was not reached."""
     rows = reporter.rows(run / reporter.METRICS)
     return [row for row in rows if row["step"] == steps and row["split"] != reporter.TRAIN]
 
 
 def metrics(row: Row, runs: Sequence[Path], plan: dict[str, Any]) -> dict[str, Any]:
-    """Return the metrics of a row: steps, planned speed, bits per byte of each task by seed.
+    """Returns the metrics of a row: steps, planned speed, bits per byte of each task by seed.
 
     Models that do not predict whole texts, such as encoders, have no bits per byte.
     """
@@ -118,7 +118,7 @@ def metrics(row: Row, runs: Sequence[Path], plan: dict[str, Any]) -> dict[str, A
 
 
 def _plot(rows: Sequence[Row], plans: Sequence[dict[str, Any]], workdir: Path) -> None:
-    """Plot the run of seed 0 of every row, at the planned speed."""
+    """Plots the run of seed 0 of every row, at the planned speed."""
     curves = {
         row.name: (
             reporter.rows(workdir / row.name / "0" / reporter.METRICS),
@@ -130,7 +130,7 @@ def _plot(rows: Sequence[Row], plans: Sequence[dict[str, Any]], workdir: Path) -
 
 
 def _train(row: Row, folder: Path, steps: int, *flags: str) -> None:
-    """Train a run of a row for a number of steps."""
+    """Trains a run of a row for a number of steps."""
     ends = f"--gin.TRAIN_STEPS={steps}", f"--workdir={folder}"
     command.run("train", *row.flags, *flags, *ends, what=row.name)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from lm.data.registry.answers import names_of_labels
-from lm.decode.ensemble import Ensemble
+from lm.decode.token_ensemble import TokenEnsemble
 from lm.errors import UserError
 from lm.inference.trained import Trained
 from lm.objectives.label_ensemble import LabelEnsemble
@@ -45,7 +45,7 @@ def mean(objectives: Sequence[Objective]) -> Objective:
     first = objectives[0]
     if not isinstance(first, PREDICT_TOKENS):
         return LabelEnsemble(objectives)
-    ensemble = Ensemble([objective.model for objective in objectives])
+    ensemble = TokenEnsemble([objective.model for objective in objectives])
     return type(first)(model=lambda name: ensemble)
 
 

@@ -10,7 +10,6 @@ inference_eval/<task>/<task>-<step:06>.jsonl    one line an example, of the newe
 inference_eval/<task>/<task>-<step:06>-confusion.png    of a model that labels
 """
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,6 +33,7 @@ from lm.inference.plots import plot_confusion
 from lm.inference.predict import named, predict_rows
 from lm.inference.score import row_scores, score_pairs
 from lm.inference.trained import Trained
+from lm.json_file import as_lines
 from lm.likelihood import perplexity
 from lm.objectives.objective import Objective, Ratio, initial_carry
 from lm.parts import entry
@@ -278,7 +278,7 @@ def likelihood(trained: Trained, totals: Totals, task: EvaluationTask) -> dict[s
         "loss": nats / max(tokens, 1),
         **(
             likelihood_metrics(nats, tokens, task.sizes())
-            if trained.predicts_whole_texts
+            if trained.predicts_every_token
             else by_token
         ),
         "accuracy": 100 * float(totals.correct) / max(tokens, 1),
@@ -298,14 +298,10 @@ def write_result(result: EvaluationResult, workdir: Path) -> Path:
     folder = workdir / FOLDER / task
     with disk.writing(folder, "the results"):
         folder.mkdir(parents=True, exist_ok=True)
-        examples = "".join(map(_line, result.examples()))
-        disk.replace(folder / f"{task}-{step:06}.jsonl", examples.encode(), what="the results")
+        examples = as_lines(result.examples()).encode()
+        disk.replace(folder / f"{task}-{step:06}.jsonl", examples, what="the results")
         if result.confusion:
             plot_confusion(result.confusion, folder / f"{task}-{step:06}-confusion.png")
         with (folder / f"{task}-metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(_line(result.row()))
+            file.write(as_lines([result.row()]))
     return folder
-
-
-def _line(row: Mapping[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False) + "\n"

@@ -122,7 +122,7 @@ def export_onnx(
 def in_float32(workdir: str | Path, checkpoint: str) -> Run:
     """Returns the run, whatever dtype it computes in: of bfloat16 few operations have kernels."""
     run = load(workdir, checkpoint)
-    if not run.config.has(DTYPE_POLICY) or run.config.value(DTYPE_POLICY) == "float32":
+    if run.config.get(DTYPE_POLICY, "float32") == "float32":
         return run
     return load(workdir, checkpoint, bindings=[f"{DTYPE_POLICY} = 'float32'"])
 

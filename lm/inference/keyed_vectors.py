@@ -82,7 +82,7 @@ class KeyedVectors:
     def evaluate_word_pairs(self, path: str | Path) -> dict[str, float]:
         """Returns Spearman's correlation with a table of `word, word, score`, in percent.
 
-        Pairs with an unknown word are ignored; `coverage` is the share of the other pairs.
+        Pairs with an unknown word are ignored; `coverage` is the fraction of the other pairs.
         """
         pairs = list(word_tables.scored_pairs(path))
         known = [pair for pair in pairs if pair.word in self and pair.other in self]
@@ -93,7 +93,7 @@ class KeyedVectors:
     def evaluate_word_analogies(self, path: str | Path) -> dict[str, float]:
         """Returns how often d is nearest to b - a + c, in percent, for lines `a b c d` of a file.
 
-        Lines with an unknown word are ignored; `coverage` is the share of the other lines.
+        Lines with an unknown word are ignored; `coverage` is the fraction of the other lines.
         """
         lines = list(word_tables.analogies(path))
         known = [[self._row(x) for x in words] for words in lines if all(x in self for x in words)]

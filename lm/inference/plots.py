@@ -13,7 +13,7 @@ _DARK = 0.5
 
 
 def plot_confusion(found: Confusion, path: Path) -> None:
-    """Writes a confusion matrix as a PNG file: counts, shaded by their share of the row.
+    """Writes a confusion matrix as a PNG file: counts, shaded by their fraction of the row.
 
     Args:
         found: the counts.

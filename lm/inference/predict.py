@@ -61,7 +61,7 @@ def predict(
         return []
     converter = trained.converter()
     made = with_unknown_answers(unlabelled(task, rows, trained.lengths), converter.task_features)
-    whole = sizes(unlabelled(task, rows, dict.fromkeys(trained.lengths, UNLIMITED)))
+    full_sizes = sizes(unlabelled(task, rows, dict.fromkeys(trained.lengths, UNLIMITED)))
     batches = EvaluationBatches(
         examples=made,
         rows=to_rows(converter, made, trained.lengths),
@@ -78,7 +78,7 @@ def predict(
             probabilities=by_name(rows, names),
             is_cut=size > len(example["inputs"]),
         )
-        for (example, rows), size in zip(found, whole, strict=True)
+        for (example, rows), size in zip(found, full_sizes, strict=True)
     ]
 
 
@@ -118,8 +118,8 @@ def texts_of(
         row = {names[0]: example} if isinstance(example, str) else example
         for name in names:
             if not isinstance(row.get(name), str) or not row[name].strip():
-                wanted = " and ".join(map(repr, names))
-                raise UserError(f"example {number}: no text {name!r}; it needs {wanted}")
+                needed = " and ".join(map(repr, names))
+                raise UserError(f"example {number}: no text {name!r}; it needs {needed}")
         rows.append({name: row[name] for name in names})
     return rows
 

@@ -36,7 +36,7 @@ def beside_float32(
 
 
 def greedy_metrics(narrow: Trained, wide: Trained, prompts: Sequence[Prompt]) -> dict[str, float]:
-    """Returns the share of equal tokens, and the speed of both models."""
+    """Returns the fraction of equal tokens, and the speed of both models."""
     texts, rate = written(narrow, prompts)
     others, before = written(wide, prompts)
     pairs = [pair for both in zip(texts, others, strict=True) for pair in zip_longest(*both)]

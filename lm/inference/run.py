@@ -164,7 +164,7 @@ def load(
         )
     made = build(config)
     checkpoints.load_weights(made.objective, folder)
-    manifest = checkpoints.verify(folder)
+    manifest = checkpoints.manifest_of(folder)
     step = manifest.step
     metadata = {"step": step, "checkpoint": short_hash(folder / "MANIFEST.json")}
     metadata |= {
@@ -172,7 +172,7 @@ def load(
         "tokenizer": tokenizer(made),
         "lm": lm.__version__,
     }
-    metadata["seed"] = config.value(SEED) if config.has(SEED) else None
+    metadata["seed"] = config.get(SEED)
     is_carried = "carry" in manifest.tensors
     made = replace(made, metadata=metadata, is_carried=is_carried)
     if others:
@@ -189,8 +189,7 @@ def build(config: parse.Config) -> trained.Trained:
     """
     lengths, converter = config.value(LENGTHS), config.value(CONVERTER)
     memory.require(memory.Need(0, 0, 0, batch=_TOKEN * sum(lengths.values())))
-    vocabulary = config.value(VOCABULARY) if config.has(VOCABULARY) else None
-    name = config.value(TASK)
+    vocabulary, name = config.get(VOCABULARY), config.value(TASK)
     provider = task_registry.with_vocabulary(task_registry.find(name), vocabulary)
     return trained.Trained(
         objective=objective(config, row_shapes(converter, lengths)),
@@ -206,8 +205,7 @@ def objective(config: parse.Config, rows: Mapping[str, Any]) -> Any:
     """Returns the objective of a configuration, on shapes: its variables have no values yet."""
     before = keras.config.dtype_policy()
     try:
-        if config.has(DTYPE_POLICY):
-            keras.config.set_dtype_policy(config.value(DTYPE_POLICY))
+        keras.config.set_dtype_policy(config.get(DTYPE_POLICY, before))
         # Build on shapes first, so that a model that does not fit is an error before allocation.
         row = {name: keras.KerasTensor((1, *shape), dtype) for name, (shape, dtype) in rows.items()}
         with on_shapes(OBJECTIVE):

@@ -11,7 +11,7 @@ from lm.decode.decoding import Decoding
 from lm.decode.generator import Generator
 from lm.decode.kernel_copies import KernelCopies
 from lm.errors import UserError
-from lm.objectives.objective import Objective, predicts_whole_texts
+from lm.objectives.objective import Objective, predicts_every_token
 
 
 class InputFormat(NamedTuple):
@@ -114,9 +114,9 @@ class Trained:
         return hasattr(self.objective, "scores")
 
     @property
-    def predicts_whole_texts(self) -> bool:
+    def predicts_every_token(self) -> bool:
         """Whether it predicts every token of a text, not just masked ones."""
-        return predicts_whole_texts(self.objective)
+        return predicts_every_token(self.objective)
 
     @property
     def input_format(self) -> InputFormat:

@@ -56,14 +56,14 @@ FUNCTIONS = {
 }
 NAMES = {path: name for name, path in reversed(FUNCTIONS.items())}
 
-SIZE = Kind("a whole number above 0", _is_size)
-OPTIONAL = Kind("a whole number above 0", lambda x: x is None or _is_size(x))
-COUNT = Kind("a whole number", lambda x: x == 0 or _is_size(x), to_json=lambda x: x or 0)
+SIZE = Kind("an integer above 0", _is_size)
+OPTIONAL = Kind("an integer above 0", lambda x: x is None or _is_size(x))
+COUNT = Kind("an integer", lambda x: x == 0 or _is_size(x), to_json=lambda x: x or 0)
 RATE = Kind("a number from 0 to below 1", lambda x: _is_number(x) and x < 1, to_gin=float)
 NUMBER = Kind("a number from 0 on", _is_number, to_gin=float)
-LAYERS = Kind(f"a whole number from 1 to {_MOST_LAYERS}", _is_layers)
+LAYERS = Kind(f"an integer from 1 to {_MOST_LAYERS}", _is_layers)
 SIZES = Kind(
-    f"a list of whole numbers from 1 to {_MOST_LAYERS}",
+    f"a list of integers from 1 to {_MOST_LAYERS}",
     lambda x: isinstance(x, list) and all(map(_is_layers, x)),
 )
 FUNCTION = Kind(

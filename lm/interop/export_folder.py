@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import keras
 import ml_dtypes
 import numpy as np
 from numpy.typing import DTypeLike
@@ -18,7 +17,7 @@ from numpy.typing import DTypeLike
 import lm
 from lm import checkpoint as checkpoints
 from lm import disk
-from lm.abstract import on_shapes, reading
+from lm.abstract import on_shapes, reading, specs
 from lm.checkpoint import store
 from lm.checkpoint.variable_names import model_weights
 from lm.config import describe, parse
@@ -140,7 +139,7 @@ def read_source(folder: Path) -> Source:
     vocabulary, labels = text_and_labels(config)
     return Source(
         workdir=workdir,
-        step=checkpoints.verify(folder).step,
+        step=checkpoints.manifest_of(folder).step,
         weights=weights,
         config=config,
         vocabulary=vocabulary,
@@ -154,8 +153,7 @@ def built(config: parse.Config) -> Any:
     """Returns the model of a configuration; its variables have no values."""
     with on_shapes("MODEL"):
         model = config.value("MODEL")()
-        rows = probe(model).items()
-        model({name: keras.KerasTensor(x.shape, str(x.dtype)) for name, x in rows})
+        model(specs(probe(model)))
     return model
 
 
@@ -168,7 +166,7 @@ def outputs_of(model: Any, weights: Tensors, batch: Batch) -> np.ndarray:
 
 def text_and_labels(config: parse.Config) -> tuple[Any, tuple[str, ...]]:
     """Returns the vocabulary of a run's text and the names of its labels."""
-    own = config.value(VOCABULARY) if config.has(VOCABULARY) else None
+    own = config.get(VOCABULARY)
     if not config.has(TASK):
         return own, ()
     features = task_registry.find(config.value(TASK)).output_features
@@ -259,7 +257,7 @@ def config_json(source: Source, given: Format, variant: Variant) -> dict[str, An
 
 def start_token(config: parse.Config) -> int:
     """Returns the token that a language model reads first."""
-    return config.value(START) if config.has(START) else 0
+    return config.get(START, 0)
 
 
 def settings_text(config: parse.Config) -> dict[str, str]:

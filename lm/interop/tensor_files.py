@@ -44,8 +44,8 @@ def _sharded(folder: Path) -> dict[str, np.ndarray]:
         if not (folder / file).is_file():
             raise UserError(f"{folder / INDEX} names {file}, which is not in {folder}")
         shard = read_file(folder / file)
-        wanted = {name for name, place in listed.items() if place == file}
-        if differing := sorted(wanted ^ shard.keys()):
+        expected = {name for name, location in listed.items() if location == file}
+        if differing := sorted(expected ^ shard.keys()):
             raise UserError(
                 f"{folder / file} and the index differ: {differing[0]} is in one of them alone"
             )

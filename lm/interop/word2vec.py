@@ -24,7 +24,7 @@ class NamedVectors(NamedTuple):
 
 
 def write_text(path: str | Path, names: Sequence[str], vectors: np.ndarray) -> None:
-    """Write the text format; float32 values are read back exactly.
+    """Writes the text format; float32 values are read back exactly.
 
     Raises:
         UserError: a name has white space or NUL, or the file cannot be written.
@@ -36,7 +36,7 @@ def write_text(path: str | Path, names: Sequence[str], vectors: np.ndarray) -> N
 
 
 def write_binary(path: str | Path, names: Sequence[str], vectors: np.ndarray) -> None:
-    """Write the binary format.
+    """Writes the binary format.
 
     Raises:
         UserError: as `write_text`.
@@ -48,7 +48,7 @@ def write_binary(path: str | Path, names: Sequence[str], vectors: np.ndarray) ->
 
 
 def read_text(path: str | Path) -> NamedVectors:
-    """Read the text format.
+    """Reads the text format.
 
     Raises:
         UserError: the file is malformed; the message names the line.
@@ -67,7 +67,7 @@ def read_text(path: str | Path) -> NamedVectors:
 
 
 def read_binary(path: str | Path) -> NamedVectors:
-    """Read the binary format.
+    """Reads the binary format.
 
     Raises:
         UserError: the file is malformed; the message gives the number of the word.
@@ -99,7 +99,7 @@ class Names:
         self.rows: dict[str, int] = {}
 
     def add(self, raw: bytes, where: str) -> None:
-        """Take the next name.
+        """Takes the next name.
 
         Raises:
             UserError: it is empty, not UTF-8, contains NUL, or is a duplicate.
@@ -116,7 +116,7 @@ class Names:
 
 
 def _header(file: IO[bytes], path: str | Path, *, smallest: int) -> tuple[int, int]:
-    """Return count and width, checked against the size of the file.
+    """Returns count and width, checked against the size of the file.
 
     Raises:
         UserError: the first line is no header, or the file is too short for it.
@@ -133,7 +133,7 @@ def _header(file: IO[bytes], path: str | Path, *, smallest: int) -> tuple[int, i
 
 
 def _word(file: IO[bytes], where: str) -> bytes:
-    """Return the bytes up to the next space.
+    """Returns the bytes up to the next space.
 
     Raises:
         UserError: the word is too long, or the file ends.
@@ -150,7 +150,7 @@ def _word(file: IO[bytes], where: str) -> bytes:
 
 
 def _numbers(cells: Sequence[bytes], where: str) -> np.ndarray:
-    """Return numbers, checked to be finite.
+    """Returns numbers, checked to be finite.
 
     Raises:
         UserError: one is malformed or not finite.
@@ -165,7 +165,7 @@ def _numbers(cells: Sequence[bytes], where: str) -> np.ndarray:
 
 
 def _ended(file: IO[bytes], path: str | Path, names: Names, vectors: np.ndarray) -> NamedVectors:
-    """Return the vectors, after checking that the file ends here.
+    """Returns the vectors, after checking that the file ends here.
 
     Raises:
         UserError: more data follows.
@@ -176,12 +176,12 @@ def _ended(file: IO[bytes], path: str | Path, names: Names, vectors: np.ndarray)
 
 
 def _checked(path: str | Path, names: Sequence[str]) -> Sequence[str]:
-    """Return names, checked to be writable.
+    """Returns names, checked to be writable.
 
     Raises:
         UserError: one has white space or NUL.
     """
     bad = [name for name in names if not name or "\0" in name or name.split() != [name]]
     if bad:
-        raise UserError(f"{path}: word2vec's formats have no place for the name {bad[0]!r}")
+        raise UserError(f"{path}: word2vec's formats cannot hold the name {bad[0]!r}")
     return names

@@ -54,7 +54,7 @@ class Layout(NamedTuple):
 
 
 def declared(model: Any) -> dict[str, Axes]:
-    """Return path -> logical axes of the variables of a built model for which axes are declared.
+    """Returns path -> logical axes of the variables of a built model for which axes are declared.
 
     Raises:
         ConfigError: two patterns of one layer match the same variable.
@@ -69,7 +69,7 @@ def declared(model: Any) -> dict[str, Axes]:
 
 
 def bound(paths: Iterable[str], table: Mapping[str, Axes]) -> dict[str, Axes]:
-    """Return path -> logical axes of the variables whose paths end with a pattern of a table.
+    """Returns path -> logical axes of the variables whose paths end with a pattern of a table.
 
     Example:
         >>> bound(["gpt/head/kernel", "gpt/ahead/kernel"], {"head/kernel": ("embed", "vocab")})
@@ -81,7 +81,7 @@ def bound(paths: Iterable[str], table: Mapping[str, Axes]) -> dict[str, Axes]:
 
 
 def outputs(model: Any) -> dict[str, Axes]:
-    """Return path -> logical axes of layer outputs for which an owner declares `output_axes`."""
+    """Returns path -> logical axes of layer outputs for which an owner declares `output_axes`."""
     return {
         f"{layer.path}/{name}": names
         for layer in model._flatten_layers()
@@ -90,7 +90,7 @@ def outputs(model: Any) -> dict[str, Axes]:
 
 
 def _matching(path: str, table: Mapping[str, Axes], owner: str) -> Axes:
-    """Return the axes of the only pattern of a table that matches a path, () if none does."""
+    """Returns the axes of the only pattern of a table that matches a path, () if none does."""
     found = [pattern for pattern in table if re.fullmatch(pattern, path)]
     if len(found) > 1:
         raise ConfigError(f"{path}: {' and '.join(found)} of {owner} both match; keep one")
@@ -98,7 +98,7 @@ def _matching(path: str, table: Mapping[str, Axes], owner: str) -> Axes:
 
 
 def split(axes: Axes, rules: Rules) -> Split:
-    """Return the mesh axis of each logical axis: the first rule wins; a mesh axis is used once.
+    """Returns the mesh axis of each logical axis: the first rule wins; a mesh axis is used once.
 
     Example:
         >>> rules = [("heads", "model"), ("embed", "model"), ("embed", "data"), ("vocab", "model")]
@@ -125,7 +125,7 @@ def lay_out(
     rules: Rules,
     sizes: Mapping[str, int],
 ) -> dict[str, Layout]:
-    """Return path -> layout of every variable.
+    """Returns path -> layout of every variable.
 
     Args:
         shapes: path -> shape.
@@ -144,7 +144,7 @@ def lay_out(
 
 
 def _layout(path: str, shape: Shape, axes: Axes, rules: Rules, sizes: Mapping[str, int]) -> Layout:
-    """Return the layout of one variable."""
+    """Returns the layout of one variable."""
     _check_rank(path, shape, axes)
     mesh_axes = split(axes, rules) if axes else (None,) * len(shape)
     for axis, mesh_axis, size in zip(axes, mesh_axes, shape, strict=bool(axes)):
@@ -158,7 +158,7 @@ def _layout(path: str, shape: Shape, axes: Axes, rules: Rules, sizes: Mapping[st
 
 
 def _check_rank(path: str, shape: Shape, axes: Axes) -> None:
-    """Refuse axes that do not match the shape; a vector may have none."""
+    """Refuses axes that do not match the shape; a vector may have none."""
     if axes and len(axes) != len(shape):
         raise ConfigError(f"{path} {list(shape)}: its logical axes are {len(axes)}, {axes}")
     if not axes and len(shape) > 1:
@@ -171,7 +171,7 @@ def _check_rank(path: str, shape: Shape, axes: Axes) -> None:
 
 
 def refuse_split_heads(model: Any, layouts: Mapping[str, Layout], sizes: Mapping[str, int]) -> None:
-    """Refuse a mesh that would split a head over devices: H·K is divisible, but H is not.
+    """Refuses a mesh that would split a head over devices: H·K is divisible, but H is not.
 
     Args:
         model: a built model or objective.
@@ -195,7 +195,7 @@ def refuse_split_heads(model: Any, layouts: Mapping[str, Layout], sizes: Mapping
 
 
 def _mesh_axes_of_heads(layer: Any, layouts: Mapping[str, Layout]) -> list[str]:
-    """Return the mesh axes over which a layer's heads are split."""
+    """Returns the mesh axes over which a layer's heads are split."""
     pairs = [
         pair
         for variable in layer.variables

@@ -31,7 +31,7 @@ _CONNECTION_ERRORS = (
 
 @part
 def addressed() -> None:
-    """Join the cluster described by Keras' three environment variables.
+    """Joins the cluster described by Keras' three environment variables.
 
     `KERAS_DISTRIBUTION_JOB_ADDRESSES` is host:port of process 0, `KERAS_DISTRIBUTION_NUM_PROCESSES`
     the number of processes, `KERAS_DISTRIBUTION_PROCESS_ID` the index of this process.
@@ -50,26 +50,26 @@ def addressed() -> None:
 
 @part
 def detected() -> None:
-    """Join the cluster that JAX detects: a TPU pod, Slurm, Open MPI, Kubernetes."""
+    """Joins the cluster that JAX detects: a TPU pod, Slurm, Open MPI, Kubernetes."""
     _join(None, None, None)
 
 
 def count() -> int:
-    """Return the number of processes."""
+    """Returns the number of processes."""
     import jax
 
     return jax.process_count()
 
 
 def index() -> int:
-    """Return the index of this process; only process 0 writes files."""
+    """Returns the index of this process; only process 0 writes files."""
     import jax
 
     return jax.process_index()
 
 
 def max_over_processes(*numbers: int) -> list[int]:
-    """Return the maximum of each number over all processes; every process must call it."""
+    """Returns the maximum of each number over all processes; every process must call it."""
     from jax.experimental import multihost_utils
 
     given = multihost_utils.process_allgather(np.array([numbers], np.int32), tiled=True)
@@ -77,7 +77,7 @@ def max_over_processes(*numbers: int) -> list[int]:
 
 
 def barrier(reason: str) -> None:
-    """Wait until all processes have called it.
+    """Waits until all processes have called it.
 
     Args:
         reason: name of the barrier, the same in all processes.
@@ -88,7 +88,7 @@ def barrier(reason: str) -> None:
 
 
 def is_lost(error: BaseException) -> bool:
-    """Return whether an error of the engine means that another process is unreachable.
+    """Returns whether an error of the engine means that another process is unreachable.
 
     >>> is_lost(RuntimeError("UNKNOWN: Gloo all-to-all failed: Connection reset by peer"))
     True
@@ -99,7 +99,7 @@ def is_lost(error: BaseException) -> bool:
 
 
 def exit_without_peers() -> None:
-    """Make this process end with exit code 1 after its own exit handlers.
+    """Makes this process end with exit code 1 after its own exit handlers.
 
     At exit JAX would wait for the heartbeat of a process that has died, and then abort.
     """
@@ -113,7 +113,7 @@ def exit_without_peers() -> None:
 
 
 def host_copy(array: Tensor) -> np.ndarray:
-    """Return a copy of a global array on the host; all processes that share it must call this.
+    """Returns a copy of a global array on the host; all processes that share it must call this.
 
     Args:
         array: an array of any engine.
@@ -128,7 +128,7 @@ def host_copy(array: Tensor) -> np.ndarray:
 
 
 def _join(address: str | None, processes: str | None, number: str | None) -> None:
-    """Start JAX's distributed runtime, once per process."""
+    """Starts JAX's distributed runtime, once per process."""
     import jax
 
     if jax.distributed.is_initialized():

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from lm.abstract import on_shapes
+from lm.abstract import on_shapes, specs
 from lm.errors import ConfigError
 from lm.mesh.axes import (
     BATCH,
@@ -95,7 +95,7 @@ class Mesh:
         return self._grid
 
     def start(self) -> None:
-        """Join the cluster and count its devices; to be called before anything else that uses JAX.
+        """Joins the cluster and counts its devices; must run before anything else that uses JAX.
 
         Raises:
             ConfigError: the shape does not match the number of devices.
@@ -107,7 +107,7 @@ class Mesh:
         self.resolve(jax.device_count())
 
     def resolve(self, devices: int) -> None:
-        """Replace the size -1 by the number of remaining devices.
+        """Replaces the size -1 by the number of remaining devices.
 
         Args:
             devices: total number of devices.
@@ -128,7 +128,7 @@ class Mesh:
             )
 
     def axes_of(self, model: Any) -> dict[str, Axes]:
-        """Return path -> logical axes of the variables of a built model or objective.
+        """Returns path -> logical axes of the variables of a built model or objective.
 
         Raises:
             ConfigError: `axes` names a variable that does not exist.
@@ -140,7 +140,7 @@ class Mesh:
         return declared(model) | bound(paths, self.extra_axes)
 
     def layouts_of(self, model: Any) -> dict[str, Layout]:
-        """Return path -> layout of every variable of a built model or objective.
+        """Returns path -> layout of every variable of a built model or objective.
 
         Raises:
             ConfigError: a variable cannot be split as the rules say, a rule matches nothing, a mesh
@@ -161,7 +161,7 @@ class Mesh:
         return found
 
     def check_rows(self, rows: int, microbatches: int = 1) -> None:
-        """Refuse a batch that cannot be split evenly.
+        """Refuses a batch that cannot be split evenly.
 
         Raises:
             ConfigError: it is not divisible; the message names the bindings.
@@ -178,7 +178,7 @@ class Mesh:
     def over(
         self, *, objective: Callable[[], Any], features: Features, microbatches: int = 1
     ) -> Iterator[None]:
-        """Check everything from shapes alone, then have Keras shard the variables made inside.
+        """Checks everything from shapes alone, then has Keras shard the variables made inside.
 
         Args:
             objective: factory of the objective; it is built once without allocating anything.
@@ -198,7 +198,7 @@ class Mesh:
             keras.distribution.set_distribution(before)
 
     def distribution(self, model: Any) -> Any:
-        """Return the layouts of a built model or objective as `keras.distribution.ModelParallel`.
+        """Returns the layouts of a built model or objective as `keras.distribution.ModelParallel`.
 
         Raises:
             ConfigError: as `layouts_of`.
@@ -220,7 +220,7 @@ class Mesh:
         return any(self.shape[axis] > 1 for axis in mesh_axes)
 
     def _check_names(self) -> None:
-        """Refuse rules that name unknown axes."""
+        """Refuses rules that name unknown axes."""
         known = {BATCH, *NAMES, *(name for names in self.extra_axes.values() for name in names)}
         for name, mesh_axes in self.rules:
             if name not in known:
@@ -240,25 +240,20 @@ class ByPath(keras.distribution.LayoutMap):
     """Layouts looked up by the full path; Keras alone would try every key as a regex."""
 
     def __getitem__(self, key: str) -> Any:
-        """Return the layout of a variable or output, None if it has none."""
+        """Returns the layout of a variable or output, None if it has none."""
         return self._layout_map.get(key)
 
 
 def _shaped(objective: Callable[[], Any], features: Features) -> Any:
-    """Return an objective whose variables have only paths and shapes; nothing is allocated."""
+    """Returns an objective whose variables have only paths and shapes; nothing is allocated."""
     with on_shapes("OBJECTIVE"):
         built = objective()
-        built(
-            {
-                name: keras.KerasTensor(tuple(x.shape), keras.backend.standardize_dtype(x.dtype))
-                for name, x in features.items()
-            }
-        )
+        built(specs(features))
     return built
 
 
 def _names(mesh_axes: Any) -> tuple[str, ...]:
-    """Return the mesh axes of a rule as a tuple of none, one or several."""
+    """Returns the mesh axes of a rule as a tuple of none, one or several."""
     if mesh_axes is None:
         return ()
     return (mesh_axes,) if isinstance(mesh_axes, str) else tuple(mesh_axes)

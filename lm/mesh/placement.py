@@ -32,19 +32,19 @@ class Placement:
         self._microbatches = NamedSharding(devices, PartitionSpec(None, mesh.batch_axes))
 
     def batch(self, batch: Features) -> dict[str, Tensor]:
-        """Return the global batch; this process copies only the rows of its own devices.
+        """Returns the global batch; this process copies only the rows of its own devices.
 
         A batch that is not divisible, such as the last one of an evaluation, is replicated.
         """
         return {name: self._placed(np.asarray(x)) for name, x in batch.items()}
 
     def microbatches(self, parts: Any) -> Any:
-        """Return [microbatches, B', ...], with the rows of each microbatch split over devices."""
+        """Returns [microbatches, B', ...], with the rows of each microbatch split over devices."""
         constrain = jax.lax.with_sharding_constraint
         return jax.tree.map(lambda x: constrain(x, self._microbatches), parts)
 
     def copied(self, tree: Any) -> Any:
-        """Return a tree of arrays replicated on every device."""
+        """Returns a tree of arrays replicated on every device."""
 
         def copy(x: Any) -> Any:
             x = np.asarray(x)
@@ -53,13 +53,13 @@ class Placement:
         return jax.tree.map(copy, tree)
 
     def _placed(self, x: np.ndarray) -> Tensor:
-        """Return one feature as a global array."""
+        """Returns one feature as a global array."""
         sharding = self.replicated if len(x) % self.mesh.shards else self.rows
         return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
 
 
 def shaped(variable: Any) -> jax.ShapeDtypeStruct:
-    """Return shape, dtype and sharding of a variable made on a mesh; it may have no value yet."""
+    """Returns shape, dtype and sharding of a variable made on a mesh; it may have no value yet."""
     layout = variable._layout  # Keras' layout, which holds a sharding, or the sharding itself
     sharding = getattr(layout, "backend_layout", layout)
     return jax.ShapeDtypeStruct(tuple(variable.shape), variable.dtype, sharding=sharding)

@@ -51,8 +51,8 @@ class Dropout(keras.layers.Layer):
         """Returns the result of a training call, given a draw of the seed, uint32 [2]."""
         axes = enumerate(ops.shape(x))
         shape = tuple(1 if axis in self.broadcast_axes else n for axis, n in axes)
-        is_kept = hashed(shape, key, ops.arange(shape[0], dtype="int32")) >= self.rate
-        return ops.where(is_kept, x / (1 - self.rate), ops.zeros_like(x))
+        keep_mask = hashed(shape, key, ops.arange(shape[0], dtype="int32")) >= self.rate
+        return ops.where(keep_mask, x / (1 - self.rate), ops.zeros_like(x))
 
     def keys(self, count: int) -> Tensor:
         """Returns draws of the seed, uint32 [count, 2]; None if nothing is dropped.

@@ -71,7 +71,7 @@ class WordDropout(keras.layers.Layer):
 
     Args:
         embedding: factory of a token embedding.
-        rate: share of the words that are 0 in training (0.1).
+        rate: fraction of the words that are 0 in training (0.1).
 
     Source: Gal, Ghahramani 2016 (https://arxiv.org/abs/1512.05287), section 4.2; Merity et al. 2017
     (https://arxiv.org/abs/1708.02182), section 4.2, embedding dropout.
@@ -88,9 +88,9 @@ class WordDropout(keras.layers.Layer):
         del tokens_shape
 
     def call(self, tokens: Tensor) -> Tensor:
-        kept = self.dropout(ops.ones((self.vocabulary_size, 1)))  # [V, 1]
+        keep_mask = self.dropout(ops.ones((self.vocabulary_size, 1)))  # [V, 1]
         x = self.embedding(tokens)  # [B, T, D]
-        return x * ops.cast(ops.take(kept, tokens, axis=0), x.dtype)
+        return x * ops.cast(ops.take(keep_mask, tokens, axis=0), x.dtype)
 
     def matrix(self) -> Tensor:
         """Returns E, [V, D], without dropout: what heads read."""

@@ -41,11 +41,11 @@ def last_state(last: State, initial: State) -> State:
     Source: Sutskever et al. 2014 (https://arxiv.org/abs/1409.3215), section 2.
     """
     given, taken = keras.tree.flatten(last), keras.tree.flatten(initial)
-    found, wanted = ([tuple(x.shape[1:]) for x in states] for states in (given, taken))
-    if found != wanted or not wanted:
+    found, expected = ([tuple(x.shape[1:]) for x in states] for states in (given, taken))
+    if found != expected or not expected:
         raise LayerError(
-            f"the encoder ends with states of {found}, the decoder starts from {wanted}: both need "
-            "the same number of recurrent layers, with the same cell and width"
+            f"the encoder ends with states of {found}, the decoder starts from {expected}: both "
+            "need the same number of recurrent layers, with the same cell and width"
         )
     return keras.tree.pack_sequence_as(initial, given)
 

@@ -84,34 +84,34 @@ class InputFeeding(Branch):
         x = ops.cast(x, self.compute_dtype)
         before = self.initial_state(ops.shape(x)[0], 0) if state is None else state
         memory = remembered(self.attention, context, before.memory)
-        kept = [dropout(ops.ones_like(x)) for dropout in self.dropouts]  # 0 or 1 / (1 - rate)
+        masks = [dropout(ops.ones_like(x)) for dropout in self.dropouts]  # 0 or 1 / (1 - rate)
 
         def step(now: tuple[Tensor, list[Tensor], Tree], before: Fed) -> Fed:
-            inputs, kept, visible = now
-            y, after = self.climb(inputs + self.feed(before.h), before.cells, kept)
+            inputs, masks, visible = now
+            y, after = self.climb(inputs + self.feed(before.h), before.cells, masks)
             mask = visible[:, None, None] if context.memory_mask is not None else None
             return Fed(self.attention.attend(y[:, None], memory, mask)[:, 0], after)
 
-        inputs = self.cells[0].inputs(x), kept, by_position(context.memory_mask, x.shape[1])
+        inputs = self.cells[0].inputs(x), masks, by_position(context.memory_mask, x.shape[1])
         y, after = in_turn(step, inputs, flow(x, context), before._replace(memory=()))
         if context.index is not None:
             after = after._replace(memory=Shared(memory))
         return y, () if state is None else after
 
     def climb(
-        self, x: Tensor, before: tuple[State, ...], kept: list[Tensor]
+        self, x: Tensor, before: tuple[State, ...], masks: list[Tensor]
     ) -> tuple[Tensor, tuple[State, ...]]:
         """Returns the output of the last cell and the states after a position.
 
         Args:
             x: projected input of the first cell.
             before: states of the cells.
-            kept: factors of their outputs, [B, D] each.
+            masks: factors of their outputs, [B, D] each.
         """
         after = []
         for i, cell in enumerate(self.cells):
             after.append(cell.step(cell.inputs(x) if i > 0 else x, before[i]))
-            x = ops.cast(after[i].h, kept[i].dtype) * kept[i]
+            x = ops.cast(after[i].h, masks[i].dtype) * masks[i]
         return x, tuple(after)
 
     def initial_state(self, batch: int, length: int) -> Fed:

@@ -28,7 +28,7 @@ class WeightDrop(keras.layers.Layer):
 
     Args:
         cell: factory of a cell that can be stepped; in a GRU only the matrix of the two gates.
-        rate: share of the weights that are 0 in training (0.5).
+        rate: fraction of the weights that are 0 in training (0.5).
 
     State: that of the cell.
 
@@ -60,7 +60,7 @@ class RecurrentDropout(keras.layers.Layer):
 
     Args:
         cell: factory of a cell that can be stepped; in a GRU only the product of the two gates.
-        rate: share of h that is 0 in training.
+        rate: fraction of h that is 0 in training.
 
     State: that of the cell.
 
@@ -77,10 +77,10 @@ class RecurrentDropout(keras.layers.Layer):
         self.cell.build(x_shape)
 
     def call(self, x: Tensor, flow: Flow, state: State) -> tuple[Tensor, State]:
-        kept = self.dropout(ops.ones_like(x[:, 0]))  # [B, D], 0 or 1 / (1 - rate)
+        keep_mask = self.dropout(ops.ones_like(x[:, 0]))  # [B, D], 0 or 1 / (1 - rate)
 
         def recurrent(h: Tensor) -> Tensor:
-            return self.cell.recurrent(h * ops.cast(kept, h.dtype))
+            return self.cell.recurrent(h * ops.cast(keep_mask, h.dtype))
 
         step = functools.partial(self.cell.step, recurrent=recurrent)
         return in_turn(step, self.cell.inputs(x), flow, state)

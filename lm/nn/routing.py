@@ -188,7 +188,7 @@ def report_balance(probabilities: Tensor, first: Tensor, real: Tensor, loss: flo
 def report_load(choices: Choices, real: Tensor, dropped: Tensor, num_experts: int) -> None:
     """Reports how evenly the experts are requested, and how many tokens are dropped.
 
-    The entropy of the experts' shares of the load is divided by log E: 1 for an even load.
+    The entropy of the experts' fractions of the load is divided by log E: 1 for an even load.
 
     Args:
         choices: of the router.

@@ -18,7 +18,7 @@ class Flow(NamedTuple):
         resets: bool [B, T, 1], True where the previous state is replaced by zeros.
         holds: bool [B, T, 1], True where the state is not updated: padding.
         cuts: bool [B, T, 1], True where no gradient passes through the previous state;
-            `()` for nowhere.
+            `()` if there is none.
     """
 
     resets: Tensor

@@ -61,7 +61,7 @@ class Consistency(keras.Model):
     [B], the number t of the batch. Rows [B, T], as in evaluation, have only the loss of `Labels`.
 
     Also reports `consistency`, the second mean, `confident_share` of the unlabelled rows, and
-    `annealed_share`, the share of labelled rows that are omitted.
+    `annealed_share`, the fraction of labelled rows that are omitted.
 
     Args:
         labels: factory of the objective of the labelled rows, `labels.Labels` of classes.

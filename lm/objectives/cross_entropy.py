@@ -150,8 +150,8 @@ def sums_and_slope(logits: Tensor, target: Target, options: LossOptions) -> tupl
 
     scale = (target.weights * (1 + 2 * options.z_loss * log_z))[:, None] / total
     is_target = ops.arange(vocabulary_size, dtype="int32")[None] == target.tokens[:, None]
-    wanted = ops.where(is_target, 1 - smoothing, 0.0) + smoothing / vocabulary_size
-    return sums, powers * scale - wanted * target.weights[:, None]
+    smoothed = ops.where(is_target, 1 - smoothing, 0.0) + smoothing / vocabulary_size
+    return sums, powers * scale - smoothed * target.weights[:, None]
 
 
 class Likelihood(NamedTuple):

@@ -70,11 +70,11 @@ def restore_all(outputs: CopyLogits, text: Corrupted) -> dict[str, Ratio]:
     """The original of every token, by a head that may copy the input token."""
     copy = ops.cast(outputs.copy, "float32")
     found = likelihood(ops.cast(outputs.tokens, "float32"), text.original)
-    is_kept = ops.equal(text.tokens, text.original)
+    is_original = ops.equal(text.tokens, text.original)
     drawn = found.log_prob - ops.softplus(copy)  # log (1 - c) p
-    kept = ops.logaddexp(drawn, -ops.softplus(-copy))  # log (c + (1 - c) p)
-    correct = ops.where(copy > 0, as_float(is_kept), found.correct)
-    return restoration(ops.where(is_kept, kept, drawn), correct, text.is_real)
+    log_original = ops.logaddexp(drawn, -ops.softplus(-copy))  # log (c + (1 - c) p)
+    correct = ops.where(copy > 0, as_float(is_original), found.correct)
+    return restoration(ops.where(is_original, log_original, drawn), correct, text.is_real)
 
 
 def detection(logits: Tensor, text: Corrupted, weights: Tensor) -> dict[str, Ratio]:

@@ -67,7 +67,7 @@ def no_carry(self: Any, batch: int) -> State:
     return ()
 
 
-def predicts_whole_texts(objective: Any) -> bool:
+def predicts_every_token(objective: Any) -> bool:
     """Whether its cross entropy covers whole texts, so that bits per byte are defined.
 
     A decoder predicts every token of a text; an encoder predicts some and sees the others.

@@ -30,7 +30,7 @@ class Permutation(keras.Model):
     int32 [B, P] and `encoder_loss_weights` float32 [B, P] of the predicted positions. Called with a
     carry it returns the outputs and the new carry.
 
-    Reports `predicted_share`, the share of tokens that are predicted.
+    Reports `predicted_share`, the fraction of tokens that are predicted.
 
     Args:
         model: factory of the model whose outputs are logits [B, P, V].

@@ -46,18 +46,18 @@ class EachBatch:
         self.variables: list[Any] = []
 
     def build(self, weights: Sequence[Any]) -> None:
-        """Make nothing."""
+        """Makes nothing."""
 
     def add(self, gradients: Sequence[Tensor], weight: Tensor, rows: int) -> Total:
-        """Return the batch itself; arguments as in `Accumulation`."""
+        """Returns the batch itself; arguments as in `Accumulation`."""
         none = ops.zeros(())
         return Total(list(gradients), weight, none, none + rows, none, ops.ones((), "bool"))
 
     def keep(self, total: Total) -> None:
-        """Store nothing."""
+        """Stores nothing."""
 
     def terms(self, total: Total, norm: Tensor, rows: int) -> dict[str, Tensor]:
-        """Return nothing to log."""
+        """Returns nothing to log."""
         del total, norm, rows
         return {}
 
@@ -82,7 +82,7 @@ class Accumulation:
         self.variables: list[Any] = []
 
     def build(self, weights: Sequence[Any]) -> None:
-        """Make the variables."""
+        """Makes the variables."""
         with keras.name_scope("accumulation"):
             self.sums = [
                 _zeros(w.shape, "float32", w.path.replace("/", "_"), getattr(w, "_layout", None))
@@ -94,7 +94,7 @@ class Accumulation:
         self.variables = [*self.sums, *scalars]
 
     def add(self, gradients: Sequence[Tensor], weight: Tensor, rows: int) -> Total:
-        """Return the sums with those of one more batch.
+        """Returns the sums with those of one more batch.
 
         Args:
             gradients: of the sum of its losses.
@@ -115,19 +115,19 @@ class Accumulation:
         )
 
     def keep(self, total: Total) -> None:
-        """Store the sums, or reset them after an update."""
+        """Stores the sums, or resets them after an update."""
         values = [*total.gradients, total.weight, total.batches, total.examples, total.squares]
         for variable, value in zip(self.variables, values, strict=True):
             begun = value if variable is self.examples else ops.zeros_like(value)
             variable.assign(ops.where(total.is_due, begun, value))
 
     def terms(self, total: Total, norm: Tensor, rows: int) -> dict[str, Tensor]:
-        """Return the metrics, name -> float32 [2]; arguments as of `noise_scale`."""
+        """Returns the metrics, name -> float32 [2]; arguments as of `noise_scale`."""
         return {NOISE_SCALE: noise_scale(total, norm, rows)}
 
 
 def noise_scale(total: Total, norm: Tensor, rows: int) -> Tensor:
-    """Return numerator and denominator of the gradient noise scale, float32 [2], 0 if not due.
+    """Returns numerator and denominator of the gradient noise scale, float32 [2], 0 if not due.
 
     With k batches of b examples each, `small` the mean of their squared gradient norms and `large`
     the squared norm of their mean gradient, these estimates are unbiased:
@@ -152,7 +152,7 @@ def noise_scale(total: Total, norm: Tensor, rows: int) -> Tensor:
 
 
 def _zeros(shape: Any, dtype: str, name: str, layout: Any = None) -> Any:
-    """Return a variable of zeros that no layer owns."""
+    """Returns a variable of zeros that no layer owns."""
     return keras.Variable(
         "zeros", shape=shape, trainable=False, dtype=dtype, name=name, layout=layout
     )

@@ -24,7 +24,7 @@ def adafactor(
     average: Average | None = None,
     frozen: str | None = None,
 ) -> Optimizer:
-    """Return Adafactor with the defaults of T5; see `Adafactor` for the rule.
+    """Returns Adafactor with the defaults of T5; see `Adafactor` for the rule.
 
     Args:
         learning_rate: a schedule or a number, relative to the scale of each variable.
@@ -86,14 +86,14 @@ class Adafactor(keras.optimizers.Optimizer):
         self.epsilon_2 = epsilon_2
 
     def build(self, variables: Sequence[Any]) -> None:
-        """Make the second moments: rows and columns, or one of the variable's shape."""
+        """Makes the second moments: rows and columns, or one of the variable's shape."""
         if self.built:
             return
         super().build(variables)
         self._moments = [self._make_moments(v) for v in variables]
 
     def update_step(self, gradient: Tensor, variable: Any, learning_rate: Tensor) -> None:
-        """Update one variable and its moments."""
+        """Updates one variable and its moments."""
         gradient = ops.cast(gradient, "float32")
         weight = ops.cast(variable, "float32")
         square = ops.square(gradient) + self.epsilon_1
@@ -107,7 +107,7 @@ class Adafactor(keras.optimizers.Optimizer):
         self.assign(variable, ops.cast(weight - rate * update, variable.dtype))
 
     def _make_moments(self, variable: Any) -> list[Any]:
-        """Return the moments of one variable, in float32, each under its own path."""
+        """Returns the moments of one variable, in float32, each under its own path."""
         axes = factored_axes(variable.shape, self.min_factored)
         dropped = {"square": None} if axes is None else {"row": axes[1], "column": axes[0]}
         stem = variable.path.replace("/", "_")
@@ -126,7 +126,7 @@ class Adafactor(keras.optimizers.Optimizer):
     def _scale(
         self, moments: list[Any], axes: tuple[int, int] | None, square: Tensor, decay: Tensor
     ) -> Tensor:
-        """Advance the moments and return 1 / sqrt(second moment), broadcast over the variable."""
+        """Advances the moments and returns 1 / sqrt(second moment), broadcast over the variable."""
         if axes is None:
             return ops.rsqrt(self._advance(moments[0], square, decay))
         down, across = axes  # a matrix [down, across]: row [down], column [across]
@@ -137,14 +137,14 @@ class Adafactor(keras.optimizers.Optimizer):
         return rows * ops.expand_dims(ops.rsqrt(column), down)
 
     def _advance(self, moment: Any, value: Tensor, decay: Tensor) -> Tensor:
-        """Store and return decay * moment + (1 - decay) * value."""
+        """Stores and returns decay * moment + (1 - decay) * value."""
         new = decay * moment + (1.0 - decay) * value
         self.assign(moment, new)
         return new
 
 
 def factored_axes(shape: Sequence[int], min_factored: int) -> tuple[int, int] | None:
-    """Return the axes of the two largest dimensions, or None if one of them is too small.
+    """Returns the axes of the two largest dimensions, or None if one of them is too small.
 
     Example:
         >>> factored_axes((127, 4096), 128), factored_axes((128, 4096), 128)
@@ -159,10 +159,10 @@ def factored_axes(shape: Sequence[int], min_factored: int) -> tuple[int, int] | 
 
 
 def _without(shape: Sequence[int], axis: int | None) -> Shape:
-    """Return the shape without one axis."""
+    """Returns the shape without one axis."""
     return tuple(size for i, size in enumerate(shape) if i != axis)
 
 
 def _rms(x: Tensor) -> Tensor:
-    """Return the root of the mean square."""
+    """Returns the root of the mean square."""
     return ops.sqrt(ops.mean(ops.square(x)))

@@ -22,7 +22,7 @@ def adagrad(
     clip_norm: NonNegativeFloat | None = None,
     average: Average | None = None,
 ) -> Optimizer:
-    """Return Adagrad: a <- a + g^2; w <- w - lr * g / sqrt(a + epsilon).
+    """Returns Adagrad: a <- a + g^2; w <- w - lr * g / sqrt(a + epsilon).
 
     Args:
         learning_rate: a schedule or a number.
@@ -58,6 +58,6 @@ class SparseAdagrad:
     def __call__(
         self, rows: Tensor, slots: Sequence[Tensor], gradient: Tensor, rate: Tensor
     ) -> list[Tensor]:
-        """Return the new rows and accumulators."""
+        """Returns the new rows and accumulators."""
         accumulator = slots[0] + ops.square(gradient)
         return [rows - rate * gradient * ops.rsqrt(accumulator + self.epsilon), accumulator]

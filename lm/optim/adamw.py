@@ -25,7 +25,7 @@ def adamw(  # noqa: PLR0913 - the settings of an update rule, keyword-only
     frozen: str | None = None,
     layer_rates: Callable[[], LayerRates] | None = None,
 ) -> Optimizer:
-    """Return AdamW: w <- w - lr * (m / (sqrt(v) + epsilon) + weight_decay * w).
+    """Returns AdamW: w <- w - lr * (m / (sqrt(v) + epsilon) + weight_decay * w).
 
     Args:
         learning_rate: a schedule or a number.

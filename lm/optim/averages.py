@@ -36,7 +36,7 @@ class Uniform:
         self.start = start
 
     def __call__(self, update: Tensor) -> Tensor:
-        """Return the decay after an update."""
+        """Returns the decay after an update."""
         return uniform_decay(update, self.start)
 
 
@@ -64,7 +64,7 @@ class NonMonotonic:
         self.variables: list[Any] = []
 
     def build(self) -> None:
-        """Make the variables."""
+        """Makes the variables."""
         with keras.name_scope("average"):
             self.start = _constant("start", NEVER, "int32", ())
             self.least = _constant("least", LARGEST, "float32", ())
@@ -72,11 +72,11 @@ class NonMonotonic:
         self.variables = [self.start, self.least, self.recent]
 
     def __call__(self, update: Tensor) -> Tensor:
-        """Return the decay after an update."""
+        """Returns the decay after an update."""
         return uniform_decay(update, self.start)
 
     def add(self, loss: float, update: int) -> bool:
-        """Record the loss of an evaluation; return whether the mean starts with this update."""
+        """Records the loss of an evaluation; returns whether the mean starts with this update."""
         loss = loss if math.isfinite(loss) else LARGEST
         least, (oldest, *recent) = float(self.least), np.asarray(self.recent)
         begins = int(self.start) == NEVER and loss > least
@@ -92,7 +92,7 @@ Average: TypeAlias = UnitFloat | Uniform | NonMonotonic
 
 
 def uniform_decay(update: Tensor, start: Tensor | int) -> Tensor:
-    """Return `1 - 1 / (t - start + 1)` after update t, 0 before `start`."""
+    """Returns `1 - 1 / (t - start + 1)` after update t, 0 before `start`."""
     count = ops.cast(update, "float32") - ops.cast(start, "float32") + 1.0
     return 1.0 - 1.0 / ops.maximum(count, 1.0)
 

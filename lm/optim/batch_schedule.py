@@ -42,7 +42,7 @@ class Growing:
         self.milestones = list(milestones)
 
     def __call__(self, examples: Tensor) -> Tensor:
-        """Return the number of batches of the next update, int32, after `examples` examples."""
+        """Returns the number of batches of the next update, int32, after `examples` examples."""
         passed = [ops.cast(examples >= milestone, "int32") for milestone in self.milestones]
         return ops.take(ops.convert_to_tensor(self.sizes, "int32"), sum(passed, 0), axis=0)
 
@@ -51,7 +51,7 @@ class Growing:
 def scheduled(
     *, optimizer: Callable[[], Optimizer], batches: Callable[[Tensor], Tensor]
 ) -> Optimizer:
-    """Return an optimizer that accumulates several batches per update.
+    """Returns an optimizer that accumulates several batches per update.
 
     Its learning rate depends on the number of updates, not of batches. With two or more batches per
     update, the gradient noise scale is logged, in examples.
@@ -68,7 +68,7 @@ def scheduled(
 def sgd_noise_scale(
     *, learning_rate: float, examples: int, batch_size: int, momentum: float = 0.0
 ) -> float:
-    """Return `rate (N / B - 1) / (1 - momentum)`, the noise scale of gradient descent.
+    """Returns `rate (N / B - 1) / (1 - momentum)`, the noise scale of gradient descent.
 
     Dividing the rate by k and multiplying the batch by k change it equally while B is far below N.
 

@@ -34,7 +34,7 @@ class GradientNoise:
         self.seed = seed
 
     def deviation(self, update: Tensor) -> Tensor:
-        """Return s of an update, a float32 scalar.
+        """Returns s of an update, a float32 scalar.
 
         >>> [round(float(GradientNoise(eta=0.3).deviation(t)), 6) for t in (0, 100)]
         [0.547723, 0.153947]
@@ -43,7 +43,7 @@ class GradientNoise:
         return math.sqrt(self.eta) * ops.power(1.0 + t, -0.5 * self.gamma)
 
     def __call__(self, gradients: Sequence[Tensor], update: Tensor) -> list[Tensor]:
-        """Return the gradients of an update with independent noise added."""
+        """Returns the gradients of an update with independent noise added."""
         deviation = self.deviation(update)
         return [
             g + ops.cast(deviation * self.draw(i, g, update), g.dtype)
@@ -51,7 +51,7 @@ class GradientNoise:
         ]
 
     def draw(self, number: int, gradient: Tensor, update: Tensor) -> Tensor:
-        """Return numbers of N(0, 1) in the shape of a gradient."""
+        """Returns numbers of N(0, 1) in the shape of a gradient."""
         key = np.uint32((self.seed + number * _GOLDEN) % 2**32), word(update)
         shape = tuple(gradient.shape) or (1,)
         rows = ops.arange(shape[0], dtype="int32")
@@ -66,7 +66,7 @@ def noisy(
     gamma: NonNegativeFloat = 0.55,
     seed: Seed = 0,
 ) -> Optimizer:
-    """Return an optimizer with noise on its gradients, except those of sparse tables.
+    """Returns an optimizer with noise on its gradients, except those of sparse tables.
 
     Args:
         optimizer: factory of the optimizer, such as `adamw.adamw`.

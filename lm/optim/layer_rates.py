@@ -47,7 +47,7 @@ class ByDepth:
         self.unfreeze_steps = unfreeze_steps
 
     def __call__(self, paths: Sequence[str], step: Tensor) -> list[Any]:
-        """Return the multiplier of each weight at update `step`."""
+        """Returns the multiplier of each weight at update `step`."""
         found = depths(paths)
         below = [max(found) - depth for depth in found]  # N + 2 - d
         rates = [self.decay**number for number in below]
@@ -62,7 +62,7 @@ class ByDepth:
 
 
 def depths(paths: Sequence[str]) -> list[int]:
-    """Return the depth of each weight, in the order in which a model has them.
+    """Returns the depth of each weight, in the order in which a model has them.
 
     Weights between two layers, such as the final norm of an encoder, have the depth of the layer
     before. Layers of several stacks are numbered consecutively.

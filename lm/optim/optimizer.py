@@ -23,7 +23,7 @@ class LayerRates(Protocol):
     """Learning rates that differ by weight, such as `lm.optim.layer_rates.ByDepth`."""
 
     def __call__(self, paths: Sequence[str], step: Tensor) -> Sequence[Any]:
-        """Return the factor of each weight's learning rate at update `step`."""
+        """Returns the factor of each weight's learning rate at update `step`."""
 
 
 class Optimizer:
@@ -78,7 +78,7 @@ class Optimizer:
         self.averages: list[Any] = []
 
     def freeze(self, weights: Sequence[Any]) -> None:
-        """Make the weights that `frozen` names untrainable, before `build`.
+        """Makes the weights that `frozen` names untrainable, before `build`.
 
         Raises:
             UserError: it names none of them, or all.
@@ -95,7 +95,7 @@ class Optimizer:
             weight.trainable = False
 
     def build(self, weights: Sequence[Any]) -> None:
-        """Make the slots, and the averages as copies of the weights; called once."""
+        """Makes the slots, and the averages as copies of the weights; called once."""
         self.weights = list(weights)
         undecayed = [w for w in self.weights if re.search(self.undecayed, w.path.lower())]
         self.rule.exclude_from_weight_decay(var_list=undecayed)
@@ -107,7 +107,7 @@ class Optimizer:
         self.accumulation.build(self.weights)
 
     def restart_averages(self) -> None:
-        """Set the averages to the weights, after these were assigned."""
+        """Sets the averages to the weights, after these were assigned."""
         for mean, weight in zip(self.averages, self.weights, strict=False):
             mean.assign(ops.copy(weight.value))
 
@@ -133,7 +133,7 @@ class Optimizer:
         return ops.cast(self.rule.learning_rate, "float32")
 
     def apply(self, gradients: Sequence[Tensor], norm: Tensor) -> None:
-        """Update weights, slots and averages.
+        """Updates weights, slots and averages.
 
         Args:
             gradients: one per weight, in the order of `build`.
@@ -145,7 +145,7 @@ class Optimizer:
             mean.assign(mean + (1.0 - decay) * (weight - mean))
 
     def evaluated(self, loss: float) -> bool:
-        """Pass on the loss of an evaluation; return whether the mean of the weights starts.
+        """Passes on the loss of an evaluation; returns whether the mean of the weights starts.
 
         The Keras variables must hold the state.
         """
@@ -153,7 +153,7 @@ class Optimizer:
         return any([trigger.add(loss, update) for trigger in self.triggers])
 
     def rows_after(self, touched: Touched, norm: Tensor, rate: Tensor) -> list[Tensor]:
-        """Return the rows of a sparse table and of its slots after one update, [K, D] each.
+        """Returns the rows of a sparse table and of its slots after one update, [K, D] each.
 
         Args:
             touched: the rows before it, and their gradient, summed over repetitions.
@@ -165,18 +165,18 @@ class Optimizer:
         return self.sparse(table, slots, self._clipped(touched.gradient, norm), rate)
 
     def _decay(self) -> Any:
-        """Return the decay of the averages after the coming update."""
+        """Returns the decay of the averages after the coming update."""
         return self.average(self.rule.iterations.value) if callable(self.average) else self.average
 
     def _clipped(self, gradient: Tensor, norm: Tensor) -> Tensor:
-        """Return a gradient, scaled down if the global norm is too large."""
+        """Returns a gradient, scaled down if the global norm is too large."""
         if self.clip_norm is None:
             return gradient
         scale = self.clip_norm / ops.maximum(norm, self.clip_norm)
         return gradient * ops.cast(scale, gradient.dtype)
 
     def _update(self, gradients: Sequence[Tensor]) -> None:
-        """Apply the rule, each weight at its own rate."""
+        """Applies the rule, each weight at its own rate."""
         if not gradients:  # all trained variables are sparse tables; Keras would not count updates
             self.rule.iterations.assign_add(1)
             return
@@ -192,17 +192,17 @@ class Optimizer:
 
 
 def global_norm(squares: Sequence[Tensor]) -> Tensor:
-    """Return the global norm of gradients from their sums of squares."""
+    """Returns the global norm of gradients from their sums of squares."""
     return ops.sqrt(sum(squares))
 
 
 def squares(gradients: Sequence[Tensor]) -> list[Tensor]:
-    """Return the sum of squares of each gradient, in float32."""
+    """Returns the sum of squares of each gradient, in float32."""
     return [_sum(ops.square(ops.cast(g, "float32"))) for g in gradients]
 
 
 def _sum(x: Tensor) -> Tensor:
-    """Return the sum of a tensor; of a matrix by a product with ones.
+    """Returns the sum of a tensor; of a matrix by a product with ones.
 
     XLA on a CPU would sum a matrix in windows of 32 x 32, two to three times slower.
     """
@@ -212,7 +212,7 @@ def _sum(x: Tensor) -> Tensor:
 
 
 def _copy(weight: Any) -> Any:
-    """Return a new variable with the weight's value."""
+    """Returns a new variable with the weight's value."""
     with keras.name_scope("average"):
         name = weight.path.replace("/", "_")
         return keras.Variable(

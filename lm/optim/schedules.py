@@ -19,17 +19,17 @@ Schedule: TypeAlias = keras.optimizers.schedules.LearningRateSchedule
 
 
 def _float(step: Tensor) -> Tensor:
-    """Return the step as float32 (exact up to 2^24 updates)."""
+    """Returns the step as float32 (exact up to 2^24 updates)."""
     return ops.cast(step, "float32")
 
 
 def _ramp(step: Tensor, warmup_steps: int) -> Tensor:
-    """Return min(1, (step + 1) / warmup_steps); 1 without a warm-up."""
+    """Returns min(1, (step + 1) / warmup_steps); 1 without a warm-up."""
     return ops.minimum(1.0, (step + 1.0) / max(warmup_steps, 1))
 
 
 def _decay_fraction(step: Tensor, warmup_steps: int, steps: int) -> Tensor:
-    """Return the fraction of the decay: 0 until the end of the warm-up, 1 from `steps` on."""
+    """Returns the fraction of the decay: 0 until the end of the warm-up, 1 from `steps` on."""
     return ops.clip((step - warmup_steps) / max(steps - warmup_steps, 1), 0.0, 1.0)
 
 
@@ -45,7 +45,7 @@ class Constant(Schedule):
         self.value = value
 
     def __call__(self, step: Tensor) -> Tensor:
-        """Return the rate of update `step`."""
+        """Returns the rate of update `step`."""
         return ops.full((), self.value, dtype="float32")
 
 
@@ -71,7 +71,7 @@ class InverseSquareRoot(Schedule):
         self.warmup_steps = warmup_steps
 
     def __call__(self, step: Tensor) -> Tensor:
-        """Return the rate of update `step`."""
+        """Returns the rate of update `step`."""
         return self.factor * ops.rsqrt(ops.maximum(_float(step), float(self.warmup_steps)))
 
 
@@ -98,7 +98,7 @@ class Noam(Schedule):
         self.warmup_steps = warmup_steps
 
     def __call__(self, step: Tensor) -> Tensor:
-        """Return the rate of update `step`."""
+        """Returns the rate of update `step`."""
         t = _float(step) + 1.0
         return self.scale * ops.minimum(ops.rsqrt(t), t * self.warmup_steps**-1.5)
 
@@ -107,7 +107,7 @@ class Noam(Schedule):
 def noam_peak(
     *, hidden_dim: PositiveInt, warmup_steps: PositiveInt = 8000, factor: NonNegativeFloat = 2.0
 ) -> float:
-    """Return the peak rate of `Noam`, for schedules that decay from it otherwise.
+    """Returns the peak rate of `Noam`, for schedules that decay from it otherwise.
 
     >>> round(noam_peak(hidden_dim=512), 6)
     0.000988
@@ -139,7 +139,7 @@ class Linear(Schedule):
         self.peak, self.steps, self.floor, self.warmup_steps = peak, steps, floor, warmup_steps
 
     def __call__(self, step: Tensor) -> Tensor:
-        """Return the rate of update `step`."""
+        """Returns the rate of update `step`."""
         step = _float(step)
         decay = 1.0 - _decay_fraction(step, self.warmup_steps, self.steps)
         rate = self.floor + (self.peak - self.floor) * decay
@@ -174,7 +174,7 @@ class Cosine(Schedule):
         self.decay_from = warmup_steps + hold_steps
 
     def __call__(self, step: Tensor) -> Tensor:
-        """Return the rate of update `step`."""
+        """Returns the rate of update `step`."""
         step = _float(step)
         cosine = ops.cos(math.pi * _decay_fraction(step, self.decay_from, self.steps))
         rate = self.floor + 0.5 * (self.peak - self.floor) * (1.0 + cosine)
@@ -204,7 +204,7 @@ class Halving(Schedule):
         self.peak, self.hold_steps, self.period = peak, hold_steps, period
 
     def __call__(self, step: Tensor) -> Tensor:
-        """Return the rate of update `step`."""
+        """Returns the rate of update `step`."""
         halvings = ops.floor((_float(step) - self.hold_steps) / self.period) + 1.0
         return self.peak * ops.power(0.5, ops.maximum(halvings, 0.0))
 
@@ -223,5 +223,5 @@ class Warmup(Schedule):
         self.steps = steps
 
     def __call__(self, step: Tensor) -> Tensor:
-        """Return the rate of update `step`."""
+        """Returns the rate of update `step`."""
         return self.schedule(step) * _ramp(_float(step), self.steps)

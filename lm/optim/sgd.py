@@ -21,7 +21,7 @@ def sgd(
     clip_norm: NonNegativeFloat | None = None,
     average: Average | None = None,
 ) -> Optimizer:
-    """Return gradient descent: w <- w - lr * (g + weight_decay * w).
+    """Returns gradient descent: w <- w - lr * (g + weight_decay * w).
 
     With momentum v <- momentum * v - lr * g stands for -lr * g.
 
@@ -49,6 +49,6 @@ class SparseDescent:
     def __call__(
         self, rows: Tensor, slots: Sequence[Tensor], gradient: Tensor, rate: Tensor
     ) -> list[Tensor]:
-        """Return the new rows."""
+        """Returns the new rows."""
         del slots
         return [rows - rate * gradient]

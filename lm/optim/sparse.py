@@ -20,7 +20,7 @@ class SparseRule(Protocol):
     def __call__(
         self, rows: Tensor, slots: Sequence[Tensor], gradient: Tensor, rate: Tensor
     ) -> list[Tensor]:
-        """Return the new rows and slots, [K, D] each."""
+        """Returns the new rows and slots, [K, D] each."""
 
 
 class Touched(NamedTuple):
@@ -37,12 +37,12 @@ class Touched(NamedTuple):
     gradient: Tensor
 
     def summed(self) -> "Touched":
-        """Return the same with gradients summed over repetitions of a row, [K, D]."""
+        """Returns the same with gradients summed over repetitions of a row, [K, D]."""
         same = ops.cast(ops.equal(self.ids[:, None], self.ids[None]), self.gradient.dtype)  # [K, K]
         return self._replace(gradient=ops.matmul(same, self.gradient))
 
     def distinct(self) -> Tensor:
-        """Return the summed gradients at the first occurrence of each row, elsewhere 0, [K, D]."""
+        """Returns the summed gradients at the first occurrence of each row, elsewhere 0, [K, D]."""
         same = ops.equal(self.ids[:, None], self.ids[None])
         first = ops.cast(ops.argmax(same, axis=1), "int32")
         is_first = first == ops.arange(self.ids.shape[0], dtype="int32")

@@ -47,7 +47,7 @@ class Finding(NamedTuple):
 
 
 def examine(workdir: str = "runs") -> Iterator[Finding]:
-    """Yield a finding per row of `lm doctor`.
+    """Yields a finding per row of `lm doctor`.
 
     Args:
         workdir: the folder for run folders.
@@ -64,19 +64,19 @@ def examine(workdir: str = "runs") -> Iterator[Finding]:
 
 
 def python() -> Finding:
-    """Check the interpreter."""
+    """Checks the interpreter."""
     found = platform.python_version()
-    wanted = str(metadata.metadata("seqlm")["Requires-Python"])
+    required = str(metadata.metadata("seqlm")["Requires-Python"])
     from packaging.specifiers import SpecifierSet
 
-    is_fit = SpecifierSet(wanted).contains(found)
+    is_fit = SpecifierSet(required).contains(found)
     return Finding(
-        "Python", GOOD if is_fit else BAD, found, "" if is_fit else f"take Python {wanted}"
+        "Python", GOOD if is_fit else BAD, found, "" if is_fit else f"take Python {required}"
     )
 
 
 def packages() -> Iterator[Finding]:
-    """Check that every required distribution is installed in a version that fits."""
+    """Checks that every required distribution is installed in a version that fits."""
     from packaging.requirements import Requirement
 
     for text in metadata.requires("seqlm") or []:
@@ -92,7 +92,7 @@ def packages() -> Iterator[Finding]:
 
 
 def rivals() -> Iterator[Finding]:
-    """Check distributions that install the same files: which ones are on disk?"""
+    """Checks distributions that install the same files: which ones are on disk?"""
     for group in RIVALS:
         present = [name for name in group if version(name)]
         for left, right in combinations(present, 2):
@@ -100,7 +100,7 @@ def rivals() -> Iterator[Finding]:
 
 
 def _rivalry(left: str, right: str) -> Finding:
-    """Compare the files that two distributions record with those on the disk."""
+    """Compares the files that two distributions record with those on the disk."""
     matching = {name: 0 for name in (left, right)}
     recorded = {name: _recorded_hashes(name) for name in matching}
     disputed = [
@@ -125,7 +125,7 @@ def _rivalry(left: str, right: str) -> Finding:
 
 
 def devices() -> Iterator[Finding]:
-    """Check processors and accelerators, and whether the engine can use them."""
+    """Checks processors and accelerators, and whether the engine can use them."""
     yield Finding("cores", GOOD, str(len(os.sched_getaffinity(0))))
     engine = os.environ.get("KERAS_BACKEND", "tensorflow")
     is_known = engine in ("tensorflow", "jax")
@@ -144,7 +144,7 @@ def devices() -> Iterator[Finding]:
 
 
 def jax_sums() -> Finding:
-    """Check that JAX computes correct sums on a CPU; see `lm.xla_flags`."""
+    """Checks that JAX computes correct sums on a CPU; see `lm.xla_flags`."""
     code = "import lm.xla_flags as x; found, right = x.published_case(); print(found, right)"
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -166,7 +166,7 @@ def jax_sums() -> Finding:
 
 
 def data_sets() -> Finding:
-    """Check the folder of local data sets."""
+    """Checks the folder of local data sets."""
     folder = files.data_dir()
     if folder.is_dir() and os.access(folder, os.R_OK | os.X_OK):
         return Finding("data sets", GOOD, f"{folder} ({len(list(folder.iterdir()))} entries)")
@@ -175,7 +175,7 @@ def data_sets() -> Finding:
 
 
 def writable(name: str, folder: Path) -> Finding:
-    """Check that a folder can be written or created."""
+    """Checks that a folder can be written or created."""
     existing = _existing(folder)
     try:
         with tempfile.NamedTemporaryFile(dir=existing) as file:
@@ -190,7 +190,7 @@ def writable(name: str, folder: Path) -> Finding:
 
 
 def disk(name: str, folder: Path, needed: int = 0) -> Finding:
-    """Check the free disk space for a folder.
+    """Checks the free disk space for a folder.
 
     Args:
         name: of the folder.
@@ -208,18 +208,18 @@ def disk(name: str, folder: Path, needed: int = 0) -> Finding:
 
 
 def _existing(folder: Path) -> Path:
-    """Return the folder, or its nearest existing parent."""
+    """Returns the folder, or its nearest existing parent."""
     folder = folder.expanduser().absolute()
     return next(path for path in (folder, *folder.parents) if path.is_dir())
 
 
 def _distributions() -> list[str]:
-    """Return the names of all installed distributions."""
+    """Returns the names of all installed distributions."""
     return [str(found.name).lower() for found in metadata.distributions() if found.name]
 
 
 def _recorded_hashes(name: str) -> dict[Path, str]:
-    """Return file -> recorded hash of the Python files of a distribution."""
+    """Returns file -> recorded hash of the Python files of a distribution."""
     found = metadata.distribution(name)
     return {
         Path(str(path.locate())): path.hash.value
@@ -229,7 +229,7 @@ def _recorded_hashes(name: str) -> dict[Path, str]:
 
 
 def _record_hash(path: Path) -> str:
-    """Return the hash of a file as installers record it; empty if it does not exist."""
+    """Returns the hash of a file as installers record it; empty if it does not exist."""
     try:
         digest = hashlib.sha256(path.read_bytes()).digest()
     except OSError:

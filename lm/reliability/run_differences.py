@@ -33,7 +33,7 @@ class RunComparison(NamedTuple):
 
 
 def compare_runs(left: Path, right: Path) -> RunComparison:
-    """Compare two finished runs.
+    """Compares two finished runs.
 
     Args:
         left: a run folder.
@@ -56,7 +56,7 @@ def compare_runs(left: Path, right: Path) -> RunComparison:
 
 
 def _checkpoints(left: Path, right: Path) -> tuple[int, list[str]]:
-    """Return the number of tensors of two checkpoints, and their differences."""
+    """Returns the number of tensors of two checkpoints, and their differences."""
     manifests = verify(left), verify(right)
     batches = [manifest.metadata.get("batches") for manifest in manifests]
     found = [] if batches[0] == batches[1] else ["the batches consumed are not the same"]
@@ -76,7 +76,7 @@ def _checkpoints(left: Path, right: Path) -> tuple[int, list[str]]:
 
 
 def _difference(a: np.ndarray, b: np.ndarray) -> str:
-    """Return where two arrays differ; "" if they are equal bit for bit."""
+    """Returns where two arrays differ; "" if they are equal bit for bit."""
     if a.dtype != b.dtype or a.shape != b.shape:
         return f"{a.dtype} {list(a.shape)} and {b.dtype} {list(b.shape)}"
     if a.tobytes() == b.tobytes():
@@ -92,7 +92,7 @@ def _difference(a: np.ndarray, b: np.ndarray) -> str:
 
 
 def _metrics(folder: Path) -> dict[str, Any]:
-    """Return "step, split, task: name" -> value for all rows, without the times."""
+    """Returns "step, split, task: name" -> value for all rows, without the times."""
     found = {}
     for row in rows(folder / METRICS):
         label = ", ".join(str(row[key]) for key in ("step", "split", "task") if key in row)
@@ -103,12 +103,12 @@ def _metrics(folder: Path) -> dict[str, Any]:
 
 
 def _samples(folder: Path) -> dict[str, str]:
-    """Return file name -> text."""
+    """Returns file name -> text."""
     return {path.name: path.read_text() for path in sorted((folder / SAMPLES).glob("*.txt"))}
 
 
 def _differing(what: str, a: dict[str, Any], b: dict[str, Any]) -> Iterator[str]:
-    """Yield a line for each name whose values differ."""
+    """Yields a line for each name whose values differ."""
     for name in sorted({*a, *b}):
         if name not in a or name not in b:
             yield f"{what} {name} is only in one run"
@@ -117,5 +117,5 @@ def _differing(what: str, a: dict[str, Any], b: dict[str, Any]) -> Iterator[str]
 
 
 def _is_nan(value: Any) -> bool:
-    """Return whether a value is NaN."""
+    """Returns whether a value is NaN."""
     return isinstance(value, float) and math.isnan(value)

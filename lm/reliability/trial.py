@@ -37,7 +37,7 @@ def verify_resume(
     seed: int,
     log: Callable[[str], None],
 ) -> Trial:
-    """Train twice with the same command, once killed at random moments, and compare.
+    """Trains twice with the same command, once killed at random moments, and compares.
 
     Args:
         flags: of `lm train`, without --workdir.
@@ -71,7 +71,7 @@ def verify_resume(
 
 
 def _bindings(steps: int, kills: int) -> list[str]:
-    """Return bindings for a short run with frequent saves and evaluations."""
+    """Returns bindings for a short run with frequent saves and evaluations."""
     save = max(1, steps // (2 * kills + 2))
     return [
         f"--gin.TRAIN_STEPS={steps}",
@@ -82,7 +82,7 @@ def _bindings(steps: int, kills: int) -> list[str]:
 
 
 def _run(command: list[str], workdir: Path) -> None:
-    """Run the command to its end."""
+    """Runs the command to its end."""
     with _log_file(workdir).open("ab") as log:
         words = [*command, f"--workdir={workdir}"]
         status = subprocess.run(words, stdout=log, stderr=log, check=False).returncode
@@ -91,7 +91,7 @@ def _run(command: list[str], workdir: Path) -> None:
 
 
 def _kill(command: list[str], workdir: Path, goal: int, rng: random.Random) -> int | None:
-    """Run the command, kill it shortly after `goal` steps, and return the last step it finished.
+    """Runs the command, kills it shortly after `goal` steps, and returns the last step it finished.
 
     Returns:
         None if it finished first.
@@ -113,18 +113,18 @@ def _kill(command: list[str], workdir: Path, goal: int, rng: random.Random) -> i
 
 
 def _reached(workdir: Path) -> tuple[int, int, int]:
-    """Return the last step, the steps of the last process, and the number of processes."""
+    """Returns the last step, the steps of the last process, and the number of processes."""
     lines = attempts(workdir) if workdir.exists() else []
     return (lines[-1]["step"], lines[-1]["executed"], len(lines)) if lines else (0, 0, 0)
 
 
 def _failed(workdir: Path, status: int) -> UserError:
-    """Return the error for a failed run, with the last line of its output."""
+    """Returns the error for a failed run, with the last line of its output."""
     lines = _log_file(workdir).read_text(errors="replace").split("\n")
     last = next((line for line in reversed(lines) if "error" in line), "")
     return UserError(f"lm train ended with {status}: {last.removeprefix('lm: error: ')}")
 
 
 def _log_file(workdir: Path) -> Path:
-    """Return the file of a run's output."""
+    """Returns the file of a run's output."""
     return workdir.with_suffix(".log")

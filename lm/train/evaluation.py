@@ -13,7 +13,7 @@ from lm.errors import ConfigError
 from lm.inference.generate import Generated, generate
 from lm.inference.trained import Trained
 from lm.likelihood import bits, perplexity
-from lm.objectives.objective import predicts_whole_texts
+from lm.objectives.objective import predicts_every_token
 from lm.parts import part
 from lm.ranges import PositiveInt
 from lm.types import Batch
@@ -64,11 +64,11 @@ class Evaluation:
         self.batches = {n: data(mixture_or_task_name=n, split=split) for n in names}
 
     def __call__(self, engine: Engine) -> Iterator[TaskMetrics]:
-        """Yield the metrics of each task with the engine's weights."""
+        """Yields the metrics of each task with the engine's weights."""
         for task, batches in self.batches.items():
             sums = total(engine, islice(batches, self.steps))
-            is_whole = self.steps is None and predicts_whole_texts(engine.program.objective)
-            size = text_bytes(batches) if is_whole else None
+            covers_split = self.steps is None and predicts_every_token(engine.program.objective)
+            size = text_bytes(batches) if covers_split else None
             yield TaskMetrics(task, self.split, metrics(sums, size))
 
 
@@ -121,7 +121,7 @@ class LabelEvaluation:
         }
 
     def __call__(self, engine: Engine) -> Iterator[TaskMetrics]:
-        """Yield the metrics of each task with the engine's weights."""
+        """Yields the metrics of each task with the engine's weights."""
         for name, (task, batches) in self.tasks.items():
             found = list(engine.predictions(batches))
             values = means(added(terms for terms, _ in found))
@@ -186,7 +186,7 @@ class TextEvaluation:
         self._trained: dict[str, Trained] = {}
 
     def __call__(self, engine: Engine) -> Iterator[TaskMetrics]:
-        """Yield the metrics of each task."""
+        """Yields the metrics of each task."""
         from lm.inference.evaluate import prompts
 
         engine.pull()
@@ -199,7 +199,7 @@ class TextEvaluation:
             yield TaskMetrics(task.name, task.split, values, self._score(task.name, values))
 
     def _made(self, task: Any, objective: Any) -> Trained:
-        """Return the model wrapped for a task; cached, since it holds the compiled functions."""
+        """Returns the model wrapped for a task; cached, since it holds the compiled functions."""
         if task.name not in self._trained:
             features = task.task.output_features
             self._trained[task.name] = Trained(
@@ -208,7 +208,7 @@ class TextEvaluation:
         return self._trained[task.name]
 
     def _score(self, task: str, values: Mapping[str, float]) -> float:
-        """Return the decisive metric."""
+        """Returns the decisive metric."""
         name = self.decisive or next(iter(values))
         if name not in values:
             raise ConfigError(
@@ -218,12 +218,12 @@ class TextEvaluation:
 
 
 def total(engine: Engine, batches: Iterable[Batch]) -> dict[str, tuple[float, float]]:
-    """Return name -> (total, weight) over all batches, in order."""
+    """Returns name -> (total, weight) over all batches, in order."""
     return added(engine.evaluations(batches))
 
 
 def added(found: Iterable[Ratios]) -> dict[str, tuple[float, float]]:
-    """Return name -> (total, weight) over the terms of batches, added in float64."""
+    """Returns name -> (total, weight) over the terms of batches, added in float64."""
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     for terms in found:
         for name, ratio in terms.items():
@@ -235,7 +235,7 @@ def added(found: Iterable[Ratios]) -> dict[str, tuple[float, float]]:
 def metrics(
     sums: Mapping[str, tuple[float, float]], text_size: int | None = None
 ) -> dict[str, float]:
-    """Return the means, the perplexity and, where the size of the text is known, bits per byte.
+    """Returns the means, the perplexity and, where the size of the text is known, bits per byte.
 
     Args:
         sums: name -> (total, weight); cross entropies in nats.
@@ -255,12 +255,12 @@ def metrics(
 
 
 def means(sums: Mapping[str, tuple[float, float]]) -> dict[str, float]:
-    """Return name -> total / weight; NaN if the weight is 0."""
+    """Returns name -> total / weight; NaN if the weight is 0."""
     return {n: total / weight if weight else math.nan for n, (total, weight) in sums.items()}
 
 
 def text_bytes(batches: Any) -> int | None:
-    """Return the size of the targets' text in bytes.
+    """Returns the size of the targets' text in bytes.
 
     None if the task does not keep the text, or if a target is truncated: then the cross entropy is
     that of a part of the text.

@@ -1,4 +1,4 @@
-"""Goodput: the share of a run's time spent in useful steps, over all restarts.
+"""Goodput: the fraction of a run's time spent in useful steps, over all restarts.
 
 `attempts.jsonl` in the run folder has one line per process, overwritten in place after every step,
 so that the counts of a killed process survive. A step is useful if no later process repeated it.
@@ -55,7 +55,7 @@ class Goodput:
         self._write()
 
     def advance(self, seconds: Mapping[str, float]) -> None:
-        """Count one step.
+        """Counts one step.
 
         Args:
             seconds: name -> time so far that is not spent in steps.
@@ -67,11 +67,11 @@ class Goodput:
         self._write()
 
     def shares(self) -> dict[str, float]:
-        """Return the shares of the run so far; see `shares`."""
+        """Returns the shares of the run so far; see `shares`."""
         return shares([*self._before, self._line])
 
     def close(self) -> None:
-        """Close the file."""
+        """Closes the file."""
         os.close(self._file)
 
     def _write(self) -> None:
@@ -81,14 +81,14 @@ class Goodput:
 
 
 def attempts(workdir: Path) -> list[dict[str, Any]]:
-    """Return the records of the processes that trained a run, up to the first broken line."""
+    """Returns the records of the processes that trained a run, up to the first broken line."""
     path = workdir / ATTEMPTS
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     return list(itertools.takewhile(bool, map(_attempt, lines)))
 
 
 def _attempt(line: bytes) -> dict[str, Any]:
-    """Return a line as a record; empty if it is broken."""
+    """Returns a line as a record; empty if it is broken."""
     try:
         found = json.loads(line) if len(line) == WIDTH else {}
     except (ValueError, RecursionError):
@@ -97,15 +97,15 @@ def _attempt(line: bytes) -> dict[str, Any]:
 
 
 def shares(lines: list[dict[str, Any]]) -> dict[str, float]:
-    """Return step counts, and shares of the total time of all processes.
+    """Returns step counts, and fractions of the total time of all processes.
 
     Args:
         lines: of `attempts`.
 
     Returns:
-        `executed` and `useful`: numbers of steps. `goodput` and `repeated`: shares of the time
+        `executed` and `useful`: numbers of steps. `goodput` and `repeated`: fractions of the time
         spent in useful and in repeated steps. `start`, `compilation`, `evaluate`, `checkpoint` and
-        `input`: shares of the time outside steps. `down`: seconds between processes, not part of
+        `input`: fractions of the time outside steps. `down`: seconds between processes, not part of
         the total.
 
     Example:
@@ -139,7 +139,7 @@ def shares(lines: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def format_goodput(found: Mapping[str, float]) -> str:
-    """Return the shares as one line.
+    """Returns the shares as one line.
 
     Example:
         >>> found = {"executed": 50, "useful": 40, "goodput": 0.5, "repeated": 0.25, "down": 5.0}
@@ -178,7 +178,7 @@ class Clock:
 
     @contextlib.contextmanager
     def exclude(self, name: str) -> Iterator[None]:
-        """Exclude the time of the body from the window; with an empty name, count it as a step."""
+        """Excludes the time of the body from the window; an empty name counts it as a step."""
         start = time.perf_counter()
         yield
         seconds = time.perf_counter() - start
@@ -194,7 +194,7 @@ class Clock:
             self._steps += 1
 
     def window(self, *, waited: float) -> dict[str, float]:
-        """Return the rates since the last call and start a new window.
+        """Returns the rates since the last call and starts a new window.
 
         Args:
             waited: total seconds that the run has waited for data.
@@ -211,7 +211,7 @@ class Clock:
         return rates
 
     def _start_window(self, *, waited: float) -> None:
-        """Start a window."""
+        """Starts a window."""
         self._start = time.perf_counter()
         self._excluded = 0.0
         self._steps = 0
@@ -219,7 +219,7 @@ class Clock:
 
 
 def age() -> float:
-    """Return the seconds since this process was started, imports included."""
+    """Returns the seconds since this process was started, imports included."""
     try:
         # The process name in brackets may contain blanks; the start time, in ticks since boot, is
         # the 20th field after it.

@@ -71,7 +71,7 @@ class Guard:
         return self.in_row == 0
 
     def check(self, step: Step, *, wait: bool) -> bool:
-        """Read the outcomes of earlier steps; return whether the state was rolled back.
+        """Reads the outcomes of earlier steps; returns whether the state was rolled back.
 
         Args:
             step: the newest step.
@@ -97,7 +97,7 @@ class Guard:
         return True
 
     def roll_back(self, reason: str) -> None:
-        """Restore the state of the last good checkpoint; step and data do not move back.
+        """Restores the state of the last good checkpoint; step and data do not move back.
 
         Args:
             reason: for the log line.
@@ -121,14 +121,14 @@ class Guard:
         self.log(f"{reason}; rolled back to the state of step {manifest.step}, past these batches")
 
     def _save(self, step: Step) -> None:
-        """Save the batch of a skipped update and log the cause."""
+        """Saves the batch of a skipped update and logs the cause."""
         skipped = self._skipped(step)
         path = skipped_batch.write(self._workdir, skipped)
         cause = skipped_batch.format_cause(skipped)
         self.log(f"step {step.number}: update skipped: {cause}; batch saved in {path}")
 
     def _reason(self, step: Step) -> str:
-        """Describe the last skipped batch: its terms and the first non-finite tensors."""
+        """Describes the last skipped batch: its terms and the first non-finite tensors."""
         self.engine.pull()
         layers = skipped_batch.not_finite_layers(self.engine.program, step.batch)
         cause = skipped_batch.format_cause(self._skipped(step), layers)
@@ -140,7 +140,7 @@ class Guard:
         )
 
     def _restore(self, folder: Path) -> None:
-        """Restore a checkpoint; the counts of skipped updates and rollbacks are kept."""
+        """Restores a checkpoint; the counts of skipped updates and rollbacks are kept."""
         skipped, rollbacks = self._count("skipped"), self._count("rollbacks")
         program = self.engine.program
         state.restore(program, folder)
@@ -151,12 +151,12 @@ class Guard:
         self.in_row = 0
 
     def _skipped(self, step: Step) -> SkippedBatch:
-        """Return the batch of a skipped update with its outcome."""
+        """Returns the batch of a skipped update with its outcome."""
         paths = self.engine.program.paths
         return skipped_batch.from_outcome(step.number, step.batch, step.outcome, paths)
 
     def _count(self, name: str) -> int:
-        """Return a count of the meter; the engine must have been pulled."""
+        """Returns a count of the meter; the engine must have been pulled."""
         return int(np.asarray(self.engine.program.meter.counters[name].value))
 
     @property
@@ -165,6 +165,6 @@ class Guard:
 
 
 def _barrier(reason: str) -> None:
-    """Wait for the other processes, if there are any."""
+    """Waits for the other processes, if there are any."""
     if keras.backend.backend() == "jax" and cluster.count() > 1:
         cluster.barrier(reason)

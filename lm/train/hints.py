@@ -26,7 +26,7 @@ class Machine(NamedTuple):
     Attributes:
         is_accelerator: whether a GPU or TPU is used.
         has_bfloat16_units: whether it has hardware units for bfloat16.
-        peak_share: peak memory use as a share of its memory; None if unknown.
+        peak_share: peak memory use as a fraction of its memory; None if unknown.
     """
 
     is_accelerator: bool
@@ -35,7 +35,7 @@ class Machine(NamedTuple):
 
     @classmethod
     def here(cls) -> "Machine":
-        """Return the properties of this machine."""
+        """Returns the properties of this machine."""
         return cls(device.is_accelerator(), device.has_bfloat16_units(), memory.peak_share())
 
 
@@ -50,7 +50,7 @@ class Padding:
         self.sizes: dict[str, list[np.ndarray]] = {}
 
     def add(self, batch: Batch) -> None:
-        """Count a batch."""
+        """Counts a batch."""
         for name, x in batch.items():
             if name.endswith(_SEGMENTS) and x.ndim > 1:
                 x = x.reshape(-1, x.shape[-1])  # a row may have several texts, [B, n, T]
@@ -59,7 +59,7 @@ class Padding:
                 self.sizes.setdefault(name.removesuffix(_SEGMENTS), []).append(rows)
 
     def hints(self) -> Iterator[str]:
-        """Yield advice for every side of which a quarter or more is padding."""
+        """Yields advice for every side of which a quarter or more is padding."""
         for side, parts in self.sizes.items():
             widths, used, segments = np.concatenate(parts).T
             share = 1 - used.sum() / widths.sum()
@@ -73,7 +73,7 @@ class Padding:
 
 
 def _buckets(width: int, used: np.ndarray) -> str:
-    """Return advice to use length buckets, if they would save enough; rows have one example."""
+    """Returns advice to use length buckets, if they would save enough; rows have one example."""
     buckets = [width // 4, width // 2]
     edges = np.array([*buckets, width])
     saved = 1 - edges[np.searchsorted(edges, used)].mean() / width
@@ -86,7 +86,7 @@ def _buckets(width: int, used: np.ndarray) -> str:
 
 
 def bfloat16_hint(policy: str, machine: Machine) -> Iterator[str]:
-    """Yield advice to change the precision, if it would be faster."""
+    """Yields advice to change the precision, if it would be faster."""
     if policy == "float32" and machine.has_bfloat16_units:
         yield (
             "this device has bfloat16 units: DTYPE_POLICY = 'mixed_bfloat16' is faster and takes "
@@ -97,7 +97,7 @@ def bfloat16_hint(policy: str, machine: Machine) -> Iterator[str]:
 
 
 def batch_hint(batch: Batch, machine: Machine) -> Iterator[str]:
-    """Yield advice to use a larger batch, if it would be faster."""
+    """Yields advice to use a larger batch, if it would be faster."""
     rows, share = len(next(iter(batch.values()))), machine.peak_share
     tokens = max((x.size for name, x in batch.items() if name.endswith(_SEGMENTS)), default=0)
     if share is not None and share < _LITTLE_MEMORY:
@@ -129,13 +129,13 @@ class Hints:
         self._batch: Batch | None = None
 
     def add(self, batch: Batch) -> None:
-        """Count a batch of the first window."""
+        """Counts a batch of the first window."""
         if not self._is_given:
             self._padding.add(batch)
             self._batch = batch
 
     def take(self, policy: str | None = None, machine: Machine | None = None) -> Sequence[str]:
-        """Return the hints at the first call, nothing later.
+        """Returns the hints at the first call, nothing later.
 
         Args:
             policy: Keras' dtype policy; by default the current one.

@@ -34,7 +34,7 @@ class Logger(Protocol):
     """
 
     def open(self, workdir: Path, start: StartPoint) -> None:
-        """Start, or continue after an interruption.
+        """Starts, or continues after an interruption.
 
         Args:
             workdir: the run folder.
@@ -43,7 +43,7 @@ class Logger(Protocol):
         """
 
     def log(self, row: Row) -> None:
-        """Write one row."""
+        """Writes one row."""
 
     def close(self) -> None:
-        """Close: the run has ended or was interrupted."""
+        """Closes: the run has ended or was interrupted."""

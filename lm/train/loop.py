@@ -47,7 +47,7 @@ class Plan(NamedTuple):
     max_rollbacks: int
 
     def is_due(self, step: int, period: int) -> bool:
-        """Return whether a step is a multiple of the period or the last one."""
+        """Returns whether a step is a multiple of the period or the last one."""
         return step % period == 0 or step == self.end
 
 
@@ -74,7 +74,7 @@ class Patience:
 
     @classmethod
     def resumed(cls, limit: int | None, state: Mapping[str, Any] | None) -> "Patience":
-        """Return the patience of a resumed run, or of a new one if there is no state."""
+        """Returns the patience of a resumed run, or of a new one if there is no state."""
         return cls(limit, **(state or {}))
 
     @property
@@ -83,7 +83,7 @@ class Patience:
         return self.limit is not None and self.waited >= self.limit
 
     def add(self, metric: float | None) -> None:
-        """Count an evaluation; lower metrics are better, None and NaN never are."""
+        """Counts an evaluation; lower metrics are better, None and NaN never are."""
         best = math.inf if self.best is None else self.best
         if metric is not None and metric < best:
             self.best, self.waited = metric, 0
@@ -91,7 +91,7 @@ class Patience:
             self.waited += 1
 
     def state(self) -> dict[str, Any]:
-        """Return the state for a checkpoint, as plain JSON."""
+        """Returns the state for a checkpoint, as plain JSON."""
         return {"best": self.best, "waited": self.waited}
 
     def __str__(self) -> str:
@@ -150,7 +150,7 @@ class Loop:
         )
 
     def run(self, step: int, signals: StopSignals, *, is_evaluated: bool = True) -> None:
-        """Train from a step to the end, or until a signal.
+        """Trains from a step to the end, or until a signal.
 
         Args:
             step: the current step of engine and data.
@@ -186,7 +186,7 @@ class Loop:
             self.reporter.log(note)
 
     def _note(self, first: int, step: int) -> str:
-        """Return what is to be said at the end of an attempt, its first and last step given."""
+        """Returns what is to be said at the end of an attempt, its first and last step given."""
         if self.patience.is_over:
             return f"ended at step {step}: {self.patience}"
         if step == first:
@@ -196,7 +196,7 @@ class Loop:
         return ""
 
     def _first_step(self, number: int, batch: Batch) -> Outcome:
-        """Do the first step of this process; log that it compiles and how long that took."""
+        """Does the first step of this process; logs that it compiles and how long that took."""
         self.reporter.log("compiling the training step: the first step takes longer than others")
         started = time.monotonic()
         outcome = self.engine.step(batch)
@@ -206,7 +206,7 @@ class Loop:
         return outcome
 
     def _after(self, done: Step, signals: StopSignals) -> None:
-        """Do what is due after a step."""
+        """Does what is due after a step."""
         step, stop = done.number, signals.received is not None
         periods = (self.plan.log, self.plan.evaluate, self.plan.save)
         log, evaluate, save = (self.plan.is_due(step, period) for period in periods)
@@ -217,7 +217,7 @@ class Loop:
         self._finish(step, signals, evaluate=evaluate, save=save or rolled_back)
 
     def _finish(self, step: int, signals: StopSignals, *, evaluate: bool, save: bool) -> None:
-        """Evaluate and save; after a signal save at once, without waiting for the evaluation."""
+        """Evaluates and saves; after a signal saves at once, without waiting for the evaluation."""
         metric = None
         if evaluate:
             with contextlib.suppress(Stopped):
@@ -234,13 +234,13 @@ class Loop:
             raise SystemExit(signals.exit_code)
 
     def _log(self, step: int) -> None:
-        """Report the means of the log window."""
+        """Reports the means of the log window."""
         self.reporter.log_training(step, self.engine.logs(), waited=self.data.wait_seconds)
         for hint in self.hints.take():
             self.reporter.log(f"hint: {hint}")
 
     def _evaluate(self, step: int, signals: StopSignals) -> float | None:
-        """Run and report all evaluations; return the metric that decides the best checkpoint.
+        """Runs and reports all evaluations; returns the metric that decides the best checkpoint.
 
         Raises:
             Stopped: a signal came between two batches; nothing is reported.
@@ -261,7 +261,7 @@ class Loop:
         return next((value for task in found if (value := decisive(task)) is not None), None)
 
     def _tell_optimizer(self, metric: float | None) -> None:
-        """Pass the loss of an evaluation to an optimizer that depends on it."""
+        """Passes the loss of an evaluation to an optimizer that depends on it."""
         optimizer = self.engine.program.optimizer
         if metric is not None and optimizer.triggers:
             self.engine.pull()
@@ -269,7 +269,7 @@ class Loop:
                 self.reporter.log("the loss is no longer falling: the mean of the weights begins")
 
     def _save(self, step: int, *, metric: float | None, is_evaluated: bool = True) -> None:
-        """Pass the training state to the store, which writes it in the background."""
+        """Passes the training state to the store, which writes it in the background."""
         with self.reporter.clock.exclude("checkpoint"):
             rows = self.reporter.flush()
             self.engine.pull()
@@ -293,7 +293,7 @@ class Loop:
             )
 
     def _arrays(self, step: int) -> dict[str, dict[str, np.ndarray]]:
-        """Return the training state; roll back if an update made it non-finite."""
+        """Returns the training state; rolls back if an update made it non-finite."""
         try:
             return state.arrays(self.engine.program)
         except state.NotFiniteError as error:
@@ -304,7 +304,7 @@ class Loop:
 
 
 def decisive(found: TaskMetrics) -> float | None:
-    """Return the value that is lowest at the best checkpoint: minus the task's score, or the loss.
+    """Returns the value that is lowest at the best checkpoint: minus the task's score, or the loss.
 
     Example:
         >>> decisive(TaskMetrics("lm", "validation", {"loss": 2.5}))

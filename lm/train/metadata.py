@@ -53,7 +53,7 @@ LM = Path(config.__file__).parents[1]
 
 
 def run_metadata(data: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metadata that this process stores in the manifests of its checkpoints.
+    """Returns the metadata that this process stores in the manifests of its checkpoints.
 
     Args:
         data: the fingerprint of the data.
@@ -73,7 +73,7 @@ def run_metadata(data: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[s
 
 
 def configuration() -> dict[str, str]:
-    """Return binding -> value of all settings that affect the weights; empty without gin."""
+    """Returns binding -> value of all settings that affect the weights; empty without gin."""
     try:
         bindings = config.loaded().bindings
     except ConfigError:
@@ -82,7 +82,7 @@ def configuration() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Return what must match for equal bits: engine, versions, processor, environment."""
+    """Returns what must match for equal bits: engine, versions, processor, environment."""
     return {
         "engine": keras.backend.backend(),
         "python": platform.python_version(),
@@ -96,13 +96,13 @@ def machine() -> dict[str, Any]:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment variables that affect results."""
+    """Returns the environment variables that affect results."""
     found = {name: without_cache(os.environ.get(name, "")) for name in ENVIRONMENT}
     return {name: value for name, value in found.items() if value}
 
 
 def format_machine(found: Mapping[str, Any]) -> str:
-    """Return a line that describes the machine on which results are reproducible bit for bit.
+    """Returns a line that describes the machine on which results are reproducible bit for bit.
 
     Args:
         found: of `machine`.
@@ -120,13 +120,13 @@ def format_machine(found: Mapping[str, Any]) -> str:
 
 
 def digest(value: Any) -> str:
-    """Return the first 16 hexadecimal digits of the hash of plain JSON."""
+    """Returns the first 16 hexadecimal digits of the hash of plain JSON."""
     text = json.dumps(value, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return name -> (old, new) of the entries that differ; "-" marks a missing one.
+    """Returns name -> (old, new) of the entries that differ; "-" marks a missing one.
 
     Example:
         >>> changes({"a": 1, "b": 2}, {"b": 3})
@@ -140,7 +140,7 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[A
 def check_unchanged(
     old: Mapping[str, Any], new: Mapping[str, Any], *, allow_change: Collection[str], run: Path
 ) -> list[str]:
-    """Compare the metadata of a checkpoint with that of this process.
+    """Compares the metadata of a checkpoint with that of this process.
 
     Args:
         old: `config`, `data` and `run` of the checkpoint.
@@ -167,12 +167,12 @@ def check_unchanged(
 
 
 def _is_meant(name: str, pattern: str) -> bool:
-    """Return whether a pattern is the name, its last part, or matches it."""
+    """Returns whether a pattern is the name, its last part, or matches it."""
     return name.endswith(f".{pattern}") or fnmatch.fnmatchcase(name, pattern)
 
 
 def _begun_otherwise(changed: Mapping[str, tuple[Any, Any]], run: Path) -> UserError:
-    """Return the error for a run with another configuration: the differences and three options."""
+    """Returns the error for a run with another configuration: the differences and three options."""
     error = UserError(f"{run} was started with other settings; {len(changed)} differ")
     was, now = ({n: pair[i] for n, pair in changed.items()} for i in range(2))
     with_differences(error, was, now, most=_SHOWN)
@@ -185,7 +185,7 @@ def _begun_otherwise(changed: Mapping[str, tuple[Any, Any]], run: Path) -> UserE
 
 
 def write_config(workdir: Path) -> None:
-    """Write config.gin, from which the run can be repeated; do nothing if gin was not used."""
+    """Writes config.gin, from which the run can be repeated; does nothing if gin was not used."""
     try:
         text = config.config_str()
     except ConfigError:
@@ -194,7 +194,7 @@ def write_config(workdir: Path) -> None:
 
 
 def write_operative_config(workdir: Path) -> None:
-    """Write operative_config.gin: the values actually used, defaults included."""
+    """Writes operative_config.gin: the values actually used, defaults included."""
     text = config.operative_config_str()
     if text:
         path = workdir / "operative_config.gin"
@@ -202,7 +202,7 @@ def write_operative_config(workdir: Path) -> None:
 
 
 def write_model_info(workdir: Path, program: Program) -> None:
-    """Write model-info.txt: path, shape, dtype and size of every weight, and the total."""
+    """Writes model-info.txt: path, shape, dtype and size of every weight, and the total."""
     weights = program.learned
     width = max((len(w.path) for w in weights), default=0)
     sizes = [int(np.prod(w.shape, dtype=np.int64)) for w in weights]
@@ -216,7 +216,7 @@ def write_model_info(workdir: Path, program: Program) -> None:
 
 
 def code() -> dict[str, str]:
-    """Return a hash of the files of each part of the code, 12 hexadecimal digits.
+    """Returns a hash of the files of each part of the code, 12 hexadecimal digits.
 
     The parts are the folders of `lm`, `tasks.support`, and every other module or package that the
     gin files import.
@@ -230,7 +230,7 @@ def code() -> dict[str, str]:
 
 
 def _imported_modules() -> list[str]:
-    """Return the modules outside `lm` that the gin files import; empty without gin."""
+    """Returns the modules outside `lm` that the gin files import; empty without gin."""
     try:
         modules = config.loaded().modules
     except ConfigError:
@@ -240,7 +240,7 @@ def _imported_modules() -> list[str]:
 
 
 def _files(name: str) -> list[Path]:
-    """Return the source file of an imported module, or all files of a package."""
+    """Returns the source file of an imported module, or all files of a package."""
     file = getattr(sys.modules.get(name), "__file__", None)
     if file is None:
         return []
@@ -249,7 +249,7 @@ def _files(name: str) -> list[Path]:
 
 
 def _hash(files: Iterable[Path]) -> str:
-    """Return a hash of file names and contents, independent of where they are installed."""
+    """Returns a hash of file names and contents, independent of where they are installed."""
     found = hashlib.sha256()
     for path in sorted(files):
         found.update(f"{path.parent.name}/{path.name}\n".encode())

@@ -59,7 +59,7 @@ class Signals:
         return 0 if self.received is None else 128 + self.received
 
     def restart(self) -> None:
-        """Do nothing: there is no other process to exchange signals with."""
+        """Does nothing: there is no other process to exchange signals with."""
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         # A closing terminal may send SIGHUP more than once, an ending session SIGTERM as well.
@@ -94,7 +94,7 @@ class SyncedSignals:
         self._own.__exit__(*raised)
 
     def restart(self) -> None:
-        """Exchange at the next two reads: evaluation batches and steps differ in length."""
+        """Exchanges at the next two reads: evaluation batches and steps differ in length."""
         self._period = self._left = 1
         self._since = time.monotonic() - 1  # as if a step had taken a second
 
@@ -112,7 +112,7 @@ class SyncedSignals:
         return 0 if self._found is None else 128 + self._found
 
     def _exchange(self) -> None:
-        """Exchange signals, and the milliseconds of a step, which determine the next period."""
+        """Exchanges signals, and the milliseconds of a step, which determine the next period."""
         took = int(1000 * (time.monotonic() - self._since) / self._period)
         number, slowest = cluster.max_over_processes(self._own.received or 0, took)
         self._found = number or None
@@ -136,11 +136,11 @@ class Interruptible:
         self._signals = signals
 
     def __getattr__(self, name: str) -> Any:
-        """Delegate to the engine."""
+        """Delegates to the engine."""
         return getattr(self._engine, name)
 
     def evaluations(self, batches: Iterable[Features]) -> Iterator[Ratios]:
-        """Yield the terms of every batch.
+        """Yields the terms of every batch.
 
         Raises:
             Stopped: a signal came.
@@ -148,7 +148,7 @@ class Interruptible:
         return self._engine.evaluations(self._checked(batches))
 
     def predictions(self, batches: Iterable[Features]) -> Iterator[tuple[Ratios, Tree]]:
-        """Yield the terms of every batch and what the objective predicts for its rows.
+        """Yields the terms of every batch and what the objective predicts for its rows.
 
         Raises:
             Stopped: a signal came.
@@ -156,13 +156,13 @@ class Interruptible:
         return self._engine.predictions(self._checked(batches))
 
     def _checked(self, batches: Iterable[Features]) -> Iterator[Features]:
-        """Yield batches until a signal comes."""
+        """Yields batches until a signal comes."""
         for batch in batches:
             self.check()
             yield batch
 
     def check(self) -> None:
-        """Raise if a signal came.
+        """Raises if a signal came.
 
         Raises:
             Stopped: one came.
@@ -198,25 +198,25 @@ class ProcessGroup:
     def on_mesh(
         self, objective: Callable[[], Any], features: Features, microbatches: int
     ) -> contextlib.AbstractContextManager[Any]:
-        """Return a context in which new variables are laid out over the mesh."""
+        """Returns a context in which new variables are laid out over the mesh."""
         if self.mesh is None:
             return contextlib.nullcontext()
         return self.mesh.over(objective=objective, features=features, microbatches=microbatches)
 
     def store(self, store: Store) -> Any:
-        """Return the store: writable on the first process, read-only on the others."""
+        """Returns the store: writable on the first process, read-only on the others."""
         return store if self.is_first else ReadOnlyStore(store)
 
     def reporter(self, make: Callable[..., Any], *, workdir: Path, **settings: Any) -> Any:
-        """Return what `make` makes on the first process, and a silent reporter on the others."""
+        """Returns what `make` makes on the first process, and a silent reporter on the others."""
         return make(workdir=workdir, **settings) if self.is_first else NullReporter(workdir)
 
     def signals(self) -> StopSignals:
-        """Return the signals of this process, or those of all processes if there are several."""
+        """Returns the signals of this process, or those of all processes if there are several."""
         return Signals() if self.size == 1 else SyncedSignals()
 
     def check_step(self, step: int | None) -> None:
-        """Check that all processes have found the same checkpoint.
+        """Checks that all processes have found the same checkpoint.
 
         Args:
             step: of the checkpoint that this process found, or None.
@@ -235,7 +235,7 @@ class ProcessGroup:
 
     @contextlib.contextmanager
     def lost_peers_named(self) -> Iterator[None]:
-        """Turn the error of a collective with a lost peer into one line.
+        """Turns the error of a collective with a lost peer into one line.
 
         Raises:
             UserError: another process has ended or cannot be reached.
@@ -252,7 +252,7 @@ class ProcessGroup:
             ) from error
 
     def wait_for_end(self) -> None:
-        """Wait until the first process has written everything."""
+        """Waits until the first process has written everything."""
         if self.size > 1:
             cluster.barrier("the end of the run")
 
@@ -268,14 +268,14 @@ class ReadOnlyStore:
         self._store = store
 
     def __getattr__(self, name: str) -> Any:
-        """Delegate to the store."""
+        """Delegates to the store."""
         return getattr(self._store, name)
 
     def save(self, **contents: Any) -> None:
-        """Do nothing."""
+        """Does nothing."""
 
     def clean(self) -> None:
-        """Do nothing."""
+        """Does nothing."""
 
 
 class NullReporter:
@@ -290,5 +290,5 @@ class NullReporter:
         self.clock = Clock()
 
     def __getattr__(self, name: str) -> Callable[..., None]:
-        """Return a method that does nothing."""
+        """Returns a method that does nothing."""
         return lambda *args, **kwargs: None

@@ -36,12 +36,12 @@ class Progress:
             )
 
     def advance(self) -> None:
-        """Count one step."""
+        """Counts one step."""
         if self._bar is not None:
             self._bar.update()
 
     def show(self, step: int, values: Mapping[str, float]) -> None:
-        """Show the means of a log window."""
+        """Shows the means of a log window."""
         shown = f"loss {values['loss']:.4f}"
         if "accuracy" in values:
             shown += f", accuracy {values['accuracy']:.3f}"
@@ -60,7 +60,7 @@ class Progress:
         self.log(f"step {step}/{self._steps}: {shown}")
 
     def log(self, line: str) -> None:
-        """Print one line above the bar."""
+        """Prints one line above the bar."""
         if self._bar is not None:
             self._bar.clear()
         _print(line, self._stream)
@@ -68,18 +68,18 @@ class Progress:
             self._bar.refresh()
 
     def close(self) -> None:
-        """Close the bar; its last state stays visible."""
+        """Closes the bar; its last state stays visible."""
         if self._bar is not None:
             self._bar.close()
 
 
 def log(line: str) -> None:
-    """Print one line to standard error, while there is no bar."""
+    """Prints one line to standard error, while there is no bar."""
     _print(line, sys.stderr)
 
 
 def _print(line: str, stream: TextIO) -> None:
-    """Print a line; drop it if the terminal is gone."""
+    """Prints a line; drops it if the terminal is gone."""
     try:
         print(line, file=stream, flush=True)
     except OSError as error:
@@ -91,7 +91,7 @@ def _print(line: str, stream: TextIO) -> None:
 
 
 def short(number: float) -> str:
-    """Return a number with three digits and a unit.
+    """Returns a number with three digits and a unit.
 
     Example:
         >>> short(1234.5), short(12.3), short(4.5e6)
@@ -104,7 +104,7 @@ def short(number: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time as hours and minutes, or minutes and seconds.
+    """Returns a time as hours and minutes, or minutes and seconds.
 
     Example:
         >>> duration(61), duration(7260)
@@ -116,7 +116,7 @@ def duration(seconds: float) -> str:
 
 
 def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Plot the training loss, raw and smoothed, and every task's validation loss as a PNG file.
+    """Plots the training loss, raw and smoothed, and every task's validation loss as a PNG file.
 
     Args:
         rows: those of metrics.jsonl.
@@ -135,7 +135,7 @@ def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def plot_by_time(runs: Mapping[str, tuple[Sequence[Mapping[str, Any]], float]], path: Path) -> None:
-    """Plot the smoothed training loss of several runs over time as a PNG file.
+    """Plots the smoothed training loss of several runs over time as a PNG file.
 
     Args:
         runs: name -> rows of metrics.jsonl and steps per second.
@@ -160,7 +160,7 @@ def plot_by_time(runs: Mapping[str, tuple[Sequence[Mapping[str, Any]], float]], 
 def plot_runs(
     runs: Mapping[str, Sequence[Mapping[str, Any]]], path: Path, metric: str = "loss"
 ) -> list[tuple[str, int, str]]:
-    """Plot a metric of several runs by step; return name, last step and last value of each line.
+    """Plots a metric of several runs by step; returns name, last step and last value of each line.
 
     Args:
         runs: name -> rows of metrics.jsonl.
@@ -184,7 +184,7 @@ def plot_runs(
 
 
 def _empty(x: str) -> tuple[Any, Any]:
-    """Return an empty figure and its axes."""
+    """Returns an empty figure and its axes."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
@@ -202,7 +202,7 @@ def _empty(x: str) -> tuple[Any, Any]:
 def _curves(
     rows: Sequence[Mapping[str, Any]], names: Sequence[str] = ("cross_entropy", "loss")
 ) -> dict[str | None, tuple[list, list]]:
-    """Return task -> (steps, values) of the first of the names; None is the training."""
+    """Returns task -> (steps, values) of the first of the names; None is the training."""
     curves: dict[str | None, tuple[list, list]] = defaultdict(lambda: ([], []))
     for row in rows:
         loss = next((row[name] for name in names if name in row), None)
@@ -214,7 +214,7 @@ def _curves(
 
 
 def _draw_training(axes: Any, steps: list, losses: list) -> None:
-    """Draw the training loss, raw (pale) and smoothed."""
+    """Draws the training loss, raw (pale) and smoothed."""
     if not steps:
         return
     smooth = _smooth(losses)
@@ -223,7 +223,7 @@ def _draw_training(axes: Any, steps: list, losses: list) -> None:
 
 
 def _smooth(losses: Sequence[float]) -> list[float]:
-    """Return the running means over a twentieth of the values."""
+    """Returns the running means over a twentieth of the values."""
     window = len(losses) // _WINDOW + 1
     parts = [losses[max(0, i + 1 - window) : i + 1] for i in range(len(losses))]
     return [sum(part) / len(part) for part in parts]

@@ -54,16 +54,16 @@ class Reporter:
         self._progress = Progress(step=start.step, steps=steps)
 
     def log(self, line: str) -> None:
-        """Show one line."""
+        """Shows one line."""
         self._progress.log(line)
 
     def advance(self) -> None:
-        """Count one step."""
+        """Counts one step."""
         self.goodput.advance(self.clock.totals)
         self._progress.advance()
 
     def log_training(self, step: int, values: Mapping[str, float], *, waited: float) -> None:
-        """Report a log window.
+        """Reports a log window.
 
         Args:
             step: its last step.
@@ -81,23 +81,23 @@ class Reporter:
         self._progress.show(step, {**values, **rates})
 
     def log_evaluation(self, step: int, found: TaskMetrics) -> None:
-        """Report the metrics of one task."""
+        """Reports the metrics of one task."""
         self._write(Row(step, found.split, found.task, found.values))
         shown = ", ".join(f"{n} {v:.4f}" for n, v in found.values.items() if math.isfinite(v))
         self.log(f"step {step}: {found.task} {found.split}: {shown}")
 
     def flush(self) -> int:
-        """Flush metrics.jsonl to disk; return its number of rows."""
+        """Flushes metrics.jsonl to disk; returns its number of rows."""
         return self._lines.flush()
 
     def plot(self) -> None:
-        """Update loss.png."""
+        """Updates loss.png."""
         path = self.workdir / "loss.png"
         with disk.writing(path, "the picture"):
             plot(rows(self.workdir / METRICS), path)
 
     def close(self) -> None:
-        """Update loss.png a last time and close all files, even after an error."""
+        """Updates loss.png a last time and closes all files, even after an error."""
         with contextlib.ExitStack() as files:
             files.callback(self._progress.close)
             files.callback(self.goodput.close)
@@ -110,7 +110,7 @@ class Reporter:
             self.log(format_goodput(self.goodput.shares()))
 
     def _write(self, row: Row) -> None:
-        """Pass a row to every logger."""
+        """Passes a row to every logger."""
         for logger in self._loggers:
             logger.log(row)
 
@@ -123,7 +123,7 @@ class JSONLines:
     """
 
     def open(self, workdir: Path, start: StartPoint) -> None:
-        """Open the file and drop the rows that will be logged again."""
+        """Opens the file and drops the rows that will be logged again."""
         self._path = workdir / METRICS
         self.rows = rewind(
             self._path, step=start.step, evaluated_step=start.evaluated_step, rows=start.rows
@@ -132,7 +132,7 @@ class JSONLines:
             self._file = self._path.open("ab", buffering=0)
 
     def log(self, row: Row) -> None:
-        """Append a line; non-finite numbers become null."""
+        """Appends a line; non-finite numbers become null."""
         about: dict[str, Any] = {"step": row.step, "split": row.split}
         if row.task is not None:
             about["task"] = row.task
@@ -142,23 +142,23 @@ class JSONLines:
         self.rows += 1
 
     def flush(self) -> int:
-        """Flush the rows to disk; return their number."""
+        """Flushes the rows to disk; returns their number."""
         with disk.writing(self._path, _WHAT):
             os.fsync(self._file.fileno())
         return self.rows
 
     def close(self) -> None:
-        """Close the file."""
+        """Closes the file."""
         self._file.close()
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a metrics file without truncated and damaged lines."""
+    """Returns the rows of a metrics file without truncated and damaged lines."""
     return [row for row in map(_row, _lines(path)) if row is not None]
 
 
 def rewind(path: Path, *, step: int, evaluated_step: int, rows: int | None = None) -> int:
-    """Drop the rows that will be logged again; return how many are left.
+    """Drops the rows that will be logged again; returns how many are left.
 
     Logs a line if rows were lost, because lines are damaged or the file was truncated.
 
@@ -189,12 +189,12 @@ def rewind(path: Path, *, step: int, evaluated_step: int, rows: int | None = Non
 
 
 def _lines(path: Path) -> list[bytes]:
-    """Return the lines of a file with their line ends; empty if it does not exist."""
+    """Returns the lines of a file with their line ends; empty if it does not exist."""
     return path.read_bytes().splitlines(keepends=True) if path.exists() else []
 
 
 def _row(line: bytes) -> dict[str, Any] | None:
-    """Return the row of a line, None if it is truncated or damaged."""
+    """Returns the row of a line, None if it is truncated or damaged."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):

@@ -63,7 +63,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
     partial: Sequence[str] = (),
     allow_change: Sequence[str] = (),
 ) -> None:
-    """Train a model, or resume the run in the folder bit for bit.
+    """Trains a model, or resumes the run in the folder bit for bit.
 
     Args:
         workdir: the run folder.
@@ -154,7 +154,7 @@ def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
 def hold(
     held: contextlib.ExitStack, group: ProcessGroup, folder: Path, keep: int | None
 ) -> tuple[StopSignals, Any]:
-    """Lock the run folder and handle signals until the run ends; return signals and checkpoints."""
+    """Locks the run folder and handles signals until the run ends; returns signals and store."""
     if group.is_first:
         held.enter_context(lock(folder))
     signals = group.signals()
@@ -171,7 +171,7 @@ def build_engine(
     data: HashedBatches,
     settings: Mapping[str, Any],
 ) -> engines.Engine:
-    """Return the engine, its state laid out over the mesh, after checking vocabulary and labels."""
+    """Returns the engine, its state laid out on the mesh, after checking vocabulary and labels."""
     with group.on_mesh(objective, data.features, settings["microbatches"]):
         set_up_keras(settings)
         with wall("train.train.objective"):
@@ -191,7 +191,7 @@ def build_engine(
 
 
 def set_up_keras(settings: Mapping[str, Any]) -> None:
-    """Set Keras' global dtype policy and random seed.
+    """Sets Keras' global dtype policy and random seed.
 
     Raises:
         ConfigError: the policy needs loss scaling.
@@ -218,7 +218,7 @@ class Rehearsed(NamedTuple):
 
 
 def rehearse(arguments: Mapping[str, Any], workdir: Path | None) -> Rehearsed:
-    """Build everything that a run needs and read its first batch.
+    """Builds everything that a run needs and reads its first batch.
 
     Args:
         arguments: those of `lm.train.train`.
@@ -248,14 +248,14 @@ def rehearse(arguments: Mapping[str, Any], workdir: Path | None) -> Rehearsed:
 
 
 def _engine(arguments: Mapping[str, Any], data: HashedBatches, settings: Mapping[str, Any]) -> Any:
-    """Return the engine of a run."""
+    """Returns the engine of a run."""
     factory = arguments.get("engine") or engines.get()
     group, objective = ProcessGroup(arguments.get("mesh")), arguments["objective"]
     return build_engine(factory, group, objective, arguments["optimizer"], data, settings)
 
 
 def _describe(found: Rehearsed, data: HashedBatches, engine: Any) -> None:
-    """Note the sizes of the model, of the tokenizers and of a batch."""
+    """Notes the sizes of the model, of the tokenizers and of a batch."""
     sizes = [int(np.prod(w.shape, dtype=np.int64)) for w in engine.program.learned]
     shapes = {name: tuple(x.shape) for name, x in data.features.items()}
     found.description["parameters"] = f"{sum(sizes):,}"
@@ -273,7 +273,7 @@ def _resume(
     arguments: Mapping[str, Any],
     settings: Mapping[str, Any],
 ) -> None:
-    """Note the step from which the run would continue; a folder of another run is an error."""
+    """Notes the step from which the run would continue; a folder of another run is an error."""
     with contextlib.closing(Store(workdir)) as store:
         start = state.resume(
             store=store,
@@ -287,7 +287,7 @@ def _resume(
 
 
 def _made(found: Rehearsed, make: Callable[[], Any]) -> Any:
-    """Return what a factory makes; note the error and return None if it fails."""
+    """Returns what a factory makes; notes the error and returns None if it fails."""
     made = None
     with _noting(found):
         made = make()
@@ -296,7 +296,7 @@ def _made(found: Rehearsed, make: Callable[[], Any]) -> Any:
 
 @contextlib.contextmanager
 def _noting(found: Rehearsed) -> Iterator[None]:
-    """Note an error of the body, once, and continue after it."""
+    """Notes an error of the body, once, and continues after it."""
     try:
         yield
     except Exception as error:

@@ -59,7 +59,7 @@ class Samples:
         self._trained: Trained | None = None
 
     def __call__(self, objective: Any, *, step: int, workdir: Path) -> None:
-        """Write `samples/<step:06>.txt`.
+        """Writes `samples/<step:06>.txt`.
 
         Args:
             objective: the objective with its current variables; the same object at every call.
@@ -91,7 +91,7 @@ def write_samples(  # noqa: PLR0913 - the settings of a sample
     top_k: PositiveInt = 40,
     seed: int = 0,
 ) -> Path:
-    """Write texts for the first held-out examples and return the path of the file.
+    """Writes texts for the first held-out examples and returns the path of the file.
 
     A model with inputs answers those of the first examples, by greedy search. A language model
     continues the empty prompt and prefixes of the next texts, by sampling.
@@ -130,7 +130,7 @@ def write_samples(  # noqa: PLR0913 - the settings of a sample
 
 
 def format_example(trained: Trained, example: Mapping[str, Any]) -> str:
-    """Return inputs and targets as text, decoded from ids if the text was not kept."""
+    """Returns inputs and targets as text, decoded from ids if the text was not kept."""
     if "inputs_pretokenized" in example:
         return f"{example['inputs_pretokenized']}\n-> {example['targets_pretokenized']}"
     inputs, targets = (trained.text(_ids(example[name])) for name in ("inputs", "targets"))
@@ -138,7 +138,7 @@ def format_example(trained: Trained, example: Mapping[str, Any]) -> str:
 
 
 def new_tokens(trained: Trained, max_new_tokens: int, prefix_length: int) -> int:
-    """Return the number of new tokens, limited by the decoder's positions after a prefix."""
+    """Returns the number of new tokens, limited by the decoder's positions after a prefix."""
     limit = trained.model.decoder.max_sequence_length
     if limit is None:
         return max_new_tokens
@@ -147,11 +147,11 @@ def new_tokens(trained: Trained, max_new_tokens: int, prefix_length: int) -> int
 
 
 def _ids(tokens: Any) -> list[int]:
-    """Return an array of ids as a list."""
+    """Returns an array of ids as a list."""
     return [int(i) for i in tokens]
 
 
 def format_sample(title: str, candidates: Sequence[Candidate]) -> str:
-    """Return a text under its prompt."""
+    """Returns a text under its prompt."""
     text = candidates[0].text if candidates else ""
     return f"{_RULE}\n{title}\n{_RULE}\n{text}\n\n"

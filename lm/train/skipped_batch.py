@@ -48,7 +48,7 @@ class SkippedBatch(NamedTuple):
 
 
 def from_outcome(step: int, batch: Batch, outcome: Outcome, paths: Sequence[str]) -> SkippedBatch:
-    """Return a batch with the outcome of its step; wait for the device.
+    """Returns a batch with the outcome of its step; waits for the device.
 
     Args:
         step: batches consumed, this one included.
@@ -63,7 +63,7 @@ def from_outcome(step: int, batch: Batch, outcome: Outcome, paths: Sequence[str]
 
 
 def write(workdir: Path, skipped: SkippedBatch) -> Path:
-    """Save a skipped batch as `refused/<step>.safetensors`; keep only the newest files.
+    """Saves a skipped batch as `refused/<step>.safetensors`; keeps only the newest files.
 
     Raises:
         UserError: the file cannot be written.
@@ -82,7 +82,7 @@ def write(workdir: Path, skipped: SkippedBatch) -> Path:
 
 
 def read(path: str | Path) -> SkippedBatch:
-    """Return a saved batch.
+    """Returns a saved batch.
 
     Raises:
         UserError: the file is missing, damaged, or not a saved batch.
@@ -99,7 +99,7 @@ def read(path: str | Path) -> SkippedBatch:
 
 
 def format_cause(skipped: SkippedBatch, activations: Sequence[str] = ()) -> str:
-    """Return the terms and the first non-finite tensors, as a part of a line.
+    """Returns the terms and the first non-finite tensors, as a part of a line.
 
     Example:
         >>> bad = SkippedBatch(3, {"x": np.zeros(2)}, {"loss": (math.nan, 2.0)}, ["model/kernel"])
@@ -114,7 +114,7 @@ def format_cause(skipped: SkippedBatch, activations: Sequence[str] = ()) -> str:
 
 
 def _same_terms(left: SkippedBatch, right: SkippedBatch) -> bool:
-    """Return whether two steps had the same terms bit for bit; NaN equals NaN."""
+    """Returns whether two steps had the same terms bit for bit; NaN equals NaN."""
 
     def digits(skipped: SkippedBatch) -> dict[str, list[str]]:
         return {name: list(map(repr, map(float, pair))) for name, pair in skipped.terms.items()}
@@ -123,20 +123,20 @@ def _same_terms(left: SkippedBatch, right: SkippedBatch) -> bool:
 
 
 def _first(names: Sequence[str]) -> str:
-    """Return the first few names and the number of the others."""
+    """Returns the first few names and the number of the others."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
 
 
 def _step(path: Path) -> float:
-    """Return the step in a file name; infinity for any other file, so that it is kept."""
+    """Returns the step in a file name; infinity for any other file, so that it is kept."""
     return int(path.stem) if path.stem.isdecimal() else math.inf
 
 
 def replay(
     saved: SkippedBatch, *, step: int, engine: Engine, data: Any, signals: StopSignals
 ) -> None:
-    """Repeat the steps from a checkpoint up to a skipped one and print its outcome.
+    """Repeats the steps from a checkpoint up to a skipped one and prints its outcome.
 
     The checkpoint and the batches in between reproduce the state of that step bit for bit. Without
     a checkpoint before it, the batch is run on a later state, and the output says so.
@@ -175,7 +175,7 @@ def replay(
 
 
 def _term(name: str, found: SkippedBatch, saved: SkippedBatch) -> str:
-    """Return a line that compares a term with its value in the run."""
+    """Returns a line that compares a term with its value in the run."""
     then = mean(*saved.terms[name]) if name in saved.terms else "-"
     return f"{name} = {mean(*found.terms[name])!r} (in the run: {then!r})"
 
@@ -183,7 +183,7 @@ def _term(name: str, found: SkippedBatch, saved: SkippedBatch) -> str:
 def _comparison(
     found: SkippedBatch, saved: SkippedBatch, data: Any, *, is_exact: bool
 ) -> Iterator[str]:
-    """Yield lines that say whether the replay matches the run."""
+    """Yields lines that say whether the replay matches the run."""
     if not is_exact:
         yield "the state is a later one: no checkpoint from before this step is left"
         return
@@ -193,7 +193,7 @@ def _comparison(
 
 
 def _equal(left: Batch, right: Batch) -> bool:
-    """Return whether two batches are equal; NaN equals NaN."""
+    """Returns whether two batches are equal; NaN equals NaN."""
     return left.keys() == right.keys() and all(
         np.array_equal(left[name], right[name], equal_nan=left[name].dtype.kind == "f")
         for name in left
@@ -201,7 +201,7 @@ def _equal(left: Batch, right: Batch) -> bool:
 
 
 def not_finite_layers(program: Program, batch: Batch) -> list[str]:
-    """Return the paths of the layers with a non-finite output, in the order of their calls' ends.
+    """Returns the paths of the layers with a non-finite output, in the order of their calls' ends.
 
     Runs one eager training pass with every layer watched; the state does not change. On JAX the
     layers inside `Remat` cannot be watched. All processes of a run must call this, since the
@@ -221,7 +221,7 @@ def not_finite_layers(program: Program, batch: Batch) -> list[str]:
 
 
 def _microbatches(program: Program, batch: Batch) -> Iterator[tuple[dict[str, Any], list[Any]]]:
-    """Yield microbatches with their rows of the carry."""
+    """Yields microbatches with their rows of the carry."""
     carry = [cluster.host_copy(v.value) for v in program.carry.variables]
     for i in range(program.microbatches):
         yield keras.tree.map_structure(
@@ -232,7 +232,7 @@ def _microbatches(program: Program, batch: Batch) -> Iterator[tuple[dict[str, An
 
 @contextlib.contextmanager
 def _watched(objective: Any, add: Callable[[str], None]) -> Iterator[None]:
-    """Check what every layer of an objective returns while the body runs."""
+    """Checks what every layer of an objective returns while the body runs."""
     layers = list(objective._flatten_layers())
     for layer in layers:
         layer.call = _watched_call(layer, add)
@@ -244,7 +244,7 @@ def _watched(objective: Any, add: Callable[[str], None]) -> Iterator[None]:
 
 
 def _watched_call(layer: Any, add: Callable[[str], None]) -> Callable[..., Any]:
-    """Wrap a layer's `call`, which then adds the layer's path if an output is not finite."""
+    """Wraps a layer's `call`, which then adds the layer's path if an output is not finite."""
     call = layer.call
 
     def watched(*args: Any, **kwargs: Any) -> Any:
@@ -257,7 +257,7 @@ def _watched_call(layer: Any, add: Callable[[str], None]) -> Callable[..., Any]:
 
 
 def _is_finite_output(x: Any) -> bool:
-    """Return whether an output is finite; non-tensors and symbolic tensors count as finite."""
+    """Returns whether an output is finite; non-tensors and symbolic tensors count as finite."""
     try:
         return not keras.ops.is_tensor(x) or is_finite(cluster.host_copy(x))
     except (TypeError, NotImplementedError):

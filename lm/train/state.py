@@ -61,7 +61,7 @@ class StartPoint(NamedTuple):
 
 
 def groups(program: Program) -> dict[str, dict[str, Any]]:
-    """Return the training state by kind: kind -> name -> variable.
+    """Returns the training state by kind: kind -> name -> variable.
 
     `weights` is what inference needs; `averages` (optional) has the same names; `carry` (optional)
     is the state passed to the next batch; `state` is the rest: seeds, slots, metrics.
@@ -80,7 +80,7 @@ def groups(program: Program) -> dict[str, dict[str, Any]]:
 
 
 def arrays(program: Program) -> dict[str, dict[str, np.ndarray]]:
-    """Return copies of the training state; the engine must have been pulled.
+    """Returns copies of the training state; the engine must have been pulled.
 
     Raises:
         NotFiniteError: a value is not finite; such a state must not replace a good checkpoint.
@@ -96,7 +96,7 @@ def arrays(program: Program) -> dict[str, dict[str, np.ndarray]]:
 
 
 def restore(program: Program, folder: Path) -> None:
-    """Restore every variable from a verified checkpoint, strictly; the carry is set to zero.
+    """Restores every variable from a verified checkpoint, strictly; the carry is set to zero.
 
     Raises:
         CheckpointError: listing the differences.
@@ -115,7 +115,7 @@ def restore(program: Program, folder: Path) -> None:
 
 
 def restore_carry(program: Program, folder: Path) -> None:
-    """Restore the carry from a verified checkpoint, for data that continue from there.
+    """Restores the carry from a verified checkpoint, for data that continue from there.
 
     Raises:
         CheckpointError: listing the differences.
@@ -125,7 +125,7 @@ def restore_carry(program: Program, folder: Path) -> None:
 
 
 def restore_for_another_optimizer(program: Program, folder: Path, *, step: int) -> None:
-    """Restore all variables but the optimizer's slots that the checkpoint lacks.
+    """Restores all variables but the optimizer's slots that the checkpoint lacks.
 
     Args:
         program: just built.
@@ -161,7 +161,7 @@ def resume(
     allow_change: Collection[str],
     before: int | None = None,
 ) -> StartPoint | None:
-    """Restore engine and data from the newest good checkpoint.
+    """Restores engine and data from the newest good checkpoint.
 
     Args:
         store: the run's checkpoints.
@@ -204,7 +204,7 @@ def resume(
 
 
 def _warn(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    """Log that the machine or the code has changed since the checkpoint."""
+    """Logs that the machine or the code has changed since the checkpoint."""
     warnings = {
         "machine": "the machine has changed, results may differ in the last bits",
         "code": "the code has changed since the checkpoint, results may differ",
@@ -221,7 +221,7 @@ def _warn(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
 def start_from_weights(
     *, engine: Engine, path: str | Path, partial: Collection[str], data: Mapping[str, Any]
 ) -> None:
-    """Start from the weights of another run; optimizer, seeds and data start fresh.
+    """Starts from the weights of another run; optimizer, seeds and data start fresh.
 
     Args:
         engine: built.
@@ -243,7 +243,7 @@ def start_from_weights(
 
 
 def warn_of_tokenizers(old: Mapping[str, Any], new: Mapping[str, Any], folder: Path) -> None:
-    """Warn if a checkpoint was trained with another tokenizer.
+    """Warns if a checkpoint was trained with another tokenizer.
 
     Weights also fit another tokenizer of the same size, but then ids stand for other pieces.
 
@@ -261,18 +261,18 @@ def warn_of_tokenizers(old: Mapping[str, Any], new: Mapping[str, Any], folder: P
 
 
 def _tokenizers(data: Mapping[str, Any]) -> set[str]:
-    """Return the fingerprints of the vocabularies of the data."""
+    """Returns the fingerprints of the vocabularies of the data."""
     tasks = data.get("features", {}).values()
     return {feature["vocabulary"] for features in tasks for feature in features.values()}
 
 
 def _stored(folder: Path, kind: str) -> dict[str, np.ndarray]:
-    """Return name -> array of one kind; empty if the checkpoint has none."""
+    """Returns name -> array of one kind; empty if the checkpoint has none."""
     return read(folder, kind) if (folder / f"{kind}.safetensors").exists() else {}
 
 
 def is_finite(array: np.ndarray) -> bool:
-    """Return whether all numbers are finite; integers always are."""
+    """Returns whether all numbers are finite; integers always are."""
     if array.dtype.kind in "iub":
         return True
     return bool(np.isfinite(array.astype("float32", copy=False)).all())

@@ -22,11 +22,11 @@ class TensorBoard:
         self._writers: dict[str, EventWriter] = {}
 
     def open(self, workdir: Path, start: StartPoint) -> None:
-        """Remember the folder; event files are created with their first row."""
+        """Remembers the folder; event files are created with their first row."""
         self._workdir, self._start = workdir, start
 
     def log(self, row: Row) -> None:
-        """Append the numbers of a row."""
+        """Appends the numbers of a row."""
         folder = "train" if row.task is None else f"training_eval/{row.task}"
         if folder not in self._writers:
             last = self._start.step if row.task is None else self._start.evaluated_step
@@ -34,7 +34,7 @@ class TensorBoard:
         self._writers[folder].scalars(row.step, row.values)
 
     def close(self) -> None:
-        """Close the files."""
+        """Closes the files."""
         for writer in self._writers.values():
             writer.close()
 
@@ -66,7 +66,7 @@ class EventWriter:
             self._write(step=step + 1, session_log=restart)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Write tag -> number at a step."""
+        """Writes tag -> number at a step."""
         summary = self._tf.compat.v1.Summary()
         for tag, value in values.items():
             summary.value.add(tag=tag, simple_value=value)
@@ -74,19 +74,19 @@ class EventWriter:
             self._write(step=step, summary=summary)
 
     def close(self) -> None:
-        """Close the file."""
+        """Closes the file."""
         with self._writing():
             self._file.close()
 
     def _write(self, **content: Any) -> None:
-        """Append one event."""
+        """Appends one event."""
         event = self._tf.compat.v1.Event(wall_time=time.time(), **content)
         self._file.write(event.SerializeToString())
         self._file.flush()
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Turn errors of the file system, including TensorFlow's own, into one line."""
+        """Turns errors of the file system, including TensorFlow's own, into one line."""
         with disk.writing(self._path, "TensorBoard's events"):
             try:
                 yield

@@ -65,20 +65,20 @@ class HashedBatches:
         return self.data.wait_seconds
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return everything that determines the batches."""
+        """Returns everything that determines the batches."""
         return self.data.fingerprint()
 
     def state(self) -> bytes:
-        """Return the position in the data."""
+        """Returns the position in the data."""
         return self.data.state()
 
     def restore(self, state: bytes, *, allow_changes: Collection[str] = ()) -> None:
-        """Go to a position in the data."""
+        """Goes to a position in the data."""
         self.data.restore(state, allow_changes=allow_changes)
 
 
 def chained_hash(digest: str, batch: Batch) -> str:
-    """Return the hash of a digest and a batch, 16 hexadecimal digits.
+    """Returns the hash of a digest and a batch, 16 hexadecimal digits.
 
     Example:
         >>> one, two = {"x": np.arange(3)}, {"x": np.arange(3) + 1}
@@ -94,7 +94,7 @@ def chained_hash(digest: str, batch: Batch) -> str:
 
 
 def check_vocabulary(objective: Any, vocabulary_sizes: Mapping[str, int]) -> None:
-    """Compare the tokenizers of the data with the embedding of the model.
+    """Compares the tokenizers of the data with the embedding of the model.
 
     Args:
         objective: not necessarily built.
@@ -120,7 +120,7 @@ def check_vocabulary(objective: Any, vocabulary_sizes: Mapping[str, int]) -> Non
 
 
 def check_labels(objective: Any, names: Sequence[str]) -> None:
-    """Compare the labels of the data with the head of the model.
+    """Compares the labels of the data with the head of the model.
 
     Args:
         objective: not necessarily built.
@@ -145,7 +145,7 @@ def check_labels(objective: Any, names: Sequence[str]) -> None:
 
 
 def check_first_batch(objective: Any, batch: Batch) -> None:
-    """Check the first batch of this process.
+    """Checks the first batch of this process.
 
     Raises:
         UserError: it has ids outside the vocabulary, more examples in a row than the model
@@ -173,7 +173,7 @@ def check_first_batch(objective: Any, batch: Batch) -> None:
 
 
 def _check_packing(objective: Any, batch: Batch) -> None:
-    """Refuse rows with more examples than a layer's `max_segments`."""
+    """Refuses rows with more examples than a layer's `max_segments`."""
     packed = max((int(x.max()) for name, x in batch.items() if "segment_ids" in name), default=1)
     for layer in objective._flatten_layers():
         most = getattr(layer, "max_segments", None)
@@ -185,6 +185,6 @@ def _check_packing(objective: Any, batch: Batch) -> None:
 
 
 def _embedding_rows(objective: Any) -> int | None:
-    """Return the number of rows of the largest token embedding, None if there is none."""
+    """Returns the number of rows of the largest token embedding, None if there is none."""
     found = [getattr(layer, "vocabulary_size", None) for layer in objective._flatten_layers()]
     return max((rows for rows in found if isinstance(rows, int)), default=None)

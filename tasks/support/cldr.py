@@ -44,7 +44,7 @@ class Phrase(Protocol):
     """A phrase that can be written in any locale."""
 
     def __call__(self, locale: Locale) -> str:
-        """Return the phrase in the locale's language."""
+        """Returns the phrase in the locale's language."""
 
 
 class Name(NamedTuple):
@@ -54,7 +54,7 @@ class Name(NamedTuple):
     code: str
 
     def __call__(self, locale: Locale) -> str:
-        """Return the name in that locale's language."""
+        """Returns the name in that locale's language."""
         return getattr(locale, self.table)[self.code]
 
 
@@ -65,7 +65,7 @@ class Measure(NamedTuple):
     unit: str
 
     def __call__(self, locale: Locale) -> str:
-        """Return the measure in the locale's language; raise KeyError if it has no pattern."""
+        """Returns the measure in the locale's language; raises KeyError if it has no pattern."""
         for length in ("long", "short"):  # CLDR's long form falls back to the short one
             text = units.format_unit(self.value, self.unit, length, locale=locale)
             if self.unit not in text:  # without a pattern, Babel writes the unit's code
@@ -80,7 +80,7 @@ class Listing(NamedTuple):
     style: str
 
     def __call__(self, locale: Locale) -> str:
-        """Return the list in the locale's language."""
+        """Returns the list in the locale's language."""
         texts = [phrase(locale=locale) for phrase in self.phrases]
         return lists.format_list(texts, self.style, locale)
 
@@ -100,7 +100,7 @@ def pairs(language: str) -> Iterator[tuple[str, str]]:
     seen: tuple[set[str], set[str]] = (set(), set())
     for phrase in phrases():
         try:
-            pair = say(phrase, english), say(phrase, foreign)
+            pair = verbalized(phrase, english), verbalized(phrase, foreign)
         except KeyError:  # one of the locales lacks a name or pattern
             continue
         if pair[0] not in seen[0] and pair[1] not in seen[1]:
@@ -109,11 +109,11 @@ def pairs(language: str) -> Iterator[tuple[str, str]]:
             yield pair
 
 
-def say(phrase: Phrase, locale: Locale) -> str:
+def verbalized(phrase: Phrase, locale: Locale) -> str:
     """A phrase in the language of a locale, with plain spaces.
 
     Example:
-        >>> say(Measure(2.5, "length-mile"), Locale("fr"))
+        >>> verbalized(Measure(2.5, "length-mile"), Locale("fr"))
         '2,5 miles'
     """
     return phrase(locale=locale).translate(SPACES).strip()

@@ -47,7 +47,7 @@ def jsonl_source(
         name: name of the task, for the cache.
         splits: files of each split.
         read: the reading.
-        held_out: share of the lines of `train`, chosen by content, that becomes `validation`.
+        held_out: fraction of the lines of `train`, chosen by content, that becomes `validation`.
     """
     bind = functools.partial
     found = {split: bind(_of_lines, paths, read) for split, paths in splits.items()}

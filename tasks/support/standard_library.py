@@ -64,9 +64,9 @@ def fingerprint() -> dict[str, str | int]:
 def modules(folder: Path) -> Iterator[Module]:
     """All Python files of the library except tests, tables and the like, sorted by name."""
     paths = []
-    for place, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not is_left_out(name)]
-        paths += [Path(place, name) for name in files if name.endswith(".py")]
+        paths += [Path(parent, name) for name in files if name.endswith(".py")]
     found = [Module(path.relative_to(folder).as_posix(), path) for path in paths]
     yield from sorted(module for module in found if not is_left_out(module.name))
 

@@ -29,7 +29,7 @@ def add_language_model(
     add_eos: bool = True,
     steps: Steps = KEPT,
 ) -> seqio.Task:
-    """Register a task whose `targets` are whole documents; feature converters split them into rows.
+    """Registers a task whose `targets` are full documents; feature converters split them into rows.
 
     Args:
         name: the task's name.

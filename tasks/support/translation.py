@@ -26,7 +26,7 @@ def add_translation(
     more_metrics: Sequence[MetricFunction] = (),
     steps: Steps = KEPT,
 ) -> seqio.Task:
-    """Register a task from `inputs` to `targets`, scored by BLEU and chrF.
+    """Registers a task from `inputs` to `targets`, scored by BLEU and chrF.
 
     BLEU uses the tokenizer of the target language.
 
@@ -53,5 +53,5 @@ def add_translation(
 
 @seqio.map_over_dataset
 def with_prefix(example: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """Put a prefix before the inputs."""
+    """Puts a prefix before the inputs."""
     return {**example, "inputs": prefix + example["inputs"]}

@@ -86,9 +86,9 @@ def _asked(
         >>> next(_asked([("[1, 2]", "[1]")], [("[3, 4]", "[3]")]))["inputs"]
         'Input: [1, 2]\nOutput: [1]\n\nInput: [3, 4]\nOutput:'
     """
-    head = "".join(f"Input: {given}\nOutput: {wanted}\n\n" for given, wanted in shown)
-    for given, wanted in asked:
-        yield {"inputs": f"{head}Input: {given}\nOutput:", "targets": wanted}
+    head = "".join(f"Input: {given}\nOutput: {target}\n\n" for given, target in shown)
+    for given, target in asked:
+        yield {"inputs": f"{head}Input: {given}\nOutput:", "targets": target}
 
 
 def _numbers(chance: random.Random) -> list[int]:

@@ -15,28 +15,30 @@ reads and registers nothing.
 """
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
-from lm.data.evaluation import questions
+from lm.data.evaluation.questions import QuestionSet, Sets
 from tasks.flan.clusters import LOCAL
 from tasks.symbol_tuning.tables import SETTINGS
 
 
-def _sets(module: str, function: str, *arguments: str) -> Sequence[questions.QuestionSet]:
+def _sets(module: str, function: str, *arguments: str) -> Sequence[QuestionSet]:
     """Returns the sets of a suite after importing the module that makes them."""
     made = getattr(importlib.import_module(f"tasks.zero_shot.{module}"), function)
     return made(*arguments)
 
 
-for _name in ("winograd", "commonsense", "superglue", "lambada", "wikitext"):
-    questions.declare(_name, partial(_sets, "suites", _name))
-for _name in ("list_functions", "turing_concepts"):
-    questions.declare(_name, partial(_sets, "instructed", "algorithm", _name))
-for _name in SETTINGS:
-    questions.declare(f"symbol_{_name}", partial(_sets, "instructed", "symbols", _name))
-for _name in LOCAL:
-    questions.declare(f"flan_{_name}", partial(_sets, "instructed", "cluster", _name, "opt"))
-    questions.declare(
-        f"flan_{_name}_noopt", partial(_sets, "instructed", "cluster", _name, "noopt")
-    )
+_ALONE = ("winograd", "commonsense", "superglue", "lambada", "wikitext")
+_ALGORITHMS = ("list_functions", "turing_concepts")
+
+SUITES: Mapping[str, Sets] = (
+    {name: partial(_sets, "suites", name) for name in _ALONE}
+    | {name: partial(_sets, "instructed", "algorithm", name) for name in _ALGORITHMS}
+    | {f"symbol_{name}": partial(_sets, "instructed", "symbols", name) for name in SETTINGS}
+    | {
+        f"flan_{name}{end}": partial(_sets, "instructed", "cluster", name, wording)
+        for name in LOCAL
+        for end, wording in (("", "opt"), ("_noopt", "noopt"))
+    }
+)

@@ -4,8 +4,17 @@ import keras
 import numpy as np
 import pytest
 
+from lm import disk
 from lm.abstract import on_shapes, reading
-from lm.checkpoint import CheckpointError, Store, assign, latest, load_weights
+from lm.checkpoint import (
+    CheckpointError,
+    Store,
+    assign,
+    latest,
+    load_weights,
+    mapped_weights,
+    write,
+)
 
 
 @pytest.fixture
@@ -124,3 +133,12 @@ def test_weights_load_into_another_objective_and_into_the_model_alone(tmp_path):
     for target, model in ((second, second.model), (alone, alone), (inside.model, inside.model)):
         assert load_weights(target, latest(tmp_path)) == []
         np.testing.assert_array_equal(np.asarray(model.dense.kernel.value), kernel)
+
+
+def test_every_file_is_hashed_once(arrays, tmp_path, monkeypatch):
+    groups = {"weights": arrays, "averages": arrays}
+    saved = write(tmp_path / "1", step=1, groups=groups, data_state=b"", metadata={})
+    hashed, sha256 = [], disk.sha256
+    monkeypatch.setattr(disk, "sha256", lambda path: hashed.append(path.name) or sha256(path))
+    assert mapped_weights(saved).keys() == arrays.keys()
+    assert sorted(hashed) == ["averages.safetensors", "data_state", "weights.safetensors"]

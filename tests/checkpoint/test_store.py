@@ -8,7 +8,7 @@ from lm.errors import ConfigError
 
 
 def fill(place, metrics, *, keep=None):
-    """Save one checkpoint per metric, at steps 1, 2, ..."""
+    """Saves one checkpoint per metric, at steps 1, 2, ..."""
     made = Store(place, keep=keep)
     for step, metric in enumerate(metrics, start=1):
         groups = {"weights": {"w": np.full(3, step, "float32")}}

@@ -70,7 +70,7 @@ def test_a_mistake_of_the_data_is_named(
     given = [f"--gin.{key}={value}" for key, value in {**GOOD, **bound}.items()]
     code = main(["train", "--check", *(f"--gin_file={f}.gin" for f in (*FILES, *MORE)), *given])
     free(*{"user_tsv"} & set(seqio.TaskRegistry.names()))
-    told = capsys.readouterr().err
-    assert bool(code) == bool(wanted), told
-    assert all(part in told for part in wanted), told
-    assert len(told.splitlines()) == (3 if "2 faults" in told else bool(wanted)), told
+    output = capsys.readouterr().err
+    assert bool(code) == bool(wanted), output
+    assert all(part in output for part in wanted), output
+    assert len(output.splitlines()) == (3 if "2 faults" in output else bool(wanted)), output

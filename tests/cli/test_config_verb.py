@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def answer(verb: str, *words: str) -> int:
-    """Run a verb in this process, without the frame."""
+    """Runs a verb in this process, without the frame."""
     import importlib
 
     module = importlib.import_module(f"lm.cli.{verb}")

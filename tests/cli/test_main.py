@@ -38,7 +38,7 @@ sys.exit(frame.main(["fake"]))
 
 
 def python(code: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run Python code in a process of its own, from the checkout."""
+    """Runs Python code in a process of its own, from the checkout."""
     command = [sys.executable, "-c", code, *words]
     return subprocess.run(
         command, capture_output=True, text=True, timeout=60, cwd=ROOT, check=False

@@ -147,9 +147,9 @@ def test_every_option_has_a_flag_of_its_name(capsys):
 )
 def test_errors_are_one_line_that_names_what_to_change(words, code, message, capsys):
     assert tokenizer(*words) == code
-    told = capsys.readouterr().err
-    assert told.startswith("lm: error: ") and told.count("\n") == 1
-    assert message in told
+    output = capsys.readouterr().err
+    assert output.startswith("lm: error: ") and output.count("\n") == 1
+    assert message in output
 
 
 def test_lines_left_out_are_refused_with_the_flag_that_skips_them_or_told(tmp_path, capsys):
@@ -159,9 +159,9 @@ def test_lines_left_out_are_refused_with_the_flag_that_skips_them_or_told(tmp_pa
     assert tokenizer(*words) == 1
     assert "--on_error=skip" in capsys.readouterr().err
     assert tokenizer(*words, "--on_error=skip", "--max_sentence_length=24") == 0
-    told = capsys.readouterr()
-    assert f"1 × invalid UTF-8 (first {path}:161)" in told.err
-    assert "left out: 140 too long" in told.out
+    output = capsys.readouterr()
+    assert f"1 × invalid UTF-8 (first {path}:161)" in output.err
+    assert "left out: 140 too long" in output.out
 
 
 def test_too_many_characters_for_the_pieces_are_told_with_a_coverage_that_fits(tmp_path, capsys):
@@ -173,8 +173,8 @@ def test_too_many_characters_for_the_pieces_are_told_with_a_coverage_that_fits(t
     coverage = re.search(r"character_coverage=(0\.\d+) half", capsys.readouterr().err)[1]
     assert tokenizer(*words, f"--character_coverage={coverage}") == 0
     assert tokenizer(*words, "--character_coverage=0.5") == 1
-    told = capsys.readouterr().err
-    assert "model: trainer_spec.character_coverage() >= 0.98" in told
+    output = capsys.readouterr().err
+    assert "model: trainer_spec.character_coverage() >= 0.98" in output
 
 
 def test_a_hostile_model_is_one_line(trained, tmp_path, capsys):
@@ -183,8 +183,8 @@ def test_a_hostile_model_is_one_line(trained, tmp_path, capsys):
     path = tmp_path / "hostile.model"
     path.write_bytes(data)
     assert tokenizer("encode", f"--tokenizer={path}", "--text=a") == 1
-    told = capsys.readouterr().err
-    assert told.startswith(f"lm: error: {path} is no usable") and told.count("\n") == 1
+    output = capsys.readouterr().err
+    assert output.startswith(f"lm: error: {path} is no usable") and output.count("\n") == 1
 
 
 def test_invalid_utf8_is_told_by_file_and_line(tmp_path, capsys):

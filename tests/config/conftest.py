@@ -68,7 +68,7 @@ parts.Layer.width = 8
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A current folder that holds `parts.py`."""
     (tmp_path / "parts.py").write_text(PARTS)
     monkeypatch.chdir(tmp_path)
@@ -79,7 +79,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def forget_parts() -> None:
-    """Take the previous test's `parts` out of gin's registry: its classes are other objects."""
+    """Takes the previous test's `parts` out of gin's registry: its classes are other objects."""
     from gin import config as gin_config
 
     stale = [c for c in gin_config._INVERSE_REGISTRY.values() if c.selector.startswith("parts.")]
@@ -92,11 +92,11 @@ Load = Callable[..., config.Config]
 
 
 @pytest.fixture
-def load(place: Path) -> Load:
+def load(workspace: Path) -> Load:
     """Loads gin text as `run.gin`, with `parts` admitted and `parts.train` called."""
 
     def load_text(text: str, *bindings: str, **options: Any) -> config.Config:
-        (place / "run.gin").write_text(text)
+        (workspace / "run.gin").write_text(text)
         options = {"modules": ["parts"], "roots": ["parts.train"], **options}
         return config.load(["run.gin"], bindings, **options)
 
@@ -104,11 +104,11 @@ def load(place: Path) -> Load:
 
 
 @pytest.fixture
-def scanned(place: Path) -> Callable[..., list[Any]]:
+def scanned(workspace: Path) -> Callable[..., list[Any]]:
     """Scans gin text as `run.gin`, executing nothing."""
 
     def scan_text(text: str, *bindings: str) -> list[Any]:
-        (place / "run.gin").write_text(text)
+        (workspace / "run.gin").write_text(text)
         return scan(["run.gin"], bindings, modules=["parts"]).bindings
 
     return scan_text

@@ -30,7 +30,7 @@ _SECONDS = 20
 
 
 def modules(roots: Sequence[str]) -> Iterator[ModuleType]:
-    """Import the modules below some roots that a gin file may import."""
+    """Imports the modules below some roots that a gin file may import."""
     yield from (importlib.import_module(root) for root in KERAS_ROOTS if lies_in(root, roots))
     for root in set(OWN_ROOTS) & set(roots):
         package = importlib.import_module(root)
@@ -45,7 +45,7 @@ def modules(roots: Sequence[str]) -> Iterator[ModuleType]:
 
 
 def admitted(roots: Sequence[str]) -> dict[str, Callable[..., Any]]:
-    """Return what a gin file can refer to, by path, each object once; entries are only bound."""
+    """Returns what a gin file can refer to, by path, each object once; entries are only bound."""
     found: dict[int, tuple[str, Any]] = {}
     for module in modules(roots):
         for name in admit.parts_of(module, ()):
@@ -56,19 +56,19 @@ def admitted(roots: Sequence[str]) -> dict[str, Callable[..., Any]]:
 
 
 def named(paths: Sequence[str]) -> dict[str, Callable[..., Any]]:
-    """Return the objects among some roots, admitted or not."""
+    """Returns the objects among some roots, admitted or not."""
     pairs = [path.rsplit(".", 1) for path in paths if "." in path]
     return {".".join(pair): getattr(importlib.import_module(pair[0]), pair[1]) for pair in pairs}
 
 
-def lures(place: Path) -> list[Any]:
-    """Lay out what could be harmed, and return arguments that would if something used them."""
-    (place / "folder").mkdir()
+def lures(workspace: Path) -> list[Any]:
+    """Lays out what could be harmed, and returns arguments that would if something used them."""
+    (workspace / "folder").mkdir()
     for name in ("file", "folder/file"):
-        (place / name).write_text("precious\n")
-    (place / "lure.py").write_text("from pathlib import Path\nPath('trace').touch()\n")
+        (workspace / name).write_text("precious\n")
+    (workspace / "lure.py").write_text("from pathlib import Path\nPath('trace').touch()\n")
     shell = ["/bin/sh", "-c", "touch trace"]
-    paths = [place / name for name in ("file", "folder", "new")]
+    paths = [workspace / name for name in ("file", "folder", "new")]
     texts = [" ".join(shell), *map(str, paths), "lure", "http://127.0.0.1:9/x", ""]
     lists = [shell, [str(path) for path in paths], ["--gin_modules=lure"], [], {}]
     return [
@@ -87,12 +87,12 @@ def lures(place: Path) -> list[Any]:
 
 
 def answer(*given: Any, **named: Any) -> str:
-    """Stand for a reference."""
+    """Stands for a reference."""
     return "file"
 
 
 def arguments(found: Callable[..., Any], values: list[Any]) -> Iterator[dict[str, Any]]:
-    """Yield every value for all parameters, and for each one alone, the rest as annotated."""
+    """Yields every value for all parameters, and for each one alone, the rest as annotated."""
     try:
         listed = list(inspect.signature(found, eval_str=True).parameters.values())
     except (TypeError, ValueError, NameError):
@@ -117,7 +117,7 @@ class Recorder:
         self.deeds: set[str] = set()
 
     def __call__(self, event: str, given: tuple[Any, ...]) -> None:
-        """Note a deed."""
+        """Notes a deed."""
         if self.is_on and (deed := wall.deed(event, given)):
             self.deeds.add(deed)
 
@@ -126,7 +126,7 @@ RECORDER = Recorder()
 
 
 def deeds_of(found: Callable[..., Any], values: list[Any]) -> list[str]:
-    """Return what an object did in all of its calls."""
+    """Returns what an object did in all of its calls."""
     install()
     RECORDER.deeds.clear()
     before = signal.signal(signal.SIGALRM, _late)
@@ -142,12 +142,12 @@ def deeds_of(found: Callable[..., Any], values: list[Any]) -> list[str]:
 
 @functools.cache
 def install() -> None:
-    """Set the hook, which cannot be taken away."""
+    """Sets the hook, which cannot be taken away."""
     sys.addaudithook(RECORDER)
 
 
 def _call(found: Callable[..., Any], given: dict[str, Any]) -> None:
-    """Call, and call what comes of it; whatever they raise, it is what they do that counts."""
+    """Calls, and calls what comes of it; whatever they raise, it is what they do that counts."""
     with contextlib.suppress(BaseException):
         made = found(**given)
         if callable(made):
@@ -155,17 +155,17 @@ def _call(found: Callable[..., Any], given: dict[str, Any]) -> None:
 
 
 def _late(number: int, frame: Any) -> None:
-    """End a call that takes too long."""
+    """Ends a call that takes too long."""
     raise TimeoutError
 
 
 def main(roots: Sequence[str]) -> None:
-    """Sweep and print what was found."""
-    place = Path.cwd()
-    os.environ["LM_CACHE_DIR"] = str(place / "cache")
-    sys.path.insert(0, str(place))
+    """Sweeps and prints what was found."""
+    workspace = Path.cwd()
+    os.environ["LM_CACHE_DIR"] = str(workspace / "cache")
+    sys.path.insert(0, str(workspace))
     everything = admitted(roots) | named(roots)
-    values = lures(place)
+    values = lures(workspace)
     calls = sum(1 for found in everything.values() for _ in arguments(found, values))
     deeds = {path: deeds_of(found, values) for path, found in everything.items()}
     deeds = {path: found for path, found in deeds.items() if found}

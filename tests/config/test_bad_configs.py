@@ -152,8 +152,8 @@ def test_a_name_that_no_file_knows_is_not_put_under_another_import(load: Load) -
     ],
     ids=["bom", "utf-16", "nul", "latin-1", "deep"],
 )
-def test_a_file_that_is_no_text_is_named(data: bytes, wanted: str, place: Path) -> None:
-    (place / "bad.gin").write_bytes(data)
+def test_a_file_that_is_no_text_is_named(data: bytes, wanted: str, workspace: Path) -> None:
+    (workspace / "bad.gin").write_bytes(data)
     with pytest.raises(ConfigError) as error:
         config.load(["bad.gin"])
     assert wanted in message(error)
@@ -169,7 +169,7 @@ def test_a_missing_search_path_is_named() -> None:
         config.load([], search_paths=["/nowhere"])
 
 
-def test_an_import_that_fails_says_why(place: Path) -> None:
-    (place / "broken.py").write_text("raise RuntimeError('no luck')\n")
+def test_an_import_that_fails_says_why(workspace: Path) -> None:
+    (workspace / "broken.py").write_text("raise RuntimeError('no luck')\n")
     with pytest.raises(ConfigError, match="--gin_modules: importing 'broken' fails: RuntimeError"):
         config.load([], modules=["broken"])

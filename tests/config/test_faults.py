@@ -35,8 +35,8 @@ def test_all_are_named_at_once(tmp_path: Path) -> None:
         f"{HEAD}from lm import train\nfrom lm.nn import nrom\nTRAIN_STPES = 5\nBATCH_SIZE = 0\n"
         "train.train.save_periods = 10\ntrain.train.log_period = 'often'\n"
     )
-    told = found(files=("quickstart.gin", str(mine)))
-    assert len(told) == 6
+    lines = found(files=("quickstart.gin", str(mine)))
+    assert len(lines) == 6
     wanted = (
         "nothing uses the macro TRAIN_STPES; did you mean 'TRAIN_STEPS'?",
         "no module 'lm.nn.nrom'; did you mean 'lm.nn.norm'?",
@@ -44,31 +44,31 @@ def test_all_are_named_at_once(tmp_path: Path) -> None:
         "log_period takes an integer from 1 on, not 'often'",
         "batch_size takes an integer from 1 on, not 0, set in",
     )
-    assert all(any(part in line for line in told) for part in wanted), told
+    assert all(any(part in line for line in lines) for part in wanted), lines
 
 
 @pytest.mark.parametrize("name", [name for name in WRONG_LINES if name not in UNSEEN])
-def test_a_mistake_of_the_table_is_found_without_an_import(name: str, place: Path) -> None:
+def test_a_mistake_of_the_table_is_found_without_an_import(name: str, workspace: Path) -> None:
     line, *wanted = WRONG_LINES[name]
-    (place / "run.gin").write_text(f"{GOOD}{line}\n")
+    (workspace / "run.gin").write_text(f"{GOOD}{line}\n")
     found = faults.of_files(["run.gin"], modules=["parts"], roots=["parts.train"])
     assert any(all(part in str(error) for part in wanted) for error in found), found
     assert "parts" not in sys.modules
 
 
 @pytest.mark.parametrize("name", WRONG_FLAGS)
-def test_a_wrong_flag_of_the_table_is_found(name: str, place: Path) -> None:
+def test_a_wrong_flag_of_the_table_is_found(name: str, workspace: Path) -> None:
     binding, *wanted = WRONG_FLAGS[name]
-    (place / "run.gin").write_text(GOOD)
+    (workspace / "run.gin").write_text(GOOD)
     found = faults.of_files(["run.gin"], [binding], modules=["parts"], roots=["parts.train"])
     assert any(all(part in str(error) for part in wanted) for error in found), found
 
 
 def test_a_run_without_an_objective_names_the_file_to_add() -> None:
     files = ("runs/pretrain.gin", "models/gpt2/small.gin", "data/python_docs.gin")
-    told = found("TRAIN_STEPS = 5", files=files)
-    assert any("add --gin_file=objectives/token_prediction.gin" in line for line in told), told
-    assert any("add --gin_file=optim/adamw.gin" in line for line in told)
+    lines = found("TRAIN_STEPS = 5", files=files)
+    assert any("add --gin_file=objectives/token_prediction.gin" in line for line in lines), lines
+    assert any("add --gin_file=optim/adamw.gin" in line for line in lines)
 
 
 def test_a_run_without_a_run_file_names_it() -> None:
@@ -99,8 +99,8 @@ def test_the_import_of_what_no_file_has_named_yet_is_that_of_the_package_s_files
 
 
 def test_a_macro_that_nothing_defines_is_one_fault_however_often_it_is_used() -> None:
-    told = found("TRAIN_STEPS = 5", files=("runs/pretrain.gin", "models/gpt2/small.gin"))
-    (line,) = [line for line in told if "%TASK_FEATURE_LENGTHS" in line]
+    lines = found("TRAIN_STEPS = 5", files=("runs/pretrain.gin", "models/gpt2/small.gin"))
+    (line,) = [line for line in lines if "%TASK_FEATURE_LENGTHS" in line]
     assert "which nothing defines (2 more use it); add --gin_file=data/python_docs.gin" in line
 
 
@@ -118,8 +118,8 @@ def test_a_lost_file_does_not_make_others_look_wrong() -> None:
 
 
 def test_what_a_gin_file_may_not_name_is_refused() -> None:
-    told = found("from lm import disk\nX = @disk.remove")
-    assert any("@lm.disk.remove is not admitted" in line for line in told), told
+    lines = found("from lm import disk\nX = @disk.remove")
+    assert any("@lm.disk.remove is not admitted" in line for line in lines), lines
 
 
 @pytest.mark.parametrize("macro", shipped._MACROS)

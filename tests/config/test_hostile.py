@@ -121,7 +121,7 @@ OWN = {
 
 
 def macros(levels: int, width: int) -> str:
-    """Return macros of lists of macros, each `width` times the one below."""
+    """Returns macros of lists of macros, each `width` times the one below."""
     lines = [f"M{n} = [{', '.join([f'%M{n + 1}'] * width)}]" for n in range(levels)]
     return "\n".join([*lines, f"M{levels} = 1", "import parts", "parts.train.steps = %M0"])
 
@@ -147,22 +147,22 @@ KERAS = {
 
 
 @pytest.fixture
-def trap(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def trap(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Files to lure: modules that leave a trace when imported, gin files outside."""
-    inner = place / "inner"
+    inner = workspace / "inner"
     inner.mkdir()
     for name in ("evil", "lmx"):
         (inner / f"{name}.py").write_text("open('trace', 'w')\n")
-    (place / "outside.gin").write_text("A = 1\n")
-    (inner / "link.gin").symlink_to(place / "outside.gin")
-    (inner / "parts.py").write_text((place / "parts.py").read_text())
+    (workspace / "outside.gin").write_text("A = 1\n")
+    (inner / "link.gin").symlink_to(workspace / "outside.gin")
+    (inner / "parts.py").write_text((workspace / "parts.py").read_text())
     monkeypatch.syspath_prepend(inner)
     monkeypatch.chdir(inner)
     return inner
 
 
 def refused(text: str, trap: Path, modules: list[str]) -> str:
-    """Load the text, which must be refused, and return why."""
+    """Loads the text, which must be refused, and returns why."""
     (trap / "run.gin").write_text(HEAD * ("without" not in text) + text + "\n")
     before = set(sys.modules)
     with pytest.raises(ConfigError) as error:
@@ -186,16 +186,16 @@ def test_refused_in_an_admitted_module(name: str, trap: Path) -> None:
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_refused_in_the_package(name: str, place: Path) -> None:
-    (place / "keep").mkdir()
-    (place / "evil.py").write_text("open('trace', 'w')\n")
+def test_refused_in_the_package(name: str, workspace: Path) -> None:
+    (workspace / "keep").mkdir()
+    (workspace / "evil.py").write_text("open('trace', 'w')\n")
     text, said = OWN[name]
-    (place / "run.gin").write_text(f"{HEAD}{text}\n")
+    (workspace / "run.gin").write_text(f"{HEAD}{text}\n")
     with pytest.raises(ConfigError) as error:
         config.load(["run.gin"])
     message = str(error.value)
     assert message.startswith("run.gin:") and said in message and "\n" not in message
-    assert (place / "keep").is_dir() and not (place / "trace").exists()
+    assert (workspace / "keep").is_dir() and not (workspace / "trace").exists()
 
 
 @pytest.mark.parametrize("name", ENDLESS)
@@ -221,8 +221,8 @@ def test_an_own_module_is_admitted_by_the_flag_alone(load: Load) -> None:
     assert load(text).configured("parts.train")() == (None, 3, ())
 
 
-def test_a_search_path_admits_its_includes(load: Load, place: Path) -> None:
-    folder = place.parent / f"{place.name}-elsewhere"
+def test_a_search_path_admits_its_includes(load: Load, workspace: Path) -> None:
+    folder = workspace.parent / f"{workspace.name}-elsewhere"
     folder.mkdir()
     (folder / "more.gin").write_text("STEPS = 4\n")
     text = f"{HEAD}import parts\nparts.train.steps = %STEPS\ninclude '{folder}/more.gin'\n"

@@ -22,24 +22,24 @@ def test_the_object_itself_stays_untouched(load: Load) -> None:
     assert parts.train() == (None, 1, ())
 
 
-def test_later_files_win_and_flags_have_the_last_word(load: Load, place: Path) -> None:
-    (place / "later.gin").write_text("STEPS = 20\n")
+def test_later_files_win_and_flags_have_the_last_word(load: Load, workspace: Path) -> None:
+    (workspace / "later.gin").write_text("STEPS = 20\n")
     options = {"modules": ["parts"], "roots": ["parts.train"]}
     assert load(GOOD).value("STEPS") == 10
     assert config.load(["run.gin", "later.gin"], **options).value("STEPS") == 20
     assert config.load(["run.gin", "later.gin"], ["STEPS = 30"], **options).value("STEPS") == 30
 
 
-def test_an_include_counts_where_it_stands(load: Load, place: Path) -> None:
-    (place / "size.gin").write_text("STEPS = 20\nWIDTH = 2\n")
+def test_an_include_counts_where_it_stands(load: Load, workspace: Path) -> None:
+    (workspace / "size.gin").write_text("STEPS = 20\nWIDTH = 2\n")
     text = GOOD.replace("STEPS = 10", "WIDTH = 1\ninclude 'size.gin'\nSTEPS = 10")
     loaded = load(text)
     assert (loaded.value("STEPS"), loaded.value("WIDTH")) == (10, 2)
 
 
-def test_a_file_may_name_what_lies_beside_it(load: Load, place: Path) -> None:
-    (place / "below").mkdir()
-    (place / "below" / "paths.gin").write_text("A = '{here}/a'\nB = ['{here}', 'x{here}']\n")
+def test_a_file_may_name_what_lies_beside_it(load: Load, workspace: Path) -> None:
+    (workspace / "below").mkdir()
+    (workspace / "below" / "paths.gin").write_text("A = '{here}/a'\nB = ['{here}', 'x{here}']\n")
     loaded = load(GOOD.replace("STEPS = 10", "include 'below/paths.gin'\nSTEPS = 10"))
     assert loaded.value("A") == f"{Path.cwd() / 'below'}/a"
     assert loaded.value("B") == [str(Path.cwd() / "below"), "x{here}"]
@@ -100,7 +100,7 @@ def test_required_is_judged_from_what_the_verb_calls(load: Load) -> None:
         f"[{', '.join(repr('x' * 30) for _ in range(9))}]",
     ],
 )
-def test_written_back_it_loads_to_the_same(value: str, load: Load, place: Path) -> None:
+def test_written_back_it_loads_to_the_same(value: str, load: Load, workspace: Path) -> None:
     first = load(f"{GOOD}parts.train.hooks = [{value}]\n")
     again = load(first.text())
     assert again.text() == first.text()
@@ -108,8 +108,8 @@ def test_written_back_it_loads_to_the_same(value: str, load: Load, place: Path) 
     assert config.config_str() == first.text()
 
 
-def test_two_modules_of_one_name_are_told_apart(load: Load, place: Path) -> None:
-    package = place / "more"
+def test_two_modules_of_one_name_are_told_apart(load: Load, workspace: Path) -> None:
+    package = workspace / "more"
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "parts.py").write_text("def hook(*, size: int = 1):\n    return size\n")
@@ -130,7 +130,7 @@ def test_the_operative_configuration_holds_what_was_used(load: Load) -> None:
     assert "unused" not in text
 
 
-def test_the_packages_own_files_are_found_by_both_names(place: Path) -> None:
+def test_the_packages_own_files_are_found_by_both_names(workspace: Path) -> None:
     from lm.config.scanner import scan
 
     short, long = (scan([f"{start}models/gpt2/small.gin"]).bindings for start in ("", "gin/"))
@@ -139,9 +139,9 @@ def test_the_packages_own_files_are_found_by_both_names(place: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_model_written_back_loads_to_the_same(place: Path) -> None:
+def test_a_model_written_back_loads_to_the_same(workspace: Path) -> None:
     first = config.load(["models/t5/small.gin"], roots=["MODEL"])
-    (place / "config.gin").write_text(first.text())
+    (workspace / "config.gin").write_text(first.text())
     again = config.load(["config.gin"], roots=["MODEL"])
     assert again.text() == first.text()
     assert callable(again.value("MODEL"))

@@ -27,11 +27,11 @@ DOERS = [
 LEFT = {"file", "folder", "folder/file", "lure.py"}
 
 
-def swept(place: Path, *roots: str) -> dict[str, Any]:
-    """Sweep in a process of its own: tasks are registered, signals and modules changed."""
+def swept(workspace: Path, *roots: str) -> dict[str, Any]:
+    """Sweeps in a process of its own: tasks are registered, signals and modules changed."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.config.sweep", *roots],
-        cwd=place,
+        cwd=workspace,
         env=os.environ | {"PYTHONPATH": str(ROOT), "KERAS_BACKEND": "tensorflow"},
         capture_output=True,
         text=True,
@@ -42,12 +42,12 @@ def swept(place: Path, *roots: str) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def changed(place: Path) -> set[str]:
-    """Return what is not as the lures were laid out, the cache aside."""
-    found = {str(path.relative_to(place)) for path in place.rglob("*")}
+def changed(workspace: Path) -> set[str]:
+    """Returns what is not as the lures were laid out, the cache aside."""
+    found = {str(path.relative_to(workspace)) for path in workspace.rglob("*")}
     found = {path for path in found if path.split("/")[0] not in ("cache", "__pycache__")}
     spoilt = {
-        name for name in ("file", "folder/file") if (place / name).read_text() != "precious\n"
+        name for name in ("file", "folder/file") if (workspace / name).read_text() != "precious\n"
     }
     return found ^ LEFT | spoilt
 

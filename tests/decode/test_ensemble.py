@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from lm.decode.beam import BeamSearch
-from lm.decode.ensemble import Ensemble
+from lm.decode.token_ensemble import TokenEnsemble
 from lm.objectives.label_ensemble import LabelEnsemble
 from lm.objectives.labels import Labels, classes
 from lm.objectives.regression import Regression
@@ -23,7 +23,7 @@ def test_a_beam_over_two_models_is_one_over_their_mean():
     for model in models:
         model.sides = ()
     search = BeamSearch(beam_size=5, max_new_tokens=4, eos_id=EOS, alpha=0.6)
-    found, wanted = search(Ensemble(models), inputs(PROMPTS)), search(mean, inputs(PROMPTS))
+    found, wanted = search(TokenEnsemble(models), inputs(PROMPTS)), search(mean, inputs(PROMPTS))
     np.testing.assert_array_equal(found.tokens, wanted.tokens)
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5)
@@ -43,7 +43,7 @@ class Carrying(keras.Model):
 
 
 def test_every_model_has_its_own_carry():
-    made = Ensemble([Carrying(), Carrying()])
+    made = TokenEnsemble([Carrying(), Carrying()])
     carry = made.initial_carry(1)
     assert len(carry) == 2
     features = np.log(np.array([[0.25, 0.75]], "float32"))

@@ -35,7 +35,7 @@ def compiled(**options):
 
 
 def make(**options):
-    """Return an engine at its first step; compiled once per choice of options."""
+    """Returns an engine at its first step; compiled once per choice of options."""
     engine, start = compiled(**options)
     assign(engine, start)
     return engine

@@ -100,7 +100,7 @@ def group(arrays, prefix):
     return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
 
 
-def check(name, reference):
+def assert_equals_reference(name, reference):
     """Compares outputs where the cotangent is not zero, and all gradients."""
     features, cotangent = group(reference, "features/"), reference["cotangent"]
     model, carry = MODELS[name](), None
@@ -135,14 +135,15 @@ def carry_of(memory):
 
 @every
 def test_golden_outputs_and_gradients(name):
-    check(name, read(name))
+    assert_equals_reference(name, read(name))
 
 
 @pytest.mark.parity
 @every
 def test_live_outputs_and_gradients(name):
     pytest.importorskip("torch", reason="needs the extra `parity`")
-    check(name, importlib.import_module("tests.golden.huggingface").FAMILIES[name]())
+    made = importlib.import_module("tests.golden.huggingface").FAMILIES[name]
+    assert_equals_reference(name, made())
 
 
 @every

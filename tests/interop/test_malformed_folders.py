@@ -133,12 +133,12 @@ WEIGHTS = {
     "type is a list": (said(model_type=["gpt2"]), r"model_type = \['gpt2'\]"),
     "unknown class": (said(architectures=["GPT2ForMagic"]), "architectures = .'GPT2ForMagic'"),
     "class is a number": (said(architectures=[7]), "architectures = .7"),
-    "size is a text": (said(n_embd="16"), "n_embd = '16'; it must be a whole number above 0"),
+    "size is a text": (said(n_embd="16"), "n_embd = '16'; it must be an integer above 0"),
     "size is negative": (said(n_layer=-1), "n_layer = -1"),
     "size is huge": (said(vocab_size=10**12), "vocab_size = 1000000000000"),
     "layers without end": (
         said(n_layer=10**9),
-        "n_layer = 1000000000; it must be a whole number from 1",
+        "n_layer = 1000000000; it must be an integer from 1",
     ),
     "size is a fraction": (said(n_head=2.5), "n_head = 2.5"),
     "size is true": (said(n_head=True), "n_head = True"),
@@ -158,19 +158,19 @@ WEIGHTS = {
     ),
     "pickle under a good name": (
         written("model.safetensors", pickle.dumps(Trap())),
-        "no whole safetensors file",
+        "not a complete safetensors file",
     ),
-    "empty file": (written("model.safetensors", b""), "no whole safetensors file"),
-    "cut header": (cut(100), "no whole safetensors file"),
-    "cut data": (cut(-100), "no whole safetensors file"),
+    "empty file": (written("model.safetensors", b""), "not a complete safetensors file"),
+    "cut header": (cut(100), "not a complete safetensors file"),
+    "cut data": (cut(-100), "not a complete safetensors file"),
     "header of terabytes": (
         written("model.safetensors", struct.pack("<Q", 2**42)),
-        "no whole safetensors file",
+        "not a complete safetensors file",
     ),
-    "header is no JSON": (header(b"{]"), "no whole safetensors file"),
+    "header is no JSON": (header(b"{]"), "not a complete safetensors file"),
     "offsets outside": (
         header({WTE: {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 999]}}, b"1234"),
-        "no whole safetensors file",
+        "not a complete safetensors file",
     ),
     "offsets overlap": (
         header(
@@ -180,17 +180,17 @@ WEIGHTS = {
             },
             b"1234",
         ),
-        "no whole safetensors file",
+        "not a complete safetensors file",
     ),
     "shape and size differ": (
         header({WTE: {"dtype": "F32", "shape": [9, 9], "data_offsets": [0, 4]}}, b"1234"),
-        "no whole safetensors file",
+        "not a complete safetensors file",
     ),
     "eight-bit floats": (
         header({WTE: {"dtype": "F8_E4M3", "shape": [4], "data_offsets": [0, 4]}}, b"1234"),
         "is F8_E4M3; known are",
     ),
-    "whole numbers": (
+    "integers": (
         held(lambda t: t.update({WTE: np.ones((48, 16), "int32")})),
         "wte.weight holds int32",
     ),
@@ -251,7 +251,7 @@ WEIGHTS = {
                 (folder / SHARDS[0]).read_bytes()[:-9]
             )
         ),
-        "00001-of-00002.safetensors is no whole safetensors file",
+        "00001-of-00002.safetensors is not a complete safetensors file",
     ),
     "tensor in another shard": (
         sharded(

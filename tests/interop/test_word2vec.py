@@ -56,5 +56,5 @@ def test_a_hostile_file_is_one_line(form, content, message, tmp_path):
 
 @pytest.mark.parametrize("name", ["two words", "", "a\0", "line\n"])
 def test_a_name_that_the_formats_cannot_hold_is_refused(name, tmp_path):
-    with pytest.raises(UserError, match="no place for the name"):
+    with pytest.raises(UserError, match="cannot hold the name"):
         word2vec.write_text(tmp_path / "v", [name], VECTORS[:1])

@@ -88,9 +88,9 @@ def test_a_device_holds_its_share_of_the_state(made, name, mesh):
 
 @pytest.mark.parametrize(("name", "mesh"), [case for case in CASES if case.values[0] == SHORTEST])
 def test_the_summary_foretells_what_a_device_holds(made, name, mesh):
-    told = made["foretold"]
-    assert told["devices"] == 8
-    state = told["weights"] + told["slots"] + told["carry"]
+    predicted = made["foretold"]
+    assert predicted["devices"] == 8
+    state = predicted["weights"] + predicted["slots"] + predicted["carry"]
     assert state <= made["bytes"] <= state + 300  # the meter of the step
     # Compiled from shapes alone and with all arrays there, the step is one.
-    assert {name: told[name] for name in made["analysed"]} == made["analysed"]
+    assert {name: predicted[name] for name in made["analysed"]} == made["analysed"]

@@ -67,7 +67,7 @@ def summary(command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
 
 
-def figures(command: str) -> dict[str, Any]:
+def summary_row(command: str) -> dict[str, Any]:
     done = summary(command)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -75,7 +75,7 @@ def figures(command: str) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_weights_and_slots_are_those_of_one_device():
-    found = figures(STEP)
+    found = summary_row(STEP)
     model = small()
     shapes = {v.path: tuple(v.shape) for v in model.trainable_variables}
     laid = lay_out(shapes, axes=declared(model), rules=RULES, sizes={"model": 2}).values()
@@ -95,23 +95,23 @@ def test_weights_and_slots_are_those_of_one_device():
 
 @pytest.mark.slow
 def test_a_run_is_compiled_as_it_is_configured():
-    whole = figures(RUN)
-    parts = figures(f"{RUN} --gin.train.train.microbatches=4")
+    whole = summary_row(RUN)
+    parts = summary_row(f"{RUN} --gin.train.train.microbatches=4")
     assert parts["arguments"] == whole["arguments"]
     assert parts["temporaries"] < whole["temporaries"]
-    assert figures(f"{RUN} --gin.DTYPE_POLICY=bfloat16")["weights"] < whole["weights"]
+    assert summary_row(f"{RUN} --gin.DTYPE_POLICY=bfloat16")["weights"] < whole["weights"]
 
 
 @pytest.mark.slow
 def test_what_is_rematerialised_is_not_counted_as_saved(tmp_path):
     file = tmp_path / "remat.gin"
     file.write_text(REMAT)
-    assert figures(f"{RUN} --gin_file={file}")["temporaries"] < figures(RUN)["temporaries"]
+    assert summary_row(f"{RUN} --gin_file={file}")["temporaries"] < summary_row(RUN)["temporaries"]
 
 
 @pytest.mark.slow
 def test_the_largest_t5_is_compiled_for_sixteen_devices():
-    found = figures(XXL)
+    found = summary_row(XXL)
     assert found["weights"] == pytest.approx(4 * 11_135_332_352 / 8, rel=1e-3)
     assert found["verdict"].startswith("does not fit on 16 x 32 GB: rematerialise")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lm.objectives import label_sets, labels, regression
-from lm.objectives.objective import predicts_whole_texts
+from lm.objectives.objective import predicts_every_token
 from tests.engine import assert_near, differentiate, numpy
 
 NOISE = np.random.default_rng(0)
@@ -168,4 +168,4 @@ def test_label_sets_equal_the_reference():
 def test_an_encoder_predicts_no_whole_texts(sides, whole):
     objective = made(labels.Labels, candidates=labels.classes)
     objective.model.sides = sides
-    assert predicts_whole_texts(objective) is whole
+    assert predicts_every_token(objective) is whole

@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture
 def variable() -> Callable[[Any, str], Any]:
-    """Return a maker of float32 variables under a given path."""
+    """Returns a maker of float32 variables under a given path."""
 
     def make(value: Any, path: str = "layer/kernel") -> Any:
         *scopes, name = path.split("/")

@@ -25,7 +25,7 @@ def reference(weight, gradients, *, rate, factored):
 
 @pytest.fixture
 def after(variable):
-    """Return a function: the weight after one update per gradient, and the rule."""
+    """Returns a function: the weight after one update per gradient, and the rule."""
 
     def run(value, gradients, **options):
         weight = variable(value)

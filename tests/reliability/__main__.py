@@ -14,7 +14,7 @@ HEAD = "| bar | what must hold | trials | result | seconds |\n|---|---|---|---|-
 
 
 def main() -> int:
-    """Run the bars that the flags name; return 1 if one of them did not hold."""
+    """Runs the bars that the flags name; returns 1 if one of them did not hold."""
     parser = argparse.ArgumentParser(prog="python -m tests.reliability", description=__doc__)
     parser.add_argument("--only", default="", help="numbers, such as 1,5; all by default")
     parser.add_argument("--short", action="store_true", help="as few trials as the test suite")
@@ -36,7 +36,7 @@ def main() -> int:
 
 
 def tried(bar: Bar, trials: int) -> Result:
-    """Run one bar in a folder of its own; an exception is a failure."""
+    """Runs one bar in a folder of its own; an exception is a failure."""
     with tempfile.TemporaryDirectory(prefix=f"bar-{bar.number}-") as folder:
         try:
             return bar.run(trials, Path(folder))
@@ -46,7 +46,7 @@ def tried(bar: Bar, trials: int) -> Result:
 
 
 def row(bar: Bar, result: Result, seconds: float) -> str:
-    """Return a row of the table."""
+    """Returns a row of the table."""
     broken = len(result.failures)
     verdict = f"**{broken} broken**" if broken else "0 broken"
     note = f"; {result.note}" if result.note else ""

@@ -51,7 +51,7 @@ class Bar(NamedTuple):
 
 
 def all_bars() -> list[Bar]:
-    """Return the bars of every `bars_*.py`, by number."""
+    """Returns the bars of every `bars_*.py`, by number."""
     names = sorted(path.stem for path in HERE.glob("bars_*.py"))
     modules = [importlib.import_module(f"tests.reliability.{name}") for name in names]
     return sorted((bar for module in modules for bar in module.BARS), key=lambda bar: bar.number)

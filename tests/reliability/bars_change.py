@@ -30,7 +30,7 @@ CHANGES = {
 
 
 def changed(trials: int, folder: Path) -> Result:
-    """Change one thing between runs: refused with old and new; its flags admit it."""
+    """Changes one thing between runs: refused with old and new; its flags admit it."""
     file = experiment.write(folder / "experiment", steps=2, more="train.train.samples = None\n")
     (folder / "tokenizer.gin").write_text(TOKENIZER)
     # The schedule is the same however long the run.
@@ -47,7 +47,7 @@ def changed(trials: int, folder: Path) -> Result:
 
 
 def _refused(nursery: Nursery, words: list[str], name: str, folder: Path) -> list[str]:
-    """Return what went wrong with a change: it was not refused, or not admitted when asked."""
+    """Returns what went wrong with a change: it was not refused, or not admitted when asked."""
     flags, expected = CHANGES[name]
     workdir, log = folder / name.replace(" ", "_"), folder / f"{name}.log"
     shutil.copytree(folder / "first", workdir)

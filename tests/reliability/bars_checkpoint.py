@@ -22,20 +22,20 @@ Arrays = dict[str, np.ndarray]
 
 
 def tensors(step: int, rows: int = 8) -> dict[str, Arrays]:
-    """Return the state of a step: a few tensors."""
+    """Returns the state of a step: a few tensors."""
     weights = {f"layer_{i}/kernel": np.full((rows, 16), step + i, "float32") for i in range(4)}
     return {"weights": weights, "state": {"seed": np.array([step, 7], "uint32")}}
 
 
 def save(store: Store, step: int, rows: int = 8) -> None:
-    """Save a step and wait for it."""
+    """Saves a step and waits for it."""
     position = bytes([step % 256]) * 64
     store.save(step=step, groups=tensors(step, rows), data_state=position, metadata={"metric": 1.0})
     store.wait()
 
 
 def bit_flips(trials: int, folder: Path) -> Result:
-    """Flip one bit of the newest checkpoint: it is named and the one before it is used."""
+    """Flips one bit of the newest checkpoint: it is named and the one before it is used."""
     store = Store(folder)
     for step in (1, 2):
         save(store, step)
@@ -48,10 +48,10 @@ def bit_flips(trials: int, folder: Path) -> Result:
         intact = path.read_bytes()
         place, bit = rng.randrange(len(intact)), rng.randrange(8)
         path.write_bytes(intact[:place] + bytes([intact[place] ^ 1 << bit]) + intact[place + 1 :])
-        told: list[str] = []
-        found = Store(folder, warn=told.append).newest()
-        if found is None or found[1].step != 1 or path.stem not in "".join(told):
-            failures.append(f"{path.name} byte {place} bit {bit}: used {found}, told {told}")
+        warnings: list[str] = []
+        found = Store(folder, warn=warnings.append).newest()
+        if found is None or found[1].step != 1 or path.stem not in "".join(warnings):
+            failures.append(f"{path.name} byte {place} bit {bit}: used {found}, told {warnings}")
         path.write_bytes(intact)
     return Result(trials, failures)
 
@@ -67,7 +67,7 @@ MUTATIONS: dict[str, Callable[[Arrays, str], object]] = {
 
 
 def strictness(trials: int, folder: Path) -> Result:
-    """Change one tensor of a stored state: refused by its name, and nothing was loaded."""
+    """Changes one tensor of a stored state: refused by its name, and nothing was loaded."""
     del folder
     stored = tensors(3)["weights"]
     variables = {n: keras.Variable(np.zeros_like(x), name="kernel") for n, x in stored.items()}
@@ -88,7 +88,7 @@ def strictness(trials: int, folder: Path) -> Result:
 
 
 def full_disk(trials: int, folder: Path) -> Result:
-    """Let the disk be full at any moment of a save: one line, and the save before it is good."""
+    """Lets the disk be full at any moment of a save: one line, and the save before it is good."""
     store = Store(folder)
     save(store, 1)
     rng = random.Random(1)
@@ -100,9 +100,13 @@ def full_disk(trials: int, folder: Path) -> Result:
                 save(store, 2, rows=500)
             failures.append(f"trial {trial}: saved in spite of a full disk")
         except CheckpointError as error:
-            told = str(error)
-            if str(store.folder / "2") not in told or "MiB needed" not in told or "\n" in told:
-                failures.append(f"trial {trial}: told {told}")
+            message = str(error)
+            if (
+                str(store.folder / "2") not in message
+                or "MiB needed" not in message
+                or "\n" in message
+            ):
+                failures.append(f"trial {trial}: got {message}")
         found = Store(folder).newest()
         if found is None or found[1].step != 1:
             failures.append(f"trial {trial}: the checkpoint before is not used")
@@ -115,7 +119,7 @@ def full_disk(trials: int, folder: Path) -> Result:
 
 @contextmanager
 def written_out(size: int) -> Any:
-    """Let no file grow beyond a size."""
+    """Lets no file grow beyond a size."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
@@ -128,7 +132,7 @@ def written_out(size: int) -> Any:
 
 @contextmanager
 def _call_fails(number: int) -> Any:
-    """Let one of the system calls of a save find no space."""
+    """Lets one of the system calls of a save find no space."""
     name = ("fsync", "rename", "mkdir")[number % 3]
     whole, left = getattr(os, name), number // 3 % 4 if name == "fsync" else 0
 
@@ -147,7 +151,7 @@ def _call_fails(number: int) -> Any:
 
 
 def power_cuts(trials: int, folder: Path) -> Result:
-    """Cut the power anywhere, un-synced writes lost or half there: a finished save is good."""
+    """Cuts the power anywhere, un-synced writes lost or half there: a finished save is good."""
     failures = []
     cuts = 0
     for trial in range(trials):
@@ -162,20 +166,20 @@ def power_cuts(trials: int, folder: Path) -> Result:
         for luck in LUCK:
             image = folder / f"image-{trial}-{luck}"
             power.image(workdir, image, random.Random(trial), luck)
-            step, told = newest_of(image / "run")
+            step, warnings = newest_of(image / "run")
             if step < finished:
-                failures.append(f"cut {trial}, {luck}: {finished} was saved, {step} found: {told}")
+                failures.append(f"cut {trial}, {luck}: {finished} saved, {step} found: {warnings}")
     return Result(trials, failures, f"{cuts} cuts during saves, {trials * len(LUCK)} disks")
 
 
 def newest_of(workdir: Path) -> tuple[int, str]:
-    """Return the step of the checkpoint that a run would go on from, 0 if none; and complaints."""
-    told: list[str] = []
+    """Returns the step of the checkpoint that a run would go on from, 0 if none; and complaints."""
+    warnings: list[str] = []
     try:
-        found = Store(workdir, warn=told.append).newest()
+        found = Store(workdir, warn=warnings.append).newest()
     except CheckpointError as error:
         return 0, str(error)
-    return (found[1].step if found else 0), "; ".join(told)
+    return (found[1].step if found else 0), "; ".join(warnings)
 
 
 LUCK = (0.0, 0.5, 1.0)

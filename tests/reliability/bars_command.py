@@ -62,18 +62,18 @@ ENDINGS = (
 
 
 def endings(trials: int, folder: Path) -> Result:
-    """End commands in every way: the documented exit code, at once, and no process is left."""
+    """Ends commands in every way: the documented exit code, at once, and no process is left."""
     failures = []
     slowest = 0.0
     for ending in ENDINGS[:trials]:
         words = [word.format(folder=folder) for word in ending.words]
-        status, seconds, is_left, told = _ended(ending, words)
+        status, seconds, is_left, output = _ended(ending, words)
         slowest = max(slowest, seconds)
         name = f"lm {' '.join(ending.words)}"
         if status != ending.status:
-            failures.append(f"{name}: status {status}, not {ending.status}: {told}")
-        if "Traceback" in told:
-            failures.append(f"{name}: a traceback: {told}")
+            failures.append(f"{name}: status {status}, not {ending.status}: {output}")
+        if "Traceback" in output:
+            failures.append(f"{name}: a traceback: {output}")
         if is_left:
             failures.append(f"{name}: a process is left")
         if ending.signal and seconds > HANG:
@@ -83,7 +83,7 @@ def endings(trials: int, folder: Path) -> Result:
 
 
 def _ended(ending: Ending, words: list[str]) -> tuple[int, float, bool, str]:
-    """Return exit status, seconds to end after the signal, whether a process is left, its words."""
+    """Returns exit status, seconds from signal to end, whether a process is left, its output."""
     process = subprocess.Popen(
         [sys.executable, "-c", COMMAND, *words],
         cwd=ROOT,
@@ -96,14 +96,14 @@ def _ended(ending: Ending, words: list[str]) -> tuple[int, float, bool, str]:
     begin = time.perf_counter()
     if ending.is_pipe_broken:
         process.stdout.close()
-        told = process.stderr.read()
+        output = process.stderr.read()
     elif ending.signal:
         _wait_for_imports(process.pid)
         begin = time.perf_counter()
         process.send_signal(ending.signal)
-        told = process.communicate()[1]
+        output = process.communicate()[1]
     else:
-        told = process.communicate()[1]
+        output = process.communicate()[1]
     status = process.wait()
     seconds = time.perf_counter() - begin if ending.signal else 0.0
     process.stderr.close()
@@ -112,11 +112,11 @@ def _ended(ending: Ending, words: list[str]) -> tuple[int, float, bool, str]:
         is_left = True
     except ProcessLookupError:
         is_left = False
-    return status, seconds, is_left, " ".join(told.split())[-300:]
+    return status, seconds, is_left, " ".join(output.split())[-300:]
 
 
 def _wait_for_imports(process: int) -> None:
-    """Wait until a process has used a second of its processor: imports are under way."""
+    """Waits until a process has used a second of its processor: imports are under way."""
     ticks = os.sysconf("SC_CLK_TCK")
     for _ in range(600):
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
@@ -126,7 +126,7 @@ def _wait_for_imports(process: int) -> None:
 
 
 def double_launch(trials: int, folder: Path) -> Result:
-    """Train in a folder that another holds: refused by its number; killed, it is free again."""
+    """Trains in a folder that another holds: refused by its number; killed, it is free again."""
     failures = []
     slowest = 0.0
     words = ["train", "--gin_file=quickstart.gin", f"--workdir={folder}/run"]

@@ -33,7 +33,7 @@ FRAMEWORKS = {"tensorflow", "jax", "keras", "seqio", "torch"}
 
 
 def loaded(cases: list[tuple], folder: Path, modules: list[str]) -> list[list]:
-    """Return for each configuration: error, exit code, message, trace left, modules imported."""
+    """Returns for each configuration: error, exits code, message, trace left, modules imported."""
     path = os.pathsep.join([str(folder), str(ROOT), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, "-c", TRIAL, json.dumps(modules)],
@@ -51,7 +51,7 @@ def loaded(cases: list[tuple], folder: Path, modules: list[str]) -> list[list]:
 
 
 def mistakes(trials: int, folder: Path) -> Result:
-    """Load files with one mistake each: exit code 2, one line, the place, what was meant."""
+    """Loads files with one mistake each: exit code 2, one line, the place, what was meant."""
     (folder / "parts.py").write_text(PARTS)
     lines = [(f"{GOOD}{line}\n", [], said) for line, *said in wrong.WRONG_LINES.values()]
     given = [(GOOD, [binding], said) for binding, *said in wrong.WRONG_FLAGS.values()]
@@ -69,7 +69,7 @@ def mistakes(trials: int, folder: Path) -> Result:
 
 
 def attacks(trials: int, folder: Path) -> Result:
-    """Load files that want to run something: refused, nothing imported, no trace left."""
+    """Loads files that want to run something: refused, nothing imported, no trace left."""
     for name in ("evil", "lmx"):
         (folder / f"{name}.py").write_text("open('trace', 'w')\n")
     (folder.parent / "outside.gin").write_text("A = 1\n")

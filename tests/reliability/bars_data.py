@@ -17,14 +17,14 @@ SHARES = (0.0, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 0.99, 0.999)
 
 
 def gzipped(folder: Path) -> tuple[Path, Callable[[], object]]:
-    """Make a gzip file; return it and what reads it whole."""
+    """Makes a gzip file; returns it and what reads it whole."""
     path = folder / "text.txt.gz"
     path.write_bytes(gzip.compress("\n".join(LINES).encode()))
     return path, lambda: list(readers.read_text_lines(path))
 
 
 def parallel(folder: Path) -> tuple[Path, Callable[[], object]]:
-    """Make aligned text files; one of them will be shorter."""
+    """Makes aligned text files; one of them will be shorter."""
     sides = {name: folder / f"text.{name}" for name in ("de", "en")}
     for path in sides.values():
         path.write_text("\n".join(LINES) + "\n")
@@ -32,14 +32,14 @@ def parallel(folder: Path) -> tuple[Path, Callable[[], object]]:
 
 
 def json_lines(folder: Path) -> tuple[Path, Callable[[], object]]:
-    """Make a file of one object per line that is cut inside one."""
+    """Makes a file of one object per line that is cut inside one."""
     path = folder / "text.jsonl"
     path.write_text("".join(f'{{"n": {n}, "text": "line"}}\n' for n in range(400)))
     return path, lambda: list(readers.read_jsonl(path, fields=["text"]))
 
 
 def fingerprinted(folder: Path) -> tuple[Path, Callable[[], object]]:
-    """Make a text file whose fingerprint a run remembers: a cut at a line's end looks whole."""
+    """Makes a text file whose fingerprint a run remembers: a cut at a line's end looks whole."""
     path = folder / "text.txt"
     path.write_text("\n".join(LINES) + "\n")
     before = files.fingerprint([path])
@@ -53,7 +53,7 @@ def fingerprinted(folder: Path) -> tuple[Path, Callable[[], object]]:
 
 
 def cached_records(folder: Path) -> tuple[Path, Callable[[], object]]:
-    """Make a cache of TensorFlow records."""
+    """Makes a cache of TensorFlow records."""
     os.environ["LM_CACHE_DIR"] = str(folder / "cache")
     made = record_cache.cached(
         "bar", {"of": str(folder)}, lambda: ({"text": line} for line in LINES)
@@ -62,7 +62,7 @@ def cached_records(folder: Path) -> tuple[Path, Callable[[], object]]:
 
 
 def array_cache(folder: Path) -> tuple[Path, Callable[[], object]]:
-    """Make a published folder as the token store's are."""
+    """Makes a published folder as the token store's are."""
     place = folder / "tokens"
     with files.publish(place, {}) as temporary:
         (temporary / "0.values.npy").write_bytes(bytes(4096))
@@ -77,7 +77,7 @@ KINDS = (gzipped, cached_records, array_cache, parallel, json_lines, fingerprint
 
 
 def cuts(folder: Path) -> Iterator[tuple[str, Path, bytes, Callable[[], object]]]:
-    """Yield every kind of file at every place: a name, the file, what is left, what reads it."""
+    """Yields every kind of file at every place: a name, the file, what is left, what reads it."""
     for share in SHARES:
         for make in KINDS:
             place = folder / f"{make.__name__}-{share}"
@@ -94,7 +94,7 @@ def cuts(folder: Path) -> Iterator[tuple[str, Path, bytes, Callable[[], object]]
 
 
 def truncated(trials: int, folder: Path) -> Result:
-    """Cut data files: reading ends in an error that names the file."""
+    """Cuts data files: reading ends in an error that names the file."""
     before = os.environ.get("LM_CACHE_DIR")
     failures, count = [], 0
     try:
@@ -111,7 +111,7 @@ def truncated(trials: int, folder: Path) -> Result:
 
 
 def told(read: Callable[[], object], wanted: str) -> list[str]:
-    """Return what is wrong with the way in which reading fails."""
+    """Returns what is wrong with the way in which reading fails."""
     try:
         read()
     except UserError as error:
@@ -123,7 +123,7 @@ def told(read: Callable[[], object], wanted: str) -> list[str]:
 
 
 def corpora(trials: int, folder: Path) -> Result:
-    """Read hostile corpora: strictly to the stated defect, skipping to the stated rest."""
+    """Reads hostile corpora: strictly to the stated defect, skipping to the stated rest."""
     chosen = list(CORPORA.items())[:trials]
     failures = []
     for name, corpus in chosen:
@@ -137,7 +137,7 @@ def corpora(trials: int, folder: Path) -> Result:
 
 
 def outcome(corpus, path: Path) -> list[str]:
-    """Return how a corpus departs from its documented outcome."""
+    """Returns how a corpus departs from its documented outcome."""
     found = told(lambda: list(corpus.reader(path)), str(path))
     strict = [] if found == ["read as if it were whole"] else ["refused"]
     if strict != ["refused"] * (corpus.says != FINE):
@@ -159,7 +159,7 @@ def outcome(corpus, path: Path) -> list[str]:
 
 
 def survives(line: object) -> bool:
-    """Tell whether bytes as tokens give the line back."""
+    """Tells whether bytes as tokens give the line back."""
     if not isinstance(line, str):
         return True
     vocabulary = byte_vocabulary()

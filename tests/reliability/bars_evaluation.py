@@ -16,7 +16,7 @@ MUST_SAY = ("task_version", "data", "prompts", "checkpoint", "config", "tokenize
 
 
 def repeated(trials: int, folder: Path) -> Result:
-    """Evaluate again and again, in batches of several sizes, a generating and a scoring model."""
+    """Evaluates again and again, in batches of several sizes, a generating and a scoring model."""
     os.environ["LM_CACHE_DIR"] = str(folder / "cache")
     failures = []
     for kind in ("answers", "continues"):
@@ -26,9 +26,9 @@ def repeated(trials: int, folder: Path) -> Result:
         for trial in range(trials):
             size = SIZES[trial % len(SIZES)]
             found = run.evaluate(batch_size=size)[0]
-            told = differing(first, found, is_same_size=size == SIZES[0])
-            told += ["other texts"] * (texts(run, size) != texts(run, SIZES[0]))
-            failures += [f"{kind}, batches of {size}: {line}" for line in told]
+            differences = differing(first, found, is_same_size=size == SIZES[0])
+            differences += ["other texts"] * (texts(run, size) != texts(run, SIZES[0]))
+            failures += [f"{kind}, batches of {size}: {line}" for line in differences]
         lacking = [name for name in MUST_SAY if name not in first.metadata]
         failures += [f"{kind}: the record lacks {lacking}"] * bool(lacking)
         write_result(first, run.workdir)
@@ -36,26 +36,26 @@ def repeated(trials: int, folder: Path) -> Result:
 
 
 def texts(run: lm.inference.run.Run, batch_size: int) -> list[str]:
-    """Return what the model writes greedily for all texts of the task, so many at a time."""
+    """Returns what the model writes greedily for all texts of the task, so many at a time."""
     made = run.generate(tiny_run.TEXTS, batch_size=batch_size, max_new_tokens=8)
     return [found[0].text for found in made.candidates]
 
 
 def differing(first: EvaluationResult, found: EvaluationResult, *, is_same_size: bool) -> list[str]:
-    """Return what differs; scores may by 1e-5 where the batches had other sizes."""
-    told = [] if found.metadata == first.metadata else ["other metadata"]
+    """Returns what differs; scores may by 1e-5 where the batches had other sizes."""
+    differences = [] if found.metadata == first.metadata else ["other metadata"]
     for name, column in first.columns.items():
         if name != "score" and found.columns[name] != column:
-            told.append(f"other {name}s")
+            differences.append(f"other {name}s")
     limit = 0.0 if is_same_size else 1e-5
     pairs = {name: (first.columns[name], found.columns[name]) for name in first.columns}
     if "score" in pairs and not np.allclose(*pairs["score"], rtol=limit, atol=0.0):
-        told.append("other scores")
+        differences.append("other scores")
     names = [n for n, value in first.metrics.items() if isinstance(value, int | float)]
     values = [[row.metrics[n] for n in names] for row in (first, found)]
     if not np.allclose(*values, rtol=limit, atol=0.0, equal_nan=True):
-        told.append(f"other metrics: {values}")
-    return told
+        differences.append(f"other metrics: {values}")
+    return differences
 
 
 BARS = [

@@ -38,7 +38,7 @@ MEBIBYTES = 64
 
 
 def hostile_files(trials: int, folder: Path) -> Result:
-    """Open hostile tokenizers, checkpoints and positions."""
+    """Opens hostile tokenizers, checkpoints and positions."""
     checkpoints = [
         *((name, filled(make)) for name, make in hostile.WEIGHTS.items()),
         *hostile.FOLDERS.items(),
@@ -58,7 +58,7 @@ def hostile_files(trials: int, folder: Path) -> Result:
 
 
 def opened(models: list[tuple[str, Callable[[], bytes]]], folder: Path) -> list[str]:
-    """Return which models did not end as opened, or as an error of one line."""
+    """Returns which models did not end as opened, or as an error of one line."""
     folder.mkdir()
     paths = [folder / f"{number}.model" for number in range(len(models))]
     for path, (_, make) in zip(paths, models, strict=True):
@@ -79,7 +79,7 @@ def opened(models: list[tuple[str, Callable[[], bytes]]], folder: Path) -> list[
 
 
 def filled(make: Callable[[], bytes]) -> Callable[[Path], None]:
-    """Return a function that puts this content in the place of the weights, hashes and all."""
+    """Returns a function that puts this content in the place of the weights, hashes and all."""
 
     def spoil(place: Path) -> None:
         content = make()
@@ -95,7 +95,7 @@ def filled(make: Callable[[], bytes]) -> Callable[[Path], None]:
 
 
 def loaded(spoil: Callable[[Path], None], folder: Path) -> list[str]:
-    """Return what is wrong with the way in which a spoilt checkpoint ends."""
+    """Returns what is wrong with the way in which a spoilt checkpoint ends."""
     tensors = {"x": np.ones(2, "float32")}
     place = folder / "checkpoints" / "1"
     checkpoint.write(place, step=1, groups={"weights": tensors}, data_state=b"", metadata={})
@@ -115,13 +115,13 @@ class Slot:
     shape, dtype = (2,), "float32"
 
     def assign(self, value: np.ndarray) -> None:
-        """Refuse what no run has saved."""
+        """Refuses what no run has saved."""
         if not np.isfinite(value).all():
             raise UserError("not finite")
 
 
 def restored(state: bytes) -> list[str]:
-    """Return what is wrong with the way in which a spoilt position ends."""
+    """Returns what is wrong with the way in which a spoilt position ends."""
     import tensorflow as tf
 
     return guarded(
@@ -130,7 +130,7 @@ def restored(state: bytes) -> list[str]:
 
 
 def guarded(act: Callable[[], None]) -> list[str]:
-    """Return what is wrong with an end that must be an error of one line, soon and small."""
+    """Returns what is wrong with an end that must be an error of one line, soon and small."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     handler = signal.signal(signal.SIGALRM, _late)
     signal.alarm(SECONDS)

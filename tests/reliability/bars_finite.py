@@ -39,7 +39,7 @@ class Poisoned(Stream):
 
 
 def train(folder: Path, at: dict[int, float], **settings: object) -> str:
-    """Train; return how it ended: "done", "saved" after a signal, or the error."""
+    """Trains; returns how it ended: "done", "saved" after a signal, or the error."""
     signal_at = settings.pop("signal_at", 0)
     stream = functools.partial(Poisoned, at=at, signal_at=signal_at)
     try:
@@ -84,7 +84,7 @@ def back(rng: random.Random, folder: Path) -> list[str]:
 
 
 def equal(left: Path, right: Path) -> dict[str, bool]:
-    """Return tensor -> whether it is the same at the end of both runs."""
+    """Returns tensor -> whether it is the same at the end of both runs."""
     ends = [folder / "checkpoints" / str(STEPS) for folder in (left, right)]
     return {
         name: np.array_equal(array, read(ends[1], kind)[name])
@@ -94,13 +94,13 @@ def equal(left: Path, right: Path) -> dict[str, bool]:
 
 
 def skipped(folder: Path) -> int:
-    """Return the last count of skipped updates."""
+    """Returns the last count of skipped updates."""
     counts = [row["skipped"] for row in rows(folder / "metrics.jsonl") if "skipped" in row]
     return counts[-1] if counts else 0
 
 
 def not_finite(folder: Path) -> list[str]:
-    """Return the tensors of all checkpoints below a folder that are not finite."""
+    """Returns the tensors of all checkpoints below a folder that are not finite."""
     return [
         f"{path.parent.name}: {name}"
         for path in folder.rglob("MANIFEST.json")
@@ -111,7 +111,7 @@ def not_finite(folder: Path) -> list[str]:
 
 
 def bad_numbers(trials: int, folder: Path) -> Result:
-    """Inject numbers that are not finite, in the three ways by turns."""
+    """Injects numbers that are not finite, in the three ways by turns."""
     rng = random.Random(0)
     failures = []
     with compiled_once():

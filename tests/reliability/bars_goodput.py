@@ -16,7 +16,7 @@ FLAGS = (f"--gin.train.train.save_period={SAVE}", "--gin.train.train.log_period=
 
 
 def useful(trials: int, folder: Path) -> Result:
-    """Make so many steps, killed after 200 on average: nearly all that is executed is kept."""
+    """Makes so many steps, killed after 200 on average: nearly all that is executed is kept."""
     file = experiment.write(folder / "experiment", steps=trials)
     words = ["train", f"--gin_file={file}", f"--gin.EVAL_PERIOD={trials}", *FLAGS]
     statuses = _ended(words, folder)
@@ -27,12 +27,12 @@ def useful(trials: int, folder: Path) -> Result:
     if statuses[-1] or not kills or found["useful"] != trials:
         log = (folder / "log").read_text()[-500:]
         failures.append(f"{found['useful']:.0f} steps, ended with {statuses}: {log}")
-    told = f"{kills} kills, {found['useful']:.0f} of {found['executed']:.0f} steps useful"
-    return Result(int(found["executed"]), failures, f"{told}: {share:.1%}".replace("%", " %"))
+    summary = f"{kills} kills, {found['useful']:.0f} of {found['executed']:.0f} steps useful"
+    return Result(int(found["executed"]), failures, f"{summary}: {share:.1%}".replace("%", " %"))
 
 
 def _ended(words: list[str], folder: Path) -> list[int]:
-    """Run the command until it is not killed; return all exit statuses."""
+    """Runs the command until it is not killed; returns all exit statuses."""
     rng = random.Random(EVERY)
     statuses = [-int(signal.SIGKILL)]
     with Nursery("jax", folder / "cache") as nursery:

@@ -20,7 +20,7 @@ PACKING = [case.name for case in MODELS if "packed" not in case.lacks]
 
 
 def isolated(trials: int, folder: Path) -> Result:
-    """Look at the sparse families on one engine, or in long form at all families on both."""
+    """Looks at the sparse families on one engine, or in long form at all families on both."""
     del folder
     is_long = trials > len(SPARSE)
     names = PACKING if is_long else SPARSE[:trials]
@@ -33,7 +33,7 @@ def isolated(trials: int, folder: Path) -> Result:
 
 
 def table(engine: str, names: Sequence[str], changes: int) -> list[Found]:
-    """Return what a process of that engine finds."""
+    """Returns what a process of that engine finds."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.reliability.isolation", str(changes), *names],
         cwd=ROOT,
@@ -48,12 +48,12 @@ def table(engine: str, names: Sequence[str], changes: int) -> list[Found]:
 
 
 def holds(row: Found) -> bool:
-    """Tell whether a row is within its bounds."""
+    """Tells whether a row is within its bounds."""
     return row.packed <= PACKED and row.padding <= PADDED and not row.changed
 
 
 def scores(trials: int, folder: Path) -> Result:
-    """Train a mixture of experts and score texts in batches of several sizes."""
+    """Trains a mixture of experts and scores texts in batches of several sizes."""
     os.environ["LM_CACHE_DIR"] = str(folder / "cache")
     file = experiment.write(folder, steps=20, kind="experts")
     if main(["train", f"--gin_file={file}", f"--workdir={folder / 'run'}"]):

@@ -23,13 +23,13 @@ BESIDES = 8  # from this many trials on, both engines and all kinds
 
 
 def campaigns(trials: int) -> list[Outcome]:
-    """Return the campaigns that share the trials; the last bar's are this one's."""
+    """Returns the campaigns that share the trials; the last bar's are this one's."""
     chosen = ALL if trials >= BESIDES else ALL[:1]
     return [campaign(engine, kind, trials // len(chosen)) for engine, kind in chosen]
 
 
 def kills(trials: int, folder: Path) -> Result:
-    """Kill a run anywhere; each newest checkpoint is good, and the end is the whole run's."""
+    """Kills a run anywhere; each newest checkpoint is good, and the end is the whole run's."""
     del folder
     found = campaigns(trials)
     failures = [f"{i.end}: {i.complaint}" for o in found for i in o.interruptions if i.complaint]
@@ -42,7 +42,7 @@ def kills(trials: int, folder: Path) -> Result:
 
 
 def resumption(trials: int, folder: Path) -> Result:
-    """Compare metrics, samples and sequence of batches of the resumed and the uninterrupted run."""
+    """Compares metrics, samples and batches of the resumed and the uninterrupted run."""
     del folder
     found = campaigns(trials)
     failures = [line for o in found for line in o.compared.differences]
@@ -53,7 +53,7 @@ def resumption(trials: int, folder: Path) -> Result:
 
 
 def signals(trials: int, folder: Path) -> Result:
-    """Ask a run to end at a random step: saved at once, exit code 143 or 130."""
+    """Asks a run to end at a random step: saved at once, exit code 143 or 130."""
     del folder
     asked = [i for o in campaigns(trials) for i in o.interruptions if "signal" in i.end]
     failures = []
@@ -64,7 +64,7 @@ def signals(trials: int, folder: Path) -> Result:
 
 
 def same_run(trials: int, folder: Path) -> Result:
-    """Run the same command twice: equal weights, metrics and samples."""
+    """Runs the same command twice: equal weights, metrics and samples."""
     del folder
     found = campaigns(trials)
     failures = [line for o in found for line in o.again.differences]
@@ -74,7 +74,7 @@ def same_run(trials: int, folder: Path) -> Result:
 
 
 def reported(trials: int, folder: Path) -> Result:
-    """Hold what the run says of its goodput against what was seen from outside."""
+    """Holds what the run says of its goodput against what was seen from outside."""
     del folder
     failures = []
     useful = executed = 0

@@ -8,7 +8,7 @@ from tests.reliability.bar import Bar, Result
 
 
 def other_mesh(trials: int, folder: Path) -> Result:
-    """Save on 1, 2, 4 and 8 devices, go on from each on each: 16 pairs, however many are asked."""
+    """Saves on 1, 2, 4 and 8 devices and continues from each on each: always 16 pairs."""
     del trials
     found = json.loads(python("tests.mesh.pairs", str(folder)).splitlines()[-1])
     failures = []

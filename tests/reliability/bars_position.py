@@ -21,7 +21,7 @@ FAR = 5000
 
 
 def task(folder: Path, name: str) -> str:
-    """Write numbered lines and register them as a task."""
+    """Writes numbered lines and registers them as a task."""
     os.environ["LM_CACHE_DIR"] = str(folder / "cache")
     path = folder / f"{name}.txt"
     path.write_text("".join(f"{name} {number}\n" for number in range(EXAMPLES)))
@@ -30,7 +30,7 @@ def task(folder: Path, name: str) -> str:
 
 
 def numbers(batch: Mapping[str, np.ndarray]) -> list[int]:
-    """Return the numbers of the lines in a batch of bytes."""
+    """Returns the numbers of the lines in a batch of bytes."""
     rows = [row[row > 0] for row in batch["decoder_target_tokens"]]
     # Ids of bytes begin after padding, end and unknown.
     texts = [bytes((row[row > 2] - 3).astype("uint8")).decode() for row in rows]
@@ -38,7 +38,7 @@ def numbers(batch: Mapping[str, np.ndarray]) -> list[int]:
 
 
 def exactly_once(trials: int, folder: Path) -> Result:
-    """Lose the process again and again in one epoch; go on from the last saved position."""
+    """Loses the process again and again in one epoch; goes on from the last saved position."""
     name = task(folder, "line")
     settings = {"mixture_or_task_name": name, "lengths": {"targets": 32}, "batch_size": ROWS}
 
@@ -69,7 +69,7 @@ def exactly_once(trials: int, folder: Path) -> Result:
 
 
 def no_replay(trials: int, folder: Path) -> Result:
-    """Go on from batch 100 and from far away: the next batches, from a position of one size."""
+    """Goes on from batch 100 and from far away: the next batches, from a position of one size."""
     name = task(folder, "far")
 
     def begin() -> pipeline.Pipeline:
@@ -81,7 +81,7 @@ def no_replay(trials: int, folder: Path) -> Result:
             converter=lambda: features.LanguageModel(pack=packing.FirstFit),
         )
 
-    whole, failures, told, sizes = begin(), [], [], []
+    whole, failures, notes, sizes = begin(), [], [], []
     for step in range(1, FAR + 4):
         next(whole)
         if step not in (100, FAR):
@@ -97,14 +97,14 @@ def no_replay(trials: int, folder: Path) -> Result:
             if chained_hash("", found) != expected:
                 failures.append(f"step {step}: another batch follows")
         sizes.append(len(state))
-        told.append(f"{1000 * min(seconds):.0f} ms at {step:,} ({len(state):,} bytes)")
+        notes.append(f"{1000 * min(seconds):.0f} ms at {step:,} ({len(state):,} bytes)")
     if sizes[1] > 2 * sizes[0]:
         failures.append(f"the position grows with the step: {sizes} bytes")
-    return Result(2 * trials, failures, f"to the first batch: {', '.join(told)}")
+    return Result(2 * trials, failures, f"to the first batch: {', '.join(notes)}")
 
 
 def begin_at(data: pipeline.Pipeline, state: bytes) -> tuple[pipeline.Pipeline, bytes]:
-    """Return a pipeline at a position."""
+    """Returns a pipeline at a position."""
     data.restore(state)
     return data, state
 

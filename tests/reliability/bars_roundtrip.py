@@ -14,7 +14,7 @@ FEW = 2
 
 
 def roundtrip(trials: int, folder: Path) -> Result:
-    """Save models on one process, load them in another: tensors and logits bit for bit."""
+    """Saves models on one process, loads them in another: tensors and logits bit for bit."""
     from tests.mesh.families import PAIRS
 
     names = list(dict.fromkeys(name for name, _ in PAIRS))[:trials]
@@ -32,7 +32,7 @@ def roundtrip(trials: int, folder: Path) -> Result:
 
 
 def _run(engine: str, mode: str, folder: Path, names: list[str]) -> list[str]:
-    """Run one half in a process; return its last words if it failed."""
+    """Runs one half in a process; returns its last words if it failed."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.reliability.roundtrip", mode, str(folder), *names],
         cwd=ROOT,
@@ -45,7 +45,7 @@ def _run(engine: str, mode: str, folder: Path, names: list[str]) -> list[str]:
 
 
 def _compared(folder: Path, name: str) -> tuple[int, list[str]]:
-    """Return the number of tensors, and those that differ."""
+    """Returns the number of tensors, and those that differ."""
     saved, loaded = (folder / mode / name for mode in ("save", "load"))
     found, number = [], 0
     for kind in verify(saved / "1").tensors:

@@ -39,7 +39,7 @@ class Sender:
         self.sent: float | None = None
 
     def count(self) -> None:
-        """Count once."""
+        """Counts once."""
         self.left -= 1
         if self.left == 0:
             self.sent = time.perf_counter()
@@ -70,7 +70,7 @@ class Evaluation:
             yield TaskMetrics(task, "validation", metrics(total(engine, self.batches())))
 
     def batches(self) -> Iterator[dict[str, np.ndarray]]:
-        """Yield a few batches."""
+        """Yields a few batches."""
         for number in range(BATCHES):
             time.sleep(PACE)
             self.sender.count()
@@ -78,7 +78,7 @@ class Evaluation:
 
 
 def train(folder: Path, *, step: Sender | None = None, evaluation: Sender | None = None) -> int:
-    """Train; return the exit code."""
+    """Trains; returns the exit code."""
     make = functools.partial(Evaluation, evaluation or Sender())
     try:
         with contextlib.redirect_stderr(io.StringIO()):
@@ -97,26 +97,26 @@ def train(folder: Path, *, step: Sender | None = None, evaluation: Sender | None
 
 
 def saved(folder: Path) -> tuple[int, bool]:
-    """Return the step of the newest checkpoint and whether its evaluation is done."""
+    """Returns the step of the newest checkpoint and whether its evaluation is done."""
     found = Store(folder).newest()
     return (found[1].step, found[1].metadata["evaluated"]) if found else (-1, False)
 
 
 def differences(whole: Path, parts: Path) -> list[str]:
-    """Return in what the end of an interrupted run differs from that of a whole one."""
+    """Returns in what the end of an interrupted run differs from that of a whole one."""
     lines = [(folder / METRICS).read_bytes().count(b"\n") for folder in (whole, parts)]
     found = compare_runs(whole, parts).differences
     return found + [f"{lines[1]} rows of metrics, not {lines[0]}"] * (lines[0] != lines[1])
 
 
 def other_checkpoints(whole: Path, parts: Path) -> list[str]:
-    """Return which checkpoints were kept, if not the same: what is due at a step is saved there."""
+    """Returns which checkpoints differ: what is due at a step is saved there."""
     names = [sorted(p.name for p in (f / "checkpoints").iterdir()) for f in (whole, parts)]
     return [f"checkpoints {names[1]}, not {names[0]}"] * (names[0] != names[1])
 
 
 def hang_ups(trials: int, folder: Path) -> Result:
-    """Close the terminal of a run at some step, as shells do, once or twice; or under nohup."""
+    """Closes the terminal of a run at some step, as shells do, once or twice; or under nohup."""
     rng = random.Random(0)
     failures = []
     before = signal.getsignal(signal.SIGHUP)
@@ -139,7 +139,7 @@ def hang_ups(trials: int, folder: Path) -> Result:
 
 
 def in_evaluations(trials: int, folder: Path) -> Result:
-    """Ask a run to end at some batch of an evaluation, and again when it repeats that one."""
+    """Asks a run to end at some batch of an evaluation, and again when it repeats that one."""
     rng = random.Random(0)
     failures = []
     slowest = 0.0

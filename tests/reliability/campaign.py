@@ -48,7 +48,7 @@ class Outcome(NamedTuple):
 
 @functools.cache
 def campaign(engine: str, kind: str, trials: int) -> Outcome:
-    """Run an experiment whole, and once more with interruptions; cached, for several bars use it.
+    """Runs an experiment whole, and once more with interruptions; cached, for several bars use it.
 
     Args:
         engine: `tensorflow` or `jax`.
@@ -74,7 +74,7 @@ def campaign(engine: str, kind: str, trials: int) -> Outcome:
 
 
 def _finish(nursery: Nursery, words: list[str], workdir: Path) -> None:
-    """Run the command to its end."""
+    """Runs the command to its end."""
     log = workdir.with_suffix(".log")
     status = nursery.run(*words, f"--workdir={workdir}", log=log)
     assert status == 0, log.read_text()[-3000:]
@@ -83,7 +83,7 @@ def _finish(nursery: Nursery, words: list[str], workdir: Path) -> None:
 def _interrupted(
     nursery: Nursery, words: list[str], workdir: Path, trials: int
 ) -> list[Interruption]:
-    """Run the command and end it, again and again; it never gets to its last step."""
+    """Runs the command and ends it, again and again; it never gets to its last step."""
     rng = random.Random(f"{nursery.engine} {trials}")
     found: list[Interruption] = []
     log = workdir.with_suffix(".log")
@@ -103,7 +103,7 @@ def _interrupted(
 
 
 def _end(rng: random.Random, number: int, *, most: int) -> dict[str, Any]:
-    """Return how the next process shall end: every sixth by a signal that can be answered."""
+    """Returns how the next process shall end: every sixth by a signal that can be answered."""
     if number % SIXTH == SIXTH // 2:
         kind = rng.choice(sorted(POLITE))
         return {"step": rng.randint(1, most), "signal": int(kind)}
@@ -113,11 +113,11 @@ def _end(rng: random.Random, number: int, *, most: int) -> dict[str, Any]:
 
 
 def _newest(workdir: Path) -> tuple[int, str]:
-    """Return the step of the newest checkpoint, and what is wrong with any newer one."""
-    told: list[str] = []
+    """Returns the step of the newest checkpoint, and what is wrong with any newer one."""
+    warnings: list[str] = []
     try:
-        found = Store(workdir, warn=told.append).newest() if workdir.exists() else None
+        found = Store(workdir, warn=warnings.append).newest() if workdir.exists() else None
     except CheckpointError as error:
-        told.append(str(error))
+        warnings.append(str(error))
         found = None
-    return (found[1].step if found else -1), "; ".join(told)
+    return (found[1].step if found else -1), "; ".join(warnings)

@@ -28,7 +28,7 @@ class Corpus(NamedTuple):
 
 
 def text(content: str, says: str, keeps: int) -> Corpus:
-    """Return a corpus of UTF-8 text."""
+    """Returns a corpus of UTF-8 text."""
     return Corpus(content.encode(), says, keeps)
 
 

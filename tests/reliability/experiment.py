@@ -95,7 +95,7 @@ KINDS = {
 
 
 def write(folder: Path, *, steps: int, kind: str = "language_model", more: str = "") -> Path:
-    """Write texts and the gin file of the experiment; return the file.
+    """Writes texts and the gin file of the experiment; returns the file.
 
     Args:
         folder: where to.

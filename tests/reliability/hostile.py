@@ -20,17 +20,17 @@ FACTS = b'{"a": 1}'  # of the pipeline whose position is forged
 
 
 def shipped() -> bytes:
-    """Return a sound model."""
+    """Returns a sound model."""
     return next(resources.tokenizers_folder().glob("*/*.model")).read_bytes()
 
 
 def field(number: int, content: bytes) -> bytes:
-    """Return a protocol buffer field of bytes."""
+    """Returns a protocol buffer field of bytes."""
     return bytes([number << 3 | 2]) + varint(len(content)) + content
 
 
 def varint(number: int) -> bytes:
-    """Return a number in groups of seven bits."""
+    """Returns a number in groups of seven bits."""
     groups = []
     while number >> 7:
         groups.append(number & 0x7F | 0x80)
@@ -39,7 +39,7 @@ def varint(number: int) -> bytes:
 
 
 def piece(text: bytes, score: float = -1.0, kind: int = 1) -> bytes:
-    """Return a piece of a model."""
+    """Returns a piece of a model."""
     content = field(1, text) + b"\x15" + struct.pack("<f", score) + b"\x18" + varint(kind)
     return field(1, content)
 
@@ -48,7 +48,7 @@ SPECIAL = piece(b"<pad>", 0, 3) + piece(b"</s>", 0, 3) + piece(b"<unk>", 0, 2)
 
 
 def with_charsmap(charsmap: bytes) -> bytes:
-    """Return a model with this map of characters in its normalizer."""
+    """Returns a model with this map of characters in its normalizer."""
     return SPECIAL + piece(b"a") + field(3, field(2, charsmap))
 
 
@@ -79,18 +79,18 @@ MODELS: dict[str, Callable[[], bytes]] = {
 
 
 def tensors(header: object, data: bytes = b"") -> bytes:
-    """Return a safetensors file with this header."""
+    """Returns a safetensors file with this header."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return HEADER.pack(len(text)) + text + data
 
 
 def array(**changes: object) -> dict[str, object]:
-    """Return a header of one tensor."""
+    """Returns a header of one tensor."""
     return {"x": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} | changes}
 
 
 def npz_of_a_pickle() -> bytes:
-    """Return an npz archive whose array is an object."""
+    """Returns an npz archive whose array is an object."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         head = b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }"
@@ -102,7 +102,7 @@ def npz_of_a_pickle() -> bytes:
 
 
 def bomb() -> bytes:
-    """Return an archive that unpacks to 200 MiB."""
+    """Returns an archive that unpacks to 200 MiB."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         with archive.open("iterator.index", "w", force_zip64=True) as file:
@@ -113,7 +113,7 @@ def bomb() -> bytes:
 
 
 def archive(contents: dict[str, bytes]) -> bytes:
-    """Return a zip archive."""
+    """Returns a zip archive."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as file:
         for name, content in contents.items():
@@ -151,7 +151,7 @@ POSITIONS: dict[str, Callable[[], bytes]] = {
 
 
 def sealed(place: Path, manifest: bytes) -> None:
-    """Write a manifest with a seal that fits: whoever can write one can also hash."""
+    """Writes a manifest with a seal that fits: whoever can write one can also hash."""
     import hashlib
 
     (place / checkpoint.MANIFEST).write_bytes(manifest)
@@ -159,20 +159,20 @@ def sealed(place: Path, manifest: bytes) -> None:
 
 
 def climbing(place: Path) -> None:
-    """List a file outside the folder."""
+    """Lists a file outside the folder."""
     facts = {"bytes": 1, "sha256": ""}
     manifest = {"step": 1, "tensors": {}, "files": {"../../../pwned": facts}, "facts": {}}
     sealed(place, json.dumps({**manifest, "format": 1}).encode())
 
 
 def endless(place: Path) -> None:
-    """Put a pipe that nobody writes to in the place of the weights."""
+    """Puts a pipe that nobody writes to in the place of the weights."""
     (place / "weights.safetensors").unlink()
     os.mkfifo(place / "weights.safetensors")
 
 
 def elsewhere(place: Path) -> None:
-    """Put a link to an endless device in the place of the weights."""
+    """Puts a link to an endless device in the place of the weights."""
     (place / "weights.safetensors").unlink()
     (place / "weights.safetensors").symlink_to("/dev/zero")
 

@@ -73,7 +73,7 @@ class Nursery:
     def run(
         self, *words: str, log: Path, end: Mapping[str, Any] | None = None, limit: float = 900
     ) -> int:
-        """Run one command to its end; return its exit status, −n after signal n.
+        """Runs one command to its end; returns its exit status, −n after signal n.
 
         Args:
             words: after `lm`.
@@ -91,7 +91,7 @@ class Nursery:
 
 
 def environment(engine: str, cache: Path) -> dict[str, str]:
-    """Return the environment of a process on an engine."""
+    """Returns the environment of a process on an engine."""
     return os.environ | {
         "KERAS_BACKEND": engine,
         "LM_CACHE_DIR": str(cache / "data"),
@@ -104,7 +104,7 @@ def environment(engine: str, cache: Path) -> dict[str, str]:
 
 
 def main() -> None:
-    """Read commands, fork, answer with exit statuses."""
+    """Reads commands, forks, answers with exit statuses."""
     quiet.install()
     for name in MODULES:
         importlib.import_module(name)
@@ -119,7 +119,7 @@ def main() -> None:
 
 
 def waited(child: int, limit: float) -> int:
-    """Return the exit status of a child; kill it when its time is over."""
+    """Returns the exit status of a child; kills it when its time is over."""
     alarm = threading.Timer(limit, os.kill, (child, signal.SIGKILL))
     alarm.start()
     _, status = os.waitpid(child, 0)
@@ -128,7 +128,7 @@ def waited(child: int, limit: float) -> int:
 
 
 def become(ask: Mapping[str, Any]) -> None:
-    """Run the command in this process and end it."""
+    """Runs the command in this process and ends it."""
     log = os.open(ask["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -146,7 +146,7 @@ def become(ask: Mapping[str, Any]) -> None:
 
 
 def prepare(end: Mapping[str, Any], words: Sequence[str]) -> None:
-    """Arrange the death of this process."""
+    """Arranges the death of this process."""
     if "file" in end:
         workdir = next(w.partition("=")[2] for w in words if w.startswith("--workdir="))
         sys.addaudithook(_at_file(int(end["file"]), workdir))
@@ -157,7 +157,7 @@ def prepare(end: Mapping[str, Any], words: Sequence[str]) -> None:
 
 
 def _at_file(count: int, workdir: str) -> Any:
-    """Return an audit hook that kills this process before it touches a file that often."""
+    """Returns an audit hook that kills this process before it touches a file that often."""
     left = count
 
     def hook(event: str, args: Sequence[Any]) -> None:
@@ -171,7 +171,7 @@ def _at_file(count: int, workdir: str) -> Any:
 
 
 def _at_pace(seconds: float) -> None:
-    """Sleep before every batch."""
+    """Sleeps before every batch."""
     from lm.train.training_batches import HashedBatches
 
     ask = HashedBatches.__next__
@@ -184,7 +184,7 @@ def _at_pace(seconds: float) -> None:
 
 
 def _at_step(count: int, number: int, after: float) -> None:
-    """Have a signal sent some time after a batch is asked for."""
+    """Has a signal sent some time after a batch is asked for."""
     from lm.train.training_batches import HashedBatches
 
     left, ask = count, HashedBatches.__next__

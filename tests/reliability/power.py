@@ -48,7 +48,7 @@ class Power:
             os.close(descriptor)
 
     def image(self, source: Path, target: Path, rng: random.Random, luck: float) -> None:
-        """Write what a person finds on the disk afterwards.
+        """Writes what a person finds on the disk afterwards.
 
         Args:
             source: a folder under the root.
@@ -60,7 +60,7 @@ class Power:
         self._restore(self._number(source), target, rng, luck)
 
     def _wrapped(self, name: str) -> Any:
-        """Return a function of `os` that the cut may come before."""
+        """Returns a function of `os` that the cut may come before."""
 
         def call(*args: Any, **kwargs: Any) -> Any:
             if self._concerns(args[0]):
@@ -74,17 +74,17 @@ class Power:
         return call
 
     def _concerns(self, what: Any) -> bool:
-        """Tell whether a path or an open file lies under the root."""
+        """Tells whether a path or an open file lies under the root."""
         path = os.readlink(f"/proc/self/fd/{what}") if isinstance(what, int) else os.fspath(what)
         return str(path).startswith(self.root)
 
     def _sync(self, descriptor: int) -> None:
-        """Make durable what an open file or folder holds."""
+        """Makes durable what an open file or folder holds."""
         path = os.readlink(f"/proc/self/fd/{descriptor}")
         self._read(path, self._contents, self._names)
 
     def _cut(self) -> None:
-        """Note what is there at this moment, synced or not."""
+        """Notes what is there at this moment, synced or not."""
         self.is_off = True
         for folder, _, files in os.walk(self.root):
             for path in (folder, *(f"{folder}/{name}" for name in files)):
@@ -96,7 +96,7 @@ class Power:
         contents: dict[int, bytes],
         names: dict[int, dict[str, tuple[str, int]]],
     ) -> None:
-        """Take down the contents of a file or the names in a folder, by inode."""
+        """Takes down the contents of a file or the names in a folder, by inode."""
         # Held open, so that no other file gets its number.
         self._held.append(self._whole["open"](path, os.O_RDONLY))
         number = os.fstat(self._held[-1]).st_ino
@@ -109,7 +109,7 @@ class Power:
             }
 
     def _number(self, path: Path) -> int:
-        """Return the inode of a folder that was durable or at least there at the cut."""
+        """Returns the inode of a folder that was durable or at least there at the cut."""
         number = os.stat(self.root).st_ino
         for part in path.relative_to(self.root).parts:
             both = {**self._live_names.get(number, {}), **self._names.get(number, {})}
@@ -117,7 +117,7 @@ class Power:
         return number
 
     def _restore(self, number: int, target: Path, rng: random.Random, luck: float) -> None:
-        """Write a folder as it is after the cut."""
+        """Writes a folder as it is after the cut."""
         synced, live = self._names.get(number, {}), self._live_names.get(number, {})
         for name in sorted({*synced, *live}):
             found: Survivor = synced.get(name)
@@ -133,7 +133,7 @@ class Power:
                 (target / name).write_bytes(self._survived(inner, rng, luck))
 
     def _survived(self, number: int, rng: random.Random, luck: float) -> bytes:
-        """Return the contents of a file after the cut: synced, or by luck a part of the rest."""
+        """Returns the contents of a file after the cut: synced, or by luck a part of the rest."""
         live = self._live_contents.get(number, b"")
         if number in self._contents:
             return (

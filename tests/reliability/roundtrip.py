@@ -18,14 +18,14 @@ from tests.mesh import families
 
 
 def program(name: str) -> tuple[Program, dict[str, np.ndarray]]:
-    """Return the training state of a model of the catalogue, built anew, and a batch."""
+    """Returns the training state of a model of the catalogue, built anew, and a batch."""
     made, features = families.objective(name)(), families.features(name)
     optimizer = adamw(learning_rate=0.01, average=0.9)
     return Program(objective=made, optimizer=optimizer, features=features), features
 
 
 def half(mode: str, folder: Path, name: str) -> None:
-    """Fill and save, or restore and save again."""
+    """Fills and saves, or restores and saves again."""
     made, features = program(name)
     if mode == "save":
         noise = np.random.default_rng(0)

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def installed(site: Path, name: str, contents: dict[str, str], version: str = "1.0") -> None:
-    """Install a distribution of Python files, over whatever is there, as pip does."""
+    """Installs a distribution of Python files, over whatever is there, as pip does."""
     lines = []
     for path, text in contents.items():
         (site / path).parent.mkdir(exist_ok=True)
@@ -154,7 +154,8 @@ def test_it_needs_no_framework():
         "import sys; from lm.cli.main import main; main(['doctor'])\n"
         "assert not {'tensorflow', 'jax', 'keras', 'numpy'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+    done = subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
 
 
 @pytest.mark.slow

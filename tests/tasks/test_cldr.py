@@ -67,7 +67,7 @@ def test_every_kind_of_phrase_can_be_said_in_every_language(language):
         said = 0
         for _ in range(20):
             try:
-                said += bool(phrases.say(kind(chance), Locale(language)))
+                said += bool(phrases.verbalized(kind(chance), Locale(language)))
             except KeyError:
                 continue
         assert said >= 4, kind.__name__
@@ -75,15 +75,15 @@ def test_every_kind_of_phrase_can_be_said_in_every_language(language):
 
 def test_phrases_equal_what_cldr_says():
     german = Locale("de")
-    assert phrases.say(phrases.Measure(2.5, "length-mile"), german) == "2,5 Meilen"
+    assert phrases.verbalized(phrases.Measure(2.5, "length-mile"), german) == "2,5 Meilen"
     names = (phrases.Name("territories", "JP"), phrases.Name("languages", "fr"))
-    assert phrases.say(phrases.Listing(names, "or"), german) == "Japan oder Französisch"
+    assert phrases.verbalized(phrases.Listing(names, "or"), german) == "Japan oder Französisch"
 
 
 def test_a_missing_pattern_is_no_pair(monkeypatch):
     monkeypatch.setattr(phrases.units, "format_unit", lambda value, unit, *_, locale: f"1 {unit}")
     with pytest.raises(KeyError):
-        phrases.say(phrases.Measure(0.5, "duration-day"), Locale("ja"))
+        phrases.verbalized(phrases.Measure(0.5, "duration-day"), Locale("ja"))
 
 
 def test_both_directions_are_registered_with_their_metrics():

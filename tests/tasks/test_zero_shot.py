@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lm.data.evaluation import questions
-from lm.data.evaluation.questions import Choice, Cloze, Open, Passage
+from lm.data.evaluation.questions import Choice, Cloze, Decision, Open, Passage
 from lm.data.storage import files
 from lm.inference.zero_shot.judge import judge_choices
 from lm.inference.zero_shot.respondent import LogLikelihood
@@ -94,7 +94,7 @@ def test_special_words_are_those_in_which_twins_differ():
 
 
 KINDS = {
-    "commonsense": Choice,
+    "commonsense": Decision,
     "superglue": Choice,
     "lambada": Cloze,
     "wikitext": Passage,

@@ -10,7 +10,7 @@ from lm import engines
 
 @contextlib.contextmanager
 def compiled_once():
-    """Let every run take the first one's compiled engine, its state set anew."""
+    """Lets every run take the first one's compiled engine, its state set anew."""
     make, held = engines.get(), []
 
     def reused(**parts):

@@ -47,8 +47,8 @@ def poisoned(at, **changes):
     return functools.partial(Poisoned, at=at, **changes)
 
 
-def figures(folder):
-    """Return the rows of metrics.jsonl without the times."""
+def untimed_rows(folder):
+    """Returns the rows of metrics.jsonl without the times."""
     return [
         {name: value for name, value in row.items() if not name.startswith("timing/")}
         for row in rows(folder / "metrics.jsonl")
@@ -56,7 +56,7 @@ def figures(folder):
 
 
 def tensors(checkpoint):
-    """Return (kind, name) -> array of a verified checkpoint."""
+    """Returns (kind, name) -> array of a verified checkpoint."""
     return {
         (kind, name): array
         for kind in verify(checkpoint).tensors
@@ -76,12 +76,12 @@ def assert_same_run(left, right, step=20):
     for name, array in tensors(a).items():
         np.testing.assert_array_equal(found[name], array, err_msg=str(name))
     assert (a / "data_state").read_bytes() == (b / "data_state").read_bytes()
-    assert figures(left) == figures(right)
+    assert untimed_rows(left) == untimed_rows(right)
 
 
 @pytest.fixture(scope="module")
 def rolled_back(tmp_path_factory):
-    """Return the folder of a run that was rolled back once and finished."""
+    """Returns the folder of a run that was rolled back once and finished."""
     folder = tmp_path_factory.mktemp("rolled_back")
     run(folder, stream=poisoned(IN_A_ROW), max_skipped=4, max_rollbacks=1)
     return folder
@@ -94,7 +94,7 @@ def test_one_message_names_step_terms_tensors_and_file(tmp_path):
     assert "\n" not in text
     assert stop.value.exit_code == 1
     assert text.startswith("step 15: loss or gradient not finite in the last 4 steps")
-    assert "loss nan, accuracy nan" in text
+    assert "loss nan" in text and "accuracy nan" in text
     assert "features decoder_loss_weights" in text
     assert "gradients toy/embedding/embeddings, toy/logits/kernel, toy/logits/bias" in text
     assert f"--replay_batch={tmp_path}/refused/15.safetensors" in text
@@ -110,7 +110,7 @@ def test_single_bad_batches_are_kept_and_the_run_goes_on(tmp_path, capsys):
     assert kept.batch["decoder_loss_weights"][0, 0] == np.inf
     assert kept.batch["decoder_input_tokens"].dtype == np.int32
     assert "step 9: update skipped: loss " in capsys.readouterr().err
-    last = [row for row in figures(tmp_path) if row["split"] == "train"][-1]
+    last = [row for row in untimed_rows(tmp_path) if row["split"] == "train"][-1]
     assert (last["step"], last["skipped"]) == (20, 3)
 
 
@@ -124,7 +124,7 @@ def test_going_back_takes_the_last_good_state_and_passes_the_data(rolled_back):
     assert back["state", "meter/rollbacks"] == 1
     assert back["state", "meter/skipped"] == 4
     assert (rolled_back / "checkpoints" / "15" / "data_state").read_bytes() == b"15"
-    last = [row for row in figures(rolled_back) if row["split"] == "train"][-1]
+    last = [row for row in untimed_rows(rolled_back) if row["split"] == "train"][-1]
     assert (last["step"], last["rollbacks"], last["skipped"]) == (20, 1, 4)
 
 

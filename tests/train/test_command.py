@@ -48,14 +48,14 @@ train.train.samples = None
 
 @pytest.fixture
 def command(tmp_path):
-    """Return the words of the command without its run folder."""
+    """Returns the words of the command without its run folder."""
     config = tmp_path / "tiny.gin"
     config.write_text(TINY)
     return [sys.executable, "-m", "lm", "train", f"--gin_file={config}"]
 
 
-def figures(folder):
-    """Return the rows of metrics.jsonl without the times."""
+def untimed_rows(folder):
+    """Returns the rows of metrics.jsonl without the times."""
     return [
         {name: value for name, value in row.items() if not name.startswith("timing/")}
         for row in rows(folder / "metrics.jsonl")
@@ -79,7 +79,7 @@ def test_interrupted_and_whole_runs_are_equal_bit_for_bit(command, tmp_path):
         [*command, f"--workdir={parts}"], check=True, capture_output=True, text=True
     )
     assert "resumed from step" in done.stderr
-    assert figures(parts) == figures(whole)
+    assert untimed_rows(parts) == untimed_rows(whole)
     a, b = (folder / "checkpoints" / "12" for folder in (whole, parts))
     assert verify(a).tensors == verify(b).tensors
     for kind in verify(a).tensors:
@@ -99,3 +99,7 @@ def test_interrupted_and_whole_runs_are_equal_bit_for_bit(command, tmp_path):
     assert error.startswith("lm: error: ") and error.endswith("other settings; 1 differ")
     assert change.endswith("Cosine.peak was 0.0006, is 0.5")
     assert ways[1].endswith("--allow-change=peak")
+    allowed = [*command, f"--workdir={parts}", "--gin.LEARNING_RATE=0.5", "--check"]
+    allowed += ["--gin.train.train.allow_change=['peak']"]
+    checked = subprocess.run(allowed, check=False, capture_output=True, text=True)
+    assert (checked.returncode, "from step 12 on" in checked.stdout) == (0, True)

@@ -94,7 +94,7 @@ def opened(folder, **start):
 
 
 def written(folder, *rows):
-    """Write a row for each (step, task); return the lines."""
+    """Writes a row for each (step, task); returns the lines."""
     found = opened(folder)
     for step, task in rows:
         found.log(Row(step, "validation" if task else "train", task or None, {"loss": 1.0}))

@@ -25,14 +25,14 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """Return the folder of a run that nothing interrupted."""
+    """Returns the folder of a run that nothing interrupted."""
     folder = tmp_path_factory.mktemp("whole")
     run(folder)
     return folder
 
 
-def figures(folder):
-    """Return the rows of metrics.jsonl without the times."""
+def untimed_rows(folder):
+    """Returns the rows of metrics.jsonl without the times."""
     return [
         {name: value for name, value in row.items() if not name.startswith("timing/")}
         for row in rows(folder / "metrics.jsonl")
@@ -47,7 +47,7 @@ def assert_same_run(left, right, steps=(20,)):
             stored = read(b, kind)
             for name, array in read(a, kind).items():
                 np.testing.assert_array_equal(stored[name], array, err_msg=f"{step} {name}")
-    assert figures(left) == figures(right)
+    assert untimed_rows(left) == untimed_rows(right)
 
 
 def interrupted(at, number):
@@ -111,9 +111,9 @@ def test_the_first_step_is_logged_with_the_time_to_compile(tmp_path, capsys):
 
 
 def test_a_finished_run_has_nothing_to_do_and_says_so(whole, capsys):
-    before = figures(whole)
+    before = untimed_rows(whole)
     run(whole)
-    assert figures(whole) == before
+    assert untimed_rows(whole) == before
     assert "nothing is left to train: the run is at step 20" in capsys.readouterr().err
 
 
@@ -170,7 +170,7 @@ class Poisoned(Stream):
 def test_bad_batches_are_skipped_and_counted_and_many_in_a_row_end_the_run(tmp_path):
     with pytest.raises(UserError, match="step 15: loss or gradient not finite in the last 4 steps"):
         run(tmp_path, stream=functools.partial(Poisoned, at=(2, 12, 13, 14, 15)), max_skipped=4)
-    assert [row["skipped"] for row in figures(tmp_path) if row["split"] == "train"] == [1, 1]
+    assert [row["skipped"] for row in untimed_rows(tmp_path) if row["split"] == "train"] == [1, 1]
     kept = {int(path.stem) for path in (tmp_path / "refused").iterdir()}
     assert kept == {2, 12, 13, 14, 15}
     newest = tmp_path / "checkpoints" / "12"
@@ -202,7 +202,7 @@ def test_the_best_checkpoint_is_kept(tmp_path, whole):
         for path in (whole / "checkpoints").iterdir()
     }
     assert {step for step, metric in metrics.items() if metric is not None} == {8, 16, 20}
-    losses = {row["step"]: row["loss"] for row in figures(whole) if row.get("task") == "toy"}
+    losses = {row["step"]: row["loss"] for row in untimed_rows(whole) if row.get("task") == "toy"}
     assert metrics[16] == losses[16]
 
 

@@ -21,7 +21,7 @@ def _compiled_once():
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """Return the folder of a run that nothing interrupted."""
+    """Returns the folder of a run that nothing interrupted."""
     folder = tmp_path_factory.mktemp("whole")
     run(folder, evaluations=[TwoTasks], train_steps=12)
     return folder

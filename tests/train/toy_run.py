@@ -13,7 +13,7 @@ from tests.toy import Stream, Toy, batch
 
 
 def evaluation():
-    """Evaluate on three fixed batches."""
+    """Evaluates on three fixed batches."""
 
     def run(engine):
         yield TaskMetrics(
@@ -38,7 +38,7 @@ class Interrupted(Stream):
 
 
 def run(workdir, *, stream=Stream, **settings):
-    """Train to step 20 unless the settings say otherwise."""
+    """Trains to step 20 unless the settings say otherwise."""
     train(
         workdir=str(workdir),
         train_data=stream,

@@ -29,7 +29,7 @@ class Batches:
         prefetch: number of batches to prepare in advance.
         process_index: index of this process.
         process_count: number of processes; each makes the same global batches and takes an equal
-            share of the rows, so that positions are valid for any number of processes.
+            fraction of the rows, so that positions are valid for any number of processes.
         length_buckets: widths to which batches of shorter rows are cut; see `bucketed`.
 
     Attributes:

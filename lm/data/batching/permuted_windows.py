@@ -57,7 +57,7 @@ class PermutedWindows:
         row: factory of `PermutedRow`.
         backward: which streams have reversed documents, such as `second_half_backward`; rows then
             have the feature `encoder_direction`. None reverses no stream.
-        random_piece_rate: share of rows whose second piece is from a random place in the split.
+        random_piece_rate: fraction of rows whose second piece comes from elsewhere in the split.
 
     Raises:
         UserError: the split has fewer rows than there are streams; and as `PermutedRow`.

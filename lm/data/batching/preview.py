@@ -15,7 +15,7 @@ from lm.data.rows import classification, features, packing, question_answering
 from lm.data.rows.converter import OPTIONAL_FEATURES, Converter, to_rows
 from lm.data.storage import token_store
 from lm.data.tokenizer_json import TokenizerVocabulary
-from lm.quiet import without_chatter
+from lm.quiet import without_log_lines
 
 Example = dict[str, Any]
 _LABELLED: Mapping[str, Callable[[], Any]] = {
@@ -61,14 +61,14 @@ def preview(
     converter: Callable[[], Converter] | None = None,
     vocabulary: seqio.Vocabulary | None = None,
 ) -> Preview:
-    """Reads the beginning of a split, in order, without tokenizing the rest.
+    """Reads the first examples of a split, in order, without tokenizing the rest.
 
     Args:
         name: name of a registered task or mixture.
         split: name of the split.
         number: number of examples, and maximum number of rows.
         lengths: TASK_FEATURE_LENGTHS; by default 128 for each feature.
-        converter: factory of a feature converter; by default one that suits the task, with packing.
+        converter: factory of a feature converter; by default the one for the task, with packing.
         vocabulary: replaces the task's own.
 
     Raises:
@@ -85,7 +85,7 @@ def preview(
     tokenized = [_tokenized(part, split, lengths) for part in parts]
     pool = [stream.keep(part, (*made.task_features, *OPTIONAL_FEATURES)) for part in tokenized]
     rows = to_rows(made, _interleaved(pool).take(POOL), lengths)
-    with without_chatter():  # SentencePiece logs when it opens a model
+    with without_log_lines():  # SentencePiece logs when it opens a model
         tokens = list(islice(_in_turn(tokenized), number))
         packed = list(islice(rows.as_numpy_iterator(), number))
     return Preview(

@@ -89,7 +89,7 @@ def mixed(
 
 
 def rates(provider: task_registry.Provider, split: str) -> list[float]:
-    """Returns the share of each task, in the order of `task_registry.tasks`; the sum is 1.
+    """Returns the mixing rate of each task, in the order of `task_registry.tasks`; the sum is 1.
 
     Raises:
         UserError: no task of a mixture has a positive rate.

@@ -50,7 +50,7 @@ def trivia_qa(targets: References, predictions: Texts) -> Scores:
 
 @part
 def multirc(targets: Sequence[tuple[str, int]], predictions: Sequence[int]) -> Scores:
-    """F1 of the label 1 over all suggested answers, and the share of completely right questions.
+    """F1 of the label 1 over all suggested answers, and the fraction of completely right questions.
 
     A target is the question's id and the label.
 

@@ -120,9 +120,9 @@ class EvaluationTask:
 
     def compare(self, targets: Sequence[Any], predictions: Sequence[Any]) -> Metrics:
         """Returns the metrics of predictions other than texts, such as labels."""
-        wanted = self._processed(targets, is_target=True)
+        expected = self._processed(targets, is_target=True)
         made = self._processed(predictions, is_target=False)
-        return _metrics(self.task.predict_metric_fns, wanted, made)
+        return _metrics(self.task.predict_metric_fns, expected, made)
 
     def of_scores(self, scores: Sequence[float]) -> Metrics:
         """Returns the metrics of log-likelihoods, one for each example."""

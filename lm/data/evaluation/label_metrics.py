@@ -17,7 +17,7 @@ Labels = Sequence[int]
 
 @part
 def token_accuracy(targets: Sequence[Labels], predictions: Sequence[Labels]) -> Scores:
-    """Share of the tokens whose label is right, over all rows, 0 to 100.
+    """Fraction of the tokens whose label is right, over all rows, 0 to 100.
 
     Example:
         >>> token_accuracy([[0, 1], [2, 2]], [[0, 1], [2, -1]])
@@ -155,8 +155,8 @@ class LabelScores(NamedTuple):
 
     Attributes:
         label: its name.
-        precision: share of its predictions that are right, 0 where there are none.
-        recall: share of its examples that are found.
+        precision: fraction of its predictions that are right, 0 where there are none.
+        recall: fraction of its examples that are found.
         f1: harmonic mean of both.
         examples: number of its examples.
     """

@@ -150,7 +150,7 @@ def rouge(targets: References, predictions: Texts) -> Scores:
 
 @part
 def exact_match(targets: References, predictions: Texts) -> Scores:
-    """Share of predictions equal to the target (or one of them), 0 to 100; case counts."""
+    """Fraction of predictions equal to the target (or one of them), 0 to 100; case counts."""
     hits = [
         prediction in ([target] if isinstance(target, str) else target)
         for target, prediction in zip(targets, predictions, strict=True)
@@ -160,7 +160,7 @@ def exact_match(targets: References, predictions: Texts) -> Scores:
 
 @part
 def sequence_accuracy(targets: Sequence, predictions: Sequence) -> Scores:
-    """Share of predictions whose ids all equal the target's, 0 to 100.
+    """Fraction of predictions whose ids all equal the target's, 0 to 100.
 
     Example:
         >>> sequence_accuracy([[3, 1], [4, 5]], [[3, 1], [4, 6]])
@@ -172,7 +172,7 @@ def sequence_accuracy(targets: Sequence, predictions: Sequence) -> Scores:
 
 @part
 def accuracy(targets: Sequence, predictions: Sequence) -> Scores:
-    """Share of predicted labels equal to the target's, 0 to 100."""
+    """Fraction of predicted labels equal to the target's, 0 to 100."""
     hits = [target == guess for target, guess in zip(targets, predictions, strict=True)]
     return {"accuracy": 100 * _mean(hits)}
 

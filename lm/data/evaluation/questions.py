@@ -8,9 +8,7 @@ A question set is a data set in one wording. All its questions are of one kind:
     Passage    the probability of a whole text
     Decision   which word of a text distinguishes a right context from a wrong one
 
-A suite is a named list of question sets. A module of tasks declares its suites:
-
-    questions.declare("commonsense", lambda: [...])
+A suite is a named list of question sets; all are in `tasks.zero_shot.SUITES`.
 """
 
 import importlib
@@ -119,18 +117,11 @@ class QuestionSet:
 
 
 Sets: TypeAlias = Callable[[], Sequence[QuestionSet]]
-_SUITES: dict[str, Sets] = {}
 
 
-def declare(name: str, sets: Sets) -> None:
-    """Declares a suite by a function that returns its sets."""
-    _SUITES[name] = sets
-
-
-def suites() -> dict[str, Sets]:
-    """Returns all suites by name."""
-    importlib.import_module("tasks.zero_shot")
-    return dict(_SUITES)
+def suites() -> Mapping[str, Sets]:
+    """Returns all suites by name, each as a function that returns its sets."""
+    return importlib.import_module("tasks.zero_shot").SUITES
 
 
 def find(name: str) -> Sequence[QuestionSet]:

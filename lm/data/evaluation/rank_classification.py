@@ -32,7 +32,7 @@ def choice(output: Any, *, example: Mapping[str, Any], is_target: bool) -> Any:
 
 @part
 def rank_accuracy(targets: Sequence[Choice], scores: Sequence[float]) -> dict[str, float]:
-    """Share of the examples whose most probable answer is a right one, 0 to 100; 0 if none.
+    """Fraction of the examples whose most probable answer is a right one, 0 to 100; 0 if none.
 
     Args:
         targets: the choices.

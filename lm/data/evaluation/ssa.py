@@ -3,7 +3,7 @@ r"""Sensibleness and specificity of answers by human raters: rating sheets and t
 A sheet is a table with a row for each answer and two empty columns; every rater fills in a copy
 with 1 or 0. An answer is specific only if it is sensible. Several raters vote by majority.
 
-    SSA = (share of sensible answers + share of specific answers) / 2
+    SSA = (fraction of sensible answers + fraction of specific answers) / 2
 
 Source: Adiwardana et al. 2020 (https://arxiv.org/abs/2001.09977), section 2.
 """

@@ -122,7 +122,7 @@ def fill(
     rows: Rows,
     first: int,
     last: int,
-    place: np.ndarray,
+    position: np.ndarray,
     kept: np.ndarray,
     begun: int,
     corpus: Corpus,
@@ -134,7 +134,7 @@ def fill(
         rows: the rows.
         first: first row to fill in.
         last: one past the last row.
-        place: int64 [2], the document, counted over all epochs, and its next word; updated in
+        position: int64 [2], the document, counted over all epochs, and its next word; updated in
             place.
         kept: the words of that document.
         begun: number of documents begun in all epochs.
@@ -143,24 +143,24 @@ def fill(
     """
     state = np.empty(1, np.uint64)
     rows, corpus, s = uncounted(rows), uncounted(corpus), uncounted(s)
-    key, document = _document(place[0], corpus)
+    key, document = _document(position[0], corpus)
     for row in range(first, last):
-        while place[1] >= len(kept):
-            place[0], place[1] = begun, 0
+        while position[1] >= len(kept):
+            position[0], position[1] = begun, 0
             begun += 1
-            key, document = _document(place[0], corpus)
+            key, document = _document(position[0], corpus)
             kept = kept_words(_tokens(corpus, document), key, s.keep)
         rows.documents[row] = document
-        state[0] = _key_of_row(key, place[1])
-        _write(rows, row, kept, place[1], state, s)
-        place[1] += s.predicted
+        state[0] = _key_of_row(key, position[1])
+        _write(rows, row, kept, position[1], state, s)
+        position[1] += s.predicted
     return kept, begun
 
 
 @compiled()
-def words_at(place: np.ndarray, corpus: Corpus, s: Settings) -> np.ndarray:
+def words_at(position: np.ndarray, corpus: Corpus, s: Settings) -> np.ndarray:
     """Returns the kept words of the document at a position of the stream."""
-    key, document = _document(place[0], corpus)
+    key, document = _document(position[0], corpus)
     return kept_words(_tokens(corpus, document), key, s.keep)
 
 
@@ -208,10 +208,10 @@ def shuffled(index: int, count: int, key: np.uint64) -> np.int64:
 
 
 @inlined()
-def _document(place: int, corpus: Corpus) -> tuple[np.uint64, np.int64]:
+def _document(number: int, corpus: Corpus) -> tuple[np.uint64, np.int64]:
     """Returns key and number of a document, given its number over all epochs."""
     count = len(corpus.offsets) - 1
-    epoch, index = place // count, place % count
+    epoch, index = number // count, number % count
     document = shuffled(index, count, key_of(corpus.seed, epoch, count))
     return key_of(corpus.seed, epoch, document), document
 

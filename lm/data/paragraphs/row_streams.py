@@ -29,31 +29,31 @@ class RowStreams:
         self.corpus = draws.Corpus(found.tokens, found.offsets, seed)
         self.settings = settings
         self.begun = 0  # documents begun in all epochs
-        self.places = np.tile([_NOT_BEGUN, 0], (count, 1))  # see `draws.fill`
+        self.positions = np.tile([_NOT_BEGUN, 0], (count, 1))  # see `draws.fill`
         self._kept = [_NO_WORDS] * count
 
     def take(self, each: int) -> draws.Rows:
         """Returns a number of rows from each stream, stream after stream."""
-        rows = draws.empty_rows(each * len(self.places), self.settings)
-        for stream, place in enumerate(self.places):
+        rows = draws.empty_rows(each * len(self.positions), self.settings)
+        for stream, position in enumerate(self.positions):
             first, kept = stream * each, self._kept[stream]
             self._kept[stream], self.begun = draws.fill(
-                rows, first, first + each, place, kept, self.begun, self.corpus, self.settings
+                rows, first, first + each, position, kept, self.begun, self.corpus, self.settings
             )
         return rows
 
     def state(self) -> dict[str, Any]:
         """Returns the position, as plain JSON values."""
-        return {"begun": self.begun, "places": self.places.tolist()}
+        return {"begun": self.begun, "places": self.positions.tolist()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Restores a position."""
-        self.begun, self.places = state["begun"], np.array(state["places"])
+        self.begun, self.positions = state["begun"], np.array(state["places"])
         self._kept = [
             _NO_WORDS
-            if place[0] == _NOT_BEGUN
-            else draws.words_at(place, self.corpus, self.settings)
-            for place in self.places
+            if position[0] == _NOT_BEGUN
+            else draws.words_at(position, self.corpus, self.settings)
+            for position in self.positions
         ]
 
 

@@ -52,7 +52,7 @@ def span_corruption(
         sequence_length: lengths of `inputs` and `targets`; that of the targets must be at least
             the one given by `text_length` (114 for inputs of 512).
         output_features: of the task, for the vocabulary.
-        noise_density: share of tokens to predict; the paper's is 0.15.
+        noise_density: fraction of tokens to predict; the paper's is 0.15.
         mean_span_length: mean number of tokens of a span; the paper's is 3.
 
     Raises:

@@ -88,9 +88,9 @@ def mask_tokens(  # noqa: PLR0913 - SeqIO's arguments, and the settings of one o
         dataset: examples with `targets`.
         sequence_length: length of `inputs`.
         output_features: of the task, for the vocabulary.
-        rate: share of tokens to predict.
-        mask_share: share of the chosen tokens replaced by the mask token.
-        random_share: share of the chosen tokens replaced by a random token.
+        rate: fraction of tokens to predict.
+        mask_share: fraction of the chosen tokens replaced by the mask token.
+        random_share: fraction of the chosen tokens replaced by a random token.
         units: units of masking: `tokens`, `whole_words` or `spans`.
         max_predictions: maximum number of chosen tokens in a text; None for no limit.
         num_masks: number of different masks of a text, of which every pass takes one: 1 is static

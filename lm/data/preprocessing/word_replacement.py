@@ -31,7 +31,7 @@ class WordReplacement:
     between words is unchanged. A text has the same copy in every run.
 
     Args:
-        rate: p, the expected share of replaced words (paper: 0.7 to 0.9).
+        rate: p, the expected fraction of replaced words (paper: 0.7 to 0.9).
         seed: another seed gives other copies.
 
     Example:

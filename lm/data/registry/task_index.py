@@ -37,12 +37,12 @@ class Entry(NamedTuple):
     about: str
 
     def missing(self) -> list[str]:
-        """Return what it reads that is not on this machine."""
+        """Returns what it reads that is not on this machine."""
         return [source for source in self.data.split() if not _is_here(source)]
 
 
 def _folder() -> Path:
-    """Return the folder of the package `tasks`, which is not imported."""
+    """Returns the folder of the package `tasks`, which is not imported."""
     spec = find_spec("tasks")
     if spec is None or spec.origin is None:
         raise FileNotFoundError("the package `tasks` is not installed")
@@ -55,7 +55,7 @@ INDEX = _folder() / "index.tsv"
 
 
 def entries(kind: str) -> Iterator[Entry]:
-    """Yield the entries of a kind, "task" or "mixture"."""
+    """Yields the entries of a kind, "task" or "mixture"."""
     for line in INDEX.read_text(encoding="utf-8").splitlines()[1:]:
         entry = Entry(*line.split("\t"))
         if entry.kind == kind:
@@ -63,7 +63,7 @@ def entries(kind: str) -> Iterator[Entry]:
 
 
 def misspelt(name: str) -> str | None:
-    """Return the name probably meant by a misspelt one, or None.
+    """Returns the name probably meant by a misspelt one, or None.
 
     None if the name is in the index, follows a pattern or resembles no other. Only the registry
     knows then, since a user's own modules and other versions of t5 register more.
@@ -81,16 +81,16 @@ def misspelt(name: str) -> str | None:
 
 
 def about(module: str) -> str:
-    """Return the first sentence of a task module's docstring, after the names that begin it."""
-    place = _folder().parent.joinpath(*module.split("."))
-    file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+    """Returns the first sentence of a task module's docstring, after the names that begin it."""
+    path = _folder().parent.joinpath(*module.split("."))
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     text = ast.get_docstring(ast.parse(file.read_bytes())) or ""
     head = " ".join(text.partition("\n\n")[0].split())
     return first_sentence(head.partition(": ")[2] or head)
 
 
 def first_sentence(text: str) -> str:
-    """Return a text up to the end of its first sentence.
+    """Returns a text up to the end of its first sentence.
 
     Example:
         >>> first_sentence("captions, e.g. of dogs; in all six directions. More.")
@@ -101,7 +101,7 @@ def first_sentence(text: str) -> str:
 
 
 def _is_here(source: str) -> bool:
-    """Return whether the data of a source are on this machine."""
+    """Returns whether the data of a source are on this machine."""
     if not source.startswith("tfds:"):
         return bool(glob.glob(str(files.data_dir() / source)))
     name = source.removeprefix("tfds:").replace(":", "/")

@@ -46,7 +46,7 @@ class DefectReport:
         self.first.setdefault(kind, origin)
 
     def __str__(self) -> str:
-        """One line with each kind of defect, its count and the place of the first."""
+        """One line with each kind of defect, its count and where the first is."""
         parts = (f"{n:,} × {kind} (first {self.first[kind]})" for kind, n in self.counts.items())
         return ", ".join(parts) or "no defects"
 

@@ -272,8 +272,8 @@ def _table(
     header = list(names or next(rows, (0, ""))[1].split("\t"))
     if header == [""]:
         return
-    wanted = list(columns) if columns else header
-    if missing := [name for name in wanted if name not in header]:
+    selected = list(columns) if columns else header
+    if missing := [name for name in selected if name not in header]:
         raise UserError(f"{path}:1: missing column {missing[0]!r}; it has {', '.join(header)}")
     for number, line in rows:
         cells = line.split("\t")
@@ -282,7 +282,7 @@ def _table(
             report.defect(path, number, kind, f" ({len(cells)} cells, {len(header)} columns)")
         else:
             row = dict(zip(header, cells, strict=True))
-            yield number, {name: row[name] for name in wanted}
+            yield number, {name: row[name] for name in selected}
 
 
 def _objects(

@@ -134,7 +134,7 @@ def held_out(source: CachedSource, part: float) -> CachedSource:
 
     Args:
         source: a source with a split `train`.
-        part: share of the examples, between 0 and 1.
+        part: fraction of the examples, between 0 and 1.
 
     Raises:
         UserError: `part` is not between 0 and 1.

@@ -21,7 +21,7 @@ from lm.data.mapping import mapped
 from lm.data.storage import files, fingerprints
 from lm.data.storage.files import publish, read_manifest, verify
 from lm.errors import UserError
-from lm.quiet import without_chatter
+from lm.quiet import without_log_lines
 
 _LOG = logging.getLogger(__name__)
 FORMAT = 1
@@ -162,7 +162,7 @@ def _collect(task: seqio.Task, split: str, limit: int) -> dict[str, Column] | No
 def _begun(batches: tf.data.Dataset) -> Iterator[Mapping[str, Any]]:
     """Returns the batches after making the first: SentencePiece then logs that it opens a model."""
     iterator = iter(batches)
-    with without_chatter():
+    with without_log_lines():
         first = list(itertools.islice(iterator, 1))
     return itertools.chain(first, iterator)
 
@@ -226,8 +226,8 @@ def _load(folder: Path, manifest: Mapping[str, Any]) -> TokenStore:
 
 def _texts(text: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Splits bytes at their end positions: [total], [N + 1] → N bytes objects."""
-    whole = text.tobytes()
+    buffer = text.tobytes()
     pairs = zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)
     values = np.empty(len(ends) - 1, object)
-    values[:] = [whole[start:end] for start, end in pairs]
+    values[:] = [buffer[start:end] for start, end in pairs]
     return values

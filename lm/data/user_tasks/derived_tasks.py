@@ -62,13 +62,13 @@ def with_train(
         about: returns what determines them besides the source, as plain JSON values.
     """
     bind = functools.partial
-    kept = [split for split in source.splits if split != "train"]
+    others = [split for split in source.splits if split != "train"]
     return CachedSource(
         name=getattr(source, "name", "derived"),
-        examples={"train": examples, **{split: bind(rows, source, split) for split in kept}},
+        examples={"train": examples, **{split: bind(rows, source, split) for split in others}},
         fingerprints={
             "train": bind(_extended, source, about),
-            **{split: bind(_as_it_is, source, split) for split in kept},
+            **{split: bind(_as_it_is, source, split) for split in others},
         },
     )
 

@@ -83,7 +83,7 @@ def is_message(text: str, before: Sequence[str]) -> bool:
 
 
 def overlap(text: str, other: str) -> float:
-    """Returns the share of a text's word pairs that occur in another text."""
+    """Returns the fraction of a text's word pairs that occur in another text."""
     pairs, others = (set(itertools.pairwise(w)) for w in (text.split(), other.split()))
     return len(pairs & others) / max(len(pairs), 1)
 
@@ -110,7 +110,7 @@ def dialog_task(  # noqa: PLR0913 - the settings of a user's task and of a conve
         train: path or glob of the training file.
         validation: the same for the split `validation`.
         test: the same for the split `test`.
-        held_out: without validation files, the share of the training examples that becomes the
+        held_out: without validation files, the fraction of the training examples that becomes the
             split `validation`; chosen by content.
         max_turns: maximum number of turns before a response.
         write: how these are written, `dialog.one_a_line` or `dialog.by_name`.

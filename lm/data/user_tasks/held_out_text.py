@@ -1,6 +1,6 @@
 """Holds out part of a text for validation, even of a single document.
 
-Documents are sorted by a hash of their content. The first of them, up to the wanted share of all
+Documents are sorted by a hash of their content. The first of them, up to the given fraction of all
 bytes, are the split `validation`; the document on the border is cut at the end of a line. This
 works for one book as for a thousand poems, and equal texts are in the same split.
 """
@@ -23,7 +23,7 @@ class Border(NamedTuple):
 
     Attributes:
         hash: of the document on the border, in [0, 1).
-        part: the share of its bytes that is held out.
+        part: the fraction of its bytes that is held out.
     """
 
     hash: float
@@ -31,7 +31,7 @@ class Border(NamedTuple):
 
 
 def held_out_text(source: CachedSource, share: float, feature: str) -> CachedSource:
-    """A source with a share of the bytes of `train` as the split `validation`.
+    """A source with a fraction of the bytes of `train` as the split `validation`.
 
     Args:
         source: a source of texts with a split `train` and without `validation`.
@@ -68,17 +68,17 @@ def held_out_text(source: CachedSource, share: float, feature: str) -> CachedSou
 
 
 def border(texts: Iterable[str], share: float) -> Border:
-    """Returns where a share of the bytes of all texts ends, in the order of their hashes."""
+    """Returns where a fraction of the bytes of all texts ends, in the order of their hashes."""
     sizes = ((sources.share(text), len(text.encode())) for text in texts)
     found = np.fromiter(sizes, dtype=[("hash", "f8"), ("size", "i8")])
     if not len(found):
         return Border(0.0, 0.0)
     found.sort(order="hash")
     ends = np.cumsum(found["size"])
-    wanted = share * ends[-1]
-    index = int(np.searchsorted(ends, wanted))
+    target = share * ends[-1]
+    index = int(np.searchsorted(ends, target))
     size = int(found["size"][index])
-    return Border(float(found["hash"][index]), (wanted - (ends[index] - size)) / max(size, 1))
+    return Border(float(found["hash"][index]), (target - (ends[index] - size)) / max(size, 1))
 
 
 def divided(text: str, at: Border) -> tuple[str, str]:

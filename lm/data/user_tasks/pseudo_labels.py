@@ -32,7 +32,7 @@ def pseudo_labels(
         name: name of the new task.
         task: name of a classification task.
         predictions: file that `lm predict --json` wrote; None adds nothing.
-        share: share of the predictions to train on, most probable first; 1 takes even the most
+        share: fraction of the predictions to train on, most probable first; 1 takes even the most
             uncertain (paper: 1, "broad distribution").
 
     Raises:
@@ -78,7 +78,7 @@ def _predicted(task: seqio.Task, predictions: str) -> Iterator[tuple[float, Row]
 
 
 def _most_probable(found: list[tuple[float, Row]], share: float) -> Iterator[Row]:
-    """Yields the rows of a share of the predictions, in the order of the file."""
+    """Yields the rows of a fraction of the predictions, in the order of the file."""
     count = round(share * len(found))
     best = heapq.nlargest(count, range(len(found)), key=lambda i: (found[i][0], -i))
     return (found[i][1] for i in sorted(best))

@@ -54,7 +54,7 @@ def text_task(  # noqa: PLR0913 - keyword-only settings of one task
         train: path or glob of the training text; `.gz` is decompressed.
         validation: the same for the split `validation`.
         test: the same for the split `test`.
-        held_out: without validation files, the share of the training text that becomes the split
+        held_out: without validation files, the fraction of the training text that becomes the split
             `validation`; documents are chosen by content, and one may be cut at a line.
         separator: the line between two documents of a file, such as '<|endoftext|>'.
         reader: what an example is instead of a document: `readers.read_paragraphs` (an empty line
@@ -145,7 +145,7 @@ def tsv_task(  # noqa: PLR0913 - keyword-only settings of one task
         train: path or glob of the training table.
         validation: the same for the split `validation`.
         test: the same for the split `test`.
-        held_out: without validation files, the share of the training rows that becomes the split
+        held_out: without validation files, the fraction of the training rows that becomes the split
             `validation`; chosen by content, so that equal rows are in the same split.
         inputs: the column of the inputs.
         targets: the column of the targets.

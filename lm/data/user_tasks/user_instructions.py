@@ -50,7 +50,7 @@ def instruction_task(
         train: path or glob of the training file.
         validation: the same for the split `validation`.
         test: the same for the split `test`.
-        held_out: without validation files, the share of the training examples that becomes the
+        held_out: without validation files, the fraction of the training examples that becomes the
             split `validation`; chosen by content.
         vocabulary: byte level by default.
         metrics: metric functions of `lm.data.evaluation.metrics` for the evaluation.

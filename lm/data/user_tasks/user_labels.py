@@ -71,7 +71,7 @@ def classification_task(  # noqa: PLR0913 - keyword-only settings of one task
         train: path or glob of the training table.
         validation: the same for the split `validation`.
         test: the same for the split `test`.
-        held_out: without validation files, the share of the training rows that becomes the split
+        held_out: without validation files, the fraction of the training rows that becomes the split
             `validation`; chosen by content.
         texts: the column of the text, or of both texts of a pair.
         label: the column of the label.

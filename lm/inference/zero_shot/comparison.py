@@ -52,16 +52,16 @@ def compare(a: str | Path, b: str | Path, *, allow: Sequence[str] = ()) -> list[
     return [one for task in common for one in rows(first[task], second[task])]
 
 
-def read(place: str | Path) -> dict[str, dict[str, Any]]:
+def read(source: str | Path) -> dict[str, dict[str, Any]]:
     """Returns the latest result of a run on each question set.
 
     Raises:
         UserError: there are no results.
     """
-    path = Path(place)
+    path = Path(source)
     file = path / FOLDER / RESULTS if path.is_dir() else path
     if not file.is_file():
-        raise UserError(f"{file}: no results; `lm eval --workdir={place} --suite=NAME` makes them")
+        raise UserError(f"{file}: no results; `lm eval --workdir={source} --suite=NAME` makes them")
     newest = {row["task"]: row for row in readers.read_jsonl(str(file))}
     return {task: {**row, "folder": file.parent} for task, row in newest.items()}
 

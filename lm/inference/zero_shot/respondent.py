@@ -116,10 +116,10 @@ def query(run: Trained, request: Request) -> Query:
         return Query(tuple(shortened(run, run.prompt_ids(context), 0)), tuple(tokens))
     shorter = context.rstrip(" ")
     continuation = context[len(shorter) :] + continuation
-    whole = run.ids(shorter + continuation, "targets", add_eos=False)
-    border = min(len(run.ids(shorter, "targets", add_eos=False)), max(len(whole) - 1, 0))
-    tokens = whole[border:]
-    return Query(tuple(shortened(run, whole[:border], len(tokens))), tuple(tokens))
+    both = run.ids(shorter + continuation, "targets", add_eos=False)
+    border = min(len(run.ids(shorter, "targets", add_eos=False)), max(len(both) - 1, 0))
+    tokens = both[border:]
+    return Query(tuple(shortened(run, both[:border], len(tokens))), tuple(tokens))
 
 
 def shortened(run: Trained, context: list[int], more: int) -> list[int]:

@@ -6,8 +6,7 @@ zero_shot/results.jsonl                        one line per question set and eva
 zero_shot/<set>-<hash of signature>.jsonl      one line per question
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +22,7 @@ from lm.inference.trained import Trained
 from lm.inference.zero_shot.judge import Samples, judge
 from lm.inference.zero_shot.likelihoods import token_scores
 from lm.inference.zero_shot.respondent import Respondent
+from lm.json_file import as_lines
 from lm.parts import entry
 from lm.ranges import NonNegativeInt, PositiveInt, Seed
 
@@ -94,17 +94,17 @@ def evaluate_set(
     respondent: Respondent, asked: QuestionSet, *, shots: int, seed: int, limit: int | None
 ) -> SetResult:
     """Returns the result on one question set."""
-    whole = list(asked.questions())
-    if not whole:
+    all_questions = list(asked.questions())
+    if not all_questions:
         raise UserError(f"question set {asked.name} is empty")
-    pool = list(asked.exemplars()) if shots and asked.exemplars else whole
-    read = questions.with_exemplars(whole[:limit], pool, shots, seed)
+    pool = list(asked.exemplars()) if shots and asked.exemplars else all_questions
+    read = questions.with_exemplars(all_questions[:limit], pool, shots, seed)
     judged = judge(respondent, asked, read)
     metrics = {
         name: estimate(metric.measure, len(read), resamples=metric.resamples)
         for name, metric in judged.metrics.items()
     }
-    signature = signed(respondent, asked, whole, read) | {"shots": shots, "seed": seed}
+    signature = signed(respondent, asked, all_questions, read) | {"shots": shots, "seed": seed}
     step = respondent.trained.metadata.get("step", 0)
     return SetResult(asked.name, asked.group, len(read), metrics, signature, step, judged.samples)
 
@@ -112,7 +112,7 @@ def evaluate_set(
 def signed(
     respondent: Respondent,
     asked: QuestionSet,
-    whole: Sequence[Question],
+    all_questions: Sequence[Question],
     read: Sequence[Question],
 ) -> dict[str, Any]:
     """Returns everything that determines a number: questions, prompts, tokenizer, weights, code."""
@@ -120,7 +120,7 @@ def signed(
     return {
         "task": asked.name,
         "task_version": asked.version,
-        "data": short_hash(whole),
+        "data": short_hash(all_questions),
         "prompts": short_hash(read),
         "questions": len(read),
         "normalisation": "answers after one space; lengths without it",
@@ -148,12 +148,8 @@ def write_result(result: SetResult, workdir: Path, *, samples: bool) -> Path:
     with disk.writing(folder, "the results"):
         folder.mkdir(parents=True, exist_ok=True)
         if samples:
-            lines = "".join(map(_line, result.samples)).encode()
+            lines = as_lines(result.samples).encode()
             disk.replace(folder / name, lines, what="the samples")
         with (folder / RESULTS).open("a", encoding="utf-8") as file:
-            file.write(_line({**result.row(), "samples": name if samples else None}))
+            file.write(as_lines([{**result.row(), "samples": name if samples else None}]))
     return folder / RESULTS
-
-
-def _line(row: Mapping[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False) + "\n"

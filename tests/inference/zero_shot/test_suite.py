@@ -25,6 +25,7 @@ from lm.inference.zero_shot.comparison import compare, read
 from lm.inference.zero_shot.judge import judge, normalised
 from lm.inference.zero_shot.respondent import LogLikelihood, until
 from lm.inference.zero_shot.suite import SetResult, evaluate_suite, write_result
+from tasks.zero_shot import SUITES
 from tests import tiny_run
 
 CHOICES = [Choice(("ab",) * 2, ("c", "bc"), (n % 2,)) for n in range(4)]
@@ -56,9 +57,9 @@ class Fixed:
 
 
 @pytest.fixture(autouse=True)
-def _suite():
-    questions.declare("toy", lambda: SETS)
-    questions.declare("choices", lambda: SETS[:1])
+def _suite(monkeypatch):
+    monkeypatch.setitem(SUITES, "toy", lambda: SETS)
+    monkeypatch.setitem(SUITES, "choices", lambda: SETS[:1])
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +185,7 @@ def test_unlike_results_are_refused(tmp_path):
         compare(tmp_path / "a", tmp_path)
 
 
-def test_an_unknown_suite_is_named_and_missing_data_too():
+def test_an_unknown_suite_is_named_and_missing_data_too(monkeypatch):
     with pytest.raises(UserError, match="no suite or question set 'comonsense'"):
         questions.find("comonsense")
 
@@ -192,7 +193,8 @@ def test_an_unknown_suite_is_named_and_missing_data_too():
         raise UserError("not here")
 
     held = toy("held")
-    questions.declare("half", lambda: [held, QuestionSet(name="x", questions=list, require=gone)])
+    half = [held, QuestionSet(name="x", questions=list, require=gone)]
+    monkeypatch.setitem(SUITES, "half", lambda: half)
     with pytest.raises(UserError, match="1 of 2 question sets miss their data: x"):
         questions.find("half")
     assert questions.find("half_available") == [held]

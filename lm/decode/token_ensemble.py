@@ -16,7 +16,7 @@ class Side(NamedTuple):
     max_sequence_length: int | None
 
 
-class Ensemble(keras.Model):
+class TokenEnsemble(keras.Model):
     """`log (1/N Σ_i p_i(token))` as logits, p_i = softmax of the logits of model i, [B, T, V].
 
     Search treats it as one model whose state holds the states of all. Scores of these logits are
