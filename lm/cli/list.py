@@ -17,7 +17,7 @@ EXAMPLE = """examples:
 The column "data" shows whether a task's data are available: files below LM_DATA_DIR, or a data set
 of TFDS (tfds:NAME, prepared by `tfds build NAME`). A name with <...> stands for many tasks. Tasks
 of the package t5 are not listed, but can be used by name."""
-_SHOWN = 12  # question sets listed per suite
+_WIDTH = 200  # characters for a suite's question sets
 
 Row = dict[str, str]
 
@@ -113,8 +113,10 @@ def suites() -> Iterator[Row]:
 
     for name, sets in questions.suites().items():
         names = [one.name for one in sets()]
-        shown = names if len(names) <= _SHOWN else [names[0], "...", f"{names[-1]} ({len(names)})"]
-        yield {"suite": name, "question sets": ", ".join(shown)}
+        shown = ", ".join(names)
+        if len(shown) > _WIDTH:
+            shown = f"{names[0]}, ..., {names[-1]} ({len(names)})"
+        yield {"suite": name, "question sets": shown}
 
 
 def _headline(path: Path) -> str:

@@ -140,7 +140,8 @@ def _module(verb: str) -> ModuleType:
 
 def _overview() -> str:
     """Returns the text of `lm --help`."""
-    verbs = "\n".join(f"  {verb:<13} {_module(verb).HELP}" for verb in VERBS)
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {verb:<{width}} {_module(verb).HELP}" for verb in VERBS)
     return (
         "usage: lm [--version] [--help] COMMAND [...] [--debug]\n\n"
         "Train, decode, evaluate and compare language models from gin files.\n\n"
