@@ -89,7 +89,8 @@ class Sizes(NamedTuple):
         targets: decoder tokens per row.
         new_tokens: tokens to generate per prompt.
         beams: beam size; 1 is greedy search.
-        windows: timed windows; one of training has `STEPS_PER_WINDOW` steps.
+        windows: timed windows; of training, and of scoring beside a peer, each has
+            `STEPS_PER_WINDOW` steps.
     """
 
     rows: int

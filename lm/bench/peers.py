@@ -22,6 +22,7 @@ from lm.bench.twin_spec import TwinSpec, twin_spec
 from lm.engines import Outcome
 from lm.errors import UserError
 from lm.inference.own_weights import copies_of
+from lm.objectives.objective import Ratio
 from lm.types import Batch
 
 PEERS = ("transformers", "ctranslate2")
@@ -118,12 +119,8 @@ def generation(x: Comparison) -> dict[str, Any]:
 
 def scoring(x: Comparison) -> dict[str, Any]:
     """Compares the loss of the rows, without gradients."""
-
-    def ours() -> float:
-        total, weight = next(x.engine.evaluations([x.batch]))["loss"]
-        return float(total) / float(weight)
-
-    return _losses(x, {"ours": ours, **x.peer.scoring(x.spec, x.batch)})
+    ours = {"ours": lambda: _mean(next(x.engine.evaluations([x.batch]))["loss"])}
+    return _losses(x, {**ours, **x.peer.scoring(x.spec, x.batch)})
 
 
 def training(x: Comparison) -> dict[str, Any]:
@@ -212,8 +209,13 @@ def _losses(x: Comparison, steps: Calls, wait: Callable[[], Any] = lambda: None)
 
 
 def _loss(outcome: Any) -> float:
-    """Returns the mean loss of a step; ours is a pair of sum and weight."""
-    total, weight = outcome.terms["loss"] if isinstance(outcome, Outcome) else (outcome, 1.0)
+    """Returns the loss of a step: the mean of our terms, or what a peer returns."""
+    return _mean(outcome.terms["loss"]) if isinstance(outcome, Outcome) else float(outcome)
+
+
+def _mean(ratio: Ratio) -> float:
+    """Returns a sum divided by its weight, after the device has computed both."""
+    total, weight = ratio
     return float(total) / float(weight)
 
 

@@ -12,11 +12,10 @@ from lm.checkpoint import read, verify
 from lm.errors import UserError
 from lm.optim import adamw
 from lm.train import skipped_batch, state
-from lm.train.reporter import rows
 from tests.reliability.bars_checkpoint import written_out
 from tests.toy import Stream, Toy, batch
 from tests.train.compiled_once import compiled_once
-from tests.train.toy_run import run
+from tests.train.toy_run import run, untimed_rows
 
 IN_A_ROW = (12, 13, 14, 15)
 
@@ -45,14 +44,6 @@ class Poisoned(Stream):
 
 def poisoned(at, **changes):
     return functools.partial(Poisoned, at=at, **changes)
-
-
-def untimed_rows(folder):
-    """Returns the rows of metrics.jsonl without the times."""
-    return [
-        {name: value for name, value in row.items() if not name.startswith("timing/")}
-        for row in rows(folder / "metrics.jsonl")
-    ]
 
 
 def tensors(checkpoint):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lm.checkpoint import read, verify
-from lm.train.reporter import rows
+from tests.train.toy_run import untimed_rows
 
 pytestmark = pytest.mark.slow
 
@@ -52,14 +52,6 @@ def command(tmp_path):
     config = tmp_path / "tiny.gin"
     config.write_text(TINY)
     return [sys.executable, "-m", "lm", "train", f"--gin_file={config}"]
-
-
-def untimed_rows(folder):
-    """Returns the rows of metrics.jsonl without the times."""
-    return [
-        {name: value for name, value in row.items() if not name.startswith("timing/")}
-        for row in rows(folder / "metrics.jsonl")
-    ]
 
 
 def test_interrupted_and_whole_runs_are_equal_bit_for_bit(command, tmp_path):

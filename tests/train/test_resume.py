@@ -16,9 +16,8 @@ from lm.checkpoint import CheckpointError, read, verify
 from lm.errors import UserError
 from lm.optim import adafactor, adamw
 from lm.train import metadata
-from lm.train.reporter import rows
 from tests.toy import Stream
-from tests.train.toy_run import Interrupted, run
+from tests.train.toy_run import Interrupted, run, untimed_rows
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,14 +28,6 @@ def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     run(folder)
     return folder
-
-
-def untimed_rows(folder):
-    """Returns the rows of metrics.jsonl without the times."""
-    return [
-        {name: value for name, value in row.items() if not name.startswith("timing/")}
-        for row in rows(folder / "metrics.jsonl")
-    ]
 
 
 def assert_same_run(left, right, steps=(20,)):

@@ -9,6 +9,7 @@ import time
 from lm.optim import adamw
 from lm.train import train
 from lm.train.evaluation import TaskMetrics, metrics, total
+from lm.train.reporter import rows
 from tests.toy import Stream, Toy, batch
 
 
@@ -35,6 +36,14 @@ class Interrupted(Stream):
             os.kill(os.getpid(), self.number)
         time.sleep(self.pause)
         return super().__next__()
+
+
+def untimed_rows(folder):
+    """Returns the rows of metrics.jsonl without the times."""
+    return [
+        {name: value for name, value in row.items() if not name.startswith("timing/")}
+        for row in rows(folder / "metrics.jsonl")
+    ]
 
 
 def run(workdir, *, stream=Stream, **settings):
