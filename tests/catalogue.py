@@ -178,7 +178,7 @@ ONE_PAIR = {"NUM_LAYERS": 1, "NUM_EXPERTS": 4}
 # Models made of what other entries hold already: their properties run in `make test-long`.
 VARIANTS = frozenset(
     "rotary t5 evolved_transformer_lm primer_ez_t5 gnmt flash_masked bert_masked st_moe moe"
-    " awd_lstm linear_gain".split()
+    " awd_lstm moe_lstm bahdanau linear_gain".split()
 )
 MODELS = [
     Case("gpt2", family("gpt2/architecture.gin", MAX_SEQUENCE_LENGTH=MAX_LENGTH)),

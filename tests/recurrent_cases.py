@@ -101,6 +101,11 @@ RECURRENT_MODELS = [
         carry=WHOLE,
     ),
     Case(
+        "moe_lstm",
+        family("moe_lstm/architecture.gin", NUM_LAYERS=None, NUM_HEADS=None, NUM_EXPERTS=6),
+        carry=WHOLE,
+    ),
+    Case(
         "seq2seq_lstm",
         family("seq2seq_lstm/architecture.gin", **RECURRENT),
         lacks=("packed",),
@@ -114,6 +119,10 @@ RECURRENT_MODELS = [
             DECODER_LAYERS=LUONG_LAYERS,
         ),
         lacks=("packed",),
+    ),
+    Case(
+        "bahdanau",
+        family("bahdanau/architecture.gin", **RECURRENT | {"NUM_LAYERS": None}),
     ),
     Case(
         "gnmt",

@@ -19,7 +19,7 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.branch import Factory, State, make
 from lm.nn.initializers import Initializer, initializer
-from lm.nn.kernels import matrix
+from lm.nn.kernels import Dense, matrix
 from lm.nn.lstm_row import activated, lstm_row
 from lm.nn.projections import built_dense
 from lm.nn.scan import Flow, linear_scan, loop
@@ -47,13 +47,14 @@ class HiddenAndMemory(NamedTuple):
 class LSTM(keras.layers.Layer):
     """`c_t = σ(f) ⊙ c_{t-1} + σ(i) ⊙ tanh(g)`, `h_t = σ(o) ⊙ tanh(c_t)`.
 
-    The gates are `[i, f, o, g] = x_t W + h_{t-1} U + b`, and b starts at zero.
+    The gates are `[i, f, o, g] = x_t W + h_{t-1} U + b`.
 
     Args:
         forget_bias: added to f, so that the cell remembers from the start (1; Sutskever: 0).
         use_bias: whether to add b.
         kernel_initializer: name or factory for the initial values of W.
         recurrent_initializer: the same for U.
+        bias_initializer: the same for b.
 
     State: `HiddenAndMemory`.
 
@@ -70,6 +71,7 @@ class LSTM(keras.layers.Layer):
         use_bias: bool = True,
         kernel_initializer: Initializer = "glorot_uniform",
         recurrent_initializer: Initializer = "orthogonal",
+        bias_initializer: Initializer = "zeros",
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, autocast=False)
@@ -77,13 +79,19 @@ class LSTM(keras.layers.Layer):
         self.use_bias = use_bias
         self.kernel_initializer = initializer(kernel_initializer)
         self.recurrent_initializer = initializer(recurrent_initializer)
+        self.bias_initializer = initializer(bias_initializer)
 
     def build(self, x_shape: Shape, units: int | None = None) -> None:
         """Creates the variables for x [..., D] and states of width `units`, by default D."""
         units = units or x_shape[-1]
-        self.inputs = built_dense(
-            "inputs", x_shape, 4 * units, self.kernel_initializer, use_bias=self.use_bias
+        self.inputs = Dense(
+            4 * units,
+            use_bias=self.use_bias,
+            kernel_initializer=self.kernel_initializer,
+            bias_initializer=self.bias_initializer,
+            name="inputs",
         )
+        self.inputs.build(x_shape)
         self.recurrent = built_dense("recurrent", (units,), 4 * units, self.recurrent_initializer)
 
     def call(self, x: Tensor, flow: Flow, state: State) -> tuple[Tensor, State]:

@@ -9,7 +9,7 @@ from keras import ops
 
 from lm.nn.branch import Factory, State, make
 from lm.nn.cells import HiddenAndMemory, Product, in_turn
-from lm.nn.initializers import Initializer, initializer
+from lm.nn.initializers import Initializer, OrthogonalGates, initializer
 from lm.nn.kernels import Dense
 from lm.nn.lstm_row import activated
 from lm.nn.norm import LayerNorm
@@ -54,8 +54,8 @@ class LayerNormLSTM(keras.layers.Layer):
         self,
         *,
         forget_bias: float = 1.0,
-        kernel_initializer: Initializer = "orthogonal",
-        recurrent_initializer: Initializer = "orthogonal",
+        kernel_initializer: Initializer = OrthogonalGates,
+        recurrent_initializer: Initializer = OrthogonalGates,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, autocast=False)
@@ -132,7 +132,7 @@ class HyperLSTM(keras.layers.Layer):
         norm: Factory | None = None,
         forget_bias: float = 1.0,
         kernel_initializer: Initializer = "glorot_uniform",
-        recurrent_initializer: Initializer = "orthogonal",
+        recurrent_initializer: Initializer = OrthogonalGates,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, autocast=False)

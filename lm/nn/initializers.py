@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import keras
 
 from lm.parts import part
+from lm.ranges import PositiveInt
 from lm.types import Shape, Tensor
 
 Initializer: TypeAlias = str | Callable[[], Any]
@@ -36,6 +37,31 @@ class DepthScaledNormal(keras.initializers.RandomNormal):
 
     def __init__(self, *, stddev: float, num_layers: int) -> None:
         super().__init__(stddev=stddev / (2 * num_layers) ** 0.5)
+
+
+@part
+class OrthogonalGates(keras.initializers.Initializer):
+    """An orthogonal matrix for each gate, side by side: kernels [D, gates · F].
+
+    Args:
+        gates: number of gates; 4 in an LSTM.
+
+    Example:
+        >>> _, forget = keras.ops.split(OrthogonalGates(gates=2)((3, 6)), 2, axis=1)
+        >>> np.allclose(keras.ops.matmul(forget, keras.ops.transpose(forget)), np.eye(3), atol=1e-6)
+        True
+
+    Source: Saxe et al. 2014 (https://arxiv.org/abs/1312.6120); for each gate in the release of Ha
+    et al. 2017 (https://arxiv.org/abs/1609.09106).
+    """
+
+    def __init__(self, *, gates: PositiveInt = 4) -> None:
+        self.each = [keras.initializers.Orthogonal() for _ in range(gates)]
+
+    def __call__(self, shape: Shape, dtype: Any = None) -> Tensor:
+        """Returns the initial values."""
+        one = (shape[0], shape[1] // len(self.each))
+        return keras.ops.concatenate([init(one, dtype=dtype) for init in self.each], axis=1)
 
 
 @part

@@ -20,7 +20,8 @@ class Recurrent(Branch):
         cell: factory of a layer of `lm.nn.cells`.
         truncation: maximum number of positions through which gradients flow; None is the whole row.
             A segment is divided into windows of this size, counted from its end, and no gradient
-            crosses their borders.
+            crosses their borders. It does pass through the first position of a row, to where its
+            state comes from, and through padding.
 
     State: that of the cell, [B, D] each; the carry is the same.
 
@@ -66,10 +67,12 @@ def flow(x: Tensor, context: Context, truncation: int | None = None) -> Flow:
     before = segments[:, :1] if context.carried is None else context.carried[:, None]
     before = ops.concatenate([before, segments[:, :-1]], axis=1)
     holds = ops.equal(segments, 0)
-    begins = ops.logical_and(ops.not_equal(segments, before), ops.logical_not(holds))
+    real = ops.logical_not(holds)
+    begins = ops.logical_and(ops.not_equal(segments, before), real)
     if truncation is None:
         return Flow(begins[..., None], holds[..., None])
-    cuts = ops.equal(to_end(segments) % truncation, 0)
+    is_border = ops.equal(to_end(segments) % truncation, 0)
+    cuts = ops.logical_and(ops.logical_and(is_border, real), ops.arange(segments.shape[1]) > 0)
     return Flow(begins[..., None], holds[..., None], cuts[..., None])
 
 

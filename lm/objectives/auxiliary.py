@@ -69,7 +69,9 @@ class Auxiliary(keras.Model):
 
     Source: Trinh et al. 2018 (https://arxiv.org/abs/1803.00144), sections 3.1 and 3.2. Gradients of
     both losses are truncated where `recurrent.Recurrent.truncation` says so.
-    Departures: windows start from the output h of the main LSTM, not from its memory c.
+    Departures: windows start from the output h of the main LSTM, not from its memory c, and are
+    decoded without truncation in `objectives/auxiliary.gin`, so that all their tokens reach that
+    state; the logits are those of the embedding, the classifier has one hidden layer.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of two networks, keyword-only

@@ -9,7 +9,7 @@ from keras import ops
 
 from lm.errors import LayerError
 from lm.nn.branch import Context
-from lm.nn.cells import LSTM, MinGRU
+from lm.nn.cells import LSTM, HiddenAndMemory, MinGRU
 from lm.nn.recurrent import Recurrent
 from lm.nn.sru import SRU
 from tests.built import noise
@@ -49,6 +49,30 @@ def test_the_gradient_beyond_the_truncation_is_exactly_zero(truncation):
         np.testing.assert_allclose(row[first:end], all_of_it[first:end], rtol=1e-4)
         assert np.all(row[:first] == 0)
         assert np.all(row[end:] == 0)
+
+
+@pytest.mark.parametrize("lengths", [(T, T), (4, 3)])
+def test_gradients_leave_the_row_at_its_begin_and_pass_through_padding(lengths):
+    """The state before the row may be another network's, and that after it is read by one."""
+    begun = keras.Variable(noise(2, 2, 1)[:, 0], name="begun")
+    x = keras.Variable(noise(1, 2, T), name="x")
+    context = Context(
+        segments=(np.arange(T) < np.array(lengths)[:, None]).astype("int32"),
+        carried=np.ones(2, "int32"),
+    )
+    made = Recurrent(cell=part(LSTM), truncation=4, name="recurrent")
+    filled(made, x, context)
+
+    def loss():
+        state = HiddenAndMemory(begun * 1.0, ops.zeros_like(begun.value))
+        y, after = made(x * 1.0, context, state=state)
+        return ops.sum(y[:, 0]) + ops.sum(after.h), after.h
+
+    _, found = differentiate(loss, [begun, x])()
+    assert np.all(np.abs(found["begun"]).sum(-1) > 0)
+    reach = np.abs(found["x"]).sum(-1)
+    for row, length in zip(reach, lengths, strict=True):
+        assert np.all(row[max(length - 4, 0) : length] > 0)
 
 
 @pytest.mark.parametrize("cell", [MinGRU, SRU])
