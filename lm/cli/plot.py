@@ -15,6 +15,7 @@ A metric is a name in metrics.jsonl. Training is drawn as a line, smoothed over 
 rows; evaluations of a task are marked by dots."""
 
 _METRICS = "metrics.jsonl"
+_KEYS = {"step", "split", "task"}  # of a row, besides its metrics
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,9 +38,15 @@ def run(args: argparse.Namespace) -> int:
     from lm.train.progress import plot_runs
     from lm.train.reporter import rows
 
-    last = plot_runs({n: rows(file) for n, file in files.items()}, Path(args.output), args.metric)
+    runs = {name: rows(file) for name, file in files.items()}
+    if empty := [files[name] for name, found in runs.items() if not found]:
+        raise ConfigError(f"{empty[0]} has no row that can be read")
+    last = plot_runs(runs, Path(args.output), args.metric)
     if not last:
-        raise ConfigError(f"--metric={args.metric}: these runs have no such metric")
+        known = sorted({key for found in runs.values() for row in found for key in row} - _KEYS)
+        raise ConfigError(
+            f"--metric={args.metric}: these runs have no such metric, but {', '.join(known)}"
+        )
     output.print_table(["", "step", args.metric], last)
     print(args.output)
     return 0

@@ -61,6 +61,10 @@ class Dropout(keras.layers.Layer):
         """
         if not self.built:
             self.build(())
-        if self.rate == 0 or not self._get_call_context().get_value("training"):
+        if not self.is_active():
             return None
         return word(ops.stack([self.seed.next() for _ in range(count)]))
+
+    def is_active(self) -> bool:
+        """Returns whether a call of the surrounding layer's call would drop anything."""
+        return self.rate > 0 and bool(self._get_call_context().get_value("training"))

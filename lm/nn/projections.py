@@ -9,6 +9,7 @@ from keras import ops
 from lm.errors import LayerError
 from lm.nn.branch import Factory
 from lm.nn.cache import by_prompt
+from lm.nn.fused_attention import attend_fused, is_fused
 from lm.nn.initializers import Initializer, initializer
 from lm.nn.kernels import Dense
 from lm.nn.query_blocks import attend_in_blocks, is_long
@@ -67,8 +68,11 @@ def attend_by_head(
     """Returns the result of `attend` for head-first keys and values [B, H, S, K].
 
     Caches are head-first, as matrix products read them, so no step transposes them. Long sequences
-    of queries are processed in blocks, see `lm.nn.query_blocks`.
+    of queries are processed in blocks, see `lm.nn.query_blocks`; what the accelerator has a kernel
+    for, at once, see `lm.nn.fused_attention`.
     """
+    if is_fused(query, key, bias, dropout):
+        return attend_fused(query, key, value, mask)
     if is_long(query):
         return attend_in_blocks(attend_at_once, query, (key, value), mask, bias, dropout)
     return attend_at_once(query, key, value, mask, bias, dropout)

@@ -34,6 +34,8 @@ from lm.wall import wall
 
 Factory = Callable[[], Any]
 
+_MAX_SHOWN = 4
+
 
 @entry
 def train(  # noqa: PLR0913 - the root of a run's configuration, keyword-only
@@ -259,10 +261,24 @@ def _describe(found: Rehearsed, data: HashedBatches, engine: Any) -> None:
     sizes = [int(np.prod(w.shape, dtype=np.int64)) for w in engine.program.learned]
     shapes = {name: tuple(x.shape) for name, x in data.features.items()}
     found.description["parameters"] = f"{sum(sizes):,}"
-    found.description["tokenizers"] = ", ".join(
-        f"{user}: {size:,} ids" for user, size in data.vocabulary_sizes.items()
-    )
+    found.description["tokenizers"] = _by_size(data.vocabulary_sizes)
     found.description["a batch"] = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+
+
+def _by_size(vocabulary_sizes: Mapping[str, int]) -> str:
+    """Returns the numbers of ids and the first features that have so many.
+
+    >>> _by_size({"'inputs' in rte": 259, "'targets' in rte": 259, "'inputs' in cb": 4096})
+    "259 ids: 'inputs' in rte, 'targets' in rte; 4,096 ids: 'inputs' in cb"
+    """
+    users: dict[int, list[str]] = {}
+    for user, size in vocabulary_sizes.items():
+        users.setdefault(size, []).append(user)
+    return "; ".join(
+        f"{size:,} ids: {', '.join(names[:_MAX_SHOWN])}"
+        + (f" and {len(names) - _MAX_SHOWN} more" if len(names) > _MAX_SHOWN else "")
+        for size, names in users.items()
+    )
 
 
 def _resume(

@@ -12,7 +12,9 @@ from lm.data.storage import files
 from lm.errors import UserError
 
 MAX_LINE_BYTES = 64 * 2**20
-_REMEDY = "repair it or read with on_error='skip' (`lm tokenizer`: --on_error=skip)"
+_REMEDY = (
+    "repair it; a task skips such lines with on_error='skip', `lm tokenizer` with --on_error=skip"
+)
 BYTE_ORDER_MARK, CRLF = "byte order mark", "CRLF line end"
 
 
