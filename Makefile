@@ -27,6 +27,10 @@ QUICK := -m "not slow and not parity"
 NEUTRAL := $(wildcard $(foreach part,nn models objectives decode optim,tests/$(part) lm/$(part)) \
 	tests/engines tests/test_catalogue.py)
 
+# Programs of a test run once or twice, and LLVM's passes would take longer than they do. Those of
+# `make test-long` are compiled as users compile them.
+HASTY := --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
+
 WITH_JAX := KERAS_BACKEND=jax $(PYTEST) --block-tensorflow
 WITH_TENSORFLOW := KERAS_BACKEND=tensorflow $(PYTEST)
 
@@ -45,8 +49,8 @@ quickstart: $(INSTALLED)
 	$(BIN)/lm generate --workdir=$(RUN) --prompt=$(PROMPT) --gin_file=decode/sample.gin
 
 test: $(INSTALLED)
-	$(WITH_JAX) $(QUICK) $(NEUTRAL)
-	$(WITH_TENSORFLOW) $(QUICK)
+	XLA_FLAGS="$(HASTY) --xla_cpu_use_fusion_emitters=false $$XLA_FLAGS" $(WITH_JAX) $(QUICK) $(NEUTRAL)
+	XLA_FLAGS="$(HASTY) $$XLA_FLAGS" $(WITH_TENSORFLOW) $(QUICK)
 
 test-long: $(INSTALLED)
 	$(WITH_JAX) -m slow $(NEUTRAL)

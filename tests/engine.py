@@ -11,6 +11,13 @@ from lm.abstract import give_values, on_shapes, set_value
 
 BACKEND = keras.backend.backend()
 
+# Tiny functions run once or twice: LLVM's passes and emitters of fusions would be most of the time.
+HASTY = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+    "xla_cpu_use_fusion_emitters": False,
+}
+
 
 def numpy(tree: Any) -> Any:
     """Returns a tree of arrays; bfloat16 becomes float32."""
@@ -92,27 +99,19 @@ def eager(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def quick(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns the function in the way that is faster in tests: JAX compiles even eager calls."""
-    return jit(function) if BACKEND == "jax" else function
-
-
-def slower(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns the function in the way that `quick` does not take."""
-    return function if BACKEND == "jax" else jit(function)
-
-
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     """Returns the function compiled by XLA."""
     if BACKEND == "tensorflow":
         import tensorflow as tf
 
-        return tf.function(function, jit_compile=True)
+        return tf.function(function, jit_compile=True, autograph=False)
     import jax
 
-    # Tiny functions run once or twice: LLVM's passes would be most of the time.
-    hasty = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-    return jax.jit(function, compiler_options=hasty)
+    return jax.jit(function, compiler_options=HASTY)
+
+
+# The way that is faster in tests, since JAX compiles even eager calls, and the other.
+quick, slower = (jit, eager) if BACKEND == "jax" else (eager, jit)
 
 
 def spec(function: Callable[..., Any], *inputs: Any) -> Any:
@@ -120,7 +119,9 @@ def spec(function: Callable[..., Any], *inputs: Any) -> Any:
     if BACKEND == "tensorflow":
         import tensorflow as tf
 
-        return tf.function(function).get_concrete_function(*inputs).structured_outputs
+        return (
+            tf.function(function, autograph=False).get_concrete_function(*inputs).structured_outputs
+        )
     import jax
 
     return jax.eval_shape(function, *inputs)

@@ -11,7 +11,7 @@ from lm.nn import cells, handover, heads, masks, recurrent, stack
 from tests.batches import batch
 from tests.built import A, B, C, model
 from tests.catalogue import EMBEDDING, WIDTH, part
-from tests.engine import assert_near, numpy
+from tests.engine import assert_near, filled, numpy
 from tests.nn.reference import sigmoid
 
 NAME, LENGTH = "seq2seq_lstm", 8
@@ -73,4 +73,4 @@ def test_stacks_that_do_not_keep_the_same_are_refused():
         handover=handover.last_state,
     )
     with pytest.raises(LayerError, match=r"ends with states of \[\(16,\), \(16,\)\], the decoder"):
-        made(batch(made, [[A]], LENGTH))
+        filled(made, batch(made, [[A]], LENGTH))

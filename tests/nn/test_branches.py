@@ -56,6 +56,13 @@ def rows(segments=ONE, memory=MEMORY, memory_segments=ONE_MEMORY):
     )
 
 
+@functools.cache
+def stepper(name):
+    """Returns a function that reads further positions: `(x, state, rows) -> (y, state)`."""
+    made = branch(name)
+    return quick(lambda x, state, rows: made(x, rows, state=state))
+
+
 def forward(case, x, **given):
     return gradients(case, x, ONE.astype("float32"), **given)[0]
 
@@ -71,7 +78,7 @@ def test_step_by_step_equals_all_at_once(case):
     made, x, prompts = branch(case.name), noise(3, 2, LENGTH), (3, 5)
     whole = forward(case, x)
     real = (np.arange(5) < np.array(prompts)[:, None]).astype("int32")
-    step = quick(lambda x, state, rows: made(x, rows, state=state))
+    step = stepper(case.name)
     _, state = step(x[:, :5], made.initial_state(2, LENGTH), Rows(segments=real, memory=MEMORY))
     for advance in (1, 2, 1):
         positions = np.array(prompts)[:, None] + np.arange(advance)
@@ -86,25 +93,24 @@ def test_sequences_of_a_prompt_that_share_its_caches_equal_each_alone(case):
     made, prompts, sequences = branch(case.name), np.array([3, 5]), 3
     x, rows = noise(3, 2, LENGTH), np.repeat([0, 1], sequences)
     real = (np.arange(5) < prompts[:, None]).astype("int32")
-    _, state = made(
-        x[:, :5], Rows(segments=real, memory=MEMORY), state=made.initial_state(2, LENGTH)
-    )
-    state, past, now = expand(state, sequences, new_slots=LENGTH - 5), x[rows], prompts[rows]
+    step, choose = stepper(case.name), quick(reorder)
+    _, state = step(x[:, :5], made.initial_state(2, LENGTH), Rows(segments=real, memory=MEMORY))
+    state = quick(functools.partial(expand, sequences=sequences, new_slots=LENGTH - 5))(state)
+    past, now = x[rows], prompts[rows]
     whole = quick(lambda x: made(x, Rows(memory=MEMORY[rows]))[0])
-    step = quick(lambda x, state: made(x, state=state))
     each = np.arange(len(rows))
     for i, parents in enumerate([[[0, 1, 2], [0, 1, 2]], [[1, 1, 0], [2, 0, 2]], [[2, 1, 1]] * 2]):
         past[each, now] = new = noise(20 + i, len(rows))
-        y, state = step(new[:, None], state)
+        y, state = step(new[:, None], state, Rows())
         assert_near(y[:, 0], numpy(whole(past))[each, now], 1e-6)
-        state = reorder(state, np.array(parents, "int32"))
+        state = choose(state, np.array(parents, "int32"))
         past, now = past[sequences * rows + np.ravel(parents)], now + 1
 
 
 @causal
 def test_future_changes_nothing_in_the_past(case):
     x, now = noise(4, 2, LENGTH), 7
-    other, past = x.copy(), (np.arange(LENGTH) < now)[None].astype("float32")
+    other, past = x.copy(), (np.arange(LENGTH) < [[now]] * 2).astype("float32")
     other[:, now:] = noise(5, 2, LENGTH - now)
     (y, found), (z, same) = (gradients(case, one, past) for one in (x, other))
     np.testing.assert_array_equal(y[:, :now], z[:, :now])

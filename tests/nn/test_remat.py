@@ -10,7 +10,7 @@ from lm.nn.stack import Stack
 from lm.nn.stack_state import Rows
 from tests.built import LENGTH, MEMORY, noise
 from tests.catalogue import BIAS, CROSS, GATED, PRE, SANDWICH, part
-from tests.engine import assert_near, differentiate, fill, jit, numpy, quick
+from tests.engine import assert_near, differentiate, filled, jit, numpy, quick
 
 PLAIN = [PRE, SANDWICH, CROSS, GATED]
 SEGMENTS = np.array([[1] * 5 + [2] * 7, [1] * 10 + [0] * 2], "int32")
@@ -20,8 +20,7 @@ def stack_of(layers):
     made = part(Stack, num_layers=1, layers=layers, mask=masks.causal, position_bias=BIAS)(
         name="stack"
     )
-    made(noise(0, 2, LENGTH), Rows(memory=MEMORY))
-    return made
+    return filled(made, noise(0, 2, LENGTH), Rows(memory=MEMORY))
 
 
 def step(made, training, compiled):
@@ -38,11 +37,10 @@ def step(made, training, compiled):
     return y, found, [numpy(seed.value) for seed in seeds]
 
 
-@pytest.mark.parametrize("compiled", [jit, quick], ids=["jit", "quick"])
+@pytest.mark.parametrize("compiled", dict.fromkeys([jit, quick]))
 @pytest.mark.parametrize("training", [True, False])
 def test_remat_equals_no_remat(training, compiled):
     plain = stack_of(PLAIN)
-    fill(plain)
     again = stack_of([part(Remat, branch=branch) for branch in PLAIN])
     for copy, variable in zip(again.trainable_variables, plain.trainable_variables, strict=True):
         copy.assign(variable)

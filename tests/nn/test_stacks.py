@@ -60,7 +60,7 @@ def test_a_funnel_refuses_the_others_by_name(case):
     layers = {"layers": [case.factory], "pooling_windows": CompleteWindows}
     stack = FunnelStack(block_sizes=[1, 1], num_decoder_layers=0, **layers)
     with pytest.raises(LayerError, match=r"only read its own row|(reads|needs) a memory"):
-        stack(noise(1, 1, LENGTH), SEGMENTS)
+        filled(stack, noise(1, 1, LENGTH), SEGMENTS)
 
 
 @pytest.mark.parametrize("branch", [SELF, RELATIVE], ids=lambda b: b.__name__)

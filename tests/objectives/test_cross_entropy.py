@@ -21,7 +21,7 @@ from lm.optim import adamw
 from tests.batches import batch
 from tests.built import ROWS
 from tests.catalogue import MODELS, part
-from tests.engine import assert_near, differentiate, fill, numpy
+from tests.engine import assert_near, differentiate, filled, numpy, quick
 
 LENGTH = 15  # two rows of it are 30 positions, which 4 parts do not divide
 HEADS = {
@@ -36,8 +36,7 @@ def made(head, chunks, **settings):
     model = part(case.factory, head=HEADS[head])
     objective = TokenPrediction(model=model, chunks=chunks, **settings)
     features = batch(objective.model, ROWS, LENGTH)
-    objective(features)
-    fill(objective)
+    filled(objective, features)
     draw = np.random.default_rng(0)
     weights = draw.uniform(0, 1, features["decoder_loss_weights"].shape).astype("float32")
     return objective, features | {
@@ -53,7 +52,8 @@ def outcome(objective, features):
         return terms["loss"].total * 3.0, terms
 
     terms, gradients = differentiate(loss, objective.trainable_variables)()
-    return numpy(terms), gradients, numpy(objective.scores(features, objective(features)))
+    scores = quick(lambda: objective.scores(features, objective(features)))
+    return numpy(terms), gradients, numpy(scores())
 
 
 @pytest.mark.parametrize("head", HEADS)

@@ -14,7 +14,7 @@ from lm.optim import adamw
 from tests import built
 from tests.batches import batch
 from tests.catalogue import ELECTRA, FUNNEL_ELECTRA, NARROW, PREDICTIONS, VOCABULARY_SIZE, family
-from tests.engine import assert_near, differentiate, fill, numpy
+from tests.engine import assert_near, differentiate, fill, filled, numpy
 
 TINY = PREDICTIONS | NARROW | {"DROPOUT_RATE": 0.0}
 LENGTH = built.LENGTH
@@ -260,7 +260,7 @@ REFUSED = [
 @pytest.mark.parametrize(("macros", "files", "words"), REFUSED)
 def test_what_does_not_fit_is_refused(macros, files, words):
     with pytest.raises(LayerError, match=words):
-        family(*files, **TINY | macros)()(features())
+        filled(family(*files, **TINY | macros)(), features())
 
 
 def test_a_wider_generator_may_be_asked_for():
