@@ -207,9 +207,12 @@ def mixture(
     Args:
         name: name of the mixture.
         tasks: names of tasks, mixed in proportion to their numbers of training examples; or rates
-            by name.
+            by name, also of mixtures.
         temperature: T; a rate r becomes r^(1/T). 1 is proportional, ∞ is equal.
         maximum: upper limit of rates, applied before the temperature.
+
+    Raises:
+        UserError: a name is unknown, or is that of a mixture without a rate.
 
     Source: Raffel et al. 2020 (https://arxiv.org/abs/1910.10683), section 3.5.2.
     """
@@ -217,8 +220,12 @@ def mixture(
         task: _rate(tasks[task] if isinstance(tasks, Mapping) else None, temperature, maximum)
         for task in tasks
     }
-    for task in rates:
-        task_registry.get(task)
+    for task, rate in rates.items():
+        if isinstance(task_registry.get(task), seqio.Mixture) and callable(rate):
+            raise UserError(
+                f"user.mixture.tasks: {task!r} is a mixture, whose rate must be given; bind rates "
+                f"by name, {{{task!r}: 1.0, ...}}"
+            )
     spec = ["mixture", fingerprints.settings(tasks), temperature, maximum]
     if is_new(name, spec):
         seqio.MixtureRegistry.add(name, list(rates.items()))
@@ -227,14 +234,18 @@ def mixture(
 
 def _rate(
     given: float | None, temperature: float, maximum: float | None
-) -> Callable[[seqio.Task], float]:
-    """Returns SeqIO's rate function of a task: min(r, maximum)^(1/T)."""
+) -> float | Callable[[seqio.Task], float]:
+    """Returns min(r, maximum)^(1/T) of a given rate r, else a function of the task.
 
-    def rate(task: seqio.Task) -> float:
-        raw = task.num_input_examples("train") if given is None else given
-        return min(raw, maximum or raw) ** (1 / temperature)
+    SeqIO takes no function for a mixture within a mixture.
+    """
 
-    return rate
+    def scaled(rate: float) -> float:
+        return min(rate, maximum or rate) ** (1 / temperature)
+
+    if given is not None:
+        return scaled(given)
+    return lambda task: scaled(task.num_input_examples("train"))
 
 
 def given_files(**files: Any) -> dict[str, Any]:
