@@ -1,6 +1,7 @@
 """Sample-and-rank in a conversation, and `lm chat`."""
 
 import io
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,8 +14,18 @@ from tests import tiny_run
 class Answering:
     """A model, as far as `reply` looks at it."""
 
-    class input_format:
-        has_inputs = False
+    is_carried = False
+
+    def __init__(self, has_inputs=False, row=256, positions=None):
+        self.input_format = SimpleNamespace(has_inputs=has_inputs)
+        self.lengths = {"inputs": row, "targets": row}
+        self.positions = positions
+
+    def prompt_ids(self, text):
+        return [*text.encode(), *[1] * self.input_format.has_inputs]
+
+    def max_prompt_length(self, max_new_tokens):
+        return self.positions and self.positions - max_new_tokens + 1
 
 
 @pytest.fixture
@@ -43,8 +54,26 @@ def test_the_most_probable_answer_that_repeats_nothing(asked):
 def test_a_language_model_reads_the_last_turns_and_a_line_end(asked):
     chat.reply(trained=Answering(), turns=["a", "b", "c"], max_turns=2)
     (settings,) = asked
-    assert settings["prompts"] == ["b\nc\n"]
+    assert settings["prompts"] == [[*b"b\nc\n"]]
     assert (settings["num_samples"], settings["temperature"], settings["top_k"]) == (20, 0.88, 40)
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        (Answering(row=8), b"cc\n"),  # and at most as many for the answer
+        (Answering(row=12), b"bb\ncc\n"),
+        (Answering(row=4), b"c\n"),
+        (Answering(has_inputs=True, row=6), b"bb\ncc\1"),
+        (Answering(has_inputs=True, row=9), b"aa\nbb\ncc\1"),
+        (Answering(has_inputs=True, row=2), b"c\1"),
+        (Answering(row=99, positions=12), b"cc\n"),
+    ],
+)
+def test_the_oldest_turns_that_do_not_fit_are_dropped(asked, model, expected):
+    new = 8 if model.positions else 20
+    chat.reply(trained=model, turns=["aa", "bb", "cc"], max_new_tokens=new)
+    assert bytes(asked[0]["prompts"][0]) == expected
 
 
 @pytest.mark.slow

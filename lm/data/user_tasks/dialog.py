@@ -5,7 +5,8 @@ r"""Tasks from a user's own conversations in JSON lines, where each turn respond
     dialog.dialog_task.train = 'talks.jsonl'
 
 A line holds the turns of one conversation, {"turns": ["Hi!", "Hello, who is there?", "A friend."]}.
-The inputs are up to seven turns before a response, one per line.
+The inputs are up to seven turns before a response, one per line; of inputs that are too long the
+last tokens are kept.
 
 Source: Adiwardana et al. 2020 (https://arxiv.org/abs/2001.09977), section 3.1. Departures: the
 length of a message is counted in words, not word pieces; the filters by author, safety and repeated
@@ -19,6 +20,7 @@ from typing import Any
 
 import seqio
 
+from lm.data.preprocessing.left_trim import append_eos_after_left_trim
 from lm.data.storage import readers, sources
 from lm.data.storage.lines import DefectReport
 from lm.data.user_tasks import user
@@ -124,7 +126,15 @@ def dialog_task(  # noqa: PLR0913 - the settings of a user's task and of a conve
     options = {"max_turns": max_turns, "write": write, "keep": keep}
     source = sources.rows_source(files, read_dialogs, on_error, options)
     columns = {"inputs": "inputs", "targets": "targets"}
-    return user.register(name, source, held_out, columns, vocabulary, metrics)
+    return user.register(
+        name,
+        source,
+        held_out,
+        columns,
+        vocabulary,
+        metrics,
+        append_eos=append_eos_after_left_trim,
+    )
 
 
 def read_dialogs(

@@ -26,6 +26,7 @@ from lm.parts import value
 
 Paths = readers.Paths
 Metric = Callable[..., Mapping[str, float]]
+Preprocessor = Callable[..., tf.data.Dataset]
 
 _SPECS: dict[str, Any] = {}
 
@@ -271,9 +272,16 @@ def register(
     metrics: Sequence[Metric] = (),
     *,
     add_eos: bool = True,
+    append_eos: Preprocessor | None = None,
 ) -> str:
-    """Adds a task whose features are renamed columns of the source, `{feature: column}`."""
+    """Adds a task whose features are renamed columns of the source, `{feature: column}`.
+
+    The last preprocessor, `append_eos`, by default truncates the end of inputs and targets that are
+    too long, and nothing if there are no inputs.
+    """
     source = with_held_out(source, held_out)
+    steps = seqio.preprocessors
+    default = steps.append_eos_after_trim if "inputs" in renamed else steps.append_eos
     feature = seqio.Feature(vocabulary or byte_vocabulary(), add_eos=add_eos)
 
     def rename(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -286,17 +294,14 @@ def register(
             source=source,
             preprocessors=[
                 rename,
-                seqio.preprocessors.tokenize,
+                steps.tokenize,
                 seqio.CacheDatasetPlaceholder(),
-                seqio.preprocessors.append_eos if "inputs" not in renamed else _append_eos,
+                append_eos or default,
             ],
             output_features=dict.fromkeys(renamed, feature),
             metric_fns=list(metrics),
         )
     return name
-
-
-_append_eos = seqio.preprocessors.append_eos_after_trim
 
 
 def is_new(name: str, spec: Any) -> bool:
