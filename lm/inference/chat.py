@@ -1,5 +1,6 @@
 """Answers in a conversation: the entry function of `lm chat`, `chat.reply` in gin."""
 
+import re
 import sys
 from collections.abc import Sequence
 
@@ -116,11 +117,18 @@ def repeats(text: str, turns: Sequence[str], shared_words: int) -> bool:
         >>> repeats("We swim in the sea.", turns, 5), repeats("Nice sea!", turns, 5)
         (False, False)
     """
-    words = text.lower().split()
-    return any(
-        0 < min(shared_words, len(words)) <= longest_run(words, turn.lower().split())
-        for turn in turns
-    )
+    own = words(text)
+    return any(0 < min(shared_words, len(own)) <= longest_run(own, words(turn)) for turn in turns)
+
+
+def words(text: str) -> list[str]:
+    """Returns the words of a text in lower case, without punctuation.
+
+    Example:
+        >>> words("Oh, nice!")
+        ['oh', 'nice']
+    """
+    return re.findall(r"\w+", text.lower())
 
 
 def longest_run(a: Sequence[str], b: Sequence[str]) -> int:

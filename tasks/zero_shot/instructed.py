@@ -1,7 +1,7 @@
 """Question sets from the prompts of `tasks.flan` and `tasks.symbol_tuning`."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -83,8 +83,13 @@ def _symbol_questions(origin: Origin, setting: str, fits: Fits) -> Iterator[Choi
     """Yields the questions of a setting, with as many exemplars as fit before every answer."""
     for prompt, labels, correct in asked(origin, setting):
         answers = tuple(labels)
-        text = prompt.within(lambda text, a=answers: all(fits(text, f" {one}") for one in a))
+        text = prompt.within(partial(_fits_all, fits, answers))
         yield Choice((text,) * len(answers), answers, (correct,))
+
+
+def _fits_all(fits: Fits, answers: Sequence[str], context: str) -> bool:
+    """Returns whether a context fits before each of the answers."""
+    return all(fits(context, f" {answer}") for answer in answers)
 
 
 def _written(

@@ -5,7 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from lm.cli import chat as verb
 from lm.cli.main import main
+from lm.errors import UserError
 from lm.inference import chat
 from lm.inference.generate import Candidate, Generated
 from tests import tiny_run
@@ -74,6 +76,24 @@ def test_the_oldest_turns_that_do_not_fit_are_dropped(asked, model, expected):
     new = 8 if model.positions else 20
     chat.reply(trained=model, turns=["aa", "bb", "cc"], max_new_tokens=new)
     assert bytes(asked[0]["prompts"][0]) == expected
+
+
+def test_punctuation_does_not_hide_a_repetition():
+    assert chat.repeats("Oh no!", ["Oh, no."], 5)
+    assert chat.repeats("We do like it very (much).", ['"We do like it, very much!"'], 5)
+    assert not chat.repeats("We do like it.", ["We, too, do like it."], 4)
+
+
+def test_a_line_of_contexts_without_turns_is_named(tmp_path):
+    model = SimpleNamespace(reply=lambda turns: Candidate("Yes.", [], 0.0, 0.0))
+    args = SimpleNamespace(input=str(tmp_path / "talks.jsonl"), sheet=str(tmp_path / "sheet.tsv"))
+    for line, message in (
+        ('{"text": "ab"}', r"talks.jsonl:2: no conversation \(field 'turns' needs 1 or more"),
+        ('{"turns": ["ab", 3]}', r"talks.jsonl:2: not text \(turn 2\)"),
+    ):
+        (tmp_path / "talks.jsonl").write_text('{"turns": ["ab"]}\n' + line + "\n")
+        with pytest.raises(UserError, match=message):
+            verb._answer(model, args)
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ messages are left to the user, since the files lack that information.
 import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import seqio
@@ -161,14 +162,24 @@ def read_dialogs(
                 yield {"inputs": write(before), "targets": " ".join(turns[number].split())}
 
 
+@dataclass(frozen=True)
 class TurnsCheck:
-    """Checks that a line has at least two turns and that all of them are text."""
+    """Checks that a line has enough turns and that all of them are text.
+
+    Attributes:
+        fewest: minimum number of turns; by default one and its response.
+    """
+
+    fewest: int = 2
 
     def __call__(self, row: readers.Row) -> tuple[str, str]:
         """Returns kind and detail of the defect, or two empty strings."""
         turns = row.get("turns")
-        if not isinstance(turns, list) or len(turns) < 2:  # noqa: PLR2004 - one and its response
-            return "no conversation", " (field 'turns' needs a list of at least two texts)"
+        if not isinstance(turns, list) or len(turns) < self.fewest:
+            return (
+                "no conversation",
+                f" (field 'turns' needs {self.fewest} or more texts in a list)",
+            )
         if bad := next((n for n, turn in enumerate(turns, 1) if not _is_text(turn)), 0):
             return "not text", f" (turn {bad})"
         return "", ""
