@@ -57,8 +57,9 @@ def _answer(loaded: "Run", args: argparse.Namespace) -> int:
     """Answers the conversations of a file and writes the raters' sheet."""
     from lm.data.evaluation import ssa
     from lm.data.storage import readers
+    from lm.data.user_tasks.dialog import TurnsCheck
 
-    talks = [row["turns"] for row in readers.read_jsonl(args.input)]
+    talks = [row["turns"] for row in readers.read_jsonl(args.input, check=TurnsCheck(fewest=1))]
     with output.opened(args.sheet) as out:
         out.writelines(ssa.sheet((turns, loaded.reply(turns).text) for turns in talks))
     return 0

@@ -1,5 +1,7 @@
 """Answers in a conversation: the entry function of `lm chat`, `chat.reply` in gin."""
 
+import re
+import sys
 from collections.abc import Sequence
 
 from lm.data.user_tasks.dialog import Write, one_a_line
@@ -30,7 +32,8 @@ def reply(  # noqa: PLR0913 - the settings of a search
     Args:
         trained: the model; an encoder-decoder answers, a language model continues with a line.
         turns: of the conversation; the last one is answered.
-        max_turns: how many of the last turns the model reads.
+        max_turns: how many of the last turns the model reads; fewer if they are longer than its
+            rows in training.
         write: how they are formatted, as in the training data: `dialog.one_a_line` or
             `dialog.by_name`.
         num_samples: N.
@@ -44,12 +47,10 @@ def reply(  # noqa: PLR0913 - the settings of a search
     Source: Adiwardana et al. 2020 (https://arxiv.org/abs/2001.09977), sections 3.4 and 7: N = 20,
     T = 0.88, k = 40. Departures: the definition of a repetition, which the paper leaves open.
     """
-    prompt = write(turns[-max_turns:])
-    if not trained.input_format.has_inputs:
-        prompt += "" if prompt.endswith(":") else "\n"
+    most = longest_prompt(trained, max_new_tokens)
     generated = generate(
         trained=trained,
-        prompts=[prompt],
+        prompts=[prompt_ids(trained, turns[-max_turns:], write, most)],
         num_samples=num_samples,
         temperature=temperature,
         top_k=top_k,
@@ -59,6 +60,41 @@ def reply(  # noqa: PLR0913 - the settings of a search
     answers = [one._replace(text=first_line(one.text)) for one in generated.candidates[0]]
     fresh = (one for one in answers if one.text and not repeats(one.text, turns, shared_words))
     return next(fresh, answers[0])
+
+
+def longest_prompt(trained: Trained, max_new_tokens: int) -> int:
+    """Returns how many tokens of turns a model reads: a row of its training at most.
+
+    Turns and answer share the row of a language model; turns have at least half of it.
+    """
+    limits = [trained.max_prompt_length(max_new_tokens)]
+    if trained.input_format.has_inputs:
+        limits.append(trained.lengths["inputs"])
+    elif not trained.is_carried:
+        row = trained.lengths["targets"]
+        limits.append(row - min(max_new_tokens, row // 2))
+    return min((limit for limit in limits if limit is not None), default=sys.maxsize)
+
+
+def prompt_ids(trained: Trained, turns: Sequence[str], write: Write, most: int) -> list[int]:
+    """Returns the ids of as many of the last turns as fit; of a longer last turn, its end.
+
+    Args:
+        trained: the model.
+        turns: turns; the last one is answered.
+        write: how they are formatted.
+        most: maximum number of ids.
+    """
+
+    def ids(first: int) -> list[int]:
+        prompt = write(turns[first:])
+        if not trained.input_format.has_inputs:
+            prompt += "" if prompt.endswith(":") else "\n"
+        return trained.prompt_ids(prompt)
+
+    last = len(turns) - 1
+    fitting = (found for first in range(last) if len(found := ids(first)) <= most)
+    return next(fitting, ids(last)[-most:])
 
 
 def first_line(text: str) -> str:
@@ -81,11 +117,18 @@ def repeats(text: str, turns: Sequence[str], shared_words: int) -> bool:
         >>> repeats("We swim in the sea.", turns, 5), repeats("Nice sea!", turns, 5)
         (False, False)
     """
-    words = text.lower().split()
-    return any(
-        0 < min(shared_words, len(words)) <= longest_run(words, turn.lower().split())
-        for turn in turns
-    )
+    own = words(text)
+    return any(0 < min(shared_words, len(own)) <= longest_run(own, words(turn)) for turn in turns)
+
+
+def words(text: str) -> list[str]:
+    """Returns the words of a text in lower case, without punctuation.
+
+    Example:
+        >>> words("Oh, nice!")
+        ['oh', 'nice']
+    """
+    return re.findall(r"\w+", text.lower())
 
 
 def longest_run(a: Sequence[str], b: Sequence[str]) -> int:

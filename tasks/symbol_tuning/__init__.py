@@ -36,7 +36,9 @@ Metrics: exact match; accuracy by ranking. Example (symbol_tuning_sst2):
     targets  NTP
 
 Source of the method: Wei et al. 2023 (https://arxiv.org/abs/2305.08298). Departures: the words are
-made by rule; the formats are ours; prompts have at most 6,000 characters. Mix with instructions by
+made by rule; the formats are ours. A prompt with more tokens than the row of its inputs loses
+exemplars, the longest first and one of every class together, never the query; with too many classes
+for the row, some lose their only exemplar, never the query's class. Mix with instructions by
 `lm.data.user_tasks.user.mixture`, see gin/papers/symbol_tuning.
 """
 

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from lm.data.storage import fingerprints, sources
 from lm.data.storage.record_cache import CachedSource
@@ -12,7 +12,7 @@ from lm.errors import UserError
 from tasks.flan.data_set import DataSet
 from tasks.flan.origin import Origin
 from tasks.symbol_tuning import prompts
-from tasks.symbol_tuning.prompts import Item
+from tasks.symbol_tuning.prompts import Item, Prompt
 from tasks.symbol_tuning.symbols import EVALUATION, TUNING
 from tasks.symbol_tuning.tables import INSTRUCTIONS, SETTINGS
 
@@ -23,8 +23,19 @@ EVALUATION_SHOTS = 4
 BINARY = 2
 
 
+class Asked(NamedTuple):
+    """A prompt of the evaluation, the label text of each class, and the index of the right one."""
+
+    prompt: Prompt
+    labels: list[str]
+    correct: int
+
+
 def training(origin: Origin) -> Iterator[Record]:
-    """Yields a prompt for each training example, with 2 to 10 exemplars per class and symbols."""
+    """Yields a prompt for each training example, with 2 to 10 exemplars per class and symbols.
+
+    A record has the parts of the prompt, which `row_fit` joins, and `targets`.
+    """
     items = [
         prompts.item(origin.data_set, example)
         for example in origin.examples("train")[:MOST_PROMPTS]
@@ -35,19 +46,30 @@ def training(origin: Origin) -> Iterator[Record]:
         symbols = dict(zip(classes, TUNING.distinct(len(classes), chance), strict=True))
         labels = [symbols.get(label, "") for label in range(max(classes) + 1)]
         shots = chance.randint(FEWEST, MOST)
-        text = prompts.prompt(query, classes, labels, shots=shots, chance=chance)
-        yield {"inputs": text, "targets": labels[query.label]}
+        prompt = prompts.prompt(query, classes, labels, shots=shots, chance=chance)
+        yield {**prompt._asdict(), "targets": labels[query.label]}
 
 
 def evaluation(origin: Origin, setting: str, *, rank: bool) -> Iterator[Record]:
-    """Yields the prompts of a setting, four exemplars per class; for ranking, one per label."""
+    """Yields the prompts of a setting as records; for ranking, one for each label."""
+    for number, (prompt, labels, correct) in enumerate(asked(origin, setting)):
+        if not rank:
+            yield {**prompt._asdict(), "targets": labels[correct]}
+            continue
+        for choice, label in enumerate(labels):
+            ids = {"example": number, "choice": choice, "is_correct": int(choice == correct)}
+            yield {**prompt._asdict(), "targets": label, **ids}
+
+
+def asked(origin: Origin, setting: str) -> Iterator[Asked]:
+    """Yields the prompts of a setting, four exemplars per class."""
     examples = origin.examples(_query_split(origin))[:MOST_QUERIES]
     classes = prompts.by_class(_pool(origin))
-    for number, example in enumerate(examples):
+    for example in examples:
         query = prompts.item(origin.data_set, example)
         chance = random.Random(f"{setting} {query.text}")
         labels = _labels(origin.data_set, example.options, setting, chance)
-        text = prompts.prompt(
+        prompt = prompts.prompt(
             query,
             classes,
             labels,
@@ -55,12 +77,7 @@ def evaluation(origin: Origin, setting: str, *, rank: bool) -> Iterator[Record]:
             instruction=INSTRUCTIONS[origin.data_set.name] if SETTINGS[setting][0] else "",
             chance=chance,
         )
-        if not rank:
-            yield {"inputs": text, "targets": labels[query.label]}
-            continue
-        for choice, label in enumerate(labels):
-            ids = {"example": number, "choice": choice, "is_correct": int(choice == query.label)}
-            yield {"inputs": text, "targets": label, **ids}
+        yield Asked(prompt, labels, query.label)
 
 
 def training_source(data_set: DataSet) -> CachedSource:

@@ -4,13 +4,13 @@ All random choices come from a hash of the query, so the same data give the same
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 from tasks.flan.data_set import DataSet
 from tasks.flan.template import Example
-
-MOST_CHARACTERS = 6_000
 
 
 class Format(NamedTuple):
@@ -48,6 +48,34 @@ class Item(NamedTuple):
     label: int
 
 
+class Prompt(NamedTuple):
+    """The parts of a prompt, of which exemplars may be dropped so that it fits a row.
+
+    Attributes:
+        head: the text before the exemplars.
+        exemplars: the exemplars in order, each with the text after it.
+        turns: the turn of each exemplar; those of the last turns are dropped first.
+        query: the query.
+    """
+
+    head: str
+    exemplars: list[str]
+    turns: list[int]
+    query: str
+
+    def text(self, turns: int) -> str:
+        """Returns the prompt with the exemplars of the first turns."""
+        pairs = zip(self.exemplars, self.turns, strict=True)
+        return "".join([self.head, *(pair for pair, turn in pairs if turn < turns), self.query])
+
+    def within(self, fits: Callable[[str], bool]) -> str:
+        """Returns the prompt with as many turns as fit; always with the query."""
+        turns = max(self.turns, default=-1) + 1
+        while turns and not fits(self.text(turns)):
+            turns -= 1
+        return self.text(turns)
+
+
 def item(data_set: DataSet, example: Example) -> Item:
     r"""Returns an example as an item; answers that belong to the example become part of the text.
 
@@ -80,31 +108,52 @@ def prompt(
     shots: int,
     instruction: str = "",
     chance: random.Random,
-) -> str:
+) -> Prompt:
     """Returns the exemplars of all classes in random order, followed by the query.
 
     Args:
         query: the query; never among the exemplars.
         classes: for each class, the texts to draw exemplars from.
         labels: label text of each class.
-        shots: exemplars per class; fewer, the same for every class, if they would be too long.
+        shots: exemplars per class.
         instruction: text before everything else.
         chance: random source for format, exemplars and order.
     """
     form = chance.choice(FORMATS)
     drawn = {label: _drawn(texts, query.text, shots, chance) for label, texts in classes.items()}
-    most = MOST_CHARACTERS - len(query.text)
-    while shots > 1 and sum(len(t) for texts in drawn.values() for t in texts[:shots]) > most:
-        shots -= 1
+    turns = _turns(drawn, query.label)
     pairs = [
-        form.pair(text, labels[label]) for label, texts in drawn.items() for text in texts[:shots]
+        (form.pair(text, labels[label]) + form.between, turn)
+        for label, texts in drawn.items()
+        for text, turn in zip(texts, turns[label], strict=True)
     ]
     chance.shuffle(pairs)
-    asked = form.pair(query.text).rstrip(" ")
-    head = f"{instruction}\n\n" if instruction else ""
-    return head + form.between.join([*pairs, asked])
+    return Prompt(
+        head=f"{instruction}\n\n" if instruction else "",
+        exemplars=[pair for pair, _ in pairs],
+        turns=[turn for _, turn in pairs],
+        query=form.pair(query.text).rstrip(" "),
+    )
 
 
 def _drawn(texts: Sequence[str], query: str, shots: int, chance: random.Random) -> list[str]:
     drawn = chance.sample(texts, min(shots + 1, len(texts)))
     return [text for text in drawn if text != query][:shots]
+
+
+def _turns(drawn: Classes, first: int) -> dict[int, list[int]]:
+    """Returns the turn of each text, by class: the shorter a text, the earlier.
+
+    A turn takes a text of every class. Only the first text of a class has a turn of its own, so
+    that of many classes those that fit are left, the class `first` among them.
+
+    Example:
+        >>> _turns({0: ["long", "a"], 1: ["b", "longer"]}, first=1)
+        {1: [0, 2], 0: [2, 1]}
+    """
+    classes = sorted(drawn, key=lambda label: label != first)
+    turns = {}
+    for own, label in enumerate(classes):
+        ranks = np.argsort(np.argsort([len(text) for text in drawn[label]], kind="stable"))
+        turns[label] = [len(classes) - 1 + rank if rank else own for rank in ranks.tolist()]
+    return turns

@@ -15,6 +15,7 @@ from tasks.flan.data_set import data_sets
 from tasks.flan.register import MAXIMUM_RATE, rate
 from tasks.symbol_tuning import algorithms
 from tasks.symbol_tuning.examples import evaluation_source, training_source
+from tasks.symbol_tuning.row_fit import fitted
 from tasks.symbol_tuning.tables import (
     ALGORITHMS,
     INSTRUCTIONS,
@@ -57,8 +58,9 @@ def _add_task(name: str, source: seqio.DataSource, *, ranks: bool = False) -> No
         name,
         source=source,
         preprocessors=[
+            seqio.CacheDatasetPlaceholder(),  # what follows depends on the row's length
+            fitted,
             seqio.preprocessors.tokenize,
-            seqio.CacheDatasetPlaceholder(),
             seqio.preprocessors.append_eos_after_trim,
         ],
         output_features={"inputs": feature, "targets": feature},

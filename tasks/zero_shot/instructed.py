@@ -1,13 +1,13 @@
 """Question sets from the prompts of `tasks.flan` and `tasks.symbol_tuning`."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from lm.data.evaluation import questions
 from lm.data.evaluation.metrics import exact_match
-from lm.data.evaluation.questions import Choice, Open, QuestionSet
+from lm.data.evaluation.questions import Choice, Fits, Open, QuestionSet
 from tasks.flan.clusters import LOCAL
 from tasks.flan.data_set import DataSet, data_sets
 from tasks.flan.examples import records
@@ -15,7 +15,7 @@ from tasks.flan.names import Prompt, ranks
 from tasks.flan.origin import Origin
 from tasks.flan.register import METRICS
 from tasks.symbol_tuning import algorithms
-from tasks.symbol_tuning.examples import evaluation
+from tasks.symbol_tuning.examples import asked
 from tasks.symbol_tuning.tables import LOCAL_EVALUATION, TWO_CLASSES
 
 
@@ -61,20 +61,35 @@ def symbols(setting: str) -> list[QuestionSet]:
 def algorithm(name: str) -> list[QuestionSet]:
     """Returns the set of functions to learn from examples."""
 
-    def asked() -> Iterator[Open]:
+    def written() -> Iterator[Open]:
         for row in algorithms.held(name):
             yield Open(row["inputs"], (row["targets"],))
 
     find = algorithms.FILES[name]
-    return [QuestionSet(name=name, questions=asked, require=find, metrics=exact_match)]
+    return [QuestionSet(name=name, questions=written, require=find, metrics=exact_match)]
 
 
 def _symbol_set(origin: Origin, setting: str) -> QuestionSet:
     return QuestionSet(
         name=f"symbol_{origin.data_set.name}_{setting}",
-        questions=lambda: choices(evaluation(origin, setting, rank=True)),
+        questions=partial(_symbol_questions, origin, setting, lambda context, answer: True),
+        within=partial(_symbol_questions, origin, setting),
+        version=2,
         require=partial(origin.require, "train"),
     )
+
+
+def _symbol_questions(origin: Origin, setting: str, fits: Fits) -> Iterator[Choice]:
+    """Yields the questions of a setting, with as many exemplars as fit before every answer."""
+    for prompt, labels, correct in asked(origin, setting):
+        answers = tuple(labels)
+        text = prompt.within(partial(_fits_all, fits, answers))
+        yield Choice((text,) * len(answers), answers, (correct,))
+
+
+def _fits_all(fits: Fits, answers: Sequence[str], context: str) -> bool:
+    """Returns whether a context fits before each of the answers."""
+    return all(fits(context, f" {answer}") for answer in answers)
 
 
 def _written(

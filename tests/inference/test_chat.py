@@ -1,10 +1,13 @@
 """Sample-and-rank in a conversation, and `lm chat`."""
 
 import io
+from types import SimpleNamespace
 
 import pytest
 
+from lm.cli import chat as verb
 from lm.cli.main import main
+from lm.errors import UserError
 from lm.inference import chat
 from lm.inference.generate import Candidate, Generated
 from tests import tiny_run
@@ -13,8 +16,18 @@ from tests import tiny_run
 class Answering:
     """A model, as far as `reply` looks at it."""
 
-    class input_format:
-        has_inputs = False
+    is_carried = False
+
+    def __init__(self, has_inputs=False, row=256, positions=None):
+        self.input_format = SimpleNamespace(has_inputs=has_inputs)
+        self.lengths = {"inputs": row, "targets": row}
+        self.positions = positions
+
+    def prompt_ids(self, text):
+        return [*text.encode(), *[1] * self.input_format.has_inputs]
+
+    def max_prompt_length(self, max_new_tokens):
+        return self.positions and self.positions - max_new_tokens + 1
 
 
 @pytest.fixture
@@ -43,8 +56,44 @@ def test_the_most_probable_answer_that_repeats_nothing(asked):
 def test_a_language_model_reads_the_last_turns_and_a_line_end(asked):
     chat.reply(trained=Answering(), turns=["a", "b", "c"], max_turns=2)
     (settings,) = asked
-    assert settings["prompts"] == ["b\nc\n"]
+    assert settings["prompts"] == [[*b"b\nc\n"]]
     assert (settings["num_samples"], settings["temperature"], settings["top_k"]) == (20, 0.88, 40)
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        (Answering(row=8), b"cc\n"),  # and at most as many for the answer
+        (Answering(row=12), b"bb\ncc\n"),
+        (Answering(row=4), b"c\n"),
+        (Answering(has_inputs=True, row=6), b"bb\ncc\1"),
+        (Answering(has_inputs=True, row=9), b"aa\nbb\ncc\1"),
+        (Answering(has_inputs=True, row=2), b"c\1"),
+        (Answering(row=99, positions=12), b"cc\n"),
+    ],
+)
+def test_the_oldest_turns_that_do_not_fit_are_dropped(asked, model, expected):
+    new = 8 if model.positions else 20
+    chat.reply(trained=model, turns=["aa", "bb", "cc"], max_new_tokens=new)
+    assert bytes(asked[0]["prompts"][0]) == expected
+
+
+def test_punctuation_does_not_hide_a_repetition():
+    assert chat.repeats("Oh no!", ["Oh, no."], 5)
+    assert chat.repeats("We do like it very (much).", ['"We do like it, very much!"'], 5)
+    assert not chat.repeats("We do like it.", ["We, too, do like it."], 4)
+
+
+def test_a_line_of_contexts_without_turns_is_named(tmp_path):
+    model = SimpleNamespace(reply=lambda turns: Candidate("Yes.", [], 0.0, 0.0))
+    args = SimpleNamespace(input=str(tmp_path / "talks.jsonl"), sheet=str(tmp_path / "sheet.tsv"))
+    for line, message in (
+        ('{"text": "ab"}', r"talks.jsonl:2: no conversation \(field 'turns' needs 1 or more"),
+        ('{"turns": ["ab", 3]}', r"talks.jsonl:2: not text \(turn 2\)"),
+    ):
+        (tmp_path / "talks.jsonl").write_text('{"turns": ["ab"]}\n' + line + "\n")
+        with pytest.raises(UserError, match=message):
+            verb._answer(model, args)
 
 
 @pytest.mark.slow

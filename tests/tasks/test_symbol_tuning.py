@@ -2,17 +2,24 @@
 
 import collections
 import random
+import re
+from functools import partial
 
 import pytest
 
 pytest.importorskip("seqio")
 
+import seqio
+
 from lm.data.registry import task_registry
+from lm.data.storage import sources
+from lm.data.vocabulary import byte_vocabulary
 from lm.errors import UserError
 from tasks.flan.data_set import DataSet, data_sets
 from tasks.flan.template import Example
-from tasks.symbol_tuning import algorithms, examples, symbols, tables
-from tasks.symbol_tuning.prompts import FORMATS, Item, by_class, prompt
+from tasks.symbol_tuning import algorithms, examples, register, symbols, tables
+from tasks.symbol_tuning.prompts import FORMATS, Item, Prompt, by_class, prompt
+from tasks.zero_shot import instructed
 
 OPTIONS = ("bad", "good", "so-so")
 
@@ -23,10 +30,23 @@ class ToyOrigin:
     data_set = DataSet("sick", options=OPTIONS)
     splits = ("train", "test")
 
+    def require(self, split):
+        assert split in self.splits
+
     def examples(self, split):
         return [
             Example({"text": f"{split} text {n}", "answer": OPTIONS[n % 3]}, OPTIONS, ())
             for n in range(60)
+        ]
+
+
+class LongOrigin(ToyOrigin):
+    """The same with longer texts."""
+
+    def examples(self, split):
+        return [
+            one._replace(texts={**one.texts, "text": f"{one.texts['text']} ".ljust(90, "-")})
+            for one in super().examples(split)
         ]
 
 
@@ -62,7 +82,8 @@ def test_a_prompt_is_balanced_shuffled_and_without_its_query():
     classes = by_class([Item(f"text{n}.", n % 2) for n in range(40)])
     orders = set()
     for seed in range(20):
-        text = prompt(Item("text0.", 0), classes, ["AB", "CD"], shots=4, chance=random.Random(seed))
+        made = prompt(Item("text0.", 0), classes, ["AB", "CD"], shots=4, chance=random.Random(seed))
+        text = made.within(lambda text: True)
         assert text.count("text") == 9
         assert text.count("text0.") == 1
         assert text.count("AB") == text.count("CD") == 4
@@ -75,8 +96,62 @@ def test_a_prompt_is_balanced_shuffled_and_without_its_query():
 
 def test_long_texts_leave_fewer_exemplars_of_every_class():
     classes = by_class([Item(f"{n:03d}" * 300, n % 2) for n in range(40)])
-    text = prompt(Item("query", 0), classes, ["AB", "CD"], shots=10, chance=random.Random(0))
+    made = prompt(Item("query", 0), classes, ["AB", "CD"], shots=10, chance=random.Random(0))
+    text = made.within(lambda text: len(text) <= 6_000)
     assert text.count("AB") == text.count("CD") == 3
+    assert made.within(lambda text: False) == made.query
+
+
+def test_the_longest_exemplars_are_dropped_first():
+    classes = by_class([Item("x" * n, n % 2) for n in range(100, 108)])
+    made = prompt(Item("query", 0), classes, ["AB", "CD"], shots=4, chance=random.Random(0))
+    text = made.within(lambda text: len(text) <= 600)
+    assert {len(run) for run in re.findall("x+", text)} == {100, 101, 102, 103}
+
+
+def test_of_many_classes_those_that_fit_are_left_and_the_querys_among_them():
+    classes = by_class([Item(f"{n:03d}" * 30, n) for n in range(9)])
+    labels = [f"<{n}>" for n in range(9)]
+    made = prompt(Item("query", 7), classes, labels, shots=4, chance=random.Random(0))
+    text = made.within(lambda text: len(text) <= 500)
+    assert text.count("<") == 4
+    assert "<7>" in text
+
+
+@pytest.mark.parametrize("length", [300, 640])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_row_ends_with_its_query(split, length):
+    name = f"long_{split}_{length}"
+    made = {"train": examples.training, "test": partial(examples.evaluation, setting="neither")}
+    records = partial(made[split], LongOrigin(), **({"rank": False} if split == "test" else {}))
+    register._add_task(name, sources.examples_source(name, {split: records}, fingerprint=dict))
+    lengths = {"inputs": length, "targets": 16}
+    rows = list(seqio.get_mixture_or_task(name).get_dataset(lengths, split, shuffle=False))
+    assert len(rows) == 60
+    for number, row in enumerate(rows):
+        ids = row["inputs"].numpy().tolist()
+        *_, query = byte_vocabulary().decode(ids).rpartition(f"{split} text ")
+        assert query.startswith(f"{number} ")
+        assert "-" * 70 in query
+        assert ids[-1] == 1
+        assert len(ids) <= length < len(ids) + 3 * 120  # another turn would not fit
+
+
+def test_the_prompts_of_a_suite_fit_the_model():
+    asked = instructed._symbol_set(LongOrigin(), "both")
+    whole = [len(one.contexts[0]) for one in asked.questions()]
+    found = list(asked.within(lambda text, answer: len(text + answer) <= 800))
+    assert min(whole) > 800
+    assert len(found) == 60
+    for number, (contexts, answers, correct, *_) in enumerate(found):
+        assert max(map(len, contexts)) + max(map(len, answers)) <= 800
+        assert f"test text {number} " in contexts[0].rpartition("train")[2]
+        assert (answers, correct) == (OPTIONS, (number % 3,))
+
+
+def whole(record):
+    """Returns the prompt of a record with all of its exemplars."""
+    return Prompt(*(record[part] for part in Prompt._fields)).within(lambda text: True)
 
 
 def test_training_prompts_map_anew_with_tuning_symbols():
@@ -85,7 +160,7 @@ def test_training_prompts_map_anew_with_tuning_symbols():
     targets = {record["targets"] for record in made}
     assert len(targets) > 50
     assert targets <= set(everything(symbols.TUNING))
-    assert all(record["targets"] in record["inputs"] for record in made)
+    assert all(record["targets"] in whole(record) for record in made)
 
 
 @pytest.mark.parametrize("setting", ["both", "labels", "instructions", "neither"])
@@ -94,9 +169,9 @@ def test_the_four_settings(setting):
     instruction = tables.INSTRUCTIONS["sick"]
     has_instruction, kind = tables.SETTINGS[setting]
     for record in made:
-        assert record["inputs"].startswith(instruction) == has_instruction
+        assert whole(record).startswith(instruction) == has_instruction
         assert (record["targets"] in OPTIONS) == (kind == "names")
-        assert record["inputs"].count("train text") == 12
+        assert whole(record).count("train text") == 12
     ranked = list(examples.evaluation(ToyOrigin(), setting, rank=True))
     assert len(ranked) == 3 * len(made)
     assert [record["targets"] for record in ranked if record["is_correct"]] == [

@@ -83,6 +83,8 @@ class Decision(NamedTuple):
 
 
 Question: TypeAlias = Choice | Cloze | Open | Passage | Decision
+Fits: TypeAlias = Callable[[str, str], bool]
+"""A context, a continuation -> whether a model reads all of both."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +95,8 @@ class QuestionSet:
         name: of the set, with its wording.
         questions: returns the questions, of one kind.
         require: checks that the data are on this machine.
+        within: returns the questions with as many of their own exemplars as fit; by default the
+            questions as they are.
         exemplars: returns the questions to draw few-shot exemplars from; by default the other
             questions of the set.
         group: sets of one group differ only in wording; their results are averaged.
@@ -108,6 +112,7 @@ class QuestionSet:
     name: str
     questions: Callable[[], Iterable[Question]]
     require: Callable[[], object]
+    within: Callable[[Fits], Iterable[Question]] | None = None
     exemplars: Callable[[], Iterable[Question]] | None = None
     group: str = ""
     version: int = 1

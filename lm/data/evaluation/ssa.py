@@ -1,7 +1,8 @@
 r"""Sensibleness and specificity of answers by human raters: rating sheets and their score.
 
 A sheet is a table with a row for each answer and two empty columns; every rater fills in a copy
-with 1 or 0. An answer is specific only if it is sensible. Several raters vote by majority.
+with 1 or 0. An answer is specific only if it is sensible; where `sensible` is 0, `specific` may
+stay empty. Several raters vote by majority.
 
     SSA = (fraction of sensible answers + fraction of specific answers) / 2
 
@@ -38,7 +39,7 @@ def score(paths: Sequence[str]) -> dict[str, float]:
     """Returns sensibleness, specificity and their mean, 0 to 100, of the raters' sheets.
 
     Raises:
-        UserError: a cell is not 0 or 1, or two sheets have different answers.
+        UserError: a mark is missing or not 0 or 1, or two sheets have different answers.
     """
     sheets = [
         list(readers.read_tsv(path, columns=(*READ, *RATED), check=MarksCheck())) for path in paths
@@ -60,7 +61,9 @@ class MarksCheck:
 
     def __call__(self, row: readers.Row) -> tuple[str, str]:
         """Returns kind and detail of the defect, or two empty strings."""
-        bad = [name for name in RATED if row[name].strip() not in MARKS]
+        sensible, specific = (row[name].strip() for name in RATED)
+        unasked = sensible == "0" and not specific
+        bad = [name for name in RATED if row[name].strip() not in MARKS and not unasked]
         return ("not rated", f" (column {bad[0]!r} needs 0 or 1)") if bad else ("", "")
 
     def describe(self) -> Any:

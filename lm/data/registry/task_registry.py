@@ -108,13 +108,27 @@ def _register_available(name: str) -> None:
         return
     mixture = seqio.get_mixture_or_task(whole)
     missing = missing_data(mixture)
-    held = [task for task in mixture.tasks if task.name not in missing]
+    held = [
+        part
+        for part in _parts(mixture).values()
+        if any(task.name not in missing for task in seqio.get_subtasks(part))
+    ]
     if not held:
         raise UserError(f"{whole}: no task has its data on this machine")
     if missing:
         _LOG.warning("%s leaves out %d: %s", name, len(missing), ", ".join(missing))
     rates = mixture.rate_per_task_name
-    seqio.MixtureRegistry.add(name, [(task.name, rates[task.name]) for task in held])
+    seqio.MixtureRegistry.add(name, [(_available(part), rates[part.name]) for part in held])
+
+
+def _available(part: Provider) -> Provider:
+    """Returns a task itself; of a mixture, the tasks whose data are here."""
+    return part if isinstance(part, seqio.Task) else get(part.name + AVAILABLE)
+
+
+def _parts(mixture: seqio.Mixture) -> Mapping[str, Provider]:
+    """Returns the tasks and mixtures that a mixture was made of, by name."""
+    return mixture._task_map  # SeqIO has no public name for them
 
 
 @functools.cache
@@ -261,9 +275,9 @@ def _copy_task(
 def _copy_mixture(
     mixture: seqio.Mixture, vocabulary: seqio.Vocabulary, made: dict[str, Provider]
 ) -> seqio.Mixture:
-    parts = mixture._task_map  # SeqIO has no public name for a mixture's own parts
     rates = mixture.rate_per_task_name
-    copies = [(_copy(part, vocabulary, made), rates[name]) for name, part in parts.items()]
+    parts = _parts(mixture).items()
+    copies = [(_copy(part, vocabulary, made), rates[name]) for name, part in parts]
     return seqio.Mixture(mixture.name, copies, sample_fn=mixture._sample_fn)
 
 

@@ -5,7 +5,8 @@ r"""Tasks from a user's own conversations in JSON lines, where each turn respond
     dialog.dialog_task.train = 'talks.jsonl'
 
 A line holds the turns of one conversation, {"turns": ["Hi!", "Hello, who is there?", "A friend."]}.
-The inputs are up to seven turns before a response, one per line.
+The inputs are up to seven turns before a response, one per line; of inputs that are too long the
+last tokens are kept.
 
 Source: Adiwardana et al. 2020 (https://arxiv.org/abs/2001.09977), section 3.1. Departures: the
 length of a message is counted in words, not word pieces; the filters by author, safety and repeated
@@ -15,10 +16,12 @@ messages are left to the user, since the files lack that information.
 import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import seqio
 
+from lm.data.preprocessing.left_trim import append_eos_after_left_trim
 from lm.data.storage import readers, sources
 from lm.data.storage.lines import DefectReport
 from lm.data.user_tasks import user
@@ -124,7 +127,15 @@ def dialog_task(  # noqa: PLR0913 - the settings of a user's task and of a conve
     options = {"max_turns": max_turns, "write": write, "keep": keep}
     source = sources.rows_source(files, read_dialogs, on_error, options)
     columns = {"inputs": "inputs", "targets": "targets"}
-    return user.register(name, source, held_out, columns, vocabulary, metrics)
+    return user.register(
+        name,
+        source,
+        held_out,
+        columns,
+        vocabulary,
+        metrics,
+        append_eos=append_eos_after_left_trim,
+    )
 
 
 def read_dialogs(
@@ -151,14 +162,24 @@ def read_dialogs(
                 yield {"inputs": write(before), "targets": " ".join(turns[number].split())}
 
 
+@dataclass(frozen=True)
 class TurnsCheck:
-    """Checks that a line has at least two turns and that all of them are text."""
+    """Checks that a line has enough turns and that all of them are text.
+
+    Attributes:
+        fewest: minimum number of turns; by default one and its response.
+    """
+
+    fewest: int = 2
 
     def __call__(self, row: readers.Row) -> tuple[str, str]:
         """Returns kind and detail of the defect, or two empty strings."""
         turns = row.get("turns")
-        if not isinstance(turns, list) or len(turns) < 2:  # noqa: PLR2004 - one and its response
-            return "no conversation", " (field 'turns' needs a list of at least two texts)"
+        if not isinstance(turns, list) or len(turns) < self.fewest:
+            return (
+                "no conversation",
+                f" (field 'turns' needs {self.fewest} or more texts in a list)",
+            )
         if bad := next((n for n, turn in enumerate(turns, 1) if not _is_text(turn)), 0):
             return "not text", f" (turn {bad})"
         return "", ""

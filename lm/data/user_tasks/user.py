@@ -26,6 +26,7 @@ from lm.parts import value
 
 Paths = readers.Paths
 Metric = Callable[..., Mapping[str, float]]
+Preprocessor = Callable[..., tf.data.Dataset]
 
 _SPECS: dict[str, Any] = {}
 
@@ -207,9 +208,12 @@ def mixture(
     Args:
         name: name of the mixture.
         tasks: names of tasks, mixed in proportion to their numbers of training examples; or rates
-            by name.
+            by name, also of mixtures.
         temperature: T; a rate r becomes r^(1/T). 1 is proportional, ∞ is equal.
         maximum: upper limit of rates, applied before the temperature.
+
+    Raises:
+        UserError: a name is unknown, or is that of a mixture without a rate.
 
     Source: Raffel et al. 2020 (https://arxiv.org/abs/1910.10683), section 3.5.2.
     """
@@ -217,8 +221,12 @@ def mixture(
         task: _rate(tasks[task] if isinstance(tasks, Mapping) else None, temperature, maximum)
         for task in tasks
     }
-    for task in rates:
-        task_registry.get(task)
+    for task, rate in rates.items():
+        if isinstance(task_registry.get(task), seqio.Mixture) and callable(rate):
+            raise UserError(
+                f"user.mixture.tasks: {task!r} is a mixture, whose rate must be given; bind rates "
+                f"by name, {{{task!r}: 1.0, ...}}"
+            )
     spec = ["mixture", fingerprints.settings(tasks), temperature, maximum]
     if is_new(name, spec):
         seqio.MixtureRegistry.add(name, list(rates.items()))
@@ -227,14 +235,18 @@ def mixture(
 
 def _rate(
     given: float | None, temperature: float, maximum: float | None
-) -> Callable[[seqio.Task], float]:
-    """Returns SeqIO's rate function of a task: min(r, maximum)^(1/T)."""
+) -> float | Callable[[seqio.Task], float]:
+    """Returns min(r, maximum)^(1/T) of a given rate r, else a function of the task.
 
-    def rate(task: seqio.Task) -> float:
-        raw = task.num_input_examples("train") if given is None else given
-        return min(raw, maximum or raw) ** (1 / temperature)
+    SeqIO takes no function for a mixture within a mixture.
+    """
 
-    return rate
+    def scaled(rate: float) -> float:
+        return min(rate, maximum or rate) ** (1 / temperature)
+
+    if given is not None:
+        return scaled(given)
+    return lambda task: scaled(task.num_input_examples("train"))
 
 
 def given_files(**files: Any) -> dict[str, Any]:
@@ -260,9 +272,16 @@ def register(
     metrics: Sequence[Metric] = (),
     *,
     add_eos: bool = True,
+    append_eos: Preprocessor | None = None,
 ) -> str:
-    """Adds a task whose features are renamed columns of the source, `{feature: column}`."""
+    """Adds a task whose features are renamed columns of the source, `{feature: column}`.
+
+    The last preprocessor, `append_eos`, by default truncates the end of inputs and targets that are
+    too long, and nothing if there are no inputs.
+    """
     source = with_held_out(source, held_out)
+    steps = seqio.preprocessors
+    default = steps.append_eos_after_trim if "inputs" in renamed else steps.append_eos
     feature = seqio.Feature(vocabulary or byte_vocabulary(), add_eos=add_eos)
 
     def rename(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -275,17 +294,14 @@ def register(
             source=source,
             preprocessors=[
                 rename,
-                seqio.preprocessors.tokenize,
+                steps.tokenize,
                 seqio.CacheDatasetPlaceholder(),
-                seqio.preprocessors.append_eos if "inputs" not in renamed else _append_eos,
+                append_eos or default,
             ],
             output_features=dict.fromkeys(renamed, feature),
             metric_fns=list(metrics),
         )
     return name
-
-
-_append_eos = seqio.preprocessors.append_eos_after_trim
 
 
 def is_new(name: str, spec: Any) -> bool:

@@ -10,7 +10,8 @@ A line is an instruction with its answer, or the turns of a chat:
     {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}
 
 `input` and `options` are optional. In a chat, each turn of the assistant is a target, and the turns
-before it are the inputs, one per line, each with the name of its role.
+before it are the inputs, one per line, each with the name of its role. Of inputs that are too long
+the last tokens are kept.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from typing import Any
 import seqio
 
 from lm.data.evaluation.metrics import exact_match
+from lm.data.preprocessing.left_trim import append_eos_after_left_trim
 from lm.data.storage import readers, sources
 from lm.data.storage.lines import DefectReport
 from lm.data.user_tasks import user
@@ -59,7 +61,15 @@ def instruction_task(
     files = user.given_files(train=train, validation=validation, test=test)
     source = sources.rows_source(files, read_instructions, on_error)
     columns = {"inputs": "inputs", "targets": "targets"}
-    return user.register(name, source, held_out, columns, vocabulary, metrics)
+    return user.register(
+        name,
+        source,
+        held_out,
+        columns,
+        vocabulary,
+        metrics,
+        append_eos=append_eos_after_left_trim,
+    )
 
 
 def read_instructions(

@@ -64,6 +64,11 @@ class Respondent:
             for one in scores
         ]
 
+    def fits(self, context: str, continuation: str) -> bool:
+        """Returns whether a context is read as a whole before a continuation."""
+        ids, tokens = encoded(self.trained, Request(context, continuation))
+        return shortened(self.trained, ids, len(tokens)) == ids
+
     def scores(self, queries: Sequence[Query]) -> list[TokenScores]:
         """Returns the scores of the tokens of continuations."""
         return token_scores(self.trained, queries, batch_size=self.batch_size)
@@ -104,7 +109,13 @@ class Respondent:
 
 
 def query(run: Trained, request: Request) -> Query:
-    """Returns a request as token ids.
+    """Returns a request as token ids; a context that is too long is truncated on the left."""
+    context, tokens = encoded(run, request)
+    return Query(tuple(shortened(run, context, len(tokens))), tuple(tokens))
+
+
+def encoded(run: Trained, request: Request) -> tuple[list[int], list[int]]:
+    """Returns the token ids of a context and of a continuation.
 
     For a language model, spaces at the end of the context belong to the continuation; both are
     encoded as one text, which is split at the length of the encoded context. Other models encode
@@ -113,13 +124,12 @@ def query(run: Trained, request: Request) -> Query:
     context, continuation = request
     if run.input_format.has_inputs:
         tokens = run.ids(continuation.lstrip(" ") or continuation, "targets")
-        return Query(tuple(shortened(run, run.prompt_ids(context), 0)), tuple(tokens))
+        return run.prompt_ids(context), tokens
     shorter = context.rstrip(" ")
     continuation = context[len(shorter) :] + continuation
     both = run.ids(shorter + continuation, "targets", add_eos=False)
     border = min(len(run.ids(shorter, "targets", add_eos=False)), max(len(both) - 1, 0))
-    tokens = both[border:]
-    return Query(tuple(shortened(run, both[:border], len(tokens))), tuple(tokens))
+    return both[:border], both[border:]
 
 
 def shortened(run: Trained, context: list[int], more: int) -> list[int]:

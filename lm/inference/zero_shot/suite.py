@@ -98,7 +98,8 @@ def evaluate_set(
     if not all_questions:
         raise UserError(f"question set {asked.name} is empty")
     pool = list(asked.exemplars()) if shots and asked.exemplars else all_questions
-    read = questions.with_exemplars(all_questions[:limit], pool, shots, seed)
+    fitting = list(asked.within(respondent.fits)) if asked.within else all_questions
+    read = questions.with_exemplars(fitting[:limit], pool, shots, seed)
     judged = judge(respondent, asked, read)
     metrics = {
         name: estimate(metric.measure, len(read), resamples=metric.resamples)

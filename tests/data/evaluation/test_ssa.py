@@ -35,6 +35,15 @@ def test_spaces_around_a_mark_do_not_matter(tmp_path):
     assert ssa.score([path]) == {"sensibleness": 100.0, "specificity": 100.0, "ssa": 100.0}
 
 
+def test_what_makes_no_sense_need_not_be_rated_further(tmp_path):
+    path = rated(tmp_path / "one.tsv", "11", ("0", ""), "10")
+    assert ssa.score([path]) == ssa.score([rated(tmp_path / "two.tsv", "11", "00", "10")])
+    for mark in (("1", ""), ("", ""), ("0", "x")):
+        path = rated(tmp_path / "one.tsv", "11", mark, "10")
+        with pytest.raises(UserError, match=r"one.tsv:3: not rated"):
+            ssa.score([path])
+
+
 def test_a_sheet_that_is_not_filled_in_is_named(tmp_path):
     path = rated(tmp_path / "one.tsv", "11", "1x", "00")
     with pytest.raises(UserError, match=r"one.tsv:3: not rated \(column 'specific' needs 0 or 1\)"):

@@ -4,7 +4,11 @@ import json
 
 import pytest
 
+from lm.data.batching import stream
+from lm.data.registry import task_registry
 from lm.data.user_tasks import dialog
+from lm.data.user_tasks.user_instructions import instruction_task
+from lm.data.vocabulary import byte_vocabulary
 from lm.errors import UserError
 
 TURNS = ["Hello, who is there?", "It is a friend.", "Then come in.", "Thank you, my dear."]
@@ -48,3 +52,22 @@ def test_a_task_of_conversations(tmp_path):
     (tmp_path / "talks.jsonl").write_text(json.dumps({"turns": TURNS}) + "\n")
     name = dialog.dialog_task(name="talks", train=str(tmp_path / "talks.jsonl"))
     assert dialog.dialog_task(name="talks", train=str(tmp_path / "talks.jsonl")) == name
+
+
+def test_of_long_inputs_the_last_turn_is_kept(tmp_path):
+    """In rows of conversations and of chats; the end token stays, and cuts are reported."""
+    chat = [("user", "Hello, who is there?"), ("assistant", "A friend."), ("user", "Then come in.")]
+    messages = [{"role": role, "content": text} for role, text in [*chat, ("assistant", "Thanks.")]]
+    (tmp_path / "talks").write_text(json.dumps({"turns": TURNS}) + "\n")
+    (tmp_path / "chats").write_text(json.dumps({"messages": messages}) + "\n")
+    names = {
+        dialog.dialog_task(name="long_talks", train=str(tmp_path / "talks")): b"Then come in.\1",
+        instruction_task(name="long_chats", train=str(tmp_path / "chats")): b"me in.\nassistant:\1",
+    }
+    for name, end in names.items():
+        task = task_registry.task(name, "train")
+        steps = stream.Steps({"inputs": len(end), "targets": 8})
+        *_, last = stream.one_pass(task, "train", steps).as_numpy_iterator()
+        assert byte_vocabulary().decode(last["inputs"][:-1].tolist()) == end[:-1].decode()
+        assert last["inputs"][-1] == 1
+        assert (len(last["targets"]), last["targets"][-1]) == (8, 1)

@@ -3,11 +3,13 @@
 import pytest
 import seqio
 
-from lm.data.batching import pipeline
+from lm.data.batching import pipeline, stream
 from lm.data.evaluation.metrics import bleu
+from lm.data.registry import task_registry
 from lm.data.rows import features
 from lm.data.storage import readers
 from lm.data.user_tasks import user
+from lm.data.vocabulary import byte_vocabulary
 from lm.errors import UserError
 from tests.data import toy
 
@@ -132,6 +134,42 @@ def test_a_mixture_with_temperature_and_cap(tmp_path):
     assert seqio.MixtureRegistry.get(given).total_rate == pytest.approx(4.0)
     with pytest.raises(UserError, match="did you mean 'many'"):
         user.mixture(name="y", tasks=["manny"])
+
+
+@pytest.fixture
+def nested(tmp_path):
+    """The name of a mixture of a task and a mixture, whose task `gone` has no data."""
+    for name, count in (("many", 31), ("few", 10), ("other", 5), ("gone", 1)):
+        (tmp_path / name).write_text("".join(f"{name} {n}\n" for n in range(count)))
+        seqio.TaskRegistry.remove(name)
+        user.text_task(name=name, train=tmp_path / name, reader=readers.read_text_lines)
+
+    def missing(split):
+        raise UserError(f"no data for {split}")
+
+    seqio.TaskRegistry.get("gone").source.require = missing
+    for name in ("inner", "outer", "inner_available", "outer_available"):
+        seqio.MixtureRegistry.remove(name)
+    inner = user.mixture(name="inner", tasks=["few", "gone", "many"])
+    return user.mixture(name="outer", tasks={inner: 3.0, "other": 1.0}, maximum=2.0)
+
+
+@pytest.mark.parametrize("vocabulary", [None, byte_vocabulary()])
+def test_a_mixture_of_mixtures_mixes_by_the_given_rates(nested, vocabulary):
+    provider = task_registry.with_vocabulary(task_registry.get(nested), vocabulary)
+    assert [task.name for task in provider.tasks] == ["few", "gone", "many", "other"]
+    inner = [2 / 3 * number / 42 for number in (10, 1, 31)]  # a maximum of 2 of 2 + 1
+    assert stream.rates(provider, "train") == pytest.approx([*inner, 1 / 3])
+    with pytest.raises(UserError, match="'inner' is a mixture, whose rate must be given"):
+        user.mixture(name="unrated", tasks=["inner", "other"])
+
+
+def test_a_mixture_of_mixtures_can_leave_out_missing_data(nested):
+    provider = task_registry.provider(f"{nested}_available", "train")
+    assert [task.name for task in provider.tasks] == ["few", "many", "other"]
+    assert stream.rates(provider, "train") == pytest.approx(
+        [2 / 3 * 10 / 41, 2 / 3 * 31 / 41, 1 / 3]
+    )
 
 
 def test_a_json_value_that_is_no_text_is_named_or_skipped(tmp_path, caplog):

@@ -23,8 +23,8 @@ from lm.errors import UserError
 from lm.inference.run import load
 from lm.inference.zero_shot.comparison import compare, read
 from lm.inference.zero_shot.judge import judge, normalised
-from lm.inference.zero_shot.respondent import LogLikelihood, until
-from lm.inference.zero_shot.suite import SetResult, evaluate_suite, write_result
+from lm.inference.zero_shot.respondent import LogLikelihood, Respondent, until
+from lm.inference.zero_shot.suite import SetResult, evaluate_set, evaluate_suite, write_result
 from tasks.zero_shot import SUITES
 from tests import tiny_run
 
@@ -65,6 +65,18 @@ def _suite(monkeypatch):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return load(tiny_run.make("continues", tmp_path_factory.mktemp("run")))
+
+
+def test_a_model_is_asked_with_what_it_can_read(run):
+    most = run.trained.lengths["targets"]
+
+    def within(fits):
+        longest = max(n for n in range(2 * most) if fits("a" * n, " b"))
+        return [Choice(("a" * longest,) * 2, ("b", "c"), (0,))]
+
+    respondent = Respondent(trained=run.trained)
+    made = evaluate_set(respondent, toy(within=within), shots=0, seed=0, limit=None)
+    assert made.samples[0]["contexts"][0] == "a" * (most - len(" b"))
 
 
 def test_longer_answers_win_once_lengths_divide():
