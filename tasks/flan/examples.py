@@ -27,6 +27,7 @@ def records(data_set: DataSet, prompt: Prompt, origin: Origin, split: str) -> It
     A record has `inputs`, `targets`, the index of its `template`, the `references`, and for a
     few-shot prompt the inputs and targets of its exemplars. For ranking there is a record for each
     possible answer, with the number of its `example`, of the `choice`, and whether it `is_correct`.
+    A turned-around template, which asks for something else, has its target as the only reference.
     """
     examples = origin.examples(split)
     pool = _pool(examples, origin, split) if prompt.shots else []
@@ -35,11 +36,9 @@ def records(data_set: DataSet, prompt: Prompt, origin: Origin, split: str) -> It
         index = turns[number % len(turns)]
         write = partial(written, data_set, prompt, index)
         shots = _exemplars(pool, example, prompt.shots, write)
-        inputs, targets = write(example)
-        shared = {"inputs": inputs, "template": index, "references": list(example.references)}
-        shared |= shots
+        shared = {**_query(data_set, prompt, index, example), "template": index, **shots}
         if not prompt.rank:
-            yield {**shared, "targets": targets}
+            yield shared
             continue
         for choice, option in enumerate(example.options):
             correct = int(option in example.references)
@@ -49,12 +48,25 @@ def records(data_set: DataSet, prompt: Prompt, origin: Origin, split: str) -> It
 
 def written(data_set: DataSet, prompt: Prompt, index: int, example: Example) -> tuple[str, str]:
     """Returns the input and the target of an example in a given form of prompt."""
-    if prompt.form in (BARE, NAMED):
-        fields = [f"{{{name}}}" for name in example.texts if name != "answer"]
-        name = f"[{data_set.name}] " if prompt.form == NAMED else ""
-        template = Template(name + (data_set.bare or "\n".join(fields)))
-        return render(template, example, options=False)
-    return render(data_set.templates[index], example, options=prompt.form == "opt")
+    template = _template(data_set, prompt, index, example)
+    return render(template, example, options=prompt.form == "opt")
+
+
+def _template(data_set: DataSet, prompt: Prompt, index: int, example: Example) -> Template:
+    """Returns the template of that index, or one of the fields without an instruction."""
+    if prompt.form not in (BARE, NAMED):
+        return data_set.templates[index]
+    fields = [f"{{{name}}}" for name in example.texts if name != "answer"]
+    name = f"[{data_set.name}] " if prompt.form == NAMED else ""
+    return Template(name + (data_set.bare or "\n".join(fields)))
+
+
+def _query(data_set: DataSet, prompt: Prompt, index: int, example: Example) -> Record:
+    """Returns the input and the target of an example, and the correct answers."""
+    inputs, targets = written(data_set, prompt, index, example)
+    is_turned_around = _template(data_set, prompt, index, example).is_turned_around
+    right = [targets] if is_turned_around else list(example.references)
+    return {"inputs": inputs, "targets": targets, "references": right}
 
 
 def source(data_set: DataSet, prompt: Prompt) -> CachedSource:

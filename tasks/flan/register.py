@@ -103,7 +103,7 @@ def rate(task: seqio.Task, *, maximum: int) -> float:
 
 
 def references(output: Any, *, example: Mapping[str, Any], is_target: bool) -> Any:
-    """Replaces a target by all right answers; strips a prediction."""
+    """Replaces a target by all right answers; white space at both ends does not count."""
     if not is_target:
         return output.strip()
-    return [text.decode() for text in example["references"]]
+    return [text.decode().strip() for text in example["references"]]

@@ -26,7 +26,7 @@ from tasks.flan.data_set import DataSet, data_sets
 from tasks.flan.examples import records, written
 from tasks.flan.names import Prompt, parse
 from tasks.flan.origin import Origin
-from tasks.flan.register import rate
+from tasks.flan.register import METRICS, rate, references
 from tasks.flan.template import Example, Template, render
 
 INSTRUCTED = {name: found for name, found in data_sets().items() if found.templates}
@@ -38,8 +38,8 @@ LARGE = frozenset(
 READY_MADE = ("p3", "chain_of_thought", "seed_tasks")
 LENGTHS = {"inputs": 512, "targets": 64}
 # Of the first rendered examples, on any machine. A changed template or reading changes it.
-FIRST_40 = "2c3957264909ce96"
-FIRST_12_000 = "62e39eda9f5afdc2"
+FIRST_40 = "78514330d5b76c4e"
+FIRST_12_000 = "ae2438e17c4c196b"
 
 
 def rows(name, split, number):
@@ -256,6 +256,8 @@ def test_every_held_set_is_read_and_rendered(name, data_dir):
         assert record["targets"].strip()
         is_asked = not data_set.templates[record["template"]].is_turned_around
         assert ("OPTIONS:\n- " in record["inputs"]) == (is_asked and names.ranks(data_set))
+    if data_set.metric in ("accuracy", "exact_match"):
+        assert scores_of_targets(data_set, made) == {"exact_match": 100.0}
     if names.ranks(data_set):
         ranked = list(
             itertools.islice(records(data_set, Prompt("opt", rank=True), origin, split), 200)
@@ -264,6 +266,30 @@ def test_every_held_set_is_read_and_rendered(name, data_dir):
         for record in ranked[:-20]:
             right[record["example"]] += record["is_correct"]
         assert 0 not in list(right.values())[:-1]
+
+
+def scores_of_targets(data_set, made):
+    """The metrics of records whose targets are taken for predictions."""
+    texts = [[text.encode() for text in record["references"]] for record in made]
+    right, guesses = (
+        [
+            references(record["targets"], example={"references": found}, is_target=is_target)
+            for record, found in zip(made, texts, strict=True)
+        ]
+        for is_target in (True, False)
+    )
+    return METRICS[data_set.metric](right, guesses)
+
+
+def test_the_answer_to_a_turned_around_template_is_its_target():
+    claim = Template("Claim something. Asked if it is true, one says {answer}.", "{text}")
+    toy = DataSet("toy", (Template("{text}?"), claim), options=("a", "b"))
+    asked, told = itertools.islice(records(toy, Prompt("opt"), ToyOrigin(), "test"), 2)
+    assert (asked["references"], asked["targets"]) == (["a"], "a")
+    assert (told["references"], told["targets"]) == (["test 1"], "test 1")
+    assert scores_of_targets(toy, [asked, told]) == {"exact_match": 100.0}
+    bare = next(records(DataSet("toy", (claim,)), Prompt("notemplate"), ToyOrigin(), "test"))
+    assert bare["references"] == ["a"]
 
 
 def test_columns_of_local_files_and_of_templates_agree():
