@@ -15,7 +15,7 @@ from lm.data.storage.record_cache import Example as Record
 from tasks.flan.data_set import DataSet
 from tasks.flan.names import BARE, NAMED, Prompt
 from tasks.flan.origin import Origin, key
-from tasks.flan.template import Example, Template, render
+from tasks.flan.template import Example, Template, around_longest, render
 
 # Maximum length of exemplars given to `few_shot`, which counts tokens: about what its budget holds.
 MOST_CHARACTERS = 6 * 960
@@ -24,8 +24,9 @@ MOST_CHARACTERS = 6 * 960
 def records(data_set: DataSet, prompt: Prompt, origin: Origin, split: str) -> Iterator[Record]:
     """Yields the prompts of a split as records.
 
-    A record has `inputs`, `targets`, the index of its `template`, the `references`, and for a
-    few-shot prompt the inputs and targets of its exemplars. For ranking there is a record for each
+    A record has `inputs`, the texts `before` and `after` their longest field, `targets`, the index
+    of its `template`, the `references`, and for a few-shot prompt the inputs and targets of its
+    exemplars. For ranking there is a record for each
     possible answer, with the number of its `example`, of the `choice`, and whether it `is_correct`.
     A turned-around template, which asks for something else, has its target as the only reference.
     """
@@ -62,11 +63,13 @@ def _template(data_set: DataSet, prompt: Prompt, index: int, example: Example) -
 
 
 def _query(data_set: DataSet, prompt: Prompt, index: int, example: Example) -> Record:
-    """Returns the input and the target of an example, and the correct answers."""
+    """Returns input, target and correct answers, and the texts around the longest field."""
     inputs, targets = written(data_set, prompt, index, example)
-    is_turned_around = _template(data_set, prompt, index, example).is_turned_around
-    right = [targets] if is_turned_around else list(example.references)
-    return {"inputs": inputs, "targets": targets, "references": right}
+    template = _template(data_set, prompt, index, example)
+    before, after = around_longest(template, example, inputs)
+    right = [targets] if template.is_turned_around else list(example.references)
+    shared = {"inputs": inputs, "before": before, "after": after}
+    return {**shared, "targets": targets, "references": right}
 
 
 def source(data_set: DataSet, prompt: Prompt) -> CachedSource:

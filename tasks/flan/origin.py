@@ -5,7 +5,6 @@ alternating classes decide which 30,000 are kept or which template an example ge
 """
 
 import json
-import string
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
@@ -18,12 +17,12 @@ from tasks.flan import readings
 from tasks.flan.data_set import DataSet
 from tasks.flan.readings.layout import Fields, Layout, Reading, Row
 from tasks.flan.readings.passages import flat_rows
-from tasks.flan.template import Example
+from tasks.flan.template import Example, field_names
 from tasks.support import local_data
 
 MOST_EXAMPLES = 30_000
 HELD_OUT = 200
-MOST_CHARACTERS = 3_000  # of a field: the question often follows it, and rows are cut at the end
+MOST_CHARACTERS = 3_000  # of a field; `shortening` fits what is left into a row
 
 
 class Rows(Protocol):
@@ -197,5 +196,5 @@ def _is_local(data_set: DataSet) -> bool:
 def _fields(data_set: DataSet) -> dict[str, str]:
     """Returns the fields that the templates use, as columns of the same names."""
     patterns = [pattern for template in data_set.templates for pattern in template]
-    names = [name for pattern in patterns for _, name, _, _ in string.Formatter().parse(pattern)]
-    return {name: name for name in dict.fromkeys(names) if name and name != "answer"}
+    names = [name for pattern in patterns for name in field_names(pattern)]
+    return {name: name for name in dict.fromkeys(names) if name != "answer"}

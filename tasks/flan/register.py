@@ -9,6 +9,7 @@ import seqio
 from lm.data.evaluation import metrics
 from lm.data.evaluation.answer_metrics import squad, trivia_qa
 from lm.data.evaluation.rank_classification import choice, rank_accuracy
+from lm.data.preprocessing import shortening
 from lm.data.vocabulary import byte_vocabulary
 from tasks.flan.clusters import groups
 from tasks.flan.data_set import DataSet, data_sets
@@ -68,9 +69,11 @@ def _add_task(name: str, data_set: DataSet, prompt: Prompt) -> None:
         name,
         source=source(data_set, prompt),
         preprocessors=[
+            shortening.measure,
             with_exemplars,
             seqio.preprocessors.tokenize,
             seqio.CacheDatasetPlaceholder(),
+            shortening.shorten,
             seqio.preprocessors.append_eos_after_trim,
         ],
         output_features={"inputs": feature, "targets": feature},

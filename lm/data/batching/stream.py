@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from lm.data.mapping import mapped
 from lm.data.preprocessing import text_pairs
+from lm.data.preprocessing.shortening import shorten
 from lm.data.registry import task_registry
 from lm.data.storage import token_store
 from lm.errors import UserError
@@ -124,12 +125,12 @@ def preprocess(task: seqio.Task, dataset: tf.data.Dataset, steps: Steps) -> tf.d
     """Applies the task's preprocessors after the cache placeholder (or all), and those of `steps`.
 
     Random ones (`seqio.map_over_dataset(num_seeds=...)`) get seeds derived from the seed. SeqIO's
-    `append_eos_after_trim` only gets the lengths of the features in `trims`, so that it does not
-    truncate features that a converter splits.
+    `append_eos_after_trim` and `shorten` only get the lengths of the features in `trims`, so that
+    they do not truncate features that a converter splits.
     """
     with seqio.utils.map_seed_manager(steps.seed):
         for step in [*after_cache(task), *steps.preprocessors]:
-            lengths = _cut_to(steps) if step is _append_eos_after_trim else steps.lengths
+            lengths = _cut_to(steps) if step in _TRIMMING else steps.lengths
             given = {"sequence_length": lengths, "output_features": task.output_features}
             dataset = seqio.utils.add_kwargs_to_transform(step, **given)(dataset)
     return dataset
@@ -149,7 +150,7 @@ def keep(dataset: tf.data.Dataset, features: Sequence[str]) -> tf.data.Dataset:
 
 
 _append_eos = seqio.preprocessors.append_eos
-_append_eos_after_trim = seqio.preprocessors.append_eos_after_trim
+_TRIMMING = (seqio.preprocessors.append_eos_after_trim, shorten)
 
 
 def _cut_to(steps: Steps) -> Lengths:
@@ -172,7 +173,7 @@ def _report_cuts(
 
 def _leaves_sizes(step: Preprocessor) -> bool:
     """Returns whether the sizes after a step follow from those before it."""
-    return step in (_append_eos, _append_eos_after_trim) or text_pairs.is_join(step)
+    return step in (_append_eos, *_TRIMMING) or text_pairs.is_join(step)
 
 
 def _sizes(task: seqio.Task, store: token_store.TokenStore, name: str) -> np.ndarray:
