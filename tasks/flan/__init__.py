@@ -27,7 +27,9 @@ Licence: that of each data set; the templates are part of this package.
 Splits: train (at most 30,000 examples), validation (at most 200 if taken from train), test; only
 `test` for a set with evaluation data alone.
 
-Metrics: accuracy of classes; exact match and F1 of answers; ROUGE, BLEU. Example (flan_rte_zsopt):
+Metrics: accuracy of classes, of CB also macro F1, of MRPC, QQP and MultiRC F1, of STS-B Pearson's
+and Spearman's correlation of rounded scores; exact match and F1 of answers; ROUGE, BLEU. Example
+(flan_rte_zsopt):
 
     inputs   Text: No Weapons of Mass Destruction Found in Iraq Yet.
              Claim: Weapons of Mass Destruction Found in Iraq.
@@ -42,7 +44,8 @@ Source of the method: Wei et al. 2022 (https://arxiv.org/abs/2109.01652). Depart
 blank lines, not turn numbers, separate exemplars; templates are assigned in the order of a hash of
 the examples, independent of the order of a file; no example is dropped for batches of T; the query
 is never an exemplar; fields of more than 3,000 characters are truncated, and where a prompt does
-not fit into `inputs`, its longest field is, so that question and OPTIONS remain.
+not fit into `inputs`, its longest field is, so that question and OPTIONS remain; of MultiRC no
+exact match of whole questions, whose answers are asked in different templates.
 """
 
 import importlib

@@ -7,7 +7,7 @@ label, local_label    the column of the class ("label" by default)
 labels                what local files write for each class, if not its number
 options               the names of the classes, in the order of their numbers
 read                  a function of `readings` for what is not columns alone
-metric                a name of `metrics.METRICS`; "accuracy" where there are options
+metric                a name of `register.METRICS` or `CLASS_METRICS`; "accuracy" by default
 templates             ten; `like` takes another set's options, labels, templates and metric
 bare                  the input without an instruction, if not all fields
 """

@@ -13,7 +13,7 @@ from tasks.flan.data_set import DataSet, data_sets
 from tasks.flan.examples import records
 from tasks.flan.names import Prompt, ranks
 from tasks.flan.origin import Origin
-from tasks.flan.register import METRICS
+from tasks.flan.register import metric
 from tasks.symbol_tuning import algorithms
 from tasks.symbol_tuning.examples import evaluation
 from tasks.symbol_tuning.tables import LOCAL_EVALUATION, TWO_CLASSES
@@ -47,7 +47,7 @@ def instructed(data_set: DataSet, form: str, template: int) -> QuestionSet:
         questions=partial(written, split),
         exemplars=partial(written, "train") if "train" in origin.splits else None,
         require=partial(origin.require, split),
-        metrics=METRICS[data_set.metric],
+        metrics=metric(data_set),
         max_new_tokens=64,
     )
 

@@ -26,7 +26,7 @@ from tasks.flan.data_set import DataSet, data_sets
 from tasks.flan.examples import records, written
 from tasks.flan.names import Prompt, parse
 from tasks.flan.origin import Origin
-from tasks.flan.register import METRICS, rate, references
+from tasks.flan.register import metric, rate, references
 from tasks.flan.template import Example, Template, render
 
 INSTRUCTED = {name: found for name, found in data_sets().items() if found.templates}
@@ -35,6 +35,13 @@ LARGE = frozenset(
     "imdb_reviews p3 chain_of_thought mnli_matched gsm8k dbpedia lambada snli rotten_tomatoes cola "
     "multi30k_ende multi30k_enfr eutrans_enes aeslc ag_news_subset tweeteval_offensive".split()
 )
+METRICS_OF = {
+    "accuracy": {"exact_match"},
+    "exact_match": {"exact_match"},
+    "f1_accuracy": {"exact_match", "f1"},
+    "macro_f1_accuracy": {"exact_match", "macro_f1"},
+    "correlation_accuracy": {"exact_match", "pearson", "spearman"},
+}
 READY_MADE = ("p3", "chain_of_thought", "seed_tasks")
 LENGTHS = {"inputs": 512, "targets": 64}
 # Of the first rendered examples, on any machine. A changed template or reading changes it.
@@ -256,8 +263,10 @@ def test_every_held_set_is_read_and_rendered(name, data_dir):
         assert record["targets"].strip()
         is_asked = not data_set.templates[record["template"]].is_turned_around
         assert ("OPTIONS:\n- " in record["inputs"]) == (is_asked and names.ranks(data_set))
-    if data_set.metric in ("accuracy", "exact_match"):
-        assert scores_of_targets(data_set, made) == {"exact_match": 100.0}
+    if data_set.metric.endswith("accuracy") or data_set.metric == "exact_match":
+        scores = scores_of_targets(data_set, made)
+        assert scores["exact_match"] == 100.0
+        assert METRICS_OF[data_set.metric] == set(scores)
     if names.ranks(data_set):
         ranked = list(
             itertools.islice(records(data_set, Prompt("opt", rank=True), origin, split), 200)
@@ -278,7 +287,25 @@ def scores_of_targets(data_set, made):
         ]
         for is_target in (True, False)
     )
-    return METRICS[data_set.metric](right, guesses)
+    return metric(data_set)(right, guesses)
+
+
+@pytest.mark.parametrize(
+    ("name", "targets", "predictions", "expected"),
+    [
+        ("glue_mrpc", ["no", "yes"], ["banana", "yes"], {"exact_match": 50, "f1": 200 / 3}),
+        ("multirc", ["no", "yes", "yes"], ["no", "yes", "no"], {"f1": 200 / 3}),
+        ("multirc", ["A text.", "yes"], ["A text.", "yes"], {"exact_match": 100, "f1": 100}),
+        ("cb", ["yes", "no", "it is unclear"], ["yes", "no", "no"], {"macro_f1": 500 / 9}),
+        ("stsb", ["0", "1", "2", "3"], ["0", "1", "2", "5"], {"spearman": 100}),
+        ("stsb", ["0", "1", "2"], ["1", "2", "3"], {"exact_match": 0, "pearson": 100}),
+        ("stsb", ["0", "5"], ["a lot", "5"], {"pearson": 100}),
+    ],
+)
+def test_metrics_of_classes(name, targets, predictions, expected):
+    """A text that is no class counts as wrong; turned-around templates ask for none."""
+    found = metric(data_sets()[name])([[target] for target in targets], predictions)
+    assert {key: found[key] for key in expected} == pytest.approx(expected)
 
 
 def test_the_answer_to_a_turned_around_template_is_its_target():
