@@ -127,12 +127,14 @@ class Origin:
         self.splits = (*given, "validation") if self._cuts_train else given
 
     def examples(self, split: str) -> list[Example]:
-        """Returns the examples of a split, ordered by hash, at most 30,000."""
+        """Returns the examples of a split, ordered by hash; of `train` at most 30,000."""
         if not self._cuts_train or split not in ("train", "validation"):
-            return self._ordered(split)
-        both = self._ordered("train")
-        held_out = min(HELD_OUT, len(both) // 10)
-        return both[:held_out] if split == "validation" else both[held_out:]
+            found = self._ordered(split)
+        else:
+            both = self._ordered("train")
+            held_out = min(HELD_OUT, len(both) // 10)
+            found = both[:held_out] if split == "validation" else both[held_out:]
+        return found[:MOST_EXAMPLES] if split == "train" else found
 
     def require(self, split: str) -> None:
         """Checks that the data of a split are on this machine; raises UserError if not."""
@@ -152,7 +154,7 @@ class Origin:
             for one in flat_rows(self.data_set.name, row):
                 if (fields := reading(one, self.rows.layout)) is not None:
                     found.append(_example(fields, self.data_set.options))
-        return sorted(found, key=_order)[:MOST_EXAMPLES]
+        return sorted(found, key=_order)
 
 
 def key(example: Example) -> str:
