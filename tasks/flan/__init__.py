@@ -24,8 +24,8 @@ is first requested.
 
 Source: local files below `LM_DATA_DIR`, else TFDS; `sets/*.toml` names both.
 Licence: that of each data set; the templates are part of this package.
-Splits: train (at most 30,000 examples), validation (at most 200 if taken from train), test; only
-`test` for a set with evaluation data alone.
+Splits: train (at most 30,000 examples), validation (if cut from train, a tenth, at most 200, with
+the examples on one passage together), test; only `test` for a set with evaluation data alone.
 
 Metrics: accuracy of classes, of CB also macro F1, of MRPC, QQP and MultiRC F1, of STS-B Pearson's
 and Spearman's correlation of rounded scores; exact match and F1 of answers; ROUGE, BLEU. Example

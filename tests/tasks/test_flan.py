@@ -348,6 +348,18 @@ def test_only_training_examples_are_limited(tmp_path, monkeypatch):
     assert [len(found.examples(split)) for split in found.splits] == [3, 5, 5]
 
 
+def test_examples_on_one_passage_stay_together_and_validation_is_never_empty(tmp_path, monkeypatch):
+    pairs = [(f"passage {number % 12}", number // 12 % 2) for number in range(24)]
+    origin = origin_of(tmp_path, monkeypatch, train=pairs)
+    origin.data_set = dataclasses.replace(origin.data_set, passage="text")
+    train, validation = (origin.examples(split) for split in ("train", "validation"))
+    assert (len(train), len(validation)) == (22, 2)
+    texts = [{example.texts["text"] for example in part} for part in (train, validation)]
+    assert not texts[0] & texts[1]
+    few = origin_of(tmp_path, monkeypatch, train=pairs[:5])
+    assert [len(few.examples(split)) for split in ("train", "validation", "all")] == [4, 1, 5]
+
+
 def test_splits_are_disjoint_and_small_sets_keep_examples(data_dir):
     origin = Origin(data_sets()["cb"])
     train, validation = (origin.examples(split) for split in ("train", "validation"))
