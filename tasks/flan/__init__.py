@@ -6,8 +6,8 @@ is first requested.
 
     flan_rte_zsopt                  zero-shot, with a list of the possible answers, OPTIONS:
     flan_rte_zsnoopt                zero-shot, without it
-    flan_rte_fsopt, _fsnoopt        up to 16 exemplars before the question, 960 tokens in all: make
-                                    `inputs` at least as long, since rows are truncated at the end
+    flan_rte_fsopt, _fsnoopt        up to 16 exemplars before the question, 960 tokens in all; in
+                                    shorter `inputs` the first exemplars are truncated
     flan_rte_fs3opt                 up to three exemplars (1, 2, 3, 5, 10)
     flan_rte_notemplate             only the fields (ablation)
     flan_rte_datasetname            the name of the data set before the fields (ablation)
@@ -24,10 +24,12 @@ is first requested.
 
 Source: local files below `LM_DATA_DIR`, else TFDS; `sets/*.toml` names both.
 Licence: that of each data set; the templates are part of this package.
-Splits: train (at most 30,000 examples), validation (at most 200 if taken from train), test; only
-`test` for a set with evaluation data alone.
+Splits: train (at most 30,000 examples), validation (if cut from train, a tenth, at most 200, with
+the examples on one passage together), test; only `test` for a set with evaluation data alone.
 
-Metrics: accuracy of classes; exact match and F1 of answers; ROUGE, BLEU. Example (flan_rte_zsopt):
+Metrics: accuracy of classes, of CB also macro F1, of MRPC, QQP and MultiRC F1, of STS-B Pearson's
+and Spearman's correlation of rounded scores; exact match and F1 of answers; ROUGE, BLEU. Example
+(flan_rte_zsopt):
 
     inputs   Text: No Weapons of Mass Destruction Found in Iraq Yet.
              Claim: Weapons of Mass Destruction Found in Iraq.
@@ -41,7 +43,9 @@ Metrics: accuracy of classes; exact match and F1 of answers; ROUGE, BLEU. Exampl
 Source of the method: Wei et al. 2022 (https://arxiv.org/abs/2109.01652). Departures: the wording;
 blank lines, not turn numbers, separate exemplars; templates are assigned in the order of a hash of
 the examples, independent of the order of a file; no example is dropped for batches of T; the query
-is never an exemplar; fields of more than 3,000 characters are truncated.
+is never an exemplar; fields of more than 3,000 characters are truncated, and where a prompt does
+not fit into `inputs`, its longest field is, so that question and OPTIONS remain; of MultiRC no
+exact match of whole questions, whose answers are asked in different templates.
 """
 
 import importlib

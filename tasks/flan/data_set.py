@@ -7,8 +7,9 @@ label, local_label    the column of the class ("label" by default)
 labels                what local files write for each class, if not its number
 options               the names of the classes, in the order of their numbers
 read                  a function of `readings` for what is not columns alone
-metric                a name of `metrics.METRICS`; "accuracy" where there are options
+metric                a name of `register.METRICS` or `CLASS_METRICS`; "accuracy" by default
 templates             ten; `like` takes another set's options, labels, templates and metric
+passage               the field whose examples stay together where validation is cut from train
 bare                  the input without an instruction, if not all fields
 """
 
@@ -47,6 +48,7 @@ class DataSet:
     options: tuple[str, ...] = ()
     read: str = "columns"
     metric: str = "accuracy"
+    passage: str = ""
     bare: str = ""
 
     def asking(self) -> tuple[int, ...]:

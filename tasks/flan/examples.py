@@ -15,7 +15,7 @@ from lm.data.storage.record_cache import Example as Record
 from tasks.flan.data_set import DataSet
 from tasks.flan.names import BARE, NAMED, Prompt
 from tasks.flan.origin import Origin, key
-from tasks.flan.template import Example, Template, render
+from tasks.flan.template import Example, Template, around_longest, render
 
 # Maximum length of exemplars given to `few_shot`, which counts tokens: about what its budget holds.
 MOST_CHARACTERS = 6 * 960
@@ -24,9 +24,11 @@ MOST_CHARACTERS = 6 * 960
 def records(data_set: DataSet, prompt: Prompt, origin: Origin, split: str) -> Iterator[Record]:
     """Yields the prompts of a split as records.
 
-    A record has `inputs`, `targets`, the index of its `template`, the `references`, and for a
-    few-shot prompt the inputs and targets of its exemplars. For ranking there is a record for each
+    A record has `inputs`, the texts `before` and `after` their longest field, `targets`, the index
+    of its `template`, the `references`, and for a few-shot prompt the inputs and targets of its
+    exemplars. For ranking there is a record for each
     possible answer, with the number of its `example`, of the `choice`, and whether it `is_correct`.
+    A turned-around template, which asks for something else, has its target as the only reference.
     """
     examples = origin.examples(split)
     pool = _pool(examples, origin, split) if prompt.shots else []
@@ -35,11 +37,9 @@ def records(data_set: DataSet, prompt: Prompt, origin: Origin, split: str) -> It
         index = turns[number % len(turns)]
         write = partial(written, data_set, prompt, index)
         shots = _exemplars(pool, example, prompt.shots, write)
-        inputs, targets = write(example)
-        shared = {"inputs": inputs, "template": index, "references": list(example.references)}
-        shared |= shots
+        shared = {**_query(data_set, prompt, index, example), "template": index, **shots}
         if not prompt.rank:
-            yield {**shared, "targets": targets}
+            yield shared
             continue
         for choice, option in enumerate(example.options):
             correct = int(option in example.references)
@@ -49,12 +49,27 @@ def records(data_set: DataSet, prompt: Prompt, origin: Origin, split: str) -> It
 
 def written(data_set: DataSet, prompt: Prompt, index: int, example: Example) -> tuple[str, str]:
     """Returns the input and the target of an example in a given form of prompt."""
-    if prompt.form in (BARE, NAMED):
-        fields = [f"{{{name}}}" for name in example.texts if name != "answer"]
-        name = f"[{data_set.name}] " if prompt.form == NAMED else ""
-        template = Template(name + (data_set.bare or "\n".join(fields)))
-        return render(template, example, options=False)
-    return render(data_set.templates[index], example, options=prompt.form == "opt")
+    template = _template(data_set, prompt, index, example)
+    return render(template, example, options=prompt.form == "opt")
+
+
+def _template(data_set: DataSet, prompt: Prompt, index: int, example: Example) -> Template:
+    """Returns the template of that index, or one of the fields without an instruction."""
+    if prompt.form not in (BARE, NAMED):
+        return data_set.templates[index]
+    fields = [f"{{{name}}}" for name in example.texts if name != "answer"]
+    name = f"[{data_set.name}] " if prompt.form == NAMED else ""
+    return Template(name + (data_set.bare or "\n".join(fields)))
+
+
+def _query(data_set: DataSet, prompt: Prompt, index: int, example: Example) -> Record:
+    """Returns input, target and correct answers, and the texts around the longest field."""
+    inputs, targets = written(data_set, prompt, index, example)
+    template = _template(data_set, prompt, index, example)
+    before, after = around_longest(template, example, inputs)
+    right = [targets] if template.is_turned_around else list(example.references)
+    shared = {"inputs": inputs, "before": before, "after": after}
+    return {**shared, "targets": targets, "references": right}
 
 
 def source(data_set: DataSet, prompt: Prompt) -> CachedSource:

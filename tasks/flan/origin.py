@@ -4,8 +4,8 @@ They are ordered by a hash, not by their order in the file. So neither the begin
 alternating classes decide which 30,000 are kept or which template an example gets.
 """
 
+import itertools
 import json
-import string
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
@@ -18,12 +18,13 @@ from tasks.flan import readings
 from tasks.flan.data_set import DataSet
 from tasks.flan.readings.layout import Fields, Layout, Reading, Row
 from tasks.flan.readings.passages import flat_rows
-from tasks.flan.template import Example
+from tasks.flan.template import Example, field_names
 from tasks.support import local_data
 
 MOST_EXAMPLES = 30_000
 HELD_OUT = 200
-MOST_CHARACTERS = 3_000  # of a field: the question often follows it, and rows are cut at the end
+ALL = "all"  # train and the validation that is cut from it
+MOST_CHARACTERS = 3_000  # of a field; `shortening` fits what is left into a row
 
 
 class Rows(Protocol):
@@ -109,7 +110,8 @@ class TfdsRows:
 class Origin:
     """The examples of a data set: from local files if their folders exist, else from TFDS.
 
-    If there is `train` but no `validation`, a tenth of train, at most 200, becomes validation.
+    If there is `train` but no `validation`, a tenth of train, at most 200 and at least one, becomes
+    validation; examples with the same `DataSet.passage` stay on one side.
 
     Args:
         data_set: the data set.
@@ -127,24 +129,45 @@ class Origin:
         self._cuts_train = "train" in given and "validation" not in given
         self.splits = (*given, "validation") if self._cuts_train else given
 
+    @property
+    def held_out(self) -> str:
+        """The split that a model is asked which was not trained on the data set.
+
+        It is `test`, else `validation`, but `all` where that would be a tenth of a small set.
+        """
+        published = [split for split in ("test", "validation") if split in self.rows.splits]
+        return published[0] if published else ALL
+
     def examples(self, split: str) -> list[Example]:
-        """Returns the examples of a split, ordered by hash, at most 30,000."""
-        if not self._cuts_train or split not in ("train", "validation"):
-            return self._ordered(split)
-        both = self._ordered("train")
-        held_out = min(HELD_OUT, len(both) // 10)
-        return both[:held_out] if split == "validation" else both[held_out:]
+        """Returns the examples of a split, ordered by hash; of `train` at most 30,000."""
+        is_part = self._cuts_train and split in ("train", "validation")
+        found = self._part(split) if is_part else self._ordered("train" if split == ALL else split)
+        return found[:MOST_EXAMPLES] if split == "train" else found
 
     def require(self, split: str) -> None:
         """Checks that the data of a split are on this machine; raises UserError if not."""
         is_cut = self._cuts_train and split == "validation"
-        self.rows.require("train" if is_cut else split)
+        self.rows.require("train" if is_cut or split == ALL else split)
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Returns what determines the examples: the rows and the code that reads them."""
         reading = readings.find(self.data_set.read)
         code = fingerprints.describe([Origin, flat_rows, reading])
         return {"rows": self.rows.fingerprint(), "set": repr(self.data_set), "code": code}
+
+    def _part(self, split: str) -> list[Example]:
+        """Returns validation, the rows of train with the smallest hashes, or the others."""
+        both = self._ordered("train")
+        shares = [self._share(example) for example in both]
+        number = min(HELD_OUT, max(len(both) // 10, 1))
+        border = max(sorted(shares)[:number], default=0.0)
+        is_wanted = [(share <= border) == (split == "validation") for share in shares]
+        return list(itertools.compress(both, is_wanted))
+
+    def _share(self, example: Example) -> float:
+        """Returns a hash of the passage, or of the whole example."""
+        passage = self.data_set.passage
+        return sources.share(example.texts[passage] if passage else key(example))
 
     def _ordered(self, split: str) -> list[Example]:
         reading: Reading = readings.find(self.data_set.read)
@@ -153,7 +176,7 @@ class Origin:
             for one in flat_rows(self.data_set.name, row):
                 if (fields := reading(one, self.rows.layout)) is not None:
                     found.append(_example(fields, self.data_set.options))
-        return sorted(found, key=_order)[:MOST_EXAMPLES]
+        return sorted(found, key=_order)
 
 
 def key(example: Example) -> str:
@@ -197,5 +220,5 @@ def _is_local(data_set: DataSet) -> bool:
 def _fields(data_set: DataSet) -> dict[str, str]:
     """Returns the fields that the templates use, as columns of the same names."""
     patterns = [pattern for template in data_set.templates for pattern in template]
-    names = [name for pattern in patterns for _, name, _, _ in string.Formatter().parse(pattern)]
-    return {name: name for name in dict.fromkeys(names) if name and name != "answer"}
+    names = [name for pattern in patterns for name in field_names(pattern)]
+    return {name: name for name in dict.fromkeys(names) if name != "answer"}

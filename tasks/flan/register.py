@@ -1,6 +1,6 @@
 """Registers the task or mixture of a name with SeqIO, see `tasks.flan` for the names."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -8,7 +8,9 @@ import seqio
 
 from lm.data.evaluation import metrics
 from lm.data.evaluation.answer_metrics import squad, trivia_qa
+from lm.data.evaluation.label_metrics import f1, macro_f1, pearson, spearman
 from lm.data.evaluation.rank_classification import choice, rank_accuracy
+from lm.data.preprocessing import shortening
 from lm.data.vocabulary import byte_vocabulary
 from tasks.flan.clusters import groups
 from tasks.flan.data_set import DataSet, data_sets
@@ -21,14 +23,37 @@ MAXIMUM_RATE = 3000
 Metric = Callable[..., Mapping[str, float]]
 
 
-def f1_accuracy(targets: list[list[str]], predictions: list[str]) -> dict[str, float]:
-    """Accuracy, and F1 of the answer `yes`, 0 to 100; any other text counts as `no`."""
-    answers = zip(targets, predictions, strict=True)
-    pairs = [(right[0] == "yes", made == "yes") for right, made in answers]
-    both = sum(right and made for right, made in pairs)
-    either = sum(right + made for right, made in pairs)
-    f1 = 100 * 2 * both / either if either else 0.0
-    return {**metrics.exact_match(targets, predictions), "f1": f1}
+def class_scores(
+    options: Sequence[str],
+    measures: Sequence[Metric],
+    targets: Sequence[Sequence[str]],
+    predictions: Sequence[str],
+) -> Mapping[str, float]:
+    """Accuracy of all texts, and measures of the classes where a class is asked for, 0 to 100.
+
+    A prediction that is no class is -1, which measures of labels count as wrong; correlations take
+    it for the number, as T5 does.
+
+    Args:
+        options: the names of the classes, in the order of their numbers.
+        measures: functions of `label_metrics`.
+        targets: the correct answers.
+        predictions: texts.
+
+    Example:
+        >>> found = class_scores(["no", "yes"], [f1], [["no"], ["yes"]], ["banana", "yes"])
+        >>> {name: round(value, 1) for name, value in found.items()}
+        {'exact_match': 50.0, 'f1': 66.7}
+    """
+    numbers = {option: number for number, option in enumerate(options)}
+    pairs = zip(targets, predictions, strict=True)
+    asked = [(numbers[right[0]], made) for right, made in pairs if right[0] in numbers]
+    labels = [right for right, _ in asked]
+    guesses = [numbers.get(made, -1) for _, made in asked]
+    scores = dict(metrics.exact_match(targets, predictions))
+    for measure in measures:
+        scores |= measure(labels, guesses)
+    return scores
 
 
 def edit_distance(targets: list[list[str]], predictions: list[str]) -> dict[str, float]:
@@ -39,13 +64,26 @@ def edit_distance(targets: list[list[str]], predictions: list[str]) -> dict[str,
 METRICS: Mapping[str, Metric] = {
     "accuracy": metrics.exact_match,
     "exact_match": metrics.exact_match,
-    "f1_accuracy": f1_accuracy,
     "rouge": metrics.rouge,
     "bleu": metrics.bleu,
     "squad": squad,
     "trivia_qa": trivia_qa,
     "edit_distance": edit_distance,
 }
+# Of data sets with classes.
+CLASS_METRICS: Mapping[str, Sequence[Metric]] = {
+    "f1_accuracy": (f1,),
+    "macro_f1_accuracy": (macro_f1,),
+    "correlation_accuracy": (pearson, spearman),
+}
+
+
+def metric(data_set: DataSet) -> Metric:
+    """Returns the metric function of a data set, of `(targets, predictions)`."""
+    measures = CLASS_METRICS.get(data_set.metric)
+    if measures is None:
+        return METRICS[data_set.metric]
+    return partial(class_scores, data_set.options, measures)
 
 
 def register(name: str) -> None:
@@ -68,14 +106,16 @@ def _add_task(name: str, data_set: DataSet, prompt: Prompt) -> None:
         name,
         source=source(data_set, prompt),
         preprocessors=[
+            shortening.measure,
             with_exemplars,
             seqio.preprocessors.tokenize,
             seqio.CacheDatasetPlaceholder(),
+            shortening.shorten,
             seqio.preprocessors.append_eos_after_trim,
         ],
         output_features={"inputs": feature, "targets": feature},
         postprocess_fn=choice if prompt.rank else references,
-        metric_fns=[rank_accuracy if prompt.rank else METRICS[data_set.metric]],
+        metric_fns=[rank_accuracy if prompt.rank else metric(data_set)],
     )
 
 
@@ -103,7 +143,7 @@ def rate(task: seqio.Task, *, maximum: int) -> float:
 
 
 def references(output: Any, *, example: Mapping[str, Any], is_target: bool) -> Any:
-    """Replaces a target by all right answers; strips a prediction."""
+    """Replaces a target by all right answers; white space at both ends does not count."""
     if not is_target:
         return output.strip()
-    return [text.decode() for text in example["references"]]
+    return [text.decode().strip() for text in example["references"]]

@@ -4,7 +4,8 @@ A template is written `"{premise} Does it follow that {hypothesis}"`; its target
 inverted template, which asks for a field given the answer, is a pair `[input, target]`.
 """
 
-from collections.abc import Mapping
+import string
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from lm.data.user_tasks.user_instructions import options_block
@@ -69,6 +70,31 @@ def render(template: Template, example: Example, *, options: bool) -> tuple[str,
     block = "\n\n" + options_block(example.options) if listed else ""
     inputs = _with_slot(template.inputs).format(**example.texts, options=block)
     return inputs, template.targets.format(**example.texts)
+
+
+def field_names(pattern: str) -> Iterator[str]:
+    """Yields the names of the fields in a pattern.
+
+    Example:
+        >>> list(field_names("{text} Is it {answer}?"))
+        ['text', 'answer']
+    """
+    return (name for _, name, _, _ in string.Formatter().parse(pattern) if name)
+
+
+def around_longest(template: Template, example: Example, inputs: str) -> tuple[str, str]:
+    """Returns the texts before and after the longest field of a template's rendered input.
+
+    Example:
+        >>> texts = {"text": "Rain all day.", "question": "Wet?", "answer": "yes"}
+        >>> example = Example(texts, (), ("yes",))
+        >>> template = Template("Read: {text} Say: {question}")
+        >>> around_longest(template, example, render(template, example, options=False)[0])
+        ('Read: ', ' Say: Wet?')
+    """
+    texts = (example.texts[name] for name in field_names(template.inputs))
+    before, _, after = inputs.partition(max(texts, key=len, default="") or inputs)
+    return before, after
 
 
 def _with_slot(pattern: str) -> str:

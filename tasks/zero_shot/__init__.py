@@ -10,6 +10,8 @@
     flan_<cluster>          the data sets of a cluster, in all templates (`tasks.flan`)
     flan_<cluster>_noopt    the same without a list of the possible answers
 
+Of WiC, MultiRC, ReCoRD and the customer reviews all examples are asked, which are also in `train`
+of `tasks.flan`: a run tuned on instructions is to be trained on a mixture without their clusters.
 `<suite>_available` leaves out the sets whose data are not on this machine. Importing this package
 reads and registers nothing.
 """

@@ -12,8 +12,8 @@ from tasks.flan.clusters import LOCAL
 from tasks.flan.data_set import DataSet, data_sets
 from tasks.flan.examples import records
 from tasks.flan.names import Prompt, ranks
-from tasks.flan.origin import Origin
-from tasks.flan.register import METRICS
+from tasks.flan.origin import ALL, Origin
+from tasks.flan.register import metric
 from tasks.symbol_tuning import algorithms
 from tasks.symbol_tuning.examples import asked
 from tasks.symbol_tuning.tables import LOCAL_EVALUATION, TWO_CLASSES
@@ -32,6 +32,10 @@ def cluster(name: str, form: str) -> list[QuestionSet]:
 def instructed(data_set: DataSet, form: str, template: int) -> QuestionSet:
     """Returns the questions of a data set in one template.
 
+    Where neither test nor validation is published, as of the local WiC, MultiRC and ReCoRD, these
+    are all examples: a run is to be trained without the set, such as on a mixture
+    `flan_local_without_<cluster>`, which leaves out all sets of the cluster.
+
     Args:
         data_set: the data set.
         form: "opt" or "noopt", with a list of the possible answers or without.
@@ -39,15 +43,16 @@ def instructed(data_set: DataSet, form: str, template: int) -> QuestionSet:
     """
     origin = Origin(data_set)
     prompt = Prompt(form, template=template, rank=ranks(data_set))
-    split = next(name for name in ("test", "validation", "train") if name in origin.splits)
+    split = origin.held_out
+    is_apart = "train" in origin.splits and split != ALL
     written = partial(_written, data_set, prompt, origin)
     return QuestionSet(
         name=f"flan_{data_set.name}_zs{form}_template{template}",
         group=f"flan_{data_set.name}",
         questions=partial(written, split),
-        exemplars=partial(written, "train") if "train" in origin.splits else None,
+        exemplars=partial(written, "train") if is_apart else None,
         require=partial(origin.require, split),
-        metrics=METRICS[data_set.metric],
+        metrics=metric(data_set),
         max_new_tokens=64,
     )
 

@@ -1,6 +1,7 @@
 """FLAN: its tables and names, templates, options, few-shot prompts, ranking, mixtures."""
 
 import collections
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -26,7 +27,7 @@ from tasks.flan.data_set import DataSet, data_sets
 from tasks.flan.examples import records, written
 from tasks.flan.names import Prompt, parse
 from tasks.flan.origin import Origin
-from tasks.flan.register import rate
+from tasks.flan.register import metric, rate, references
 from tasks.flan.template import Example, Template, render
 
 INSTRUCTED = {name: found for name, found in data_sets().items() if found.templates}
@@ -35,11 +36,18 @@ LARGE = frozenset(
     "imdb_reviews p3 chain_of_thought mnli_matched gsm8k dbpedia lambada snli rotten_tomatoes cola "
     "multi30k_ende multi30k_enfr eutrans_enes aeslc ag_news_subset tweeteval_offensive".split()
 )
+METRICS_OF = {
+    "accuracy": {"exact_match"},
+    "exact_match": {"exact_match"},
+    "f1_accuracy": {"exact_match", "f1"},
+    "macro_f1_accuracy": {"exact_match", "macro_f1"},
+    "correlation_accuracy": {"exact_match", "pearson", "spearman"},
+}
 READY_MADE = ("p3", "chain_of_thought", "seed_tasks")
 LENGTHS = {"inputs": 512, "targets": 64}
 # Of the first rendered examples, on any machine. A changed template or reading changes it.
-FIRST_40 = "2c3957264909ce96"
-FIRST_12_000 = "62e39eda9f5afdc2"
+FIRST_40 = "7ae29918bde9c72c"
+FIRST_12_000 = "5384d118707b1e8c"
 
 
 def rows(name, split, number):
@@ -256,6 +264,10 @@ def test_every_held_set_is_read_and_rendered(name, data_dir):
         assert record["targets"].strip()
         is_asked = not data_set.templates[record["template"]].is_turned_around
         assert ("OPTIONS:\n- " in record["inputs"]) == (is_asked and names.ranks(data_set))
+    if data_set.metric.endswith("accuracy") or data_set.metric == "exact_match":
+        scores = scores_of_targets(data_set, made)
+        assert scores["exact_match"] == 100.0
+        assert METRICS_OF[data_set.metric] == set(scores)
     if names.ranks(data_set):
         ranked = list(
             itertools.islice(records(data_set, Prompt("opt", rank=True), origin, split), 200)
@@ -266,6 +278,48 @@ def test_every_held_set_is_read_and_rendered(name, data_dir):
         assert 0 not in list(right.values())[:-1]
 
 
+def scores_of_targets(data_set, made):
+    """The metrics of records whose targets are taken for predictions."""
+    texts = [[text.encode() for text in record["references"]] for record in made]
+    right, guesses = (
+        [
+            references(record["targets"], example={"references": found}, is_target=is_target)
+            for record, found in zip(made, texts, strict=True)
+        ]
+        for is_target in (True, False)
+    )
+    return metric(data_set)(right, guesses)
+
+
+@pytest.mark.parametrize(
+    ("name", "targets", "predictions", "expected"),
+    [
+        ("glue_mrpc", ["no", "yes"], ["banana", "yes"], {"exact_match": 50, "f1": 200 / 3}),
+        ("multirc", ["no", "yes", "yes"], ["no", "yes", "no"], {"f1": 200 / 3}),
+        ("multirc", ["A text.", "yes"], ["A text.", "yes"], {"exact_match": 100, "f1": 100}),
+        ("cb", ["yes", "no", "it is unclear"], ["yes", "no", "no"], {"macro_f1": 500 / 9}),
+        ("stsb", ["0", "1", "2", "3"], ["0", "1", "2", "5"], {"spearman": 100}),
+        ("stsb", ["0", "1", "2"], ["1", "2", "3"], {"exact_match": 0, "pearson": 100}),
+        ("stsb", ["0", "5"], ["a lot", "5"], {"pearson": 100}),
+    ],
+)
+def test_metrics_of_classes(name, targets, predictions, expected):
+    """A text that is no class counts as wrong; turned-around templates ask for none."""
+    found = metric(data_sets()[name])([[target] for target in targets], predictions)
+    assert {key: found[key] for key in expected} == pytest.approx(expected)
+
+
+def test_the_answer_to_a_turned_around_template_is_its_target():
+    claim = Template("Claim something. Asked if it is true, one says {answer}.", "{text}")
+    toy = DataSet("toy", (Template("{text}?"), claim), options=("a", "b"))
+    asked, told = itertools.islice(records(toy, Prompt("opt"), ToyOrigin(), "test"), 2)
+    assert (asked["references"], asked["targets"]) == (["a"], "a")
+    assert (told["references"], told["targets"]) == (["test 1"], "test 1")
+    assert scores_of_targets(toy, [asked, told]) == {"exact_match": 100.0}
+    bare = next(records(DataSet("toy", (claim,)), Prompt("notemplate"), ToyOrigin(), "test"))
+    assert bare["references"] == ["a"]
+
+
 def test_columns_of_local_files_and_of_templates_agree():
     for name, data_set in INSTRUCTED.items():
         if data_set.read != "columns":
@@ -274,6 +328,36 @@ def test_columns_of_local_files_and_of_templates_agree():
         asked = {field for text in patterns for _, field, _, _ in string.Formatter().parse(text)}
         for columns in filter(None, (data_set.columns, data_set.local_columns)):
             assert asked - {None, "answer"} <= set(columns), name
+
+
+def origin_of(folder, monkeypatch, **splits):
+    """The origin of a data set with local files, from the pairs of text and label of each split."""
+    for name, pairs in splits.items():
+        lines = [json.dumps({"text": text, "label": label}) + "\n" for text, label in pairs]
+        (folder / "toy").mkdir(exist_ok=True)
+        (folder / "toy" / f"{name}.jsonl").write_text("".join(lines))
+    monkeypatch.setenv("LM_DATA_DIR", str(folder))
+    local = {name: f"toy/{name}.jsonl" for name in splits}
+    return Origin(dataclasses.replace(small(), local=local, columns={"text": "text"}))
+
+
+def test_only_training_examples_are_limited(tmp_path, monkeypatch):
+    monkeypatch.setattr("tasks.flan.origin.MOST_EXAMPLES", 3)
+    pairs = [(f"row {number}", 0) for number in range(5)]
+    found = origin_of(tmp_path, monkeypatch, train=pairs, validation=pairs, test=pairs)
+    assert [len(found.examples(split)) for split in found.splits] == [3, 5, 5]
+
+
+def test_examples_on_one_passage_stay_together_and_validation_is_never_empty(tmp_path, monkeypatch):
+    pairs = [(f"passage {number % 12}", number // 12 % 2) for number in range(24)]
+    origin = origin_of(tmp_path, monkeypatch, train=pairs)
+    origin.data_set = dataclasses.replace(origin.data_set, passage="text")
+    train, validation = (origin.examples(split) for split in ("train", "validation"))
+    assert (len(train), len(validation)) == (22, 2)
+    texts = [{example.texts["text"] for example in part} for part in (train, validation)]
+    assert not texts[0] & texts[1]
+    few = origin_of(tmp_path, monkeypatch, train=pairs[:5])
+    assert [len(few.examples(split)) for split in ("train", "validation", "all")] == [4, 1, 5]
 
 
 def test_splits_are_disjoint_and_small_sets_keep_examples(data_dir):
@@ -295,6 +379,19 @@ def test_a_task_is_read_in_all_forms(data_dir):
     assert text_of(few).count("Context: ") == 1 + few["shots"]
     ranked = rows("flan_cb_zsnoopt_rank", "test", 3)
     assert [text_of(one, "targets") for one in ranked] == ["yes", "no", "it is unclear"]
+
+
+@pytest.mark.parametrize("form", ["zsopt", "fs2opt"])
+def test_question_and_options_remain_where_the_passage_is_too_long(form, data_dir):
+    task = task_registry.find(f"flan_multirc_{form}_template6")
+    steps = stream.Steps({"inputs": 1024, "targets": 64})
+    for row in stream.one_pass(task, "train", steps).take(20).as_numpy_iterator():
+        mark = "Several answers may be right."
+        asked = mark + text_of(row).rpartition(mark)[2].partition("\n")[0]
+        text = byte_vocabulary().decode(row["inputs"].tolist())
+        assert len(row["inputs"]) <= 1024
+        assert asked in text
+        assert text.endswith("OPTIONS:\n- no\n- yes")
 
 
 def test_the_ablations_have_no_instruction():

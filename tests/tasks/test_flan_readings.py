@@ -4,6 +4,7 @@ import pytest
 
 pytest.importorskip("seqio")
 
+from lm.data.storage.plain import plain
 from tasks.flan import origin, readings
 from tasks.flan.data_set import data_sets
 from tasks.flan.readings.layout import Layout
@@ -131,7 +132,7 @@ def test_every_tfds_name_is_built_and_its_features_are_read(tmp_path):
         with tfds.testing.mock_data(num_examples=2):
             unversioned = data_set.tfds.partition(":")[0]
             dataset = tfds.load(unversioned, split=next(iter(data_set.slices)), data_dir=folder)
-        rows = [origin._plain(row) for row in dataset.as_numpy_iterator()]
+        rows = [plain(row) for row in dataset.as_numpy_iterator()]
         if name not in MARKED:
             layout = origin.TfdsRows(data_set).layout
             assert None not in [readings.find(data_set.read)(row, layout) for row in rows], name

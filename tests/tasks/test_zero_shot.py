@@ -1,5 +1,8 @@
 """The suites of zero-shot evaluation: how data are asked, and that what is held can be asked."""
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 
@@ -8,8 +11,10 @@ from lm.data.evaluation.questions import Choice, Cloze, Decision, Open, Passage
 from lm.data.storage import files
 from lm.inference.zero_shot.judge import judge_choices
 from lm.inference.zero_shot.respondent import LogLikelihood
-from tasks.flan.template import Example
+from tasks.flan.data_set import DataSet
+from tasks.flan.template import Example, Template
 from tasks.zero_shot import suites
+from tasks.zero_shot.instructed import instructed
 from tasks.zero_shot.schemas import Schema, schemas, special_words
 
 SCHEMA = Schema("The trophy does not fit the case as the", ("trophy", "case"), " is too big.", 0)
@@ -72,6 +77,21 @@ def test_a_cause_follows_because():
     assert made.contexts[0] == "The man fell because"
     assert made.answers == ("it was wet.", "he ran.")
     assert made.correct == (0,)
+
+
+def test_all_examples_are_asked_where_validation_would_be_cut_from_train(tmp_path, monkeypatch):
+    (tmp_path / "toy").mkdir()
+    lines = [json.dumps({"text": f"row {number}", "label": number % 2}) for number in range(20)]
+    (tmp_path / "toy" / "rows.jsonl").write_text("\n".join(lines))
+    monkeypatch.setenv("LM_DATA_DIR", str(tmp_path))
+    train = DataSet("toy", (Template("{text}?"),), columns={"text": "text"}, options=("no", "yes"))
+    small = dataclasses.replace(train, local={"train": "toy/rows.jsonl"})
+    asked = instructed(small, "noopt", 0)
+    asked.require()
+    assert {one.contexts[0] for one in asked.questions()} == {f"row {n}?" for n in range(20)}
+    assert asked.exemplars is None  # the other questions
+    published = dataclasses.replace(small, local=small.local | {"test": "toy/rows.jsonl"})
+    assert len(list(instructed(published, "noopt", 0).exemplars())) == 18
 
 
 @held

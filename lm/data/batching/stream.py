@@ -17,6 +17,7 @@ import tensorflow as tf
 from lm.data.mapping import mapped
 from lm.data.preprocessing import text_pairs
 from lm.data.preprocessing.left_trim import append_eos_after_left_trim
+from lm.data.preprocessing.shortening import shorten
 from lm.data.registry import task_registry
 from lm.data.storage import token_store
 from lm.errors import UserError
@@ -150,7 +151,7 @@ def keep(dataset: tf.data.Dataset, features: Sequence[str]) -> tf.data.Dataset:
 
 
 _append_eos = seqio.preprocessors.append_eos
-_TRIMMING = (seqio.preprocessors.append_eos_after_trim, append_eos_after_left_trim)
+_TRIMMING = (seqio.preprocessors.append_eos_after_trim, append_eos_after_left_trim, shorten)
 
 
 def _cut_to(steps: Steps) -> Lengths:
