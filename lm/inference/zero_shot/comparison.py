@@ -63,7 +63,22 @@ def read(source: str | Path) -> dict[str, dict[str, Any]]:
     if not file.is_file():
         raise UserError(f"{file}: no results; `lm eval --workdir={source} --suite=NAME` makes them")
     newest = {row["task"]: row for row in readers.read_jsonl(str(file))}
-    return {task: {**row, "folder": file.parent} for task, row in newest.items()}
+    return {
+        task: {**row, "signature": complete(row["signature"]), "folder": file.parent}
+        for task, row in newest.items()
+    }
+
+
+def complete(signature: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a signature with what older results leave out.
+
+    Example:
+        >>> complete({"checkpoint": ["a", "b"]})
+        {'models': 2, 'weights': 'float32', 'checkpoint': ['a', 'b']}
+    """
+    checkpoint = signature.get("checkpoint")
+    models = len(checkpoint) if isinstance(checkpoint, list) else 1
+    return {"models": models, "weights": "float32"} | dict(signature)
 
 
 def refuse_unlike(a: Mapping[str, Any], b: Mapping[str, Any], allow: Sequence[str] = ()) -> None:

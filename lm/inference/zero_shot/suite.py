@@ -128,6 +128,8 @@ def signed(
         "lengths": dict(respondent.trained.lengths),
         "tokenizer": metadata.get("tokenizer"),
         "checkpoint": metadata.get("ensemble", metadata.get("checkpoint")),
+        "models": len(metadata.get("ensemble", ["checkpoint"])),
+        "weights": metadata.get("weights", "float32"),
         "code": f"{lm.__version__} {short_hash(describe(CODE))}",
     }
 
