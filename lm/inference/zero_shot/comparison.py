@@ -10,9 +10,11 @@ import numpy as np
 from lm.data.evaluation.estimates import Difference, paired_test
 from lm.data.storage import readers
 from lm.errors import UserError
+from lm.inference.zero_shot.judge import UNPAIRED
 from lm.inference.zero_shot.suite import FOLDER, RESULTS
 
 EXPECTED = ("checkpoint",)  # differs between any two runs
+ASKED = ("data", "questions")  # the questions themselves and how many of them
 
 
 class Compared(NamedTuple):
@@ -22,7 +24,9 @@ class Compared(NamedTuple):
         task: name of the question set.
         metric: name of the metric.
         a, b: value, standard error, low and high, by name.
-        difference: b − a over the same questions; None unless both runs saved samples.
+        difference: b − a over the same questions; None if the questions differ, the metric is no
+            mean over questions, or samples are missing.
+        lacks_samples: whether there would be a difference if both runs had saved samples.
     """
 
     task: str
@@ -30,6 +34,7 @@ class Compared(NamedTuple):
     a: Mapping[str, float]
     b: Mapping[str, float]
     difference: Difference | None
+    lacks_samples: bool
 
 
 def compare(a: str | Path, b: str | Path, *, allow: Sequence[str] = ()) -> list[Compared]:
@@ -102,14 +107,16 @@ def refuse_unlike(a: Mapping[str, Any], b: Mapping[str, Any], allow: Sequence[st
 
 def rows(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Compared]:
     """Returns the metrics that two results on a question set have in common."""
-    first, second = values(a), values(b)
+    is_paired = all(a["signature"].get(name) == b["signature"].get(name) for name in ASKED)
+    first, second = (values(one) if is_paired else {} for one in (a, b))
     found = []
     for name in a["metrics"]:
         if name in b["metrics"]:
             both = name in first and name in second
             difference = paired_test(first[name], second[name]) if both else None
+            lacks_samples = is_paired and not both and name not in UNPAIRED
             pair = a["metrics"][name], b["metrics"][name]
-            found.append(Compared(a["task"], name, *pair, difference))
+            found.append(Compared(a["task"], name, *pair, difference, lacks_samples))
     return found
 
 

@@ -20,7 +20,8 @@ from lm.inference.zero_shot.respondent import LogLikelihood, Request, Respondent
 from lm.likelihood import bits
 
 Samples: TypeAlias = list[dict[str, Any]]
-CORPUS = frozenset({"bleu", "chrf"})  # not means over examples
+CORPUS = frozenset({"bleu", "chrf"})  # computed on all texts together
+UNPAIRED = CORPUS | {"perplexity", "byte_perplexity", "word_perplexity"}  # no means over questions
 FEW_RESAMPLES = 100
 
 
@@ -140,7 +141,11 @@ def corpus_measure(
 def judge_passages(
     respondent: Respondent, asked: QuestionSet, questions: Sequence[Passage]
 ) -> Judged:
-    """Returns perplexities and bits of texts: sums over all texts, divided once."""
+    """Returns perplexities and bits of texts: sums over all texts, divided once.
+
+    A sample's bits per byte are its bits / the mean number of bytes of all texts, so that their
+    mean is the result's.
+    """
     del asked
     nats = -np.array(respondent.rolling([question.text for question in questions]))
     sizes = [text_sizes([question.text]) for question in questions]
@@ -154,10 +159,11 @@ def judge_passages(
     }
     if all(words):
         metrics["word_perplexity"] = Metric(exponential(ratio(nats, np.array(words))))
-    samples = [
-        {"text": question.text, "values": {"log_likelihood": -float(one)}}
-        for question, one in zip(questions, nats, strict=True)
-    ]
+    mean_bytes = float(np.mean(num_bytes))
+    samples = []
+    for question, one in zip(questions, nats.tolist(), strict=True):
+        values = {"log_likelihood": -one, "bits_per_byte": bits(one, mean_bytes)}
+        samples.append({"text": question.text, "values": values})
     return Judged(metrics, samples)
 
 
