@@ -119,6 +119,11 @@ def test_exemplars_are_fixed_by_the_seed_and_never_the_question():
         assert questions.solved(question) not in shown[:-1]
 
 
+def test_passages_take_no_exemplars():
+    with pytest.raises(UserError, match="--shots: passages are read without a context"):
+        with_exemplars([Passage("a"), Passage("b")], [Passage("c")], 3, 0)
+
+
 def test_errors_are_those_of_the_formula():
     values = np.random.default_rng(0).normal(2.0, 1.0, 400)
     found = estimate(mean(values), 400)
