@@ -5,6 +5,7 @@ import json
 from typing import TYPE_CHECKING
 
 from lm.cli import flags, output, run_flags, suites
+from lm.errors import ConfigError
 
 if TYPE_CHECKING:
     from lm.data.evaluation.label_metrics import Confusion
@@ -27,7 +28,8 @@ perplexity, the share of unchanged greedy tokens, and the speed of both.
 
 A suite is a set of zero-shot tasks (`lm list suites`). Metrics with standard errors are written to
 WORKDIR/zero_shot/; `lm results compare` compares those of two runs. Settings are those of
-suite.evaluate_suite (shots, seed, limit, batch_size)."""
+suite.evaluate_suite (shots, seed, limit, batch_size) and, for generated texts, of
+generate.generate, but for max_new_tokens, which is the question set's."""
 
 _MAX_LABELS = 20  # a wider table cannot be read; --json prints all
 
@@ -49,6 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluates, writes and prints."""
+    if args.suite and (args.task or args.split):
+        raise ConfigError("--suite has questions of its own: leave out --task and --split")
     if args.suite:
         return suites.run(args)
     flags.refuse_misspelt_task(args, args.task, first=flags.run_config(args.workdir))

@@ -16,7 +16,7 @@ EXAMPLE = """examples:
 
 compare takes two run folders, or files zero_shot/results.jsonl. Results whose signatures differ in
 more than the checkpoint are refused. If both runs have samples (`lm eval --suite --log_samples`), a
-paired test on the same questions is added.
+paired test of means over the same questions is added; perplexities, BLEU and chrF have none.
 
 ssa takes copies of the sheet of `lm chat --input --sheet` filled in by raters: 1 or 0 for whether
 an answer is sensible, and whether it is specific."""
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     headers = ["set", "metric", "A", "B", "B - A", "p"]
     output.print_table(headers, [_cells(one) for one in found])
-    if any(one.difference is None for one in found):
+    if any(one.lacks_samples for one in found):
         print("For a test of B - A, evaluate both runs with --log_samples.")
     return 0
 

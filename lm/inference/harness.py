@@ -74,8 +74,8 @@ class SeqLM(LM):
         for numbers in alike.values():
             settings = requests[numbers[0]].args[1]
             prompts = [requests[number].args[0] for number in numbers]
-            texts = self.respondent.generate(prompts, stop=stops(settings), **sampling(settings))
-            for number, text in zip(numbers, texts, strict=True):
+            found = self.respondent.generate(prompts, stop=stops(settings), **sampling(settings))
+            for number, text in zip(numbers, found.texts, strict=True):
                 answers[number] = text
         self._cache("generate_until", requests, answers)
         return answers

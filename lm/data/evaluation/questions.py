@@ -184,14 +184,18 @@ def solved(question: Question) -> str:
 
 
 def after(question: Question, text: str) -> Question:
-    """Returns a question with a text before it."""
+    """Returns a question with a text before it.
+
+    Raises:
+        UserError: the question is a passage, which has no context.
+    """
     if isinstance(question, Choice):
         return question._replace(contexts=tuple(text + context for context in question.contexts))
     if isinstance(question, Decision):
         right, wrong = question.contexts
         return question._replace(contexts=(text + right, text + wrong))
     if isinstance(question, Passage):
-        return question
+        raise UserError("--shots: passages are read without a context; leave it out")
     return question._replace(context=text + question.context)
 
 

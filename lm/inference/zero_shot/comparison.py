@@ -10,9 +10,11 @@ import numpy as np
 from lm.data.evaluation.estimates import Difference, paired_test
 from lm.data.storage import readers
 from lm.errors import UserError
+from lm.inference.zero_shot.judge import UNPAIRED
 from lm.inference.zero_shot.suite import FOLDER, RESULTS
 
 EXPECTED = ("checkpoint",)  # differs between any two runs
+ASKED = ("data", "questions")  # the questions themselves and how many of them
 
 
 class Compared(NamedTuple):
@@ -22,7 +24,9 @@ class Compared(NamedTuple):
         task: name of the question set.
         metric: name of the metric.
         a, b: value, standard error, low and high, by name.
-        difference: b − a over the same questions; None unless both runs saved samples.
+        difference: b − a over the same questions; None if the questions differ, the metric is no
+            mean over questions, or samples are missing.
+        lacks_samples: whether there would be a difference if both runs had saved samples.
     """
 
     task: str
@@ -30,6 +34,7 @@ class Compared(NamedTuple):
     a: Mapping[str, float]
     b: Mapping[str, float]
     difference: Difference | None
+    lacks_samples: bool
 
 
 def compare(a: str | Path, b: str | Path, *, allow: Sequence[str] = ()) -> list[Compared]:
@@ -63,7 +68,22 @@ def read(source: str | Path) -> dict[str, dict[str, Any]]:
     if not file.is_file():
         raise UserError(f"{file}: no results; `lm eval --workdir={source} --suite=NAME` makes them")
     newest = {row["task"]: row for row in readers.read_jsonl(str(file))}
-    return {task: {**row, "folder": file.parent} for task, row in newest.items()}
+    return {
+        task: {**row, "signature": complete(row["signature"]), "folder": file.parent}
+        for task, row in newest.items()
+    }
+
+
+def complete(signature: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a signature with what older results leave out.
+
+    Example:
+        >>> complete({"checkpoint": ["a", "b"]})
+        {'models': 2, 'weights': 'float32', 'checkpoint': ['a', 'b']}
+    """
+    checkpoint = signature.get("checkpoint")
+    models = len(checkpoint) if isinstance(checkpoint, list) else 1
+    return {"models": models, "weights": "float32"} | dict(signature)
 
 
 def refuse_unlike(a: Mapping[str, Any], b: Mapping[str, Any], allow: Sequence[str] = ()) -> None:
@@ -87,14 +107,16 @@ def refuse_unlike(a: Mapping[str, Any], b: Mapping[str, Any], allow: Sequence[st
 
 def rows(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Compared]:
     """Returns the metrics that two results on a question set have in common."""
-    first, second = values(a), values(b)
+    is_paired = all(a["signature"].get(name) == b["signature"].get(name) for name in ASKED)
+    first, second = (values(one) if is_paired else {} for one in (a, b))
     found = []
     for name in a["metrics"]:
         if name in b["metrics"]:
             both = name in first and name in second
             difference = paired_test(first[name], second[name]) if both else None
+            lacks_samples = is_paired and not both and name not in UNPAIRED
             pair = a["metrics"][name], b["metrics"][name]
-            found.append(Compared(a["task"], name, *pair, difference))
+            found.append(Compared(a["task"], name, *pair, difference, lacks_samples))
     return found
 
 

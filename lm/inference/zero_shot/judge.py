@@ -20,7 +20,8 @@ from lm.inference.zero_shot.respondent import LogLikelihood, Request, Respondent
 from lm.likelihood import bits
 
 Samples: TypeAlias = list[dict[str, Any]]
-CORPUS = frozenset({"bleu", "chrf"})  # not means over examples
+CORPUS = frozenset({"bleu", "chrf"})  # computed on all texts together
+UNPAIRED = CORPUS | {"perplexity", "byte_perplexity", "word_perplexity"}  # no means over questions
 FEW_RESAMPLES = 100
 
 
@@ -32,10 +33,15 @@ class Metric(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """Metrics by name, and one record per question, with the question's own metrics in `values`."""
+    """Metrics by name, and one record per question, with the question's own metrics in `values`.
+
+    Attributes:
+        search: the settings with which texts were generated, but their number of tokens.
+    """
 
     metrics: dict[str, Metric]
     samples: Samples
+    search: tuple[str, ...] = ()
 
 
 def judge(respondent: Respondent, asked: QuestionSet, questions: Sequence[Question]) -> Judged:
@@ -106,22 +112,23 @@ def judge_clozes(respondent: Respondent, asked: QuestionSet, questions: Sequence
 
 def judge_open(respondent: Respondent, asked: QuestionSet, questions: Sequence[Open]) -> Judged:
     """Compares generated texts with the references, using the set's metrics."""
-    texts = respondent.generate(
+    found = respondent.generate(
         [question.context for question in questions],
         stop=asked.stop,
         max_new_tokens=asked.max_new_tokens,
     )
     references = [list(question.references) for question in questions]
-    made = [text.strip() for text in texts]
+    made = [text.strip() for text in found.texts]
+    decoding = {name: x for name, x in found.decoding.items() if name != "max_new_tokens"}
     samples = []
     for question, text in zip(questions, made, strict=True):
-        found = asked.metrics([list(question.references)], [text])
-        values = {name: float(value) for name, value in found.items() if name not in CORPUS}
+        own = asked.metrics([list(question.references)], [text])
+        values = {name: float(value) for name, value in own.items() if name not in CORPUS}
         samples.append({**question._asdict(), "prediction": text, "values": values})
     metrics = means(samples)
     for name in CORPUS & asked.metrics(references, made).keys():
         metrics[name] = Metric(corpus_measure(asked, name, references, made), FEW_RESAMPLES)
-    return Judged(metrics, samples)
+    return Judged(metrics, samples, tuple(f"{name} = {x}" for name, x in decoding.items()))
 
 
 def corpus_measure(
@@ -140,7 +147,11 @@ def corpus_measure(
 def judge_passages(
     respondent: Respondent, asked: QuestionSet, questions: Sequence[Passage]
 ) -> Judged:
-    """Returns perplexities and bits of texts: sums over all texts, divided once."""
+    """Returns perplexities and bits of texts: sums over all texts, divided once.
+
+    A sample's bits per byte are its bits / the mean number of bytes of all texts, so that their
+    mean is the result's.
+    """
     del asked
     nats = -np.array(respondent.rolling([question.text for question in questions]))
     sizes = [text_sizes([question.text]) for question in questions]
@@ -154,10 +165,11 @@ def judge_passages(
     }
     if all(words):
         metrics["word_perplexity"] = Metric(exponential(ratio(nats, np.array(words))))
-    samples = [
-        {"text": question.text, "values": {"log_likelihood": -float(one)}}
-        for question, one in zip(questions, nats, strict=True)
-    ]
+    mean_bytes = float(np.mean(num_bytes))
+    samples = []
+    for question, one in zip(questions, nats.tolist(), strict=True):
+        values = {"log_likelihood": -one, "bits_per_byte": bits(one, mean_bytes)}
+        samples.append({"text": question.text, "values": values})
     return Judged(metrics, samples)
 
 

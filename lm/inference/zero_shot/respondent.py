@@ -3,14 +3,14 @@
 Suites and lm-evaluation-harness use the same object, so they get the same numbers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lm.decode.model_inputs import START, Pair
-from lm.inference.generate import generate
+from lm.inference.generate import Generated, generate
 from lm.inference.score import score_pairs
 from lm.inference.trained import Trained
 from lm.inference.zero_shot.likelihoods import Query, TokenScores, token_scores
@@ -37,6 +37,13 @@ class LogLikelihood(NamedTuple):
     tokens: int
 
 
+class Answers(NamedTuple):
+    """A generated text for each prompt, and the settings of the search."""
+
+    texts: list[str]
+    decoding: Mapping[str, Any]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Respondent:
     """A model that answers requests.
@@ -44,10 +51,12 @@ class Respondent:
     Attributes:
         trained: a model, or an average of several.
         batch_size: continuations or prompts per batch; affects only speed.
+        generation: generates texts; by default `generate.generate` as it is without gin.
     """
 
     trained: Trained
     batch_size: int = 16
+    generation: Callable[..., Generated] = generate
 
     def log_likelihoods(self, requests: Sequence[Request]) -> list[LogLikelihood]:
         """Returns the log-likelihood of each continuation after its context.
@@ -90,10 +99,8 @@ class Respondent:
             for queries in read
         ]
 
-    def generate(
-        self, prompts: Sequence[str], *, stop: Sequence[str], **settings: Any
-    ) -> list[str]:
-        """Returns a text for each prompt, up to the first stop text.
+    def generate(self, prompts: Sequence[str], *, stop: Sequence[str], **settings: Any) -> Answers:
+        """Returns a text for each prompt, the best one, up to the first stop text.
 
         Args:
             prompts: prompts; one that is too long is truncated on the left.
@@ -104,8 +111,11 @@ class Respondent:
         most = self.trained.lengths["targets"] // (1 if self.trained.input_format.has_inputs else 2)
         settings["max_new_tokens"] = new = min(new, max(most, 1))
         ids = [shortened(self.trained, self.trained.prompt_ids(prompt), new) for prompt in prompts]
-        found = generate(trained=self.trained, prompts=ids, batch_size=self.batch_size, **settings)
-        return [until(texts[0].text if texts else "", stop) for texts in found.candidates]
+        found = self.generation(
+            trained=self.trained, prompts=ids, batch_size=self.batch_size, **settings
+        )
+        texts = [until(best[0].text if best else "", stop) for best in found.candidates]
+        return Answers(texts, found.decoding)
 
 
 def query(run: Trained, request: Request) -> Query:

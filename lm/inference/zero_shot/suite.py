@@ -6,7 +6,7 @@ zero_shot/results.jsonl                        one line per question set and eva
 zero_shot/<set>-<hash of signature>.jsonl      one line per question
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from lm.data.evaluation.evaluation_task import short_hash
 from lm.data.evaluation.questions import Question, QuestionSet
 from lm.data.storage.fingerprints import describe
 from lm.errors import UserError
+from lm.inference.generate import Generated
 from lm.inference.trained import Trained
 from lm.inference.zero_shot.judge import Samples, judge
 from lm.inference.zero_shot.likelihoods import token_scores
@@ -66,6 +67,7 @@ class SetResult(NamedTuple):
 def evaluate_suite(
     *,
     trained: Trained,
+    generate: Callable[..., Generated],
     suite: str,
     shots: NonNegativeInt = 0,
     seed: Seed = 0,
@@ -76,6 +78,8 @@ def evaluate_suite(
 
     Args:
         trained: the model.
+        generate: generates the texts that open questions ask for; gin binds its settings as
+            `generate.generate`, but `max_new_tokens` is the set's.
         suite: name of a suite or of one question set.
         shots: solved examples before each question.
         seed: seed of their choice.
@@ -85,7 +89,7 @@ def evaluate_suite(
     Raises:
         UserError: a name is unknown, or data are missing; the message says which.
     """
-    respondent = Respondent(trained=trained, batch_size=batch_size)
+    respondent = Respondent(trained=trained, batch_size=batch_size, generation=generate)
     for asked in questions.find(suite):
         yield evaluate_set(respondent, asked, shots=shots, seed=seed, limit=limit)
 
@@ -105,7 +109,11 @@ def evaluate_set(
         name: estimate(metric.measure, len(read), resamples=metric.resamples)
         for name, metric in judged.metrics.items()
     }
-    signature = signed(respondent, asked, all_questions, read) | {"shots": shots, "seed": seed}
+    signature = signed(respondent, asked, all_questions, read) | {
+        "generation": [list(asked.stop), asked.max_new_tokens, *judged.search],
+        "shots": shots,
+        "seed": seed,
+    }
     step = respondent.trained.metadata.get("step", 0)
     return SetResult(asked.name, asked.group, len(read), metrics, signature, step, judged.samples)
 
@@ -116,7 +124,7 @@ def signed(
     all_questions: Sequence[Question],
     read: Sequence[Question],
 ) -> dict[str, Any]:
-    """Returns everything that determines a number: questions, prompts, tokenizer, weights, code."""
+    """Returns what determines a number: questions, prompts, tokenizer, weights, code."""
     metadata = respondent.trained.metadata
     return {
         "task": asked.name,
@@ -125,10 +133,11 @@ def signed(
         "prompts": short_hash(read),
         "questions": len(read),
         "normalisation": "answers after one space; lengths without it",
-        "generation": [list(asked.stop), asked.max_new_tokens],
         "lengths": dict(respondent.trained.lengths),
         "tokenizer": metadata.get("tokenizer"),
         "checkpoint": metadata.get("ensemble", metadata.get("checkpoint")),
+        "models": len(metadata.get("ensemble", ["checkpoint"])),
+        "weights": metadata.get("weights", "float32"),
         "code": f"{lm.__version__} {short_hash(describe(CODE))}",
     }
 

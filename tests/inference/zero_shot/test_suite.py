@@ -23,8 +23,8 @@ from lm.errors import UserError
 from lm.inference.run import load
 from lm.inference.zero_shot.comparison import compare, read
 from lm.inference.zero_shot.judge import judge, normalised
-from lm.inference.zero_shot.respondent import LogLikelihood, Respondent, until
-from lm.inference.zero_shot.suite import SetResult, evaluate_set, evaluate_suite, write_result
+from lm.inference.zero_shot.respondent import Answers, LogLikelihood, Respondent, until
+from lm.inference.zero_shot.suite import SetResult, evaluate_set, write_result
 from tasks.zero_shot import SUITES
 from tests import tiny_run
 
@@ -53,7 +53,7 @@ class Fixed:
         return [LogLikelihood(self.by_answer[text], True, len(text)) for _, text in requests]
 
     def generate(self, prompts, **settings):
-        return [f" {prompt[::-1]} " for prompt in prompts]
+        return Answers([f" {prompt[::-1]} " for prompt in prompts], {})
 
 
 @pytest.fixture(autouse=True)
@@ -131,6 +131,11 @@ def test_exemplars_are_fixed_by_the_seed_and_never_the_question():
         assert questions.solved(question) not in shown[:-1]
 
 
+def test_passages_take_no_exemplars():
+    with pytest.raises(UserError, match="--shots: passages are read without a context"):
+        with_exemplars([Passage("a"), Passage("b")], [Passage("c")], 3, 0)
+
+
 def test_errors_are_those_of_the_formula():
     values = np.random.default_rng(0).normal(2.0, 1.0, 400)
     found = estimate(mean(values), 400)
@@ -157,12 +162,12 @@ def test_what_is_generated_ends_at_the_first_stop():
 
 @pytest.mark.slow
 def test_a_suite_of_every_kind(run):
-    results = {one.task: one for one in evaluate_suite(trained=run.trained, suite="toy")}
+    results = {one.task: one for one in run.evaluate_suite("toy")}
     assert set(results["toy"].metrics) >= {"accuracy", "accuracy_unconditional", "chance"}
     assert set(results["cloze"].metrics) == {"log_likelihood", "accuracy", "perplexity"}
     assert set(results["open"].metrics) == {"em", "f1"}
     assert set(results["passages"].metrics) >= {"bits_per_byte", "word_perplexity"}
-    again = evaluate_suite(trained=run.trained, suite="toy", batch_size=3)
+    again = run.evaluate_suite("toy", batch_size=3)
     for one in again:
         for name, metric in one.metrics.items():
             assert metric.value == pytest.approx(results[one.task].metrics[name].value, rel=1e-4)
@@ -180,6 +185,23 @@ def test_the_command_writes_results_that_compare(run, capsys):
     assert main(["results", "compare", str(run.workdir), str(run.workdir), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found[0]["difference"] == {"value": 0.0, "standard_error": 0.0, "p_value": 1.0}
+
+
+def test_texts_are_generated_with_the_settings_of_gin(run, capsys):
+    words = ["eval", f"--workdir={run.workdir}", "--suite=open", "--json"]
+    for more, search in (
+        ([], []),
+        (["--gin_file=decode/beam.gin"], ["beam_size = 4", "alpha = 0.6"]),
+    ):
+        assert main([*words, *more]) == 0
+        (row,) = json.loads(capsys.readouterr().out)
+        assert row["signature"]["generation"] == [["\n"], 3, *search]
+
+
+@pytest.mark.parametrize("flag", ["--task=tiny_text", "--split=test"])
+def test_a_suite_beside_a_task_is_refused(capsys, flag):
+    assert main(["eval", "--workdir=nowhere", "--suite=toy", flag]) != 0
+    assert "leave out --task and --split" in capsys.readouterr().err
 
 
 def result(**signature):
