@@ -82,7 +82,7 @@ def test_a_bad_row_is_named_or_skipped(tmp_path, caplog, row, defect):
     name = user_labels.classification_task(**files)
     with pytest.raises(UserError) as found:
         examples(name, "validation")
-    assert str(found.value).startswith(f"{tmp_path}/b.tsv:3: {defect}; repair it or read with")
+    assert str(found.value).startswith(f"{tmp_path}/b.tsv:3: {defect}; repair it; a task skips")
     seqio.TaskRegistry.remove(name)
     user._SPECS.clear()
     user_labels.classification_task(**files, on_error="skip")
